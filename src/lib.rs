@@ -1,0 +1,5 @@
+//! The nuvo operator: a `PipelineRun` object is one run of a nuvo data pipeline.
+//!
+//! Start reading at [`run`], where every decision is made.
+
+pub mod run;

@@ -1,0 +1,3 @@
+//! The `nuvo-operator` binary.
+
+fn main() {}

@@ -1,0 +1,69 @@
+//! Identifiers. A value of these types has been checked, so it is safe in a URL path, a label and a message.
+
+use std::fmt;
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {kind}: expected 1 to {max} characters of A-Z, a-z, 0-9, '_' or '-'")]
+pub struct InvalidId {
+    kind: &'static str,
+    max: usize,
+}
+
+fn well_formed(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks a text from outside.
+            ///
+            /// # Errors
+            /// [`InvalidId`] when the text is empty, too long or has other characters than `[A-Za-z0-9_-]`.
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidId> {
+                let text = text.into();
+                if well_formed(&text, $max) { Ok(Self(text)) } else { Err(InvalidId { kind: $kind, max: $max }) }
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A pipeline of nuvo: `spec.pipelineId`, 1 to 128 characters.
+    PipelineId, "pipeline id", 128
+);
+id!(
+    /// An execution of nuvo. The documentation gives no form; 128 safe characters hold every id seen and no path tricks.
+    ExecutionId, "execution id", 128
+);
+id!(
+    /// One delivery of one trigger: made in the memory of the one task that may POST for it (protocol.md, section 1).
+    Nonce, "nonce", 64
+);
+id!(
+    /// `metadata.uid` of a Kubernetes object.
+    Uid, "uid", 64
+);

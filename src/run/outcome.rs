@@ -1,0 +1,40 @@
+//! What is known after the one POST of an attempt (protocol.md, section 5).
+
+use std::time::Duration;
+
+use super::ids::ExecutionId;
+
+/// The class of a POST's answer, or of its absence.
+///
+/// Messages are made by the operator (fixed words, sanitised and bounded to 1,024 characters); a raw body is never in them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// 2xx, every id safe and the pipeline ours. An empty list means that there was nothing to process.
+    Accepted(Vec<ExecutionId>),
+    /// It is certain that nothing was started.
+    NotExecuted {
+        /// Whether and when another try may be made.
+        then: Unexecuted,
+        /// For people.
+        message: String,
+    },
+    /// 2xx, but the answer does not tell the ids: something was started, so this is never triggered again by itself.
+    ExecutedIdsUnknown {
+        /// For people.
+        message: String,
+    },
+    /// The request may or may not have been carried out.
+    Unknown {
+        /// For people.
+        message: String,
+    },
+}
+
+/// What follows a POST that certainly started nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Unexecuted {
+    /// A new try may be made after this delay (already clamped to 1 s .. 15 min when it came from Retry-After).
+    RetryAfter(Duration),
+    /// nuvo refused the request for good: `TriggerRejected`.
+    Rejected,
+}
