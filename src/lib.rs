@@ -2,4 +2,5 @@
 //!
 //! Start reading at [`run`], where every decision is made.
 
+pub mod controller;
 pub mod run;

@@ -4,7 +4,20 @@
 //! so every rule can be read, tested and model-checked without a cluster.
 
 mod ids;
+mod next;
 mod outcome;
+mod record;
+mod verdict;
+mod view;
 
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
+pub use next::{Answer, Gate, Grant, Hold, Inquiry, Limits, LockRead, Memory, Observed, Step, Task, next, release, remember};
 pub use outcome::{Outcome, Unexecuted};
+pub use record::{
+    BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,
+};
+pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, settled, takeover, verdict};
+pub use view::{Candidate, Holder, Others, Run};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Where a pipeline's lock is kept: one Lease in the operator's namespace, written by compare-and-swap only.
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::api::{Api, PostParams};
+use kube::core::ObjectMeta;
+use sha2::{Digest, Sha256};
+
+use crate::run::{Answer, Lock, LockRead, PipelineId};
+
+/// The annotation of the Lease that holds the lock's content as JSON.
+pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
+/// The label by which people find the locks.
+pub const LOCK_LABEL: &str = "nuvo.dev/pipeline-lock";
+
+/// Why a lock cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The API server did not answer, or refused.
+    #[error("lock {name}: {source}")]
+    Kube {
+        /// The Lease.
+        name: String,
+        /// What the client said.
+        source: Box<kube::Error>,
+    },
+    /// Somebody wrote something else into the annotation.
+    #[error(
+        "lock {name}: the annotation {LOCK_ANNOTATION} does not parse ({source}); no run of this pipeline starts until the Lease is \
+         repaired, or deleted after making sure that no execution of the pipeline was started in the last 15 minutes"
+    )]
+    Malformed {
+        /// The Lease.
+        name: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// The locks of one operator.
+#[derive(Clone)]
+pub struct Locks {
+    api: Api<Lease>,
+}
+
+/// The Lease name of a pipeline at an origin: the same for every operator that shares a namespace for its locks.
+#[must_use]
+pub fn lock_name(origin: &str, pipeline: &PipelineId) -> String {
+    format!("nuvo-{}", short_hash(&format!("{origin}\n{pipeline}"), 20))
+}
+
+/// The first `bytes` bytes of a SHA-256, as hex.
+#[must_use]
+pub fn short_hash(text: &str, bytes: usize) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Locks {
+    /// The locks in this namespace.
+    #[must_use]
+    pub fn new(client: kube::Client, namespace: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace) }
+    }
+
+    /// Quorum GET.
+    ///
+    /// # Errors
+    /// [`LockError`]: nothing may be concluded from it.
+    pub async fn read(&self, name: &str) -> Result<LockRead, LockError> {
+        let lease = self.api.get_opt(name).await.map_err(|source| LockError::Kube { name: name.to_owned(), source: Box::new(source) })?;
+        let Some(lease) = lease else { return Ok(LockRead { version: None, lock: Lock::default() }) };
+        let lock = match lease.metadata.annotations.as_ref().and_then(|all| all.get(LOCK_ANNOTATION)) {
+            Some(text) => serde_json::from_str(text).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?,
+            None => {
+                let source = serde::de::Error::custom("the annotation is missing");
+                return Err(LockError::Malformed { name: name.to_owned(), source });
+            }
+        };
+        Ok(LockRead { version: lease.metadata.resource_version, lock })
+    }
+
+    /// W1 and the release: writes over exactly this version, or creates.
+    ///
+    /// # Errors
+    /// [`LockError`] when the lock cannot be expressed as JSON. What the API server says is an [`Answer`].
+    pub async fn write(&self, name: &str, pipeline: &PipelineId, lock: &Lock, over: Option<&str>) -> Result<Answer, LockError> {
+        let text = serde_json::to_string(lock).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?;
+        let holder = lock.tenancy.as_ref().map(|tenancy| format!("{}/{}", tenancy.holder.namespace, tenancy.holder.name));
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                resource_version: over.map(str::to_owned),
+                labels: Some([(LOCK_LABEL.to_owned(), "true".to_owned())].into()),
+                annotations: Some([(LOCK_ANNOTATION.to_owned(), text), ("nuvo.dev/pipeline-id".to_owned(), pipeline.to_string())].into()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec { holder_identity: holder, ..LeaseSpec::default() }),
+        };
+        let params = PostParams::default();
+        let written = match over {
+            Some(_) => self.api.replace(name, &params, &lease).await,
+            None => self.api.create(&params, &lease).await,
+        };
+        Ok(match written {
+            Ok(lease) => lease.metadata.resource_version.map_or(Answer::Unsure, Answer::Written),
+            Err(error) => {
+                tracing::debug!(lock = name, %error, "the lock was not confirmed");
+                Answer::Unsure
+            }
+        })
+    }
+}

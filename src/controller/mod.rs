@@ -1,0 +1,3 @@
+//! The shell: carries out what the core decides.
+
+pub mod lock;

@@ -1,0 +1,189 @@
+//! What the protocol stores: the lock, the marker and the result (protocol.md, section 1).
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ExecutionId, Nonce, Uid};
+
+/// The ledger's length. Sixty-four runs of one pipeline within the life of an undecided marker are far beyond any schedule.
+pub const LEDGER_ENTRIES: usize = 64;
+/// The ledger's size in bytes of ids: an annotation holds 256 KiB, and the lock's other fields and other writers need room.
+pub const LEDGER_BYTES: usize = 128 * 1024;
+/// How many ids next to the newest one a baseline remembers.
+pub const BASELINE_IDS: usize = 64;
+
+/// One object, told apart from a later one of the same name by its uid.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRef {
+    /// `metadata.uid`.
+    pub uid: Uid,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+/// The annotation `nuvo.dev/trigger`: a POST for `nonce` may be out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Marker {
+    /// The run that the marker was written for; a copied manifest carries somebody else's.
+    #[serde(flatten)]
+    pub run: RunRef,
+    /// The delivery that it announces.
+    pub nonce: Nonce,
+    /// The lock tenure under which it was written.
+    pub tenure: Nonce,
+    /// The attempt, from 1.
+    pub attempt: i64,
+}
+
+/// `status.trigger`: what became of the delivery with this nonce.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Trigger {
+    /// The delivery.
+    pub nonce: Nonce,
+    /// The attempt that it belonged to, from 1.
+    pub attempt: i64,
+    /// What is known of it.
+    pub fate: Fate,
+}
+
+/// What became of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// Executions were started (or there was nothing to process); the ids are in `status.executionIds`.
+    Accepted(Evidence),
+    /// It is certain that nothing was started.
+    NotExecuted,
+    /// Nobody can tell which executions it started.
+    Ambiguous {
+        /// nuvo answered that it did start some: never triggered again by itself.
+        executed: bool,
+    },
+    /// Nothing was to be triggered: the run follows an execution that existed.
+    Observed,
+}
+
+/// How the ids of an accepted trigger became known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// By the answer to the POST.
+    Answer,
+    /// By looking at the list afterwards, or by a person's word.
+    Adopted,
+}
+
+/// What the account's list showed before a trigger. Times are nuvo's own, compared only with nuvo's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    /// The newest `created_at`, in milliseconds since the epoch; none for an empty list.
+    pub newest: Option<i64>,
+    /// Short hashes of the ids next to it, at most [`BASELINE_IDS`].
+    pub ids: Vec<String>,
+}
+
+/// Who holds a pipeline, and since which state of the world.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tenancy {
+    /// The holder.
+    pub holder: RunRef,
+    /// The delivery that the holder may make.
+    pub nonce: Nonce,
+    /// The nonce of the holder's first acquisition; a bump keeps it.
+    pub tenure: Nonce,
+    /// The run's resourceVersion when the lock was taken.
+    #[serde(rename = "runRV")]
+    pub run_version: String,
+    /// What the list showed before; none if the list could not be trusted, and then nothing is adopted by list.
+    pub baseline: Option<Baseline>,
+    /// The lock was created while another run of the pipeline was undecided: the ledger may have been lost with an older lock.
+    pub young: bool,
+}
+
+/// What a ledger entry knows of a past delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Entry {
+    /// It started these executions.
+    Started(Vec<ExecutionId>),
+    /// It started nothing.
+    Nothing,
+    /// It may have started something.
+    Unknown,
+}
+
+/// A past delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerEntry {
+    /// The run.
+    pub uid: Uid,
+    /// The delivery.
+    pub nonce: Nonce,
+    /// What is known of it.
+    pub entry: Entry,
+}
+
+/// The lock of one pipeline at one origin. The default is a lock that nobody holds and that remembers nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lock {
+    /// The holder, if any.
+    pub tenancy: Option<Tenancy>,
+    /// Past deliveries, oldest first.
+    pub ledger: VecDeque<LedgerEntry>,
+}
+
+impl Lock {
+    /// The tenancy, if this run holds the lock.
+    #[must_use]
+    pub fn held_by(&self, uid: &Uid) -> Option<&Tenancy> {
+        self.tenancy.as_ref().filter(|tenancy| &tenancy.holder.uid == uid)
+    }
+
+    /// The newest entry of a run.
+    #[must_use]
+    pub fn last_of(&self, uid: &Uid) -> Option<&LedgerEntry> {
+        self.ledger.iter().rev().find(|entry| &entry.uid == uid)
+    }
+
+    /// The entry of a delivery.
+    #[must_use]
+    pub fn of_nonce(&self, nonce: &Nonce) -> Option<&LedgerEntry> {
+        self.ledger.iter().rev().find(|entry| &entry.nonce == nonce)
+    }
+
+    /// Whether an execution belongs to a past delivery.
+    #[must_use]
+    pub fn remembers(&self, id: &ExecutionId) -> bool {
+        self.ledger.iter().any(|entry| matches!(&entry.entry, Entry::Started(ids) if ids.contains(id)))
+    }
+
+    /// The lock with the holder's delivery moved into the ledger, and nobody holding it.
+    #[must_use]
+    pub fn released(&self, entry: Entry) -> Self {
+        let mut ledger = self.ledger.clone();
+        if let Some(tenancy) = &self.tenancy {
+            ledger.push_back(LedgerEntry { uid: tenancy.holder.uid.clone(), nonce: tenancy.nonce.clone(), entry });
+        }
+        while ledger.len() > LEDGER_ENTRIES || ledger.iter().map(weight).fold(0, usize::saturating_add) > LEDGER_BYTES {
+            ledger.pop_front();
+        }
+        Self { tenancy: None, ledger }
+    }
+}
+
+fn weight(entry: &LedgerEntry) -> usize {
+    // The fixed part: two UUIDs and the JSON around them.
+    const FIXED: usize = 120;
+    let ids = match &entry.entry {
+        Entry::Started(ids) => ids.iter().map(|id| id.as_str().len().saturating_add(3)).fold(0, usize::saturating_add),
+        Entry::Nothing | Entry::Unknown => 0,
+    };
+    ids.saturating_add(FIXED)
+}

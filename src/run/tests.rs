@@ -1,0 +1,338 @@
+//! Rules of the trigger protocol, one by one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+
+fn nonce(text: &str) -> Nonce {
+    Nonce::new(text).unwrap()
+}
+
+fn limits() -> Limits {
+    Limits {
+        fence: Duration::from_secs(5),
+        post_deadline: Duration::from_secs(60),
+        settle: Duration::from_secs(300),
+        quarantine: Duration::from_secs(900),
+        confirm: Duration::from_secs(10),
+    }
+}
+
+fn reference(uid: &str, name: &str) -> RunRef {
+    RunRef { uid: Uid::new(uid).unwrap(), namespace: "ns".into(), name: name.into() }
+}
+
+fn run(uid: &str) -> Run {
+    Run {
+        me: reference(uid, uid),
+        version: "10".into(),
+        deleting: false,
+        suspended: false,
+        pipeline: PipelineId::new("orders").unwrap(),
+        adopt_unproven: false,
+        attempt: 1,
+        ended: false,
+        marker: None,
+        trigger: None,
+        executions: vec![],
+        abandoned: None,
+    }
+}
+
+fn marker_of(run: &Run, n: &str, attempt: i64) -> Marker {
+    Marker { run: run.me.clone(), nonce: nonce(n), tenure: nonce(n), attempt }
+}
+
+fn trigger(n: &str, attempt: i64, fate: Fate) -> Trigger {
+    Trigger { nonce: nonce(n), attempt, fate }
+}
+
+fn held(run: &Run, n: &str, version: &str) -> Lock {
+    Lock {
+        tenancy: Some(Tenancy {
+            holder: run.me.clone(),
+            nonce: nonce(n),
+            tenure: nonce(n),
+            run_version: version.into(),
+            baseline: Some(Baseline::default()),
+            young: false,
+        }),
+        ledger: [].into(),
+    }
+}
+
+fn pass(run: &Run) -> Observed {
+    Observed::new(run.clone(), Memory::default(), limits(), Duration::from_secs(1000), Gate::Open, nonce("spare"))
+}
+
+fn lock_read(lock: Lock) -> Answer {
+    Answer::Lock(LockRead { version: Some("7".into()), lock })
+}
+
+fn execution(id: &str) -> ExecutionId {
+    ExecutionId::new(id).unwrap()
+}
+
+fn candidate(id: &str, created: i64) -> Candidate {
+    Candidate { id: execution(id), hash: format!("h-{id}"), created: Some(created), manual: true, by_us: true }
+}
+
+/// Answers the next step, which must be the expected one.
+fn answer(o: &mut Observed, expected: fn(&Step) -> bool, answer: Answer) {
+    let step = next(o);
+    assert!(expected(&step), "unexpected step {step:?}");
+    o.learn(&step, answer);
+}
+
+fn to_marked(o: &mut Observed, run: &Run) {
+    answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Written("11".into()));
+}
+
+#[test]
+fn a_new_run_locks_marks_posts_and_records_in_this_order() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+    let step = next(&o);
+    let Step::Record { trigger: t, executions, over, .. } = &step else { panic!("{step:?}") };
+    assert_eq!(
+        (t, executions.as_slice(), over.as_str()),
+        (&trigger("spare", 1, Fate::Accepted(Evidence::Answer)), &[execution("e1")][..], "11")
+    );
+    o.learn(&step, Answer::Written("12".into()));
+    assert_eq!(next(&o), Step::Follow);
+}
+
+#[test]
+fn the_fence_turns_a_late_post_into_not_executed() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    o.now = o.now.saturating_add(Duration::from_secs(5));
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted), "{step:?}");
+}
+
+#[test]
+fn a_stopping_operator_does_not_post() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    o.gate = Gate::Draining;
+    assert!(matches!(next(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+}
+
+#[test]
+fn a_marker_without_a_result_never_posts() {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    for lock in [Lock::default(), held(&run, "n1", "9"), held(&run, "n1", "10"), held(&run, "n2", "10")] {
+        assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(_)), "{lock:?}");
+    }
+}
+
+#[test]
+fn a_held_lock_resumes_only_on_the_version_it_was_taken_on() {
+    let run = run("u1");
+    assert_eq!(verdict(&run, &held(&run, "n1", "10")), Verdict::New { resume: Some(nonce("n1")) });
+    assert!(matches!(verdict(&run, &held(&run, "n1", "9")), Verdict::InDoubt(_)));
+}
+
+#[test]
+fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
+    let run = run("u1");
+    let lock = held(&run, "n1", "9").released(Entry::Started(vec![execution("e1")]));
+    assert!(matches!(verdict(&run, &lock), Verdict::Recorded(t, Entry::Started(_)) if t.fate == Fate::Accepted(Evidence::Answer)));
+    let unknown = held(&run, "n1", "9").released(Entry::Unknown);
+    assert!(matches!(verdict(&run, &unknown), Verdict::Recorded(t, _) if t.fate == Fate::Ambiguous { executed: false }));
+}
+
+#[test]
+fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
+    let old = run("old");
+    let mut run = run("u1");
+    run.marker =
+        Some(Marker { run: RunRef { name: run.me.name.clone(), ..old.me.clone() }, nonce: nonce("n1"), tenure: nonce("n1"), attempt: 1 });
+    assert_eq!(verdict(&run, &Lock::default()), Verdict::Lost);
+    run.attempt = 2;
+    assert_eq!(verdict(&run, &Lock::default()), Verdict::New { resume: None });
+}
+
+#[test]
+fn a_copied_manifest_is_a_new_run() {
+    let other = run("other");
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&other, "n1", 1));
+    assert_eq!(verdict(&run, &Lock::default()), Verdict::New { resume: None });
+}
+
+#[test]
+fn a_second_attempt_starts_only_when_the_first_is_decided() {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    run.attempt = 2;
+    assert!(matches!(verdict(&run, &held(&run, "n1", "9")), Verdict::InDoubt(_)));
+    run.trigger = Some(trigger("n1", 1, Fate::Ambiguous { executed: false }));
+    assert_eq!(verdict(&run, &held(&run, "n1", "9")), Verdict::New { resume: None });
+    // A rolled-back marker: the lock knows of a later delivery.
+    assert!(matches!(verdict(&run, &held(&run, "n2", "9")), Verdict::InDoubt(_)));
+}
+
+#[test]
+fn takeover_follows_what_the_holder_knows() {
+    let mut holder = run("u1");
+    let tenancy = held(&holder, "n1", "9").tenancy.unwrap();
+    let judge = |run: &Run| takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
+    assert_eq!(judge(&holder), Takeover::No);
+    holder.marker = Some(marker_of(&holder, "n1", 1));
+    assert_eq!(judge(&holder), Takeover::No);
+    for (fate, expected) in [
+        (Fate::Accepted(Evidence::Answer), Takeover::Now(Entry::Started(vec![]))),
+        (Fate::NotExecuted, Takeover::Now(Entry::Nothing)),
+        (Fate::Accepted(Evidence::Adopted), Takeover::AfterQuarantine(Entry::Started(vec![]))),
+        (Fate::Ambiguous { executed: false }, Takeover::AfterQuarantine(Entry::Unknown)),
+    ] {
+        holder.trigger = Some(trigger("n1", 1, fate));
+        assert_eq!(judge(&holder), expected);
+    }
+    assert_eq!(takeover(&tenancy, &Holder::Gone), Takeover::AfterQuarantine(Entry::Unknown));
+    holder.abandoned = Some(nonce("n1"));
+    assert_eq!(judge(&holder), Takeover::Now(Entry::Unknown));
+}
+
+#[test]
+fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try() {
+    let mut run = run("u1");
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    run.version = "13".into();
+    o.spare = nonce("spare2");
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    let step = next(&o);
+    assert!(
+        matches!(&step, Step::TakeLock { lock, over: Some(v) }
+        if v == "8" && lock.tenancy.as_ref().is_some_and(|t| t.nonce == nonce("spare2") && t.run_version == "13")),
+        "{step:?}"
+    );
+    o.learn(&step, Answer::Written("9".into()));
+    assert!(matches!(next(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
+}
+
+fn doubtful() -> (Run, Lock) {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    let mut lock = held(&run, "n1", "9");
+    lock.tenancy.as_mut().unwrap().baseline = Some(Baseline { newest: Some(100), ids: vec!["h-known".into()] });
+    (run, lock)
+}
+
+/// One look into a doubt at this time; the memory is carried on.
+fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
+    let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    if next(&o) == Step::ReadCandidates {
+        o.learn(&Step::ReadCandidates, Answer::Candidates(list));
+        answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
+        if next(&o) == Step::ReadOthers {
+            o.learn(&Step::ReadOthers, Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }));
+        }
+    }
+    let step = next(&o);
+    let memory = remember(&o, &step);
+    (step, memory)
+}
+
+#[test]
+fn a_doubt_adopts_what_two_looks_agree_on() {
+    let (run, lock) = doubtful();
+    let seen = Some(vec![candidate("e1", 100), candidate("known", 100), candidate("old", 99), candidate("claimed", 101)]);
+    let (step, memory) = look(&run, &lock, &Memory::default(), 1000, seen.clone());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(65))), "no look before a late POST must have ended");
+    let (step, memory) = look(&run, &lock, &memory, 1065, seen.clone());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), "one look is not enough");
+    let (step, memory) = look(&run, &lock, &memory, 1070, seen.clone());
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "two looks must be 10 s apart: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1075, seen);
+    assert!(
+        matches!(&step, Step::Record { trigger, executions, .. }
+        if trigger.fate == Fate::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (step, memory) = look(&run, &lock, &memory, 1364, Some(vec![]));
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
+    let (step, memory) = look(&run, &lock, &memory, 1365, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "a failed list concludes nothing: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1366, Some(vec![]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+#[test]
+fn nothing_is_adopted_under_a_young_or_foreign_lock() {
+    let (run, mut lock) = doubtful();
+    lock.tenancy.as_mut().unwrap().young = true;
+    let seen = Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
+    let (step, _) = look(&run, &lock, &memory, 1200, seen.clone());
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
+    let (step, _) = look(&run, &Lock::default(), &memory, 1200, seen);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+#[test]
+fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
+    for (present, wins) in [(Fate::Ambiguous { executed: false }, true), (Fate::Accepted(Evidence::Adopted), false)] {
+        let mut run = run("u1");
+        let mut o = pass(&run);
+        to_marked(&mut o, &run);
+        answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+        answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Unsure);
+        run.marker = None;
+        run.trigger = Some(trigger("spare", 1, present));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run))));
+        assert_eq!(matches!(next(&o), Step::Record { .. }), wins);
+    }
+}
+
+#[test]
+fn an_answer_for_a_deleted_run_goes_into_the_ledger() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+    answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Missing);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
+    let step = next(&o);
+    assert!(matches!(&step, Step::Release { lock, .. } if lock.remembers(&execution("e1")) && lock.tenancy.is_none()), "{step:?}");
+    o.learn(&step, Answer::Written("9".into()));
+    assert_eq!(next(&o), Step::Forget);
+}
+
+#[test]
+fn the_ledger_is_bounded_in_entries_and_bytes() {
+    let run = run("u1");
+    let mut lock = Lock::default();
+    for i in 0..100 {
+        lock.tenancy = held(&run, &format!("n{i}"), "1").tenancy;
+        lock = lock.released(Entry::Started((0..1000).map(|e| execution(&format!("{i:016}-{e:016}"))).collect()));
+    }
+    assert!(lock.ledger.len() <= LEDGER_ENTRIES);
+    assert!(serde_json::to_string(&lock).unwrap().len() <= LEDGER_BYTES, "{}", lock.ledger.len());
+    assert_eq!(lock.ledger.back().unwrap().nonce, nonce("n99"));
+}

@@ -1,0 +1,173 @@
+//! What a run looks like, from the run and its pipeline's lock alone (protocol.md, section 2), and who may take a lock (section 3).
+
+use super::ids::Nonce;
+use super::record::{Entry, Evidence, Fate, Lock, Tenancy, Trigger};
+use super::view::{Holder, Run};
+
+/// The state of a run's trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// `status.trigger` says what became of the present attempt.
+    Decided,
+    /// Nothing was sent for the present attempt, and that is certain.
+    New {
+        /// The tenure to go on with, when this run already holds the lock and nobody has touched the run since.
+        resume: Option<Nonce>,
+    },
+    /// A POST may have been made.
+    InDoubt(Doubt),
+    /// The ledger knows what became of this delivery.
+    Recorded(Trigger, Entry),
+    /// The record of what was triggered belongs to an object that is gone, or is incomplete. Only a person can decide.
+    Lost,
+}
+
+/// The delivery in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Doubt {
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The tenure under which the lock's baseline speaks for it.
+    pub tenure: Nonce,
+    /// The attempt it belongs to.
+    pub attempt: i64,
+}
+
+/// Whether the result in the status speaks for the newest delivery that the run itself knows of.
+#[must_use]
+pub fn decided(run: &Run) -> bool {
+    let Some(trigger) = &run.trigger else { return false };
+    match run.own_marker() {
+        Some(marker) => marker.nonce == trigger.nonce || (matches!(trigger.fate, Fate::Accepted(_)) && marker.attempt <= trigger.attempt),
+        // Without a marker an ambiguous trigger stays what it is until a person decides; one that "was not executed" proves nothing.
+        None => run.ancestor_marker().is_none() && matches!(trigger.fate, Fate::Accepted(_) | Fate::Observed | Fate::Ambiguous { .. }),
+    }
+}
+
+/// Whether the run needs no look at its lock: the result is there and no other attempt is wanted, or it ended without one.
+#[must_use]
+pub fn settled(run: &Run) -> bool {
+    if decided(run) { !wants_attempt(run) } else { run.ended && run.own_marker().is_none() }
+}
+
+fn wants_attempt(run: &Run) -> bool {
+    run.trigger.as_ref().is_some_and(|trigger| match trigger.fate {
+        Fate::NotExecuted => !run.ended,
+        Fate::Accepted(_) | Fate::Ambiguous { .. } => run.attempt > trigger.attempt,
+        Fate::Observed => false,
+    })
+}
+
+/// Judges a run by a read of it and a read of its lock.
+#[must_use]
+pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
+    if decided(run) {
+        return match &run.trigger {
+            Some(trigger) if wants_attempt(run) => next_attempt(run, trigger, lock),
+            _ => Verdict::Decided,
+        };
+    }
+    if let Some(marker) = run.own_marker() {
+        let doubt = Doubt { nonce: marker.nonce.clone(), tenure: marker.tenure.clone(), attempt: marker.attempt };
+        return match lock.of_nonce(&marker.nonce) {
+            Some(known) => recorded(marker.nonce.clone(), marker.attempt, &known.entry),
+            None => Verdict::InDoubt(doubt),
+        };
+    }
+    let lost_attempt = match (run.ancestor_marker(), &run.trigger) {
+        (Some(marker), trigger) => Some(trigger.as_ref().map_or(marker.attempt, |t| t.attempt.max(marker.attempt))),
+        (None, Some(trigger)) => Some(trigger.attempt),
+        (None, None) => None,
+    };
+    if lost_attempt.is_some_and(|attempt| run.attempt <= attempt) {
+        return Verdict::Lost;
+    }
+    match &run.trigger {
+        Some(trigger) => next_attempt(run, trigger, lock),
+        None => fresh(run, lock),
+    }
+}
+
+/// No word of the run itself about a delivery: only the lock can know of one.
+fn fresh(run: &Run, lock: &Lock) -> Verdict {
+    if let Some(known) = lock.last_of(&run.me.uid) {
+        return recorded(known.nonce.clone(), run.attempt, &known.entry);
+    }
+    match lock.held_by(&run.me.uid) {
+        None => Verdict::New { resume: None },
+        Some(tenancy) => resume_or_doubt(run, tenancy),
+    }
+}
+
+fn next_attempt(run: &Run, trigger: &Trigger, lock: &Lock) -> Verdict {
+    match lock.held_by(&run.me.uid) {
+        Some(tenancy) if tenancy.nonce == trigger.nonce => Verdict::New { resume: None },
+        Some(tenancy) => resume_or_doubt(run, tenancy),
+        // Whoever ended our tenure left an entry for its nonce. A newer one than the status knows means that the status went back.
+        None => match lock.last_of(&run.me.uid) {
+            Some(known) if known.nonce != trigger.nonce => recorded(known.nonce.clone(), run.attempt, &known.entry),
+            _ => Verdict::New { resume: None },
+        },
+    }
+}
+
+fn resume_or_doubt(run: &Run, tenancy: &Tenancy) -> Verdict {
+    if tenancy.run_version == run.version {
+        Verdict::New { resume: Some(tenancy.tenure.clone()) }
+    } else {
+        Verdict::InDoubt(Doubt { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), attempt: run.attempt })
+    }
+}
+
+fn recorded(nonce: Nonce, attempt: i64, entry: &Entry) -> Verdict {
+    let fate = match entry {
+        Entry::Started(_) => Fate::Accepted(Evidence::Answer),
+        Entry::Nothing => Fate::NotExecuted,
+        Entry::Unknown => Fate::Ambiguous { executed: false },
+    };
+    Verdict::Recorded(Trigger { nonce, attempt, fate }, entry.clone())
+}
+
+/// Whether a run may take a lock that another one holds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Takeover {
+    /// At once, leaving this entry.
+    Now(Entry),
+    /// After the quarantine, leaving this entry.
+    AfterQuarantine(Entry),
+    /// Not while the holder is as it is.
+    No,
+}
+
+/// Judges a tenancy by a quorum read of its holder.
+#[must_use]
+pub fn takeover(tenancy: &Tenancy, holder: &Holder) -> Takeover {
+    let run = match holder {
+        Holder::Gone => return Takeover::AfterQuarantine(Entry::Unknown),
+        Holder::Present(run) => run,
+    };
+    let Some(trigger) = run.trigger.as_ref().filter(|trigger| decided(run) && trigger.nonce == tenancy.nonce) else {
+        return Takeover::No;
+    };
+    match trigger.fate {
+        Fate::Accepted(Evidence::Answer) => Takeover::Now(Entry::Started(run.executions.clone())),
+        Fate::NotExecuted => Takeover::Now(Entry::Nothing),
+        Fate::Accepted(Evidence::Adopted) => Takeover::AfterQuarantine(Entry::Started(run.executions.clone())),
+        Fate::Ambiguous { .. } if run.abandoned.as_ref() == Some(&trigger.nonce) => Takeover::Now(Entry::Unknown),
+        Fate::Ambiguous { .. } => Takeover::AfterQuarantine(Entry::Unknown),
+        Fate::Observed => Takeover::No,
+    }
+}
+
+/// What the holder itself leaves in the ledger when it gives the lock back or starts another attempt under it.
+///
+/// None while the lock's delivery is not decided. An adopted or ambiguous one keeps the lock when it is only given back
+/// (a batch may still grow); another run's [`takeover`] then waits for the quarantine.
+#[must_use]
+pub fn own_entry(tenancy: &Tenancy, run: &Run, starting_another: bool) -> Option<Entry> {
+    match takeover(tenancy, &Holder::Present(Box::new(run.clone()))) {
+        Takeover::Now(entry) => Some(entry),
+        Takeover::AfterQuarantine(entry) if starting_another => Some(entry),
+        Takeover::AfterQuarantine(_) | Takeover::No => None,
+    }
+}

@@ -1,0 +1,84 @@
+//! What the protocol needs to know of a run, and what other objects and nuvo's list say.
+
+use std::collections::BTreeSet;
+
+use super::ids::{ExecutionId, Nonce, PipelineId};
+use super::record::{Marker, RunRef, Trigger};
+
+/// A run as one read returned it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// Which object.
+    pub me: RunRef,
+    /// `metadata.resourceVersion` of the read.
+    pub version: String,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// `spec.suspend`.
+    pub suspended: bool,
+    /// `spec.pipelineId`.
+    pub pipeline: PipelineId,
+    /// `spec.onAmbiguousTrigger` is `Adopt`: take executions that are not provably ours.
+    pub adopt_unproven: bool,
+    /// `status.attempt`: the attempt that is wanted, from 1.
+    pub attempt: i64,
+    /// The run has ended (`status.completionTime`).
+    pub ended: bool,
+    /// The annotation `nuvo.dev/trigger`; one that does not parse is as good as none.
+    pub marker: Option<Marker>,
+    /// `status.trigger`.
+    pub trigger: Option<Trigger>,
+    /// `status.executionIds`.
+    pub executions: Vec<ExecutionId>,
+    /// A person has declared the ambiguous trigger with this nonce closed.
+    pub abandoned: Option<Nonce>,
+}
+
+impl Run {
+    /// The marker, if it was written for this very object.
+    #[must_use]
+    pub fn own_marker(&self) -> Option<&Marker> {
+        self.marker.as_ref().filter(|marker| marker.run.uid == self.me.uid)
+    }
+
+    /// The marker of an object of this name that is gone: a restored backup, or a re-created export.
+    #[must_use]
+    pub fn ancestor_marker(&self) -> Option<&Marker> {
+        self.marker
+            .as_ref()
+            .filter(|marker| marker.run.uid != self.me.uid && marker.run.namespace == self.me.namespace && marker.run.name == self.me.name)
+    }
+}
+
+/// The run that holds a lock, as a quorum read returned it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// It exists with the holder's uid.
+    Present(Box<Run>),
+    /// It does not exist any more, or another object has its name.
+    Gone,
+}
+
+/// The other runs of the pipeline, by a quorum LIST.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Others {
+    /// One of them may have a POST out, or its result is not written.
+    pub undecided: bool,
+    /// Executions that they show.
+    pub claimed: BTreeSet<ExecutionId>,
+}
+
+/// An execution in a list of nuvo that a run in doubt may have started.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Candidate {
+    /// Its id.
+    pub id: ExecutionId,
+    /// A short hash of the id, as a baseline stores it.
+    pub hash: String,
+    /// `created_at` in milliseconds, by nuvo's clock.
+    pub created: Option<i64>,
+    /// `trigger_type` is `MANUAL`.
+    pub manual: bool,
+    /// `created_by` names the identity of our account; false also when either is not known.
+    pub by_us: bool,
+}
