@@ -2,5 +2,6 @@
 //!
 //! Start reading at [`run`], where every decision is made.
 
+pub mod api;
 pub mod controller;
 pub mod run;

@@ -1,0 +1,26 @@
+//! Names that other people's manifests and tools rely on.
+
+/// The API group of both resources.
+pub const GROUP: &str = "nuvo.dev";
+
+/// The served and stored version.
+pub const VERSION: &str = "v1alpha1";
+
+/// The operator's marker on a run: written before the one POST of an attempt, so that a restart knows a POST may be out.
+pub const TRIGGER_ANNOTATION: &str = "nuvo.dev/trigger";
+
+/// A person's answer to an ambiguous trigger: `<nonce>:adopt=<id,..>`, `<nonce>:retry` or `<nonce>:abandon`.
+pub const RESOLVE_ANNOTATION: &str = "nuvo.dev/resolve";
+
+/// A Secret is read only when it carries this label with [`CREDENTIAL_LABEL_VALUE`]: who may create an account must not be able to
+/// use every Secret of the namespace.
+pub const CREDENTIAL_LABEL: &str = "nuvo.dev/credential";
+
+/// The value of [`CREDENTIAL_LABEL`] that opts a Secret in.
+pub const CREDENTIAL_LABEL_VALUE: &str = "true";
+
+/// The field manager of every write; it stays stable, or Argo CD and Flux see foreign owners after an upgrade.
+pub const FIELD_MANAGER: &str = "nuvo-operator";
+
+/// The account of a run that names none.
+pub const DEFAULT_ACCOUNT: &str = "default";

@@ -1,0 +1,191 @@
+//! `NuvoAccount`: where nuvo is, with which credentials, and how many requests it may cost.
+
+#![allow(clippy::duplicated_attributes, reason = "the lint takes the fields of different printer columns for one attribute")]
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// nuvo's public Execution API.
+pub const DEFAULT_BASE_URL: &str = "https://api-gateway.getnuvo.com/dp/api/v1";
+/// The path of nuvo that trades a license key for a token, below the base URL.
+pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
+
+/// How to reach nuvo.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "nuvo.dev",
+    version = "v1alpha1",
+    kind = "NuvoAccount",
+    plural = "nuvoaccounts",
+    singular = "nuvoaccount",
+    shortname = "nacct",
+    category = "nuvo",
+    namespaced,
+    status = "NuvoAccountStatus",
+    derive = "PartialEq",
+    doc = "Credentials for nuvo and the request budget that all runs of the account share.",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether nuvo accepts the credentials"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
+        description = "Reason of the condition Ready"
+    ),
+    printcolumn(name = "Identity", type_ = "string", json_path = ".status.identity", description = "Who nuvo takes the operator for"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.baseUrl", priority = 1, description = "Base URL of the API"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct NuvoAccountSpec {
+    /// Base URL of the Execution API, at most 512 characters, default https://api-gateway.getnuvo.com/dp/api/v1. Its origin (scheme, host
+    /// and port) must be one that the operator was started with (--allowed-base-url).
+    #[serde(default = "default_base_url")]
+    #[schemars(length(min = 1, max = 512))]
+    pub base_url: String,
+
+    /// A license key, which the operator trades for short-lived tokens. Exactly one of licenseKey and accessToken is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license_key: Option<LicenseKey>,
+
+    /// An access token that was made elsewhere. Exactly one of licenseKey and accessToken is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<AccessToken>,
+
+    /// The most requests per second to nuvo, for all runs of the account together: 1 to 1000, default 5.
+    #[serde(default = "default_requests_per_second")]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub requests_per_second: i32,
+
+    /// The longest time between two looks at running executions, in seconds: 1 to 3600, default 10. Young executions are looked at more
+    /// often.
+    #[serde(default = "default_poll_period")]
+    #[schemars(range(min = 1, max = 3_600))]
+    pub poll_period_seconds: i32,
+}
+
+fn default_base_url() -> String {
+    DEFAULT_BASE_URL.to_owned()
+}
+
+const fn default_requests_per_second() -> i32 {
+    5
+}
+
+const fn default_poll_period() -> i32 {
+    10
+}
+
+impl Default for NuvoAccountSpec {
+    /// What the API server fills in; there are no credentials.
+    fn default() -> Self {
+        Self {
+            base_url: default_base_url(),
+            license_key: None,
+            access_token: None,
+            requests_per_second: default_requests_per_second(),
+            poll_period_seconds: default_poll_period(),
+        }
+    }
+}
+
+/// A license key and whose it is.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LicenseKey {
+    /// Where the license key is.
+    pub secret_ref: SecretRef,
+
+    /// The user's e-mail address or the sub-organisation's identifier: 1 to 256 characters.
+    #[schemars(length(min = 1, max = 256))]
+    pub identifier: String,
+
+    /// What the identifier names: USER or SUB_ORG.
+    pub identity_type: IdentityType,
+
+    /// Path below baseUrl that trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro access/token.
+    #[serde(default = "default_token_path")]
+    #[schemars(length(min = 1, max = 256))]
+    pub token_path: String,
+}
+
+fn default_token_path() -> String {
+    DEFAULT_TOKEN_PATH.to_owned()
+}
+
+/// What the identifier of a license key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum IdentityType {
+    #[serde(rename = "USER")]
+    User,
+    #[serde(rename = "SUB_ORG")]
+    SubOrg,
+}
+
+impl IdentityType {
+    /// nuvo's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "USER",
+            Self::SubOrg => "SUB_ORG",
+        }
+    }
+}
+
+impl fmt::Display for IdentityType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An access token that was made elsewhere.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessToken {
+    /// Where the token is.
+    pub secret_ref: SecretRef,
+}
+
+/// One key of a Secret in the namespace of the account. The Secret carries the label nuvo.dev/credential: "true".
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// Key in the Secret's data.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// Whether the account can be used. Written by the operator only.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = serde_json::json!({ "observedGeneration": -1 })))]
+pub struct NuvoAccountStatus {
+    /// The metadata.generation that this status is about; -1 until the operator has seen the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, and Reconciling and Stalled as kstatus reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::conditions")]
+    pub conditions: Vec<Condition>,
+
+    /// Who nuvo takes the operator for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub identity: Option<String>,
+}

@@ -1,0 +1,532 @@
+//! `PipelineRun`: one object is one run of a nuvo data pipeline.
+
+#![allow(clippy::duplicated_attributes, reason = "the lint takes the fields of different printer columns for one attribute")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::names::DEFAULT_ACCOUNT;
+
+/// The most executions whose details are kept in `status.executions`.
+pub const MAX_EXECUTIONS: usize = 64;
+/// The most ids in `status.executionIds`.
+pub const MAX_EXECUTION_IDS: usize = 1_000;
+/// The most log runs of one execution.
+pub const MAX_RUNS: usize = 10;
+/// The most earlier attempts in `status.history`.
+pub const MAX_HISTORY: usize = 5;
+/// The most ids of one earlier attempt.
+pub const MAX_HISTORY_IDS: usize = 64;
+/// The longest message in a status, in characters.
+pub const MAX_STATUS_MESSAGE: usize = 1_024;
+/// The longest word of nuvo (status, trigger type, error type) in a status, in characters.
+pub const MAX_WORD: usize = 128;
+
+/// What to run.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "nuvo.dev",
+    version = "v1alpha1",
+    kind = "PipelineRun",
+    plural = "pipelineruns",
+    singular = "pipelinerun",
+    shortname = "npr",
+    category = "nuvo",
+    namespaced,
+    status = "PipelineRunStatus",
+    derive = "PartialEq",
+    doc = "One run of a nuvo data pipeline. The operator triggers it once, follows it to its end, and reports here.",
+    selectable = ".spec.pipelineId",
+    selectable = ".status.phase",
+    printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipelineId", description = "Id of the pipeline in nuvo"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase", description = "Where the run is"),
+    printcolumn(
+        name = "Error",
+        type_ = "string",
+        json_path = ".status.error.type",
+        description = "Error type of the first failed execution"
+    ),
+    printcolumn(name = "Rows", type_ = "integer", json_path = ".status.stats.totalRows", description = "Rows of all executions"),
+    printcolumn(
+        name = "Error Rows",
+        type_ = "integer",
+        json_path = ".status.stats.totalErrorRows",
+        description = "Rows with errors, of all executions"
+    ),
+    printcolumn(name = "Duration", type_ = "string", json_path = ".status.duration", description = "From start to end"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Succeeded")].reason"#,
+        priority = 1,
+        description = "Reason of the condition Succeeded"
+    ),
+    printcolumn(
+        name = "Executions",
+        type_ = "integer",
+        json_path = ".status.executionCount",
+        priority = 1,
+        description = "Number of executions in nuvo"
+    ),
+    printcolumn(
+        name = "Execution",
+        type_ = "string",
+        json_path = ".status.executionIds[0]",
+        priority = 1,
+        description = "Id of the first execution in nuvo"
+    ),
+    printcolumn(
+        name = "Account",
+        type_ = "string",
+        json_path = ".spec.accountRef.name",
+        priority = 1,
+        description = "NuvoAccount of the run"
+    ),
+    printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1, description = "Which attempt this is"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineRunSpec {
+    /// Id of the pipeline in nuvo: 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'. Cannot be changed.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_-]{1,128}$"))]
+    pub pipeline_id: String,
+
+    /// The NuvoAccount whose credentials and request budget the run uses. It is in the namespace of the run.
+    #[serde(default)]
+    pub account_ref: AccountRef,
+
+    /// Follow this execution, which exists in nuvo already, and trigger nothing: 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'.
+    /// Cannot be set, changed or removed after creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_-]{1,128}$"))]
+    pub execution_id: Option<String>,
+
+    /// Any text of 1 to 64 characters. Changing it after the run has ended starts a new attempt, that is, the pipeline is triggered
+    /// once more. Nothing else does that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub rerun_token: Option<String>,
+
+    /// Before the trigger: wait until this is false. After the trigger it changes nothing, because nuvo cannot cancel an execution:
+    /// the run is still followed to its end.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// How long the run may take from status.startTime, in seconds: 1 to 2592000 (30 days), default 86400 (one day). After that the
+    /// run is reported as failed with reason DeadlineExceeded; the execution in nuvo is not stopped.
+    #[serde(default = "default_deadline")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub active_deadline_seconds: i64,
+
+    /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. Fail: end the run with
+    /// reason TriggerOutcomeUnknown and let a person decide. Adopt: follow the execution that must have come from it, when exactly
+    /// that can be found. Retrigger: trigger again, which may run the pipeline twice.
+    #[serde(default)]
+    pub on_ambiguous_trigger: OnAmbiguousTrigger,
+
+    /// What it means when nuvo accepts the trigger and starts nothing, for example because there is no new file: Succeed or Fail.
+    #[serde(default)]
+    pub on_nothing_to_process: OnNothingToProcess,
+}
+
+const fn default_deadline() -> i64 {
+    86_400
+}
+
+impl Default for PipelineRunSpec {
+    /// What the API server fills in; the pipeline id is empty.
+    fn default() -> Self {
+        Self {
+            pipeline_id: String::new(),
+            account_ref: AccountRef::default(),
+            execution_id: None,
+            rerun_token: None,
+            suspend: false,
+            active_deadline_seconds: default_deadline(),
+            on_ambiguous_trigger: OnAmbiguousTrigger::default(),
+            on_nothing_to_process: OnNothingToProcess::default(),
+        }
+    }
+}
+
+/// A NuvoAccount in the namespace of the run.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountRef {
+    /// Name of the NuvoAccount, default "default".
+    #[serde(default = "default_account")]
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+fn default_account() -> String {
+    DEFAULT_ACCOUNT.to_owned()
+}
+
+impl Default for AccountRef {
+    fn default() -> Self {
+        Self { name: default_account() }
+    }
+}
+
+/// What a trigger with unknown outcome leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OnAmbiguousTrigger {
+    // Comments, not doc comments: a described variant would turn the schema into a oneOf, which is not structural.
+    // End the run; a person decides.
+    #[default]
+    #[allow(missing_docs)]
+    Fail,
+    // Follow the execution that must have come from it, when exactly that can be found.
+    #[allow(missing_docs)]
+    Adopt,
+    // Trigger again.
+    #[allow(missing_docs)]
+    Retrigger,
+}
+
+/// What a trigger that started nothing means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum OnNothingToProcess {
+    #[default]
+    Succeed,
+    Fail,
+}
+
+/// What has happened. Written by the operator only.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = serde_json::json!({ "observedGeneration": -1 })))]
+pub struct PipelineRunStatus {
+    /// The metadata.generation that this status is about; -1 until the operator has seen the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
+    pub observed_generation: Option<i64>,
+
+    /// Where the run is, in one word: Pending, Suspended, Triggering (a trigger may be out and is not confirmed), Running, Succeeded,
+    /// Failed or Unresolved (a person must decide). Scripts should rather read the condition Succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
+    pub phase: Option<Phase>,
+
+    /// Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::conditions")]
+    pub conditions: Vec<Condition>,
+
+    /// Which attempt the status is about, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub attempt: Option<i32>,
+
+    /// The spec.rerunToken that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub rerun_token: Option<String>,
+
+    /// The trigger of this attempt, and what is known of its outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+
+    /// Details of the executions of this attempt: at most 64, failed ones first. status.executionIds has all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub executions: Vec<Execution>,
+
+    /// Ids of all executions of this attempt in nuvo, at most 1000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_000), inner(length(max = 128)))]
+    pub execution_ids: Vec<String>,
+
+    /// Number of executions of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub execution_count: Option<i32>,
+
+    /// The error of the first failed execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ExecutionError>,
+
+    /// The sum over all executions, of the last log run of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+
+    /// Earlier attempts, oldest first, at most the last 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub history: Vec<PastAttempt>,
+
+    /// When the operator began this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When the attempt ended. Set exactly when the condition Succeeded is True or False.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// From startTime to completionTime, for people, for example "1m32s".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub duration: Option<String>,
+}
+
+/// Where a run is, in one word. Derived from the condition Succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum Phase {
+    Pending,
+    Suspended,
+    Triggering,
+    Running,
+    Succeeded,
+    Failed,
+    Unresolved,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Suspended, Self::Triggering, Self::Running, Self::Succeeded, Self::Failed, Self::Unresolved];
+
+    /// The word in the object and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Suspended => "Suspended",
+            Self::Triggering => "Triggering",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Unresolved => "Unresolved",
+        }
+    }
+}
+
+/// One trigger, that is, one POST to nuvo or one execution that was there already.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trigger {
+    /// Names this trigger; it was sent to nuvo as X-Request-Id, and the annotation nuvo.dev/resolve refers to it. Empty when nothing was
+    /// sent (state Observed).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub nonce: String,
+
+    /// The attempt that it belongs to.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub attempt: i32,
+
+    /// Accepted: nuvo carried it out. NotExecuted: it certainly started nothing. Ambiguous: nobody can tell. Observed: spec.executionId is
+    /// followed, nothing was sent.
+    #[serde(default, deserialize_with = "known_or_default")]
+    pub state: TriggerState,
+
+    /// How it is known that it was accepted. Answer: nuvo's answer. Adopted: the execution was found in nuvo afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
+    pub evidence: Option<Evidence>,
+
+    /// When this became known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+
+    /// What happened, at most 1024 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1_024))]
+    pub message: String,
+}
+
+/// What is known of a trigger's outcome.
+///
+/// A word that this version does not know reads as Ambiguous: a doubt must never look like a permission to trigger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "What is known of the trigger's outcome.")]
+#[allow(missing_docs)]
+pub enum TriggerState {
+    Accepted,
+    NotExecuted,
+    #[default]
+    Ambiguous,
+    Observed,
+}
+
+/// How it is known that a trigger was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum Evidence {
+    Answer,
+    Adopted,
+}
+
+/// One execution in nuvo.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    /// Id of the execution in nuvo.
+    #[serde(default)]
+    #[schemars(length(max = 128))]
+    pub id: String,
+
+    /// nuvo's word, for example PROCESSING, SUCCESSFUL or FAILED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub status: Option<String>,
+
+    /// nuvo's word for what started it, for example MANUAL, TIME_BASE or EVENT_BASE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub trigger_type: Option<String>,
+
+    /// Id of the pipeline configuration that it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub configuration: Option<String>,
+
+    /// When nuvo created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+
+    /// When nuvo changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ExecutionError>,
+
+    /// The statistics of its last log run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+
+    /// Its log runs: the first pass and repairs made in nuvo, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub runs: Vec<LogRun>,
+}
+
+/// Why an execution failed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionError {
+    /// nuvo's error type, for example SOURCE_UNRESPONSIVE.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub error_type: Option<String>,
+
+    /// What it means, at most 1024 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1_024))]
+    pub message: Option<String>,
+}
+
+/// Counts from nuvo's log. A count that nuvo does not give is absent.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Rows processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_rows: Option<i64>,
+
+    /// Cells processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_cells: Option<i64>,
+
+    /// Cells with an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_error_cells: Option<i64>,
+
+    /// Rows with an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_error_rows: Option<i64>,
+
+    /// Processing time in nuvo, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub duration_milliseconds: Option<i64>,
+}
+
+/// One pass of an execution, from nuvo's log.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogRun {
+    /// nuvo's word for the kind of pass.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub run_type: Option<String>,
+
+    /// nuvo's word for its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub status: Option<String>,
+
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub duration_milliseconds: Option<i64>,
+
+    /// What it counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+}
+
+/// An earlier attempt.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastAttempt {
+    /// Its number, from 1.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub attempt: i32,
+
+    /// How it ended: the reason of its condition Succeeded, for example Succeeded or ExecutionFailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub result: Option<String>,
+
+    /// nuvo's error type of its first failed execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub error_type: Option<String>,
+
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// Ids of its executions, at most the first 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
+    pub execution_ids: Vec<String>,
+}
+
+/// A word from a newer version must not make the object unreadable: one such object would stall the watch of all of them.
+fn known_or_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
+}
+
+fn known_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: serde::de::DeserializeOwned + Default,
+{
+    Ok(known_or_none(deserializer)?.unwrap_or_default())
+}

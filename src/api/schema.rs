@@ -1,0 +1,89 @@
+//! What the derives cannot say about the schemas.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+/// `conditions`: a map by `type`, bounded, with the formats that Kubernetes asks for.
+pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "description": "One aspect of the state.",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "lastTransitionTime": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "When the status of the condition changed last.",
+                },
+                "message": { "type": "string", "maxLength": 32768, "description": "What happened, and what the reader can do next." },
+                "observedGeneration": {
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                    "maximum": 9_007_199_254_740_991_i64,
+                    "description": "The metadata.generation that the condition is about.",
+                },
+                "reason": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                    "description": "Why, in one word.",
+                },
+                "status": { "type": "string", "enum": ["True", "False", "Unknown"], "description": "True, False or Unknown." },
+                "type": {
+                    "type": "string",
+                    "maxLength": 316,
+                    "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                    "description": "Which aspect.",
+                },
+            },
+        },
+    })
+}
+
+/// Tidies a generated definition, given as JSON.
+///
+/// - `nullable` and the `null` of optional enums go: without it the API server drops an explicit `null` and fills in the default, as people expect.
+/// - Descriptions lose the line breaks of the source.
+pub(super) fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            // A property may itself be called `nullable` or `description`; its value is a schema then, not a bool or text.
+            if map.get("nullable").is_some_and(Value::is_boolean) {
+                map.remove("nullable");
+            }
+            if let Some(Value::Array(words)) = map.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+            }
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text.split("\n\n").map(|p| p.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+            }
+            map.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// Numbers such as `1.0` as `1`: the typed definition has only floats for limits, and people and diff tools read the text.
+pub(super) fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            // Every limit of the schemas is a whole number below 2^53, which a float holds exactly; its text is the same number.
+            if let Some(whole) =
+                number.as_f64().and_then(|float| format!("{float:.0}").parse::<i64>().ok().filter(|_| float.fract() == 0.0))
+            {
+                *value = whole.into();
+            }
+        }
+        Value::Object(map) => map.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        _ => {}
+    }
+}
