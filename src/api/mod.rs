@@ -30,6 +30,7 @@ pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
         .map(|crd| {
             let mut json = serde_json::to_value(crd)?;
             schema::tidy(&mut json);
+            schema::without_status_defaults(&mut json);
             serde_json::from_value(json)
         })
         .collect()

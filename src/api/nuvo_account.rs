@@ -44,12 +44,25 @@ pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.baseUrl", priority = 1, description = "Base URL of the API"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(validation = Rule::new("has(self.licenseKey) != has(self.accessToken)")
+    .message("set exactly one of licenseKey (a key that the operator trades for tokens) and accessToken (a token made elsewhere)"))]
 #[serde(rename_all = "camelCase")]
 pub struct NuvoAccountSpec {
     /// Base URL of the Execution API, at most 512 characters, default https://api-gateway.getnuvo.com/dp/api/v1. Its origin (scheme, host
     /// and port) must be one that the operator was started with (--allowed-base-url).
     #[serde(default = "default_base_url")]
     #[schemars(length(min = 1, max = 512))]
+    #[x_kube(
+        validation = Rule::new("self.startsWith('https://') || self.startsWith('http://')")
+            .message("baseUrl must start with https:// or http://, for example https://api-gateway.getnuvo.com/dp/api/v1"),
+        validation = Rule::new("!self.contains('@')")
+            .message("baseUrl must not contain a user name or password: remove everything up to '@', and name a Secret in licenseKey or accessToken"),
+        validation = Rule::new("!self.contains('?') && !self.contains('#')")
+            .message("baseUrl must not have a query or a fragment: remove everything from '?' or '#'"),
+        // Only what the rules above let through, so that one mistake gets one message.
+        validation = Rule::new("!self.matches('^https?://[^@?#]*$') || self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$')")
+            .message("baseUrl must be scheme, host, an optional port and an optional path of letters, digits, '.', '_', '~', '-' and '/', for example https://nuvo.example.com:8443/dp/api/v1")
+    )]
     pub base_url: String,
 
     /// A license key, which the operator trades for short-lived tokens. Exactly one of licenseKey and accessToken is set.
@@ -106,6 +119,8 @@ pub struct LicenseKey {
 
     /// The user's e-mail address or the sub-organisation's identifier: 1 to 256 characters.
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^[^[:cntrl:]]*$') && self.trim() == self")
+        .message("identifier must not have line breaks or spaces around it: write the e-mail address or the sub-organisation's identifier as nuvo shows it"))]
     pub identifier: String,
 
     /// What the identifier names: USER or SUB_ORG.
@@ -114,6 +129,9 @@ pub struct LicenseKey {
     /// Path below baseUrl that trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro access/token.
     #[serde(default = "default_token_path")]
     #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$') && !self.contains('..')").message(
+        "tokenPath is a path below baseUrl, without scheme, host, leading or trailing '/', '..' or query: write for example auth/access-token or access/token"
+    ))]
     pub token_path: String,
 }
 
@@ -162,10 +180,14 @@ pub struct AccessToken {
 pub struct SecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("secretRef.name must be the name of a Secret in this namespace: lower-case letters, digits, '-' and '.', for example nuvo-credentials"))]
     pub name: String,
 
     /// Key in the Secret's data.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._-]+$')")
+        .message("secretRef.key must be a key of the Secret's data: letters, digits, '.', '_' and '-', for example license-key"))]
     pub key: String,
 }
 

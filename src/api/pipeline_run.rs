@@ -87,10 +87,31 @@ pub const MAX_WORD: usize = 128;
     printcolumn(name = "Attempt", type_ = "integer", json_path = ".status.attempt", priority = 1, description = "Which attempt this is"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
+#[x_kube(
+    // On the parent: a rule on an optional field does not fire when the field is set or removed.
+    validation = Rule::new("has(self.executionId) == has(oldSelf.executionId) && (!has(self.executionId) || self.executionId == oldSelf.executionId)")
+        .message("executionId cannot be set, changed or removed after creation: create a new PipelineRun instead")
+        .field_path(".executionId"),
+    validation = Rule::new("!has(self.executionId) || !has(self.rerunToken)")
+        .message("rerunToken cannot be used with executionId, because such a run triggers nothing that could be repeated: remove rerunToken, or create a new PipelineRun without executionId")
+        .field_path(".rerunToken"),
+    validation = Rule::new("!has(self.executionId) || self.onAmbiguousTrigger == 'Fail'")
+        .message("onAmbiguousTrigger cannot be used with executionId, because such a run triggers nothing: remove one of the two")
+        .field_path(".onAmbiguousTrigger"),
+    validation = Rule::new("!has(self.executionId) || self.onNothingToProcess == 'Succeed'")
+        .message("onNothingToProcess cannot be used with executionId, because such a run triggers nothing: remove one of the two")
+        .field_path(".onNothingToProcess")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineRunSpec {
     /// Id of the pipeline in nuvo: 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'. Cannot be changed.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_-]{1,128}$"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf").message("pipelineId cannot be changed: create a new PipelineRun for the other pipeline"),
+        validation = Rule::new("self.matches('^[A-Za-z0-9_-]{1,128}$')").message(
+            "pipelineId must be 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-': write the pipeline's id as nuvo shows it, not its name or URL"
+        )
+    )]
     pub pipeline_id: String,
 
     /// The NuvoAccount whose credentials and request budget the run uses. It is in the namespace of the run.
@@ -101,12 +122,16 @@ pub struct PipelineRunSpec {
     /// Cannot be set, changed or removed after creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_-]{1,128}$"))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_-]{1,128}$')").message(
+        "executionId must be 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-': write the execution's id as nuvo shows it, or remove the field to trigger a new one"
+    ))]
     pub execution_id: Option<String>,
 
     /// Any text of 1 to 64 characters. Changing it after the run has ended starts a new attempt, that is, the pipeline is triggered
     /// once more. Nothing else does that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self != ''").message("rerunToken must have 1 to 64 characters: write any new text, for example the time, or remove the field"))]
     pub rerun_token: Option<String>,
 
     /// Before the trigger: wait until this is false. After the trigger it changes nothing, because nuvo cannot cancel an execution:
@@ -158,6 +183,8 @@ pub struct AccountRef {
     /// Name of the NuvoAccount, default "default".
     #[serde(default = "default_account")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("accountRef.name must be the name of a NuvoAccount in this namespace: lower-case letters, digits, '-' and '.', for example default"))]
     pub name: String,
 }
 
@@ -173,17 +200,11 @@ impl Default for AccountRef {
 
 /// What a trigger with unknown outcome leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
 pub enum OnAmbiguousTrigger {
-    // Comments, not doc comments: a described variant would turn the schema into a oneOf, which is not structural.
-    // End the run; a person decides.
     #[default]
-    #[allow(missing_docs)]
     Fail,
-    // Follow the execution that must have come from it, when exactly that can be found.
-    #[allow(missing_docs)]
     Adopt,
-    // Trigger again.
-    #[allow(missing_docs)]
     Retrigger,
 }
 

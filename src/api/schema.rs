@@ -71,6 +71,29 @@ pub(super) fn tidy(value: &mut Value) {
     }
 }
 
+/// Removes the defaults inside the status; the one of the status as a whole stays.
+///
+/// They are how this code reads what is absent, not something that the API server should write into what it stores.
+pub(super) fn without_status_defaults(crd: &mut Value) {
+    let Some(versions) = crd.pointer_mut("/spec/versions").and_then(Value::as_array_mut) else { return };
+    for version in versions {
+        if let Some(properties) = version.pointer_mut("/schema/openAPIV3Schema/properties/status/properties") {
+            remove_defaults(properties);
+        }
+    }
+}
+
+fn remove_defaults(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.remove("default");
+            map.values_mut().for_each(remove_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_defaults),
+        _ => {}
+    }
+}
+
 /// Numbers such as `1.0` as `1`: the typed definition has only floats for limits, and people and diff tools read the text.
 pub(super) fn whole_numbers(value: &mut Value) {
     match value {

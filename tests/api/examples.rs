@@ -1,0 +1,79 @@
+//! People copy the examples: each parses without a field that nobody knows, and passes every rule.
+
+use std::fs;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Secret;
+use nuvo_operator::api::{NuvoAccount, PipelineRun, names};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{accepted, schema};
+
+fn documents() -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        for document in serde_yaml::Deserializer::from_str(&fs::read_to_string(&path).unwrap()) {
+            all.push((name.clone(), Value::deserialize(document).unwrap()));
+        }
+    }
+    all
+}
+
+/// A field that the schema does not have would be dropped by the API server, silently for some clients.
+fn known(path: &str, schema: &Value, value: &Value) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        known(&path, schema["properties"].get(name).unwrap_or_else(|| panic!("{path} is no field")), inner);
+    }
+}
+
+fn parse<T: DeserializeOwned>(file: &str, value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn every_example_parses_and_is_accepted() {
+    let mut secrets = Vec::new();
+    let mut accounts = Vec::new();
+    let mut runs = Vec::new();
+    for (file, document) in documents() {
+        assert!(document["metadata"].get("namespace").is_none(), "{file}: an example is applied to the reader's namespace");
+        let kind = document["kind"].as_str().unwrap_or_default();
+        match kind {
+            "Secret" => {
+                secrets.push(parse::<Secret>(&file, &document));
+                continue;
+            }
+            "NuvoAccount" => accounts.push(parse::<NuvoAccount>(&file, &document)),
+            "PipelineRun" => runs.push(parse::<PipelineRun>(&file, &document)),
+            other => panic!("{file}: unexpected kind {other:?}"),
+        }
+        assert_eq!(document["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION), "{file}");
+        known(&file, &schema(kind)["properties"]["spec"], &document["spec"]);
+        accepted(kind, &document["spec"], None);
+    }
+
+    let [account] = accounts.as_slice() else { panic!("one account, not {}", accounts.len()) };
+    let [secret] = secrets.as_slice() else { panic!("one Secret, not {}", secrets.len()) };
+    let reference = &account.spec.license_key.as_ref().unwrap().secret_ref;
+    assert_eq!(secret.metadata.name.as_deref(), Some(reference.name.as_str()));
+    assert!(secret.string_data.as_ref().unwrap().contains_key(&reference.key));
+    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(names::CREDENTIAL_LABEL));
+    assert_eq!(label.map(String::as_str), Some(names::CREDENTIAL_LABEL_VALUE), "the operator would refuse this Secret");
+
+    let mut pipelines: Vec<_> =
+        runs.iter().filter(|run| run.spec.execution_id.is_none()).map(|run| run.spec.pipeline_id.as_str()).collect();
+    pipelines.sort_unstable();
+    assert_eq!(pipelines, ["archive", "customers", "invoices", "ledger", "orders"]);
+    assert_eq!(runs.len(), 6);
+    for run in &runs {
+        assert_eq!(Some(run.spec.account_ref.name.as_str()), account.metadata.name.as_deref());
+    }
+}

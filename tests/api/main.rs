@@ -1,0 +1,46 @@
+//! The custom resources as the API server sees them: the generated schemas, their rules and defaults, and the examples.
+
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a failed test may panic, also in its helpers")]
+
+mod drift;
+mod examples;
+mod reading;
+mod rules;
+mod schema;
+
+use kube::core::cel::Validator;
+use nuvo_operator::api;
+use serde_json::{Value, json};
+
+/// A definition as it is installed, by its kind.
+fn crd(kind: &str) -> Value {
+    let crd = api::crds().unwrap().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap_or_else(|| panic!("no definition of {kind}"));
+    serde_json::to_value(crd).unwrap()
+}
+
+/// The schema of a kind.
+fn schema(kind: &str) -> Value {
+    crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
+}
+
+/// The messages of the rules that refuse an object, on creation or on an update from `old`.
+fn refusals(kind: &str, spec: &Value, old: Option<&Value>) -> Vec<String> {
+    let object = |spec: &Value| json!({"apiVersion": "nuvo.dev/v1alpha1", "kind": kind, "metadata": {"name": "test", "namespace": "default"}, "spec": spec});
+    match Validator::new().validate(&schema(kind), &object(spec), old.map(object).as_ref()) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.into_vec().into_iter().map(|error| error.to_string()).collect(),
+    }
+}
+
+#[track_caller]
+fn accepted(kind: &str, spec: &Value, old: Option<&Value>) {
+    let refusals = refusals(kind, spec, old);
+    assert!(refusals.is_empty(), "{spec} should be accepted, but: {refusals:#?}");
+}
+
+/// Exactly one rule refuses it, and its message has this text.
+#[track_caller]
+fn refused(kind: &str, spec: &Value, old: Option<&Value>, text: &str) {
+    let refusals = refusals(kind, spec, old);
+    assert!(matches!(refusals.as_slice(), [one] if one.contains(text)), "{spec} should be refused once, with {text:?}, but: {refusals:#?}");
+}

@@ -1,0 +1,70 @@
+//! A status written by another version is readable: one unreadable object would stall the watch of all of them.
+
+use nuvo_operator::api::{PipelineRun, PipelineRunStatus, TriggerState};
+use serde_json::json;
+
+#[test]
+fn unknown_words_and_fields_of_a_status_do_not_break_reading() {
+    let run: PipelineRun = serde_json::from_value(json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": {"name": "orders"},
+        "spec": {"pipelineId": "orders", "fieldOfTomorrow": {"a": 1}},
+        "status": {
+            "observedGeneration": 3,
+            "phase": "Dreaming",
+            "trigger": {"nonce": "n-1", "attempt": 1, "state": "HalfAccepted", "evidence": "Hearsay", "fieldOfTomorrow": 1},
+            "executions": [{"id": "e-1", "status": "NEW_WORD", "error": {"type": "BRAND_NEW"}}],
+            "fieldOfTomorrow": [1, 2],
+        },
+    }))
+    .unwrap();
+    let status = run.status.unwrap();
+    assert_eq!(status.phase, None);
+    assert_eq!(status.observed_generation, Some(3));
+    let trigger = status.trigger.unwrap();
+    assert_eq!((trigger.state, trigger.evidence), (TriggerState::Ambiguous, None), "an unknown state is a doubt");
+    assert_eq!(status.executions[0].status.as_deref(), Some("NEW_WORD"));
+}
+
+#[test]
+fn a_trigger_without_a_state_is_a_doubt() {
+    let status: PipelineRunStatus = serde_json::from_value(json!({"trigger": {"nonce": "n-1"}})).unwrap();
+    assert_eq!(status.trigger.unwrap().state, TriggerState::Ambiguous);
+}
+
+#[test]
+fn a_status_survives_being_written_and_read() {
+    let text = json!({
+        "observedGeneration": 1,
+        "phase": "Failed",
+        "conditions": [{"type": "Succeeded", "status": "False", "reason": "ExecutionFailed", "message": "m",
+            "lastTransitionTime": "2026-11-24T00:00:00Z", "observedGeneration": 1}],
+        "attempt": 2,
+        "rerunToken": "2",
+        "trigger": {"nonce": "n-2", "attempt": 2, "state": "Accepted", "evidence": "Answer", "time": "2026-11-24T00:00:00Z", "message": "m"},
+        "executions": [{
+            "id": "e-2", "status": "FAILED", "triggerType": "MANUAL", "configuration": "c",
+            "createdAt": "2026-11-24T00:00:00Z", "updatedAt": "2026-11-24T00:00:01Z",
+            "error": {"type": "SOURCE_UNRESPONSIVE", "message": "m"},
+            "stats": {"totalRows": 10, "totalCells": 100, "totalErrorCells": 3, "totalErrorRows": 2, "durationMilliseconds": 1500},
+            "runs": [{"type": "INITIAL", "status": "FAILED", "startTime": "2026-11-24T00:00:00Z", "durationMilliseconds": 1500, "stats": {"totalRows": 10}}],
+        }],
+        "executionIds": ["e-2"],
+        "executionCount": 1,
+        "error": {"type": "SOURCE_UNRESPONSIVE", "message": "m"},
+        "stats": {"totalRows": 10},
+        "history": [{"attempt": 1, "result": "ExecutionFailed", "errorType": "SOURCE_UNRESPONSIVE", "startTime": "2026-11-23T00:00:00Z",
+            "completionTime": "2026-11-23T00:01:00Z", "executionIds": ["e-1"]}],
+        "startTime": "2026-11-24T00:00:00Z",
+        "completionTime": "2026-11-24T00:01:32Z",
+        "duration": "1m32s",
+    });
+    let status: PipelineRunStatus = serde_json::from_value(text.clone()).unwrap();
+    assert_eq!(serde_json::to_value(status).unwrap(), text);
+}
+
+#[test]
+fn an_empty_status_is_written_as_nothing() {
+    assert_eq!(serde_json::to_value(PipelineRunStatus::default()).unwrap(), json!({}));
+}

@@ -1,0 +1,192 @@
+//! Every validation rule, accepted and refused, with its message.
+
+use serde_json::{Value, json};
+
+use crate::{accepted, refused};
+
+const RUN: &str = "PipelineRun";
+const ACCOUNT: &str = "NuvoAccount";
+
+/// An account with a license key, and changes to it at a JSON pointer.
+fn account(pointer: &str, value: Value) -> Value {
+    let mut spec = json!({
+        "baseUrl": "https://api-gateway.getnuvo.com/dp/api/v1",
+        "licenseKey": {
+            "secretRef": {"name": "nuvo-credentials", "key": "license-key"},
+            "identifier": "demo@example.com",
+            "identityType": "USER",
+            "tokenPath": "auth/access-token",
+        },
+    });
+    if !pointer.is_empty() {
+        *spec.pointer_mut(pointer).unwrap() = value;
+    }
+    spec
+}
+
+#[test]
+fn the_smallest_run_is_accepted() {
+    accepted(RUN, &json!({"pipelineId": "orders"}), None);
+}
+
+#[test]
+fn a_pipeline_id_is_well_formed() {
+    for id in ["a", "3f1c2a9e-5b7d-4c1e-9a60-2d8e4b6f7a13", "A_b-9"] {
+        accepted(RUN, &json!({"pipelineId": id}), None);
+    }
+    for id in ["../orders", "my orders", "orders\n", "a/b", "ä", "a?b"] {
+        refused(RUN, &json!({"pipelineId": id}), None, "write the pipeline's id as nuvo shows it, not its name or URL");
+    }
+}
+
+#[test]
+fn a_pipeline_id_is_immutable() {
+    let old = json!({"pipelineId": "orders"});
+    accepted(RUN, &json!({"pipelineId": "orders", "suspend": true, "rerunToken": "2"}), Some(&old));
+    refused(RUN, &json!({"pipelineId": "invoices"}), Some(&old), "create a new PipelineRun for the other pipeline");
+}
+
+#[test]
+fn an_execution_id_is_well_formed() {
+    accepted(RUN, &json!({"pipelineId": "orders", "executionId": "e-1"}), None);
+    for id in ["", "e/1", "e 1", "e-1\n"] {
+        refused(RUN, &json!({"pipelineId": "orders", "executionId": id}), None, "write the execution's id as nuvo shows it");
+    }
+}
+
+#[test]
+fn an_execution_id_is_immutable_also_when_it_appears_or_disappears() {
+    let without = json!({"pipelineId": "orders"});
+    let with = json!({"pipelineId": "orders", "executionId": "e-1"});
+    let other = json!({"pipelineId": "orders", "executionId": "e-2"});
+    accepted(RUN, &with, Some(&with));
+    accepted(RUN, &without, Some(&without));
+    for (new, old) in [(&other, &with), (&without, &with), (&with, &without)] {
+        refused(RUN, new, Some(old), "executionId cannot be set, changed or removed after creation");
+    }
+}
+
+#[test]
+fn an_execution_that_is_only_followed_has_no_trigger_to_configure() {
+    let with = |field: &str, value: &str| json!({"pipelineId": "orders", "executionId": "e-1", field: value});
+    refused(RUN, &with("rerunToken", "1"), None, "remove rerunToken, or create a new PipelineRun without executionId");
+    refused(RUN, &with("onAmbiguousTrigger", "Adopt"), None, "onAmbiguousTrigger cannot be used with executionId");
+    refused(RUN, &with("onAmbiguousTrigger", "Retrigger"), None, "onAmbiguousTrigger cannot be used with executionId");
+    refused(RUN, &with("onNothingToProcess", "Fail"), None, "onNothingToProcess cannot be used with executionId");
+    // The defaults, written out, say nothing wrong.
+    accepted(RUN, &with("onAmbiguousTrigger", "Fail"), None);
+    accepted(RUN, &with("onNothingToProcess", "Succeed"), None);
+}
+
+#[test]
+fn a_rerun_token_is_not_empty() {
+    accepted(RUN, &json!({"pipelineId": "orders", "rerunToken": "2026-11-24 10:00"}), None);
+    refused(RUN, &json!({"pipelineId": "orders", "rerunToken": ""}), None, "write any new text, for example the time");
+}
+
+#[test]
+fn an_account_reference_is_a_name() {
+    accepted(RUN, &json!({"pipelineId": "orders", "accountRef": {}}), None);
+    accepted(RUN, &json!({"pipelineId": "orders", "accountRef": {"name": "team-a.eu"}}), None);
+    for name in ["Team", "a_b", "-a", "a.", "other/default"] {
+        refused(
+            RUN,
+            &json!({"pipelineId": "orders", "accountRef": {"name": name}}),
+            None,
+            "must be the name of a NuvoAccount in this namespace",
+        );
+    }
+}
+
+#[test]
+fn an_account_has_exactly_one_credential() {
+    let token = json!({"secretRef": {"name": "nuvo-credentials", "key": "token"}});
+    let mut both = account("", Value::Null);
+    accepted(ACCOUNT, &both, None);
+    accepted(ACCOUNT, &json!({"accessToken": token}), None);
+    both["accessToken"] = token;
+    refused(ACCOUNT, &both, None, "set exactly one of licenseKey");
+    refused(ACCOUNT, &json!({}), None, "set exactly one of licenseKey");
+}
+
+#[test]
+fn a_base_url_is_an_origin_and_a_path() {
+    for url in [
+        "https://api-gateway.getnuvo.com/dp/api/v1",
+        "https://api-gateway.ingestro.com/dp/api/v1/",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080/v1",
+        "https://nuvo.internal",
+    ] {
+        accepted(ACCOUNT, &account("/baseUrl", json!(url)), None);
+    }
+    for (url, text) in [
+        ("api-gateway.getnuvo.com/dp/api/v1", "must start with https:// or http://"),
+        ("ftp://getnuvo.com", "must start with https:// or http://"),
+        ("httpx://getnuvo.com", "must start with https:// or http://"),
+        ("https://user:secret@getnuvo.com/v1", "must not contain a user name or password"),
+        ("https://getnuvo.com/v1?key=1", "must not have a query or a fragment"),
+        ("https://getnuvo.com/v1#top", "must not have a query or a fragment"),
+        ("https://", "must be scheme, host, an optional port and an optional path"),
+        ("https:///v1", "must be scheme, host, an optional port and an optional path"),
+        ("https://getnuvo.com\\v1", "must be scheme, host, an optional port and an optional path"),
+        ("https://get nuvo.com", "must be scheme, host, an optional port and an optional path"),
+        ("https://getnuvo.com/v1\n", "must be scheme, host, an optional port and an optional path"),
+        ("https://getnuvo.com:port/v1", "must be scheme, host, an optional port and an optional path"),
+        ("https://getnuvo.com%2f.example.com/v1", "must be scheme, host, an optional port and an optional path"),
+    ] {
+        refused(ACCOUNT, &account("/baseUrl", json!(url)), None, text);
+    }
+}
+
+#[test]
+fn a_token_path_stays_below_the_base_url() {
+    for path in ["auth/access-token", "access/token", "token"] {
+        accepted(ACCOUNT, &account("/licenseKey/tokenPath", json!(path)), None);
+    }
+    for path in [
+        "/auth/access-token",
+        "//evil.example.com/x",
+        "https://evil.example.com/x",
+        "../token",
+        "auth/../../x",
+        "a?b",
+        "a#b",
+        "a b",
+        "a/",
+        "%2e%2e/x",
+    ] {
+        refused(ACCOUNT, &account("/licenseKey/tokenPath", json!(path)), None, "write for example auth/access-token or access/token");
+    }
+}
+
+#[test]
+fn an_identifier_is_one_line_without_spaces_around() {
+    for identifier in ["demo@example.com", "sub org 7"] {
+        accepted(ACCOUNT, &account("/licenseKey/identifier", json!(identifier)), None);
+    }
+    for identifier in ["demo@example.com\n", " demo", "a\u{0}b", "a\r\nb"] {
+        refused(
+            ACCOUNT,
+            &account("/licenseKey/identifier", json!(identifier)),
+            None,
+            "identifier must not have line breaks or spaces around it",
+        );
+    }
+}
+
+#[test]
+fn a_secret_reference_is_a_name_and_a_key() {
+    for name in ["Secret", "a/b", "a_b", "other.", "kube-system:x"] {
+        refused(ACCOUNT, &account("/licenseKey/secretRef/name", json!(name)), None, "must be the name of a Secret in this namespace");
+    }
+    for key in ["license key", "a/b", "a\n"] {
+        refused(ACCOUNT, &account("/licenseKey/secretRef/key", json!(key)), None, "must be a key of the Secret's data");
+    }
+    refused(
+        ACCOUNT,
+        &json!({"accessToken": {"secretRef": {"name": "A", "key": "token"}}}),
+        None,
+        "must be the name of a Secret in this namespace",
+    );
+}

@@ -1,0 +1,171 @@
+//! What every schema must be: bounded, without formats that Kubernetes does not know, with the defaults of the contract.
+
+use nuvo_operator::api::conditions::{AccountReason, ConditionStatus, Reason};
+use nuvo_operator::api::{NuvoAccountSpec, Phase, PipelineRunSpec};
+use serde_json::{Value, json};
+
+use crate::{crd, schema};
+
+const KINDS: [&str; 2] = ["PipelineRun", "NuvoAccount"];
+
+/// Calls `check` with every schema below this one, and its path.
+fn walk(path: &str, schema: &Value, check: &mut dyn FnMut(&str, &Value)) {
+    check(path, schema);
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        walk(&format!("{path}.{name}"), property, check);
+    }
+    if let Some(items) = schema.get("items") {
+        walk(&format!("{path}[]"), items, check);
+    }
+}
+
+#[test]
+fn everything_is_bounded_described_and_structural() {
+    let mut wrong = Vec::new();
+    for kind in KINDS {
+        walk(kind, &schema(kind), &mut |path, schema| {
+            let has = |key: &str| schema.get(key).is_some();
+            match schema["type"].as_str() {
+                Some("string") if !(has("maxLength") || has("enum") || has("format")) => wrong.push(format!("{path}: unbounded text")),
+                Some("array") if !has("maxItems") => wrong.push(format!("{path}: unbounded list")),
+                Some("integer") if !(has("minimum") && has("maximum")) => wrong.push(format!("{path}: unbounded integer")),
+                Some("integer") if !matches!(schema["format"].as_str(), Some("int32" | "int64")) => wrong.push(format!("{path}: format")),
+                Some("string" | "array" | "integer" | "boolean" | "object") => {}
+                other => wrong.push(format!("{path}: type {other:?}")),
+            }
+            if !has("description") && !path.ends_with("Ids[]") {
+                wrong.push(format!("{path}: no description"));
+            }
+            for key in ["anyOf", "oneOf", "allOf", "$ref", "nullable", "additionalProperties", "x-kubernetes-preserve-unknown-fields"] {
+                if has(key) {
+                    wrong.push(format!("{path}: {key}"));
+                }
+            }
+            if schema["enum"].as_array().is_some_and(|words| !words.iter().all(Value::is_string)) {
+                wrong.push(format!("{path}: a null in its enum"));
+            }
+        });
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_rule_has_a_message() {
+    for kind in KINDS {
+        walk(kind, &schema(kind), &mut |path, schema| {
+            for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+                assert!(rule["message"].as_str().is_some_and(|message| message.len() > 20), "{path}: {rule}");
+            }
+        });
+    }
+}
+
+#[test]
+fn conditions_are_a_map_by_type() {
+    for kind in KINDS {
+        let conditions = &schema(kind)["properties"]["status"]["properties"]["conditions"];
+        assert_eq!(conditions["x-kubernetes-list-type"], "map", "{kind}");
+        assert_eq!(conditions["x-kubernetes-list-map-keys"], json!(["type"]), "{kind}");
+    }
+}
+
+#[test]
+fn a_status_is_unobserved_from_the_start_and_has_no_other_default() {
+    for kind in KINDS {
+        let status = &schema(kind)["properties"]["status"];
+        assert_eq!(status["default"], json!({"observedGeneration": -1}), "{kind}");
+        walk(kind, status, &mut |path, schema| assert!(path == kind || schema.get("default").is_none(), "{path}"));
+    }
+}
+
+#[test]
+fn the_api_server_fills_in_what_the_code_assumes() {
+    fn defaults(kind: &str) -> Value {
+        let spec = schema(kind)["properties"]["spec"]["properties"].clone();
+        spec.as_object()
+            .unwrap()
+            .iter()
+            .filter_map(|(name, property)| Some((name.clone(), property.get("default")?.clone())))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+    let run = json!({
+        "accountRef": {"name": "default"},
+        "suspend": false,
+        "activeDeadlineSeconds": 86400,
+        "onAmbiguousTrigger": "Fail",
+        "onNothingToProcess": "Succeed",
+    });
+    assert_eq!(defaults("PipelineRun"), run);
+    let mut assumed = serde_json::to_value(PipelineRunSpec::default()).unwrap();
+    assumed.as_object_mut().unwrap().remove("pipelineId");
+    assert_eq!(assumed, run);
+
+    let account = json!({"baseUrl": "https://api-gateway.getnuvo.com/dp/api/v1", "requestsPerSecond": 5, "pollPeriodSeconds": 10});
+    assert_eq!(defaults("NuvoAccount"), account);
+    assert_eq!(serde_json::to_value(NuvoAccountSpec::default()).unwrap(), account);
+    let key = &schema("NuvoAccount")["properties"]["spec"]["properties"]["licenseKey"]["properties"];
+    assert_eq!(key["tokenPath"]["default"], "auth/access-token");
+    assert_eq!(key["identityType"]["enum"], json!(["USER", "SUB_ORG"]));
+}
+
+#[test]
+fn limits_are_those_of_the_contract() {
+    let run = schema("PipelineRun")["properties"]["spec"]["properties"].clone();
+    let range = |field: &Value| (field["minimum"].as_f64().unwrap(), field["maximum"].as_f64().unwrap());
+    assert_eq!(range(&run["activeDeadlineSeconds"]), (1.0, 2_592_000.0));
+    assert_eq!(run["rerunToken"]["maxLength"], 64);
+    let account = schema("NuvoAccount")["properties"]["spec"]["properties"].clone();
+    assert_eq!(range(&account["requestsPerSecond"]), (1.0, 1_000.0));
+    assert_eq!(range(&account["pollPeriodSeconds"]), (1.0, 3_600.0));
+}
+
+#[test]
+fn names_and_columns_are_those_of_the_contract() {
+    let run = crd("PipelineRun");
+    assert_eq!(run["spec"]["names"]["plural"], "pipelineruns");
+    assert_eq!(run["spec"]["names"]["shortNames"], json!(["npr"]));
+    assert_eq!(run["spec"]["names"]["categories"], json!(["nuvo"]));
+    let version = &run["spec"]["versions"][0];
+    assert_eq!(version["subresources"], json!({"status": {}}));
+    assert_eq!(version["selectableFields"], json!([{"jsonPath": ".spec.pipelineId"}, {"jsonPath": ".status.phase"}]));
+    let columns = |wide: bool| -> Vec<String> {
+        let all = version["additionalPrinterColumns"].as_array().unwrap();
+        all.iter().filter(|c| (c["priority"] == 1) == wide).map(|c| c["name"].as_str().unwrap().to_uppercase()).collect()
+    };
+    assert_eq!(columns(false), ["PIPELINE", "STATUS", "ERROR", "ROWS", "ERROR ROWS", "DURATION", "AGE"]);
+    assert_eq!(columns(true), ["REASON", "EXECUTIONS", "EXECUTION", "ACCOUNT", "ATTEMPT"]);
+
+    let account = crd("NuvoAccount");
+    assert_eq!(account["spec"]["names"]["plural"], "nuvoaccounts");
+    assert_eq!(account["spec"]["names"]["shortNames"], json!(["nacct"]));
+    assert_eq!(account["spec"]["names"]["categories"], json!(["nuvo"]));
+}
+
+#[test]
+fn reasons_are_those_of_the_contract() {
+    let with = |status| Reason::ALL.iter().filter(|r| r.status() == status).map(|r| r.as_str()).collect::<Vec<_>>().join(", ");
+    assert_eq!(
+        with(ConditionStatus::Unknown),
+        "Pending, Suspended, AccountNotReady, PipelineBusy, NuvoUnavailable, RateLimited, TriggerUnconfirmed, Running, RetryScheduled"
+    );
+    assert_eq!(with(ConditionStatus::True), "Succeeded, NothingToProcess, FixedInNuvo");
+    assert_eq!(
+        with(ConditionStatus::False),
+        "ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
+         InvalidSpec, StatusLost"
+    );
+    for reason in Reason::ALL {
+        assert_eq!(Reason::parse(reason.as_str(), reason.status().as_str()), Some(*reason));
+    }
+    for reason in AccountReason::ALL {
+        assert_eq!(AccountReason::parse(reason.as_str(), reason.status().as_str()), Some(*reason));
+    }
+    assert_eq!(Reason::parse("Succeeded", "False"), None);
+}
+
+#[test]
+fn phases_are_the_words_of_the_schema() {
+    let words: Vec<_> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
+    assert_eq!(schema("PipelineRun")["properties"]["status"]["properties"]["phase"]["enum"], json!(words));
+}
