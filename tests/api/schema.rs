@@ -1,7 +1,10 @@
 //! What every schema must be: bounded, without formats that Kubernetes does not know, with the defaults of the contract.
 
 use nuvo_operator::api::conditions::{AccountReason, ConditionStatus, Reason};
-use nuvo_operator::api::{NuvoAccountSpec, Phase, PipelineRunSpec};
+use nuvo_operator::api::{
+    MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, NuvoAccountSpec, Phase,
+    PipelineRunSpec,
+};
 use serde_json::{Value, json};
 
 use crate::{crd, schema};
@@ -168,4 +171,24 @@ fn reasons_are_those_of_the_contract() {
 fn phases_are_the_words_of_the_schema() {
     let words: Vec<_> = Phase::ALL.iter().map(|phase| phase.as_str()).collect();
     assert_eq!(schema("PipelineRun")["properties"]["status"]["properties"]["phase"]["enum"], json!(words));
+}
+
+/// The operator cuts what it writes to the constants; the API server refuses what is over the schema's limits.
+#[test]
+fn the_limits_of_the_code_are_those_of_the_schema() {
+    let schema = schema("PipelineRun");
+    let limit = |path: &str, key: &str| schema.pointer(&format!("/properties/status/properties/{path}/{key}")).and_then(Value::as_u64);
+    for (path, key, expected) in [
+        ("executions", "maxItems", MAX_EXECUTIONS),
+        ("executionIds", "maxItems", MAX_EXECUTION_IDS),
+        ("executions/items/properties/runs", "maxItems", MAX_RUNS),
+        ("history", "maxItems", MAX_HISTORY),
+        ("history/items/properties/executionIds", "maxItems", MAX_HISTORY_IDS),
+        ("error/properties/message", "maxLength", MAX_STATUS_MESSAGE),
+        ("trigger/properties/message", "maxLength", MAX_STATUS_MESSAGE),
+        ("error/properties/type", "maxLength", MAX_WORD),
+        ("executions/items/properties/status", "maxLength", MAX_WORD),
+    ] {
+        assert_eq!(limit(path, key), u64::try_from(expected).ok(), "{path}");
+    }
 }
