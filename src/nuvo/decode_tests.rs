@@ -1,0 +1,138 @@
+use secrecy::SecretString;
+
+use super::*;
+
+fn id(text: &str) -> ExecutionId {
+    ExecutionId::new(text).unwrap()
+}
+
+fn read(body: &str) -> Result<Execution, Error> {
+    one(body.as_bytes(), &id("e1"), &Redactor::new([SecretString::from("T0KEN")]))
+}
+
+#[test]
+fn the_documented_sample_is_read() {
+    let e = read(
+        r#"{"data": {"id": "e1", "pipeline": "p", "status": "FAILED", "error": {"message": "it\u0007 broke T0KEN", "type": "ERROR_THRESHOLD_EXCEEDED"},
+        "logs": [{"status": "FAILED", "data": {"total_rows": 7, "total_cells": -1, "total_error_cells": 1e400, "total_error_rows": 99999999999999999999},
+        "duration": 12, "started_at": "2024-09-03T09:34:52.518Z", "type": "CREATED"}, {"status":"SUCCESSFUL","type":"FIX","started_on":"x"}],
+        "trigger_type": "MANUAL", "configuration": {"id": "c"}, "createdAt": "2022-03-07 12:48:28.653",
+        "created_by": {"id": "u", "name": "n", "identifier": "i", "type": "USER"}, "updated_at": "2022-03-07 12:48:28.653", "later": [1]}}"#,
+    );
+    // 1e400 is no number that JSON readers take.
+    assert_eq!(e, Err(Error::Malformed { reason: "the body is not valid JSON" }));
+    let e = read(
+        r#"{"data": {"id": "e1", "pipeline": "p", "status": "FAILED", "error": {"message": "it\u0007 broke T0KEN", "type": "ERROR_THRESHOLD_EXCEEDED"},
+        "logs": [{"status": "FAILED", "data": {"total_rows": 7, "total_cells": -1, "total_error_cells": 1.5, "total_error_rows": 99999999999999999999},
+        "duration": 12, "started_at": "2024-09-03T09:34:52.518Z", "type": "CREATED"}, {"status":"SUCCESSFUL","type":"FIX","started_on":"x"}],
+        "trigger_type": "MANUAL", "configuration": {"id": "c"}, "createdAt": "2022-03-07 12:48:28.653",
+        "created_by": {"id": "u", "name": "n", "identifier": "i", "type": "USER"}, "updated_at": "2022-03-07 12:48:28.653", "later": [1]}}"#,
+    )
+    .unwrap();
+    assert_eq!(e.status, Status::Failed);
+    assert_eq!(e.pipeline.as_deref(), Some("p"));
+    let error = e.error.unwrap();
+    assert_eq!(error.kind.as_deref(), Some("ERROR_THRESHOLD_EXCEEDED"));
+    assert_eq!(error.message.as_deref(), Some("it broke [redacted]"));
+    assert_eq!(e.configuration.as_deref(), Some("c"));
+    assert_eq!(e.created_at.unwrap().at.unwrap().to_string(), "2022-03-07T12:48:28.653Z");
+    assert_eq!(e.created_by.unwrap().identifier.as_deref(), Some("i"));
+    let [first, second] = e.logs.as_slice() else { panic!("two logs") };
+    assert_eq!((&first.kind, first.duration_ms), (&LogKind::Create, Some(12)));
+    assert_eq!(first.stats, Stats { total_rows: Some(7), ..Stats::default() });
+    assert_eq!(first.started_at.as_ref().unwrap().at.unwrap().to_string(), "2024-09-03T09:34:52.518Z");
+    assert_eq!((&second.kind, second.started_at.as_ref().unwrap().at), (&LogKind::Fix, None));
+}
+
+#[test]
+fn form_is_tolerated() {
+    for body in [
+        r#"{"id":"e1","status":"SUCCESSFUL"}"#,
+        r#"{"data":{"id":"e1","status":"SUCCESSFUL","error":{"message":"m"},"logs":null,"created_by":7,"configuration":[]}}"#,
+        r#"{"data":{"id":"e1","status":"SUCCESSFUL","error":"text","logs":["x"],"created_at":5}}"#,
+    ] {
+        assert_eq!(read(body).unwrap().status, Status::Successful, "{body}");
+    }
+    let other = read(r#"{"id":"e1","status":"successful\u001b[1m"}"#).unwrap().status;
+    assert_eq!(other, Status::Other("successful".into()));
+    assert!(!other.is_terminal() && !Status::Processing.is_terminal() && Status::Failed.is_terminal());
+}
+
+#[test]
+fn meaning_is_strict() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let wide = format!("[{}1]", "1,".repeat(400_000));
+    for body in [
+        "",
+        " \n",
+        "<html></html>",
+        "null",
+        "[]",
+        r#"{"data":{"id":"e1","status":"SUCC"#,
+        r#"{"data":{"id":"e1","status":"SUCCESSFUL"}} trailing"#,
+        r#"{"data":{"id":"e2","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":1,"status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1"}}"#,
+        r#"{"data":{"id":"e1","status":null}}"#,
+        r#"{"data":{"id":"e1","status":["SUCCESSFUL"]}}"#,
+        r#"{"data":{"id":"e1","status":"FAILED","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1","id":"e1","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{},"data":{"id":"e1","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1","status":"SUCCESSFUL","pipeline":3}}"#,
+        &deep,
+        &wide,
+    ] {
+        assert_eq!(read(body).map_err(|e| e.class()).err(), Some("malformed"), "{body:.80}");
+    }
+}
+
+#[test]
+fn times_with_and_without_zone() {
+    let at = |text| When::read(text, &Redactor::default()).at.map(|t| t.to_string());
+    assert_eq!(at("2022-03-07 12:48:28.653").as_deref(), Some("2022-03-07T12:48:28.653Z"));
+    assert_eq!(at("2022-03-07T12:48:28").as_deref(), Some("2022-03-07T12:48:28Z"));
+    assert_eq!(at("2022-03-07T12:48:28+02:00").as_deref(), Some("2022-03-07T10:48:28Z"));
+    assert_eq!(at("yesterday"), None);
+}
+
+#[test]
+fn a_page_keeps_what_it_can_read() {
+    let page = page(
+        br#"{"data":[{"id":"a","status":"PROCESSING"},{"id":"b"},{"id":"../c","status":"FAILED"},7],"pagination":{"total":9,"limit":0}}"#,
+        &Redactor::default(),
+    )
+    .unwrap();
+    assert_eq!((page.items.len(), page.unreadable, page.limit, page.total), (1, 3, Some(0), Some(9)));
+}
+
+#[test]
+fn pipelines_and_tokens() {
+    let p = PipelineId::new("p").unwrap();
+    assert_eq!(
+        pipeline(br#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"developer_mode":true}}}"#, &p),
+        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true) })
+    );
+    assert_eq!(pipeline(br#"{"active":"yes"}"#, &p), Ok(Pipeline::default()));
+    assert!(pipeline(br#"{"id":"q"}"#, &p).is_err());
+    assert_eq!(access_token(br#"{"access_token":"t"}"#).unwrap(), "t");
+    assert_eq!(access_token(br#"{"data":{"access_token":"t"}}"#).unwrap(), "t");
+    assert!(access_token(br#"{"token":"t"}"#).is_err());
+}
+
+#[test]
+fn retry_after_in_both_forms() {
+    let with = |value: &str| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("retry-after", value.parse().unwrap());
+        headers.insert("date", "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap());
+        retry_after(&headers).map(|d| d.as_secs())
+    };
+    assert_eq!(with("7"), Some(7));
+    assert_eq!(with("0"), Some(1));
+    assert_eq!(with("99999999999999999999999"), Some(900));
+    assert_eq!(with("Wed, 21 Oct 2015 07:28:30 GMT"), Some(30));
+    assert_eq!(with("Wed, 21 Oct 2015 07:27:30 GMT"), Some(1));
+    assert_eq!(with("soon"), None);
+    assert_eq!(with("-1"), None);
+}

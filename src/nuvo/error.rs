@@ -1,0 +1,91 @@
+//! Why a request gave no answer that can be used.
+
+use std::time::Duration;
+
+/// Why a request gave no answer that can be used. The texts are fixed: no body, token or URL is ever in them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The client itself could not be built (TLS set-up, or a credential that cannot be sent).
+    #[error("the client could not be set up: {reason}")]
+    Setup {
+        /// A fixed text.
+        reason: &'static str,
+    },
+    /// No connection.
+    #[error("nuvo cannot be reached (name, connection or TLS)")]
+    Unreachable,
+    /// The connection broke before the answer was whole.
+    #[error("the connection to nuvo broke before the answer was complete")]
+    Interrupted,
+    /// No answer in time.
+    #[error("nuvo did not answer in time")]
+    TimedOut,
+    /// 401, also with a fresh token.
+    #[error("nuvo rejected the credentials")]
+    Unauthorized,
+    /// 403.
+    #[error("the account lacks a permission for this request")]
+    Forbidden,
+    /// 404, or 400 for a request by id.
+    #[error("nuvo does not know this id")]
+    NotFound,
+    /// 429.
+    #[error("nuvo limits the rate of requests")]
+    RateLimited {
+        /// What the server asked for, 1 s to 15 min.
+        retry_after: Option<Duration>,
+    },
+    /// 5xx, 408 or 425.
+    #[error("nuvo answered with status {status}")]
+    Server {
+        /// The HTTP status.
+        status: u16,
+        /// What the server asked for, 1 s to 15 min.
+        retry_after: Option<Duration>,
+    },
+    /// Any other status.
+    #[error("nuvo refused the request with status {status}")]
+    Rejected {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// 2xx, but not an answer of this API.
+    #[error("nuvo's answer cannot be understood: {reason}")]
+    Malformed {
+        /// A fixed text.
+        reason: &'static str,
+    },
+    /// The answer exceeds its cap.
+    #[error("nuvo's answer is too large")]
+    TooLarge,
+}
+
+impl Error {
+    /// The pause the server asked for.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// A word of a fixed set, for metrics.
+    #[must_use]
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Setup { .. } => "setup",
+            Self::Unreachable => "unreachable",
+            Self::Interrupted => "interrupted",
+            Self::TimedOut => "timed_out",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Server { .. } => "server",
+            Self::Rejected { .. } => "rejected",
+            Self::Malformed { .. } => "malformed",
+            Self::TooLarge => "too_large",
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! How the client talks, and who listens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Trading the license key for a token.
+    Token,
+    /// The POST that starts executions.
+    Create,
+    /// One execution.
+    Read,
+    /// A page of executions.
+    List,
+    /// One pipeline.
+    Pipeline,
+}
+
+impl Operation {
+    /// The metric label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Create => "create",
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Pipeline => "pipeline",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// With a whole answer of this status.
+    Status(u16),
+    /// No connection could be made: nothing was sent.
+    Connect,
+    /// Not within its time.
+    Timeout,
+    /// The connection broke, or the answer was no HTTP.
+    Broken,
+    /// The answer was larger than allowed.
+    TooLarge,
+    /// The caller gave up, for instance at its own deadline.
+    Cancelled,
+}
+
+impl Code {
+    /// The metric label: one of a fixed set of words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status(200) => "200",
+            Self::Status(201) => "201",
+            Self::Status(202) => "202",
+            Self::Status(204) => "204",
+            Self::Status(400) => "400",
+            Self::Status(401) => "401",
+            Self::Status(403) => "403",
+            Self::Status(404) => "404",
+            Self::Status(408) => "408",
+            Self::Status(409) => "409",
+            Self::Status(422) => "422",
+            Self::Status(429) => "429",
+            Self::Status(500) => "500",
+            Self::Status(502) => "502",
+            Self::Status(503) => "503",
+            Self::Status(504) => "504",
+            Self::Status(200..=299) => "2xx",
+            Self::Status(300..=399) => "3xx",
+            Self::Status(400..=499) => "4xx",
+            Self::Status(500..=599) => "5xx",
+            Self::Status(_) => "other",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::TooLarge => "too_large",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Called once for every HTTP request.
+pub type Observer = Arc<dyn Fn(Operation, Code, Duration) + Send + Sync>;
+
+/// How the client talks.
+#[derive(Clone)]
+pub struct Settings {
+    /// The whole time of [`super::Client::create`], tokens and a second try after a 401 included.
+    pub trigger_timeout: Duration,
+    /// The time of any other single request.
+    pub request_timeout: Duration,
+    /// The time for DNS, TCP and TLS. For the POST it is at most a quarter of `trigger_timeout`.
+    pub connect_timeout: Duration,
+    /// Use the proxies that the environment names.
+    pub use_env_proxy: bool,
+    /// For metrics.
+    pub observer: Option<Observer>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            trigger_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            use_env_proxy: false,
+            observer: None,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("trigger_timeout", &self.trigger_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("use_env_proxy", &self.use_env_proxy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! Words and messages that come from nuvo: made safe for logs, status and terminals.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// The longest message that is kept, in characters.
+pub(crate) const MESSAGE: usize = 1_024;
+/// The longest word that is kept, in characters.
+pub(crate) const WORD: usize = 128;
+const REDACTED: &str = "[redacted]";
+
+/// Removes the account's own secrets from text that comes from outside.
+#[derive(Clone, Default)]
+pub struct Redactor(Vec<SecretString>);
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Redactor(..)")
+    }
+}
+
+impl Redactor {
+    /// Redacts each of these.
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
+        Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).collect())
+    }
+
+    /// Removes control, format and bidirectional characters and terminal sequences, replaces secrets, and cuts to `max` characters.
+    #[must_use]
+    pub fn clean(&self, text: &str, max: usize) -> String {
+        let mut text = strip(text);
+        for secret in &self.0 {
+            // The text was stripped, so the secret is compared in the same form.
+            let secret = strip(secret.expose_secret());
+            if !secret.is_empty() && text.contains(&secret) {
+                text = text.replace(&secret, REDACTED);
+            }
+        }
+        text.trim().chars().take(max).collect()
+    }
+}
+
+/// Text without control, format and bidirectional characters; a run of them (with white space) becomes one blank. A terminal sequence
+/// goes as a whole.
+fn strip(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' && chars.peek() == Some(&'[') {
+            chars.next();
+            // A control sequence ends with a letter or one of @[\]^_`{|}~.
+            while let Some(next) = chars.next_if(|n| matches!(n, ' '..='~')) {
+                if matches!(next, '@'..='~') {
+                    break;
+                }
+            }
+        } else if c.is_whitespace() {
+            if !out.ends_with(' ') {
+                out.push(' ');
+            }
+        } else if !(c.is_control() || invisible(c)) {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cleaned_redacted_and_cut() {
+        let redactor = Redactor::new([SecretString::from("s3cr3t-token"), SecretString::from("")]);
+        assert_eq!(redactor.clean("a\u{1b}[31mred\u{1b}[0m\r\n\tb\u{202e}c\u{7}", 99), "ared bc");
+        assert_eq!(redactor.clean("bad token s3cr3t\u{200b}-to\u{0}ken!", 99), "bad token [redacted]!");
+        assert_eq!(redactor.clean(&"ä".repeat(5_000), MESSAGE).chars().count(), MESSAGE);
+        assert_eq!(format!("{redactor:?}"), "Redactor(..)");
+    }
+}

@@ -1,0 +1,155 @@
+//! One HTTP request: a deadline, a cap, no redirect, one call of the observer.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::Error;
+use super::outcome::BodyFault;
+use super::settings::{Code, Observer, Operation, Settings};
+
+/// The cap of an answer about one thing.
+pub(crate) const ONE: usize = 1 << 20;
+/// The cap of a page.
+pub(crate) const PAGE: usize = 8 << 20;
+
+/// What came back.
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Result<Vec<u8>, BodyFault>,
+}
+
+/// Why no status came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection: nothing of the request was written.
+    Connect,
+    /// Not in time. Something may have been written.
+    Timeout,
+    /// Anything else. Something may have been written.
+    Broken,
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Connect => Self::Unreachable,
+            Failure::Timeout => Self::TimedOut,
+            Failure::Broken => Self::Interrupted,
+        }
+    }
+}
+
+/// Reports exactly once, also when the request's future is dropped.
+struct Report<'a> {
+    observer: Option<&'a Observer>,
+    operation: Operation,
+    begun: Instant,
+    code: Code,
+}
+
+impl Drop for Report<'_> {
+    fn drop(&mut self) {
+        if let Some(observer) = self.observer {
+            observer(self.operation, self.code, self.begun.elapsed());
+        }
+    }
+}
+
+/// Builds a client that never follows, retries, decompresses or uses a proxy unasked. `reuse` keeps idle connections; without it each
+/// request has its own connection, so a failure to connect proves that nothing was sent.
+pub(crate) fn build(settings: &Settings, connect_timeout: Duration, reuse: bool) -> Result<reqwest::Client, Error> {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::Setup { reason: "no TLS provider is installed" });
+    }
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("nuvo-operator/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .connect_timeout(connect_timeout);
+    if !reuse {
+        builder = builder.pool_max_idle_per_host(0);
+    }
+    if !settings.use_env_proxy {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built (are there root certificates?)" })
+}
+
+/// Sends one request.
+pub(crate) async fn send(
+    request: reqwest::RequestBuilder,
+    operation: Operation,
+    deadline: Instant,
+    cap: usize,
+    observer: Option<&Observer>,
+) -> Result<Reply, Failure> {
+    let mut report = Report { observer, operation, begun: Instant::now(), code: Code::Cancelled };
+    let sent = match timeout_at(deadline, request.send()).await {
+        Err(_) => Err((Failure::Timeout, Code::Timeout)),
+        Ok(Err(e)) if e.is_connect() => Err((Failure::Connect, Code::Connect)),
+        Ok(Err(e)) if e.is_builder() => Err((Failure::Connect, Code::Connect)),
+        Ok(Err(e)) if e.is_timeout() => Err((Failure::Timeout, Code::Timeout)),
+        Ok(Err(_)) => Err((Failure::Broken, Code::Broken)),
+        Ok(Ok(response)) => Ok(response),
+    };
+    let mut response = match sent {
+        Ok(response) => response,
+        Err((failure, code)) => {
+            report.code = code;
+            return Err(failure);
+        }
+    };
+    let status = response.status().as_u16();
+    let headers = std::mem::take(response.headers_mut());
+    let body = match timeout_at(deadline, read(response, cap)).await {
+        Err(_) => Err(BodyFault::Timeout),
+        Ok(body) => body,
+    };
+    report.code = match &body {
+        Ok(_) => Code::Status(status),
+        Err(BodyFault::Broken) => Code::Broken,
+        Err(BodyFault::Timeout) => Code::Timeout,
+        Err(BodyFault::TooLarge) => Code::TooLarge,
+    };
+    Ok(Reply { status, headers, body })
+}
+
+async fn read(mut response: reqwest::Response, cap: usize) -> Result<Vec<u8>, BodyFault> {
+    if response.content_length().is_some_and(|n| usize::try_from(n).map_or(true, |n| n > cap)) {
+        return Err(BodyFault::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| BodyFault::Broken)? {
+        if body.len().saturating_add(chunk.len()) > cap {
+            return Err(BodyFault::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+impl Reply {
+    /// The body of a 2xx, or the error that the status stands for. `by_id`: the request names one object, so a 400 means "not there".
+    pub(crate) fn into_body(self, by_id: bool) -> Result<Vec<u8>, Error> {
+        let retry_after = super::decode::retry_after(&self.headers);
+        match self.status {
+            200..=299 => self.body.map_err(|fault| match fault {
+                BodyFault::Broken => Error::Interrupted,
+                BodyFault::Timeout => Error::TimedOut,
+                BodyFault::TooLarge => Error::TooLarge,
+            }),
+            401 => Err(Error::Unauthorized),
+            403 => Err(Error::Forbidden),
+            404 => Err(Error::NotFound),
+            400 if by_id => Err(Error::NotFound),
+            429 => Err(Error::RateLimited { retry_after }),
+            status @ (408 | 425 | 500..=599) => Err(Error::Server { status, retry_after }),
+            status => Err(Error::Rejected { status }),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The client of the Execution API against raw sockets: what is sent, how often, and what each answer or silence means.
+
+// Test helpers outside of #[test] functions are test code, too.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod server;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nuvo_operator::nuvo::{Client, Code, Credential, Error, IdentityType, ListQuery, Operation, Origins, Settings, Status};
+use nuvo_operator::run::{ExecutionId, Nonce, Outcome, PipelineId, Unexecuted};
+use secrecy::SecretString;
+use server::{Answer, Server, closed_port, json, raw};
+
+const TOKEN: &str = "POST /api/auth/access-token";
+const CREATE: &str = "POST /api/execution/";
+
+fn settings() -> Settings {
+    Settings {
+        trigger_timeout: Duration::from_millis(1_200),
+        request_timeout: Duration::from_millis(600),
+        connect_timeout: Duration::from_millis(250),
+        ..Settings::default()
+    }
+}
+
+fn with_settings(origin: &str, credential: Credential, settings: Settings) -> Client {
+    // A second call of the same process finds the provider installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let base = Origins::parse([origin]).unwrap().check(&format!("{origin}/api")).unwrap();
+    Client::new(base, credential, settings).unwrap()
+}
+
+fn fixed() -> Credential {
+    Credential::AccessToken(SecretString::from("FIXED-TOKEN"))
+}
+
+fn license() -> Credential {
+    Credential::LicenseKey {
+        key: SecretString::from("LICENSE"),
+        identifier: "me@example.com".into(),
+        identity_type: IdentityType::User,
+        token_path: "auth/access-token".into(),
+    }
+}
+
+fn client(server: &Server) -> Client {
+    with_settings(&server.origin, fixed(), settings())
+}
+
+fn p() -> PipelineId {
+    PipelineId::new("p").unwrap()
+}
+
+fn e(id: &str) -> ExecutionId {
+    ExecutionId::new(id).unwrap()
+}
+
+async fn trigger(client: &Client) -> Outcome {
+    client.create(&p(), &Nonce::new("nonce-1").unwrap()).await
+}
+
+/// One trigger against a server that always does the same: the outcome, and the number of POSTs.
+async fn triggered(answer: Answer) -> (Outcome, usize) {
+    let server = Server::start(move |_| answer.clone()).await;
+    let outcome = trigger(&client(&server)).await;
+    (outcome, server.count(CREATE))
+}
+
+#[tokio::test]
+async fn the_post_carries_what_the_api_asks_for() {
+    let server = Server::start(|_| json(200, r#"{"data":[{"id":"e1","pipeline":"p"}]}"#)).await;
+    assert_eq!(trigger(&client(&server)).await, Outcome::Accepted(vec![e("e1")]));
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    let text = requests[0].to_lowercase();
+    assert!(text.starts_with("post /api/execution/ http/1.1\r\n"), "{text}");
+    for line in ["x-request-id: nonce-1", "authorization: bearer fixed-token", "user-agent: nuvo-operator/"] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(requests[0].ends_with(r#"{"pipeline_id":"p"}"#), "{text}");
+    assert!(!text.contains("accept-encoding"), "{text}");
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_be_made_is_not_executed() {
+    // Refused; a name that does not exist; no TLS on the other side.
+    let plain = Server::start(|_| Answer::Close).await;
+    for origin in [closed_port().await, "http://does-not-exist.invalid".to_owned(), plain.origin.replace("http", "https")] {
+        let outcome = trigger(&with_settings(&origin, fixed(), settings())).await;
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{origin}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn silence_after_the_request_is_unknown_and_never_repeated() {
+    for answer in [
+        Answer::Close,
+        Answer::Hang,
+        raw("HTTP/1.1 200 OK\r\nContent-"),
+        raw("not http at all\r\n\r\n"),
+        raw("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"),
+        raw("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"),
+        raw("HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n"),
+        raw("HTTP/1.1 425 Too Early\r\nContent-Length: 0\r\n\r\n"),
+    ] {
+        let shown = format!("{answer:?}");
+        let (outcome, posts) = triggered(answer).await;
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{shown}: {outcome:?}");
+        assert_eq!(posts, 1, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_2xx_without_ids_was_executed() {
+    for answer in [
+        json(200, "<html>"),
+        raw("HTTP/1.1 204 No Content\r\n\r\n"),
+        raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\":[{\"id\":\"a\"}"),
+        raw("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"),
+        raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n"),
+        Answer::ThenHang("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".into()),
+    ] {
+        let shown = format!("{answer:?}");
+        let (outcome, posts) = triggered(answer).await;
+        assert!(matches!(outcome, Outcome::ExecutedIdsUnknown { .. }), "{shown}: {outcome:?}");
+        assert_eq!(posts, 1, "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn no_redirect_is_followed() {
+    let other = Server::start(|_| json(200, r#"{"data":[{"id":"e1"}]}"#)).await;
+    let location = other.origin.clone();
+    for status in [301, 302, 303, 307, 308] {
+        let answer = raw(&format!("HTTP/1.1 {status} X\r\nLocation: {location}/api/execution/\r\nContent-Length: 0\r\n\r\n"));
+        let (outcome, posts) = triggered(answer.clone()).await;
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::Rejected, .. }), "{outcome:?}");
+        assert_eq!(posts, 1);
+        let server = Server::start(move |_| answer.clone()).await;
+        assert_eq!(client(&server).read(&e("e1")).await, Err(Error::Rejected { status }));
+    }
+    assert_eq!(other.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_fixed_token_that_is_refused_is_reported() {
+    let server = Server::start(|_| json(401, "{}")).await;
+    let client = client(&server);
+    let outcome = trigger(&client).await;
+    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{outcome:?}");
+    assert!(client.credentials_rejected());
+    assert_eq!(server.requests().len(), 1);
+    assert_eq!(client.prove().await, Err(Error::Unauthorized));
+}
+
+/// Gives tokens T1, T2, …; everything else is answered by `api`.
+async fn with_tokens(api: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Server {
+    let made = AtomicUsize::new(0);
+    Server::start(move |request| {
+        if request.starts_with(TOKEN) {
+            let n = made.fetch_add(1, Ordering::SeqCst) + 1;
+            Answer::After(Duration::from_millis(100), Box::new(json(200, &format!(r#"{{"data":{{"access_token":"T{n}"}}}}"#))))
+        } else {
+            api(request)
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_old_token_is_renewed_once_and_the_same_is_sent_again() {
+    let server =
+        with_tokens(|request| if request.contains("Bearer T1\r\n") { json(401, "{}") } else { json(200, r#"{"data":[{"id":"e1"}]}"#) })
+            .await;
+    let renewing = with_settings(&server.origin, license(), settings());
+    assert_eq!(trigger(&renewing).await, Outcome::Accepted(vec![e("e1")]));
+    assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
+    assert!(!renewing.credentials_rejected());
+    let token_request = server.requests().into_iter().find(|r| r.starts_with(TOKEN)).unwrap();
+    assert!(
+        token_request.ends_with(r#"{"auth":{"identifier":"me@example.com","type":"USER"},"license_key":"LICENSE"}"#),
+        "{token_request}"
+    );
+
+    let server = with_tokens(|_| json(401, "{}")).await;
+    let refused = with_settings(&server.origin, license(), settings());
+    assert!(matches!(trigger(&refused).await, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }));
+    assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
+    assert!(refused.credentials_rejected());
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_sent() {
+    for (answer, rejected) in [(json(401, "{}"), true), (json(500, "{}"), false), (Answer::Hang, false), (json(200, "<html>"), false)] {
+        let server = Server::start(move |_| answer.clone()).await;
+        let client = with_settings(&server.origin, license(), settings());
+        let outcome = trigger(&client).await;
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{outcome:?}");
+        assert_eq!((server.count(TOKEN), server.count(CREATE)), (1, 0));
+        assert_eq!(client.credentials_rejected(), rejected);
+    }
+}
+
+#[tokio::test]
+async fn twenty_callers_share_one_token_and_one_renewal() {
+    let old = Arc::new(AtomicUsize::new(0));
+    let old_in_server = Arc::clone(&old);
+    let server = with_tokens(move |request| {
+        let refused = (1..=old_in_server.load(Ordering::SeqCst)).any(|n| request.contains(&format!("Bearer T{n}\r\n")));
+        if refused { json(401, "{}") } else { json(200, r#"{"data":{"id":"e1","status":"PROCESSING"}}"#) }
+    })
+    .await;
+    let client = Arc::new(with_settings(&server.origin, license(), Settings { request_timeout: Duration::from_secs(5), ..settings() }));
+    for renewals in 1..=2 {
+        let calls: Vec<_> = (0..20)
+            .map(|_| {
+                let client = Arc::clone(&client);
+                tokio::spawn(async move { client.read(&e("e1")).await })
+            })
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap().unwrap().status, Status::Processing);
+        }
+        assert_eq!(server.count(TOKEN), renewals);
+        old.store(renewals, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_failed_flight_fails_everyone_who_waited() {
+    let server = Server::start(|_| Answer::After(Duration::from_millis(200), Box::new(json(503, "{}")))).await;
+    let client = Arc::new(with_settings(&server.origin, license(), settings()));
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { client.prove().await })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), Err(Error::Server { status: 503, retry_after: None }));
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn reads_have_their_errors() {
+    for (answer, error) in [
+        (json(400, "{}"), Error::NotFound),
+        (json(404, "{}"), Error::NotFound),
+        (json(403, "{}"), Error::Forbidden),
+        (
+            raw("HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"),
+            Error::RateLimited { retry_after: Some(Duration::from_secs(7)) },
+        ),
+        (
+            raw("HTTP/1.1 503 X\r\nRetry-After: 9999999\r\nContent-Length: 0\r\n\r\n"),
+            Error::Server { status: 503, retry_after: Some(Duration::from_secs(900)) },
+        ),
+        (json(200, r#"{"data":{"id":"other","status":"FAILED"}}"#), Error::Malformed { reason: "the answer is about another execution" }),
+        (json(200, &"x".repeat((1 << 20) + 1)), Error::TooLarge),
+        (raw(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", " ".repeat(2 << 20))), Error::TooLarge),
+        (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), Error::Interrupted),
+        (Answer::Close, Error::Interrupted),
+        (Answer::Hang, Error::TimedOut),
+    ] {
+        let server = Server::start(move |_| answer.clone()).await;
+        assert_eq!(client(&server).read(&e("e1")).await, Err(error));
+        assert_eq!(server.requests().len(), 1);
+    }
+    let down = with_settings(&closed_port().await, fixed(), settings());
+    assert_eq!(down.read(&e("e1")).await, Err(Error::Unreachable));
+}
+
+#[tokio::test]
+async fn our_token_never_comes_back_out() {
+    let server =
+        Server::start(|_| json(200, r#"{"id":"e1","status":"FAILED","error":{"type":"X","message":"token FIXED-TOKEN is bad"}}"#)).await;
+    let read = client(&server).read(&e("e1")).await.unwrap();
+    assert_eq!(read.error.unwrap().message.as_deref(), Some("token [redacted] is bad"));
+}
+
+#[tokio::test]
+async fn every_request_is_observed_once() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let server = with_tokens(|request| if request.starts_with("GET") { json(200, "[]") } else { Answer::Hang }).await;
+    let observer = Arc::new(move |operation: Operation, code: Code, _| log.lock().unwrap().push((operation.as_str(), code.as_str())));
+    let client = with_settings(&server.origin, license(), Settings { observer: Some(observer), ..settings() });
+    client.prove().await.unwrap();
+    trigger(&client).await;
+    assert_eq!(*seen.lock().unwrap(), [("token", "200"), ("list", "200"), ("create", "timeout")]);
+    let _ = tokio::time::timeout(Duration::from_millis(100), trigger(&client)).await;
+    assert_eq!(seen.lock().unwrap().last(), Some(&("create", "cancelled")));
+}
+
+/// A list server: `total` executions, of which every second one belongs to another pipeline.
+fn list_server(total: usize, limit: Option<usize>, offsets: bool, echo: bool) -> impl Fn(&str) -> Answer + Send + Sync + 'static {
+    move |request| {
+        let number = |name: &str| -> usize {
+            let value = request.split(&format!("pagination%5B{name}%5D=")).nth(1).unwrap();
+            value.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+        };
+        let from = if offsets { number("offset") } else { 0 };
+        let size = limit.unwrap_or_else(|| number("limit"));
+        let items: Vec<_> = (from..total.min(from.saturating_add(size)))
+            .map(|i| format!(r#"{{"id":"e{i}","status":"PROCESSING","pipeline":"{}"}}"#, if i % 2 == 0 { "p" } else { "q" }))
+            .collect();
+        let echo = if echo { format!(r#","pagination":{{"limit":{},"total":0}}"#, number("limit")) } else { String::new() };
+        json(200, &format!(r#"{{"data":[{}]{echo}}}"#, items.join(",")))
+    }
+}
+
+#[tokio::test]
+async fn lists_end_on_servers_that_ignore_parameters() {
+    // (what the server does, thorough) -> (items, complete, requests)
+    let everything = Some(usize::MAX);
+    for (what, total, limit, offsets, echo, thorough, expected) in [
+        ("honest", 250, None, true, true, false, (125, true, 3)),
+        ("honest, one short page", 40, None, true, true, false, (20, true, 1)),
+        ("honest, thorough", 40, None, true, true, true, (20, true, 2)),
+        ("honest, exact pages", 200, None, true, true, false, (100, true, 3)),
+        ("empty", 0, None, true, true, true, (0, true, 1)),
+        ("a smaller page, not said", 120, Some(50), true, false, false, (60, true, 3)),
+        ("a smaller page, denied, thorough", 120, Some(50), true, true, true, (60, true, 3)),
+        ("no offset", 300, None, false, true, false, (50, false, 2)),
+        ("no limit and no offset", 250, everything, false, false, false, (125, false, 2)),
+        ("too many pages", 5_000, None, true, true, false, (500, false, 10)),
+    ] {
+        let server = Server::start(list_server(total, limit, offsets, echo)).await;
+        let query = ListQuery { pipeline: Some(p()), thorough, ..ListQuery::default() };
+        let listing = client(&server).list(&query, 10).await.unwrap();
+        assert_eq!((listing.items.len(), listing.complete, server.requests().len()), expected, "{what}");
+        assert!(listing.items.iter().all(|i| i.pipeline.as_deref() == Some("p")), "{what}");
+        assert!(server.requests()[0].contains("filters%5Bpipeline%5D=p&sort%5Bcreated_at%5D=asc&pagination%5Blimit%5D=100"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_makes_a_list_incomplete() {
+    let body = r#"{"data":[{"id":"a","status":"PROCESSING","pipeline":"p"},{"id":"b"},{"id":"c","status":"FAILED","pipeline":"p"}],
+        "pagination":{"limit":100}}"#;
+    let server = Server::start(move |_| json(200, body)).await;
+    let query = ListQuery { pipeline: Some(p()), status: Some(Status::Processing), ..ListQuery::default() };
+    let listing = client(&server).list(&query, 10).await.unwrap();
+    assert_eq!((listing.items.len(), listing.complete), (1, false));
+}
