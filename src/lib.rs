@@ -3,6 +3,14 @@
 //! Start reading at [`run`], where every decision is made.
 
 pub mod api;
+pub mod config;
 pub mod controller;
+pub mod http;
+pub mod leader;
 pub mod nuvo;
+pub mod operator;
 pub mod run;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use operator::{StartError, run_operator};

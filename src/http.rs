@@ -1,0 +1,181 @@
+//! The two small servers: metrics, and health for the kubelet. Binding comes first, so that a taken port is an error at start.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    shutdown::Shutdown,
+    telemetry::{Metrics, metrics::CONTENT_TYPE},
+};
+
+/// How long open connections may keep a server that was asked to end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// An address that could not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for {purpose}: {source}; free that port or choose another with {flag}")]
+pub struct BindError {
+    purpose: &'static str,
+    flag: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Whether this process says that it is ready. It starts as not ready; liveness is only that the server answers.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<AtomicBool>);
+
+impl Health {
+    /// From now on, ready or not.
+    pub fn set_ready(&self, ready: bool) {
+        self.0.store(ready, Ordering::Relaxed);
+    }
+
+    /// What was said last.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A server that listens but does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    purpose: &'static str,
+    address: SocketAddr,
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Server {
+    /// Listens for `/metrics`.
+    pub async fn metrics(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Self, BindError> {
+        let router = Router::new().route("/metrics", get(exposition)).with_state(metrics);
+        Self::bind("metrics", "--metrics-addr", address, router).await
+    }
+
+    /// Listens for `/livez`, `/readyz` and its alias `/healthz`.
+    pub async fn health(address: SocketAddr, health: Health) -> Result<Self, BindError> {
+        let router = Router::new()
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readiness))
+            .route("/healthz", get(readiness))
+            .with_state(health);
+        Self::bind("health", "--health-addr", address, router).await
+    }
+
+    async fn bind(purpose: &'static str, flag: &'static str, address: SocketAddr, router: Router) -> Result<Self, BindError> {
+        let failed = |source| BindError { purpose, flag, address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        tracing::info!(server = purpose, %address, "listening");
+        Ok(Self { purpose, address, listener, router })
+    }
+
+    /// Where it listens: with port 0 asked for, the port that was given.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until the shutdown, and then lets open requests end.
+    pub async fn serve(self, shutdown: Shutdown) {
+        let Self { purpose, address, listener, router } = self;
+        let asked = shutdown.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { asked.begun().await });
+        let too_late = async {
+            shutdown.begun().await;
+            // A client that neither ends nor asks must not keep the process.
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            ended = serving.into_future() => if let Err(error) = ended {
+                tracing::error!(server = purpose, %address, %error, "the server ended");
+            },
+            () = too_late => {}
+        }
+    }
+}
+
+async fn exposition(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.encode())
+}
+
+async fn readiness(State(health): State<Health>) -> (StatusCode, &'static str) {
+    if health.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpStream,
+    };
+
+    async fn fetch(address: SocketAddr, path: &'static str) -> String {
+        let exchange = move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        tokio::task::spawn_blocking(exchange).await.unwrap()
+    }
+
+    fn any_port() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[tokio::test]
+    async fn readiness_changes_and_liveness_does_not() {
+        let (stop, shutdown) = crate::shutdown::channel();
+        let health = Health::default();
+        let server = Server::health(any_port(), health.clone()).await.unwrap();
+        let address = server.address();
+        let serving = tokio::spawn(server.serve(shutdown));
+        for path in ["/readyz", "/healthz"] {
+            health.set_ready(false);
+            assert!(fetch(address, path).await.starts_with("HTTP/1.1 503"));
+            assert!(fetch(address, "/livez").await.starts_with("HTTP/1.1 200"));
+            health.set_ready(true);
+            assert!(fetch(address, path).await.starts_with("HTTP/1.1 200"));
+        }
+        // A client that says nothing does not hold the shutdown up.
+        let _silent = TcpStream::connect(address).unwrap();
+        stop.stop();
+        tokio::time::timeout(Duration::from_secs(20), serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn metrics_are_served_as_open_metrics() {
+        let (_stop, shutdown) = crate::shutdown::channel();
+        let server = Server::metrics(any_port(), Metrics::new()).await.unwrap();
+        let address = server.address();
+        tokio::spawn(server.serve(shutdown));
+        let answer = fetch(address, "/metrics").await;
+        assert!(answer.contains("application/openmetrics-text") && answer.contains("nuvo_operator_leader 0"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_with_the_flag_that_changes_it() {
+        let taken = Server::health(any_port(), Health::default()).await.unwrap();
+        let error = Server::metrics(taken.address(), Metrics::new()).await.unwrap_err().to_string();
+        assert!(error.contains(&taken.address().to_string()) && error.contains("--metrics-addr"), "{error}");
+    }
+}

@@ -1,0 +1,183 @@
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use http::{Method, Request, Response, StatusCode};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn seen(holder: Option<&str>, duration: Option<i32>) -> Option<Seen<'_>> {
+    Some(Seen { holder, duration })
+}
+
+#[test]
+fn the_decision() {
+    let seconds = Duration::from_secs;
+    for (record, unchanged, expected) in [
+        (None, seconds(0), Action::Create),
+        (seen(None, None), seconds(0), Action::Take),
+        (seen(Some(""), Some(1)), seconds(0), Action::Take),
+        (seen(Some("me"), Some(15)), seconds(0), Action::Renew),
+        (seen(Some("me"), Some(15)), seconds(100), Action::Renew),
+        (seen(Some("you"), Some(15)), seconds(0), Action::Wait),
+        (seen(Some("you"), Some(15)), Duration::from_millis(14_999), Action::Wait),
+        (seen(Some("you"), Some(15)), seconds(15), Action::Take),
+        (seen(Some("you"), Some(60)), seconds(59), Action::Wait),
+        (seen(Some("you"), Some(60)), seconds(60), Action::Take),
+        // A duration that makes no sense does not shorten ours.
+        (seen(Some("you"), Some(1)), seconds(14), Action::Wait),
+        (seen(Some("you"), Some(-1)), seconds(14), Action::Wait),
+        (seen(Some("you"), None), seconds(15), Action::Take),
+    ] {
+        assert_eq!(decide("me", record, unchanged, LEASE), expected, "{record:?} unchanged for {unchanged:?}");
+    }
+}
+
+#[test]
+fn the_times_are_those_of_client_go_and_leave_a_margin() {
+    let Timing { lease, renew_deadline, retry, request } = Timing::default();
+    assert_eq!((lease.as_secs(), renew_deadline.as_secs(), retry.as_secs()), (15, 10, 2));
+    assert!(renew_deadline < lease && request <= renew_deadline / 2 && retry < request);
+}
+
+/// An API server that holds one Lease, checks resourceVersions, and can fall silent.
+#[derive(Clone, Default)]
+struct Store(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    lease: Option<Value>,
+    version: u64,
+    silent: bool,
+}
+
+impl Store {
+    fn client(&self) -> Client {
+        let store = self.clone();
+        Client::new(tower::service_fn(move |request| store.clone().answer(request)), "operators")
+    }
+
+    fn elector(&self, identity: &str) -> Elector {
+        let timing = Timing {
+            lease: Duration::from_secs(1),
+            renew_deadline: Duration::from_millis(500),
+            retry: Duration::from_millis(20),
+            request: Duration::from_millis(250),
+        };
+        Elector::new(self.client(), "operators", identity.to_owned(), timing)
+    }
+
+    fn holder(&self) -> String {
+        let state = self.0.lock().unwrap();
+        state.lease.as_ref().and_then(|lease| lease["spec"]["holderIdentity"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    fn write(state: &mut State, mut lease: Value) -> Value {
+        state.version = state.version.saturating_add(1);
+        lease["metadata"]["resourceVersion"] = json!(state.version.to_string());
+        state.lease = Some(lease.clone());
+        lease
+    }
+
+    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        let (parts, body) = request.into_parts();
+        let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
+        if self.0.lock().unwrap().silent {
+            std::future::pending::<()>().await;
+        }
+        let mut state = self.0.lock().unwrap();
+        let stored = state.lease.as_ref().map(|lease| lease["metadata"]["resourceVersion"].clone());
+        let answer = match (parts.method, stored) {
+            (Method::GET, Some(_)) => Ok(state.lease.clone().unwrap()),
+            (Method::POST, None) => Ok(Self::write(&mut state, body)),
+            (Method::PUT, Some(version)) if body["metadata"]["resourceVersion"] == version => Ok(Self::write(&mut state, body)),
+            (Method::GET | Method::PUT, None) => Err((404, "NotFound")),
+            _ => Err((409, "Conflict")),
+        };
+        let (code, body) = match answer {
+            Ok(lease) => (200, lease),
+            Err((code, reason)) => {
+                (code, json!({"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": reason}))
+            }
+        };
+        Ok(Response::builder().status(StatusCode::from_u16(code).unwrap()).body(Body::from(body.to_string().into_bytes())).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn one_leads_and_the_next_follows_when_it_lets_go() {
+    let store = Store::default();
+    let (mut first, mut second) = (store.elector("first"), store.elector("second"));
+    first.acquire().await;
+    let (stop, until) = crate::shutdown::channel();
+    let holding = tokio::spawn(async move {
+        let held = first.hold(&until).await;
+        (first, held)
+    });
+    // Longer than the lease: it is kept by renewals alone.
+    assert!(timeout(Duration::from_millis(1_500), second.acquire()).await.is_err());
+    assert_eq!(store.holder(), "first");
+    stop.stop();
+    let (mut first, held) = holding.await.unwrap();
+    assert_eq!(held, Ok(()));
+    first.release().await;
+    assert_eq!(store.holder(), "");
+    timeout(Duration::from_millis(500), second.acquire()).await.expect("a released lease is taken at once");
+    assert_eq!(store.holder(), "second");
+    // Releasing what another holds changes nothing.
+    first.release().await;
+    assert_eq!(store.holder(), "second");
+}
+
+#[tokio::test]
+async fn a_silent_holder_is_followed_only_after_the_whole_lease() {
+    let store = Store::default();
+    store.elector("crashed").acquire().await;
+    let started = Instant::now();
+    store.elector("next").acquire().await;
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert_eq!(store.holder(), "next");
+}
+
+#[tokio::test]
+async fn a_holder_that_cannot_renew_ends_before_the_lease_does() {
+    let store = Store::default();
+    let mut elector = store.elector("first");
+    elector.acquire().await;
+    let started = Instant::now();
+    store.0.lock().unwrap().silent = true;
+    let (_stop, until) = crate::shutdown::channel();
+    assert!(matches!(elector.hold(&until).await, Err(Lost::Expired(_))));
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_lease_that_was_taken_is_lost() {
+    let store = Store::default();
+    let mut elector = store.elector("first");
+    elector.acquire().await;
+    {
+        let mut state = store.0.lock().unwrap();
+        let mut lease = state.lease.clone().unwrap();
+        lease["spec"]["holderIdentity"] = json!("thief");
+        Store::write(&mut state, lease);
+    }
+    let (_stop, until) = crate::shutdown::channel();
+    assert_eq!(elector.hold(&until).await, Err(Lost::Taken("thief".to_owned())));
+}
+
+#[tokio::test]
+async fn of_two_that_see_a_free_lease_one_wins() {
+    let store = Store::default();
+    let (mut a, mut b) = (store.elector("a"), store.elector("b"));
+    a.acquire().await;
+    a.release().await;
+    let most = Duration::from_millis(400);
+    let (first, second) = tokio::join!(timeout(most, a.acquire()), timeout(most, b.acquire()));
+    assert!(first.is_ok() != second.is_ok());
+}

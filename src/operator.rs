@@ -1,0 +1,314 @@
+//! The composition root: everything is made here, started in order, and ended in the opposite one.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    coordination::v1::Lease,
+};
+use kube::{
+    Api, Client, Config,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+use crate::{
+    config::Settings,
+    http::{BindError, Health, Server},
+    leader::{Elector, LEASE_NAME, Lost, Timing},
+    shutdown::{self, Shutdown},
+    telemetry::Metrics,
+};
+
+/// How long the API server may take to answer at start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the operator does not run. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No way to a cluster.
+    #[error("no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod with a service account ({0})")]
+    NoCluster(String),
+    /// The client could not be made, for example from unreadable certificates.
+    #[error("the Kubernetes client for {server} cannot be set up: {reason}; check the kubeconfig")]
+    Client {
+        /// The URL of the API server.
+        server: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The API server does not answer.
+    #[error("the Kubernetes API server {server} cannot be reached: {reason}; check the address, the network and the certificates")]
+    Unreachable {
+        /// Its URL.
+        server: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The API server does not know us.
+    #[error("the Kubernetes API server {server} rejects the credentials (401): renew the kubeconfig or the service account token")]
+    Unauthorized {
+        /// Its URL.
+        server: String,
+    },
+    /// The custom resources are not there.
+    #[error("the CRDs are not installed ({0} is missing): run `nuvo-operator crds | kubectl apply -f -`")]
+    CrdsMissing(String),
+    /// A permission is missing.
+    #[error("missing permission: {verb} {resource} {place}; grant it to the operator's service account with a Role or ClusterRole")]
+    Forbidden {
+        /// What is not allowed.
+        verb: &'static str,
+        /// On what.
+        resource: String,
+        /// Where.
+        place: String,
+    },
+    /// The API server answers, but not usefully.
+    #[error("the Kubernetes API server {server} answers a first request with an error: {reason}")]
+    Refused {
+        /// Its URL.
+        server: String,
+        /// What it says.
+        reason: String,
+    },
+    /// A port is taken.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Signals cannot be received.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    /// Not at the start but later: another process may lead now.
+    #[error(transparent)]
+    LeadershipLost(#[from] Lost),
+}
+
+/// What the controllers share.
+#[derive(Clone)]
+pub struct Context {
+    /// For everything except the election. Without retries; every unary call needs its own timeout.
+    pub client: Client,
+    /// What the operator was started with.
+    pub settings: Arc<Settings>,
+    /// Where events are counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether the process says that it is ready.
+    pub health: Health,
+    /// The namespace of the locks.
+    pub operator_namespace: Arc<str>,
+    /// Who this process is; never used twice.
+    pub identity: Arc<str>,
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
+    let (stop, shutdown) = shutdown::channel();
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "shutting down");
+        stop.stop();
+    });
+
+    let (metrics, health) = (Metrics::new(), Health::default());
+    let metrics_server = Server::metrics(settings.metrics_addr, metrics.clone()).await?;
+    let health_server = Server::health(settings.health_addr, health.clone()).await?;
+    let (stop_servers, servers_end) = shutdown::channel();
+    let servers = [tokio::spawn(metrics_server.serve(servers_end.clone())), tokio::spawn(health_server.serve(servers_end))];
+
+    let ended = tokio::select! {
+        context = connect(settings, metrics, health) => Some(context?),
+        () = shutdown.begun() => None,
+    };
+    if let Some((context, elector)) = ended {
+        lead(context, elector, &shutdown).await?;
+    }
+    stop_servers.stop();
+    for server in servers {
+        // A server that panicked has been logged, and this process ends anyway.
+        let _ended = server.await;
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Makes the clients and checks what can be checked before anything is done.
+async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> Result<(Context, Option<Elector>), StartError> {
+    let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?;
+    // kube would retry every verb, writes included, for minutes.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    let server = config.cluster_url.to_string();
+    let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let make =
+        |config: Config| Client::try_from(config).map_err(|error| StartError::Client { server: server.clone(), reason: one_line(&error) });
+    let client = make(config.clone())?;
+    for kind in [("PipelineRun", "pipelineruns"), ("NuvoAccount", "nuvoaccounts")] {
+        check_readable(&client, &server, kind, &settings.namespaces).await?;
+    }
+    let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty()).unwrap_or_else(|| "nuvo-operator".to_owned());
+    let identity = format!("{host}_{}", uuid::Uuid::new_v4());
+    let elector = if settings.leader_elect {
+        check_lease(&client, &server, &operator_namespace).await?;
+        // The election has no watches, so its connections may have a timeout, too.
+        config.read_timeout = Some(Duration::from_secs(5));
+        config.reset_reader_on_write = true;
+        Some(Elector::new(make(config)?, &operator_namespace, identity.clone(), Timing::default()))
+    } else {
+        None
+    };
+    tracing::info!(server, operator_namespace, identity, "connected");
+    let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
+    Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity }, elector))
+}
+
+/// Works as long as it may: as the leader if there is an election, else at once.
+async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
+    // A standby is ready: it could take over at any time.
+    context.health.set_ready(true);
+    let (metrics, health) = (context.metrics.clone(), context.health.clone());
+    let unready = async {
+        shutdown.begun().await;
+        health.set_ready(false);
+    };
+    let work = async {
+        let Some(mut elector) = elector else {
+            metrics.leader(true);
+            controllers(context, shutdown.clone()).await;
+            return Ok(());
+        };
+        let leads = tokio::select! {
+            () = elector.acquire() => true,
+            () = shutdown.begun() => false,
+        };
+        let kept = if leads {
+            metrics.leader(true);
+            // The lease is kept until the work has ended, not only until its end was asked for: a POST may still be in flight.
+            let (done, drained) = shutdown::channel();
+            let work = async {
+                controllers(context, shutdown.clone()).await;
+                done.stop();
+                // Only the end of the election ends this.
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                kept = elector.hold(&drained) => kept,
+                () = work => Ok(()),
+            }
+        } else {
+            Ok(())
+        };
+        metrics.leader(false);
+        if kept.is_ok() {
+            // Also when it was never led: an answer that was not waited for may have made us the holder.
+            elector.release().await;
+        }
+        kept.map_err(StartError::from)
+    };
+    tokio::pin!(work);
+    tokio::select! {
+        result = &mut work => return result,
+        () = unready => {}
+    }
+    work.await
+}
+
+/// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
+async fn controllers(context: Context, shutdown: Shutdown) {
+    let Context { client: _, settings: _, metrics: _, health: _, operator_namespace: _, identity: _ } = context;
+    shutdown.begun().await;
+}
+
+/// Whether the custom resource exists and may be listed wherever it is watched.
+async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &str), namespaces: &[String]) -> Result<(), StartError> {
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nuvo.dev", "v1alpha1", kind), plural);
+    let name = format!("{plural}.nuvo.dev");
+    let mut places = vec![("in all namespaces".to_owned(), Api::<DynamicObject>::all_with(client.clone(), &resource))];
+    if !namespaces.is_empty() {
+        let place = |namespace: &String| (format!("in namespace {namespace}"), Api::namespaced_with(client.clone(), namespace, &resource));
+        places = namespaces.iter().map(place).collect();
+    }
+    for (place, api) in places {
+        let one = ListParams::default().limit(1);
+        match first_answer(server, api.list(&one)).await? {
+            Ok(_) => {}
+            Err(error) => return Err(refusal(server, "list", name, place, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the leader lease can be read and written.
+async fn check_lease(client: &Client, server: &str, namespace: &str) -> Result<(), StartError> {
+    let (resource, place) = ("leases.coordination.k8s.io".to_owned(), format!("in namespace {namespace}"));
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    if let Err(error) = first_answer(server, leases.get_opt(LEASE_NAME)).await? {
+        return Err(refusal(server, "get", resource, place, error));
+    }
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    for verb in ["create", "update"] {
+        let attributes = ResourceAttributes {
+            group: Some("coordination.k8s.io".to_owned()),
+            resource: Some("leases".to_owned()),
+            namespace: Some(namespace.to_owned()),
+            verb: Some(verb.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
+        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        match first_answer(server, reviews.create(&PostParams::default(), &review)).await? {
+            Ok(review) if review.status.as_ref().is_some_and(|status| !status.allowed) => {
+                return Err(StartError::Forbidden { verb, resource, place });
+            }
+            Ok(_) => {}
+            // Who may not ask finds out by trying.
+            Err(error) => tracing::debug!(error = one_line(&error), verb, "cannot ask for the permission"),
+        }
+    }
+    Ok(())
+}
+
+/// The answer to a request at start. The outer error is that there was none.
+async fn first_answer<T>(server: &str, request: impl Future<Output = kube::Result<T>>) -> Result<kube::Result<T>, StartError> {
+    let unreachable = |reason| StartError::Unreachable { server: server.to_owned(), reason };
+    match timeout(START_TIMEOUT, request).await {
+        Err(_late) => Err(unreachable(format!("no answer within {} s", START_TIMEOUT.as_secs()))),
+        Ok(Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_)))) => Err(unreachable(one_line(&error))),
+        Ok(answer) => Ok(answer),
+    }
+}
+
+fn refusal(server: &str, verb: &'static str, resource: String, place: String, error: kube::Error) -> StartError {
+    let server = server.to_owned();
+    match error {
+        kube::Error::Api(status) if status.code == 401 => StartError::Unauthorized { server },
+        kube::Error::Api(status) if status.code == 403 => StartError::Forbidden { verb, resource, place },
+        kube::Error::Api(status) if status.code == 404 => StartError::CrdsMissing(resource),
+        kube::Error::Api(status) => {
+            StartError::Refused { server, reason: format!("{} ({})", status.message, status.code).replace(['\n', '\r'], " ") }
+        }
+        error => StartError::Refused { server, reason: one_line(&error) },
+    }
+}
+
+/// An error with its causes, each said once, in one line.
+fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !line.contains(&words) {
+            line.push_str(": ");
+            line.push_str(&words);
+        }
+        next = cause.source();
+    }
+    line.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,419 @@
+//! The metrics: one list of names, and typed methods that keep every label bounded. No run name is ever a label.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Metric, Registry},
+};
+
+use crate::run::{Outcome, Unexecuted};
+
+/// The content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One metric as it is exposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// The exposed name.
+    pub name: &'static str,
+    /// counter, gauge or histogram.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// For people.
+    pub help: &'static str,
+}
+
+macro_rules! describe {
+    ($($constant:ident: $kind:literal $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(const $constant: Description = Description { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
+        /// Every metric of the operator, in the order in which it is exposed.
+        pub const ALL: &[Description] = &[$($constant),*];
+    };
+}
+
+describe! {
+    PIPELINERUNS: "gauge" "nuvo_operator_pipelineruns" ["phase"] "PipelineRuns that the operator watches, by phase";
+    TRIGGERS: "counter" "nuvo_operator_triggers_total" ["outcome"] "POSTs that start a run, by what is known after them";
+    RUNS_FINISHED: "counter" "nuvo_operator_runs_finished_total" ["result", "error_type"] "Runs that ended, by result and by nuvo's error type (other: not a known one)";
+    RUN_DURATION: "histogram" "nuvo_operator_run_duration_seconds" [] "Time from the start to the end of a run";
+    NUVO_REQUESTS: "counter" "nuvo_operator_nuvo_requests_total" ["operation", "code"] "Requests to nuvo, by operation and by HTTP status or kind of failure";
+    NUVO_REQUEST_DURATION: "histogram" "nuvo_operator_nuvo_request_duration_seconds" ["operation"] "Time until nuvo's answer was read, or failed";
+    KUBE_WRITES: "counter" "nuvo_operator_kube_writes_total" ["resource"] "Writes to the Kubernetes API";
+    ACCOUNT_READY: "gauge" "nuvo_operator_account_ready" ["namespace", "account"] "Whether a NuvoAccount can be used (1) or not (0)";
+    BUDGET_WAIT: "histogram" "nuvo_operator_budget_wait_seconds" [] "Time that requests to nuvo waited for the budget of their account";
+    LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
+}
+
+/// The error types of nuvo that are counted under their own name: the documented ones, those seen in practice, and none.
+pub const ERROR_TYPES: [&str; 16] = [
+    "",
+    "SOURCE_UNRESPONSIVE",
+    "SOURCE_DATA_EMPTY",
+    "PARSING_FAILURE",
+    "DESTINATION_UNRESPONSIVE",
+    "DESTINATION_SIZE_LIMIT",
+    "WRITE_FILE_FAILURE",
+    "ERROR_THRESHOLD_EXCEEDED",
+    "TRANSFORMATION_FAILURE",
+    "EXECUTION_ID_NOT_FOUND",
+    "EXECUTION_TIMEOUT",
+    "PARSING_OUTPUT_FAILURE",
+    "MAPPING_VALIDATION_FAILURE",
+    "FETCH_OPTION_FAILURE",
+    "ADVANCED_CLEANING_FAILURE",
+    "ADVANCED_VALIDATION_FAILURE",
+];
+
+/// The phases, all of which are always exposed, so that a phase that empties shows 0.
+pub const PHASES: [&str; 7] = ["Pending", "Suspended", "Triggering", "Running", "Succeeded", "Failed", "Unresolved"];
+
+/// The kinds of failure that stand in `code` when there is no HTTP status.
+pub const FAILURES: [&str; 8] = ["breaker", "broken", "budget", "cancelled", "connect", "malformed", "timeout", "too_large"];
+
+/// Anything that is not in a known set.
+const OTHER: &str = "other";
+
+/// The label `outcome` of a POST that starts a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriggerOutcome {
+    /// Accepted, with the ids.
+    Accepted,
+    /// Certainly not executed; another try may follow.
+    NotExecuted,
+    /// Certainly not executed, refused for good.
+    Rejected,
+    /// Executed, but the ids are not known.
+    IdsUnknown,
+    /// It is not known whether it was executed.
+    Unknown,
+}
+
+impl TriggerOutcome {
+    const ALL: [Self; 5] = [Self::Accepted, Self::NotExecuted, Self::Rejected, Self::IdsUnknown, Self::Unknown];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::NotExecuted => "not_executed",
+            Self::Rejected => "rejected",
+            Self::IdsUnknown => "ids_unknown",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<&Outcome> for TriggerOutcome {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Accepted(_) => Self::Accepted,
+            Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), message: _ } => Self::NotExecuted,
+            Outcome::NotExecuted { then: Unexecuted::Rejected, message: _ } => Self::Rejected,
+            Outcome::ExecutedIdsUnknown { message: _ } => Self::IdsUnknown,
+            Outcome::Unknown { message: _ } => Self::Unknown,
+        }
+    }
+}
+
+/// The label `result` of a run that ended, in the words of OpenTelemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunResult {
+    /// nuvo and the quality gate are content.
+    Success,
+    /// nuvo or the quality gate says that it failed.
+    Failure,
+    /// The operator could not bring it to an end, or not know it.
+    Error,
+    /// Its deadline passed.
+    Timeout,
+    /// A person gave it up.
+    Cancellation,
+    /// There was nothing to process.
+    Skip,
+}
+
+impl RunResult {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Cancellation => "cancellation",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FinishedLabels {
+    result: &'static str,
+    error_type: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    code: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResourceLabel {
+    resource: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AccountLabels {
+    namespace: String,
+    account: String,
+}
+
+/// All metrics of one process. Made once, then shared; there is no global.
+pub struct Metrics {
+    registry: Registry,
+    pipelineruns: Family<PhaseLabel, Gauge>,
+    triggers: Family<OutcomeLabel, Counter>,
+    runs_finished: Family<FinishedLabels, Counter>,
+    run_duration: Histogram,
+    nuvo_requests: Family<RequestLabels, Counter>,
+    nuvo_request_duration: Family<OperationLabel, Histogram>,
+    kube_writes: Family<ResourceLabel, Counter>,
+    account_ready: Family<AccountLabels, Gauge>,
+    budget_wait: Histogram,
+    leader: Gauge<i64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+fn request_duration() -> Histogram {
+    Histogram::new([0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, description: Description, metric: &M) {
+    // The encoder adds `_total` to counters, and a full stop to help texts.
+    let name = description.name.strip_suffix("_total").unwrap_or(description.name);
+    registry.register(name, description.help, metric.clone());
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            pipelineruns: Family::default(),
+            triggers: Family::default(),
+            runs_finished: Family::default(),
+            run_duration: Histogram::new([
+                1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0, 86_400.0,
+            ]),
+            nuvo_requests: Family::default(),
+            nuvo_request_duration: Family::new_with_constructor(request_duration),
+            kube_writes: Family::default(),
+            account_ready: Family::default(),
+            budget_wait: Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0]),
+            leader: Gauge::default(),
+        };
+        let mut registry = Registry::default();
+        register(&mut registry, PIPELINERUNS, &metrics.pipelineruns);
+        register(&mut registry, TRIGGERS, &metrics.triggers);
+        register(&mut registry, RUNS_FINISHED, &metrics.runs_finished);
+        register(&mut registry, RUN_DURATION, &metrics.run_duration);
+        register(&mut registry, NUVO_REQUESTS, &metrics.nuvo_requests);
+        register(&mut registry, NUVO_REQUEST_DURATION, &metrics.nuvo_request_duration);
+        register(&mut registry, KUBE_WRITES, &metrics.kube_writes);
+        register(&mut registry, ACCOUNT_READY, &metrics.account_ready);
+        register(&mut registry, BUDGET_WAIT, &metrics.budget_wait);
+        register(&mut registry, LEADER, &metrics.leader);
+        metrics.registry = registry;
+
+        // A rate over a counter that is born with its first event misses that event.
+        for outcome in TriggerOutcome::ALL {
+            drop(metrics.triggers.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }));
+        }
+        metrics.set_pipelineruns([]);
+        Arc::new(metrics)
+    }
+
+    /// A POST that starts a run was made, or given up before it was sent.
+    pub fn trigger(&self, outcome: TriggerOutcome) {
+        self.triggers.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    /// A run ended. `error_type` is nuvo's word, empty without one.
+    pub fn run_finished(&self, result: RunResult, error_type: &str) {
+        let error_type = ERROR_TYPES.into_iter().find(|known| *known == error_type).unwrap_or(OTHER);
+        self.runs_finished.get_or_create(&FinishedLabels { result: result.as_str(), error_type }).inc();
+    }
+
+    /// How long a run took.
+    pub fn run_duration(&self, seconds: f64) {
+        // One NaN would spoil the sum for the life of the process.
+        if seconds.is_finite() && seconds >= 0.0 {
+            self.run_duration.observe(seconds);
+        }
+    }
+
+    /// A request to nuvo was answered with an HTTP status, or failed in one of the ways of [`FAILURES`].
+    pub fn nuvo_request(&self, operation: &'static str, code: &str, took: Duration) {
+        let status = code.parse::<u16>().ok().filter(|status| (100..600).contains(status) && code.len() == 3);
+        let code = match (status, FAILURES.into_iter().find(|known| *known == code)) {
+            (Some(status), _) => Cow::Owned(status.to_string()),
+            (None, Some(failure)) => Cow::Borrowed(failure),
+            (None, None) => Cow::Borrowed(OTHER),
+        };
+        self.nuvo_requests.get_or_create(&RequestLabels { operation, code }).inc();
+        self.nuvo_request_duration.get_or_create(&OperationLabel { operation }).observe(took.as_secs_f64());
+    }
+
+    /// An object of this resource was written, or a write of it was tried.
+    pub fn kube_write(&self, resource: &'static str) {
+        self.kube_writes.get_or_create(&ResourceLabel { resource }).inc();
+    }
+
+    /// Whether an account can be used.
+    pub fn account_ready(&self, namespace: &str, name: &str, ready: bool) {
+        self.account_ready.get_or_create(&account(namespace, name)).set(i64::from(ready));
+    }
+
+    /// An account is gone: so is its line.
+    pub fn forget_account(&self, namespace: &str, name: &str) {
+        self.account_ready.remove(&account(namespace, name));
+    }
+
+    /// A request waited for the budget of its account.
+    pub fn budget_wait(&self, waited: Duration) {
+        self.budget_wait.observe(waited.as_secs_f64());
+    }
+
+    /// Whether this process acts.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// How many runs there are in each phase. A phase that is not named has none.
+    pub fn set_pipelineruns(&self, counts: impl IntoIterator<Item = (&'static str, usize)>) {
+        let mut all = PHASES.map(|phase| (phase, 0_usize));
+        for (phase, count) in counts {
+            if let Some((_, total)) = all.iter_mut().find(|(known, _)| *known == phase) {
+                *total = total.saturating_add(count);
+            }
+        }
+        for (phase, count) in all {
+            self.pipelineruns.get_or_create(&PhaseLabel { phase }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The exposition, of [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut exposition = String::new();
+        if text::encode(&mut exposition, &self.registry).is_err() {
+            // Writing to a string cannot fail; half an exposition would be worse than none.
+            exposition.clear();
+        }
+        exposition
+    }
+}
+
+fn account(namespace: &str, name: &str) -> AccountLabels {
+    AccountLabels { namespace: namespace.to_owned(), account: name.to_owned() }
+}
+
+// Counters are 64 bits wide on every platform that is built for.
+const _: fn() -> Counter<u64, AtomicU64> = Counter::default;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn touched() -> Arc<Metrics> {
+        let metrics = Metrics::new();
+        metrics.trigger(TriggerOutcome::Accepted);
+        metrics.run_finished(RunResult::Failure, "SOURCE_UNRESPONSIVE");
+        metrics.run_duration(92.0);
+        metrics.nuvo_request("get", "200", Duration::from_millis(120));
+        metrics.kube_write("pipelineruns");
+        metrics.account_ready("team", "default", true);
+        metrics.budget_wait(Duration::from_millis(5));
+        metrics.leader(true);
+        metrics.set_pipelineruns([("Running", 2)]);
+        metrics
+    }
+
+    #[test]
+    fn names_are_exposed_exactly_as_listed() {
+        let exposition = touched().encode();
+        for Description { name, kind, labels, help } in ALL {
+            let family = name.strip_suffix("_total").unwrap_or(name);
+            assert!(exposition.contains(&format!("# TYPE {family} {kind}\n")), "{name}\n{exposition}");
+            assert!(exposition.contains(&format!("# HELP {family} {help}.\n")), "{name}\n{exposition}");
+            let sample = if *kind == "histogram" { format!("{name}_count") } else { (*name).to_owned() };
+            let line = exposition.lines().find(|line| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with([' ', '{'])));
+            let line = line.unwrap_or_else(|| panic!("no sample of {sample}\n{exposition}"));
+            for label in *labels {
+                assert!(line.contains(&format!("{label}=\"")), "{line}");
+            }
+        }
+        assert!(!exposition.contains("_total_total"));
+        assert_eq!(exposition.matches("# TYPE").count(), ALL.len());
+        assert!(exposition.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn foreign_words_do_not_become_labels() {
+        let metrics = Metrics::new();
+        metrics.run_finished(RunResult::Failure, "MADE_UP_17");
+        metrics.run_finished(RunResult::Success, "");
+        metrics.nuvo_request("list", "+99", Duration::ZERO);
+        metrics.nuvo_request("list", "timeout", Duration::ZERO);
+        metrics.set_pipelineruns([("MadeUp", 1), ("Failed", 3)]);
+        metrics.run_duration(f64::NAN);
+        let exposition = metrics.encode();
+        for line in [
+            r#"nuvo_operator_runs_finished_total{result="failure",error_type="other"} 1"#,
+            r#"nuvo_operator_runs_finished_total{result="success",error_type=""} 1"#,
+            r#"nuvo_operator_nuvo_requests_total{operation="list",code="other"} 1"#,
+            r#"nuvo_operator_nuvo_requests_total{operation="list",code="timeout"} 1"#,
+            r#"nuvo_operator_pipelineruns{phase="Failed"} 3"#,
+            r#"nuvo_operator_pipelineruns{phase="Running"} 0"#,
+            r#"nuvo_operator_triggers_total{outcome="unknown"} 0"#,
+            "nuvo_operator_run_duration_seconds_count 0",
+        ] {
+            assert!(exposition.contains(line), "{line}\n{exposition}");
+        }
+        assert!(!exposition.contains("MADE_UP") && !exposition.contains("MadeUp"));
+    }
+
+    #[test]
+    fn an_account_that_is_gone_is_not_exposed() {
+        let metrics = touched();
+        assert!(metrics.encode().contains(r#"nuvo_operator_account_ready{namespace="team",account="default"} 1"#));
+        metrics.forget_account("team", "default");
+        assert!(!metrics.encode().contains("nuvo_operator_account_ready{"));
+    }
+}
