@@ -137,7 +137,7 @@ struct RunArguments {
     #[arg(long, env = "NUVO_OPERATOR_LABEL_SELECTOR", value_name = "SELECTOR", value_parser = label_selector)]
     label_selector: Option<String>,
 
-    /// The namespace of the locks and of the leader lease. All operators that share an nuvo account must name the same one
+    /// The namespace of the locks and of the leader lease. All operators that share a nuvo account must name the same one
     /// [default: that of the pod, or of the kubeconfig context].
     #[arg(long, env = "NUVO_OPERATOR_OPERATOR_NAMESPACE", value_name = "NAMESPACE", value_parser = namespace)]
     operator_namespace: Option<String>,

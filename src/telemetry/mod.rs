@@ -30,7 +30,9 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::INFO),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::INFO),
     };
-    Targets::new().with_default(libraries).with_target("nuvo_operator", own)
+    // kube's HTTP layer logs each failed request that its caller also gets, and reports, as an error.
+    let doubled = ("kube_client::client::builder", LevelFilter::OFF);
+    Targets::new().with_default(libraries).with_targets([("nuvo_operator", own), doubled])
 }
 
 #[cfg(test)]
