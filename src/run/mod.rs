@@ -6,16 +6,22 @@
 mod ids;
 mod next;
 mod outcome;
+mod parse;
+mod project;
 mod record;
+mod reopen;
 mod verdict;
 mod view;
 
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use next::{Answer, Gate, Grant, Hold, Inquiry, Limits, LockRead, Memory, Observed, Step, Task, next, release, remember};
 pub use outcome::{Outcome, Unexecuted};
+pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
+pub use project::{Knowledge, Known, Situation, deadline_left, followed, human, is_terminal, opened, project, reason, recorded};
 pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,
 };
+pub use reopen::{Reopening, reopening};
 pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, settled, takeover, verdict};
 pub use view::{Candidate, Holder, Others, Run};
 

@@ -57,7 +57,7 @@ pub struct LockRead {
 pub struct Grant {
     nonce: Nonce,
     tenure: Nonce,
-    attempt: i64,
+    attempt: i32,
     /// Before W1. It is never restarted, so that the fence bounds the time from the lock to the POST.
     since: Duration,
     /// The lock was already ours: then W2 is not repeated.
@@ -215,7 +215,7 @@ pub enum Answer {
     /// The run, or none if it is gone (or another object has its name).
     Run(Option<Box<Run>>),
     /// The lock.
-    Lock(LockRead),
+    Lock(Box<LockRead>),
     /// The holder.
     Holder(Holder),
     /// The other runs.
@@ -269,7 +269,7 @@ impl Observed {
                 Some(run) => self.run = Some(*run),
                 None => self.gone(),
             },
-            (_, Answer::Lock(lock)) => self.lock = Some(lock),
+            (_, Answer::Lock(lock)) => self.lock = Some(*lock),
             (_, Answer::Holder(holder)) => self.holder = Some(holder),
             (_, Answer::Others(others)) => self.others = Some(others),
             (_, Answer::Baseline(baseline)) => self.baseline = Some(baseline),

@@ -37,7 +37,7 @@ pub struct Marker {
     /// The lock tenure under which it was written.
     pub tenure: Nonce,
     /// The attempt, from 1.
-    pub attempt: i64,
+    pub attempt: i32,
 }
 
 /// `status.trigger`: what became of the delivery with this nonce.
@@ -46,7 +46,7 @@ pub struct Trigger {
     /// The delivery.
     pub nonce: Nonce,
     /// The attempt that it belonged to, from 1.
-    pub attempt: i64,
+    pub attempt: i32,
     /// What is known of it.
     pub fate: Fate,
 }

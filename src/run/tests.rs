@@ -40,11 +40,11 @@ fn run(uid: &str) -> Run {
     }
 }
 
-fn marker_of(run: &Run, n: &str, attempt: i64) -> Marker {
+fn marker_of(run: &Run, n: &str, attempt: i32) -> Marker {
     Marker { run: run.me.clone(), nonce: nonce(n), tenure: nonce(n), attempt }
 }
 
-fn trigger(n: &str, attempt: i64, fate: Fate) -> Trigger {
+fn trigger(n: &str, attempt: i32, fate: Fate) -> Trigger {
     Trigger { nonce: nonce(n), attempt, fate }
 }
 
@@ -67,7 +67,7 @@ fn pass(run: &Run) -> Observed {
 }
 
 fn lock_read(lock: Lock) -> Answer {
-    Answer::Lock(LockRead { version: Some("7".into()), lock })
+    Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock }))
 }
 
 fn execution(id: &str) -> ExecutionId {

@@ -30,7 +30,7 @@ pub struct Doubt {
     /// The tenure under which the lock's baseline speaks for it.
     pub tenure: Nonce,
     /// The attempt it belongs to.
-    pub attempt: i64,
+    pub attempt: i32,
 }
 
 /// Whether the result in the status speaks for the newest delivery that the run itself knows of.
@@ -119,7 +119,7 @@ fn resume_or_doubt(run: &Run, tenancy: &Tenancy) -> Verdict {
     }
 }
 
-fn recorded(nonce: Nonce, attempt: i64, entry: &Entry) -> Verdict {
+fn recorded(nonce: Nonce, attempt: i32, entry: &Entry) -> Verdict {
     let fate = match entry {
         Entry::Started(_) => Fate::Accepted(Evidence::Answer),
         Entry::Nothing => Fate::NotExecuted,

@@ -21,7 +21,7 @@ pub struct Run {
     /// `spec.onAmbiguousTrigger` is `Adopt`: take executions that are not provably ours.
     pub adopt_unproven: bool,
     /// `status.attempt`: the attempt that is wanted, from 1.
-    pub attempt: i64,
+    pub attempt: i32,
     /// The run has ended (`status.completionTime`).
     pub ended: bool,
     /// The annotation `nuvo.dev/trigger`; one that does not parse is as good as none.

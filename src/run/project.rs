@@ -1,0 +1,434 @@
+//! The projection: from what is known of a run to its status. Equal knowledge gives an equal status, so nothing is written twice.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::{SignedDuration, Timestamp},
+};
+
+use super::{
+    ids::ExecutionId,
+    outcome::Unexecuted,
+    record::{self, Fate},
+    reopen::{abandoned, doubtful, question, reply},
+    view::Run,
+};
+use crate::api::{
+    Evidence, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_STATUS_MESSAGE, OnNothingToProcess,
+    PastAttempt, Phase, PipelineRun, PipelineRunStatus, Stats, Trigger, TriggerState,
+    conditions::{ConditionStatus, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED},
+};
+
+const PROCESSING: &str = "PROCESSING";
+const SUCCESSFUL: &str = "SUCCESSFUL";
+const FAILED: &str = "FAILED";
+
+/// What is known of one execution.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// What nuvo said last.
+    Report(Box<Execution>),
+    /// nuvo has denied for the whole grace time that it exists.
+    Lost,
+    /// It belongs to this other pipeline.
+    Foreign(String),
+}
+
+/// What is known of executions.
+pub type Knowledge = BTreeMap<ExecutionId, Known>;
+
+/// Where a run stands, besides what its own record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Situation {
+    /// It waits, or it ended without a trigger.
+    Because(Reason, String),
+    /// Its trigger is settled: the executions tell.
+    Settled,
+}
+
+/// Whether a status of nuvo ends an execution: only SUCCESSFUL and FAILED, to the letter.
+#[must_use]
+pub fn is_terminal(word: &str) -> bool {
+    word == SUCCESSFUL || word == FAILED
+}
+
+/// The executions that a run follows: those of its trigger, or the one it was told to observe.
+#[must_use]
+pub fn followed(object: &PipelineRun, run: &Run) -> Vec<ExecutionId> {
+    if let Some(id) = &object.spec.execution_id {
+        return ExecutionId::new(id.clone()).into_iter().collect();
+    }
+    match &run.trigger {
+        Some(trigger) if matches!(trigger.fate, Fate::Accepted(_)) && trigger.attempt == run.attempt => run.executions.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// The reason of the condition `Succeeded` that a status carries.
+#[must_use]
+pub fn reason(status: &PipelineRunStatus) -> Option<Reason> {
+    let condition = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED)?;
+    Reason::parse(&condition.reason, &condition.status)
+}
+
+/// The status of a run that begins another attempt.
+#[must_use]
+pub fn opened(object: &PipelineRun, attempt: i32, now: Timestamp) -> PipelineRunStatus {
+    let old = object.status.clone().unwrap_or_default();
+    let past = PastAttempt {
+        attempt: old.attempt.unwrap_or(1),
+        result: old.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.reason.clone()),
+        error_type: old.error.and_then(|error| error.error_type),
+        start_time: old.start_time,
+        completion_time: old.completion_time,
+        execution_ids: old.execution_ids.into_iter().take(MAX_HISTORY_IDS).collect(),
+    };
+    let mut history = old.history;
+    history.push(past);
+    history.drain(..history.len().saturating_sub(MAX_HISTORY));
+    let mut status = PipelineRunStatus {
+        attempt: Some(attempt),
+        rerun_token: object.spec.rerun_token.clone(),
+        trigger: old.trigger,
+        conditions: old.conditions,
+        history,
+        ..PipelineRunStatus::default()
+    };
+    conclude(&mut status, object, Reason::RetryScheduled, format!("Attempt {attempt} is about to start."), now);
+    status
+}
+
+/// The status after it became known what a trigger led to.
+#[must_use]
+pub fn recorded(
+    object: &PipelineRun,
+    trigger: &record::Trigger,
+    executions: &[ExecutionId],
+    message: &str,
+    unexecuted: Option<Unexecuted>,
+    now: Timestamp,
+) -> PipelineRunStatus {
+    let mut status = begun(object);
+    let (state, evidence) = match &trigger.fate {
+        Fate::Accepted(record::Evidence::Answer) => (TriggerState::Accepted, Some(Evidence::Answer)),
+        Fate::Accepted(record::Evidence::Adopted) => (TriggerState::Accepted, Some(Evidence::Adopted)),
+        Fate::NotExecuted => (TriggerState::NotExecuted, None),
+        Fate::Ambiguous { executed } => (TriggerState::Ambiguous, executed.then_some(Evidence::Answer)),
+        Fate::Observed => (TriggerState::Observed, None),
+    };
+    let nonce = trigger.nonce.as_str();
+    status.attempt = Some(status.attempt.unwrap_or(1).max(trigger.attempt));
+    status.trigger =
+        Some(Trigger { nonce: nonce.to_owned(), attempt: trigger.attempt, state, evidence, time: Some(Time(now)), message: cut(message) });
+    match &trigger.fate {
+        Fate::Accepted(_) => {
+            status.completion_time = None;
+            status.duration = None;
+            status.start_time.get_or_insert(Time(now));
+            status.execution_ids = executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect();
+            status.execution_count = count(executions.len());
+            settled(&mut status, object, &Knowledge::new(), now);
+        }
+        Fate::NotExecuted => match unexecuted {
+            Some(Unexecuted::Rejected) => {
+                let advice = "Correct the pipeline or the account, then set a new spec.rerunToken.";
+                let message = format!("nuvo refused to start the pipeline: {} {advice}", sentence(message));
+                status.start_time.get_or_insert(Time(now));
+                conclude(&mut status, object, Reason::TriggerRejected, message, now);
+            }
+            Some(Unexecuted::RetryAfter(_)) | None => {
+                let message = format!("Nothing was started: {} It will be tried again.", sentence(message));
+                conclude(&mut status, object, Reason::NuvoUnavailable, message, now);
+            }
+        },
+        Fate::Ambiguous { .. } => {
+            status.start_time.get_or_insert(Time(now));
+            conclude(&mut status, object, Reason::TriggerOutcomeUnknown, question(nonce, message), now);
+        }
+        Fate::Observed => {}
+    }
+    status
+}
+
+/// The status of a run.
+#[must_use]
+pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
+    let mut status = begun(object);
+    match situation {
+        _ if status.completion_time.is_some() => reviewed(&mut status, object, run, now),
+        Situation::Because(Reason::StatusLost, why) => {
+            let message = doubtful(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
+            conclude(&mut status, object, Reason::StatusLost, message, now);
+        }
+        Situation::Because(reason, message) => conclude(&mut status, object, *reason, message.clone(), now),
+        Situation::Settled => settled(&mut status, object, known, now),
+    }
+    status
+}
+
+fn begun(object: &PipelineRun) -> PipelineRunStatus {
+    let mut status = object.status.clone().unwrap_or_default();
+    if status.attempt.is_none() {
+        status.attempt = Some(1);
+        status.rerun_token.clone_from(&object.spec.rerun_token);
+    }
+    status
+}
+
+/// An ended run changes only in what its spec and a person's answer change.
+fn reviewed(status: &mut PipelineRunStatus, object: &PipelineRun, run: &Run, now: Timestamp) {
+    let Some(reason) = reason(status) else { return };
+    let present = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone());
+    let asked = matches!(reason, Reason::TriggerOutcomeUnknown | Reason::StatusLost);
+    let message = if asked { reply(object, run) } else { None }.or(present).unwrap_or_default();
+    conclude(status, object, reason, message, now);
+    if asked && abandoned(run) {
+        status.phase = Some(Phase::Failed);
+    }
+}
+
+/// What one execution contributes.
+struct Part {
+    report: Execution,
+    end: End,
+}
+
+enum End {
+    Open,
+    Reported,
+    Lost,
+    Foreign(String),
+}
+
+fn part(id: &str, status: &PipelineRunStatus, known: &Knowledge) -> Part {
+    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(|| processing(id));
+    match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
+        Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
+        Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
+        Some(Known::Report(report)) => Part { end: end(report), report: (**report).clone() },
+        None => {
+            let report = earlier();
+            Part { end: end(&report), report }
+        }
+    }
+}
+
+fn end(report: &Execution) -> End {
+    if report.status.as_deref().is_some_and(is_terminal) { End::Reported } else { End::Open }
+}
+
+fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, now: Timestamp) {
+    if let Some(id) = &object.spec.execution_id {
+        status.execution_ids = vec![id.clone()];
+        status.execution_count = Some(1);
+        status.start_time.get_or_insert(Time(now));
+        status.trigger.get_or_insert_with(|| Trigger {
+            attempt: 1,
+            state: TriggerState::Observed,
+            time: Some(Time(now)),
+            ..Trigger::default()
+        });
+    }
+    let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, known)).collect();
+    let (reason, message) = judge(status, object, &parts, now);
+    // Progress of a part of the executions is not worth a write; the end, and a word that nobody knows, are.
+    let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
+    if reason.is_final() || parts.iter().any(unknown_word) {
+        detail(status, parts);
+    }
+    conclude(status, object, reason, message, now);
+}
+
+fn judge(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> (Reason, String) {
+    let again = "a new spec.rerunToken starts another attempt";
+    if parts.is_empty() {
+        return nothing_to_process(object);
+    }
+    if parts.iter().any(|part| matches!(part.end, End::Open)) {
+        if deadline_left(status, object, now).is_some_and(|left| left.is_zero()) {
+            let seconds = object.spec.active_deadline_seconds;
+            let message = format!(
+                "The run has not ended within {seconds} s (spec.activeDeadlineSeconds). nuvo has no cancel: what it runs may still end there, \
+                 and is not followed any more; {again}."
+            );
+            return (Reason::DeadlineExceeded, message);
+        }
+        return (Reason::Running, running(parts));
+    }
+    for part in parts {
+        let id = &part.report.id;
+        match &part.end {
+            End::Foreign(pipeline) => {
+                let wanted = &object.spec.pipeline_id;
+                let message = format!(
+                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}: create a new PipelineRun with a pipelineId and an \
+                     executionId that belong together."
+                );
+                return (Reason::InvalidSpec, message);
+            }
+            End::Lost => {
+                return (Reason::ExecutionLost, format!("nuvo says that execution {id} does not exist. Look for it in nuvo; {again}."));
+            }
+            End::Open | End::Reported => {}
+        }
+    }
+    match parts.iter().find(|part| part.report.status.as_deref() == Some(FAILED)) {
+        Some(part) => (Reason::ExecutionFailed, failure(&part.report, parts.len())),
+        None => (Reason::Succeeded, success(parts)),
+    }
+}
+
+fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
+    let mut executions: Vec<Execution> = parts.into_iter().map(|part| part.report).collect();
+    let failed = |execution: &Execution| execution.status.as_deref() == Some(FAILED);
+    status.error = executions.iter().find(|execution| failed(execution)).and_then(|execution| execution.error.clone());
+    status.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
+        total_rows: plus(a.total_rows, b.total_rows),
+        total_cells: plus(a.total_cells, b.total_cells),
+        total_error_cells: plus(a.total_error_cells, b.total_error_cells),
+        total_error_rows: plus(a.total_error_rows, b.total_error_rows),
+        duration_milliseconds: plus(a.duration_milliseconds, b.duration_milliseconds),
+    });
+    executions.sort_by_key(|execution| !failed(execution));
+    executions.truncate(MAX_EXECUTIONS);
+    status.executions = executions;
+}
+
+fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn processing(id: &str) -> Execution {
+    Execution { id: id.to_owned(), status: Some(PROCESSING.to_owned()), ..Execution::default() }
+}
+
+fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
+    let found = "nuvo accepted the trigger and found nothing to process.";
+    match object.spec.on_nothing_to_process {
+        OnNothingToProcess::Succeed => (Reason::NothingToProcess, found.to_owned()),
+        OnNothingToProcess::Fail => (
+            Reason::NothingToProcessFailed,
+            format!("{found} spec.onNothingToProcess is Fail: provide input for the pipeline, then set a new spec.rerunToken."),
+        ),
+    }
+}
+
+fn failure(execution: &Execution, count: usize) -> String {
+    let error = execution.error.clone().unwrap_or_default();
+    let what = match (error.error_type, error.message) {
+        (Some(word), Some(message)) => format!("{word}: {message}"),
+        (Some(text), None) | (None, Some(text)) => text,
+        (None, None) => "nuvo gave no reason".to_owned(),
+    };
+    let of = if count > 1 { format!(" (of {count})") } else { String::new() };
+    let advice = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
+    // The advice must survive a long message of nuvo.
+    let head: String = format!("Execution {}{of} failed: {what}", execution.id).chars().take(900).collect();
+    format!("{} {advice}", sentence(&head))
+}
+
+fn success(parts: &[Part]) -> String {
+    let rows = parts.iter().filter_map(|part| part.report.stats?.total_rows).reduce(i64::saturating_add);
+    let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+    match parts.len() {
+        1 => format!("The execution succeeded{rows}."),
+        count => format!("All {count} executions succeeded{rows}."),
+    }
+}
+
+fn running(parts: &[Part]) -> String {
+    match parts {
+        [part] => format!("Execution {} is running.", part.report.id),
+        parts => format!("{} executions are running.", parts.len()),
+    }
+}
+
+/// The time until the run's deadline; none before it has started.
+#[must_use]
+pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    let start = status.start_time.as_ref()?.0;
+    let deadline = start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()?;
+    Some(Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+const fn phase(reason: Reason) -> Phase {
+    match (reason.status(), reason) {
+        (ConditionStatus::True, _) => Phase::Succeeded,
+        (ConditionStatus::False, Reason::TriggerOutcomeUnknown | Reason::StatusLost) => Phase::Unresolved,
+        (ConditionStatus::False, _) => Phase::Failed,
+        (ConditionStatus::Unknown, Reason::Suspended) => Phase::Suspended,
+        (ConditionStatus::Unknown, Reason::TriggerUnconfirmed) => Phase::Triggering,
+        (ConditionStatus::Unknown, Reason::Running) => Phase::Running,
+        (ConditionStatus::Unknown, _) => Phase::Pending,
+    }
+}
+
+/// Sets everything that follows from the reason: phase, conditions, times.
+fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason, message: String, now: Timestamp) {
+    let generation = object.metadata.generation;
+    status.observed_generation = generation;
+    status.phase = Some(phase(reason));
+    if reason == Reason::TriggerUnconfirmed {
+        status.start_time.get_or_insert(Time(now));
+    }
+    let ended = reason.is_final();
+    if ended && status.completion_time.is_none() {
+        status.completion_time = Some(Time(now));
+        status.duration = status.start_time.as_ref().map(|start| human(now.duration_since(start.0)));
+    }
+    let yes_if = |holds: bool| if holds { ConditionStatus::True } else { ConditionStatus::False };
+    let success = reason.status() == ConditionStatus::True;
+    let failure = reason.status() == ConditionStatus::False;
+    let wanted = [
+        (SUCCEEDED, Some(reason.status())),
+        (FINISHED, Some(yes_if(ended))),
+        (READY, Some(yes_if(success))),
+        (RECONCILING, (!ended).then_some(ConditionStatus::True)),
+        (STALLED, failure.then_some(ConditionStatus::True)),
+    ];
+    let message = cut(&message);
+    status.conditions = wanted
+        .into_iter()
+        .filter_map(|(kind, holds)| {
+            let holds = holds?.as_str();
+            let same = status.conditions.iter().find(|condition| condition.type_ == kind && condition.status == holds);
+            Some(Condition {
+                type_: kind.to_owned(),
+                status: holds.to_owned(),
+                reason: reason.as_str().to_owned(),
+                message: message.clone(),
+                observed_generation: generation,
+                last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+            })
+        })
+        .collect();
+}
+
+fn count(length: usize) -> Option<i32> {
+    i32::try_from(length).ok()
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(MAX_STATUS_MESSAGE).collect()
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// A duration as people write it: `12s`, `1m32s`, `2h03m`.
+#[must_use]
+pub fn human(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest}s"),
+        (0, _) => format!("{minutes}m{rest:02}s"),
+        _ => format!("{hours}h{minutes:02}m"),
+    }
+}

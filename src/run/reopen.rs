@@ -1,0 +1,97 @@
+//! What makes a run that ended go on: a new `rerunToken`, a person's answer to a trigger in doubt, or the policy for one.
+
+use super::{
+    ids::ExecutionId,
+    parse::{Resolution, ResolutionAnswer, resolution},
+    record::{Evidence, Fate, Trigger},
+    view::Run,
+};
+use crate::api::{OnAmbiguousTrigger, PipelineRun, conditions::Reason, names::RESOLVE_ANNOTATION};
+
+/// How an ended run goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reopening {
+    /// With this attempt.
+    Attempt(i32),
+    /// With executions that a person names; it must be shown first that they belong to the pipeline.
+    Adopt(Trigger, Vec<ExecutionId>),
+}
+
+/// Whether an ended run goes on, and how.
+#[must_use]
+pub fn reopening(object: &PipelineRun, run: &Run) -> Option<Reopening> {
+    let status = object.status.as_ref()?;
+    if !run.ended || object.spec.execution_id.is_some() || run.deleting {
+        return None;
+    }
+    let marker = run.marker.as_ref().map_or(0, |marker| marker.attempt);
+    let trigger = run.trigger.as_ref().map_or(0, |trigger| trigger.attempt);
+    let next = Reopening::Attempt(run.attempt.max(marker).max(trigger).saturating_add(1));
+    if object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token {
+        return Some(next);
+    }
+    let doubtful = doubtful(run)?;
+    if let Ok(Some(Resolution { nonce, answer })) = resolution(object)
+        && nonce == doubtful.nonce.as_str()
+    {
+        return match answer {
+            ResolutionAnswer::Retry => Some(next),
+            ResolutionAnswer::Adopt(ids) => {
+                Some(Reopening::Adopt(Trigger { attempt: run.attempt, fate: Fate::Accepted(Evidence::Adopted), ..doubtful }, ids))
+            }
+            ResolutionAnswer::Abandon => None,
+        };
+    }
+    let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce);
+    // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell.
+    let first = !status.history.iter().any(|past| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str()));
+    let automatic = object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && proven && first;
+    (automatic && doubtful.fate == Fate::Ambiguous { executed: false }).then_some(next)
+}
+
+/// The trigger that a person is asked about, if there is one.
+pub(super) fn doubtful(run: &Run) -> Option<Trigger> {
+    match &run.trigger {
+        Some(trigger) if matches!(trigger.fate, Fate::Ambiguous { .. }) => Some(trigger.clone()),
+        Some(trigger) if matches!(trigger.fate, Fate::Accepted(_) | Fate::Observed) && run.ancestor_marker().is_none() => None,
+        trigger => {
+            if let Some(marker) = run.ancestor_marker() {
+                return Some(Trigger { nonce: marker.nonce.clone(), attempt: marker.attempt, fate: Fate::Ambiguous { executed: true } });
+            }
+            trigger.as_ref().filter(|_| run.own_marker().is_none()).cloned()
+        }
+    }
+}
+
+/// Whether a person has closed the doubt without an answer.
+pub(super) fn abandoned(run: &Run) -> bool {
+    run.abandoned.is_some() && doubtful(run).map(|trigger| trigger.nonce) == run.abandoned
+}
+
+/// What a person is told who has to decide.
+pub(super) fn question(nonce: &str, why: &str) -> String {
+    format!(
+        "{why} Look in nuvo whether the pipeline ran, then answer with the annotation {RESOLVE_ANNOTATION}: \"{nonce}:adopt=<execution id>\", \
+         \"{nonce}:retry\" or \"{nonce}:abandon\"."
+    )
+}
+
+/// What to say about a person's answer that does not make the run go on.
+pub(super) fn reply(object: &PipelineRun, run: &Run) -> Option<String> {
+    let doubtful = doubtful(run)?;
+    let nonce = doubtful.nonce.as_str();
+    match resolution(object) {
+        Ok(None) => None,
+        Ok(Some(answer)) if answer.nonce != nonce => {
+            let named: String = answer.nonce.chars().take(64).collect();
+            let why =
+                format!("The annotation {RESOLVE_ANNOTATION} names \"{named}\", which is not the trigger in doubt; nothing was changed.");
+            Some(question(nonce, &why))
+        }
+        Ok(Some(Resolution { answer: ResolutionAnswer::Abandon, .. })) => {
+            Some(format!("A person has closed this run without finding out what its trigger started ({RESOLVE_ANNOTATION}: abandon)."))
+        }
+        Ok(Some(_)) => None,
+        Err(message) => Some(question(nonce, &format!("{message}; nothing was changed."))),
+    }
+}
