@@ -5,6 +5,7 @@
 pub mod api;
 pub mod config;
 pub mod controller;
+pub mod follower;
 pub mod http;
 pub mod leader;
 pub mod nuvo;

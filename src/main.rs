@@ -11,7 +11,12 @@ fn main() -> ExitCode {
     }
     let settings = match config::parse() {
         Command::Run(settings) => *settings,
-        Command::Crds => return failed("this build has no custom resource definitions yet"),
+        Command::Crds => {
+            return match nuvo_operator::api::crds_yaml() {
+                Ok(yaml) => print(&yaml),
+                Err(error) => failed(&error.to_string()),
+            };
+        }
     };
     if let Err(error) = nuvo_operator::telemetry::init(settings.log_format, settings.log_level) {
         return failed(&error.to_string());
@@ -24,6 +29,14 @@ fn main() -> ExitCode {
     // Not waiting for what blocks, such as a name that is still being looked up.
     runtime.shutdown_background();
     ended.map_or_else(|error| failed(&error.to_string()), |()| ExitCode::SUCCESS)
+}
+
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&format!("cannot write to the standard output: {error}")),
+    }
 }
 
 fn failed(reason: &str) -> ExitCode {

@@ -17,8 +17,10 @@ use tokio::{
 
 use crate::{
     config::Settings,
+    controller::run_controllers,
     http::{BindError, Health, Server},
     leader::{Elector, LEASE_NAME, Lost, Timing},
+    nuvo::{OriginError, Origins},
     shutdown::{self, Shutdown},
     telemetry::Metrics,
 };
@@ -78,6 +80,9 @@ pub enum StartError {
     /// A port is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A value of `--allowed-base-url` is no URL.
+    #[error("--allowed-base-url: {0}")]
+    Origin(#[from] OriginError),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
@@ -105,6 +110,7 @@ pub struct Context {
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
+    let origins = Origins::parse(&settings.allowed_base_urls)?;
     let (stop, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
@@ -128,7 +134,7 @@ pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
         () = shutdown.begun() => None,
     };
     if let Some((context, elector)) = ended {
-        lead(context, elector, &shutdown).await?;
+        lead(context, origins, elector, &shutdown).await?;
     }
     stop_servers.stop();
     for server in servers {
@@ -170,7 +176,7 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
 }
 
 /// Works as long as it may: as the leader if there is an election, else at once.
-async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
+async fn lead(context: Context, origins: Origins, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
     // A standby is ready: it could take over at any time.
     context.health.set_ready(true);
     let (metrics, health) = (context.metrics.clone(), context.health.clone());
@@ -181,7 +187,7 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
     let work = async {
         let Some(mut elector) = elector else {
             metrics.leader(true);
-            controllers(context, shutdown.clone()).await;
+            run_controllers(context, origins.clone(), shutdown.clone()).await;
             return Ok(());
         };
         let leads = tokio::select! {
@@ -193,7 +199,7 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
             // The lease is kept until the work has ended, not only until its end was asked for: a POST may still be in flight.
             let (done, drained) = shutdown::channel();
             let work = async {
-                controllers(context, shutdown.clone()).await;
+                run_controllers(context, origins.clone(), shutdown.clone()).await;
                 done.stop();
                 // Only the end of the election ends this.
                 std::future::pending::<()>().await;
@@ -218,12 +224,6 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
         () = unready => {}
     }
     work.await
-}
-
-/// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
-async fn controllers(context: Context, shutdown: Shutdown) {
-    let Context { client: _, settings: _, metrics: _, health: _, operator_namespace: _, identity: _ } = context;
-    shutdown.begun().await;
 }
 
 /// Whether the custom resource exists and may be listed wherever it is watched.

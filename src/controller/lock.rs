@@ -1,11 +1,16 @@
 //! Where a pipeline's lock is kept: one Lease in the operator's namespace, written by compare-and-swap only.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::api::{Api, PostParams};
 use kube::core::ObjectMeta;
 use sha2::{Digest, Sha256};
 
+use super::kube_call::{CallError, call};
+use crate::api::names::FIELD_MANAGER;
 use crate::run::{Answer, Lock, LockRead, PipelineId};
+use crate::telemetry::Metrics;
 
 /// The annotation of the Lease that holds the lock's content as JSON.
 pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
@@ -21,7 +26,7 @@ pub enum LockError {
         /// The Lease.
         name: String,
         /// What the client said.
-        source: Box<kube::Error>,
+        source: CallError,
     },
     /// Somebody wrote something else into the annotation.
     #[error(
@@ -40,25 +45,22 @@ pub enum LockError {
 #[derive(Clone)]
 pub struct Locks {
     api: Api<Lease>,
+    metrics: Arc<Metrics>,
 }
 
 /// The Lease name of a pipeline at an origin: the same for every operator that shares a namespace for its locks.
 #[must_use]
 pub fn lock_name(origin: &str, pipeline: &PipelineId) -> String {
-    format!("nuvo-{}", short_hash(&format!("{origin}\n{pipeline}"), 20))
-}
-
-/// The first `bytes` bytes of a SHA-256, as hex.
-#[must_use]
-pub fn short_hash(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+    let hash = Sha256::digest(format!("{origin}\n{pipeline}").as_bytes());
+    let hex: String = hash.iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+    format!("nuvo-{hex}")
 }
 
 impl Locks {
     /// The locks in this namespace.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace) }
+    pub fn new(client: kube::Client, namespace: &str, metrics: Arc<Metrics>) -> Self {
+        Self { api: Api::namespaced(client, namespace), metrics }
     }
 
     /// Quorum GET.
@@ -66,7 +68,9 @@ impl Locks {
     /// # Errors
     /// [`LockError`]: nothing may be concluded from it.
     pub async fn read(&self, name: &str) -> Result<LockRead, LockError> {
-        let lease = self.api.get_opt(name).await.map_err(|source| LockError::Kube { name: name.to_owned(), source: Box::new(source) })?;
+        let lease = call("read the pipeline's lock", self.api.get_opt(name))
+            .await
+            .map_err(|source| LockError::Kube { name: name.to_owned(), source })?;
         let Some(lease) = lease else { return Ok(LockRead { version: None, lock: Lock::default() }) };
         let lock = match lease.metadata.annotations.as_ref().and_then(|all| all.get(LOCK_ANNOTATION)) {
             Some(text) => serde_json::from_str(text).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?,
@@ -95,13 +99,18 @@ impl Locks {
             },
             spec: Some(LeaseSpec { holder_identity: holder, ..LeaseSpec::default() }),
         };
-        let params = PostParams::default();
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        self.metrics.kube_write("leases");
         let written = match over {
-            Some(_) => self.api.replace(name, &params, &lease).await,
-            None => self.api.create(&params, &lease).await,
+            Some(_) => call("write the pipeline's lock", self.api.replace(name, &params, &lease)).await,
+            None => call("create the pipeline's lock", self.api.create(&params, &lease)).await,
         };
         Ok(match written {
             Ok(lease) => lease.metadata.resource_version.map_or(Answer::Unsure, Answer::Written),
+            // Refused for good, so that trying again at once is of no use: the permission or the namespace is missing.
+            Err(source) if source.is_forbidden() || (over.is_none() && source.is_not_found()) => {
+                return Err(LockError::Kube { name: name.to_owned(), source });
+            }
             Err(error) => {
                 tracing::debug!(lock = name, %error, "the lock was not confirmed");
                 Answer::Unsure

@@ -1,3 +1,385 @@
-//! The shell: carries out what the core decides.
+//! The shell: carries out what the core decides, one irreversible act per step.
 
+mod account;
+mod accounts;
+mod events;
+mod executor;
+mod kube_call;
 pub mod lock;
+mod memory;
+mod run;
+mod runs;
+
+use std::{
+    collections::HashSet,
+    fmt::Debug,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures::{FutureExt, Stream, StreamExt, future::join_all};
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Api, Client, ResourceExt,
+    runtime::{
+        Predicate, PredicateConfig, WatchStreamExt,
+        controller::{self, Action, Controller},
+        events::{Recorder, Reporter},
+        predicates,
+        reflector::{self, ObjectRef, store::Writer},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{Semaphore, mpsc::UnboundedReceiver},
+    time::Instant,
+};
+use tracing::Instrument;
+
+use crate::{
+    api::{NuvoAccount, PipelineRun, PipelineRunStatus},
+    follower::Audience,
+    nuvo::{Origins, Settings as NuvoSettings},
+    operator::Context,
+    run::{Limits, PipelineId, Run},
+    shutdown::Shutdown,
+    telemetry::Metrics,
+};
+use accounts::{AccountKey, Accounts};
+use lock::Locks;
+use memory::{Memories, Proven, Tries, Waiting};
+use run::ReconcileError;
+use runs::Runs;
+
+/// How often the number of runs in each phase is counted.
+const COUNT_PERIOD: Duration = Duration::from_secs(10);
+
+/// What every reconcile works with.
+pub(crate) struct Shell {
+    client: Client,
+    metrics: Arc<Metrics>,
+    origins: Origins,
+    nuvo_settings: NuvoSettings,
+    limits: Limits,
+    runs: Arc<Runs>,
+    accounts: Arc<Accounts>,
+    locks: Locks,
+    recorder: Recorder,
+    memories: Memories,
+    waiting: Waiting,
+    proven: Proven,
+    tries: Tries,
+    slots: Semaphore,
+    started: Instant,
+    stopping: OnceLock<Instant>,
+    shutdown: Shutdown,
+}
+
+impl Shell {
+    /// Monotonic time since the process began to work.
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Since when the process is shutting down.
+    fn stopping_since(&self) -> Option<Instant> {
+        self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
+    }
+
+    /// An older run of the same pipeline and account that may start as well.
+    fn older(&self, object: &PipelineRun, run: &Run) -> Option<String> {
+        let account = AccountKey::of(object);
+        let age = |run: &PipelineRun| (run.creation_timestamp().map(|time| time.0), run.metadata.uid.clone());
+        let mine = age(object);
+        let ahead = |other: &PipelineRun| {
+            other.spec.pipeline_id == run.pipeline.as_str()
+                && age(other) < mine
+                && AccountKey::of(other) == account
+                && other.spec.execution_id.is_none()
+                && crate::run::parse(other)
+                    .is_ok_and(|other| !other.suspended && !other.deleting && !other.ended && !crate::run::settled(&other))
+        };
+        self.runs.cached().iter().find(|other| ahead(other)).map(|other| other.name_any())
+    }
+
+    fn wake_waiting(&self, pipeline: &PipelineId) {
+        for run in self.waiting.take(pipeline) {
+            self.runs.wake(&run);
+        }
+    }
+
+    /// Tells people and metrics what a change of a status means.
+    async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
+        if let Some(ending) = crate::run::ending(before, after) {
+            self.metrics.run_finished(run::result(ending.reason), &ending.error_type);
+            if let Some(took) = ending.took {
+                self.metrics.run_duration(took.as_secs_f64());
+            }
+            tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
+        }
+        for notice in crate::run::notices(before, after) {
+            events::publish(&self.recorder, &self.metrics, object, notice).await;
+        }
+    }
+}
+
+impl Audience for Runs {
+    fn wake(&self, run: &ObjectRef<PipelineRun>) {
+        Self::wake(self, run);
+    }
+
+    fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+        Self::exists(self, run)
+    }
+}
+
+/// The current time as it is written into objects.
+fn now() -> Timestamp {
+    executor::whole_seconds(Timestamp::now())
+}
+
+/// What one watch needs to begin.
+struct Watch<K: kube::Resource<DynamicType = ()> + Clone + 'static> {
+    api: Api<K>,
+    config: watcher::Config,
+    writer: Writer<K>,
+    woken: UnboundedReceiver<ObjectRef<K>>,
+}
+
+/// The watched namespaces; `None` stands for all of them.
+fn places(namespaces: &[String]) -> Vec<Option<String>> {
+    if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
+pub async fn run_controllers(context: Context, origins: Origins, shutdown: Shutdown) {
+    let Context { client, settings, metrics, health: _, operator_namespace, identity } = context;
+    let mut runs = Runs::new(client.clone(), metrics.clone());
+    let mut run_watches = Vec::new();
+    let selector = settings.label_selector.as_deref();
+    for namespace in places(&settings.namespaces) {
+        let (store, writer) = reflector::store();
+        let (wake, woken) = tokio::sync::mpsc::unbounded_channel();
+        let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
+        run_watches.push(Watch { api: api(&client, namespace.as_deref()), config, writer, woken });
+        runs.add(namespace, store, wake);
+    }
+    let runs = Arc::new(runs);
+    let mut accounts = Accounts::new(runs.clone(), settings.trigger_settle, shutdown.clone());
+    let mut account_watches = Vec::new();
+    for namespace in places(&settings.namespaces) {
+        let (store, writer) = reflector::store();
+        let (wake, woken) = tokio::sync::mpsc::unbounded_channel();
+        account_watches.push(Watch { api: api(&client, namespace.as_deref()), config: watcher::Config::default(), writer, woken });
+        accounts.add(namespace, store, wake);
+    }
+    let observer = metrics.clone();
+    let shell = Arc::new(Shell {
+        locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
+        recorder: Recorder::new(
+            client.clone(),
+            Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) },
+        ),
+        client,
+        metrics,
+        origins,
+        nuvo_settings: NuvoSettings {
+            trigger_timeout: settings.trigger_timeout,
+            observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation.as_str(), code.as_str(), took))),
+            ..NuvoSettings::default()
+        },
+        limits: Limits {
+            fence: settings.fence,
+            post_deadline: settings.trigger_timeout,
+            settle: settings.trigger_settle,
+            quarantine: settings.quarantine,
+            confirm: settings.adoption_confirm,
+        },
+        runs,
+        accounts: Arc::new(accounts),
+        memories: Memories::default(),
+        waiting: Waiting::default(),
+        proven: Proven::default(),
+        tries: Tries::default(),
+        slots: Semaphore::new(usize::from(settings.max_concurrent_reconciles)),
+        started: Instant::now(),
+        stopping: OnceLock::new(),
+        shutdown: shutdown.clone(),
+    });
+    let concurrency = settings.max_concurrent_reconciles;
+    let accounts_work = join_all(account_watches.into_iter().map(|watch| control_accounts(watch, shell.clone())));
+    let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, concurrency, shell.clone())));
+    let counting = async {
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => return,
+                () = tokio::time::sleep(COUNT_PERIOD) => count(&shell),
+            }
+        }
+    };
+    tokio::join!(accounts_work, runs_work, counting);
+}
+
+fn count(shell: &Shell) {
+    let runs = shell.runs.cached();
+    let phases = runs.iter().filter_map(|run| run.status.as_ref()?.phase);
+    shell.metrics.set_pipelineruns(phases.map(|phase| (phase.as_str(), 1)));
+}
+
+/// The objects of a watch, which also feed the cache; `seen` is told of every event after the cache has it.
+fn objects<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    writer: Writer<K>,
+    seen: impl Fn(&watcher::Event<K>) + Send + 'static,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send
+where
+    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    watcher(api, config)
+        .default_backoff()
+        .modify(|object: &mut K| {
+            // A third of a cached object, and nobody reads it.
+            object.managed_fields_mut().clear();
+        })
+        .reflect(writer)
+        .inspect(move |event| match event {
+            Ok(event) => seen(event),
+            Err(error) => tracing::warn!(%error, "the watch broke; it begins again"),
+        })
+}
+
+async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Shell>) {
+    let Watch { api, config, writer, woken } = watch;
+    let reader = writer.as_reader();
+    let (gone, leaving) = tokio::sync::mpsc::unbounded_channel();
+    let eyes = shell.clone();
+    let seen = move |event: &watcher::Event<PipelineRun>| match event {
+        watcher::Event::Apply(object) => {
+            if let Ok(run) = crate::run::parse(object)
+                && crate::run::settled(&run)
+            {
+                eyes.wake_waiting(&run.pipeline);
+            }
+        }
+        watcher::Event::Delete(object) => {
+            // Received until the process ends.
+            let _ended = gone.send(object.clone());
+        }
+        watcher::Event::InitDone => {
+            let uids: HashSet<String> = eyes.runs.cached().iter().filter_map(|run| run.metadata.uid.clone()).collect();
+            eyes.memories.retain(&uids);
+        }
+        watcher::Event::Init | watcher::Event::InitApply(_) => {}
+    };
+    let stop = shell.shutdown.clone();
+    let work = Controller::for_stream(objects(api, config, writer, seen).applied_objects(), reader)
+        .with_config(controller::Config::default().concurrency(concurrency))
+        .reconcile_on(received(woken))
+        .graceful_shutdown_on(async move { stop.begun().await })
+        .run(reconcile_run, |_, never, _| match *never {}, shell.clone())
+        .for_each(|_| std::future::ready(()));
+    let farewell = say_farewell(leaving, &shell);
+    tokio::select! {
+        () = work => {}
+        () = farewell => {}
+    }
+}
+
+/// Looks after what deleted runs leave behind, one at a time: a lock that is given back at once spares the next run the quarantine.
+async fn say_farewell(mut leaving: UnboundedReceiver<PipelineRun>, shell: &Shell) {
+    while let Some(object) = leaving.recv().await {
+        let uid = object.metadata.uid.clone().unwrap_or_default();
+        if let Ok(parsed) = crate::run::parse(&object) {
+            if crate::run::decided(&parsed) {
+                run::release(&object, &parsed, shell).await;
+            }
+            shell.wake_waiting(&parsed.pipeline);
+        }
+        shell.memories.forget(&uid);
+    }
+    std::future::pending::<()>().await;
+}
+
+fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send {
+    futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
+}
+
+/// One reconcile of a run. Its failures are its own: nothing that happens here stops another object.
+async fn reconcile_run(object: Arc<PipelineRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
+    let span = tracing::info_span!("run", namespace = object.namespace().unwrap_or_default(), name = object.name_any());
+    async move {
+        let Ok(_slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
+        let work = AssertUnwindSafe(run::reconcile(object.clone(), &shell)).catch_unwind();
+        let error = match work.await {
+            Ok(Ok(action)) => return Ok(action),
+            Ok(Err(error)) => error,
+            Err(_) => ReconcileError::Panic,
+        };
+        Ok(Action::requeue(run::after_failure(&object, &error, &shell).await))
+    }
+    .instrument(span)
+    .await
+}
+
+async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
+    let Watch { api, config, writer, woken } = watch;
+    let reader = writer.as_reader();
+    let eyes = shell.clone();
+    let forget = move |namespace: &str, name: &str| eyes.metrics.forget_account(namespace, name);
+    let eyes = shell.clone();
+    let seen = move |event: &watcher::Event<NuvoAccount>| match event {
+        watcher::Event::Delete(account) => {
+            eyes.accounts.remove(&ObjectRef::from_obj(account));
+            forget(&account.namespace().unwrap_or_default(), &account.name_any());
+        }
+        watcher::Event::InitDone => {
+            for key in eyes.accounts.prune() {
+                forget(&key.namespace, &key.name);
+            }
+            eyes.accounts.wake_unjudged();
+        }
+        watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
+    };
+    let stop = shell.shutdown.clone();
+    // Its own writes are no reason to look again: each look costs a Secret read, and maybe a request to nuvo.
+    let changed = objects(api, config, writer, seen)
+        .applied_objects()
+        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
+    Controller::for_stream(changed, reader)
+        .with_config(controller::Config::default().concurrency(8))
+        .reconcile_on(received(woken))
+        .graceful_shutdown_on(async move { stop.begun().await })
+        .run(reconcile_account, |_, never, _| match *never {}, shell.clone())
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
+    let span = tracing::info_span!("account", namespace = account.namespace().unwrap_or_default(), name = account.name_any());
+    async move {
+        let work = AssertUnwindSafe(account::reconcile(&account, &shell)).catch_unwind();
+        let error = match work.await {
+            Ok(Ok(action)) => return Ok(action),
+            Ok(Err(error)) => ReconcileError::Call(error),
+            Err(_) => ReconcileError::Panic,
+        };
+        let tries = shell.tries.count(&account.uid().unwrap_or_default(), false);
+        tracing::warn!(%error, "the account could not be looked at");
+        Ok(Action::requeue(account::backoff(Duration::from_secs(1), Duration::from_secs(60), tries)))
+    }
+    .instrument(span)
+    .await
+}

@@ -5,6 +5,7 @@
 //! [`crate::run::Outcome`]. No redirect is followed, nothing is retried behind the caller's back except one renewal of the token
 //! after a 401, and a credential goes to the origin of its [`BaseUrl`] only.
 
+mod budget;
 mod client;
 mod credential;
 pub mod decode;
@@ -13,16 +14,19 @@ mod list;
 mod node;
 mod origins;
 pub mod outcome;
+mod session;
 mod settings;
 mod text;
 mod token;
 mod transport;
 
+pub use budget::{Budget, PauseReason};
 pub use client::Client;
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use decode::{Execution, ExecutionError, Identity, Log, LogKind, Pipeline, Stats, Status, When};
 pub use error::Error;
 pub use list::{ListQuery, Listing, Order, Page};
 pub use origins::{BaseUrl, OriginError, Origins};
+pub use session::{Rejected, Session, short_hash};
 pub use settings::{Code, Observer, Operation, Settings};
 pub use text::Redactor;

@@ -5,25 +5,31 @@
 
 mod ids;
 mod next;
+mod notice;
 mod outcome;
 mod parse;
 mod project;
 mod record;
 mod reopen;
+mod situation;
 mod verdict;
 mod view;
 
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use next::{Answer, Gate, Grant, Hold, Inquiry, Limits, LockRead, Memory, Observed, Step, Task, next, release, remember};
+pub use notice::{Ending, Notice, ending, notices};
 pub use outcome::{Outcome, Unexecuted};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
-pub use project::{Knowledge, Known, Situation, deadline_left, followed, human, is_terminal, opened, project, reason, recorded};
+pub use project::{
+    Knowledge, Known, Situation, deadline_left, followed, human, is_terminal, noted, opened, project, reason, recorded, refused,
+};
 pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,
 };
 pub use reopen::{Reopening, reopening};
+pub use situation::{waiting, without_account};
 pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, settled, takeover, verdict};
-pub use view::{Candidate, Holder, Others, Run};
+pub use view::{Candidate, Holder, Others, Run, Sighting};
 
 #[cfg(test)]
 mod tests;

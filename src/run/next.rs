@@ -9,7 +9,7 @@ use super::ids::{ExecutionId, Nonce};
 use super::outcome::{Outcome, Unexecuted};
 use super::record::{Baseline, Entry, Evidence, Fate, Lock, Marker, Tenancy, Trigger};
 use super::verdict::{Doubt, Takeover, Verdict, own_entry, settled, takeover, verdict};
-use super::view::{Candidate, Holder, Others, Run};
+use super::view::{Holder, Others, Run, Sighting};
 
 /// The protocol's times. All are measured on this process's monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -129,7 +129,7 @@ pub struct Observed {
     holder: Option<Holder>,
     others: Option<Others>,
     baseline: Option<Option<Baseline>>,
-    candidates: Option<Option<Vec<Candidate>>>,
+    candidates: Option<Option<Sighting>>,
     gone: bool,
 }
 
@@ -223,7 +223,7 @@ pub enum Answer {
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
     /// The candidates; none if the list failed or is incomplete, which concludes nothing.
-    Candidates(Option<Vec<Candidate>>),
+    Candidates(Option<Sighting>),
     /// The write was applied; the object has this version now.
     Written(String),
     /// The write was refused (409), or its answer did not come: the object has to be read again.
@@ -260,6 +260,12 @@ impl Observed {
     #[must_use]
     pub fn run(&self) -> &Run {
         self.run.as_ref().unwrap_or(&self.cached)
+    }
+
+    /// Whether the run held the pipeline's lock when it was read last in this pass.
+    #[must_use]
+    pub fn holds_lock(&self) -> bool {
+        self.lock.as_ref().is_some_and(|read| read.lock.held_by(&self.cached.me.uid).is_some())
     }
 
     /// Takes in the answer to a step.
@@ -599,8 +605,8 @@ fn inquire(o: &Observed) -> Step {
         );
     };
     let Some(others) = &o.others else { return Step::ReadOthers };
-    let Some(candidates) = candidates else { return unconfirmed(o.limits.confirm) };
-    let found = attributable(run, read, tenancy, others, candidates);
+    let Some(sighting) = candidates.as_ref().filter(|sighting| covers(sighting, tenancy)) else { return unconfirmed(o.limits.confirm) };
+    let found = attributable(run, read, tenancy, others, sighting);
     let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
     match agreed {
         Some(at) if o.now.saturating_sub(at) >= o.limits.confirm => Step::Record {
@@ -645,10 +651,11 @@ fn current_inquiry(o: &Observed) -> Inquiry {
 
 fn inquiry_after(o: &Observed) -> Option<Inquiry> {
     let mut inquiry = current_inquiry(o);
-    if let (Some(Some(candidates)), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
+    if let (Some(Some(sighting)), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
         && let Some(tenancy) = read.lock.held_by(&o.cached.me.uid)
+        && covers(sighting, tenancy)
     {
-        let found = attributable(o.run(), read, tenancy, others, candidates);
+        let found = attributable(o.run(), read, tenancy, others, sighting);
         let unchanged = inquiry.last.as_ref().is_some_and(|(_, ids)| ids == &found);
         if !unchanged {
             inquiry.last = Some((o.now, found));
@@ -657,9 +664,16 @@ fn inquiry_after(o: &Observed) -> Option<Inquiry> {
     Some(inquiry)
 }
 
-fn attributable(run: &Run, read: &LockRead, tenancy: &Tenancy, others: &Others, candidates: &[Candidate]) -> Vec<ExecutionId> {
+/// Whether a look reaches back to the time before the trigger.
+fn covers(sighting: &Sighting, tenancy: &Tenancy) -> bool {
+    let baseline = tenancy.baseline.as_ref().and_then(|baseline| baseline.newest);
+    sighting.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
+}
+
+fn attributable(run: &Run, read: &LockRead, tenancy: &Tenancy, others: &Others, sighting: &Sighting) -> Vec<ExecutionId> {
     let Some(baseline) = tenancy.baseline.as_ref().filter(|_| !tenancy.young || run.adopt_unproven) else { return Vec::new() };
-    let mut found: Vec<ExecutionId> = candidates
+    let mut found: Vec<ExecutionId> = sighting
+        .candidates
         .iter()
         .filter(|c| c.manual && (c.by_us || run.adopt_unproven))
         .filter(|c| baseline.newest.is_none_or(|newest| c.created.is_some_and(|created| created >= newest)))

@@ -161,9 +161,23 @@ pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &K
             let message = doubtful(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
             conclude(&mut status, object, Reason::StatusLost, message, now);
         }
-        Situation::Because(reason, message) => conclude(&mut status, object, *reason, message.clone(), now),
+        Situation::Because(present, message) => {
+            // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend.
+            let kept = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
+            let kept = kept.filter(|_| reason(&status) == Some(*present) && *present != Reason::AccountNotReady);
+            let message = kept.map_or_else(|| message.clone(), |condition| condition.message.clone());
+            conclude(&mut status, object, *present, message, now);
+        }
         Situation::Settled => settled(&mut status, object, known, now),
     }
+    status
+}
+
+/// The status of an object that cannot be a run.
+#[must_use]
+pub fn refused(object: &PipelineRun, message: String, now: Timestamp) -> PipelineRunStatus {
+    let mut status = begun(object);
+    conclude(&mut status, object, Reason::InvalidSpec, message, now);
     status
 }
 
@@ -345,6 +359,16 @@ fn running(parts: &[Part]) -> String {
         [part] => format!("Execution {} is running.", part.report.id),
         parts => format!("{} executions are running.", parts.len()),
     }
+}
+
+/// The status of a run that ended, with a note for the person whose answer cannot be carried out.
+#[must_use]
+pub fn noted(object: &PipelineRun, run: &Run, note: &str, now: Timestamp) -> PipelineRunStatus {
+    let mut status = begun(object);
+    if let (Some(reason), Some(trigger)) = (reason(&status), doubtful(run)) {
+        conclude(&mut status, object, reason, question(trigger.nonce.as_str(), note), now);
+    }
+    status
 }
 
 /// The time until the run's deadline; none before it has started.

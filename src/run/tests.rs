@@ -241,7 +241,7 @@ fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candi
     let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     if next(&o) == Step::ReadCandidates {
-        o.learn(&Step::ReadCandidates, Answer::Candidates(list));
+        o.learn(&Step::ReadCandidates, Answer::Candidates(list.map(|candidates| Sighting { candidates, after: None })));
         answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
         if next(&o) == Step::ReadOthers {
             o.learn(&Step::ReadOthers, Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }));

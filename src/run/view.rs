@@ -82,3 +82,12 @@ pub struct Candidate {
     /// `created_by` names the identity of our account; false also when either is not known.
     pub by_us: bool,
 }
+
+/// A look at the executions of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Sighting {
+    /// What the list shows.
+    pub candidates: Vec<Candidate>,
+    /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
+    pub after: Option<i64>,
+}

@@ -9,7 +9,7 @@ use tracing_subscriber::{
 };
 
 use crate::config::{LogFormat, LogLevel};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, RunResult, TriggerOutcome};
 
 /// Starts logging. Fails only when something else in this process already did.
 pub fn init(format: LogFormat, level: LogLevel) -> Result<(), TryInitError> {

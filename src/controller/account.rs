@@ -1,0 +1,268 @@
+//! The controller of accounts: reads the Secret by name, proves the credential, and says so.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, ResourceExt,
+    api::PostParams,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Shell,
+    accounts::Standing,
+    kube_call::{CallError, call},
+    now,
+};
+use crate::{
+    api::{
+        IdentityType, NuvoAccount, NuvoAccountStatus, SecretRef,
+        conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
+        names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
+    },
+    nuvo::{self, Credential, Error, Session},
+};
+
+/// A Secret is read again at least this often.
+const REFRESH: Duration = Duration::from_secs(600);
+/// The waits before another try: doubled each time, from the first to the second.
+const SECRET_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+const NUVO_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// What was found.
+struct Finding {
+    reason: AccountReason,
+    message: String,
+    identity: Option<String>,
+    session: Option<Arc<Session>>,
+}
+
+impl Finding {
+    fn bad(reason: AccountReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), identity: None, session: None }
+    }
+}
+
+/// What a proven session rests on. Only a hash of the credential is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+/// Looks at one account.
+///
+/// # Errors
+/// [`CallError`] when the API server cannot be asked or told.
+pub async fn reconcile(account: &NuvoAccount, shell: &Shell) -> Result<Action, CallError> {
+    let reference = ObjectRef::from_obj(account);
+    let finding = look(account, shell).await?;
+    write(account, &finding, shell).await?;
+    let namespace = account.namespace().unwrap_or_default();
+    let ready = finding.reason == AccountReason::Ready;
+    shell.metrics.account_ready(&namespace, &account.name_any(), ready);
+    let standing = match &finding.session {
+        Some(session) => Standing::Ready(session.clone()),
+        None => Standing::NotReady(format!("NuvoAccount {} is not ready ({}): {}", account.name_any(), finding.reason, finding.message)),
+    };
+    shell.accounts.judge(&reference, standing);
+    let (first, longest) = match finding.reason {
+        AccountReason::Ready => (REFRESH, REFRESH),
+        AccountReason::SecretNotFound | AccountReason::SecretInvalid => SECRET_WAIT,
+        // Only a change of the account, or another start of the operator, mends it.
+        AccountReason::OriginNotAllowed => return Ok(Action::requeue(REFRESH)),
+        AccountReason::CredentialsRejected | AccountReason::PermissionMissing | AccountReason::NuvoUnavailable => NUVO_WAIT,
+    };
+    let tries = shell.tries.count(&account.uid().unwrap_or_default(), ready);
+    Ok(Action::requeue(backoff(first, longest, tries)))
+}
+
+/// A wait that doubles with each try.
+pub(super) fn backoff(first: Duration, longest: Duration, tries: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(longest)
+}
+
+async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError> {
+    let base = match shell.origins.check(&account.spec.base_url) {
+        Ok(base) => base,
+        Err(error) => {
+            let message = format!(
+                "spec.baseUrl: {error}. Correct it, or have the operator started with --allowed-base-url for its origin; plain http is \
+                 allowed only in this way."
+            );
+            return Ok(Finding::bad(AccountReason::OriginNotAllowed, message));
+        }
+    };
+    let Some(reference) = secret_ref(account) else {
+        let message = "neither spec.licenseKey nor spec.accessToken is set: set exactly one of them.";
+        return Ok(Finding::bad(AccountReason::SecretInvalid, message));
+    };
+    let secret = match read_secret(account, reference, shell).await? {
+        Ok(secret) => secret,
+        Err(finding) => return Ok(finding),
+    };
+    let fingerprint = fingerprint(account, &secret);
+    let identity = account.spec.license_key.as_ref().map(|key| key.identifier.clone());
+    let me = ObjectRef::from_obj(account);
+    if let Some(session) = shell.accounts.session(&me).filter(|session| !session.is_rejected())
+        && shell.proven.get(&account.uid().unwrap_or_default()).as_ref() == Some(&fingerprint)
+    {
+        return Ok(ready(identity, session));
+    }
+    let credential = match credential(account, secret).validated() {
+        Ok(credential) => credential,
+        Err(error) => {
+            let message = format!("Secret {} key {}: {error}. Correct the Secret.", reference.name, reference.key);
+            return Ok(Finding::bad(AccountReason::SecretInvalid, message));
+        }
+    };
+    let client = match nuvo::Client::new(base, credential, shell.nuvo_settings.clone()) {
+        Ok(client) => client,
+        Err(error) => return Ok(Finding::bad(AccountReason::SecretInvalid, format!("{error}. Correct the Secret."))),
+    };
+    let poll_period = Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10));
+    let rate = u32::try_from(account.spec.requests_per_second).unwrap_or(1);
+    let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let accounts = Arc::downgrade(&shell.accounts);
+    tokio::spawn(async move {
+        if let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {
+            accounts.wake(&me);
+        }
+    });
+    let metrics = shell.metrics.clone();
+    let waited = Box::new(move |time| metrics.budget_wait(time));
+    let session = Arc::new(Session::new(client, rate, poll_period, identity.clone(), rejected, waited));
+    Ok(match session.prove().await {
+        Ok(()) => {
+            shell.proven.set(account.uid().unwrap_or_default(), fingerprint);
+            ready(identity, session)
+        }
+        Err(Error::Unauthorized) => Finding::bad(
+            AccountReason::CredentialsRejected,
+            format!(
+                "nuvo rejected the credentials of Secret {} key {}: correct the Secret, or the identifier in the account.",
+                reference.name, reference.key
+            ),
+        ),
+        Err(Error::Forbidden) => Finding::bad(
+            AccountReason::PermissionMissing,
+            "nuvo does not let this account read executions: grant it execution.read and execution.create.",
+        ),
+        Err(error) => {
+            Finding::bad(AccountReason::NuvoUnavailable, format!("{error}: whether the credentials work is not known. It is tried again."))
+        }
+    })
+}
+
+fn ready(identity: Option<String>, session: Arc<Session>) -> Finding {
+    Finding { reason: AccountReason::Ready, message: "nuvo accepts the credentials.".to_owned(), identity, session: Some(session) }
+}
+
+fn secret_ref(account: &NuvoAccount) -> Option<&SecretRef> {
+    let key = account.spec.license_key.as_ref().map(|key| &key.secret_ref);
+    key.or_else(|| account.spec.access_token.as_ref().map(|token| &token.secret_ref))
+}
+
+/// The inner error is a finding about the account.
+async fn read_secret(account: &NuvoAccount, reference: &SecretRef, shell: &Shell) -> Result<Result<SecretString, Finding>, CallError> {
+    let api: Api<Secret> = Api::namespaced(shell.client.clone(), &account.namespace().unwrap_or_default());
+    let SecretRef { name, key } = reference;
+    let missing = |message: String| Ok(Err(Finding::bad(AccountReason::SecretNotFound, message)));
+    let secret = match call("read the Secret of the NuvoAccount", api.get_opt(name)).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => return missing(format!("There is no Secret {name} in this namespace: create it with the key {key}.")),
+        Err(error) if error.is_forbidden() => {
+            return missing(format!("The operator may not read Secret {name}: grant it get on secrets in this namespace."));
+        }
+        Err(error) => return Err(error),
+    };
+    // Who may create an account must not be able to send any Secret of the namespace to a server of their choice.
+    if secret.labels().get(CREDENTIAL_LABEL).map(String::as_str) != Some(CREDENTIAL_LABEL_VALUE) {
+        return missing(format!(
+            "Secret {name} lacks the label {CREDENTIAL_LABEL}: \"{CREDENTIAL_LABEL_VALUE}\", so it is not used: set the label if the Secret \
+             is meant for nuvo."
+        ));
+    }
+    let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else {
+        return missing(format!("Secret {name} has no key {key}: add it, or correct the key in the account."));
+    };
+    Ok(match std::str::from_utf8(&value.0) {
+        Ok(text) => Ok(SecretString::from(text)),
+        Err(_) => Err(Finding::bad(AccountReason::SecretInvalid, format!("Secret {name} key {key} is not text. Correct the Secret."))),
+    })
+}
+
+fn credential(account: &NuvoAccount, secret: SecretString) -> Credential {
+    match &account.spec.license_key {
+        Some(key) => Credential::LicenseKey {
+            key: secret,
+            identifier: key.identifier.clone(),
+            identity_type: match key.identity_type {
+                IdentityType::User => nuvo::IdentityType::User,
+                IdentityType::SubOrg => nuvo::IdentityType::SubOrg,
+            },
+            token_path: key.token_path.clone(),
+        },
+        None => Credential::AccessToken(secret),
+    }
+}
+
+fn fingerprint(account: &NuvoAccount, secret: &SecretString) -> Fingerprint {
+    use secrecy::ExposeSecret;
+    let mut hash = Sha256::new();
+    // Debug of the spec names the Secret, never its value.
+    hash.update(format!("{:?}\n", account.spec));
+    hash.update(secret.expose_secret());
+    Fingerprint(hash.finalize().into())
+}
+
+async fn write(account: &NuvoAccount, finding: &Finding, shell: &Shell) -> Result<(), CallError> {
+    let status = status(account, finding, now());
+    if account.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let mut object = account.clone();
+    object.metadata.managed_fields = None;
+    object.status = Some(status);
+    shell.metrics.kube_write("nuvoaccounts/status");
+    let api: Api<NuvoAccount> = Api::namespaced(shell.client.clone(), &account.namespace().unwrap_or_default());
+    let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match call("write the status of the NuvoAccount", api.replace_status(&account.name_any(), &request, &object)).await {
+        // A newer version is on its way through the watch, and is looked at then.
+        Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
+        result => result.map(|_| ()),
+    }
+}
+
+fn status(account: &NuvoAccount, finding: &Finding, now: Timestamp) -> NuvoAccountStatus {
+    let old = account.status.clone().unwrap_or_default();
+    let holds = finding.reason.status();
+    let waiting = holds == ConditionStatus::Unknown;
+    let wanted = [
+        (READY, Some(holds)),
+        (RECONCILING, waiting.then_some(ConditionStatus::True)),
+        (STALLED, (holds == ConditionStatus::False).then_some(ConditionStatus::True)),
+    ];
+    let generation = account.metadata.generation;
+    let message: String = finding.message.chars().take(MAX_MESSAGE).collect();
+    let conditions = wanted
+        .into_iter()
+        .filter_map(|(kind, holds)| {
+            let holds = holds?.as_str();
+            let same = old.conditions.iter().find(|condition| condition.type_ == kind && condition.status == holds);
+            Some(Condition {
+                type_: kind.to_owned(),
+                status: holds.to_owned(),
+                reason: finding.reason.as_str().to_owned(),
+                message: message.clone(),
+                observed_generation: generation,
+                last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+            })
+        })
+        .collect();
+    NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(old.identity) }
+}

@@ -1,0 +1,208 @@
+//! Which accounts can be used, and the follower of each.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::runs::Runs;
+use crate::{
+    api::{NuvoAccount, PipelineRun},
+    follower::Follower,
+    nuvo::Session,
+    shutdown::{self, Shutdown, Stop},
+};
+
+/// An account by its namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AccountKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl AccountKey {
+    /// The account that a run names.
+    #[must_use]
+    pub fn of(run: &PipelineRun) -> Self {
+        Self { namespace: run.metadata.namespace.clone().unwrap_or_default(), name: run.spec.account_ref.name.clone() }
+    }
+
+    fn of_account(account: &ObjectRef<NuvoAccount>) -> Self {
+        Self { namespace: account.namespace.clone().unwrap_or_default(), name: account.name.clone() }
+    }
+}
+
+/// Whether an account can be used.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// This process has not looked at it yet. Nothing is to be said about its runs before that.
+    Unjudged,
+    /// It cannot, and why.
+    NotReady(String),
+    /// It can.
+    Ready(Arc<Session>),
+}
+
+/// What one watch feeds.
+struct Part {
+    namespace: Option<String>,
+    store: Store<NuvoAccount>,
+    wake: UnboundedSender<ObjectRef<NuvoAccount>>,
+}
+
+/// All accounts that this operator watches.
+pub struct Accounts {
+    runs: Arc<Runs>,
+    grace: Duration,
+    shutdown: Shutdown,
+    parts: Vec<Part>,
+    judged: Mutex<HashMap<AccountKey, Judged>>,
+}
+
+struct Judged {
+    standing: Standing,
+    follower: Arc<Follower>,
+    _stop: Stop,
+}
+
+impl Accounts {
+    /// No watch yet. `grace` is how long nuvo may deny that an execution exists.
+    #[must_use]
+    pub fn new(runs: Arc<Runs>, grace: Duration, shutdown: Shutdown) -> Self {
+        Self { runs, grace, shutdown, parts: Vec::new(), judged: Mutex::default() }
+    }
+
+    /// Adds what one watch feeds; `None` stands for all namespaces.
+    pub fn add(&mut self, namespace: Option<String>, store: Store<NuvoAccount>, wake: UnboundedSender<ObjectRef<NuvoAccount>>) {
+        self.parts.push(Part { namespace, store, wake });
+    }
+
+    fn judged(&self) -> MutexGuard<'_, HashMap<AccountKey, Judged>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn part(&self, namespace: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.namespace.as_deref().is_none_or(|watched| watched == namespace))
+    }
+
+    /// Has an account looked at again.
+    pub fn wake(&self, account: &ObjectRef<NuvoAccount>) {
+        if let Some(part) = account.namespace.as_deref().and_then(|namespace| self.part(namespace)) {
+            // The other end is gone only when the process ends.
+            let _ended = part.wake.send(account.clone());
+        }
+    }
+
+    /// Whether an account can be used.
+    #[must_use]
+    pub fn standing(&self, key: &AccountKey) -> Standing {
+        if let Some(judged) = self.judged().get(key) {
+            return judged.standing.clone();
+        }
+        let Some(part) = self.part(&key.namespace) else { return Standing::Unjudged };
+        let known = part.store.get(&ObjectRef::new(&key.name).within(&key.namespace)).is_some();
+        // An empty cache is one that has not been filled yet, or really empty: only the future knows.
+        let filled = futures::FutureExt::now_or_never(part.store.wait_until_ready()).is_some();
+        if known || !filled {
+            return Standing::Unjudged;
+        }
+        Standing::NotReady(format!(
+            "There is no NuvoAccount {} in this namespace: create it, or name another one in spec.accountRef.",
+            key.name
+        ))
+    }
+
+    /// The follower of an account.
+    #[must_use]
+    pub fn follower(&self, key: &AccountKey) -> Option<Arc<Follower>> {
+        self.judged().get(key).map(|judged| judged.follower.clone())
+    }
+
+    /// Says whether an account can be used, and wakes the runs that wait for it if that is new.
+    pub fn judge(&self, account: &ObjectRef<NuvoAccount>, standing: Standing) {
+        let key = AccountKey::of_account(account);
+        let session = match &standing {
+            Standing::Ready(session) => Some(session.clone()),
+            Standing::Unjudged | Standing::NotReady(_) => None,
+        };
+        let mut judged = self.judged();
+        let entry = judged.entry(key.clone()).or_insert_with(|| {
+            let (stop, stopped) = shutdown::channel();
+            let follower = Arc::new(Follower::new(self.runs.clone(), self.grace));
+            let (works, ending) = (follower.clone(), self.shutdown.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = works.run(ending) => {}
+                    () = stopped.begun() => {}
+                }
+            });
+            Judged { standing: Standing::Unjudged, follower, _stop: stop }
+        });
+        let same = match (&entry.standing, &standing) {
+            (Standing::Ready(before), Standing::Ready(now)) => Arc::ptr_eq(before, now),
+            (Standing::NotReady(before), Standing::NotReady(now)) => before == now,
+            _ => false,
+        };
+        entry.standing = standing;
+        entry.follower.connect(session);
+        drop(judged);
+        if !same {
+            self.wake_runs(&key);
+        }
+    }
+
+    /// The session that an account works with.
+    #[must_use]
+    pub fn session(&self, account: &ObjectRef<NuvoAccount>) -> Option<Arc<Session>> {
+        match self.judged().get(&AccountKey::of_account(account))?.standing.clone() {
+            Standing::Ready(session) => Some(session),
+            Standing::Unjudged | Standing::NotReady(_) => None,
+        }
+    }
+
+    /// The account is gone.
+    pub fn remove(&self, account: &ObjectRef<NuvoAccount>) {
+        let key = AccountKey::of_account(account);
+        let removed = self.judged().remove(&key);
+        if removed.is_some() {
+            self.wake_runs(&key);
+        }
+    }
+
+    /// Removes what the cache does not have any more, and returns it.
+    pub fn prune(&self) -> Vec<AccountKey> {
+        let cached = |key: &AccountKey| {
+            let object = ObjectRef::new(&key.name).within(&key.namespace);
+            self.part(&key.namespace).is_some_and(|part| part.store.get(&object).is_some())
+        };
+        let gone: Vec<AccountKey> = self.judged().keys().filter(|key| !cached(key)).cloned().collect();
+        for key in &gone {
+            self.remove(&ObjectRef::new(&key.name).within(&key.namespace));
+        }
+        gone
+    }
+
+    fn wake_runs(&self, key: &AccountKey) {
+        self.wake_where(|run| AccountKey::of(run) == *key);
+    }
+
+    /// The cache has been filled: now it can be told which accounts are missing.
+    pub fn wake_unjudged(&self) {
+        self.wake_where(|run| !matches!(self.standing(&AccountKey::of(run)), Standing::Ready(_)));
+    }
+
+    fn wake_where(&self, concerned: impl Fn(&PipelineRun) -> bool) {
+        for run in self.runs.cached() {
+            let ended = run.status.as_ref().is_some_and(|status| status.completion_time.is_some());
+            if !ended && concerned(&run) {
+                self.runs.wake(&ObjectRef::from_obj(&*run));
+            }
+        }
+    }
+}

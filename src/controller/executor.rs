@@ -1,0 +1,293 @@
+//! Carries out what the core decides, one step at a time. Nothing is decided here.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Shell,
+    kube_call::CallError,
+    lock::{LockError, lock_name},
+    now,
+    runs::RunError,
+};
+use crate::{
+    api::{PipelineRun, PipelineRunStatus},
+    nuvo::{Error, PauseReason, Session},
+    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Step, Task, Unexecuted},
+    telemetry::TriggerOutcome,
+};
+
+/// How long a pass that may have written goes on reading what it needs to know, before it leaves that to the next pass.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a step that failed is tried again within a pass.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Why a pass ended without a result. Nothing is lost: the next one begins with what is stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// A run cannot be read or written.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The lock cannot be read or written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// nuvo gives no list, and without one no trigger may start.
+    #[error("nuvo's executions cannot be listed: {error}")]
+    Nuvo {
+        /// Why.
+        error: Error,
+        /// The run holds the pipeline's lock already.
+        held: bool,
+    },
+    /// The object is no run.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRun),
+    /// No random numbers, or the like.
+    #[error("no nonce can be made")]
+    Nonce,
+}
+
+impl From<CallError> for PassError {
+    fn from(error: CallError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// How a pass ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The trigger is settled.
+    Follow,
+    /// The run waits.
+    Hold(Hold),
+    /// The run is gone.
+    Forget,
+    /// Somebody else changed what the pass rests on.
+    Again,
+}
+
+/// What a pass leaves behind.
+#[derive(Debug)]
+pub struct Passed {
+    /// How it ended.
+    pub ended: Ended,
+    /// The newest object that it has seen.
+    pub object: Arc<PipelineRun>,
+    /// What the process shall remember.
+    pub memory: Memory,
+    /// The status before the result was recorded, if this pass recorded one.
+    pub recorded_over: Option<Option<PipelineRunStatus>>,
+    /// No other try before this time has passed.
+    pub retry_after: Option<Duration>,
+}
+
+/// One task of the trigger protocol. A nonce never leaves it.
+pub struct Pass<'a> {
+    shell: &'a Shell,
+    session: Arc<Session>,
+    lock: String,
+    object: Arc<PipelineRun>,
+    observed: Observed,
+    lock_read: Instant,
+    began: Instant,
+    recorded_over: Option<Option<PipelineRunStatus>>,
+    retry_after: Option<Duration>,
+    gate: &'a (dyn Fn() -> Gate + Sync),
+}
+
+fn nonce() -> Result<Nonce, PassError> {
+    Nonce::new(uuid::Uuid::new_v4().to_string()).map_err(|_| PassError::Nonce)
+}
+
+impl<'a> Pass<'a> {
+    /// Begins a pass over a run as the cache has it.
+    ///
+    /// # Errors
+    /// [`PassError`].
+    pub fn new(
+        shell: &'a Shell,
+        session: Arc<Session>,
+        object: Arc<PipelineRun>,
+        run: Run,
+        memory: Memory,
+        gate: &'a (dyn Fn() -> Gate + Sync),
+    ) -> Result<Self, PassError> {
+        let lock = lock_name(&session.origin(), &run.pipeline);
+        let observed = Observed::new(run, memory, shell.limits, shell.uptime(), gate(), nonce()?);
+        let began = Instant::now();
+        Ok(Self { shell, session, lock, object, observed, lock_read: began, began, recorded_over: None, retry_after: None, gate })
+    }
+
+    /// Goes on until the core says that the pass has ended.
+    ///
+    /// # Errors
+    /// [`PassError`].
+    pub async fn run(mut self) -> Result<Passed, PassError> {
+        let mut failures = 0_u32;
+        loop {
+            self.observed.now = self.shell.uptime();
+            self.observed.gate = (self.gate)();
+            let step = run::next(&self.observed);
+            tracing::debug!(step = name(&step), "next");
+            let ended = match &step {
+                Step::Follow => Ended::Follow,
+                Step::Forget => Ended::Forget,
+                Step::Again => Ended::Again,
+                Step::Hold(hold) => Ended::Hold(hold.clone()),
+                _ => {
+                    match self.carry_out(&step).await {
+                        Ok(answer) => {
+                            failures = if answer == Answer::Unsure { failures.saturating_add(1) } else { 0 };
+                            self.observed.learn(&step, answer);
+                        }
+                        Err(error) if self.may_wait() => {
+                            tracing::warn!(%error, step = name(&step), "trying again");
+                            failures = failures.saturating_add(1);
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    if matches!(step, Step::TakeLock { .. }) {
+                        self.observed.spare = nonce()?;
+                    }
+                    if failures > 0 {
+                        let (first, longest) = RETRY;
+                        sleep(first.saturating_mul(2_u32.saturating_pow(failures.min(8).saturating_sub(1))).min(longest)).await;
+                    }
+                    continue;
+                }
+            };
+            let memory = run::remember(&self.observed, &step);
+            return Ok(Passed { ended, object: self.object, memory, recorded_over: self.recorded_over, retry_after: self.retry_after });
+        }
+    }
+
+    /// Whether a failure to read is waited out here, because this task knows what nobody else does.
+    fn may_wait(&self) -> bool {
+        let stopping = self.shell.stopping_since().is_some_and(|since| since.elapsed() >= PATIENCE);
+        match &self.observed.task {
+            Task::Idle | Task::Finished => false,
+            Task::Posted(_, Outcome::Accepted(_) | Outcome::NotExecuted { .. }) => !stopping,
+            _ => self.began.elapsed() < PATIENCE && !stopping,
+        }
+    }
+
+    async fn carry_out(&mut self, step: &Step) -> Result<Answer, PassError> {
+        let run = self.observed.run();
+        let (me, pipeline) = (run.me.clone(), run.pipeline.clone());
+        Ok(match step {
+            Step::ReadRun => match self.shell.runs.read(&me).await? {
+                Some(object) => {
+                    let run = run::parse(&object)?;
+                    self.object = Arc::new(object);
+                    Answer::Run(Some(Box::new(run)))
+                }
+                None => Answer::Run(None),
+            },
+            Step::ReadLock => {
+                self.lock_read = Instant::now();
+                Answer::Lock(Box::new(self.shell.locks.read(&self.lock).await?))
+            }
+            Step::ReadHolder(tenancy) => Answer::Holder(self.shell.runs.holder(&tenancy.holder).await?),
+            Step::ReadOthers => Answer::Others(self.shell.runs.others(&pipeline, &me).await?),
+            Step::ReadBaseline => {
+                let held = self.observed.holds_lock();
+                let baseline = self.session.baseline(self.lock_read).await.map_err(|error| PassError::Nuvo { error, held })?;
+                // For the POST, which must not wait once the lock is taken.
+                self.session.reserve().await;
+                Answer::Baseline(baseline)
+            }
+            Step::ReadCandidates => match self.session.sighting(&pipeline).await {
+                Ok(sighting) => Answer::Candidates(sighting),
+                Err(error) => {
+                    tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");
+                    Answer::Candidates(None)
+                }
+            },
+            Step::TakeLock { lock, over } => self.shell.locks.write(&self.lock, &pipeline, lock, over.as_deref()).await?,
+            Step::Release { lock, over } => self.shell.locks.write(&self.lock, &pipeline, lock, Some(over)).await?,
+            Step::Mark { marker, over } => match self.shell.runs.mark(marker, over).await {
+                Ok(object) => {
+                    let version = object.metadata.resource_version.clone();
+                    self.object = Arc::new(object);
+                    version.map_or(Answer::Unsure, Answer::Written)
+                }
+                Err(RunError::Call(error)) if error.is_not_found() => Answer::Missing,
+                Err(error) => unsure(&error),
+            },
+            Step::Post(nonce) => {
+                tracing::info!(%nonce, %pipeline, "triggering");
+                let outcome = self.session.create(&pipeline, nonce).await;
+                tracing::info!(%nonce, outcome = ?outcome, "triggered");
+                self.shell.metrics.trigger(TriggerOutcome::from(&outcome));
+                Answer::Posted(outcome)
+            }
+            Step::Record { trigger, executions, message, unexecuted, over } => {
+                let status = run::recorded(&self.object, trigger, executions, message, *unexecuted, now());
+                if let Some(Unexecuted::RetryAfter(wait)) = unexecuted {
+                    self.retry_after = Some(*wait);
+                }
+                self.record(status, over).await
+            }
+            Step::Hold(_) | Step::Follow | Step::Forget | Step::Again => Answer::Unsure,
+        })
+    }
+
+    async fn record(&mut self, status: PipelineRunStatus, over: &str) -> Answer {
+        match self.shell.runs.write_status(&self.object, over, status).await {
+            Ok(object) => {
+                let version = object.metadata.resource_version.clone();
+                self.recorded_over.get_or_insert_with(|| self.object.status.clone());
+                self.object = Arc::new(object);
+                version.map_or(Answer::Unsure, Answer::Written)
+            }
+            Err(error) if error.is_not_found() => Answer::Missing,
+            Err(error) => unsure(&error),
+        }
+    }
+}
+
+fn unsure(error: &dyn std::error::Error) -> Answer {
+    tracing::info!(%error, "a write was not confirmed: reading again");
+    Answer::Unsure
+}
+
+/// The name of a step, for logs.
+const fn name(step: &Step) -> &'static str {
+    match step {
+        Step::ReadRun => "read run",
+        Step::ReadLock => "read lock",
+        Step::ReadHolder(_) => "read holder",
+        Step::ReadOthers => "read others",
+        Step::ReadBaseline => "read baseline",
+        Step::ReadCandidates => "read candidates",
+        Step::TakeLock { .. } => "take lock",
+        Step::Mark { .. } => "mark",
+        Step::Post(_) => "post",
+        Step::Record { .. } => "record",
+        Step::Release { .. } => "release",
+        Step::Hold(_) => "hold",
+        Step::Follow => "follow",
+        Step::Forget => "forget",
+        Step::Again => "again",
+    }
+}
+
+/// What to say about a session that is pausing.
+#[must_use]
+pub fn pause(session: &Session) -> Option<Gate> {
+    let (left, reason) = session.paused()?;
+    Some(match reason {
+        PauseReason::RateLimited => Gate::RateLimited(left),
+        PauseReason::Unavailable => {
+            Gate::NuvoUnavailable("nuvo does not answer as it should: the run is triggered when it does.".to_owned())
+        }
+    })
+}
+
+/// The time that is written into objects: whole seconds, as Kubernetes has it.
+#[must_use]
+pub fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

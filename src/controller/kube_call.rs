@@ -1,0 +1,67 @@
+//! One call to the API server, bounded in time: kube itself waits for an answer without end.
+
+use std::time::Duration;
+
+/// How long one call may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a call gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The API server said no, or could not be reached.
+    #[error("{what}: {source}")]
+    Kube {
+        /// What was asked for.
+        what: &'static str,
+        /// The client's error.
+        source: Box<kube::Error>,
+    },
+    /// No answer in time. A write may have been applied.
+    #[error("{what}: the Kubernetes API server did not answer within {} s", TIMEOUT.as_secs())]
+    Late {
+        /// What was asked for.
+        what: &'static str,
+    },
+}
+
+impl CallError {
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Kube { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Late { .. } => None,
+        }
+    }
+
+    /// The object does not exist (404).
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(404)
+    }
+
+    /// Somebody else wrote first (409).
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(409)
+    }
+
+    /// A permission is missing (403).
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
+}
+
+/// Waits for one call.
+///
+/// # Errors
+/// [`CallError`].
+pub async fn call<T>(what: &'static str, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(TIMEOUT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(CallError::Kube { what, source: Box::new(source) }),
+        Err(_) => Err(CallError::Late { what }),
+    }
+}

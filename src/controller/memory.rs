@@ -1,0 +1,148 @@
+//! What this process remembers between two looks at an object. Forgetting it costs time, never safety.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+
+use super::account::Fingerprint;
+use crate::{
+    api::PipelineRun,
+    run::{Memory, PipelineId},
+};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// By the uid of a run.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<String, Remembered>>);
+
+#[derive(Default)]
+struct Remembered {
+    memory: Memory,
+    off_until: Option<Instant>,
+    failures: u32,
+    waiting_since: Option<Instant>,
+}
+
+impl Memories {
+    fn with<T>(&self, uid: &str, act: impl FnOnce(&mut Remembered) -> T) -> T {
+        act(lock(&self.0).entry(uid.to_owned()).or_default())
+    }
+
+    /// What the core wanted to be remembered.
+    #[must_use]
+    pub fn get(&self, uid: &str) -> Memory {
+        lock(&self.0).get(uid).map(|remembered| remembered.memory.clone()).unwrap_or_default()
+    }
+
+    /// What the core wants to be remembered.
+    pub fn set(&self, uid: &str, memory: Memory) {
+        self.with(uid, |remembered| remembered.memory = memory);
+    }
+
+    /// No trigger for this long.
+    pub fn hold_off(&self, uid: &str, wait: Option<Duration>) {
+        self.with(uid, |remembered| remembered.off_until = wait.and_then(|wait| Instant::now().checked_add(wait)));
+    }
+
+    /// The rest of the time without a trigger.
+    #[must_use]
+    pub fn held_off(&self, uid: &str) -> Option<Duration> {
+        let until = lock(&self.0).get(uid)?.off_until?;
+        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
+
+    /// Counts a failure, and says how many there were in a row.
+    pub fn failed(&self, uid: &str) -> u32 {
+        self.with(uid, |remembered| {
+            remembered.failures = remembered.failures.saturating_add(1);
+            remembered.failures
+        })
+    }
+
+    /// A pass got through.
+    pub fn succeeded(&self, uid: &str) {
+        self.with(uid, |remembered| remembered.failures = 0);
+    }
+
+    /// How long the run has been waiting for another one.
+    #[must_use]
+    pub fn waited(&self, uid: &str) -> Duration {
+        self.with(uid, |remembered| remembered.waiting_since.get_or_insert_with(Instant::now).elapsed())
+    }
+
+    /// The run does not wait for another one.
+    pub fn moved_on(&self, uid: &str) {
+        self.with(uid, |remembered| remembered.waiting_since = None);
+    }
+
+    /// Everything about this run.
+    pub fn forget(&self, uid: &str) {
+        lock(&self.0).remove(uid);
+    }
+
+    /// Everything about runs that are gone.
+    pub fn retain(&self, uids: &HashSet<String>) {
+        lock(&self.0).retain(|uid, _| uids.contains(uid));
+    }
+}
+
+/// The runs that wait for another run of their pipeline.
+#[derive(Default)]
+pub struct Waiting(Mutex<HashMap<PipelineId, HashSet<ObjectRef<PipelineRun>>>>);
+
+impl Waiting {
+    /// This one waits.
+    pub fn add(&self, pipeline: &PipelineId, run: ObjectRef<PipelineRun>) {
+        lock(&self.0).entry(pipeline.clone()).or_default().insert(run);
+    }
+
+    /// All that wait; they add themselves again if they have to.
+    #[must_use]
+    pub fn take(&self, pipeline: &PipelineId) -> HashSet<ObjectRef<PipelineRun>> {
+        lock(&self.0).remove(pipeline).unwrap_or_default()
+    }
+}
+
+/// What an account's proof rests on, by the account's uid.
+#[derive(Default)]
+pub struct Proven(Mutex<HashMap<String, Fingerprint>>);
+
+impl Proven {
+    /// What was proven last.
+    #[must_use]
+    pub fn get(&self, uid: &str) -> Option<Fingerprint> {
+        lock(&self.0).get(uid).cloned()
+    }
+
+    /// This is proven.
+    pub fn set(&self, uid: String, fingerprint: Fingerprint) {
+        lock(&self.0).insert(uid, fingerprint);
+    }
+}
+
+/// How often in a row something was tried, by uid.
+#[derive(Default)]
+pub struct Tries(Mutex<HashMap<String, u32>>);
+
+impl Tries {
+    /// The number of failures before this one; a success begins anew.
+    pub fn count(&self, uid: &str, success: bool) -> u32 {
+        let mut tries = lock(&self.0);
+        if success {
+            tries.remove(uid);
+            return 0;
+        }
+        let count = tries.entry(uid.to_owned()).or_default();
+        let before = *count;
+        *count = before.saturating_add(1);
+        before
+    }
+}

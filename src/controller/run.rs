@@ -1,0 +1,336 @@
+//! The controller of runs: brings what the core decides, what the follower knows and the object's status together.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::runtime::{controller::Action, reflector::ObjectRef};
+
+use super::{
+    Shell,
+    account::backoff,
+    accounts::{AccountKey, Standing},
+    executor::{Ended, Pass, PassError, pause},
+    kube_call::CallError,
+    now,
+};
+use crate::{
+    api::{PipelineRun, PipelineRunStatus, conditions::Reason},
+    follower::Interest,
+    nuvo::{Error, Session},
+    run::{self, Fate, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
+    telemetry::RunResult,
+};
+
+/// A wait for another run that is over sooner is not worth a write.
+const PATIENT: Duration = Duration::from_secs(2);
+/// A run that waits for another one is also looked at without being woken.
+const FALLBACK: Duration = Duration::from_secs(15);
+/// The waits after a failure: doubled each time, from the first to the second.
+const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// From this failure on, the status says so.
+const SHOWN_FAILURES: u32 = 3;
+
+/// What happened to a reconcile.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// A pass of the protocol did not get through.
+    #[error(transparent)]
+    Pass(#[from] PassError),
+    /// The status was not written.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A defect: the details are in the log.
+    #[error("the reconcile panicked")]
+    Panic,
+}
+
+/// Looks at one run.
+///
+/// # Errors
+/// [`ReconcileError`]: it is tried again.
+pub async fn reconcile(object: Arc<PipelineRun>, shell: &Shell) -> Result<Action, ReconcileError> {
+    let run = match run::parse(&object) {
+        Ok(run) => run,
+        Err(error) => return refuse(&object, &error, shell).await,
+    };
+    if object.spec.execution_id.is_some() {
+        return observe(&object, &run, shell).await;
+    }
+    if let Some(reopening) = run::reopening(&object, &run) {
+        return reopen(&object, &run, reopening, shell).await;
+    }
+    if run::settled(&run) {
+        return follow(&object, &run, shell).await;
+    }
+    trigger(object, run, shell).await
+}
+
+/// The wait after a failed reconcile, and what the status says about it in the long run.
+pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: &Shell) -> Duration {
+    let uid = object.metadata.uid.clone().unwrap_or_default();
+    let failures = shell.memories.failed(&uid);
+    let (first, longest) = FAILURE;
+    tracing::warn!(%error, failures, "the reconcile failed");
+    // Only before anything was taken: a write would change the version that a held lock speaks of.
+    let untouched = run::parse(object).ok().filter(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended);
+    if let (SHOWN_FAILURES, Some(run), ReconcileError::Pass(PassError::Lock(_))) = (failures, untouched, error) {
+        let message = format!("The operator cannot go on: {error}. It keeps trying.");
+        if let Err(error) = show(object, &run, &Situation::Because(Reason::Pending, message), shell).await {
+            tracing::debug!(%error, "the failure cannot be shown");
+        }
+    }
+    backoff(first, longest, failures.saturating_sub(1))
+}
+
+/// An object that the schema would not have let through.
+async fn refuse(object: &PipelineRun, error: &InvalidRun, shell: &Shell) -> Result<Action, ReconcileError> {
+    tracing::warn!(%error, "not a run");
+    let message = format!("The object cannot be carried out: {error}. Create a corrected PipelineRun.");
+    let status = run::refused(object, message, now());
+    write(object, status, shell).await?;
+    Ok(Action::await_change())
+}
+
+/// A run that follows an execution which was there before: nothing is ever triggered.
+async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
+    let begun = object.status.as_ref().is_some_and(|status| status.trigger.is_some());
+    if begun || run.ended {
+        return follow(object, run, shell).await;
+    }
+    match shell.accounts.standing(&AccountKey::of(object)) {
+        Standing::Unjudged => Ok(Action::await_change()),
+        Standing::Ready(_) if !run.suspended => follow(object, run, shell).await,
+        Standing::Ready(_) => show(object, run, &run::without_account(run, ""), shell).await,
+        Standing::NotReady(why) => show(object, run, &run::without_account(run, &why), shell).await,
+    }
+}
+
+async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<Action, ReconcileError> {
+    let status = run::project(object, run, situation, &run::Knowledge::new(), now());
+    write(object, status, shell).await?;
+    Ok(Action::await_change())
+}
+
+/// A run whose trigger is settled: its status follows from what nuvo says of its executions.
+async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
+    let reference = ObjectRef::from_obj(object);
+    let follower = shell.accounts.follower(&AccountKey::of(object));
+    let executions = run::followed(object, run);
+    let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
+    let status = run::project(object, run, &Situation::Settled, &known, now());
+    let ended = status.completion_time.is_some();
+    let left = run::deadline_left(&status, object, now());
+    let age =
+        status.start_time.as_ref().map_or(Duration::ZERO, |start| Duration::try_from(now().duration_since(start.0)).unwrap_or_default());
+    let ends = ended && !run.ended;
+    write(object, status, shell).await?;
+    if ended || run.deleting {
+        if let Some(follower) = &follower {
+            follower.forget(&reference);
+        }
+        if ends {
+            release(object, run, shell).await;
+        }
+        shell.memories.forget(run.me.uid.as_str());
+        return Ok(Action::await_change());
+    }
+    if let Some(follower) = &follower {
+        let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
+        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours });
+    }
+    Ok(left.map_or_else(Action::await_change, |left| Action::requeue(left.saturating_add(Duration::from_millis(100)))))
+}
+
+/// A run that ended goes on: by a new token, a person's answer, or its policy.
+async fn reopen(object: &PipelineRun, run: &Run, reopening: Reopening, shell: &Shell) -> Result<Action, ReconcileError> {
+    match reopening {
+        Reopening::Attempt(attempt) => {
+            tracing::info!(attempt, "another attempt begins");
+            write(object, run::opened(object, attempt, now()), shell).await?;
+            Ok(Action::await_change())
+        }
+        Reopening::Adopt(trigger, executions) => {
+            let session = match shell.accounts.standing(&AccountKey::of(object)) {
+                Standing::Ready(session) => session,
+                Standing::Unjudged | Standing::NotReady(_) => return Ok(Action::requeue(FALLBACK)),
+            };
+            adopt(object, run, &trigger, &executions, &session, shell).await
+        }
+    }
+}
+
+/// A person names the executions. They are taken if nuvo says that they belong to the pipeline.
+async fn adopt(
+    object: &PipelineRun,
+    run: &Run,
+    trigger: &Trigger,
+    executions: &[run::ExecutionId],
+    session: &Session,
+    shell: &Shell,
+) -> Result<Action, ReconcileError> {
+    for id in executions {
+        let why = match session.read(id).await {
+            Ok(execution) if execution.pipeline.as_deref() == Some(run.pipeline.as_str()) => continue,
+            Ok(_) => format!("Execution {id} does not belong to pipeline {}; nothing was changed.", run.pipeline),
+            Err(Error::NotFound) => format!("nuvo does not know execution {id}; nothing was changed."),
+            Err(error) => {
+                tracing::info!(%error, execution = %id, "the named execution cannot be read yet");
+                return Ok(Action::requeue(FALLBACK));
+            }
+        };
+        write(object, run::noted(object, run, &why, now()), shell).await?;
+        return Ok(Action::await_change());
+    }
+    let message = "A person has named the executions (nuvo.dev/resolve: adopt).";
+    write(object, run::recorded(object, trigger, executions, message, None, now()), shell).await?;
+    Ok(Action::await_change())
+}
+
+/// One pass of the trigger protocol.
+async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Action, ReconcileError> {
+    let key = AccountKey::of(&object);
+    let session = match shell.accounts.standing(&key) {
+        Standing::Ready(session) => session,
+        Standing::Unjudged => return Ok(Action::await_change()),
+        Standing::NotReady(_) if shell.shutdown.is_begun() || run.deleting => return Ok(Action::await_change()),
+        Standing::NotReady(why) => return show(&object, &run, &run::without_account(&run, &why), shell).await,
+    };
+    let uid = run.me.uid.to_string();
+    let reference = ObjectRef::from_obj(&*object);
+    let older = shell.older(&object, &run);
+    let gate = || {
+        if shell.shutdown.is_begun() {
+            return Gate::Draining;
+        }
+        if let Some(gate) = pause(&session) {
+            return gate;
+        }
+        if shell.memories.held_off(&uid).is_some() {
+            return Gate::NuvoUnavailable("The last trigger was not carried out: the next one follows shortly.".to_owned());
+        }
+        older.clone().map_or(Gate::Open, Gate::BehindOlder)
+    };
+    let pass = Pass::new(shell, session.clone(), object, run, shell.memories.get(&uid), &gate)?;
+    let passed = match pass.run().await {
+        Ok(passed) => passed,
+        Err(PassError::Nuvo { error, held }) => return wait_for_nuvo(&reference, &error, held, shell).await,
+        Err(error) => return Err(error.into()),
+    };
+    shell.memories.set(&uid, passed.memory);
+    shell.memories.hold_off(&uid, passed.retry_after);
+    let object = passed.object;
+    if let Some(before) = &passed.recorded_over
+        && let Some(after) = &object.status
+    {
+        shell.announce(&object, before.as_ref(), after).await;
+    }
+    let run = run::parse(&object).map_err(PassError::from)?;
+    if !matches!(&passed.ended, Ended::Hold(Hold::PipelineBusy(..) | Hold::Gate(Gate::BehindOlder(_)))) {
+        shell.memories.moved_on(&uid);
+        // Whatever this pass did, those who wait behind it may find the way free.
+        shell.wake_waiting(&run.pipeline);
+    }
+    if !matches!(passed.ended, Ended::Again) {
+        shell.memories.succeeded(&uid);
+    }
+    match passed.ended {
+        Ended::Follow if run::settled(&run) => follow(&object, &run, shell).await,
+        Ended::Follow => Ok(Action::requeue(passed.retry_after.unwrap_or_default())),
+        Ended::Forget => {
+            shell.memories.forget(&uid);
+            Ok(Action::await_change())
+        }
+        Ended::Again => Ok(Action::requeue(backoff(FAILURE.0, FAILURE.1, shell.memories.failed(&uid).saturating_sub(1)))),
+        Ended::Hold(hold) => wait(&object, &run, &hold, &session, shell).await,
+    }
+}
+
+/// Shows why a run waits, and says when it is looked at again at the latest.
+async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
+    let uid = run.me.uid.as_str();
+    let requeue = match hold {
+        Hold::Suspended | Hold::Lost | Hold::Gate(Gate::Open | Gate::Draining) => None,
+        Hold::Gate(Gate::AccountNotReady(_)) => Some(FALLBACK),
+        Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_)) => {
+            let left = session.paused().map(|(left, _)| left).max(shell.memories.held_off(uid)).unwrap_or_default();
+            Some(left.max(Duration::from_millis(100)))
+        }
+        Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
+            shell.waiting.add(&run.pipeline, ObjectRef::from_obj(object));
+            let waited = shell.memories.waited(uid);
+            if waited < PATIENT && object.status.as_ref().and_then(run::reason) != Some(Reason::PipelineBusy) {
+                return Ok(Action::requeue(PATIENT.saturating_sub(waited)));
+            }
+            let left = if let Hold::PipelineBusy(_, Some(left)) = hold { *left } else { FALLBACK };
+            Some(left.clamp(Duration::from_millis(500), FALLBACK))
+        }
+        Hold::Unconfirmed(left) => Some((*left).max(Duration::from_millis(100))),
+    };
+    if let Some(situation) = run::waiting(run, hold) {
+        show(object, run, &situation, shell).await?;
+    }
+    Ok(requeue.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// Without a list of nuvo no trigger starts.
+async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: bool, shell: &Shell) -> Result<Action, ReconcileError> {
+    tracing::info!(%error, "no trigger without a list of nuvo's executions");
+    let Some(object) = shell.runs.get(reference) else { return Ok(Action::await_change()) };
+    let run = run::parse(&object).map_err(PassError::from)?;
+    let uid = run.me.uid.as_str();
+    let wait = backoff(Duration::from_secs(1), Duration::from_secs(60), shell.memories.failed(uid).saturating_sub(1));
+    let situation = match error {
+        Error::RateLimited { .. } => run::waiting(&run, &Hold::Gate(Gate::RateLimited(wait))),
+        error => run::waiting(&run, &Hold::Gate(Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")))),
+    };
+    // A lock that this run holds speaks of this version of it: a write would look like somebody else's doing.
+    if let Some(situation) = situation.filter(|_| !held) {
+        show(&object, &run, &situation, shell).await?;
+    }
+    Ok(Action::requeue(wait))
+}
+
+/// Gives the pipeline's lock back, off the hot path. If it fails, the next run takes the lock over.
+pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
+    let Some(tenure) = run.own_marker().map(|marker| marker.tenure.clone()) else { return };
+    let Standing::Ready(session) = shell.accounts.standing(&AccountKey::of(object)) else { return };
+    let name = super::lock::lock_name(&session.origin(), &run.pipeline);
+    match shell.locks.read(&name).await {
+        Ok(read) => {
+            if let Some(run::Step::Release { lock, over }) = run::release(run, &tenure, &read)
+                && let Err(error) = shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await
+            {
+                tracing::debug!(%error, "the lock was not given back");
+            }
+        }
+        Err(error) => tracing::debug!(%error, "the lock was not given back"),
+    }
+    shell.wake_waiting(&run.pipeline);
+}
+
+/// Writes a status if it says something new, and tells people and metrics.
+async fn write(object: &PipelineRun, status: PipelineRunStatus, shell: &Shell) -> Result<(), ReconcileError> {
+    if object.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    let over = object.metadata.resource_version.clone().unwrap_or_default();
+    match shell.runs.write_status(object, &over, status.clone()).await {
+        Ok(_) => {
+            shell.announce(object, object.status.as_ref(), &status).await;
+            Ok(())
+        }
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The word of OpenTelemetry for how a run ended.
+#[must_use]
+pub const fn result(reason: Reason) -> RunResult {
+    match reason {
+        Reason::Succeeded | Reason::FixedInNuvo => RunResult::Success,
+        Reason::NothingToProcess | Reason::NothingToProcessFailed => RunResult::Skip,
+        Reason::ExecutionFailed | Reason::QualityGateFailed => RunResult::Failure,
+        Reason::DeadlineExceeded => RunResult::Timeout,
+        _ => RunResult::Error,
+    }
+}

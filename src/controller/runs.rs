@@ -1,0 +1,196 @@
+//! The runs: their caches, quorum reads, and writes by compare-and-swap.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams, PostParams},
+    runtime::reflector::{ObjectRef, Store},
+};
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::kube_call::{CallError, call};
+use crate::{
+    api::{
+        PipelineRun, PipelineRunStatus,
+        names::{FIELD_MANAGER, TRIGGER_ANNOTATION},
+    },
+    run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, decided, parse},
+    telemetry::Metrics,
+};
+
+/// Why something cannot be said about a run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The API server did not answer, or refused.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// An object cannot be read as a run.
+    #[error("PipelineRun {namespace}/{name} cannot be read: {source}")]
+    Invalid {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Why.
+        source: InvalidRun,
+    },
+    /// A marker cannot be expressed as JSON.
+    #[error("the marker cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// What one watch feeds: the cache of a namespace (or of all), and the way to wake its runs.
+struct Part {
+    namespace: Option<String>,
+    store: Store<PipelineRun>,
+    wake: UnboundedSender<ObjectRef<PipelineRun>>,
+}
+
+/// All runs that this operator watches.
+pub struct Runs {
+    client: Client,
+    metrics: Arc<Metrics>,
+    parts: Vec<Part>,
+}
+
+impl Runs {
+    /// No watch yet.
+    #[must_use]
+    pub const fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics, parts: Vec::new() }
+    }
+
+    /// Adds what one watch feeds; `None` stands for all namespaces.
+    pub fn add(&mut self, namespace: Option<String>, store: Store<PipelineRun>, wake: UnboundedSender<ObjectRef<PipelineRun>>) {
+        self.parts.push(Part { namespace, store, wake });
+    }
+
+    fn part(&self, namespace: Option<&str>) -> Option<&Part> {
+        self.parts.iter().find(|part| part.namespace.is_none() || part.namespace.as_deref() == namespace)
+    }
+
+    fn api(&self, namespace: &str) -> Api<PipelineRun> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Has a run looked at again.
+    pub fn wake(&self, run: &ObjectRef<PipelineRun>) {
+        if let Some(part) = self.part(run.namespace.as_deref()) {
+            // The other end is gone only when the process ends.
+            let _ended = part.wake.send(run.clone());
+        }
+    }
+
+    /// Every cached run.
+    #[must_use]
+    pub fn cached(&self) -> Vec<Arc<PipelineRun>> {
+        self.parts.iter().flat_map(|part| part.store.state()).collect()
+    }
+
+    /// The run as the cache has it.
+    #[must_use]
+    pub fn get(&self, run: &ObjectRef<PipelineRun>) -> Option<Arc<PipelineRun>> {
+        self.part(run.namespace.as_deref())?.store.get(run)
+    }
+
+    /// Whether the cache still has this very object.
+    #[must_use]
+    pub fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+        let uid = run.extra.uid.as_ref();
+        self.part(run.namespace.as_deref())
+            .and_then(|part| part.store.get(run))
+            .is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
+    }
+
+    /// Quorum GET of this very object: none if it is gone, or another one has its name.
+    ///
+    /// # Errors
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn read(&self, me: &RunRef) -> Result<Option<PipelineRun>, CallError> {
+        let found = call("read the PipelineRun", self.api(&me.namespace).get_opt(&me.name)).await?;
+        Ok(found.filter(|run| run.metadata.uid.as_deref() == Some(me.uid.as_str())))
+    }
+
+    /// Quorum GET of a lock's holder.
+    ///
+    /// # Errors
+    /// [`RunError`]: nothing may be concluded from it.
+    pub async fn holder(&self, me: &RunRef) -> Result<Holder, RunError> {
+        Ok(match self.read(me).await? {
+            Some(run) => Holder::Present(Box::new(read_as_run(&run)?)),
+            None => Holder::Gone,
+        })
+    }
+
+    /// Quorum LIST of the other runs of a pipeline, in every watched namespace and whatever their labels.
+    ///
+    /// # Errors
+    /// [`RunError`]: nothing may be concluded from it.
+    pub async fn others(&self, pipeline: &PipelineId, me: &RunRef) -> Result<Others, RunError> {
+        let mut others = Others::default();
+        let wanted = ListParams::default().fields(&format!("spec.pipelineId={pipeline}"));
+        for part in &self.parts {
+            let api = match &part.namespace {
+                Some(namespace) => self.api(namespace),
+                None => Api::all(self.client.clone()),
+            };
+            for object in call("list the PipelineRuns of the pipeline", api.list(&wanted)).await? {
+                if object.metadata.uid.as_deref() == Some(me.uid.as_str()) {
+                    continue;
+                }
+                let run = read_as_run(&object)?;
+                others.undecided |= run.own_marker().is_some() && !decided(&run);
+                others.claimed.extend(claims(&object));
+            }
+        }
+        Ok(others)
+    }
+
+    /// W2: the marker, on exactly this version.
+    ///
+    /// # Errors
+    /// [`RunError`]: whether it was written is not known, except for the statuses that say no.
+    pub async fn mark(&self, marker: &Marker, over: &str) -> Result<PipelineRun, RunError> {
+        let text = serde_json::to_string(marker)?;
+        let patch = json!({
+            "metadata": { "uid": marker.run.uid.as_str(), "resourceVersion": over, "annotations": { TRIGGER_ANNOTATION: text } },
+        });
+        self.metrics.kube_write("pipelineruns");
+        let request = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        // A patch, because a replace through this version's types would drop fields that a newer definition added.
+        let api = self.api(&marker.run.namespace);
+        Ok(call("mark the PipelineRun", api.patch(&marker.run.name, &request, &Patch::Merge(&patch))).await?)
+    }
+
+    /// Writes the status over exactly this version of the object.
+    ///
+    /// # Errors
+    /// [`CallError`], a conflict among them.
+    pub async fn write_status(&self, object: &PipelineRun, over: &str, status: PipelineRunStatus) -> Result<PipelineRun, CallError> {
+        let mut object = object.clone();
+        object.metadata.resource_version = Some(over.to_owned());
+        object.metadata.managed_fields = None;
+        object.status = Some(status);
+        let (namespace, name) = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
+        self.metrics.kube_write("pipelineruns/status");
+        let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        call("write the status of the PipelineRun", self.api(&namespace).replace_status(&name, &request, &object)).await
+    }
+}
+
+fn read_as_run(object: &PipelineRun) -> Result<crate::run::Run, RunError> {
+    parse(object).map_err(|source| RunError::Invalid {
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+        source,
+    })
+}
+
+/// Executions that a run shows, of earlier attempts, too.
+fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
+    let status = object.status.iter();
+    let ids = status.flat_map(|status| status.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
+    ids.filter_map(|id| ExecutionId::new(id.clone()).ok()).collect()
+}

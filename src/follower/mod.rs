@@ -1,0 +1,299 @@
+//! The bulk poller: one for each account, whatever the number of its runs.
+//!
+//! Each tick lists what is running. An execution that is not in the list gets one GET by id, which alone can end it: a list never
+//! proves an absence. Runs are woken only when what is known of their executions has changed.
+
+mod report;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::{sync::Notify, time::Instant};
+
+pub use report::report;
+
+use crate::{
+    api::PipelineRun,
+    nuvo::{Error, Session},
+    run::{ExecutionId, Knowledge, Known, PipelineId},
+    shutdown::Shutdown,
+};
+
+/// The shortest time between two ticks.
+const FASTEST: Duration = Duration::from_millis(500);
+/// The most pages of one tick.
+const MAX_PAGES: usize = 50;
+
+/// Those who want to know.
+pub trait Audience: Send + Sync {
+    /// Something about this run's executions has changed.
+    fn wake(&self, run: &ObjectRef<PipelineRun>);
+    /// Whether this very object still exists.
+    fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool;
+}
+
+/// What a run wants to be told about.
+#[derive(Debug, Clone)]
+pub struct Interest {
+    /// The run.
+    pub run: ObjectRef<PipelineRun>,
+    /// The pipeline that the executions must belong to.
+    pub pipeline: PipelineId,
+    /// The executions.
+    pub executions: Vec<ExecutionId>,
+    /// For how long the run has been going.
+    pub age: Duration,
+    /// The account certainly started them, so they tell who it is.
+    pub ours: bool,
+}
+
+/// The follower of one account.
+pub struct Follower {
+    audience: Arc<dyn Audience>,
+    grace: Duration,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    session: Option<Arc<Session>>,
+    entries: BTreeMap<(PipelineId, ExecutionId), Entry>,
+}
+
+struct Entry {
+    runs: Vec<ObjectRef<PipelineRun>>,
+    born: Instant,
+    ours: bool,
+    known: Option<Known>,
+    denied_since: Option<Instant>,
+}
+
+impl Entry {
+    /// Whether nuvo can still have news.
+    fn is_open(&self) -> bool {
+        match &self.known {
+            None => true,
+            Some(Known::Report(report)) => !report.status.as_deref().is_some_and(crate::run::is_terminal),
+            Some(Known::Lost | Known::Foreign(_)) => false,
+        }
+    }
+}
+
+impl Follower {
+    /// Follows nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost.
+    #[must_use]
+    pub fn new(audience: Arc<dyn Audience>, grace: Duration) -> Self {
+        Self { audience, grace, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with this session; without one, waits.
+    pub fn connect(&self, session: Option<Arc<Session>>) {
+        self.state().session = session;
+        self.changed.notify_one();
+    }
+
+    /// Follows the executions of a run. Doing it again changes nothing.
+    pub fn follow(&self, interest: &Interest) {
+        let now = Instant::now();
+        let mut added = false;
+        let mut state = self.state();
+        for id in &interest.executions {
+            let entry = state.entries.entry((interest.pipeline.clone(), id.clone())).or_insert_with(|| {
+                added = true;
+                Entry {
+                    runs: Vec::new(),
+                    born: now.checked_sub(interest.age).unwrap_or(now),
+                    ours: interest.ours,
+                    known: None,
+                    denied_since: None,
+                }
+            });
+            if !entry.runs.contains(&interest.run) {
+                entry.runs.push(interest.run.clone());
+            }
+        }
+        drop(state);
+        if added {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Follows nothing for this run any more.
+    pub fn forget(&self, run: &ObjectRef<PipelineRun>) {
+        self.state().entries.retain(|_, entry| {
+            entry.runs.retain(|other| other != run);
+            !entry.runs.is_empty()
+        });
+    }
+
+    /// What is known of these executions.
+    #[must_use]
+    pub fn knowledge(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Knowledge {
+        let state = self.state();
+        let known = |id: &ExecutionId| state.entries.get(&(pipeline.clone(), id.clone()))?.known.clone();
+        executions.iter().filter_map(|id| Some((id.clone(), known(id)?))).collect()
+    }
+
+    /// Works until the shutdown begins.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut last = Instant::now();
+        loop {
+            let due = self.due(last);
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => return,
+                () = self.changed.notified() => {}
+                () = sleep_until(due) => {
+                    last = Instant::now();
+                    let session = self.state().session.clone();
+                    if let Some(session) = session {
+                        tokio::select! {
+                            () = shutdown.begun() => return,
+                            () = self.tick(&session) => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// When the next tick is due; never while there is nothing to ask, or nobody to ask it.
+    fn due(&self, last: Instant) -> Option<Instant> {
+        let state = self.state();
+        let session = state.session.as_ref()?;
+        let youngest = state.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max()?;
+        last.checked_add(period(last.saturating_duration_since(youngest), session.poll_period()))
+    }
+
+    async fn tick(&self, session: &Session) {
+        self.prune();
+        let open: BTreeSet<(PipelineId, ExecutionId)> =
+            self.state().entries.iter().filter(|(_, entry)| entry.is_open()).map(|(key, _)| key.clone()).collect();
+        if open.is_empty() {
+            return;
+        }
+        let running = match running(session, &open).await {
+            Ok(running) => running,
+            Err(error) => {
+                tracing::debug!(%error, "what is running cannot be listed; trying again at the next tick");
+                return;
+            }
+        };
+        for key in open.iter().filter(|(_, id)| !running.contains(id)) {
+            match session.read(&key.1).await {
+                Ok(execution) => {
+                    let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
+                    let known = match foreign {
+                        Some(pipeline) => Known::Foreign(pipeline.to_owned()),
+                        None => {
+                            if self.state().entries.get(key).is_some_and(|entry| entry.ours) {
+                                session.started_by_us(&execution);
+                            }
+                            Known::Report(Box::new(report(&execution)))
+                        }
+                    };
+                    self.learn(key, known);
+                }
+                Err(Error::NotFound) => self.denied(key),
+                Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next tick"),
+            }
+        }
+    }
+
+    /// Forgets those whose object is gone.
+    fn prune(&self) {
+        self.state().entries.retain(|_, entry| {
+            entry.runs.retain(|run| self.audience.exists(run));
+            !entry.runs.is_empty()
+        });
+    }
+
+    fn learn(&self, key: &(PipelineId, ExecutionId), known: Known) {
+        let mut state = self.state();
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        entry.denied_since = None;
+        // A first answer that says what every new execution is said to be is no news.
+        let told = entry.known.as_ref().map_or_else(|| is_processing(&known), |before| before == &known || same_word(before, &known));
+        entry.known = Some(known);
+        let runs = if told { Vec::new() } else { entry.runs.clone() };
+        drop(state);
+        for run in &runs {
+            self.audience.wake(run);
+        }
+    }
+
+    fn denied(&self, key: &(PipelineId, ExecutionId)) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        let since = *entry.denied_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= self.grace {
+            drop(state);
+            self.learn(key, Known::Lost);
+        }
+    }
+}
+
+/// The executions in the list, as far as it takes to see all that are looked for.
+async fn running(session: &Session, wanted: &BTreeSet<(PipelineId, ExecutionId)>) -> Result<BTreeSet<ExecutionId>, Error> {
+    let mut seen = BTreeSet::new();
+    let mut offset = 0_usize;
+    for _ in 0..MAX_PAGES {
+        let page = session.running(offset).await?;
+        let before = seen.len();
+        seen.extend(page.items.iter().map(|execution| execution.id.clone()));
+        offset = offset.saturating_add(page.sent);
+        if page.short || seen.len() == before || wanted.iter().all(|(_, id)| seen.contains(id)) {
+            break;
+        }
+    }
+    Ok(seen)
+}
+
+fn is_processing(known: &Known) -> bool {
+    matches!(known, Known::Report(report) if report.status.as_deref() == Some("PROCESSING"))
+}
+
+/// While it is running, only nuvo's word for its status is shown.
+fn same_word(before: &Known, now: &Known) -> bool {
+    match (before, now) {
+        (Known::Report(before), Known::Report(now)) => {
+            before.status == now.status && !now.status.as_deref().is_some_and(crate::run::is_terminal)
+        }
+        _ => false,
+    }
+}
+
+/// A tenth of the age of the youngest execution, within bounds.
+fn period(age: Duration, slowest: Duration) -> Duration {
+    age.checked_div(10).unwrap_or_default().clamp(FASTEST, slowest.max(FASTEST))
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_slow_down_with_age_within_bounds() {
+        let slowest = Duration::from_secs(10);
+        assert_eq!(period(Duration::ZERO, slowest), Duration::from_millis(500));
+        assert_eq!(period(Duration::from_secs(60), slowest), Duration::from_secs(6));
+        assert_eq!(period(Duration::from_secs(3_600), slowest), slowest);
+    }
+}

@@ -1,0 +1,62 @@
+//! From why a run waits to what its status says.
+
+use super::{next::Gate, next::Hold, project::Situation, view::Run};
+use crate::api::conditions::Reason;
+
+fn because(reason: Reason, message: impl Into<String>) -> Situation {
+    Situation::Because(reason, message.into())
+}
+
+/// What to show while a run waits; nothing while the process is shutting down, because the next one goes on at once.
+#[must_use]
+pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
+    Some(match hold {
+        Hold::Suspended => because(Reason::Suspended, "spec.suspend is true: nothing is triggered until it is false."),
+        Hold::Gate(Gate::Open | Gate::Draining) => return None,
+        Hold::Gate(Gate::AccountNotReady(why)) => because(Reason::AccountNotReady, why),
+        Hold::Gate(Gate::NuvoUnavailable(why)) => because(Reason::NuvoUnavailable, why),
+        Hold::Gate(Gate::RateLimited(_)) => {
+            because(Reason::RateLimited, "nuvo limits the rate of requests: the run is triggered when the pause that it asked for is over.")
+        }
+        Hold::Gate(Gate::BehindOlder(older)) => {
+            because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))
+        }
+        Hold::PipelineBusy(tenancy, quarantine) => {
+            // A namespace does not learn the names in another one.
+            let holder = if tenancy.holder.namespace == run.me.namespace {
+                format!("run {}", tenancy.holder.name)
+            } else {
+                "a run of another namespace".to_owned()
+            };
+            let message = match quarantine {
+                None => format!("The trigger of {holder} of the same pipeline is not confirmed yet: this run goes on after it."),
+                Some(_) => format!(
+                    "The trigger of {holder} of the same pipeline may still have effects: this run goes on after a quarantine \
+                     (--quarantine-seconds), or as soon as the doubt is resolved."
+                ),
+            };
+            because(Reason::PipelineBusy, message)
+        }
+        Hold::Unconfirmed(_) => because(
+            Reason::TriggerUnconfirmed,
+            "The trigger may have been carried out: nuvo's list of executions is watched to find out. It is not sent again.",
+        ),
+        Hold::Lost => because(
+            Reason::StatusLost,
+            "The record of what this run has triggered is lost, or belongs to an earlier object of this name. It is not triggered again.",
+        ),
+    })
+}
+
+/// What to show while the account of a run cannot be used.
+#[must_use]
+pub fn without_account(run: &Run, why: &str) -> Situation {
+    if run.own_marker().is_some() && !super::verdict::decided(run) {
+        let message = format!("The trigger may have been carried out; this can only be found out with the account. {why}");
+        return because(Reason::TriggerUnconfirmed, message);
+    }
+    if run.suspended {
+        return because(Reason::Suspended, "spec.suspend is true: nothing is triggered until it is false.");
+    }
+    because(Reason::AccountNotReady, why)
+}
