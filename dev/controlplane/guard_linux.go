@@ -1,0 +1,7 @@
+package main
+
+import "syscall"
+
+func boundToParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
