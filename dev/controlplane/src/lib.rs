@@ -1,1 +1,50 @@
-//! controlplane
+//! A real Kubernetes API server for tests and demonstrations, without a cluster.
+//!
+//! [`ControlPlane::start`] runs etcd and kube-apiserver (and, if asked, kube-controller-manager) on free ports of this machine, with TLS,
+//! RBAC and an audit log. They are built once from their Go modules, see [`binary`]; when `KUBEBUILDER_ASSETS` names a folder with
+//! `etcd`, `kube-apiserver` and `kubectl`, those are used instead.
+//!
+//! Everything ends with the process that started it, however that ends: each server reads a pipe whose other end is held here.
+//! All calls block; from asynchronous code use a thread that may block.
+
+mod audit;
+mod binary;
+mod certificates;
+mod kubeconfig;
+mod process;
+pub mod proxy;
+mod run_dir;
+mod server;
+
+pub use audit::AuditEvent;
+pub use binary::binary;
+pub use process::Process;
+pub use proxy::Proxy;
+pub use server::{ControlPlane, Options, Part, shared};
+
+/// Why something did not work, with what its log said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+impl Error {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// What was tried, put before what went wrong.
+trait Context<T> {
+    fn context(self, tried: impl FnOnce() -> String) -> Result<T, Error>;
+}
+
+impl<T, E: std::fmt::Display> Context<T> for Result<T, E> {
+    fn context(self, tried: impl FnOnce() -> String) -> Result<T, Error> {
+        self.map_err(|error| Error(format!("{}: {error}", tried())))
+    }
+}
+
+/// Locks, also after a thread panicked while it held the lock: what is guarded here is whole between any two statements.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,171 @@
+//! Where the programs come from: built here from Go modules, or found in `KUBEBUILDER_ASSETS`.
+
+use std::env;
+use std::fs::{self, File, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::process::{read_lossy, tail};
+use crate::{Context, Error};
+
+/// The version of Kubernetes in go.mod. kubectl and the API server do not know it by themselves.
+const VERSION: [&str; 3] = ["1", "37", "2"];
+const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+
+/// The guard where there is no `controlplane guard`. SIGTERM is passed on, and the exit code is the command's; unlike the other it does
+/// not take its command along when it is killed itself.
+const SHELL_GUARD: &str = r#"
+exec 3<&0
+"$@" 3<&- </dev/null &
+child=$!
+trap 'again=1; kill -TERM $child 2>/dev/null' TERM
+(cat <&3 >/dev/null; kill -KILL $child 2>/dev/null) &
+watcher=$!
+again=1
+while [ $again = 1 ]; do again=0; wait $child; code=$?; done
+kill -KILL $watcher 2>/dev/null
+exit $code
+"#;
+
+/// The folder for everything that is built or run here.
+pub(crate) fn home() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target")).join("controlplane")
+}
+
+fn assets() -> Option<PathBuf> {
+    env::var_os("KUBEBUILDER_ASSETS").filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// The command of one of the programs `etcd`, `kube-apiserver`, `kube-controller-manager`, `kubectl`.
+pub(crate) fn program(name: &str) -> Result<Command, Error> {
+    let Some(folder) = assets() else {
+        let mut command = Command::new(binary()?);
+        command.arg(name);
+        return Ok(command);
+    };
+    let path = folder.join(name);
+    if path.is_file() {
+        Ok(Command::new(path))
+    } else {
+        Err(Error::new(format!("KUBEBUILDER_ASSETS has no {name} in {}; unset it to build one", folder.display())))
+    }
+}
+
+/// The variable with which the servers that are built here end when their standard input ends, if they are used.
+pub(crate) fn ends_with_stdin() -> Option<(&'static str, &'static str)> {
+    assets().is_none().then_some(("CONTROLPLANE_EXIT_WITH_STDIN", "1"))
+}
+
+/// A command that runs the command in its further arguments, and kills it when standard input ends.
+pub(crate) fn guard() -> Result<Command, Error> {
+    if assets().is_some() {
+        let mut command = Command::new("sh");
+        command.args(["-c", SHELL_GUARD, "guard"]);
+        return Ok(command);
+    }
+    let mut command = Command::new(binary()?);
+    command.args(["guard", "--"]);
+    Ok(command)
+}
+
+/// The path of the program that holds the whole control plane. It is built if it is missing or older than its sources, once however
+/// many processes ask for it; the first time takes minutes, and says so on standard error.
+pub fn binary() -> Result<PathBuf, Error> {
+    let home = home();
+    fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
+    let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
+    let (binary, stamp) = (home.join("controlplane"), home.join("controlplane.stamp"));
+    let wanted = fingerprint()?;
+    let current = || binary.is_file() && fs::read_to_string(&stamp).is_ok_and(|found| found == wanted);
+    if current() {
+        return Ok(binary);
+    }
+    let path = home.join("build.lock");
+    let lock = File::create(&path).context(|| format!("opening {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("waiting for another process that builds the control plane");
+            lock.lock().context(|| format!("locking {}", path.display()))?;
+        }
+        Err(TryLockError::Error(error)) => return Err(Error::new(format!("locking {}: {error}", path.display()))),
+    }
+    if !current() {
+        build(&home, &binary)?;
+        fs::write(&stamp, wanted).context(|| format!("writing {}", stamp.display()))?;
+    }
+    Ok(binary)
+}
+
+fn sources() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Changes when the Go sources change.
+fn fingerprint() -> Result<String, Error> {
+    let folder = sources();
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).context(|| format!("reading {}", folder.display()))? {
+        let path = entry.context(|| format!("reading {}", folder.display()))?.path();
+        if path.extension().is_some_and(|end| end == "go" || end == "mod" || end == "sum") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut hasher = DefaultHasher::new();
+    VERSION.hash(&mut hasher);
+    for path in paths {
+        path.file_name().hash(&mut hasher);
+        fs::read(&path).context(|| format!("reading {}", path.display()))?.hash(&mut hasher);
+    }
+    Ok(format!("{:016x}\n", hasher.finish()))
+}
+
+fn build(home: &Path, binary: &Path) -> Result<(), Error> {
+    let [major, minor, patch] = VERSION;
+    let of_version = "k8s.io/component-base/version.git";
+    let ldflags =
+        format!("-s -w -X {of_version}Version=v{major}.{minor}.{patch} -X {of_version}Major={major} -X {of_version}Minor={minor}");
+    let (unfinished, log_path) = (home.join("controlplane.new"), home.join("build.log"));
+    let log = File::create(&log_path).context(|| format!("creating {}", log_path.display()))?;
+    let mut go = Command::new("go")
+        .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &ldflags, "-o"])
+        .arg(&unfinished)
+        .arg(".")
+        .current_dir(sources())
+        .env("CGO_ENABLED", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::new(
+                "the control plane is built with Go, and there is no `go` in PATH: install Go (https://go.dev/dl), or set \
+                 KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl",
+            ),
+            _ => Error::new(format!("starting go: {error}")),
+        })?;
+    let begun = Instant::now();
+    let mut told = Duration::ZERO;
+    let status = loop {
+        if let Some(status) = go.try_wait().context(|| "waiting for go".to_owned())? {
+            break status;
+        }
+        let elapsed = begun.elapsed();
+        if elapsed.saturating_sub(told) >= PROGRESS_EVERY {
+            told = elapsed;
+            eprintln!("building the control plane (once, about 6 minutes): {} s", elapsed.as_secs());
+        }
+        thread::sleep(Duration::from_millis(200));
+    };
+    if !status.success() {
+        let log = tail(&read_lossy(&log_path), 20);
+        return Err(Error::new(format!("building the control plane: go ended with {status}:\n{log}")));
+    }
+    fs::rename(&unfinished, binary).context(|| format!("renaming {}", unfinished.display()))
+}
