@@ -1,3 +1,203 @@
-//! x
-/// x
-pub struct Proxy;
+//! A proxy in front of the API server that makes faults: requests or answers that are lost, late or wrong.
+//!
+//! It has the certificate of the API server, so a kubeconfig needs no other change than the port, see [`Proxy::kubeconfig`]. It passes
+//! everything through as it comes, also the credentials; answers are streamed, so watches work. It does not pass upgrades (`exec`).
+
+mod forward;
+
+use std::fmt;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+
+use crate::{Context, ControlPlane, Error, kubeconfig, lock};
+
+/// A request of a client, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestInfo {
+    /// Such as `PATCH`.
+    pub method: String,
+    /// The path of the URL.
+    pub path: String,
+    /// The query of the URL; empty without one.
+    pub query: String,
+    /// The body.
+    pub body: Bytes,
+    /// Its place in the journal.
+    pub seq: usize,
+}
+
+impl RequestInfo {
+    /// Whether this is a watch.
+    pub fn is_watch(&self) -> bool {
+        self.query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1")
+    }
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// As without the proxy.
+    Forward,
+    /// The server gets it when it is released, also if its client is gone by then.
+    HoldBeforeForward,
+    /// The server gets it, its client gets the answer when it is released.
+    ForwardThenHold,
+    /// The server does not get it. Its client gets this status and this JSON.
+    Respond(u16, String),
+    /// The server does not get it. Its client loses the connection.
+    DropBeforeForward,
+    /// The server gets it and answers. Its client loses the connection instead.
+    ForwardThenDrop,
+    /// The server gets it after this time.
+    Delay(Duration),
+}
+
+/// A request and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// What came.
+    pub request: RequestInfo,
+    /// Whether it, or its answer, waits to be released.
+    pub held: bool,
+    /// The status that the API server answered with, whether or not the client saw it.
+    pub server_status: Option<u16>,
+    /// The status that the client was answered with. None before the answer, and for good when the connection was lost instead.
+    pub client_status: Option<u16>,
+}
+
+type Rules = dyn Fn(&RequestInfo) -> Action + Send + Sync;
+
+struct Entry {
+    exchange: Exchange,
+    /// To whom it means that the request is released.
+    release: Option<oneshot::Sender<()>>,
+}
+
+/// What the proxy's thread and its owner share.
+struct Shared {
+    rules: Mutex<Arc<Rules>>,
+    journal: Mutex<Vec<Entry>>,
+    /// The journal changed.
+    changed: Condvar,
+    /// Changes when all connections are to be cut.
+    cut: watch::Sender<()>,
+}
+
+impl Shared {
+    fn update(&self, seq: usize, update: impl FnOnce(&mut Exchange)) {
+        if let Some(entry) = lock(&self.journal).get_mut(seq) {
+            update(&mut entry.exchange);
+        }
+        self.changed.notify_all();
+    }
+}
+
+/// A running proxy. Its connections end when it is dropped.
+pub struct Proxy {
+    port: u16,
+    folder: PathBuf,
+    shared: Arc<Shared>,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("url", &self.url()).field("journal", &self.journal()).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// Starts a proxy before this API server. It forwards everything until it has other rules.
+    pub fn start(server: &ControlPlane) -> Result<Self, Error> {
+        let tls = forward::Tls::load(server.certificates()).context(|| "the TLS of the proxy".to_owned())?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context(|| "the port of the proxy".to_owned())?;
+        listener.set_nonblocking(true).context(|| "the port of the proxy".to_owned())?;
+        let port = listener.local_addr().context(|| "the port of the proxy".to_owned())?.port();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context(|| "the runtime of the proxy".to_owned())?;
+        let rules: Arc<Rules> = Arc::new(|_: &RequestInfo| Action::Forward);
+        let shared =
+            Arc::new(Shared { rules: Mutex::new(rules), journal: Mutex::default(), changed: Condvar::new(), cut: watch::Sender::new(()) });
+        let (end, ended) = oneshot::channel();
+        let (upstream, for_thread) = (server.port(), Arc::clone(&shared));
+        let thread = thread::Builder::new()
+            .name("fault-proxy".to_owned())
+            .spawn(move || runtime.block_on(forward::serve(listener, upstream, tls, for_thread, ended)))
+            .context(|| "the thread of the proxy".to_owned())?;
+        Ok(Self { port, folder: server.folder().to_owned(), shared, end: Some(end), thread: Some(thread) })
+    }
+
+    /// The URL, to use instead of that of the API server.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Copies a kubeconfig, so that its user comes through the proxy. The copy lies in the folder of the control plane.
+    pub fn kubeconfig(&self, from: &Path) -> Result<PathBuf, Error> {
+        let name = from.file_name().ok_or_else(|| Error::new(format!("{} is not a file", from.display())))?;
+        let to = self.folder.join(format!("proxy-{}-{}", self.port, name.display()));
+        kubeconfig::redirect(from, &to, &self.url())?;
+        Ok(to)
+    }
+
+    /// What to do with each request from now on. The rules are asked once for each request, in the order of the journal, and must not block.
+    pub fn set_rules(&self, rules: impl Fn(&RequestInfo) -> Action + Send + Sync + 'static) {
+        *lock(&self.shared.rules) = Arc::new(rules);
+    }
+
+    /// Lets go of one held request, or of its answer. One that is not yet held will not be.
+    pub fn release(&self, seq: usize) {
+        if let Some(release) = lock(&self.shared.journal).get_mut(seq).and_then(|entry| entry.release.take()) {
+            // Nobody waits any more: it is released.
+            let _ = release.send(());
+        }
+    }
+
+    /// Lets go of everything that is held now.
+    pub fn release_all(&self) {
+        for release in lock(&self.shared.journal).iter_mut().filter_map(|entry| entry.release.take()) {
+            let _ = release.send(());
+        }
+    }
+
+    /// Cuts every connection that a client has now, its watches too. What is on its way to the server arrives there.
+    pub fn cut_connections(&self) {
+        self.shared.cut.send_replace(());
+    }
+
+    /// Every request so far, in the order in which they came.
+    pub fn journal(&self) -> Vec<Exchange> {
+        lock(&self.shared.journal).iter().map(|entry| entry.exchange.clone()).collect()
+    }
+
+    /// Waits for a request of which this holds, but not longer than this; the first there is. An exchange is asked about when it begins
+    /// and whenever it changes.
+    pub fn wait_for(&self, wanted: impl Fn(&Exchange) -> bool, at_most: Duration) -> Option<Exchange> {
+        let begun = Instant::now();
+        let mut journal = lock(&self.shared.journal);
+        loop {
+            if let Some(found) = journal.iter().map(|entry| &entry.exchange).find(|exchange| wanted(exchange)) {
+                return Some(found.clone());
+            }
+            let left = at_most.checked_sub(begun.elapsed())?;
+            journal = self.shared.changed.wait_timeout(journal, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The thread of the proxy: connections, and the way of one request.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::{Action, Entry, Exchange, RequestInfo, Shared};
+use crate::certificates::Certificates;
+use crate::lock;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Body = BoxBody<Bytes, hyper::Error>;
+
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    connector: TlsConnector,
+}
+
+impl Tls {
+    pub(super) fn load(certificates: &Certificates) -> Result<Self, Failure> {
+        // Not the provider of the process: a library must neither need nor choose it.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chain = CertificateDer::pem_file_iter(&certificates.server)?.collect::<Result<Vec<_>, _>>()?;
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::from_pem_file(&certificates.server_key)?)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&certificates.ca)?)?;
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { acceptor: Arc::new(server).into(), connector: Arc::new(client).into() })
+    }
+}
+
+/// Where requests go.
+struct Upstream {
+    port: u16,
+    connector: TlsConnector,
+}
+
+/// Serves until the other end of `ended` is dropped.
+pub(super) async fn serve(listener: TcpListener, port: u16, tls: Tls, shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+    let Tls { acceptor, connector } = tls;
+    let upstream = Arc::new(Upstream { port, connector });
+    let accept = async {
+        let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+        loop {
+            if let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(connection(stream, acceptor.clone(), Arc::clone(&upstream), Arc::clone(&shared)));
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        _ = ended => {}
+    }
+}
+
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, upstream: Arc<Upstream>, shared: Arc<Shared>) {
+    let mut cut = shared.cut.subscribe();
+    let service = service_fn(move |request| answer(request, Arc::clone(&upstream), Arc::clone(&shared)));
+    let served = async {
+        // Small answers are not to wait for the acknowledgement of others.
+        stream.set_nodelay(true)?;
+        let stream = acceptor.accept(stream).await?;
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
+        Ok::<_, Failure>(())
+    };
+    // An error is a connection that the client or a rule ended: the journal says it.
+    tokio::select! {
+        _ = served => {}
+        _ = cut.changed() => {}
+    }
+}
+
+/// An error ends the connection without an answer.
+async fn answer(request: Request<Incoming>, upstream: Arc<Upstream>, shared: Arc<Shared>) -> Result<Response<Body>, Failure> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    // In a task of its own: hyper gives up a request when its client leaves, and what was sent to a server arrives all the same.
+    tokio::spawn(async move {
+        let request = Request::from_parts(head, body);
+        let (seq, action, released) = arrived(&request, &shared);
+        let result = act(request, seq, action, released, &upstream, &shared).await;
+        if let Ok(response) = &result {
+            let status = response.status().as_u16();
+            shared.update(seq, |exchange| exchange.client_status = Some(status));
+        }
+        result
+    })
+    .await?
+}
+
+/// Writes a request into the journal and asks the rules about it.
+fn arrived(request: &Request<Bytes>, shared: &Shared) -> (usize, Action, oneshot::Receiver<()>) {
+    let rules = Arc::clone(&lock(&shared.rules));
+    let (release, released) = oneshot::channel();
+    let mut journal = lock(&shared.journal);
+    let seq = journal.len();
+    let request = RequestInfo {
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        body: request.body().clone(),
+        seq,
+    };
+    let action = rules(&request);
+    let exchange = Exchange { request, held: false, server_status: None, client_status: None };
+    journal.push(Entry { exchange, release: Some(release) });
+    drop(journal);
+    shared.changed.notify_all();
+    (seq, action, released)
+}
+
+async fn act(
+    request: Request<Bytes>,
+    seq: usize,
+    action: Action,
+    released: oneshot::Receiver<()>,
+    upstream: &Upstream,
+    shared: &Shared,
+) -> Result<Response<Body>, Failure> {
+    let forward = async |request| {
+        let response = upstream.send(request).await?;
+        let status = response.status().as_u16();
+        Ok::<_, Failure>((response, status))
+    };
+    let answered = |status| shared.update(seq, |exchange| exchange.server_status = Some(status));
+    let hold = async {
+        shared.update(seq, |exchange| exchange.held = true);
+        // An error: the proxy ends.
+        let _ = released.await;
+        shared.update(seq, |exchange| exchange.held = false);
+    };
+    match action {
+        Action::Respond(status, body) => {
+            let mut response = Response::new(full(body.into()));
+            *response.status_mut() = StatusCode::from_u16(status)?;
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            return Ok(response);
+        }
+        Action::DropBeforeForward => return Err("dropped before it was forwarded".into()),
+        Action::HoldBeforeForward => hold.await,
+        Action::Delay(time) => tokio::time::sleep(time).await,
+        Action::Forward => {}
+        Action::ForwardThenHold | Action::ForwardThenDrop => {
+            // The whole answer: what the server does for this request is then done.
+            let (response, status) = forward(request).await?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await?.to_bytes();
+            answered(status);
+            if action == Action::ForwardThenDrop {
+                return Err("dropped after it was forwarded".into());
+            }
+            hold.await;
+            return Ok(Response::from_parts(head, full(body)));
+        }
+    }
+    let (response, status) = forward(request).await?;
+    answered(status);
+    Ok(response.map(BodyExt::boxed))
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
+impl Upstream {
+    /// Sends a request on a connection of its own, so that no earlier one can be the reason of a failure.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Incoming>, Failure> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
+        stream.set_nodelay(true)?;
+        let stream = self.connector.connect(ServerName::IpAddress(std::net::IpAddr::from(Ipv4Addr::LOCALHOST).into()), stream).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // It ends with the answer.
+        tokio::spawn(connection);
+        Ok(sender.send_request(request.map(Full::new)).await?)
+    }
+}
