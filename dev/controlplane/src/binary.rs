@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -15,21 +15,6 @@ use crate::{Context, Error};
 /// The version of Kubernetes in go.mod. kubectl and the API server do not know it by themselves.
 const VERSION: [&str; 3] = ["1", "37", "2"];
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
-
-/// The guard where there is no `controlplane guard`. SIGTERM is passed on, and the exit code is the command's; unlike the other it does
-/// not take its command along when it is killed itself.
-const SHELL_GUARD: &str = r#"
-exec 3<&0
-"$@" 3<&- </dev/null &
-child=$!
-trap 'again=1; kill -TERM $child 2>/dev/null' TERM
-(cat <&3 >/dev/null; kill -KILL $child 2>/dev/null) &
-watcher=$!
-again=1
-while [ $again = 1 ]; do again=0; wait $child; code=$?; done
-kill -KILL $watcher 2>/dev/null
-exit $code
-"#;
 
 /// The folder for everything that is built or run here.
 pub(crate) fn home() -> PathBuf {
@@ -61,16 +46,14 @@ pub(crate) fn ends_with_stdin() -> Option<(&'static str, &'static str)> {
     assets().is_none().then_some(("CONTROLPLANE_EXIT_WITH_STDIN", "1"))
 }
 
-/// A command that runs the command in its further arguments, and kills it when standard input ends.
-pub(crate) fn guard() -> Result<Command, Error> {
+/// A command that runs the command in its further arguments, and kills it when standard input ends. None without what is built here.
+pub(crate) fn guard() -> Result<Option<Command>, Error> {
     if assets().is_some() {
-        let mut command = Command::new("sh");
-        command.args(["-c", SHELL_GUARD, "guard"]);
-        return Ok(command);
+        return Ok(None);
     }
     let mut command = Command::new(binary()?);
     command.args(["guard", "--"]);
-    Ok(command)
+    Ok(Some(command))
 }
 
 /// The path of the program that holds the whole control plane. It is built if it is missing or older than its sources, once however
@@ -90,16 +73,23 @@ pub fn binary() -> Result<PathBuf, Error> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            eprintln!("waiting for another process that builds the control plane");
+            say("waiting for another process that builds the control plane");
             lock.lock().context(|| format!("locking {}", path.display()))?;
         }
         Err(TryLockError::Error(error)) => return Err(Error::new(format!("locking {}: {error}", path.display()))),
     }
     if !current() {
+        // A stamp is only beside what it was written for.
+        let _ = fs::remove_file(&stamp);
         build(&home, &binary)?;
         fs::write(&stamp, wanted).context(|| format!("writing {}", stamp.display()))?;
     }
     Ok(binary)
+}
+
+/// Tells the person who waits. Not with `eprintln`, which tests keep back until they fail.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn sources() -> &'static Path {
@@ -159,7 +149,7 @@ fn build(home: &Path, binary: &Path) -> Result<(), Error> {
         let elapsed = begun.elapsed();
         if elapsed.saturating_sub(told) >= PROGRESS_EVERY {
             told = elapsed;
-            eprintln!("building the control plane (once, about 6 minutes): {} s", elapsed.as_secs());
+            say(&format!("building the control plane (once, about 6 minutes): {} s", elapsed.as_secs()));
         }
         thread::sleep(Duration::from_millis(200));
     };
@@ -168,4 +158,13 @@ fn build(home: &Path, binary: &Path) -> Result<(), Error> {
         return Err(Error::new(format!("building the control plane: go ended with {status}:\n{log}")));
     }
     fs::rename(&unfinished, binary).context(|| format!("renaming {}", unfinished.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_the_modules() {
+        let required = format!("k8s.io/kubernetes v{}\n", super::VERSION.join("."));
+        assert!(include_str!("../go.mod").contains(&required), "go.mod does not require {required}");
+    }
 }

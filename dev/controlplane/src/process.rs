@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,21 +44,24 @@ impl Process {
 
     /// As [`Process::spawn`], for any command: it is killed when this process ends, also when this process is killed. Then [`Process::pid`]
     /// is that of the guard between the two, signals are passed on, and the exit code of a command ended by a signal is 128 plus its number.
+    ///
+    /// With `KUBEBUILDER_ASSETS` there is no guard: the kernel kills the command, if there is the program `setpriv` of util-linux to ask
+    /// for it. Without that only a drop does.
     pub fn spawn_guarded(command: &Command, log: impl Into<PathBuf>) -> Result<Self, Error> {
-        let mut guard = binary::guard()?;
-        guard.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => guard.env(name, value),
-                None => guard.env_remove(name),
-            };
+        let log = log.into();
+        if let Some(guard) = binary::guard()? {
+            let mut process = Self::spawn(wrapped(guard, command), log)?;
+            process.guarded = true;
+            return Ok(process);
         }
-        if let Some(folder) = command.get_current_dir() {
-            guard.current_dir(folder);
+        // Only `env` passes the command on as it is where the kernel cannot be asked.
+        let asked = Command::new("setpriv").args(["--pdeathsig", "KILL", "true"]).output().is_ok_and(|output| output.status.success());
+        let mut starter = Command::new(if asked { "setpriv" } else { "env" });
+        if asked {
+            starter.args(["--pdeathsig", "KILL", "--"]);
         }
-        let mut process = Self::spawn(guard, log)?;
-        process.guarded = true;
-        Ok(process)
+        let command = wrapped(starter, command);
+        from_a_lasting_thread(move || Self::spawn(command, log))
     }
 
     /// The process id.
@@ -123,6 +127,37 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// `starter` with the command as its further arguments.
+fn wrapped(mut starter: Command, command: &Command) -> Command {
+    starter.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => starter.env(name, value),
+            None => starter.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        starter.current_dir(folder);
+    }
+    starter
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Calls this in a thread that lasts as long as this process: the kernel sends the death signal when the thread ends that started a
+/// process, and a thread of a test ends with its test.
+fn from_a_lasting_thread<T: Send + 'static>(call: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    static JOBS: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
+        let (jobs, received) = mpsc::channel::<Job>();
+        thread::spawn(move || received.into_iter().for_each(|job| job()));
+        jobs
+    });
+    let (tell, told) = mpsc::channel();
+    let gone = || Error::new("the thread that starts processes is gone");
+    JOBS.send(Box::new(move || _ = tell.send(call()))).map_err(|_| gone())?;
+    told.recv().map_err(|_| gone())?
 }
 
 /// The text of a log; an unreadable one has no text.

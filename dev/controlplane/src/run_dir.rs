@@ -44,7 +44,7 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         if env::var_os(KEEP).is_some() {
-            eprintln!("{KEEP} is set: the control plane left {}", self.path.display());
+            binary::say(&format!("{KEEP} is set: the control plane left {}", self.path.display()));
             // Without its lock it is nobody's, and stays.
             let _ = fs::remove_file(self.path.join("in-use.lock"));
         } else {
