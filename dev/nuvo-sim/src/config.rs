@@ -44,6 +44,8 @@ pub struct SimConfig {
     pub max_limit: u64,
     /// How long after its creation an execution first appears in the list. A GET by id finds it at once.
     pub list_lag: Duration,
+    /// How far the server's clock is ahead of this machine's, in milliseconds. Negative: behind.
+    pub clock_skew_ms: i64,
     /// What `pagination.total` counts.
     pub total: Total,
     /// Fields whose filters are accepted and not applied.
@@ -70,6 +72,7 @@ impl Default for SimConfig {
             default_limit: 25,
             max_limit: 100,
             list_lag: Duration::ZERO,
+            clock_skew_ms: 0,
             total: Total::Overall,
             ignored_filters: BTreeSet::new(),
             journal_limit: 100_000,

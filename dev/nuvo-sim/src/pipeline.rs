@@ -83,11 +83,7 @@ impl Pipeline {
 
     /// Its executions fail with this error.
     pub fn failing(self, kind: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcomes::All(Ending::Failed),
-            error: Some(ExecutionError { kind: kind.into(), message: message.into() }),
-            ..self
-        }
+        Self { outcome: Outcomes::All(Ending::Failed), error: Some(ExecutionError { kind: kind.into(), message: message.into() }), ..self }
     }
 
     /// Sets each file's ending; files after the last one named end like the last one.
@@ -103,6 +99,26 @@ impl Pipeline {
     /// Sets the form of the answers.
     pub fn spelling(self, spelling: Spelling) -> Self {
         Self { spelling, ..self }
+    }
+
+    /// Sets how slow the API is with it.
+    pub fn delays(self, delays: Delays) -> Self {
+        Self { delays, ..self }
+    }
+
+    /// Sets whether it may be started.
+    pub fn active(self, active: bool) -> Self {
+        Self { active, ..self }
+    }
+
+    /// Sets whether it is a draft.
+    pub fn draft(self, draft: bool) -> Self {
+        Self { draft, ..self }
+    }
+
+    /// Sets whether it is in developer mode.
+    pub fn developer_mode(self, developer_mode: bool) -> Self {
+        Self { developer_mode, ..self }
     }
 
     /// Sets the time between an end with FAILED and the repair.
@@ -198,17 +214,20 @@ pub struct Delays {
 }
 
 /// The documentation contradicts itself about these answers; each variant is one consistent reading of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Spelling {
     /// As its text says: `started_on`, `CREATE`, `created_at` with a zone, `error` only after a failure.
     #[default]
     Text,
-    /// As its samples show: `started_at`, `CREATED`, `created_at` without a zone, `error` always (null), a `configuration` only by id.
+    /// As its samples show: `started_at`, `CREATED`, `created_at` without a zone, `error` always (the pipeline's, without one null).
     Sample,
     /// As public client code reads it: `started_at`, `CREATED`, `createdAt` with a zone, `error` always, `configuration` an object.
     Seen,
 }
+
+/// The pipelines file of the demonstration, which the program serves when it is given no other.
+pub const BUILTIN_PIPELINES: &str = include_str!("../pipelines.yaml");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,272 @@
+//! The server's thread, its connections, and the handle by which a test holds it.
+
+use std::{
+    fmt,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State as Extract,
+    http::{Request as HttpRequest, Response},
+};
+use hyper::{body::Incoming, server::conn::http1, service::Service, service::service_fn};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    time::sleep,
+};
+
+use crate::{
+    admin,
+    api::{self, HangUp},
+    config::{AccessToken, Credential, SimConfig},
+    error::SimError,
+    execution::{Change, Execution, Seed, Status},
+    fault::{Fault, FaultId, FaultReport},
+    journal::Request,
+    pipeline::Pipeline,
+    state::Shared,
+};
+
+/// A running simulator. It stops when this is dropped; open connections are closed then.
+///
+/// All methods are synchronous, and only [`Sim::fault_reached`] waits for anything.
+pub struct Sim {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim").field("base_url", &self.base_url()).finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    /// Listens, and serves from a thread of its own.
+    pub fn start(config: SimConfig) -> Result<Self, SimError> {
+        let wanted = SocketAddr::new(config.address, config.port);
+        let shared = Arc::new(Shared::new(config)?);
+        let bind = |source| SimError::Bind { address: wanted, source };
+        let listener = StdListener::bind(wanted).map_err(bind)?;
+        listener.set_nonblocking(true).map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SimError::Start)?;
+        let (stop, stopped) = oneshot::channel();
+        let router = admin::routes().fallback(api_handler).with_state(Arc::clone(&shared));
+        let thread = std::thread::Builder::new()
+            .name("nuvo-sim".to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serve(listener, router) => {}
+                        _ = stopped => {}
+                    }
+                });
+                // Dropping the runtime drops its tasks, and with them the connections.
+            })
+            .map_err(SimError::Start)?;
+        Ok(Self { shared, address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where the API is, with the base path and a slash at the end.
+    pub fn base_url(&self) -> String {
+        format!("http://{}{}/", self.address, self.shared.base_path)
+    }
+
+    /// Where the administrative paths are, with a slash at the end.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}/_sim/", self.address)
+    }
+
+    /// The address that is listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Adds a pipeline or replaces the one with its id. Executions that were started before stay as they are.
+    pub fn set_pipeline(&self, pipeline: Pipeline) -> Result<(), SimError> {
+        self.shared.lock().set_pipeline(pipeline)
+    }
+
+    /// Removes a pipeline; whether there was one. Its executions stay.
+    pub fn remove_pipeline(&self, id: &str) -> bool {
+        self.shared.lock().pipelines.remove(id).is_some()
+    }
+
+    /// All pipelines, by their ids.
+    pub fn pipelines(&self) -> Vec<Pipeline> {
+        self.shared.lock().pipelines.values().cloned().collect()
+    }
+
+    /// Changes the configuration. The address, the base path, the clock, the pipelines and the access tokens it names were read at the
+    /// start; changing those here has no effect.
+    pub fn configure(&self, change: impl FnOnce(&mut SimConfig)) {
+        change(&mut self.shared.lock().config);
+    }
+
+    /// Puts a rule in force, behind those that already are.
+    pub fn add_fault(&self, fault: Fault) -> FaultId {
+        self.shared.lock().faults.add(fault)
+    }
+
+    /// Ends all rules. Requests they hold go on.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// Ends one rule; whether it was in force. Requests it holds go on.
+    pub fn remove_fault(&self, id: FaultId) -> bool {
+        self.shared.lock().faults.remove(id)
+    }
+
+    /// Lets the requests go on that a rule holds, and those it would hold; whether the rule is in force.
+    pub fn release(&self, id: FaultId) -> bool {
+        self.shared.lock().faults.release(id)
+    }
+
+    /// How many requests came to the point where this rule makes them go wrong: for a rule that lets them be carried out first, after that.
+    pub fn fault_count(&self, id: FaultId) -> u64 {
+        self.shared.lock().faults.reached(id)
+    }
+
+    /// Blocks until a request came to that point, at most for `within`; whether one did. Blocks the thread: an asynchronous test on one
+    /// thread polls [`Sim::fault_count`] instead.
+    pub fn fault_reached(&self, id: FaultId, within: Duration) -> bool {
+        let state = self.shared.lock();
+        let waited = self.shared.reached.wait_timeout_while(state, within, |state| state.faults.reached(id) == 0);
+        let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.faults.reached(id) > 0
+    }
+
+    /// The rules in force, with their counts.
+    pub fn faults(&self) -> Vec<FaultReport> {
+        self.shared.lock().faults.report()
+    }
+
+    /// Every request to the API so far, in the order they arrived.
+    pub fn journal(&self) -> Vec<Request> {
+        self.shared.lock().journal.all()
+    }
+
+    /// Forgets the requests so far. The counts stay.
+    pub fn clear_journal(&self) {
+        self.shared.lock().journal.clear();
+    }
+
+    /// How many POSTs to `/execution/` arrived, whatever was answered.
+    pub fn post_count(&self) -> u64 {
+        self.shared.lock().counts.values().fold(0, |sum, counts| sum.saturating_add(counts.arrived))
+    }
+
+    /// How many of them were carried out, whatever was answered: also those that found no file and made no execution.
+    pub fn executed_count(&self) -> u64 {
+        self.shared.lock().counts.values().fold(0, |sum, counts| sum.saturating_add(counts.executed))
+    }
+
+    /// [`Sim::post_count`] for one pipeline.
+    pub fn post_count_of(&self, pipeline: &str) -> u64 {
+        self.shared.lock().counts.get(pipeline).map_or(0, |counts| counts.arrived)
+    }
+
+    /// [`Sim::executed_count`] for one pipeline.
+    pub fn executed_count_of(&self, pipeline: &str) -> u64 {
+        self.shared.lock().counts.get(pipeline).map_or(0, |counts| counts.executed)
+    }
+
+    /// All executions as they are now, in the order they were made.
+    pub fn executions(&self) -> Vec<Execution> {
+        self.shared.lock().snapshots()
+    }
+
+    /// Adds an execution of someone else or of an earlier time; returns its id.
+    pub fn seed_execution(&self, seed: Seed) -> Result<String, SimError> {
+        self.shared.lock().seed(seed)
+    }
+
+    /// Changes an execution by hand. What it would have done by itself later no longer happens.
+    pub fn update(&self, id: &str, change: Change) -> Result<Execution, SimError> {
+        self.shared.lock().change(id, change)
+    }
+
+    /// Ends an execution's current run with this status; PROCESSING begins a repair (`FIX`) of one that ended.
+    pub fn finish(&self, id: &str, status: Status) -> Result<Execution, SimError> {
+        self.update(id, Change::status(status))
+    }
+
+    /// Makes an execution vanish.
+    pub fn remove_execution(&self, id: &str) -> Result<(), SimError> {
+        self.shared.lock().remove_execution(id)
+    }
+
+    /// From now on no token that was given out or configured is accepted. New ones can be had.
+    pub fn revoke_tokens(&self) {
+        self.shared.lock().revoke_tokens();
+    }
+
+    /// From now on these license keys can be traded, and no others. Tokens stay as they are.
+    pub fn set_credentials(&self, credentials: Vec<Credential>) {
+        self.shared.lock().config.credentials = credentials;
+    }
+
+    /// From now on these configured tokens are accepted instead of the earlier ones. Traded tokens stay as they are.
+    pub fn set_access_tokens(&self, tokens: Vec<AccessToken>) {
+        self.shared.lock().set_access_tokens(tokens);
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        // The thread is gone if nobody receives, and that is all that is wanted.
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn api_handler(Extract(shared): Extract<Arc<Shared>>, request: HttpRequest<Body>) -> Response<Body> {
+    api::handle(shared, request).await
+}
+
+async fn serve(listener: StdListener, router: Router) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(connection(stream, router.clone()))),
+            // Out of file handles, most likely: some will be free again.
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// Why a connection is closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed without an answer")]
+struct Closed;
+
+async fn connection(stream: TcpStream, router: Router) {
+    // Answers are small and written whole.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: HttpRequest<Incoming>| {
+        // In a task of its own: what a request sets off happens even if its caller does not wait for the answer.
+        let router = TowerToHyperService::new(router.clone());
+        let answered = tokio::spawn(async move { router.call(request.map(Body::new)).await });
+        async move {
+            let Ok(Ok(response)) = answered.await else { return Err(Closed) };
+            if response.extensions().get::<HangUp>().is_some() { Err(Closed) } else { Ok(response) }
+        }
+    });
+    // An error is a caller who is gone or who is to be left without an answer.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
