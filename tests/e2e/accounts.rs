@@ -1,0 +1,144 @@
+//! Accounts: what makes them ready, and runs that wait for them.
+
+use std::time::Duration;
+
+use nuvo_operator::api::{NuvoAccount, Phase};
+use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
+use serde_json::json;
+
+use crate::world::{World, assert_consistent, block_on, message, reason, same};
+
+fn config() -> SimConfig {
+    SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() }
+}
+
+fn ready(account: &NuvoAccount) -> (String, String) {
+    let conditions = account.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+    let found = conditions.into_iter().find(|condition| condition.type_ == "Ready");
+    found.map(|condition| (condition.reason, condition.message)).unwrap_or_default()
+}
+
+fn wait_account(world: &World, name: &str, wanted: &str) -> (NuvoAccount, String) {
+    let get = || block_on(world.accounts().get(name)).unwrap();
+    world.eventually(&format!("account {name} {wanted}"), || ready(&get()).0 == wanted);
+    let account = get();
+    let message = ready(&account).1;
+    let status = account.status.as_ref().unwrap();
+    same("observedGeneration", status.observed_generation, account.metadata.generation);
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == account.metadata.generation));
+    (account, message)
+}
+
+#[test]
+fn a_run_waits_for_its_account_and_goes_on_by_itself() {
+    let world = World::without_account("waiting", config());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_reason("orders", "AccountNotReady");
+    assert_consistent(&run);
+    assert!(message(&run).contains("NuvoAccount default"), "{}", message(&run));
+    world.account("default");
+    wait_account(&world, "default", "SecretNotFound");
+    let run = world.wait("orders", "told of the Secret", |run| message(run).contains("Secret"));
+    same("phase", run.status.unwrap().phase, Some(Phase::Pending));
+    same("POSTs", world.sim.post_count(), 0);
+    world.secret("nuvo-credentials", "demo-license-key", false);
+    world.eventually("told of the label", || ready(&block_on(world.accounts().get("default")).unwrap()).1.contains("nuvo.dev/credential"));
+    world.credential("nuvo-credentials", "demo-license-key");
+    world.wait_phase("orders", Phase::Succeeded);
+    let (account, _) = wait_account(&world, "default", "Ready");
+    same("identity", account.status.unwrap().identity.as_deref(), Some("demo@example.com"));
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_an_account_is_said_in_its_reason() {
+    let world = World::without_account("reasons", config());
+    world.sim.set_credentials(vec![
+        nuvo_sim::Credential::default(),
+        nuvo_sim::Credential::new("cannot-read", Identity::user("demo@example.com")).permissions([Permission::Create]),
+    ]);
+    let _operator = world.operator();
+    world.credential("nuvo-credentials", "demo-license-key");
+    world.credential("wrong", "no-such-key");
+    world.credential("empty", "  ");
+    world.credential("cannot-read", "cannot-read");
+    let with_secret = |name: &str| json!({ "licenseKey": { "secretRef": { "name": name, "key": "license-key" }, "identifier": "demo@example.com", "identityType": "USER" } });
+    world.account("fine");
+    world.account_with("missing", with_secret("missing"));
+    world.account_with("wrong", with_secret("wrong"));
+    world.account_with("empty", with_secret("empty"));
+    world.account_with("cannot-read", with_secret("cannot-read"));
+    world.account_with("elsewhere", json!({ "baseUrl": "http://127.0.0.1:1/dp/api/v1" }));
+    for (name, reason, word) in [
+        ("fine", "Ready", "accepts"),
+        ("missing", "SecretNotFound", "create it"),
+        ("wrong", "CredentialsRejected", "correct the Secret"),
+        ("empty", "SecretInvalid", "empty"),
+        ("cannot-read", "PermissionMissing", "execution.read"),
+        ("elsewhere", "OriginNotAllowed", "--allowed-base-url"),
+    ] {
+        let (_, message) = wait_account(&world, name, reason);
+        assert!(message.contains(word), "{name}: {message}");
+        assert!(!message.contains("no-such-key") && !message.contains("demo-license-key"), "{name}: {message}");
+    }
+}
+
+#[test]
+fn nuvo_that_is_away_is_not_taken_for_bad_credentials() {
+    let world = World::without_account("away", config());
+    let fault = world.sim.add_fault(Fault::any(Effect::status(500)));
+    let _operator = world.operator();
+    world.credential("nuvo-credentials", "demo-license-key");
+    world.account("default");
+    world.start("orders", "orders", json!({}));
+    wait_account(&world, "default", "NuvoUnavailable");
+    same("reason", reason(&world.wait_reason("orders", "AccountNotReady")), "AccountNotReady");
+    world.sim.remove_fault(fault);
+    world.wait_phase("orders", Phase::Succeeded);
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn a_rotated_secret_needs_no_restart() {
+    let world = World::with("rotation", config());
+    let _operator = world.operator();
+    world.start("before", "orders", json!({}));
+    world.wait_phase("before", Phase::Succeeded);
+    world.sim.set_credentials(vec![nuvo_sim::Credential::new("another-key", Identity::user("demo@example.com"))]);
+    world.sim.revoke_tokens();
+    world.start("after", "orders", json!({}));
+    world.eventually("rejected", || {
+        let journal = world.sim.journal();
+        journal.iter().any(|request| request.operation == Operation::Token && request.status() == Some(401))
+    });
+    world.credential("nuvo-credentials", "another-key");
+    let run = world.wait_phase("after", Phase::Succeeded);
+    assert_consistent(&run);
+    same("executions", world.sim.executed_count(), 2);
+}
+
+#[test]
+fn an_access_token_and_the_other_edition_work_as_well() {
+    let world = World::without_account("editions", config());
+    world.sim.set_access_tokens(vec![AccessToken::new("a-made-token", Identity::user("made@example.com"))]);
+    let _operator = world.operator();
+    world.credential("nuvo-credentials", "demo-license-key");
+    world.credential("token", "a-made-token");
+    world.account_with(
+        "ingestro",
+        json!({ "licenseKey": {
+            "secretRef": { "name": "nuvo-credentials", "key": "license-key" },
+            "identifier": "demo@example.com",
+            "identityType": "USER",
+            "tokenPath": "access/token",
+        } }),
+    );
+    world.account_with("made", json!({ "licenseKey": null, "accessToken": { "secretRef": { "name": "token", "key": "license-key" } } }));
+    world.start("one", "orders", json!({ "accountRef": { "name": "ingestro" } }));
+    world.start("two", "orders", json!({ "accountRef": { "name": "made" } }));
+    world.wait_phase("one", Phase::Succeeded);
+    world.wait_phase("two", Phase::Succeeded);
+    assert!(world.sim.journal().iter().any(|request| request.path.ends_with("/access/token")));
+    same("POSTs", world.sim.post_count(), 2);
+}

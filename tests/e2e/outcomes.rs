@@ -1,0 +1,326 @@
+//! From `kubectl apply` to a terminal status.
+
+use std::time::Duration;
+
+use nuvo_operator::api::Phase;
+use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
+use serde_json::json;
+
+use crate::world::{World, assert_consistent, message, reason, same, uid};
+
+fn quick(id: &str) -> Pipeline {
+    Pipeline::new(id).duration(Duration::from_millis(300))
+}
+
+#[test]
+fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
+    for spelling in [Spelling::Text, Spelling::Sample, Spelling::Seen] {
+        let stats = Stats { total_rows: 1200, total_cells: 9600, total_error_cells: 3, total_error_rows: 2 };
+        let world = World::new("success", [quick("orders").stats(stats).spelling(spelling)]);
+        let operator = world.operator();
+        world.start("orders", "orders", json!({}));
+        let run = world.wait_phase("orders", Phase::Succeeded);
+        assert_consistent(&run);
+        let status = run.status.as_ref().unwrap();
+        same("reason", reason(&run), "Succeeded");
+        assert!(message(&run).contains("1200 rows"), "{}", message(&run));
+        let total = status.stats.unwrap();
+        same("rows", (total.total_rows, total.total_cells), (Some(1200), Some(9600)));
+        same("errors", (total.total_error_rows, total.total_error_cells), (Some(2), Some(3)));
+        same("error", status.error.clone(), None);
+        same("ids", (status.execution_count, status.execution_ids.len(), status.executions.len()), (Some(1), 1, 1));
+        let execution = &status.executions[0];
+        same("status", execution.status.as_deref(), Some("SUCCESSFUL"));
+        same("first pass", execution.runs[0].run_type.as_deref(), Some("CREATE"));
+        assert!(execution.runs[0].start_time.is_some() && execution.created_at.is_some(), "{execution:?}");
+        same("attempt", status.attempt, Some(1));
+        assert!(status.start_time.is_some() && status.duration.is_some());
+        same("POSTs", world.sim.post_count(), 1);
+        let post = world.sim.journal().into_iter().find(|request| request.operation == Operation::Create).unwrap();
+        let trigger = status.trigger.as_ref().unwrap();
+        same("X-Request-Id", post.header("x-request-id"), Some(trigger.nonce.as_str()));
+        assert!(post.header("user-agent").unwrap().starts_with("nuvo-operator/"));
+        let reasons: Vec<String> = world.events("orders").into_iter().map(|(_, reason, _)| reason).collect();
+        assert!(reasons.contains(&"Triggered".to_owned()) && reasons.contains(&"Succeeded".to_owned()), "{reasons:?}");
+        world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == 2);
+        let writes: Vec<String> = world
+            .writes()
+            .iter()
+            .filter(|write| write.resource != "events" && write.resource != "nuvoaccounts")
+            .map(|write| format!("{} {}/{}", write.verb, write.resource, write.subresource))
+            .collect();
+        let expected =
+            ["create leases/", "patch pipelineruns/", "update pipelineruns/status", "update pipelineruns/status", "update leases/"];
+        same("writes: lock, marker, accepted, end, unlock", writes, expected.map(str::to_owned).to_vec());
+        same("exit code after SIGTERM", operator.stop(), Some(0));
+    }
+}
+
+#[test]
+fn every_error_type_is_shown_as_it_is() {
+    let types = [
+        "SOURCE_UNRESPONSIVE",
+        "SOURCE_DATA_EMPTY",
+        "PARSING_FAILURE",
+        "DESTINATION_UNRESPONSIVE",
+        "DESTINATION_SIZE_LIMIT",
+        "WRITE_FILE_FAILURE",
+        "ERROR_THRESHOLD_EXCEEDED",
+        "A_TYPE_OF_TOMORROW",
+    ];
+    let pipelines: Vec<Pipeline> = types.iter().map(|kind| quick(kind).failing(*kind, format!("because of {kind}"))).collect();
+    let world = World::new("errors", pipelines);
+    let _operator = world.operator();
+    let name = |kind: &str| kind.to_lowercase().replace('_', "-");
+    for kind in types {
+        world.start(&name(kind), kind, json!({}));
+    }
+    for kind in types {
+        let run = world.wait_phase(&name(kind), Phase::Failed);
+        assert_consistent(&run);
+        same("reason", reason(&run), "ExecutionFailed");
+        let error = run.status.as_ref().unwrap().error.clone().unwrap();
+        same("type", error.error_type.as_deref(), Some(kind));
+        same("message", error.message, Some(format!("because of {kind}")));
+        assert!(message(&run).contains(kind) && message(&run).contains("rerunToken"), "{}", message(&run));
+        same("POSTs", world.sim.post_count_of(kind), 1);
+    }
+}
+
+#[test]
+fn one_post_can_start_nothing_one_or_several_executions() {
+    let stats = Stats { total_rows: 100, total_cells: 200, total_error_cells: 1, total_error_rows: 1 };
+    let mixed = [Ending::Successful, Ending::Failed, Ending::Successful];
+    let world = World::new(
+        "files",
+        [
+            quick("none").files(0),
+            quick("one"),
+            quick("five").files(5).stats(stats),
+            quick("mixed").files(3).failing("PARSING_FAILURE", "line 7").outcomes(mixed),
+        ],
+    );
+    let _operator = world.operator();
+    for pipeline in ["none", "one", "five", "mixed"] {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    world.start("none-fails", "none", json!({ "onNothingToProcess": "Fail" }));
+
+    let none = world.wait_phase("none", Phase::Succeeded);
+    same("nothing to process", (reason(&none), none.status.as_ref().unwrap().execution_count), ("NothingToProcess", Some(0)));
+    let none = world.wait_phase("none-fails", Phase::Failed);
+    same("nothing to process", reason(&none), "NothingToProcess");
+    assert_consistent(&none);
+
+    let five = world.wait_phase("five", Phase::Succeeded);
+    let status = five.status.as_ref().unwrap();
+    same("executions", (status.execution_ids.len(), status.executions.len(), status.execution_count), (5, 5, Some(5)));
+    same("sum", status.stats.unwrap().total_rows, Some(500));
+
+    let mixed = world.wait_phase("mixed", Phase::Failed);
+    let status = mixed.status.as_ref().unwrap();
+    same("failed first", status.executions[0].status.as_deref(), Some("FAILED"));
+    same("others", status.executions.iter().filter(|execution| execution.status.as_deref() == Some("SUCCESSFUL")).count(), 2);
+    same("error", status.error.clone().unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
+    world.wait_phase("one", Phase::Succeeded);
+    for (pipeline, posts) in [("none", 2), ("one", 1), ("five", 1), ("mixed", 1)] {
+        same(pipeline, world.sim.post_count_of(pipeline), posts);
+    }
+}
+
+#[test]
+fn an_unknown_pipeline_is_asked_for_once() {
+    let world = World::new("unknown", [quick("known")]);
+    let operator = world.operator();
+    world.start("typo", "knwon", json!({}));
+    let run = world.wait_phase("typo", Phase::Failed);
+    assert_consistent(&run);
+    same("reason", reason(&run), "TriggerRejected");
+    assert!(message(&run).contains("404"), "{}", message(&run));
+    operator.kill();
+    let _operator = world.operator();
+    world.start("fine", "known", json!({}));
+    world.wait_phase("fine", Phase::Succeeded);
+    same("POSTs for the unknown pipeline", world.sim.post_count_of("knwon"), 1);
+}
+
+#[test]
+fn an_existing_execution_is_followed_and_nothing_is_triggered() {
+    let world = World::new("existing", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    let other = world.sim.seed_execution(Seed::new("another")).unwrap();
+    let _operator = world.operator();
+    world.start("mine", "orders", json!({ "executionId": id }));
+    world.start("foreign", "orders", json!({ "executionId": other }));
+    world.start("missing", "orders", json!({ "executionId": "there-is-no-such-execution" }));
+    let run = world.wait_phase("mine", Phase::Running);
+    assert_consistent(&run);
+    world.sim.finish(&id, Status::Successful).unwrap();
+    let run = world.wait_phase("mine", Phase::Succeeded);
+    assert_consistent(&run);
+    let trigger = run.status.as_ref().unwrap().trigger.clone().unwrap();
+    same("trigger", serde_json::to_value(&trigger).unwrap()["state"].clone(), json!("Observed"));
+    same("reason", reason(&world.wait_phase("foreign", Phase::Failed)), "InvalidSpec");
+    same("reason", reason(&world.wait_phase("missing", Phase::Failed)), "ExecutionLost");
+    same("POSTs", world.sim.post_count(), 0);
+}
+
+#[test]
+fn suspend_holds_the_trigger_and_nothing_else() {
+    let world = World::new("suspend", [quick("orders").held()]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "suspend": true }));
+    let run = world.wait_phase("orders", Phase::Suspended);
+    assert_consistent(&run);
+    same("POSTs", world.sim.post_count(), 0);
+    world.change("orders", json!({ "spec": { "suspend": false } }));
+    world.wait_phase("orders", Phase::Running);
+    world.change("orders", json!({ "spec": { "suspend": true } }));
+    let id = world.sim.executions()[0].id.clone();
+    world.sim.finish(&id, Status::Successful).unwrap();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn a_deadline_ends_the_run_and_says_that_nuvo_was_not_stopped() {
+    let world = World::new("deadline", [quick("slow").held()]);
+    let _operator = world.operator();
+    world.start("slow", "slow", json!({ "activeDeadlineSeconds": 2 }));
+    let run = world.wait_phase("slow", Phase::Failed);
+    assert_consistent(&run);
+    same("reason", reason(&run), "DeadlineExceeded");
+    assert!(message(&run).contains("2 s") && message(&run).contains("no cancel"), "{}", message(&run));
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_history() {
+    let world = World::new("rerun", [quick("orders").failing("SOURCE_UNRESPONSIVE", "no route")]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "rerunToken": "first" }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    let first = run.status.as_ref().unwrap().execution_ids[0].clone();
+    world.change("orders", json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "activeDeadlineSeconds": 100 } }));
+    let run = world.wait("orders", "observed", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation);
+    assert_consistent(&run);
+    same("an edit of something else triggers nothing", world.sim.post_count(), 1);
+
+    world.sim.set_pipeline(quick("orders")).unwrap();
+    world.change("orders", json!({ "spec": { "rerunToken": "second" } }));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    let status = run.status.as_ref().unwrap();
+    same("attempt", (status.attempt, status.rerun_token.as_deref()), (Some(2), Some("second")));
+    same("error", status.error.clone(), None);
+    let past = &status.history[0];
+    same(
+        "history",
+        (past.attempt, past.result.as_deref(), past.error_type.as_deref()),
+        (1, Some("ExecutionFailed"), Some("SOURCE_UNRESPONSIVE")),
+    );
+    same("ids of the first attempt", past.execution_ids.clone(), vec![first.clone()]);
+    assert_ne!(status.execution_ids[0], first);
+    same("POSTs", world.sim.post_count(), 2);
+}
+
+#[test]
+fn a_deleted_run_is_gone_at_once_and_its_name_is_free() {
+    let world = World::new("delete", [quick("orders").held()]);
+    let _operator = world.operator();
+    let first = world.start("orders", "orders", json!({}));
+    world.wait_phase("orders", Phase::Running);
+    let begun = std::time::Instant::now();
+    world.delete("orders");
+    world.eventually("gone", || world.kubectl(&["get", "pipelinerun.nuvo.dev/orders"]).is_err());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    world.sim.set_pipeline(quick("orders")).unwrap();
+    let second = world.start("orders", "orders", json!({}));
+    assert_ne!(uid(&first), uid(&second));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("uid", uid(&run), uid(&second));
+    same("POSTs", world.sim.post_count(), 2);
+    let shown = run.status.as_ref().unwrap().execution_ids.clone();
+    assert!(world.sim.executions().iter().any(|execution| execution.id != shown[0]), "two executions, and the second is shown");
+}
+
+#[test]
+fn kubectl_shows_the_columns_and_can_wait() {
+    let stats = Stats { total_rows: 12, total_cells: 24, total_error_cells: 1, total_error_rows: 1 };
+    let world = World::new("columns", [quick("orders").stats(stats), quick("bad").failing("PARSING_FAILURE", "line 7").stats(stats)]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    world.start("bad", "bad", json!({}));
+    world.kubectl(&["wait", "--for=condition=Succeeded", "--timeout=60s", "pipelinerun.nuvo.dev/orders"]).unwrap();
+    world.kubectl(&["wait", "--for=condition=Finished", "--timeout=60s", "pipelinerun.nuvo.dev/bad"]).unwrap();
+    world.kubectl(&["wait", "--for=jsonpath={.status.completionTime}", "--timeout=60s", "pipelinerun.nuvo.dev/bad"]).unwrap();
+    let table = world.kubectl(&["get", "pipelineruns.nuvo.dev", "-o", "wide"]).unwrap();
+    let header: Vec<&str> = table.lines().next().unwrap().split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+    let expected = [
+        "NAME",
+        "PIPELINE",
+        "STATUS",
+        "ERROR",
+        "ROWS",
+        "ERROR ROWS",
+        "DURATION",
+        "REASON",
+        "EXECUTIONS",
+        "EXECUTION",
+        "ACCOUNT",
+        "ATTEMPT",
+        "AGE",
+    ];
+    same("columns", header, expected.to_vec());
+    let row =
+        |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    same("bad", row("bad")[1..6].to_vec(), ["bad", "Failed", "PARSING_FAILURE", "12", "1"].map(str::to_owned).to_vec());
+    assert!(row("orders").contains(&"Succeeded".to_owned()), "{table}");
+    let running = world.kubectl(&["get", "npr", "--field-selector", "status.phase=Failed", "-o", "name"]).unwrap();
+    same("selected by phase", running.trim(), "pipelinerun.nuvo.dev/bad");
+}
+
+#[test]
+fn an_ended_run_costs_nothing_also_after_a_restart() {
+    let world = World::new("rest", [quick("orders"), quick("bad").failing("PARSING_FAILURE", "line 7"), quick("last")]);
+    let operator = world.operator();
+    for pipeline in ["orders", "bad"] {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    world.wait_phase("orders", Phase::Succeeded);
+    world.wait_phase("bad", Phase::Failed);
+    world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == 4);
+    let versions = || [world.get("orders"), world.get("bad")].map(|run| run.metadata.resource_version);
+    let (before, requests) = (versions(), |operation| world.requests(operation));
+    let (reads, lists) = (requests(Operation::Read), requests(Operation::List));
+    let leases = world.writes().iter().filter(|write| write.resource == "leases").count();
+    operator.stop();
+    let _operator = world.operator();
+    // Something that is processed after everything else shows that the operator had its chance.
+    world.start("last", "last", json!({}));
+    let last = world.wait_phase("last", Phase::Succeeded);
+    same("versions of the ended runs", versions(), before);
+    let id = last.status.unwrap().execution_ids[0].clone();
+    let journal = world.sim.journal();
+    let about_others =
+        journal.iter().filter(|request| request.operation == Operation::Read).skip(reads).filter(|request| !request.path.ends_with(&id));
+    same("reads of ended executions", about_others.count(), 0);
+    assert!(requests(Operation::List) > lists, "the account was proven again");
+    same("POSTs", world.sim.post_count(), 3);
+    world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == leases + 2);
+}
+
+#[test]
+fn unreadable_answers_change_nothing_and_end_nothing() {
+    let world = World::with("garbage", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
+    for body in ["<html>maintenance</html>", "{\"data\": {\"id\": ", "", "{\"data\": {\"id\": \"other\", \"status\": \"FAILED\"}}"] {
+        world.sim.add_fault(Fault::on(Operation::Read, Effect::raw(body)).times(2));
+        world.sim.add_fault(Fault::on(Operation::List, Effect::raw(body)).skip(2).once());
+    }
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", world.sim.post_count(), 1);
+}

@@ -1,0 +1,401 @@
+//! One test's world: a namespace of a real API server, a simulator of nuvo, and operators as separate processes under a ServiceAccount.
+
+use std::{
+    fmt::Debug,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        LazyLock, Once,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use controlplane::{AuditEvent, ControlPlane, Process, Proxy};
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Secret, events::v1::Event, rbac::v1::PolicyRule},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use nuvo_operator::api::{NuvoAccount, Phase, PipelineRun};
+use nuvo_sim::{Operation, Pipeline, Sim, SimConfig};
+use serde_json::{Value, json};
+
+/// How long a test waits for anything.
+pub const WITHIN: Duration = Duration::from_secs(60);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+});
+
+/// Runs a future to its end.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(future)
+}
+
+/// The API server of this process, with the definitions installed.
+pub fn server() -> &'static ControlPlane {
+    static INSTALL: Once = Once::new();
+    let server = controlplane::shared().unwrap_or_else(|error| panic!("{error}"));
+    INSTALL.call_once(|| install(server));
+    server
+}
+
+/// Installs what `nuvo-operator crds` prints.
+pub fn install(server: &ControlPlane) {
+    let crds = Command::new(env!("CARGO_BIN_EXE_nuvo-operator")).arg("crds").output().unwrap();
+    assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
+    server.apply(&String::from_utf8(crds.stdout).unwrap()).unwrap();
+    server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"]).unwrap();
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    PolicyRule { api_groups: Some(vec![group.to_owned()]), resources: Some(words(resources)), verbs: words(verbs), ..PolicyRule::default() }
+}
+
+/// All that the operator may do.
+pub fn rules() -> Vec<PolicyRule> {
+    vec![
+        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch"]),
+        rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
+        rule("nuvo.dev", &["nuvoaccounts"], &["get", "list", "watch"]),
+        rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
+        rule("", &["secrets"], &["get"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
+    ]
+}
+
+/// A client of the admin.
+pub fn admin(server: &ControlPlane) -> Client {
+    block_on(async {
+        let kubeconfig = Kubeconfig::read_from(server.admin_kubeconfig()).unwrap();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        Client::try_from(config).unwrap()
+    })
+}
+
+/// One test's world.
+pub struct World {
+    pub namespace: String,
+    pub sim: Sim,
+    pub server: &'static ControlPlane,
+    pub kubeconfig: PathBuf,
+    client: Client,
+    operators: AtomicU32,
+}
+
+impl World {
+    /// A namespace, a simulator with these pipelines, and an account `default` that works.
+    pub fn new(name: &str, pipelines: impl Into<Vec<Pipeline>>) -> Self {
+        Self::with(name, SimConfig { pipelines: pipelines.into(), ..SimConfig::default() })
+    }
+
+    /// The same with another simulator.
+    pub fn with(name: &str, config: SimConfig) -> Self {
+        let world = Self::without_account(name, config);
+        world.credential("nuvo-credentials", "demo-license-key");
+        world.account("default");
+        world
+    }
+
+    /// Without a Secret and an account.
+    pub fn without_account(name: &str, config: SimConfig) -> Self {
+        let server = server();
+        let namespace = server.namespace(name).unwrap();
+        let kubeconfig = server.service_account_kubeconfig(&namespace, "nuvo-operator", &rules()).unwrap();
+        let sim = Sim::start(config).unwrap();
+        Self { namespace, sim, server, kubeconfig, client: admin(server), operators: AtomicU32::new(0) }
+    }
+
+    pub fn runs(&self) -> Api<PipelineRun> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn accounts(&self) -> Api<NuvoAccount> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A Secret that may be used.
+    pub fn credential(&self, name: &str, key: &str) {
+        self.secret(name, key, true);
+    }
+
+    pub fn secret(&self, name: &str, key: &str, labelled: bool) {
+        let labels = if labelled { json!({ "nuvo.dev/credential": "true" }) } else { json!({}) };
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "labels": labels }, "stringData": { "license-key": key } });
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        block_on(api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&secret))).unwrap();
+    }
+
+    /// The account of the demonstration.
+    pub fn account(&self, name: &str) {
+        self.account_with(name, json!({}));
+    }
+
+    /// The same with other fields in its spec.
+    pub fn account_with(&self, name: &str, fields: Value) {
+        let mut spec = json!({
+            "baseUrl": self.sim.base_url(),
+            "licenseKey": {
+                "secretRef": { "name": "nuvo-credentials", "key": "license-key" },
+                "identifier": "demo@example.com",
+                "identityType": "USER",
+            },
+            "requestsPerSecond": 100,
+            "pollPeriodSeconds": 1,
+        });
+        merge(&mut spec, fields);
+        let account = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoAccount", "metadata": { "name": name }, "spec": spec });
+        block_on(self.accounts().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&account))).unwrap();
+    }
+
+    /// A new run of a pipeline, with these further fields in its spec.
+    pub fn start(&self, name: &str, pipeline: &str, fields: Value) -> PipelineRun {
+        let mut spec = json!({ "pipelineId": pipeline });
+        merge(&mut spec, fields);
+        let run = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": name }, "spec": spec });
+        block_on(self.runs().create(&PostParams::default(), &serde_json::from_value(run).unwrap())).unwrap()
+    }
+
+    /// Changes a run as a person would.
+    pub fn change(&self, name: &str, patch: Value) -> PipelineRun {
+        block_on(self.runs().patch(name, &PatchParams::default(), &Patch::Merge(&patch))).unwrap()
+    }
+
+    /// Removes a run's status, or the parts that the patch names.
+    pub fn change_status(&self, name: &str, patch: Value) -> PipelineRun {
+        block_on(self.runs().patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))).unwrap()
+    }
+
+    pub fn delete(&self, name: &str) {
+        block_on(self.runs().delete(name, &DeleteParams::default())).unwrap();
+    }
+
+    pub fn get(&self, name: &str) -> PipelineRun {
+        block_on(self.runs().get(name)).unwrap()
+    }
+
+    /// The operator with the times of a test; more flags override.
+    pub fn operator(&self) -> Operator {
+        self.operator_with(&[])
+    }
+
+    pub fn operator_with(&self, flags: &[&str]) -> Operator {
+        self.operator_under(&self.kubeconfig.clone(), flags)
+    }
+
+    /// An operator whose way to the API server leads through a proxy.
+    pub fn operator_through(&self, proxy: &Proxy, flags: &[&str]) -> Operator {
+        let kubeconfig = proxy.kubeconfig(&self.kubeconfig).unwrap();
+        self.operator_under(&kubeconfig, flags)
+    }
+
+    fn operator_under(&self, kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
+        let number = self.operators.fetch_add(1, Ordering::Relaxed);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
+        let base = self.sim.base_url();
+        let mut values: Vec<(&str, &str)> = vec![
+            ("--allowed-base-url", &base),
+            ("--namespaces", &self.namespace),
+            ("--operator-namespace", &self.namespace),
+            ("--leader-elect", "false"),
+            ("--metrics-addr", "127.0.0.1:0"),
+            ("--health-addr", "127.0.0.1:0"),
+            ("--log-level", "debug"),
+            ("--trigger-timeout-seconds", "2"),
+            ("--trigger-settle-seconds", "2"),
+            ("--fence-seconds", "1"),
+            ("--adoption-confirm-seconds", "0.2"),
+            ("--quarantine-seconds", "4"),
+        ];
+        let given: Vec<(&str, &str)> = flags.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+        values.retain(|(name, _)| !given.iter().any(|(other, _)| other == name));
+        for (name, value) in values.iter().chain(&given) {
+            command.args([name, value]);
+        }
+        command.env("KUBECONFIG", kubeconfig);
+        let log = self.server.folder().join(format!("{}-operator-{number}.log", self.namespace));
+        Operator(Process::spawn_guarded(&command, log).unwrap())
+    }
+
+    /// Waits until this holds for the run; says everything when it does not come to that.
+    pub fn wait(&self, name: &str, what: &str, holds: impl Fn(&PipelineRun) -> bool) -> PipelineRun {
+        let begun = Instant::now();
+        loop {
+            let run = block_on(self.runs().get_opt(name)).unwrap();
+            if let Some(run) = run.as_ref().filter(|run| holds(run)) {
+                return run.clone();
+            }
+            if begun.elapsed() >= WITHIN {
+                panic!("{name}: not {what} within {} s\n{}", WITHIN.as_secs(), self.report(&run));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for this phase.
+    pub fn wait_phase(&self, name: &str, phase: Phase) -> PipelineRun {
+        self.wait(name, phase.as_str(), |run| run.status.as_ref().and_then(|status| status.phase) == Some(phase))
+    }
+
+    /// Waits for this reason of `Succeeded`.
+    pub fn wait_reason(&self, name: &str, wanted: &str) -> PipelineRun {
+        self.wait(name, wanted, |run| reason(run) == wanted)
+    }
+
+    /// Waits until anything holds.
+    pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            if begun.elapsed() >= WITHIN {
+                panic!("not {what} within {} s\n{}", WITHIN.as_secs(), self.report(&None));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn report(&self, run: &Option<PipelineRun>) -> String {
+        let journal: Vec<String> = self
+            .sim
+            .journal()
+            .iter()
+            .map(|request| format!("{} ms {} {} {:?} {:?}", request.at_ms, request.method, request.path, request.query, request.answer))
+            .collect();
+        let leases = block_on(self.leases().list(&ListParams::default())).map(|list| list.items);
+        let mut logs = String::new();
+        for number in 0..self.operators.load(Ordering::Relaxed) {
+            let path = self.server.folder().join(format!("{}-operator-{number}.log", self.namespace));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let tail = lines[lines.len().saturating_sub(120)..].join("\n");
+            logs.push_str(&format!("-- operator {number}:\n{tail}\n"));
+        }
+        format!(
+            "-- run:\n{}\n-- leases:\n{}\n-- requests to nuvo:\n{}\n{logs}",
+            serde_json::to_string_pretty(run).unwrap(),
+            serde_json::to_string_pretty(&leases.ok()).unwrap(),
+            journal.join("\n"),
+        )
+    }
+
+    /// The writes that operators of this world have made.
+    pub fn writes(&self) -> Vec<AuditEvent> {
+        let user = format!("system:serviceaccount:{}:nuvo-operator", self.namespace);
+        self.server.writes(|event| event.user == user)
+    }
+
+    /// The events about a run: type, reason and note.
+    pub fn events(&self, name: &str) -> Vec<(String, String, String)> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.name.as_deref()) == Some(name);
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        block_on(api.list(&ListParams::default()))
+            .unwrap()
+            .into_iter()
+            .filter(about)
+            .map(|event| (text(&event.type_), text(&event.reason), text(&event.note)))
+            .collect()
+    }
+
+    /// How many requests of this kind reached nuvo.
+    pub fn requests(&self, operation: Operation) -> usize {
+        self.sim.journal().iter().filter(|request| request.operation == operation).count()
+    }
+
+    /// kubectl in this namespace.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String, controlplane::Error> {
+        let mut all = vec!["--namespace", &self.namespace];
+        all.extend(args);
+        self.server.kubectl(&all)
+    }
+}
+
+/// A running operator; killed when this is dropped.
+pub struct Operator(pub Process);
+
+impl Operator {
+    /// As the kernel would: without any chance to tidy up.
+    pub fn kill(mut self) {
+        self.0.kill();
+    }
+
+    /// As the kubelet would. Its exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        self.0.signal_term().unwrap();
+        self.0.wait(WITHIN).and_then(|status| status.code())
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) -> (Option<i32>, String) {
+        let status = self.0.wait(WITHIN);
+        (status.unwrap_or_else(|| panic!("still running\n{}", self.0.log())).code(), self.0.log())
+    }
+}
+
+fn merge(into: &mut Value, fields: Value) {
+    if let (Value::Object(into), Value::Object(fields)) = (into, fields) {
+        for (key, value) in fields {
+            if value.is_null() {
+                into.remove(&key);
+            } else {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+/// A condition of a run.
+pub fn condition<'a>(run: &'a PipelineRun, kind: &str) -> Option<&'a Condition> {
+    run.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// The reason of `Succeeded`.
+pub fn reason(run: &PipelineRun) -> &str {
+    condition(run, "Succeeded").map(|condition| condition.reason.as_str()).unwrap_or_default()
+}
+
+/// The message of `Succeeded`.
+pub fn message(run: &PipelineRun) -> &str {
+    condition(run, "Succeeded").map(|condition| condition.message.as_str()).unwrap_or_default()
+}
+
+/// What must hold for every status that the operator writes.
+pub fn assert_consistent(run: &PipelineRun) {
+    let status = run.status.as_ref().unwrap();
+    let show = || serde_json::to_string_pretty(run).unwrap();
+    assert_eq!(status.observed_generation, run.metadata.generation, "{}", show());
+    for condition in &status.conditions {
+        assert_eq!(condition.observed_generation, run.metadata.generation, "{} of {}", condition.type_, show());
+        assert!(!condition.message.is_empty(), "{} of {}", condition.type_, show());
+    }
+    let holds = |kind: &str| condition(run, kind).map(|condition| condition.status.as_str());
+    let ended = matches!(holds("Succeeded"), Some("True" | "False"));
+    assert_eq!(status.completion_time.is_some(), ended, "{}", show());
+    assert_eq!(holds("Finished"), Some(if ended { "True" } else { "False" }), "{}", show());
+    assert_eq!(holds("Ready"), Some(if holds("Succeeded") == Some("True") { "True" } else { "False" }), "{}", show());
+    assert_eq!(holds("Reconciling"), (!ended).then_some("True"), "{}", show());
+    assert_eq!(holds("Stalled"), (holds("Succeeded") == Some("False")).then_some("True"), "{}", show());
+}
+
+/// Two values that must be equal, with a name.
+pub fn same<T: PartialEq + Debug>(what: &str, found: T, wanted: T) {
+    assert_eq!(found, wanted, "{what}");
+}
+
+/// The uid of a run.
+pub fn uid(run: &PipelineRun) -> String {
+    run.uid().unwrap()
+}
