@@ -1,0 +1,155 @@
+use std::time::Duration;
+
+use nuvo_sim::{Change, Delays, Ending, Pipeline, Seed, SimError, Span, Spelling, Stats, Status, Trigger};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::{TOKEN, config, json, me, start, with};
+
+const NOW: Duration = Duration::ZERO;
+
+#[tokio::test]
+async fn a_start_makes_an_execution_for_each_file() {
+    let sim = with([0, 1, 3].map(|files| Pipeline::new(format!("files-{files}")).files(files).held()));
+    for files in [0, 1, 3] {
+        let pipeline = format!("files-{files}");
+        let answer = json(sim.post(&pipeline).await.unwrap(), 201).await;
+        let entries = answer["data"].as_array().unwrap();
+        assert_eq!(entries.len(), files);
+        for entry in entries {
+            let expected = json!({"id": entry["id"], "pipeline": pipeline, "status": "PROCESSING", "trigger_type": "MANUAL"});
+            assert_eq!(*entry, expected);
+            assert_eq!(sim.read(entry["id"].as_str().unwrap()).await["status"], "PROCESSING");
+        }
+        assert_eq!((sim.post_count_of(&pipeline), sim.executed_count_of(&pipeline)), (1, 1));
+    }
+    let executions = sim.executions();
+    assert_eq!(executions.len(), 4);
+    assert!(executions.iter().all(|execution| execution.created_by == me()));
+    assert_eq!(executions[3].request, Some(sim.journal().iter().rfind(|request| request.method == "POST").unwrap().number));
+}
+
+#[tokio::test]
+async fn executions_progress_to_their_outcome() {
+    let stats = Stats { total_rows: 10, total_cells: 40, total_error_cells: 2, total_error_rows: 1 };
+    let soon = Duration::from_millis(30);
+    let sim = with([
+        Pipeline::new("good").duration(soon).stats(stats),
+        Pipeline::new("bad").duration(soon).failing("PARSING_FAILURE", "line 7 is not CSV"),
+        Pipeline::new("mixed").duration(NOW).files(3).outcomes([Ending::Failed, Ending::Successful]),
+    ]);
+    let good = sim.read_until(&sim.create("good").await[0], "SUCCESSFUL").await;
+    assert_eq!(good.get("error"), None);
+    let log = &good["logs"][0];
+    assert_eq!(log["data"], json!({"total_rows": 10, "total_cells": 40, "total_error_cells": 2, "total_error_rows": 1}));
+    assert_eq!((&log["type"], &log["duration"], &log["status"]), (&json!("CREATE"), &json!(30), &json!("SUCCESSFUL")));
+    let bad = sim.read_until(&sim.create("bad").await[0], "FAILED").await;
+    assert_eq!(bad["error"], json!({"type": "PARSING_FAILURE", "message": "line 7 is not CSV"}));
+    sim.create("mixed").await;
+    let mixed: Vec<_> = sim.executions().into_iter().filter(|e| e.pipeline == "mixed").map(|e| e.status).collect();
+    assert_eq!(mixed, [Status::Failed, Status::Successful, Status::Successful]);
+}
+
+#[tokio::test]
+async fn a_person_finishes_and_repairs() {
+    let sim = with([Pipeline::new("orders").held()]);
+    let id = sim.create("orders").await.remove(0);
+    sim.update(&id, Change::failed("WRITE_FILE_FAILURE", "no permission")).unwrap();
+    let failed = sim.read(&id).await;
+    assert_eq!((&failed["status"], &failed["error"]["type"]), (&json!("FAILED"), &json!("WRITE_FILE_FAILURE")));
+    sim.finish(&id, Status::Processing).unwrap();
+    let again = sim.read(&id).await;
+    assert_eq!(again["status"], "PROCESSING");
+    assert_eq!(again.get("error"), None);
+    let stats = Stats { total_rows: 5, ..Stats::default() };
+    assert_eq!(sim.update(&id, Change::status(Status::Successful).stats(stats)).unwrap().runs, 2);
+    let repaired = sim.read(&id).await;
+    assert_eq!(repaired["status"], "SUCCESSFUL");
+    let logs: Vec<_> = repaired["logs"].as_array().unwrap().iter().map(|log| (log["type"].clone(), log["status"].clone())).collect();
+    assert_eq!(logs, [(json!("CREATE"), json!("FAILED")), (json!("FIX"), json!("SUCCESSFUL"))]);
+    assert_eq!(repaired["logs"][1]["data"]["total_rows"], 5);
+    let odd = Change::status(Status::from("PAUSED")).field("trigger_type", json!(null));
+    sim.update(&id, odd).unwrap();
+    let odd = sim.read(&id).await;
+    assert_eq!((&odd["status"], &odd["trigger_type"]), (&json!("PAUSED"), &json!(null)));
+    sim.remove_execution(&id).unwrap();
+    assert!(matches!(sim.finish(&id, Status::Failed), Err(SimError::NoSuchExecution(_))));
+}
+
+#[tokio::test]
+async fn a_pipeline_can_repair_its_executions() {
+    let sim = with([Pipeline::new("orders").duration(NOW).failing("PARSING_FAILURE", "no").fix_after(Duration::from_millis(50))]);
+    let id = sim.create("orders").await.remove(0);
+    let repaired = sim.read_until(&id, "SUCCESSFUL").await;
+    assert_eq!(repaired["logs"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn each_spelling_is_one_reading_of_the_documentation() {
+    let done = |id: &str, spelling| Pipeline::new(id).duration(NOW).spelling(spelling);
+    let sim = with([done("text", Spelling::Text), done("sample", Spelling::Sample), done("seen", Spelling::Seen)]);
+    let mut shown = Vec::new();
+    for pipeline in ["text", "sample", "seen"] {
+        shown.push(sim.read(&sim.create(pipeline).await[0]).await);
+    }
+    let [text, sample, seen] = &shown[..] else { panic!("three pipelines") };
+    assert!(text["logs"][0]["started_on"].is_string());
+    assert_eq!((text.get("error"), &text["logs"][0]["type"]), (None, &json!("CREATE")));
+    assert!(text["created_at"].as_str().unwrap().ends_with('Z'));
+    assert!(sample["logs"][0]["started_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!((sample.get("error"), &sample["logs"][0]["type"]), (Some(&json!(null)), &json!("CREATED")));
+    let bare = sample["created_at"].as_str().unwrap();
+    assert_eq!((bare.len(), bare.as_bytes()[10]), ("2022-03-07 12:48:28.653".len(), b' '));
+    assert!(seen["createdAt"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(seen["configuration"]["developer_mode"], false);
+}
+
+#[tokio::test]
+async fn what_does_not_exist_or_may_not_start_is_refused() {
+    let sim = with([Pipeline::new("sleeping").active(false), Pipeline::new("draft").draft(true)]);
+    assert_eq!(sim.post("none").await.unwrap().status(), 404);
+    assert_eq!(sim.post("sleeping").await.unwrap().status(), 422);
+    assert_eq!(sim.post("draft").await.unwrap().status(), 422);
+    assert_eq!(sim.send(Method::POST, "execution/", TOKEN, Some(json!({}))).await.unwrap().status(), 400);
+    assert_eq!((sim.post_count(), sim.executed_count()), (4, 0));
+    let status = async |path: &str| sim.send(Method::GET, path, TOKEN, None).await.unwrap().status().as_u16();
+    assert_eq!((status("execution/none").await, status("pipeline/none").await, status("execution").await), (400, 400, 404));
+    sim.configure(|config| config.not_found_status = 404);
+    assert_eq!(status("execution/none").await, 404);
+}
+
+#[tokio::test]
+async fn a_pipeline_can_be_read_replaced_and_removed() {
+    let sim = with([]);
+    sim.set_pipeline(Pipeline::new("a b/c").developer_mode(true)).unwrap();
+    let shown = sim.get("pipeline/a%20b%2Fc").await;
+    assert_eq!(shown["data"]["id"], "a b/c");
+    assert_eq!((&shown["data"]["active"], &shown["data"]["draft"]), (&json!(true), &json!(false)));
+    assert_eq!(shown["data"]["configuration"]["developer_mode"], true);
+    assert!(sim.remove_pipeline("a b/c"));
+    assert!(!sim.remove_pipeline("a b/c"));
+    assert!(matches!(sim.set_pipeline(Pipeline::new("")), Err(SimError::Pipeline { .. })));
+}
+
+#[tokio::test]
+async fn executions_of_others_can_be_added() {
+    let sim = start(nuvo_sim::SimConfig { clock_skew_ms: 3_600_000, ..config([]) });
+    let theirs = Seed::new("orders").id("theirs").ago(Duration::from_secs(3600)).trigger(Trigger::Scheduled).status(Status::Failed);
+    sim.seed_execution(theirs.error("SOURCE_DATA_EMPTY", "empty")).unwrap();
+    assert!(matches!(sim.seed_execution(Seed::new("orders").id("theirs")), Err(SimError::DuplicateExecution(_))));
+    let mine = sim.seed_execution(Seed::new("orders").by(me())).unwrap();
+    let shown = sim.read("theirs").await;
+    assert_eq!((&shown["trigger_type"], &shown["error"]["type"]), (&json!("SCHEDULED"), &json!("SOURCE_DATA_EMPTY")));
+    assert_eq!(shown["created_by"]["identifier"], "somebody.else@example.com");
+    assert!(shown["created_at"].as_str().unwrap() < sim.read(&mine).await["created_at"].as_str().unwrap());
+    assert_eq!((sim.post_count(), sim.executed_count()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_start_is_carried_out_although_its_caller_gave_up() {
+    let slow = Delays { execute: Span(Duration::from_millis(300)), answer: Span::HOLD };
+    let sim = with([Pipeline::new("orders").delays(slow)]);
+    let request = sim.client.post(format!("{}execution/", sim.base_url())).bearer_auth(TOKEN).json(&json!({"pipeline_id": "orders"}));
+    assert!(request.timeout(Duration::from_millis(50)).send().await.unwrap_err().is_timeout());
+    crate::support::until("the start is carried out", async || (sim.executed_count() == 1).then_some(())).await;
+}
