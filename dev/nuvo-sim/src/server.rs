@@ -18,7 +18,8 @@ use hyper::{body::Incoming, server::conn::http1, service::Service, service::serv
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::oneshot,
+    sync::mpsc,
+    task::JoinSet,
     time::sleep,
 };
 
@@ -36,12 +37,19 @@ use crate::{
 
 /// A running simulator. It stops when this is dropped; open connections are closed then.
 ///
-/// All methods are synchronous, and only [`Sim::fault_reached`] waits for anything.
+/// All methods are synchronous, and only [`Sim::fault_reached`] waits for others.
 pub struct Sim {
     shared: Arc<Shared>,
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    /// Dropping it stops the server.
+    commands: Option<mpsc::UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread is told; each is acknowledged when it is done.
+enum Command {
+    Offline(std::sync::mpsc::Sender<std::io::Result<()>>),
+    Online(std::sync::mpsc::Sender<std::io::Result<()>>),
 }
 
 impl fmt::Debug for Sim {
@@ -60,21 +68,17 @@ impl Sim {
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SimError::Start)?;
-        let (stop, stopped) = oneshot::channel();
+        // Unbounded: every command is waited for by the one who gave it.
+        let (commands, orders) = mpsc::unbounded_channel();
         let router = admin::routes().fallback(api_handler).with_state(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("nuvo-sim".to_owned())
             .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = serve(listener, router) => {}
-                        _ = stopped => {}
-                    }
-                });
+                runtime.block_on(serve(listener, address, router, orders));
                 // Dropping the runtime drops its tasks, and with them the connections.
             })
             .map_err(SimError::Start)?;
-        Ok(Self { shared, address, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { shared, address, commands: Some(commands), thread: Some(thread) })
     }
 
     /// Where the API is, with the base path and a slash at the end.
@@ -90,6 +94,25 @@ impl Sim {
     /// The address that is listened on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Closes all connections and refuses new ones, the administrative paths included. What requests have set off goes on. A caller with
+    /// an idle connection may meet that one closed first, and only then a refusal.
+    pub fn go_offline(&self) -> Result<(), SimError> {
+        self.command(Command::Offline)
+    }
+
+    /// Listens again, on the same address.
+    pub fn go_online(&self) -> Result<(), SimError> {
+        self.command(Command::Online)
+    }
+
+    fn command(&self, command: impl FnOnce(std::sync::mpsc::Sender<std::io::Result<()>>) -> Command) -> Result<(), SimError> {
+        let (done, answer) = std::sync::mpsc::channel();
+        // Without a thread there is nobody to drop `done` later: the answer below fails at once.
+        self.commands.as_ref().map(|commands| commands.send(command(done)));
+        let answer = answer.recv().unwrap_or_else(|_| Err(std::io::Error::other("the server's thread has ended")));
+        answer.map_err(|source| SimError::Bind { address: self.address, source })
     }
 
     /// Adds a pipeline or replaces the one with its id. Executions that were started before stay as they are.
@@ -225,10 +248,7 @@ impl Sim {
 
 impl Drop for Sim {
     fn drop(&mut self) {
-        // The thread is gone if nobody receives, and that is all that is wanted.
-        if let Some(stop) = self.stop.take() {
-            let _ = stop.send(());
-        }
+        drop(self.commands.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -239,11 +259,39 @@ async fn api_handler(Extract(shared): Extract<Arc<Shared>>, request: HttpRequest
     api::handle(shared, request).await
 }
 
-async fn serve(listener: StdListener, router: Router) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
+/// Serves until nobody can give a command any more.
+async fn serve(listener: StdListener, address: SocketAddr, router: Router, mut orders: mpsc::UnboundedReceiver<Command>) {
+    let mut listener = TcpListener::from_std(listener).ok();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                None => return,
+                Some(Command::Offline(done)) => {
+                    listener = None;
+                    connections.shutdown().await;
+                    let _ = done.send(Ok(()));
+                }
+                Some(Command::Online(done)) => {
+                    let bound = if listener.is_some() { Ok(()) } else {
+                        TcpListener::bind(address).await.map(|bound| listener = Some(bound))
+                    };
+                    let _ = done.send(bound);
+                }
+            },
+            stream = accept(listener.as_ref()) => drop(connections.spawn(connection(stream, router.clone()))),
+            // Only to forget those that have ended.
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// The next connection; without a listener there is none.
+async fn accept(listener: Option<&TcpListener>) -> TcpStream {
+    let Some(listener) = listener else { return std::future::pending().await };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, router.clone()))),
+            Ok((stream, _)) => return stream,
             // Out of file handles, most likely: some will be free again.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use nuvo_sim::{Change, Delays, Ending, Pipeline, Seed, SimError, Span, Spelling, Stats, Status, Trigger};
+use nuvo_sim::{Change, Delays, Effect, Ending, Fault, Operation, Pipeline, Seed, SimError, Span, Spelling, Stats, Status, Trigger};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{TOKEN, config, json, me, start, with};
+use crate::support::{TOKEN, config, json, me, start, until, with};
 
 const NOW: Duration = Duration::ZERO;
 
@@ -147,9 +147,24 @@ async fn executions_of_others_can_be_added() {
 
 #[tokio::test]
 async fn a_start_is_carried_out_although_its_caller_gave_up() {
-    let slow = Delays { execute: Span(Duration::from_millis(300)), answer: Span::HOLD };
+    let sim = with([Pipeline::new("orders").held()]);
+    let fault = sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING));
+    tokio::select! {
+        _ = sim.post("orders") => panic!("no answer was to come"),
+        () = sim.reached(fault) => {}
+    }
+    assert_eq!(sim.executed_count(), 0);
+    sim.release(fault);
+    until("the start is carried out", async || (sim.executed_count() == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_pipeline_can_be_slow_to_answer() {
+    let slow = Delays { execute: Span(Duration::from_millis(20)), answer: Span::HOLD };
     let sim = with([Pipeline::new("orders").delays(slow)]);
-    let request = sim.client.post(format!("{}execution/", sim.base_url())).bearer_auth(TOKEN).json(&json!({"pipeline_id": "orders"}));
-    assert!(request.timeout(Duration::from_millis(50)).send().await.unwrap_err().is_timeout());
-    crate::support::until("the start is carried out", async || (sim.executed_count() == 1).then_some(())).await;
+    tokio::select! {
+        _ = sim.post("orders") => panic!("no answer was to come"),
+        () = until("the start is carried out", async || (sim.executed_count() == 1).then_some(())) => {}
+    }
+    assert_eq!(sim.executions().len(), 1);
 }

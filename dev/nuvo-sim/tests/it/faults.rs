@@ -4,7 +4,7 @@ use nuvo_sim::{Answer, Delays, Effect, Fault, Operation, Pipeline, Span};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{BOUND, Caller, TOKEN, json, until, with};
+use crate::support::{BOUND, Caller, TOKEN, client, json, until, with};
 
 fn orders() -> Caller {
     with([Pipeline::new("orders").held(), Pipeline::new("other").held()])
@@ -175,4 +175,22 @@ async fn stopping_closes_what_is_open() {
     drop(sim);
     hanging.await.unwrap().unwrap_err();
     assert!(client.get(&url).send().await.unwrap_err().is_connect());
+}
+
+#[tokio::test]
+async fn an_outage_refuses_connections_and_forgets_nothing() {
+    let sim = orders();
+    let id = sim.create("orders").await.remove(0);
+    let url = sim.base_url();
+    sim.go_offline().unwrap();
+    sim.go_offline().unwrap();
+    // The first client may not have noticed yet that its connection is closed.
+    let sim = Caller { client: client(), ..sim };
+    let error = sim.post("orders").await.unwrap_err();
+    assert!(error.is_connect(), "{error:?}");
+    assert_eq!(counts(&sim), (1, 1));
+    sim.go_online().unwrap();
+    sim.go_online().unwrap();
+    assert_eq!(sim.base_url(), url);
+    assert_eq!(sim.read(&id).await["status"], "PROCESSING");
 }
