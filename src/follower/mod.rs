@@ -51,6 +51,9 @@ pub struct Interest {
     pub ours: bool,
 }
 
+/// One execution, as a run of this pipeline sees it.
+type Key = (PipelineId, ExecutionId);
+
 /// The follower of one account.
 pub struct Follower {
     audience: Arc<dyn Audience>,
@@ -62,7 +65,7 @@ pub struct Follower {
 #[derive(Default)]
 struct State {
     session: Option<Arc<Session>>,
-    entries: BTreeMap<(PipelineId, ExecutionId), Entry>,
+    entries: BTreeMap<Key, Entry>,
 }
 
 struct Entry {
@@ -176,8 +179,7 @@ impl Follower {
 
     async fn tick(&self, session: &Session) {
         self.prune();
-        let open: BTreeSet<(PipelineId, ExecutionId)> =
-            self.state().entries.iter().filter(|(_, entry)| entry.is_open()).map(|(key, _)| key.clone()).collect();
+        let open: BTreeSet<Key> = self.state().entries.iter().filter(|(_, entry)| entry.is_open()).map(|(key, _)| key.clone()).collect();
         if open.is_empty() {
             return;
         }
@@ -188,7 +190,7 @@ impl Follower {
                 return;
             }
         };
-        for key in open.iter().filter(|(_, id)| !running.contains(id)) {
+        for key in open.difference(&running) {
             match session.read(&key.1).await {
                 Ok(execution) => {
                     let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
@@ -217,7 +219,7 @@ impl Follower {
         });
     }
 
-    fn learn(&self, key: &(PipelineId, ExecutionId), known: Known) {
+    fn learn(&self, key: &Key, known: Known) {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
         entry.denied_since = None;
@@ -231,7 +233,7 @@ impl Follower {
         }
     }
 
-    fn denied(&self, key: &(PipelineId, ExecutionId)) {
+    fn denied(&self, key: &Key) {
         let now = Instant::now();
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
@@ -243,20 +245,24 @@ impl Follower {
     }
 }
 
-/// The executions in the list, as far as it takes to see all that are looked for.
-async fn running(session: &Session, wanted: &BTreeSet<(PipelineId, ExecutionId)>) -> Result<BTreeSet<ExecutionId>, Error> {
-    let mut seen = BTreeSet::new();
+/// Those of the wanted executions that the list shows as running.
+async fn running(session: &Session, wanted: &BTreeSet<Key>) -> Result<BTreeSet<Key>, Error> {
+    let mut seen: BTreeMap<ExecutionId, Option<String>> = BTreeMap::new();
+    let shown = |seen: &BTreeMap<ExecutionId, Option<String>>, (pipeline, id): &Key| {
+        // One that belongs to another pipeline is asked for by its id, which tells for certain.
+        seen.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
+    };
     let mut offset = 0_usize;
     for _ in 0..MAX_PAGES {
         let page = session.running(offset).await?;
         let before = seen.len();
-        seen.extend(page.items.iter().map(|execution| execution.id.clone()));
+        seen.extend(page.items.into_iter().map(|execution| (execution.id, execution.pipeline)));
         offset = offset.saturating_add(page.sent);
-        if page.short || seen.len() == before || wanted.iter().all(|(_, id)| seen.contains(id)) {
+        if page.short || seen.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
             break;
         }
     }
-    Ok(seen)
+    Ok(wanted.iter().filter(|key| shown(&seen, key)).cloned().collect())
 }
 
 fn is_processing(known: &Known) -> bool {

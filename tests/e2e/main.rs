@@ -1,5 +1,15 @@
 //! End to end: the operator as a process, against a real kube-apiserver and etcd, and a simulator of nuvo over real sockets.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends where it cannot go on"
+)]
+
 mod accounts;
 mod outcomes;
 mod world;
