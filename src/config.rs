@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, ffi::OsString, net::SocketAddr, time::Duration};
 
+use crate::nuvo::Origins;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 /// The two public origins of nuvo and its successor name. Plain http is never among the defaults.
@@ -43,8 +44,8 @@ pub enum LogLevel {
 /// The checked settings of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Base URLs whose origins may receive a credential, as given.
-    pub allowed_base_urls: Vec<String>,
+    /// The origins that may receive a credential.
+    pub allowed_origins: Origins,
     /// The namespaces to watch, sorted and without doubles. Empty: all of them.
     pub namespaces: Vec<String>,
     /// Restricts the watched runs.
@@ -224,7 +225,7 @@ impl TryFrom<RunArguments> for Settings {
             ));
         }
         Ok(Self {
-            allowed_base_urls: allowed_base_url,
+            allowed_origins: Origins::parse(&allowed_base_url).map_err(|error| format!("--allowed-base-url: {error}"))?,
             namespaces: namespaces.into_iter().collect::<BTreeSet<_>>().into_iter().collect(),
             label_selector,
             operator_namespace,
@@ -378,7 +379,7 @@ mod tests {
     #[test]
     fn defaults_are_the_documented_ones() {
         let expected = Settings {
-            allowed_base_urls: DEFAULT_BASE_URLS.map(str::to_owned).to_vec(),
+            allowed_origins: Origins::default(),
             namespaces: vec![],
             label_selector: None,
             operator_namespace: None,
@@ -406,7 +407,7 @@ mod tests {
         assert_eq!(plain.namespaces, ["a", "b"]);
         assert_eq!(plain.fence, Duration::from_millis(500));
         assert!(!plain.leader_elect);
-        assert_eq!(plain.allowed_base_urls, ["http://127.0.0.1:1"], "the defaults are replaced, not added to");
+        assert_eq!(plain.allowed_origins, Origins::parse(["http://127.0.0.1:1"]).unwrap(), "the defaults are replaced, not added to");
         assert_eq!(settings(&[&["run"], flags.as_slice()].concat()), plain);
     }
 

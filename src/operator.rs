@@ -20,7 +20,6 @@ use crate::{
     controller::run_controllers,
     http::{BindError, Health, Server},
     leader::{Elector, LEASE_NAME, Lost, Timing},
-    nuvo::{OriginError, Origins},
     shutdown::{self, Shutdown},
     telemetry::Metrics,
 };
@@ -80,9 +79,6 @@ pub enum StartError {
     /// A port is taken.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// A value of `--allowed-base-url` is no URL.
-    #[error("--allowed-base-url: {0}")]
-    Origin(#[from] OriginError),
     /// Signals cannot be received.
     #[error("signals cannot be received: {0}")]
     Signals(std::io::Error),
@@ -110,7 +106,6 @@ pub struct Context {
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
-    let origins = Origins::parse(&settings.allowed_base_urls)?;
     let (stop, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
@@ -134,7 +129,7 @@ pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
         () = shutdown.begun() => None,
     };
     if let Some((context, elector)) = ended {
-        lead(context, origins, elector, &shutdown).await?;
+        lead(context, elector, &shutdown).await?;
     }
     stop_servers.stop();
     for server in servers {
@@ -176,7 +171,7 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
 }
 
 /// Works as long as it may: as the leader if there is an election, else at once.
-async fn lead(context: Context, origins: Origins, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
+async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
     // A standby is ready: it could take over at any time.
     context.health.set_ready(true);
     let (metrics, health) = (context.metrics.clone(), context.health.clone());
@@ -187,7 +182,7 @@ async fn lead(context: Context, origins: Origins, elector: Option<Elector>, shut
     let work = async {
         let Some(mut elector) = elector else {
             metrics.leader(true);
-            run_controllers(context, origins.clone(), shutdown.clone()).await;
+            run_controllers(context, shutdown.clone()).await;
             return Ok(());
         };
         let leads = tokio::select! {
@@ -199,7 +194,7 @@ async fn lead(context: Context, origins: Origins, elector: Option<Elector>, shut
             // The lease is kept until the work has ended, not only until its end was asked for: a POST may still be in flight.
             let (done, drained) = shutdown::channel();
             let work = async {
-                run_controllers(context, origins.clone(), shutdown.clone()).await;
+                run_controllers(context, shutdown.clone()).await;
                 done.stop();
                 // Only the end of the election ends this.
                 std::future::pending::<()>().await;

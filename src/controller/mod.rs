@@ -164,7 +164,7 @@ where
 }
 
 /// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
-pub async fn run_controllers(context: Context, origins: Origins, shutdown: Shutdown) {
+pub async fn run_controllers(context: Context, shutdown: Shutdown) {
     let Context { client, settings, metrics, health: _, operator_namespace, identity } = context;
     let mut runs = Runs::new(client.clone(), metrics.clone());
     let mut run_watches = Vec::new();
@@ -194,7 +194,7 @@ pub async fn run_controllers(context: Context, origins: Origins, shutdown: Shutd
         ),
         client,
         metrics,
-        origins,
+        origins: settings.allowed_origins.clone(),
         nuvo_settings: NuvoSettings {
             trigger_timeout: settings.trigger_timeout,
             observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation.as_str(), code.as_str(), took))),

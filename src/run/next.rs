@@ -287,7 +287,7 @@ impl Observed {
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
             (Step::Mark { .. }, answer) => self.marked(&answer),
             (Step::Post(_), Answer::Posted(outcome)) => {
-                if let Task::Marked(grant) = std::mem::take(&mut self.task) {
+                if let Task::Marked(grant) | Task::Marking(grant) = std::mem::take(&mut self.task) {
                     self.task = Task::Posted(grant, outcome);
                 }
             }
@@ -339,7 +339,7 @@ impl Observed {
     }
 
     fn marked(&mut self, answer: &Answer) {
-        let Task::Locked(grant) = std::mem::take(&mut self.task) else { return };
+        let (Task::Locked(grant) | Task::Locking(grant)) = std::mem::take(&mut self.task) else { return };
         match answer {
             Answer::Written(version) => {
                 if let Some(run) = &mut self.run {

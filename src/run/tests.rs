@@ -228,6 +228,35 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
     assert!(matches!(next(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
 }
 
+#[test]
+fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Unsure);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Written("11".into()));
+    assert_eq!(next(&o), Step::Post(nonce("spare")));
+}
+
+#[test]
+fn an_unsure_marker_that_was_written_goes_on_to_one_post_whose_answer_is_recorded() {
+    let mut run = run("u1");
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    run.marker = Some(marker_of(&run, "spare", 1));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Answer)), "{step:?}");
+}
+
 fn doubtful() -> (Run, Lock) {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));

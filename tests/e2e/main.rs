@@ -12,4 +12,6 @@
 
 mod accounts;
 mod outcomes;
+mod protocol;
+mod start;
 mod world;
