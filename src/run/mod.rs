@@ -32,4 +32,6 @@ pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, settled, takeove
 pub use view::{Candidate, Holder, Others, Run, Sighting};
 
 #[cfg(test)]
+mod project_tests;
+#[cfg(test)]
 mod tests;
