@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     api::{
-        IdentityType, NuvoAccount, NuvoAccountStatus, SecretRef,
+        NuvoAccount, NuvoAccountStatus, SecretRef,
         conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
         names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
     },
@@ -201,10 +201,7 @@ fn credential(account: &NuvoAccount, secret: SecretString) -> Credential {
         Some(key) => Credential::LicenseKey {
             key: secret,
             identifier: key.identifier.clone(),
-            identity_type: match key.identity_type {
-                IdentityType::User => nuvo::IdentityType::User,
-                IdentityType::SubOrg => nuvo::IdentityType::SubOrg,
-            },
+            identity_type: key.identity_type,
             token_path: key.token_path.clone(),
         },
         None => Credential::AccessToken(secret),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use crate::api::IdentityType;
+
 const MAX_SECRET: usize = 8_192;
 const MAX_NAME: usize = 320;
 const MAX_PATH: usize = 128;
@@ -23,26 +25,6 @@ pub enum CredentialError {
     /// The token path would leave the base URL.
     #[error("the token path must be a relative path of plain segments, for instance auth/access-token")]
     TokenPath,
-}
-
-/// Whom a license key stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IdentityType {
-    /// A person of the organization.
-    User,
-    /// A sub-organization.
-    SubOrg,
-}
-
-impl IdentityType {
-    /// The word of the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "USER",
-            Self::SubOrg => "SUB_ORG",
-        }
-    }
 }
 
 /// What an account authenticates with. `Debug` shows nothing.
