@@ -148,11 +148,11 @@ pub struct PipelineRunSpec {
     /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. Fail: end the run with
     /// reason TriggerOutcomeUnknown and let a person decide. Adopt: follow the execution that must have come from it, when exactly
     /// that can be found. Retrigger: trigger again, which may run the pipeline twice.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_or_default")]
     pub on_ambiguous_trigger: OnAmbiguousTrigger,
 
     /// What it means when nuvo accepts the trigger and starts nothing, for example because there is no new file: Succeed or Fail.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_or_default")]
     pub on_nothing_to_process: OnNothingToProcess,
 }
 

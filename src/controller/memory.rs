@@ -48,8 +48,8 @@ impl Memories {
     }
 
     /// No trigger for this long.
-    pub fn hold_off(&self, uid: &str, wait: Option<Duration>) {
-        self.with(uid, |remembered| remembered.off_until = wait.and_then(|wait| Instant::now().checked_add(wait)));
+    pub fn hold_off(&self, uid: &str, wait: Duration) {
+        self.with(uid, |remembered| remembered.off_until = Instant::now().checked_add(wait));
     }
 
     /// The rest of the time without a trigger.

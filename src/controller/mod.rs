@@ -55,6 +55,8 @@ use runs::Runs;
 
 /// How often the number of runs in each phase is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(10);
+/// How many accounts are looked at at once. A look can take as long as nuvo takes to answer, and one account must not keep others waiting.
+const ACCOUNT_CONCURRENCY: u16 = 32;
 
 /// What every reconcile works with.
 pub(crate) struct Shell {
@@ -359,7 +361,7 @@ async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
         .applied_objects()
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
     Controller::for_stream(changed, reader)
-        .with_config(controller::Config::default().concurrency(8))
+        .with_config(controller::Config::default().concurrency(ACCOUNT_CONCURRENCY))
         .reconcile_on(received(woken))
         .graceful_shutdown_on(async move { stop.begun().await })
         .run(reconcile_account, |_, never, _| match *never {}, shell.clone())

@@ -66,6 +66,10 @@ pub async fn reconcile(object: Arc<PipelineRun>, shell: &Shell) -> Result<Action
 
 /// The wait after a failed reconcile, and what the status says about it in the long run.
 pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: &Shell) -> Duration {
+    if matches!(error, ReconcileError::Call(error) if error.is_conflict()) {
+        // The cache was behind. What it was behind of is on its way, and is looked at when it comes.
+        return FALLBACK;
+    }
     let uid = object.metadata.uid.clone().unwrap_or_default();
     let failures = shell.memories.failed(&uid);
     let (first, longest) = FAILURE;
@@ -216,7 +220,9 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Err(error) => return Err(error.into()),
     };
     shell.memories.set(&uid, passed.memory);
-    shell.memories.hold_off(&uid, passed.retry_after);
+    if let Some(wait) = passed.retry_after {
+        shell.memories.hold_off(&uid, wait);
+    }
     let object = passed.object;
     if let Some(before) = &passed.recorded_over
         && let Some(after) = &object.status
