@@ -325,6 +325,8 @@ impl ControlPlane {
                     format!("--audit-policy-file={}", file("audit-policy.yaml")),
                     format!("--audit-log-path={}", file("audit.log")),
                     "--audit-log-maxsize=10000".to_owned(),
+                    // Without it an orderly stop waits for watches, longer than we would.
+                    "--shutdown-watch-termination-grace-period=2s".to_owned(),
                 ];
                 args.extend(self.options.api_server_args.iter().cloned());
                 args

@@ -1,10 +1,10 @@
 //! The servers are real, and end when they should.
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use controlplane::{ControlPlane, Options, Part, Process, shared};
+use controlplane::{ControlPlane, Options, Part, Process, Proxy, shared};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -84,8 +84,17 @@ fn data_survives_the_death_of_each_server() {
         server.restart_part(part).unwrap();
         server.kubectl(&["get", "configmap", name, "--namespace", "default"]).unwrap();
     }
-    // An orderly stop is bounded too.
+    // An orderly stop does not wait for those who watch, over HTTP/1.1 as the operator does (and the proxy, unlike kubectl).
+    let proxy = Proxy::start(&server).unwrap();
+    let kubeconfig = proxy.kubeconfig(server.admin_kubeconfig()).unwrap();
+    let watch = ["get", "configmaps", "--watch", "--output", "name", "--namespace", "default"];
+    let mut watch = server.kubectl_command().env("KUBECONFIG", kubeconfig).args(watch).stdout(Stdio::null()).spawn().unwrap();
+    proxy.wait_for(|exchange| exchange.request.is_watch() && exchange.client_status.is_some(), SOON).expect("a watch begins");
+    let begun = Instant::now();
     server.stop_part(Part::ApiServer).unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
+    watch.kill().unwrap();
+    watch.wait().unwrap();
     server.restart_part(Part::ApiServer).unwrap();
     server.kubectl(&["get", "configmap", "first", "second", "--namespace", "default"]).unwrap();
 }
