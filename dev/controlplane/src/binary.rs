@@ -5,9 +5,12 @@ use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{read_lossy, tail};
 use crate::{Context, Error};
@@ -15,6 +18,17 @@ use crate::{Context, Error};
 /// The version of Kubernetes in go.mod. kubectl and the API server do not know it by themselves.
 const VERSION: [&str; 3] = ["1", "37", "2"];
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(200);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes every build and every start in this process give up, now and later: for a program that is asked to end while it waits for one.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+pub(crate) fn check_interrupted() -> Result<(), Error> {
+    if INTERRUPTED.load(Ordering::Relaxed) { Err(Error::new("interrupted")) } else { Ok(()) }
+}
 
 /// The folder for everything that is built or run here.
 pub(crate) fn home() -> PathBuf {
@@ -46,45 +60,77 @@ pub(crate) fn ends_with_stdin() -> Option<(&'static str, &'static str)> {
     assets().is_none().then_some(("CONTROLPLANE_EXIT_WITH_STDIN", "1"))
 }
 
-/// A command that runs the command in its further arguments, and kills it when standard input ends. None without what is built here.
+/// A command that runs the command in its further arguments, and kills it when standard input ends. None without what is built here:
+/// for this alone nothing is built.
 pub(crate) fn guard() -> Result<Option<Command>, Error> {
-    if assets().is_some() {
+    let built = Built::new()?;
+    if assets().is_some() || !built.is_current() {
         return Ok(None);
     }
-    let mut command = Command::new(binary()?);
+    let mut command = Command::new(built.binary);
     command.args(["guard", "--"]);
     Ok(Some(command))
+}
+
+/// kubectl, for any cluster: only [`ControlPlane::kubectl_command`](crate::ControlPlane::kubectl_command) knows that control plane.
+pub fn kubectl() -> Result<Command, Error> {
+    program("kubectl")
 }
 
 /// The path of the program that holds the whole control plane. It is built if it is missing or older than its sources, once however
 /// many processes ask for it; the first time takes minutes, and says so on standard error.
 pub fn binary() -> Result<PathBuf, Error> {
-    let home = home();
-    fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
-    let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
-    let (binary, stamp) = (home.join("controlplane"), home.join("controlplane.stamp"));
-    let wanted = fingerprint()?;
-    let current = || binary.is_file() && fs::read_to_string(&stamp).is_ok_and(|found| found == wanted);
-    if current() {
-        return Ok(binary);
+    let built = Built::new()?;
+    if built.is_current() {
+        return Ok(built.binary);
     }
-    let path = home.join("build.lock");
+    let path = built.home.join("build.lock");
     let lock = File::create(&path).context(|| format!("opening {}", path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            say("waiting for another process that builds the control plane");
-            lock.lock().context(|| format!("locking {}", path.display()))?;
+    let mut told = false;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {
+                if !told {
+                    say("waiting for another process that builds the control plane");
+                    told = true;
+                }
+                check_interrupted()?;
+                thread::sleep(POLL);
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::new(format!("locking {}: {error}", path.display()))),
         }
-        Err(TryLockError::Error(error)) => return Err(Error::new(format!("locking {}: {error}", path.display()))),
     }
-    if !current() {
+    if !built.is_current() {
         // A stamp is only beside what it was written for.
-        let _ = fs::remove_file(&stamp);
-        build(&home, &binary)?;
-        fs::write(&stamp, wanted).context(|| format!("writing {}", stamp.display()))?;
+        let _ = fs::remove_file(&built.stamp);
+        build(&built.home, &built.binary)?;
+        fs::write(&built.stamp, &built.wanted).context(|| format!("writing {}", built.stamp.display()))?;
     }
-    Ok(binary)
+    Ok(built.binary)
+}
+
+/// The program, whether it is there or not.
+struct Built {
+    home: PathBuf,
+    binary: PathBuf,
+    /// Says from which sources the program was built.
+    stamp: PathBuf,
+    /// What the stamp of the sources here is.
+    wanted: String,
+}
+
+impl Built {
+    fn new() -> Result<Self, Error> {
+        let home = home();
+        fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
+        let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
+        Ok(Self { binary: home.join("controlplane"), stamp: home.join("controlplane.stamp"), wanted: fingerprint()?, home })
+    }
+
+    fn is_current(&self) -> bool {
+        self.binary.is_file() && fs::read_to_string(&self.stamp).is_ok_and(|found| found == self.wanted)
+    }
 }
 
 /// Tells the person who waits. Not with `eprintln`, which tests keep back until they fail.
@@ -146,18 +192,30 @@ fn build(home: &Path, binary: &Path) -> Result<(), Error> {
         if let Some(status) = go.try_wait().context(|| "waiting for go".to_owned())? {
             break status;
         }
+        if let Err(interrupted) = check_interrupted() {
+            // As Ctrl-C does: go then ends what it has started.
+            if let Some(pid) = pid(&go) {
+                let _ = kill_process(pid, Signal::INT);
+            }
+            let _ = go.wait();
+            return Err(interrupted);
+        }
         let elapsed = begun.elapsed();
         if elapsed.saturating_sub(told) >= PROGRESS_EVERY {
             told = elapsed;
             say(&format!("building the control plane (once, about 6 minutes): {} s", elapsed.as_secs()));
         }
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(POLL);
     };
     if !status.success() {
         let log = tail(&read_lossy(&log_path), 20);
         return Err(Error::new(format!("building the control plane: go ended with {status}:\n{log}")));
     }
     fs::rename(&unfinished, binary).context(|| format!("renaming {}", unfinished.display()))
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 #[cfg(test)]

@@ -17,9 +17,10 @@ mod run_dir;
 mod server;
 
 pub use audit::AuditEvent;
-pub use binary::binary;
+pub use binary::{binary, interrupt, kubectl};
 pub use process::Process;
 pub use proxy::Proxy;
+pub use run_dir::RunDir;
 pub use server::{ControlPlane, Options, Part, shared};
 
 /// Why something did not work, with what its log said.

@@ -45,8 +45,8 @@ impl Process {
     /// As [`Process::spawn`], for any command: it is killed when this process ends, also when this process is killed. Then [`Process::pid`]
     /// is that of the guard between the two, signals are passed on, and the exit code of a command ended by a signal is 128 plus its number.
     ///
-    /// With `KUBEBUILDER_ASSETS` there is no guard: the kernel kills the command, if there is the program `setpriv` of util-linux to ask
-    /// for it. Without that only a drop does.
+    /// With `KUBEBUILDER_ASSETS`, or before [`crate::binary`] is built, there is no guard: the kernel kills the command, if there is the
+    /// program `setpriv` of util-linux to ask for it. Without that only a drop does.
     pub fn spawn_guarded(command: &Command, log: impl Into<PathBuf>) -> Result<Self, Error> {
         let log = log.into();
         if let Some(guard) = binary::guard()? {

@@ -1,4 +1,4 @@
-//! The folder of one control plane, and its end.
+//! The folder of one control plane or of what else runs here, and its end.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,14 +14,15 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A folder that is removed when this is dropped. One whose process ended without that is removed by the next that is made.
 #[derive(Debug)]
-pub(crate) struct RunDir {
+pub struct RunDir {
     path: PathBuf,
     /// Locked as long as the folder is in use: the lock ends with the process.
     _in_use: File,
 }
 
 impl RunDir {
-    pub(crate) fn create() -> Result<Self, Error> {
+    /// Makes one, where the control planes have theirs.
+    pub fn create() -> Result<Self, Error> {
         let home = binary::home();
         fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
         let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
@@ -36,7 +37,8 @@ impl RunDir {
         Ok(Self { path, _in_use: in_use })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Its path, from the root of the file system.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -345,6 +345,7 @@ impl ControlPlane {
         let begun = Instant::now();
         let mut last = String::new();
         while begun.elapsed() < READY_WITHIN {
+            binary::check_interrupted()?;
             for part in [Part::Etcd, Part::ApiServer] {
                 if let Some(status) = lock(&self.parts).slot(part).as_mut().and_then(Process::exited) {
                     return Err(self.failed(&format!("{} ended with {status}", part.name())));

@@ -1,6 +1,8 @@
 //! Chores of the repository: `cargo xtask <command>`.
 
+mod demo;
 mod generate;
+mod rules;
 
 use std::process::ExitCode;
 
@@ -17,11 +19,17 @@ struct Cli {
 enum Command {
     /// Writes the files that are made from the code.
     Generate(generate::Args),
+    /// Shows the operator at work, on this machine: a control plane, a simulator of nuvo, and the examples.
+    ///
+    /// Needs Rust, and Go for the first start, which takes some minutes. With KUBECONFIG set it uses that cluster, in the namespace `demo`,
+    /// and removes at the end what it has created. Ctrl-C ends everything.
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
+        Command::Demo(args) => demo::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
