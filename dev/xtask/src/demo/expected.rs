@@ -1,0 +1,54 @@
+//! What must come out of the examples.
+
+use nuvo_operator::api::PipelineRun;
+
+struct Expected {
+    name: &'static str,
+    /// Status and reason of the condition `Succeeded`.
+    succeeded: (&'static str, &'static str),
+    executions: i32,
+    /// The sum over the executions.
+    rows: Option<i64>,
+    error: Option<&'static str>,
+}
+
+/// As `dev/nuvo-sim/pipelines.yaml` has it.
+const EXPECTED: [Expected; 5] = [
+    Expected { name: "orders", succeeded: ("True", "Succeeded"), executions: 1, rows: Some(1_200), error: None },
+    Expected { name: "invoices", succeeded: ("True", "Succeeded"), executions: 3, rows: Some(930), error: None },
+    Expected {
+        name: "customers",
+        succeeded: ("False", "ExecutionFailed"),
+        executions: 1,
+        rows: Some(500),
+        error: Some("ERROR_THRESHOLD_EXCEEDED"),
+    },
+    Expected { name: "ledger", succeeded: ("True", "Succeeded"), executions: 1, rows: Some(48_000), error: None },
+    Expected { name: "archive", succeeded: ("True", "NothingToProcess"), executions: 0, rows: None, error: None },
+];
+
+/// What came out otherwise, one line each. `posts` says how often a pipeline was triggered.
+pub fn differences(runs: &[PipelineRun], posts: impl Fn(&str) -> u64) -> Vec<String> {
+    let mut found = Vec::new();
+    for Expected { name, succeeded, executions, rows, error } in EXPECTED {
+        let status = runs.iter().find(|run| run.metadata.name.as_deref() == Some(name)).and_then(|run| run.status.as_ref());
+        let mut compare = |what: &str, is: String, should: String| {
+            if is != should {
+                found.push(format!("{name}: {what} is {is}, expected {should}"));
+            }
+        };
+        let condition = status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Succeeded"));
+        let is = condition.map_or(("missing", ""), |condition| (condition.status.as_str(), condition.reason.as_str()));
+        compare("Succeeded", format!("{} {}", is.0, is.1), format!("{} {}", succeeded.0, succeeded.1));
+        let is = status.and_then(|status| status.execution_count).unwrap_or_default();
+        compare("the number of executions", is.to_string(), executions.to_string());
+        let is = status.and_then(|status| status.error.as_ref()).and_then(|error| error.error_type.as_deref());
+        compare("the error", format!("{is:?}"), format!("{error:?}"));
+        if let Some(rows) = rows {
+            let is = status.and_then(|status| status.stats.as_ref()).and_then(|stats| stats.total_rows);
+            compare("the number of rows", format!("{is:?}"), format!("{:?}", Some(rows)));
+        }
+        compare("the number of triggers", posts(name).to_string(), "1".to_owned());
+    }
+    found
+}

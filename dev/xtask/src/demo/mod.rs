@@ -1,0 +1,196 @@
+//! `cargo xtask demo`: the operator at work, from `kubectl apply` to the end of every run.
+
+mod cluster;
+mod expected;
+mod operator;
+mod stop;
+mod wait;
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nuvo_operator::api::PipelineRun;
+use nuvo_sim::{BUILTIN_PIPELINES, Sim, SimConfig, parse_pipelines};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use cluster::Cluster;
+use operator::Operator;
+use stop::Stop;
+use wait::Wait;
+
+const NAMESPACE: &str = "demo";
+/// The names of the runs and of their pipelines, and of their files in `examples`.
+const RUNS: [&str; 5] = ["orders", "invoices", "customers", "ledger", "archive"];
+/// The one that fails.
+const FAILED: &str = "customers";
+/// What `examples/account.yaml` makes.
+const ACCOUNT: &str = "default";
+const SECRET: &str = "nuvo-credentials";
+
+/// How often to look at what has no other way to tell.
+const LOOK: Duration = Duration::from_millis(100);
+const OPERATOR_LOOK: Duration = Duration::from_secs(1);
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// End as soon as all runs have ended; fail if one came out otherwise than it should.
+    #[arg(long)]
+    once: bool,
+}
+
+pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let stop = Stop::on_signals()?;
+    let outcome = demonstrate(args, &stop);
+    // Whatever failed then failed because of that.
+    if outcome.is_err() {
+        stop.check()?;
+    }
+    outcome
+}
+
+fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
+    heading("building the operator");
+    let program = operator::build(stop)?;
+    // In this order, so that they end in the other: the operator first.
+    let mut cluster = Cluster::open()?;
+    let sim = Sim::start(SimConfig { pipelines: parse_pipelines(BUILTIN_PIPELINES)?, ..SimConfig::default() })?;
+    stop.check()?;
+
+    heading("starting the operator and a simulator of nuvo");
+    cluster.prepare()?;
+    let mut operator = Operator::start(&program, &cluster, &sim)?;
+    say(&format!("log of the operator: {}", operator.log_path().display()));
+    say(&format!("simulator: {}", sim.base_url()));
+    cluster.apply(&account(&sim.base_url())?)?;
+    let account = format!("nuvoaccount/{ACCOUNT}");
+    let mut wait = Wait { cluster: &cluster, operator: &mut operator, stop };
+    if !wait.until("condition=Ready", &[&account], None)? {
+        let said = cluster.read(&["describe", &account, "-n", NAMESPACE]).unwrap_or_else(|error| error);
+        return Err(format!("the account is not Ready:\n{said}\nThe end of the operator's log:\n{}", operator.end_of_log()).into());
+    }
+    say(&format!("{account} is Ready: the simulator has accepted its license key"));
+
+    heading("one run of each kind: a success, several files, a failure, a slow one, nothing to do");
+    let files = RUNS.map(|name| format!("examples/{name}.yaml"));
+    let mut apply = vec!["apply", "-n", NAMESPACE];
+    apply.extend(files.iter().flat_map(|path| ["-f", path]));
+    cluster.show(&apply)?;
+
+    heading("their progress: one line for each change, until all have ended");
+    let watch = ["get", "pipelineruns", "-n", NAMESPACE, "-w"];
+    say(&format!("$ kubectl {}", watch.join(" ")));
+    let watch = cluster.start(&watch, "watch.log")?;
+    let mut wait = Wait { cluster: &cluster, operator: &mut operator, stop };
+    let names = RUNS.map(|name| format!("pipelinerun/{name}"));
+    let ended = wait.until("condition=Finished", &names.each_ref().map(String::as_str), Some(watch))?;
+
+    heading(if ended { "all have ended" } else { "not all have ended in time" });
+    cluster.show(&["get", "pipelineruns", "-n", NAMESPACE])?;
+    heading("what a failed run says");
+    cluster.show(&["describe", &format!("pipelinerun/{FAILED}"), "-n", NAMESPACE])?;
+    let differences = expected::differences(&runs(&cluster)?, |pipeline| sim.post_count_of(pipeline));
+    if args.once {
+        if differences.is_empty() {
+            heading("all came out as expected, and every pipeline was triggered once");
+            return Ok(());
+        }
+        let log = operator.end_of_log();
+        return Err(format!("not as expected:\n  {}\nThe end of the operator's log:\n{log}", differences.join("\n  ")).into());
+    }
+    for difference in differences {
+        say(&format!("not as expected: {difference}"));
+    }
+    tell_how_to_go_on(&cluster, &operator, &sim);
+    while stop.sleep(OPERATOR_LOOK).is_ok() {
+        let alive = operator.check();
+        // Ctrl-C reaches the operator as well.
+        if alive.is_err() && stop.sleep(OPERATOR_LOOK).is_ok() {
+            return alive;
+        }
+    }
+    heading("ending");
+    Ok(())
+}
+
+fn tell_how_to_go_on(cluster: &Cluster, operator: &Operator, sim: &Sim) {
+    heading("go on by hand, in another terminal");
+    if let Some(path) = cluster.kubeconfig() {
+        say(&format!("export KUBECONFIG='{}'", path.display()));
+    }
+    if let Some(command) = cluster.kubectl_alias() {
+        say(&format!("alias kubectl='{command}'"));
+    }
+    let pipeline_run = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": { "generateName": "invoices-" },
+        "spec": { "pipelineId": "invoices" },
+    });
+    say(&format!(
+        "
+# Trigger the failed pipeline once more; the first attempt goes to status.history:
+kubectl patch npr {FAILED} -n {NAMESPACE} --type=merge -p '{{\"spec\":{{\"rerunToken\":\"2\"}}}}'
+# A new run:
+echo '{pipeline_run}' | kubectl create -n {NAMESPACE} -f -
+# All there is to see in a table:
+kubectl get npr -n {NAMESPACE} -o wide
+# What has reached the simulator, and how often each pipeline was triggered:
+curl {admin}journal
+curl {admin}counts
+
+The operator's log: {log}
+The simulator: {base}, its administrative paths: {admin} (`cargo run -p nuvo-sim -- --help` explains them)
+Ctrl-C ends the demo and removes all of it.",
+        admin = sim.admin_url(),
+        base = sim.base_url(),
+        log = operator.log_path().display(),
+    ));
+}
+
+/// The example, for the simulator.
+fn account(base_url: &str) -> Result<String, Box<dyn Error>> {
+    let path = repository().join("examples/account.yaml");
+    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut items = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let mut object = Value::deserialize(document).map_err(|error| format!("{}: {error}", path.display()))?;
+        if let Some(url) = object.pointer_mut("/spec/baseUrl") {
+            *url = base_url.into();
+        }
+        items.push(object);
+    }
+    Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())
+}
+
+fn runs(cluster: &Cluster) -> Result<Vec<PipelineRun>, Box<dyn Error>> {
+    #[derive(Deserialize)]
+    struct List {
+        items: Vec<PipelineRun>,
+    }
+    let text = cluster.read(&["get", "pipelineruns", "-n", NAMESPACE, "--output=json"])?;
+    Ok(serde_json::from_str::<List>(&text)?.items)
+}
+
+fn repository() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().unwrap_or(root)
+}
+
+fn heading(text: &str) {
+    say(&format!("\n== {text}"));
+}
+
+/// Tells the person. If nobody listens any more the demo goes on, and cleans up at its end.
+fn say(text: &str) {
+    write(&format!("{text}\n"));
+}
+
+fn write(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    let _ = out.flush();
+}

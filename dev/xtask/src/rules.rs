@@ -1,0 +1,21 @@
+//! What the operator must be allowed to do, for everything that sets it up.
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+/// All that the operator needs, for a ClusterRole. It reads Secrets by name only, and needs no right to list them.
+pub fn operator() -> Vec<PolicyRule> {
+    vec![
+        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch"]),
+        rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
+        rule("nuvo.dev", &["nuvoaccounts"], &["get", "list", "watch"]),
+        rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
+        rule("", &["secrets"], &["get"]),
+        rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
+    ]
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    PolicyRule { api_groups: Some(vec![group.to_owned()]), resources: Some(words(resources)), verbs: words(verbs), ..PolicyRule::default() }
+}
