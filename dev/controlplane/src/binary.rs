@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,7 +104,13 @@ pub fn binary() -> Result<PathBuf, Error> {
     if !built.is_current() {
         // A stamp is only beside what it was written for.
         let _ = fs::remove_file(&built.stamp);
-        build(&built.home, &built.binary)?;
+        // Go leaves its files when it is interrupted, and what was killed could not remove them.
+        let temporary = built.home.join("go-build");
+        let _ = fs::remove_dir_all(&temporary);
+        fs::create_dir_all(&temporary).context(|| format!("creating {}", temporary.display()))?;
+        let outcome = build(&built.home, &built.binary, &temporary);
+        let _ = fs::remove_dir_all(&temporary);
+        outcome?;
         fs::write(&built.stamp, &built.wanted).context(|| format!("writing {}", built.stamp.display()))?;
     }
     Ok(built.binary)
@@ -162,7 +168,7 @@ fn fingerprint() -> Result<String, Error> {
     Ok(format!("{:016x}\n", hasher.finish()))
 }
 
-fn build(home: &Path, binary: &Path) -> Result<(), Error> {
+fn build(home: &Path, binary: &Path, temporary: &Path) -> Result<(), Error> {
     let [major, minor, patch] = VERSION;
     let of_version = "k8s.io/component-base/version.git";
     let ldflags =
@@ -175,6 +181,7 @@ fn build(home: &Path, binary: &Path) -> Result<(), Error> {
         .arg(".")
         .current_dir(sources())
         .env("CGO_ENABLED", "0")
+        .env("GOTMPDIR", temporary)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
@@ -193,9 +200,11 @@ fn build(home: &Path, binary: &Path) -> Result<(), Error> {
             break status;
         }
         if let Err(interrupted) = check_interrupted() {
-            // As Ctrl-C does: go then ends what it has started.
-            if let Some(pid) = pid(&go) {
-                let _ = kill_process(pid, Signal::INT);
+            // As Ctrl-C does, which reaches all of them: go does not end its compilers. After them it can remove what they wrote.
+            for pid in children(go.id()).into_iter().chain([go.id()]) {
+                if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                    let _ = kill_process(pid, Signal::INT);
+                }
             }
             let _ = go.wait();
             return Err(interrupted);
@@ -214,8 +223,11 @@ fn build(home: &Path, binary: &Path) -> Result<(), Error> {
     fs::rename(&unfinished, binary).context(|| format!("renaming {}", unfinished.display()))
 }
 
-fn pid(child: &Child) -> Option<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+/// The processes that a process has started, where the kernel tells.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|word| word.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 #[cfg(test)]
