@@ -26,6 +26,8 @@ pub enum Cluster {
 /// Somebody's cluster. What was created in it is removed when this is dropped.
 pub struct Given {
     kubectl: Vec<OsString>,
+    /// One path or several, as in the variable.
+    kubeconfig: OsString,
     folder: RunDir,
     created: Created,
 }
@@ -42,16 +44,19 @@ struct Created {
 impl Cluster {
     /// Starts one, or finds that of `KUBECONFIG`.
     pub fn open() -> Result<Self, Box<dyn Error>> {
-        if env::var_os("KUBECONFIG").is_none_or(|paths| paths.is_empty()) {
+        let Some(kubeconfig) = env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()) else {
             heading("starting a control plane: etcd and kube-apiserver");
             let server = ControlPlane::start(Options::default())
                 .map_err(|error| format!("{error}\nWith KUBECONFIG set, the demo uses that cluster and needs no control plane."))?;
             return Ok(Self::Own(Box::new(server)));
-        }
+        };
         heading("using the cluster of KUBECONFIG");
         let program = if in_path("kubectl") { Command::new("kubectl") } else { controlplane::kubectl()? };
         let kubectl = [program.get_program()].into_iter().chain(program.get_args()).map(OsString::from).collect();
-        let cluster = Self::Given(Given { kubectl, folder: RunDir::create()?, created: Created::default() });
+        // kubectl is also run in another folder.
+        let paths = env::split_paths(&kubeconfig).map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
+        let kubeconfig = env::join_paths(paths)?;
+        let cluster = Self::Given(Given { kubectl, kubeconfig, folder: RunDir::create()?, created: Created::default() });
         let context =
             cluster.read(&["config", "current-context"]).map_err(|error| format!("KUBECONFIG names no cluster to use: {error}"))?;
         say(&format!("context {}, namespace {NAMESPACE}", context.trim()));
@@ -176,7 +181,7 @@ impl Given {
     fn kubectl(&self) -> Command {
         let mut words = self.kubectl.iter();
         let mut command = Command::new(words.next().cloned().unwrap_or_default());
-        command.args(words).stdin(Stdio::null());
+        command.args(words).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
         command
     }
 

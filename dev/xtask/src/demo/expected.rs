@@ -52,3 +52,20 @@ pub fn differences(runs: &[PipelineRun], posts: impl Fn(&str) -> u64) -> Vec<Str
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_missing_differs() {
+        let found = super::differences(&[], |pipeline| if pipeline == "orders" { 2 } else { 1 });
+        for wanted in [
+            "orders: Succeeded is missing , expected True Succeeded",
+            "orders: the number of rows is None, expected Some(1200)",
+            "orders: the number of triggers is 2, expected 1",
+            "invoices: the number of executions is 0, expected 3",
+            "customers: the error is None, expected Some(\"ERROR_THRESHOLD_EXCEEDED\")",
+        ] {
+            assert!(found.iter().any(|line| line == wanted), "{wanted} is not in {found:#?}");
+        }
+    }
+}
