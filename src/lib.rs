@@ -10,6 +10,7 @@ pub mod http;
 pub mod leader;
 pub mod nuvo;
 pub mod operator;
+pub mod rbac;
 pub mod run;
 pub mod shutdown;
 pub mod telemetry;

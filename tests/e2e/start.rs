@@ -7,7 +7,9 @@ use std::{
 
 use controlplane::{ControlPlane, Options};
 
-use crate::world::{install, rules, server};
+use nuvo_operator::rbac::rules;
+
+use crate::world::{install, server};
 
 /// Runs the operator until it ends by itself.
 fn run(kubeconfig: &str, flags: &[&str]) -> Output {

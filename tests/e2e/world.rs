@@ -13,7 +13,7 @@ use std::{
 
 use controlplane::{AuditEvent, ControlPlane, Process, Proxy};
 use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::Secret, events::v1::Event, rbac::v1::PolicyRule},
+    api::{coordination::v1::Lease, core::v1::Secret, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
@@ -21,7 +21,10 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nuvo_operator::api::{NuvoAccount, Phase, PipelineRun};
+use nuvo_operator::{
+    api::{NuvoAccount, Phase, PipelineRun},
+    rbac,
+};
 use nuvo_sim::{Operation, Pipeline, Sim, SimConfig};
 use serde_json::{Value, json};
 
@@ -54,24 +57,6 @@ pub fn install(server: &ControlPlane) {
     assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
     server.apply(&String::from_utf8(crds.stdout).unwrap()).unwrap();
     server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"]).unwrap();
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    PolicyRule { api_groups: Some(vec![group.to_owned()]), resources: Some(words(resources)), verbs: words(verbs), ..PolicyRule::default() }
-}
-
-/// All that the operator may do.
-pub fn rules() -> Vec<PolicyRule> {
-    vec![
-        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch"]),
-        rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
-        rule("nuvo.dev", &["nuvoaccounts"], &["get", "list", "watch"]),
-        rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
-        rule("", &["secrets"], &["get"]),
-        rule("coordination.k8s.io", &["leases"], &["get", "create", "update"]),
-        rule("events.k8s.io", &["events"], &["create", "patch"]),
-    ]
 }
 
 /// A client of the admin.
@@ -111,7 +96,7 @@ impl World {
     pub fn without_account(name: &str, config: SimConfig) -> Self {
         let server = server();
         let namespace = server.namespace(name).unwrap();
-        let kubeconfig = server.service_account_kubeconfig(&namespace, "nuvo-operator", &rules()).unwrap();
+        let kubeconfig = server.service_account_kubeconfig(&namespace, "nuvo-operator", &rbac::rules()).unwrap();
         let sim = Sim::start(config).unwrap();
         Self { namespace, sim, server, kubeconfig, client: admin(server), operators: AtomicU32::new(0) }
     }

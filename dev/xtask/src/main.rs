@@ -2,7 +2,6 @@
 
 mod demo;
 mod generate;
-mod rules;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 use controlplane::{ControlPlane, Options, Process, RunDir};
 
 use super::{ACCOUNT, NAMESPACE, RUNS, SECRET, heading, repository, say};
-use crate::rules;
 
 const CRDS: [&str; 2] = ["pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev"];
 /// Where the operator lives in a cluster of its own.
@@ -100,7 +99,7 @@ impl Cluster {
         match self {
             Self::Own(server) => {
                 server.kubectl(&["create", "namespace", OPERATOR_NAMESPACE])?;
-                let kubeconfig = server.service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR, &rules::operator())?;
+                let kubeconfig = server.service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR, &nuvo_operator::rbac::rules())?;
                 operator.env("KUBECONFIG", kubeconfig).args(["--operator-namespace", OPERATOR_NAMESPACE]);
             }
             // Elsewhere it has no business in somebody's cluster.

@@ -1,9 +1,10 @@
-//! What the operator must be allowed to do, for everything that sets it up.
+//! What the operator must be allowed to do: one list for everything that sets it up.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 /// All that the operator needs, for a ClusterRole. It reads Secrets by name only, and needs no right to list them.
-pub fn operator() -> Vec<PolicyRule> {
+#[must_use]
+pub fn rules() -> Vec<PolicyRule> {
     vec![
         rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
