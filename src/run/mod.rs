@@ -4,20 +4,24 @@
 //! so every rule can be read, tested and model-checked without a cluster.
 
 mod ids;
+mod inquire;
 mod next;
 mod notice;
+mod observed;
 mod outcome;
 mod parse;
 mod project;
 mod record;
 mod reopen;
 mod situation;
+mod step;
 mod verdict;
 mod view;
 
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
-pub use next::{Answer, Gate, Grant, Hold, Inquiry, Limits, LockRead, Memory, Observed, Step, Task, next, release, remember};
+pub use next::{next, release, remember};
 pub use notice::{Ending, Notice, ending, notices};
+pub use observed::{Grant, Inquiry, Memory, Observed, Task};
 pub use outcome::{Outcome, Unexecuted};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
 pub use project::{
@@ -28,6 +32,7 @@ pub use record::{
 };
 pub use reopen::{Reopening, reopening};
 pub use situation::{waiting, without_account};
+pub use step::{Answer, Gate, Hold, Limits, LockRead, Step};
 pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, settled, takeover, verdict};
 pub use view::{Candidate, Holder, Others, Run, Sighting};
 

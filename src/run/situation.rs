@@ -1,6 +1,10 @@
 //! From why a run waits to what its status says.
 
-use super::{next::Gate, next::Hold, project::Situation, view::Run};
+use super::{
+    project::Situation,
+    step::{Gate, Hold},
+    view::Run,
+};
 use crate::api::conditions::Reason;
 
 fn because(reason: Reason, message: impl Into<String>) -> Situation {

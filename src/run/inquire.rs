@@ -1,0 +1,144 @@
+//! A run in doubt: what its trigger has led to, as far as anybody can tell (protocol.md, section 6).
+
+use std::time::Duration;
+
+use super::{
+    ids::ExecutionId,
+    observed::{Inquiry, Observed, Task},
+    outcome::{Outcome, Unexecuted},
+    record::{Entry, Evidence, Fate, Tenancy, Trigger},
+    step::{Hold, LockRead, Step},
+    verdict::{Doubt, Verdict, decided, settled, verdict},
+    view::{Others, Run, Sighting},
+};
+
+/// Section 6.
+pub(super) fn inquire(o: &Observed) -> Step {
+    let Some(run) = &o.run else { return Step::ReadRun };
+    if decided(run) {
+        return if settled(run) { Step::Follow } else { Step::Again };
+    }
+    let inquiry = current_inquiry(o);
+    let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
+    if o.now < ripe {
+        return unconfirmed(ripe.saturating_sub(o.now));
+    }
+    // List first, then the lock: whoever took the lock in between has left a ledger entry.
+    let Some(candidates) = &o.candidates else { return Step::ReadCandidates };
+    let Some(read) = &o.lock else { return Step::ReadLock };
+    let doubt = match verdict(run, &read.lock) {
+        Verdict::InDoubt(doubt) => doubt,
+        Verdict::Recorded(trigger, entry) => return record_known(run, trigger, &entry),
+        Verdict::Lost => return Step::Hold(Hold::Lost),
+        Verdict::Decided | Verdict::New { .. } => return Step::Again,
+    };
+    let Some(tenancy) = read.lock.held_by(&run.me.uid).filter(|tenancy| tenancy.tenure == doubt.tenure) else {
+        return ambiguous(
+            run,
+            &doubt,
+            inquiry.executed,
+            "the lock that preceded the trigger is gone, so nothing in nuvo's list can be attributed to it",
+        );
+    };
+    let Some(others) = &o.others else { return Step::ReadOthers };
+    let Some(sighting) = candidates.as_ref().filter(|sighting| covers(sighting, tenancy)) else { return unconfirmed(o.limits.confirm) };
+    let found = attributable(run, read, tenancy, others, sighting);
+    let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
+    match agreed {
+        Some(at) if o.now.saturating_sub(at) >= o.limits.confirm => Step::Record {
+            trigger: Trigger { nonce: doubt.nonce, attempt: doubt.attempt, fate: Fate::Accepted(Evidence::Adopted) },
+            executions: found,
+            message: "The answer to the trigger was lost; its executions were found in nuvo's list.".to_owned(),
+            unexecuted: None,
+            over: run.version.clone(),
+        },
+        Some(at) => unconfirmed(at.saturating_add(o.limits.confirm).saturating_sub(o.now)),
+        None if found.is_empty() && o.now >= ripe.saturating_add(o.limits.settle) => {
+            ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it")
+        }
+        None => unconfirmed(o.limits.confirm),
+    }
+}
+
+fn unconfirmed(wait: Duration) -> Step {
+    Step::Hold(Hold::Unconfirmed(wait))
+}
+
+fn current_inquiry(o: &Observed) -> Inquiry {
+    let doubt =
+        o.run().own_marker().map(|m| Doubt { nonce: m.nonce.clone(), tenure: m.tenure.clone(), attempt: m.attempt }).or_else(|| {
+            let tenancy = o.lock.as_ref()?.lock.held_by(&o.cached.me.uid)?;
+            Some(Doubt { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), attempt: o.run().attempt })
+        });
+    let executed = matches!(&o.task, Task::Posted(_, Outcome::ExecutedIdsUnknown { .. }));
+    match (&o.memory.inquiry, doubt) {
+        (Some(inquiry), None) => inquiry.clone(),
+        (Some(inquiry), Some(doubt)) if inquiry.doubt == doubt => inquiry.clone(),
+        (_, Some(doubt)) => Inquiry { doubt, since: o.now, executed, last: None },
+        // No marker and no lock: the nonce is not known, and the time of the doubt is all that is kept.
+        (None, None) => Inquiry {
+            doubt: Doubt { nonce: o.spare.clone(), tenure: o.spare.clone(), attempt: o.run().attempt },
+            since: o.now,
+            executed,
+            last: None,
+        },
+    }
+}
+
+pub(super) fn inquiry_after(o: &Observed) -> Option<Inquiry> {
+    let mut inquiry = current_inquiry(o);
+    if let (Some(Some(sighting)), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
+        && let Some(tenancy) = read.lock.held_by(&o.cached.me.uid)
+        && covers(sighting, tenancy)
+    {
+        let found = attributable(o.run(), read, tenancy, others, sighting);
+        let unchanged = inquiry.last.as_ref().is_some_and(|(_, ids)| ids == &found);
+        if !unchanged {
+            inquiry.last = Some((o.now, found));
+        }
+    }
+    Some(inquiry)
+}
+
+/// Whether a look reaches back to the time before the trigger.
+fn covers(sighting: &Sighting, tenancy: &Tenancy) -> bool {
+    let baseline = tenancy.baseline.as_ref().and_then(|baseline| baseline.newest);
+    sighting.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
+}
+
+fn attributable(run: &Run, read: &LockRead, tenancy: &Tenancy, others: &Others, sighting: &Sighting) -> Vec<ExecutionId> {
+    let Some(baseline) = tenancy.baseline.as_ref().filter(|_| !tenancy.young || run.adopt_unproven) else { return Vec::new() };
+    let mut found: Vec<ExecutionId> = sighting
+        .candidates
+        .iter()
+        .filter(|c| c.manual && (c.by_us || run.adopt_unproven))
+        .filter(|c| baseline.newest.is_none_or(|newest| c.created.is_some_and(|created| created >= newest)))
+        .filter(|c| !baseline.ids.contains(&c.hash) && !read.lock.remembers(&c.id) && !others.claimed.contains(&c.id))
+        .map(|c| c.id.clone())
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn ambiguous(run: &Run, doubt: &Doubt, executed: bool, why: &str) -> Step {
+    Step::Record {
+        trigger: Trigger { nonce: doubt.nonce.clone(), attempt: doubt.attempt, fate: Fate::Ambiguous { executed } },
+        executions: Vec::new(),
+        message: format!("The outcome of the trigger is unknown: {why}."),
+        unexecuted: None,
+        over: run.version.clone(),
+    }
+}
+
+pub(super) fn record_known(run: &Run, trigger: Trigger, entry: &Entry) -> Step {
+    let (executions, message) = match entry {
+        Entry::Started(ids) => (ids.clone(), "The pipeline's lock remembered the executions of this trigger."),
+        Entry::Nothing => (Vec::new(), "The pipeline's lock remembered that this trigger started nothing."),
+        Entry::Unknown => {
+            (Vec::new(), "The outcome of the trigger is unknown: another run took over the pipeline's lock before it was found out.")
+        }
+    };
+    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1)));
+    Step::Record { trigger, executions, message: message.to_owned(), unexecuted, over: run.version.clone() }
+}

@@ -1,0 +1,222 @@
+//! What a pass has learned so far, and the permission that it holds.
+
+use std::time::Duration;
+
+use super::{
+    ids::{ExecutionId, Nonce},
+    outcome::Outcome,
+    record::{Baseline, Lock, Marker},
+    step::{Answer, Gate, Limits, LockRead, Step},
+    verdict::Doubt,
+    view::{Holder, Others, Run, Sighting},
+};
+
+/// What this task won by taking the lock. It lives in memory only, and it alone permits a POST.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Grant {
+    pub(super) nonce: Nonce,
+    pub(super) tenure: Nonce,
+    pub(super) attempt: i32,
+    /// Before W1. It is never restarted, so that the fence bounds the time from the lock to the POST.
+    pub(super) since: Duration,
+    /// The lock was already ours: then W2 is not repeated.
+    pub(super) bump: bool,
+    pub(super) run_version: String,
+}
+
+impl Grant {
+    pub(super) fn marker(&self, run: &Run) -> Marker {
+        Marker { run: run.me.clone(), nonce: self.nonce.clone(), tenure: self.tenure.clone(), attempt: self.attempt }
+    }
+}
+
+/// Where this task is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Task {
+    /// It has no permission.
+    #[default]
+    Idle,
+    /// W1 was sent; whether it won is not known.
+    Locking(Grant),
+    /// W1 won.
+    Locked(Grant),
+    /// W2 was sent; whether it won is not known.
+    Marking(Grant),
+    /// W2 won.
+    Marked(Grant),
+    /// The POST's class is known, and W3 has not been confirmed.
+    Posted(Grant, Outcome),
+    /// W3 is confirmed, or the run is gone.
+    Finished,
+}
+
+/// What this process remembers about a delivery in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Inquiry {
+    /// The delivery.
+    pub doubt: Doubt,
+    /// When this process first saw the doubt.
+    pub since: Duration,
+    /// nuvo said yes to the POST, but not with which ids.
+    pub executed: bool,
+    /// The candidates of the last look, and when that was.
+    pub last: Option<(Duration, Vec<ExecutionId>)>,
+}
+
+/// What a process remembers between two passes over a run. Forgetting it costs time, never safety.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Memory {
+    /// The doubt that is being looked into.
+    pub inquiry: Option<Inquiry>,
+    /// The delivery of another holder that is waited for, and since when.
+    pub quarantine: Option<(Nonce, Duration)>,
+}
+
+/// Everything that one pass has learned so far.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Observed {
+    /// The run as the cache has it. Nothing irreversible rests on it.
+    pub cached: Run,
+    /// Monotonic time since the process started; set before every call of [`next`].
+    pub now: Duration,
+    /// The protocol's times.
+    pub limits: Limits,
+    /// Whether a trigger may start; set before every call of [`next`].
+    pub gate: Gate,
+    /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
+    pub spare: Nonce,
+    /// What outlives the pass.
+    pub memory: Memory,
+    /// Where the task is.
+    pub task: Task,
+    pub(super) run: Option<Run>,
+    pub(super) lock: Option<LockRead>,
+    pub(super) holder: Option<Holder>,
+    pub(super) others: Option<Others>,
+    pub(super) baseline: Option<Option<Baseline>>,
+    pub(super) candidates: Option<Option<Sighting>>,
+    pub(super) gone: bool,
+}
+
+impl Observed {
+    /// Begins a pass.
+    #[must_use]
+    pub fn new(cached: Run, memory: Memory, limits: Limits, now: Duration, gate: Gate, spare: Nonce) -> Self {
+        Self {
+            cached,
+            now,
+            limits,
+            gate,
+            spare,
+            memory,
+            task: Task::Idle,
+            run: None,
+            lock: None,
+            holder: None,
+            others: None,
+            baseline: None,
+            candidates: None,
+            gone: false,
+        }
+    }
+
+    /// The newest read of the run in this pass.
+    #[must_use]
+    pub fn run(&self) -> &Run {
+        self.run.as_ref().unwrap_or(&self.cached)
+    }
+
+    /// Whether the run held the pipeline's lock when it was read last in this pass.
+    #[must_use]
+    pub fn holds_lock(&self) -> bool {
+        self.lock.as_ref().is_some_and(|read| read.lock.held_by(&self.cached.me.uid).is_some())
+    }
+
+    /// Takes in the answer to a step.
+    pub fn learn(&mut self, step: &Step, answer: Answer) {
+        match (step, answer) {
+            (_, Answer::Run(run)) => match run {
+                Some(run) => self.run = Some(*run),
+                None => self.gone(),
+            },
+            (_, Answer::Lock(lock)) => self.lock = Some(*lock),
+            (_, Answer::Holder(holder)) => self.holder = Some(holder),
+            (_, Answer::Others(others)) => self.others = Some(others),
+            (_, Answer::Baseline(baseline)) => self.baseline = Some(baseline),
+            (_, Answer::Candidates(candidates)) => {
+                // A lock that was read before the list does not tell who has claimed what the list shows.
+                self.lock = None;
+                self.candidates = Some(candidates);
+            }
+            (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
+            (Step::Mark { .. }, answer) => self.marked(&answer),
+            (Step::Post(_), Answer::Posted(outcome)) => {
+                if let Task::Marked(grant) | Task::Marking(grant) = std::mem::take(&mut self.task) {
+                    self.task = Task::Posted(grant, outcome);
+                }
+            }
+            (Step::Record { .. }, Answer::Written(_)) => {
+                self.memory.inquiry = None;
+                self.task = Task::Finished;
+            }
+            (Step::Record { .. }, Answer::Missing) => self.gone(),
+            (Step::Record { .. }, _) => self.run = None,
+            (Step::Release { .. }, Answer::Unsure) => self.lock = None,
+            (Step::Release { .. }, _) => self.task = Task::Finished,
+            _ => {}
+        }
+    }
+
+    /// The run is gone. A known outcome still goes into the ledger, so that nobody adopts what this run started.
+    fn gone(&mut self) {
+        self.gone = true;
+        self.run = None;
+        self.lock = None;
+        if !matches!(self.task, Task::Posted(..)) {
+            self.task = Task::Finished;
+        }
+    }
+
+    fn locked(&mut self, lock: &Lock, answer: &Answer) {
+        let Some(tenancy) = &lock.tenancy else { return };
+        let grant = match std::mem::take(&mut self.task) {
+            // A second W1 of the same task keeps its clock.
+            Task::Marking(old) => {
+                Grant { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), run_version: tenancy.run_version.clone(), ..old }
+            }
+            _ => Grant {
+                nonce: tenancy.nonce.clone(),
+                tenure: tenancy.tenure.clone(),
+                attempt: self.run().attempt,
+                since: self.now,
+                bump: tenancy.nonce != tenancy.tenure,
+                run_version: tenancy.run_version.clone(),
+            },
+        };
+        if let Answer::Written(version) = answer {
+            self.lock = Some(LockRead { version: Some(version.clone()), lock: lock.clone() });
+            self.task = Task::Locked(grant);
+        } else {
+            self.lock = None;
+            self.task = Task::Locking(grant);
+        }
+    }
+
+    fn marked(&mut self, answer: &Answer) {
+        let (Task::Locked(grant) | Task::Locking(grant)) = std::mem::take(&mut self.task) else { return };
+        match answer {
+            Answer::Written(version) => {
+                if let Some(run) = &mut self.run {
+                    run.version.clone_from(version);
+                    run.marker = Some(grant.marker(run));
+                }
+                self.task = Task::Marked(grant);
+            }
+            Answer::Missing => self.gone(),
+            _ => {
+                self.run = None;
+                self.task = Task::Marking(grant);
+            }
+        }
+    }
+}

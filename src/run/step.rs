@@ -1,0 +1,152 @@
+//! The vocabulary of a pass: what the core asks for, what the shell answers, and why a run waits.
+
+use std::time::Duration;
+
+use super::{
+    ids::{ExecutionId, Nonce},
+    outcome::{Outcome, Unexecuted},
+    record::{Baseline, Lock, Marker, Tenancy, Trigger},
+    view::{Holder, Others, Run, Sighting},
+};
+
+/// The protocol's times. All are measured on this process's monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// No POST later than this after the lock was asked for (5 s).
+    pub fence: Duration,
+    /// The whole deadline of a POST (60 s).
+    pub post_deadline: Duration,
+    /// How long the list is watched for an execution of a trigger in doubt (300 s).
+    pub settle: Duration,
+    /// How long a lock whose delivery may still have effects is left alone (900 s).
+    pub quarantine: Duration,
+    /// The time between two looks that must agree before executions are adopted (10 s).
+    pub confirm: Duration,
+}
+
+/// Why a run waits before its trigger, as far as others decide it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// It need not wait.
+    Open,
+    /// The process is shutting down: no new trigger.
+    Draining,
+    /// The account is missing or not ready.
+    AccountNotReady(String),
+    /// The breaker is open.
+    NuvoUnavailable(String),
+    /// The account's budget is used up or nuvo asked for a pause of this length.
+    RateLimited(Duration),
+    /// An older run of this pipeline goes first.
+    BehindOlder(String),
+}
+
+/// A lock as one quorum read returned it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LockRead {
+    /// The Lease's resourceVersion; none if there is no Lease.
+    pub version: Option<String>,
+    /// What it says.
+    pub lock: Lock,
+}
+
+/// What the shell shall do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Quorum GET of the run.
+    ReadRun,
+    /// Quorum GET of the pipeline's lock.
+    ReadLock,
+    /// Quorum GET of the run that holds the lock.
+    ReadHolder(Box<Tenancy>),
+    /// Quorum LIST of the other runs of the pipeline.
+    ReadOthers,
+    /// A list of the account that was started after the lock was read.
+    ReadBaseline,
+    /// A list of the pipeline's executions.
+    ReadCandidates,
+    /// W1: write this lock over the version that was read (none: create it).
+    TakeLock {
+        /// What to write.
+        lock: Box<Lock>,
+        /// The version it replaces.
+        over: Option<String>,
+    },
+    /// W2: write this marker over this version of the run.
+    Mark {
+        /// What to write.
+        marker: Marker,
+        /// The version it goes on.
+        over: String,
+    },
+    /// P: exactly one POST with this nonce.
+    Post(Nonce),
+    /// W3, or the result of looking into a doubt: write the result over this version of the run (none: read it first).
+    Record {
+        /// The result.
+        trigger: Trigger,
+        /// The executions it started.
+        executions: Vec<ExecutionId>,
+        /// For people.
+        message: String,
+        /// nuvo refused for good, or the wait before another try.
+        unexecuted: Option<Unexecuted>,
+        /// The version it goes on.
+        over: String,
+    },
+    /// Give the lock back: write this lock over this version.
+    Release {
+        /// What to write.
+        lock: Box<Lock>,
+        /// The version it replaces.
+        over: String,
+    },
+    /// The run waits.
+    Hold(Hold),
+    /// The trigger is settled; what is left is to follow the executions.
+    Follow,
+    /// The run is gone, and nothing is left to do.
+    Forget,
+    /// Somebody else changed what this pass rests on: begin a new pass.
+    Again,
+}
+
+/// Why a pass ends before the trigger is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// `spec.suspend`.
+    Suspended,
+    /// See [`Gate`].
+    Gate(Gate),
+    /// Another run holds the pipeline. Look again after this time at the latest.
+    PipelineBusy(Box<Tenancy>, Option<Duration>),
+    /// A trigger is in doubt. Look again after this time.
+    Unconfirmed(Duration),
+    /// Only a person can decide.
+    Lost,
+}
+
+/// What a step led to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// The run, or none if it is gone (or another object has its name).
+    Run(Option<Box<Run>>),
+    /// The lock.
+    Lock(Box<LockRead>),
+    /// The holder.
+    Holder(Holder),
+    /// The other runs.
+    Others(Others),
+    /// The baseline; none if the list cannot be trusted to show the newest executions.
+    Baseline(Option<Baseline>),
+    /// The candidates; none if the list failed or is incomplete, which concludes nothing.
+    Candidates(Option<Sighting>),
+    /// The write was applied; the object has this version now.
+    Written(String),
+    /// The write was refused (409), or its answer did not come: the object has to be read again.
+    Unsure,
+    /// The object of the write does not exist.
+    Missing,
+    /// What is known after the POST.
+    Posted(Outcome),
+}
