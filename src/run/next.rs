@@ -10,7 +10,7 @@ use super::{
     inquire::{inquire, inquiry_after, record_known},
     observed::{Grant, Memory, Observed, Task},
     outcome::{Outcome, Unexecuted},
-    record::{Entry, Evidence, Fate, Lock, Tenancy, Trigger},
+    record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Takeover, Verdict, decided, own_entry, settled, takeover, verdict},
     view::Run,
@@ -52,8 +52,8 @@ fn start(o: &Observed) -> Step {
         return hold;
     }
     let Some(read) = &o.lock else { return Step::ReadLock };
-    let entry = match clearance(o, read) {
-        Ok(entry) => entry,
+    let previous = match clearance(o, read) {
+        Ok(delivery) => delivery,
         Err(step) => return *step,
     };
     if read.version.is_none() && o.others.is_none() {
@@ -74,11 +74,11 @@ fn start(o: &Observed) -> Step {
             let (tenure, baseline, young, ledger) = match (resume, held) {
                 (Some(tenure), Some(held)) => (tenure, held.baseline.clone(), held.young, read.lock.ledger.clone()),
                 (_, Some(held)) => match own_entry(held, run, true) {
-                    Some(entry) => (o.spare.clone(), baseline.clone(), false, read.lock.released(entry).ledger),
+                    Some(delivery) => (o.spare.clone(), baseline.clone(), false, read.lock.released(delivery).ledger),
                     None => return Step::Again,
                 },
                 (_, None) => {
-                    let ledger = entry.map_or_else(|| read.lock.ledger.clone(), |entry| read.lock.released(entry).ledger);
+                    let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
                     let young = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
                     (o.spare.clone(), baseline.clone(), young, ledger)
                 }
@@ -101,19 +101,19 @@ fn held_back(o: &Observed, run: &Run) -> Option<Step> {
 }
 
 /// Section 3: whether another holder gives way, and what its delivery leaves in the ledger.
-fn clearance(o: &Observed, read: &LockRead) -> Result<Option<Entry>, Box<Step>> {
+fn clearance(o: &Observed, read: &LockRead) -> Result<Option<LedgerEntry>, Box<Step>> {
     let Some(tenancy) = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.holder.uid != o.cached.me.uid) else { return Ok(None) };
     let Some(holder) = &o.holder else { return Err(Box::new(Step::ReadHolder(Box::new(tenancy.clone())))) };
     let busy = |left| Err(Box::new(Step::Hold(Hold::PipelineBusy(Box::new(tenancy.clone()), left))));
     match takeover(tenancy, holder) {
-        Takeover::Now(entry) => Ok(Some(entry)),
+        Takeover::Now(delivery) => Ok(Some(delivery)),
         Takeover::No => busy(None),
-        Takeover::AfterQuarantine(entry) => {
+        Takeover::AfterQuarantine(delivery) => {
             let waited = match &o.memory.quarantine {
                 Some((nonce, since)) if nonce == &tenancy.nonce => o.now.saturating_sub(*since),
                 _ => Duration::ZERO,
             };
-            if waited >= o.limits.quarantine { Ok(Some(entry)) } else { busy(Some(o.limits.quarantine.saturating_sub(waited))) }
+            if waited >= o.limits.quarantine { Ok(Some(delivery)) } else { busy(Some(o.limits.quarantine.saturating_sub(waited))) }
         }
     }
 }
@@ -213,10 +213,11 @@ fn yields(present: &Trigger, known: &Trigger) -> bool {
 
 fn release_gone(o: &Observed, grant: &Grant, fate: &Fate, executions: Vec<ExecutionId>) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
-    let held = read.lock.tenancy.as_ref().is_some_and(|t| t.nonce == grant.nonce);
     let entry = if *fate == Fate::NotExecuted { Entry::Nothing } else { Entry::Started(executions) };
-    match &read.version {
-        Some(version) if held => Step::Release { lock: Box::new(read.lock.released(entry)), over: version.clone() },
+    match (&read.version, read.lock.tenancy.as_ref().filter(|tenancy| tenancy.tenure == grant.tenure)) {
+        (Some(version), Some(tenancy)) => {
+            Step::Release { lock: Box::new(read.lock.released(tenancy.delivery(&grant.nonce, entry))), over: version.clone() }
+        }
         _ => Step::Forget,
     }
 }
@@ -227,6 +228,6 @@ fn release_gone(o: &Observed, grant: &Grant, fate: &Fate, executions: Vec<Execut
 #[must_use]
 pub fn release(run: &Run, tenure: &Nonce, read: &LockRead) -> Option<Step> {
     let tenancy = read.lock.held_by(&run.me.uid).filter(|tenancy| &tenancy.tenure == tenure)?;
-    let entry = own_entry(tenancy, run, false)?;
-    Some(Step::Release { lock: Box::new(read.lock.released(entry)), over: read.version.clone()? })
+    let delivery = own_entry(tenancy, run, false)?;
+    Some(Step::Release { lock: Box::new(read.lock.released(delivery)), over: read.version.clone()? })
 }

@@ -139,6 +139,14 @@ pub struct Lock {
     pub ledger: VecDeque<LedgerEntry>,
 }
 
+impl Tenancy {
+    /// What the ledger keeps of a delivery that was made, or may have been made, in this tenure.
+    #[must_use]
+    pub fn delivery(&self, nonce: &Nonce, entry: Entry) -> LedgerEntry {
+        LedgerEntry { uid: self.holder.uid.clone(), nonce: nonce.clone(), entry }
+    }
+}
+
 impl Lock {
     /// The tenancy, if this run holds the lock.
     #[must_use]
@@ -164,13 +172,11 @@ impl Lock {
         self.ledger.iter().any(|entry| matches!(&entry.entry, Entry::Started(ids) if ids.contains(id)))
     }
 
-    /// The lock with the holder's delivery moved into the ledger, and nobody holding it.
+    /// The lock with this delivery remembered, and nobody holding it.
     #[must_use]
-    pub fn released(&self, entry: Entry) -> Self {
+    pub fn released(&self, delivery: LedgerEntry) -> Self {
         let mut ledger = self.ledger.clone();
-        if let Some(tenancy) = &self.tenancy {
-            ledger.push_back(LedgerEntry { uid: tenancy.holder.uid.clone(), nonce: tenancy.nonce.clone(), entry });
-        }
+        ledger.push_back(delivery);
         while ledger.len() > LEDGER_ENTRIES || ledger.iter().map(weight).fold(0, usize::saturating_add) > LEDGER_BYTES {
             ledger.pop_front();
         }

@@ -62,6 +62,12 @@ fn held(run: &Run, n: &str, version: &str) -> Lock {
     }
 }
 
+/// A lock that nobody holds and that remembers what became of the delivery of another.
+fn after(lock: &Lock, entry: Entry) -> Lock {
+    let tenancy = lock.tenancy.as_ref().unwrap();
+    lock.released(tenancy.delivery(&tenancy.nonce, entry))
+}
+
 fn pass(run: &Run) -> Observed {
     Observed::new(run.clone(), Memory::default(), limits(), Duration::from_secs(1000), Gate::Open, nonce("spare"))
 }
@@ -147,9 +153,9 @@ fn a_held_lock_resumes_only_on_the_version_it_was_taken_on() {
 #[test]
 fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
     let run = run("u1");
-    let lock = held(&run, "n1", "9").released(Entry::Started(vec![execution("e1")]));
+    let lock = after(&held(&run, "n1", "9"), Entry::Started(vec![execution("e1")]));
     assert!(matches!(verdict(&run, &lock), Verdict::Recorded(t, Entry::Started(_)) if t.fate == Fate::Accepted(Evidence::Answer)));
-    let unknown = held(&run, "n1", "9").released(Entry::Unknown);
+    let unknown = after(&held(&run, "n1", "9"), Entry::Unknown);
     assert!(matches!(verdict(&run, &unknown), Verdict::Recorded(t, _) if t.fate == Fate::Ambiguous { executed: false }));
 }
 
@@ -192,18 +198,58 @@ fn takeover_follows_what_the_holder_knows() {
     assert_eq!(judge(&holder), Takeover::No);
     holder.marker = Some(marker_of(&holder, "n1", 1));
     assert_eq!(judge(&holder), Takeover::No);
+    let delivery = |entry| tenancy.delivery(&nonce("n1"), entry);
     for (fate, expected) in [
-        (Fate::Accepted(Evidence::Answer), Takeover::Now(Entry::Started(vec![]))),
-        (Fate::NotExecuted, Takeover::Now(Entry::Nothing)),
-        (Fate::Accepted(Evidence::Adopted), Takeover::AfterQuarantine(Entry::Started(vec![]))),
-        (Fate::Ambiguous { executed: false }, Takeover::AfterQuarantine(Entry::Unknown)),
+        (Fate::Accepted(Evidence::Answer), Takeover::Now(delivery(Entry::Started(vec![])))),
+        (Fate::NotExecuted, Takeover::Now(delivery(Entry::Nothing))),
+        (Fate::Accepted(Evidence::Adopted), Takeover::AfterQuarantine(delivery(Entry::Started(vec![])))),
+        (Fate::Ambiguous { executed: false }, Takeover::AfterQuarantine(delivery(Entry::Unknown))),
     ] {
         holder.trigger = Some(trigger("n1", 1, fate));
         assert_eq!(judge(&holder), expected);
     }
-    assert_eq!(takeover(&tenancy, &Holder::Gone), Takeover::AfterQuarantine(Entry::Unknown));
+    assert_eq!(takeover(&tenancy, &Holder::Gone), Takeover::AfterQuarantine(delivery(Entry::Unknown)));
     holder.abandoned = Some(nonce("n1"));
-    assert_eq!(judge(&holder), Takeover::Now(Entry::Unknown));
+    assert_eq!(judge(&holder), Takeover::Now(delivery(Entry::Unknown)));
+}
+
+#[test]
+fn a_lock_that_a_second_operator_bumped_in_vain_is_given_up_like_any_other() {
+    let mut holder = run("u1");
+    holder.marker = Some(marker_of(&holder, "n1", 1));
+    holder.trigger = Some(trigger("n1", 1, Fate::Accepted(Evidence::Answer)));
+    holder.executions = vec![execution("e1")];
+    let mut lock = held(&holder, "n1", "9");
+    lock.tenancy.as_mut().unwrap().nonce = nonce("bump");
+    let tenancy = lock.tenancy.clone().unwrap();
+    let delivery = tenancy.delivery(&nonce("n1"), Entry::Started(vec![execution("e1")]));
+    assert_eq!(takeover(&tenancy, &Holder::Present(Box::new(holder.clone()))), Takeover::Now(delivery));
+    let read = LockRead { version: Some("7".into()), lock: lock.clone() };
+    assert!(matches!(release(&holder, &nonce("n1"), &read), Some(Step::Release { lock, .. }) if lock.of_nonce(&nonce("n1")).is_some()));
+    // The next attempt starts too.
+    holder.attempt = 2;
+    assert_eq!(verdict(&holder, &lock), Verdict::New { resume: None });
+}
+
+#[test]
+fn a_lock_whose_holder_is_done_blocks_nobody_for_longer_than_the_quarantine() {
+    let mut holder = run("u1");
+    let tenancy = held(&holder, "other", "9").tenancy.unwrap();
+    let judge = |run: &Run| takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
+    let after_quarantine = Takeover::AfterQuarantine(tenancy.delivery(&nonce("other"), Entry::Unknown));
+    // The marker was wiped.
+    holder.trigger = Some(trigger("n1", 1, Fate::Accepted(Evidence::Answer)));
+    assert_eq!(judge(&holder), after_quarantine);
+    // Another attempt is open: the lock may be its own.
+    holder.attempt = 2;
+    assert_eq!(judge(&holder), Takeover::No);
+    // Refused by nuvo for good, after another operator's bump.
+    holder.attempt = 1;
+    holder.marker = Some(Marker { tenure: nonce("other"), ..marker_of(&holder, "n1", 1) });
+    holder.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    assert_eq!(judge(&holder), Takeover::No);
+    holder.ended = true;
+    assert_eq!(judge(&holder), after_quarantine);
 }
 
 #[test]
@@ -359,7 +405,7 @@ fn the_ledger_is_bounded_in_entries_and_bytes() {
     let mut lock = Lock::default();
     for i in 0..100 {
         lock.tenancy = held(&run, &format!("n{i}"), "1").tenancy;
-        lock = lock.released(Entry::Started((0..1000).map(|e| execution(&format!("{i:016}-{e:016}"))).collect()));
+        lock = after(&lock, Entry::Started((0..1000).map(|e| execution(&format!("{i:016}-{e:016}"))).collect()));
     }
     assert!(lock.ledger.len() <= LEDGER_ENTRIES);
     assert!(serde_json::to_string(&lock).unwrap().len() <= LEDGER_BYTES, "{}", lock.ledger.len());

@@ -1,7 +1,7 @@
 //! What a run looks like, from the run and its pipeline's lock alone (protocol.md, section 2), and who may take a lock (section 3).
 
 use super::ids::Nonce;
-use super::record::{Entry, Evidence, Fate, Lock, Tenancy, Trigger};
+use super::record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger};
 use super::view::{Holder, Run};
 
 /// The state of a run's trigger.
@@ -101,7 +101,7 @@ fn fresh(run: &Run, lock: &Lock) -> Verdict {
 
 fn next_attempt(run: &Run, trigger: &Trigger, lock: &Lock) -> Verdict {
     match lock.held_by(&run.me.uid) {
-        Some(tenancy) if tenancy.nonce == trigger.nonce => Verdict::New { resume: None },
+        Some(tenancy) if speaks_for(run, trigger, tenancy) => Verdict::New { resume: None },
         Some(tenancy) => resume_or_doubt(run, tenancy),
         // Whoever ended our tenure left an entry for its nonce. A newer one than the status knows means that the status went back.
         None => match lock.last_of(&run.me.uid) {
@@ -132,9 +132,9 @@ fn recorded(nonce: Nonce, attempt: i32, entry: &Entry) -> Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Takeover {
     /// At once, leaving this entry.
-    Now(Entry),
+    Now(LedgerEntry),
     /// After the quarantine, leaving this entry.
-    AfterQuarantine(Entry),
+    AfterQuarantine(LedgerEntry),
     /// Not while the holder is as it is.
     No,
 }
@@ -142,21 +142,36 @@ pub enum Takeover {
 /// Judges a tenancy by a quorum read of its holder.
 #[must_use]
 pub fn takeover(tenancy: &Tenancy, holder: &Holder) -> Takeover {
+    let unknown = || Takeover::AfterQuarantine(tenancy.delivery(&tenancy.nonce, Entry::Unknown));
     let run = match holder {
-        Holder::Gone => return Takeover::AfterQuarantine(Entry::Unknown),
+        Holder::Gone => return unknown(),
         Holder::Present(run) => run,
     };
-    let Some(trigger) = run.trigger.as_ref().filter(|trigger| decided(run) && trigger.nonce == tenancy.nonce) else {
-        return Takeover::No;
-    };
+    let Some(trigger) = run.trigger.as_ref().filter(|_| decided(run)) else { return Takeover::No };
+    if !speaks_for(run, trigger, tenancy) {
+        // The holder is done with its attempt, so the delivery that the lock names lost against the one in the status, or its record
+        // was wiped or rolled back. Its effects, if it has any, show within the quarantine.
+        return if wants_attempt(run) { Takeover::No } else { unknown() };
+    }
+    let delivery = |entry| tenancy.delivery(&trigger.nonce, entry);
     match trigger.fate {
-        Fate::Accepted(Evidence::Answer) => Takeover::Now(Entry::Started(run.executions.clone())),
-        Fate::NotExecuted => Takeover::Now(Entry::Nothing),
-        Fate::Accepted(Evidence::Adopted) => Takeover::AfterQuarantine(Entry::Started(run.executions.clone())),
-        Fate::Ambiguous { .. } if run.abandoned.as_ref() == Some(&trigger.nonce) => Takeover::Now(Entry::Unknown),
-        Fate::Ambiguous { .. } => Takeover::AfterQuarantine(Entry::Unknown),
+        Fate::Accepted(Evidence::Answer) => Takeover::Now(delivery(Entry::Started(run.executions.clone()))),
+        Fate::NotExecuted => Takeover::Now(delivery(Entry::Nothing)),
+        Fate::Accepted(Evidence::Adopted) => Takeover::AfterQuarantine(delivery(Entry::Started(run.executions.clone()))),
+        Fate::Ambiguous { .. } if run.abandoned.as_ref() == Some(&trigger.nonce) => Takeover::Now(delivery(Entry::Unknown)),
+        Fate::Ambiguous { .. } => Takeover::AfterQuarantine(delivery(Entry::Unknown)),
         Fate::Observed => Takeover::No,
     }
+}
+
+/// Whether the decided result tells all about the delivery that the lock names.
+///
+/// Another process that read the run before its marker was written may have put a nonce of its own over the lock (a bump). Both markers
+/// were to go on the same version of the run, so the one that is there shows that the other never was. A result `NotExecuted` does not:
+/// the same run goes on, and its marker may have been rolled back.
+fn speaks_for(run: &Run, trigger: &Trigger, tenancy: &Tenancy) -> bool {
+    let same_tenure = || run.own_marker().is_some_and(|marker| marker.nonce == trigger.nonce && marker.tenure == tenancy.tenure);
+    tenancy.nonce == trigger.nonce || (trigger.fate != Fate::NotExecuted && same_tenure())
 }
 
 /// What the holder itself leaves in the ledger when it gives the lock back or starts another attempt under it.
@@ -164,10 +179,10 @@ pub fn takeover(tenancy: &Tenancy, holder: &Holder) -> Takeover {
 /// None while the lock's delivery is not decided. An adopted or ambiguous one keeps the lock when it is only given back
 /// (a batch may still grow); another run's [`takeover`] then waits for the quarantine.
 #[must_use]
-pub fn own_entry(tenancy: &Tenancy, run: &Run, starting_another: bool) -> Option<Entry> {
+pub fn own_entry(tenancy: &Tenancy, run: &Run, starting_another: bool) -> Option<LedgerEntry> {
     match takeover(tenancy, &Holder::Present(Box::new(run.clone()))) {
-        Takeover::Now(entry) => Some(entry),
-        Takeover::AfterQuarantine(entry) if starting_another => Some(entry),
+        Takeover::Now(delivery) => Some(delivery),
+        Takeover::AfterQuarantine(delivery) if starting_another => Some(delivery),
         Takeover::AfterQuarantine(_) | Takeover::No => None,
     }
 }
