@@ -16,7 +16,7 @@ use crate::{
         PipelineRun, PipelineRunStatus,
         names::{FIELD_MANAGER, TRIGGER_ANNOTATION},
     },
-    run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, decided, parse},
+    run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse},
     telemetry::Metrics,
 };
 
@@ -141,8 +141,7 @@ impl Runs {
                     continue;
                 }
                 let run = read_as_run(&object)?;
-                others.undecided |= run.own_marker().is_some() && !decided(&run);
-                others.claimed.extend(claims(&object));
+                others.include(&run, claims(&object));
             }
         }
         Ok(others)

@@ -75,7 +75,7 @@ pub struct Memory {
 /// Everything that one pass has learned so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Observed {
-    /// The run as the cache has it. Nothing irreversible rests on it.
+    /// The run as the cache has it, or as it was read last. Nothing irreversible rests on it.
     pub cached: Run,
     /// Monotonic time since the process started; set before every call of [`next`].
     pub now: Duration,
@@ -136,7 +136,10 @@ impl Observed {
     pub fn learn(&mut self, step: &Step, answer: Answer) {
         match (step, answer) {
             (_, Answer::Run(run)) => match run {
-                Some(run) => self.run = Some(*run),
+                Some(run) => {
+                    self.cached.clone_from(&run);
+                    self.run = Some(*run);
+                }
                 None => self.gone(),
             },
             (_, Answer::Lock(lock)) => self.lock = Some(*lock),
@@ -151,6 +154,7 @@ impl Observed {
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
             (Step::Mark { .. }, answer) => self.marked(&answer),
             (Step::Post(_), Answer::Posted(outcome)) => {
+                self.lock = None;
                 if let Task::Marked(grant) | Task::Marking(grant) = std::mem::take(&mut self.task) {
                     self.task = Task::Posted(grant, outcome);
                 }
@@ -177,7 +181,9 @@ impl Observed {
         }
     }
 
+    /// What the decision to take the lock rested on is used up with it.
     fn locked(&mut self, lock: &Lock, answer: &Answer) {
+        (self.holder, self.others, self.baseline) = (None, None, None);
         let Some(tenancy) = &lock.tenancy else { return };
         let grant = match std::mem::take(&mut self.task) {
             // A second W1 of the same task keeps its clock.
@@ -210,6 +216,7 @@ impl Observed {
                     run.version.clone_from(version);
                     run.marker = Some(grant.marker(run));
                 }
+                self.lock = None;
                 self.task = Task::Marked(grant);
             }
             Answer::Missing => self.gone(),

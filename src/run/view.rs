@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ids::{ExecutionId, Nonce, PipelineId};
 use super::record::{Marker, RunRef, Trigger};
+use super::verdict::decided;
 
 /// A run as one read returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,6 +67,14 @@ pub struct Others {
     pub undecided: bool,
     /// Executions that they show.
     pub claimed: BTreeSet<ExecutionId>,
+}
+
+impl Others {
+    /// Takes in one of the other runs, which shows these executions (of earlier attempts, too).
+    pub fn include(&mut self, run: &Run, shown: impl IntoIterator<Item = ExecutionId>) {
+        self.undecided |= run.own_marker().is_some() && !decided(run);
+        self.claimed.extend(shown);
+    }
 }
 
 /// An execution in a list of nuvo that a run in doubt may have started.
