@@ -248,6 +248,7 @@ fn the_promises_hold_in_larger_scopes() {
         ("writes lost", Scope { lost: 1, ..Scope::CALM }),
         ("a write that lands late", Scope { late_writes: 1, ..Scope::CALM }),
         ("refused by nuvo", Scope { refused: 1, ..Scope::CALM }),
+        ("refused by nuvo, and written at once", Scope { refused: 1, brisk: true, ..Scope::CALM }),
         ("a slow operator", Scope { slow: 1, ..Scope::CALM }),
         ("deletion", Scope { deletions: 1, ..Scope::CALM }),
         ("marker wiped", Scope { marker_wipes: 1, ..Scope::CALM }),

@@ -84,8 +84,8 @@ impl Scope {
         !self.lag && self.late_posts == 0 && tampering == [0; 6]
     }
 
-    /// Whether every POST is answered to a process that lives and can write.
+    /// Whether every POST is answered to a process that lives and writes what it knows, before others lose patience.
     pub fn no_doubt_can_arise(&self) -> bool {
-        self.list_is_prompt() && [self.crashes, self.unanswered, self.lost, self.late_writes] == [0; 4]
+        self.list_is_prompt() && (self.brisk || self.refused == 0) && [self.crashes, self.unanswered, self.lost, self.late_writes] == [0; 4]
     }
 }
