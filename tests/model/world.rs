@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuvo_operator::run::{
-    self, Answer, ExecutionId, Fate, Gate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, Observed, Outcome, PipelineId, Run, RunRef,
-    Step, Task, Trigger, Uid, Unexecuted,
+    self, Answer, ExecutionId, Fate, Gate, Hold, Inquiry, Limits, Lock, LockRead, Memory, Nonce, Observed, Outcome, PipelineId, Run,
+    RunRef, Step, Task, Trigger, Uid, Unexecuted,
 };
 
 use crate::{
@@ -293,6 +293,10 @@ impl World {
             if state.left.crashes > 0 && lives {
                 actions.push(Action::Crash { operator });
             }
+            let rests = works.iter().all(|work| matches!(work, Work::Resting(_)));
+            if state.left.leavers > 0 && rests && state.operators.len() > 1 {
+                actions.push(Action::Leave { operator });
+            }
         }
         for (number, sent) in state.deliveries.iter().enumerate() {
             if sent.course == Course::InFlight {
@@ -431,6 +435,10 @@ impl World {
             Action::Crash { operator } => {
                 state.operators[*operator] = vec![Work::Resting(Memory::default()); state.runs.len()];
                 state.left.crashes -= 1;
+            }
+            Action::Leave { operator } => {
+                state.operators.remove(*operator);
+                state.left.leavers -= 1;
             }
             Action::Tick { long } => {
                 state.left.slow -= u8::from(state.is_about_to_post());
@@ -572,6 +580,10 @@ impl World {
     /// A pass goes on after it has learned something. If that ends it, it ends at once: that is seen by nobody.
     fn go_on(&self, state: &mut State, operator: usize, run: usize, observed: Observed) {
         let (mut observed, step) = self.decide(state, run, &observed);
+        if step == Step::Hold(Hold::Lost) {
+            // That only a person can decide is shown, and ends the run.
+            state.runs[run].write(&observed.run().version, true, |run| run.ended = true);
+        }
         state.operators[operator][run] = match &step {
             Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
                 Work::Resting(aged(&run::remember(&observed, &step), observed.now, Duration::ZERO))
