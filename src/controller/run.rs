@@ -16,7 +16,7 @@ use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
     nuvo::{Error, Session},
-    run::{self, Fate, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
+    run::{self, Fate, Following, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
     telemetry::RunResult,
 };
 
@@ -117,10 +117,17 @@ async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Sh
 /// A run whose trigger is settled: its status follows from what nuvo says of its executions.
 async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
     let reference = ObjectRef::from_obj(object);
-    let follower = shell.accounts.follower(&AccountKey::of(object));
+    let account = AccountKey::of(object);
+    let follower = shell.accounts.follower(&account);
+    let following = match shell.accounts.standing(&account) {
+        Standing::Ready(_) => Following::Active,
+        Standing::Unjudged => Following::Undecided,
+        Standing::NotReady(why) => Following::Halted(why),
+    };
     let executions = run::followed(object, run);
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
-    let status = run::project(object, run, &Situation::Settled, &known, now());
+    let status = run::project(object, run, &Situation::Settled(following), &known, now());
+    let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
     let ended = status.completion_time.is_some();
     let left = run::deadline_left(&status, object, now());
     let age =
@@ -139,7 +146,7 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     }
     if let Some(follower) = &follower {
         let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
-        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours });
+        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected });
     }
     Ok(left.map_or_else(Action::await_change, |left| Action::requeue(left.saturating_add(Duration::from_millis(100)))))
 }

@@ -17,8 +17,8 @@ use tokio::{sync::Notify, time::Instant};
 pub use report::report;
 
 use crate::{
-    api::PipelineRun,
-    nuvo::{Error, Session},
+    api::{Execution, PipelineRun},
+    nuvo::{self, Error, Session},
     run::{ExecutionId, Knowledge, Known, PipelineId},
     shutdown::Shutdown,
 };
@@ -49,6 +49,8 @@ pub struct Interest {
     pub age: Duration,
     /// The account certainly started them, so they tell who it is.
     pub ours: bool,
+    /// That they are running is no news.
+    pub expected: bool,
 }
 
 /// One execution, as a run of this pipeline sees it.
@@ -72,6 +74,7 @@ struct Entry {
     runs: Vec<ObjectRef<PipelineRun>>,
     born: Instant,
     ours: bool,
+    expected: bool,
     known: Option<Known>,
     denied_since: Option<Instant>,
 }
@@ -116,10 +119,12 @@ impl Follower {
                     runs: Vec::new(),
                     born: now.checked_sub(interest.age).unwrap_or(now),
                     ours: interest.ours,
+                    expected: interest.expected,
                     known: None,
                     denied_since: None,
                 }
             });
+            entry.expected &= interest.expected;
             if !entry.runs.contains(&interest.run) {
                 entry.runs.push(interest.run.clone());
             }
@@ -190,6 +195,9 @@ impl Follower {
                 return;
             }
         };
+        for key in &running {
+            self.listed(key);
+        }
         for key in open.difference(&running) {
             match session.read(&key.1).await {
                 Ok(execution) => {
@@ -224,12 +232,24 @@ impl Follower {
         let Some(entry) = state.entries.get_mut(key) else { return };
         entry.denied_since = None;
         // A first answer that says what every new execution is said to be is no news.
-        let told = entry.known.as_ref().map_or_else(|| is_processing(&known), |before| before == &known || same_word(before, &known));
+        let told = entry
+            .known
+            .as_ref()
+            .map_or_else(|| entry.expected && is_processing(&known), |before| before == &known || same_word(before, &known));
         entry.known = Some(known);
         let runs = if told { Vec::new() } else { entry.runs.clone() };
         drop(state);
         for run in &runs {
             self.audience.wake(run);
+        }
+    }
+
+    /// The list shows it as running, so that it is not asked for by its id.
+    fn listed(&self, key: &Key) {
+        let news = self.state().entries.get(key).is_some_and(|entry| entry.known.is_none() && !entry.expected);
+        if news {
+            let status = Some(nuvo::Status::Processing.as_str().to_owned());
+            self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })));
         }
     }
 

@@ -44,7 +44,18 @@ pub enum Situation {
     /// It waits, or it ended without a trigger.
     Because(Reason, String),
     /// Its trigger is settled: the executions tell.
-    Settled,
+    Settled(Following),
+}
+
+/// Whether nuvo is asked about the executions of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Following {
+    /// It is.
+    Active,
+    /// This process does not know yet whether it can be: nothing is to be said about it before that.
+    Undecided,
+    /// It cannot be at present, and why.
+    Halted(String),
 }
 
 /// Whether a status of nuvo ends an execution: only SUCCESSFUL and FAILED, to the letter.
@@ -136,7 +147,7 @@ pub fn recorded(
             status.start_time.get_or_insert(Time(now));
             status.execution_ids = executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect();
             status.execution_count = count(executions.len());
-            settled(&mut status, object, &Knowledge::new(), now);
+            settled(&mut status, object, &Knowledge::new(), &Following::Active, now);
         }
         Fate::NotExecuted => match unexecuted {
             Some(Unexecuted::Rejected) => {
@@ -171,12 +182,11 @@ pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &K
         }
         Situation::Because(present, message) => {
             // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend.
-            let kept = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
-            let kept = kept.filter(|_| reason(&status) == Some(*present) && *present != Reason::AccountNotReady);
-            let message = kept.map_or_else(|| message.clone(), |condition| condition.message.clone());
+            let kept = present_message(&status).filter(|_| reason(&status) == Some(*present) && *present != Reason::AccountNotReady);
+            let message = kept.unwrap_or_else(|| message.clone());
             conclude(&mut status, object, *present, message, now);
         }
-        Situation::Settled => settled(&mut status, object, known, now),
+        Situation::Settled(following) => settled(&mut status, object, known, following, now),
     }
     status
 }
@@ -198,10 +208,14 @@ fn begun(object: &PipelineRun) -> PipelineRunStatus {
     status
 }
 
+fn present_message(status: &PipelineRunStatus) -> Option<String> {
+    status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone())
+}
+
 /// An ended run changes only in what its spec and a person's answer change.
 fn reviewed(status: &mut PipelineRunStatus, object: &PipelineRun, run: &Run, now: Timestamp) {
     let Some(reason) = reason(status) else { return };
-    let present = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone());
+    let present = present_message(status);
     let asked = matches!(reason, Reason::TriggerOutcomeUnknown | Reason::StatusLost);
     let message = if asked { reply(object, run) } else { None }.or(present).unwrap_or_default();
     conclude(status, object, reason, message, now);
@@ -223,8 +237,11 @@ enum End {
     Foreign(String),
 }
 
-fn part(id: &str, status: &PipelineRunStatus, known: &Knowledge) -> Part {
-    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(|| processing(id));
+fn part(id: &str, status: &PipelineRunStatus, object: &PipelineRun, known: &Knowledge) -> Part {
+    // nuvo has said that it runs what it started for us; of an execution that a person named it has said nothing yet.
+    let word = object.spec.execution_id.is_none().then(|| PROCESSING.to_owned());
+    let unheard = || Execution { id: id.to_owned(), status: word, ..Execution::default() };
+    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
     match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
         Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
         Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
@@ -240,7 +257,7 @@ fn end(report: &Execution) -> End {
     if report.status.as_deref().is_some_and(is_terminal) { End::Reported } else { End::Open }
 }
 
-fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, now: Timestamp) {
+fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, following: &Following, now: Timestamp) {
     if let Some(id) = &object.spec.execution_id {
         status.execution_ids = vec![id.clone()];
         status.execution_count = Some(1);
@@ -252,17 +269,24 @@ fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowled
             ..Trigger::default()
         });
     }
-    let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, known)).collect();
-    let (reason, message) = judge(status, object, &parts, now);
-    // Progress of a part of the executions is not worth a write; the end, and a word that nobody knows, are.
+    let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, object, known)).collect();
+    let (reason, message) = judge(status, object, &parts, following, now);
+    // Progress of a part of the executions is not worth a write; the end, a word that nobody knows, and that an execution which a
+    // person named exists at all, are.
     let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
-    if reason.is_final() || parts.iter().any(unknown_word) {
+    let found = object.spec.execution_id.is_some() && status.executions.is_empty() && !parts.iter().any(unheard_of);
+    if reason.is_final() || found || parts.iter().any(unknown_word) {
         detail(status, parts);
     }
     conclude(status, object, reason, message, now);
 }
 
-fn judge(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> (Reason, String) {
+/// nuvo has not said a word about it.
+const fn unheard_of(part: &Part) -> bool {
+    part.report.status.is_none()
+}
+
+fn judge(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], following: &Following, now: Timestamp) -> (Reason, String) {
     let again = "a new spec.rerunToken starts another attempt";
     if parts.is_empty() {
         return nothing_to_process(object);
@@ -276,7 +300,7 @@ fn judge(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: 
             );
             return (Reason::DeadlineExceeded, message);
         }
-        return (Reason::Running, running(parts));
+        return (Reason::Running, running(status, parts, following));
     }
     for part in parts {
         let id = &part.report.id;
@@ -324,10 +348,6 @@ fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
     }
 }
 
-fn processing(id: &str) -> Execution {
-    Execution { id: id.to_owned(), status: Some(PROCESSING.to_owned()), ..Execution::default() }
-}
-
 fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
     let found = "nuvo accepted the trigger and found nothing to process.";
     match object.spec.on_nothing_to_process {
@@ -362,10 +382,28 @@ fn success(parts: &[Part]) -> String {
     }
 }
 
-fn running(parts: &[Part]) -> String {
-    match parts {
-        [part] => format!("Execution {} is running.", part.report.id),
-        parts => format!("{} executions are running.", parts.len()),
+fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) -> String {
+    let subject = match parts {
+        [part] => format!("Execution {}", part.report.id),
+        parts => format!("{} executions", parts.len()),
+    };
+    let verb = |one: &'static str, many: &'static str| if parts.len() == 1 { one } else { many };
+    let unheard = parts.iter().any(unheard_of);
+    match following {
+        Following::Halted(why) => {
+            let last = if unheard {
+                verb("has not been looked up yet", "have not been looked up yet")
+            } else {
+                verb("was running when nuvo was asked last", "were running when nuvo was asked last")
+            };
+            format!(
+                "{subject} {last}. At present nuvo is not asked: {} The run goes on by itself when the account is ready.",
+                sentence(why)
+            )
+        }
+        Following::Undecided if reason(status) == Some(Reason::Running) => present_message(status).unwrap_or_default(),
+        Following::Active | Following::Undecided if unheard => format!("{subject} {} being looked up in nuvo.", verb("is", "are")),
+        Following::Active | Following::Undecided => format!("{subject} {} running.", verb("is", "are")),
     }
 }
 

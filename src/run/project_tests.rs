@@ -55,7 +55,7 @@ fn report(id: &ExecutionId, word: &str, rows: i64) -> (ExecutionId, Known) {
 }
 
 fn settle(object: &PipelineRun, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Settled, known, now)
+    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active), known, now)
 }
 
 fn show(object: &PipelineRun, reason: Reason, message: &str, now: Timestamp) -> PipelineRunStatus {
@@ -111,6 +111,48 @@ fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
         let known: Knowledge = [report(&ids(1)[0], word, 0)].into();
         assert_eq!(settle(&accepted(1), &known, at(60)).phase, Some(Phase::Running), "{word}");
     }
+}
+
+#[test]
+fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
+    let running = accepted(1);
+    let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
+        project(object, &parse(object).unwrap(), &Situation::Settled(following), known, now)
+    };
+    let halted = |why: &str| Following::Halted(why.into());
+    let away = with(running.clone(), follow(&running, halted("NuvoAccount a is gone: create it."), &Knowledge::new(), at(5)));
+    let status = away.status.clone().unwrap();
+    assert_eq!((status.phase, reason(&status)), (Some(Phase::Running), Some(Reason::Running)));
+    assert!(message(&status).contains("e0") && message(&status).contains("NuvoAccount a is gone: create it. "), "{}", message(&status));
+    assert!(message(&status).contains("by itself"), "{}", message(&status));
+    assert_eq!(follow(&away, Following::Undecided, &Knowledge::new(), at(6)), status, "a restart says nothing before it knows");
+    let other = follow(&away, halted("no Secret"), &Knowledge::new(), at(7));
+    assert!(message(&other).contains("no Secret. "), "what is to be mended has changed: {}", message(&other));
+    assert_eq!(follow(&away, Following::Active, &Knowledge::new(), at(8)), running.status.clone().unwrap(), "as if nothing had been");
+    let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
+    assert_eq!(reason(&follow(&away, halted("no Secret"), &known, at(9))), Some(Reason::Succeeded), "what is known counts");
+    let end = follow(&away, halted("no Secret"), &Knowledge::new(), at(86_400));
+    assert_eq!(reason(&end), Some(Reason::DeadlineExceeded));
+}
+
+#[test]
+fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
+    let mut object = object();
+    object.spec.execution_id = Some("e0".into());
+    let unheard = with(object.clone(), settle(&object, &Knowledge::new(), at(0)));
+    let status = unheard.status.clone().unwrap();
+    assert_eq!((status.phase, message(&status)), (Some(Phase::Running), "Execution e0 is being looked up in nuvo."));
+    assert_eq!(status.executions, []);
+    assert_eq!(settle(&unheard, &Knowledge::new(), at(1)), status);
+
+    let processing: Knowledge = [report(&ids(1)[0], "PROCESSING", 0)].into();
+    let found = with(unheard, settle(&with(object, status), &processing, at(2)));
+    let status = found.status.clone().unwrap();
+    assert_eq!(message(&status), "Execution e0 is running.");
+    assert_eq!(status.executions[0].status.as_deref(), Some("PROCESSING"));
+    assert_eq!(settle(&found, &Knowledge::new(), at(3)), status, "a restart does not look it up anew");
+    let more: Knowledge = [report(&ids(1)[0], "PROCESSING", 7)].into();
+    assert_eq!(settle(&found, &more, at(4)), status, "progress is not worth a write");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kube::api::DeleteParams;
 use nuvo_operator::api::{NuvoAccount, Phase};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
 use serde_json::json;
@@ -97,6 +98,52 @@ fn nuvo_that_is_away_is_not_taken_for_bad_credentials() {
     world.sim.remove_fault(fault);
     world.wait_phase("orders", Phase::Succeeded);
     same("POSTs", world.sim.post_count(), 1);
+}
+
+/// What a person is told while the account of a running run is away, and that nothing is lost by it.
+fn assert_followed_again(world: &World, away: impl FnOnce(), reason_of_account: &str, back: impl FnOnce()) {
+    let operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let before = world.wait_phase("orders", Phase::Running);
+    away();
+    let run = world.wait("orders", "told that it is not followed", |run| message(run).contains(reason_of_account));
+    assert_consistent(&run);
+    same("phase and reason", (run.status.as_ref().unwrap().phase, reason(&run)), (Some(Phase::Running), "Running"));
+    let id = &before.status.as_ref().unwrap().execution_ids[0];
+    assert!(message(&run).contains(id) && message(&run).contains("by itself"), "{}", message(&run));
+    // What happens meanwhile is not missed.
+    world.sim.finish(id, nuvo_sim::Status::Successful).unwrap();
+    back();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("executions", &run.status.as_ref().unwrap().execution_ids, &before.status.as_ref().unwrap().execution_ids);
+    same("POSTs", world.sim.post_count(), 1);
+    same("exit code", operator.stop(), Some(0));
+}
+
+#[test]
+fn a_running_run_says_that_its_credentials_were_revoked_and_is_followed_again() {
+    let world = World::new("revoked", [Pipeline::new("orders").held()]);
+    assert_followed_again(
+        &world,
+        || {
+            world.sim.set_credentials(vec![]);
+            world.sim.revoke_tokens();
+        },
+        "CredentialsRejected",
+        || world.sim.set_credentials(vec![nuvo_sim::Credential::default()]),
+    );
+}
+
+#[test]
+fn a_running_run_says_that_its_account_is_gone_and_is_followed_again() {
+    let world = World::new("deleted", [Pipeline::new("orders").held()]);
+    assert_followed_again(
+        &world,
+        || _ = block_on(world.accounts().delete("default", &DeleteParams::default())).unwrap(),
+        "There is no NuvoAccount default",
+        || world.account("default"),
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use nuvo_operator::api::Phase;
 use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
 
-use crate::world::{World, assert_consistent, message, reason, same, uid};
+use crate::world::{WITHIN, World, assert_consistent, message, reason, same, uid};
 
 fn quick(id: &str) -> Pipeline {
     Pipeline::new(id).duration(Duration::from_millis(300))
@@ -153,8 +153,9 @@ fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     world.start("mine", "orders", json!({ "executionId": id }));
     world.start("foreign", "orders", json!({ "executionId": other }));
     world.start("missing", "orders", json!({ "executionId": "there-is-no-such-execution" }));
-    let run = world.wait_phase("mine", Phase::Running);
+    let run = world.wait("mine", "running", |run| message(run) == format!("Execution {id} is running."));
     assert_consistent(&run);
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Running));
     world.sim.finish(&id, Status::Successful).unwrap();
     let run = world.wait_phase("mine", Phase::Succeeded);
     assert_consistent(&run);
@@ -162,6 +163,26 @@ fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     same("trigger", serde_json::to_value(&trigger).unwrap()["state"].clone(), json!("Observed"));
     same("reason", reason(&world.wait_phase("foreign", Phase::Failed)), "InvalidSpec");
     same("reason", reason(&world.wait_phase("missing", Phase::Failed)), "ExecutionLost");
+    same("POSTs", world.sim.post_count(), 0);
+}
+
+#[test]
+fn an_execution_that_nuvo_has_said_nothing_of_is_not_called_running() {
+    let world = World::new("unheard", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    let _operator = world.operator();
+    world.wait_ready("default");
+    let silent = [Operation::List, Operation::Read].map(|operation| world.sim.add_fault(Fault::on(operation, Effect::status(500))));
+    world.start("orders", "orders", json!({ "executionId": id }));
+    let run = world.wait_phase("orders", Phase::Running);
+    assert_consistent(&run);
+    same("message", message(&run), format!("Execution {id} is being looked up in nuvo.").as_str());
+    assert!(world.sim.fault_reached(silent[0], WITHIN), "nuvo was asked");
+    same("message", message(&world.get("orders")), format!("Execution {id} is being looked up in nuvo.").as_str());
+    world.sim.clear_faults();
+    let run = world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
+    assert_consistent(&run);
+    same("nuvo's word", run.status.as_ref().unwrap().executions[0].status.as_deref(), Some("PROCESSING"));
     same("POSTs", world.sim.post_count(), 0);
 }
 

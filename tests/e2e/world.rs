@@ -241,6 +241,15 @@ impl World {
         self.wait(name, wanted, |run| reason(run) == wanted)
     }
 
+    /// Waits until an account can be used.
+    pub fn wait_ready(&self, account: &str) {
+        let ready = || {
+            let status = block_on(self.accounts().get(account)).unwrap().status.unwrap_or_default();
+            status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        self.eventually(&format!("account {account} ready"), ready);
+    }
+
     /// Waits until anything holds.
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
