@@ -173,7 +173,8 @@ struct RunArguments {
     trigger_settle_seconds: Duration,
 
     /// How long a pipeline takes no new run after a doubtful one, because effects of its POST may still appear, in seconds (0.1 to
-    /// 86400). At least the sum of trigger timeout and fence.
+    /// 86400). At least the sum of trigger timeout and fence. Also how long a run whose deadline has passed waits for nuvo to say how far
+    /// it is.
     #[arg(long, env = "NUVO_OPERATOR_QUARANTINE_SECONDS", value_name = "SECONDS", value_parser = seconds::<100, 86_400_000>, default_value = "900")]
     quarantine_seconds: Duration,
 

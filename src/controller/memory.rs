@@ -29,6 +29,7 @@ struct Remembered {
     off_until: Option<Instant>,
     failures: u32,
     waiting_since: Option<Instant>,
+    overdue_since: Option<Instant>,
 }
 
 impl Memories {
@@ -81,6 +82,18 @@ impl Memories {
     /// The run does not wait for another one.
     pub fn moved_on(&self, uid: &str) {
         self.with(uid, |remembered| remembered.waiting_since = None);
+    }
+
+    /// For how long this process has seen that the run's deadline has passed; a run that is not late begins anew.
+    #[must_use]
+    pub fn overdue(&self, uid: &str, late: bool) -> Duration {
+        if !late {
+            if let Some(remembered) = lock(&self.0).get_mut(uid) {
+                remembered.overdue_since = None;
+            }
+            return Duration::ZERO;
+        }
+        self.with(uid, |remembered| remembered.overdue_since.get_or_insert_with(Instant::now).elapsed())
     }
 
     /// Everything about this run.

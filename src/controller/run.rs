@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::{controller::Action, reflector::ObjectRef};
 
 use super::{
@@ -16,7 +17,7 @@ use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
     nuvo::{Error, Session},
-    run::{self, Fate, Following, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
+    run::{self, Fate, Following, Gate, Hearing, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
     telemetry::RunResult,
 };
 
@@ -24,6 +25,8 @@ use crate::{
 const PATIENT: Duration = Duration::from_secs(2);
 /// A run that waits for another one is also looked at without being woken.
 const FALLBACK: Duration = Duration::from_secs(15);
+/// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
+const LATE: Duration = Duration::from_secs(5);
 /// The waits after a failure: doubled each time, from the first to the second.
 const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// From this failure on, the status says so.
@@ -126,7 +129,13 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     };
     let executions = run::followed(object, run);
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
-    let status = run::project(object, run, &Situation::Settled(following), &known, now());
+    let late = object.status.as_ref().and_then(|status| run::deadline_left(status, object, now())).is_some_and(|left| left.is_zero());
+    let hearing = Hearing {
+        asked: follower.as_ref().and_then(|follower| follower.asked(&run.pipeline, &executions)).and_then(|at| ago(at.elapsed())),
+        waited: shell.memories.overdue(run.me.uid.as_str(), late),
+        patience: shell.limits.quarantine,
+    };
+    let status = run::project(object, run, &Situation::Settled(following, hearing), &known, now());
     let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
     let ended = status.completion_time.is_some();
     let left = run::deadline_left(&status, object, now());
@@ -146,9 +155,17 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     }
     if let Some(follower) = &follower {
         let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
-        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected });
+        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected, late });
+    }
+    if late {
+        return Ok(Action::requeue(LATE));
     }
     Ok(left.map_or_else(Action::await_change, |left| Action::requeue(left.saturating_add(Duration::from_millis(100)))))
+}
+
+/// The time of day this long ago.
+fn ago(age: Duration) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(age).ok()
 }
 
 /// A run that ended goes on: by a new token, a person's answer, or its policy.

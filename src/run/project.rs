@@ -23,6 +23,8 @@ use crate::api::{
 const PROCESSING: &str = "PROCESSING";
 const SUCCESSFUL: &str = "SUCCESSFUL";
 const FAILED: &str = "FAILED";
+/// An answer of nuvo that comes within this time is not waited for in public.
+const PROMPT: Duration = Duration::from_secs(15);
 
 /// What is known of one execution.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +46,18 @@ pub enum Situation {
     /// It waits, or it ended without a trigger.
     Because(Reason, String),
     /// Its trigger is settled: the executions tell.
-    Settled(Following),
+    Settled(Following, Hearing),
+}
+
+/// How far what is known of executions can be relied on when the deadline has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hearing {
+    /// When nuvo was asked last about each of those that may still be running, and answered; none before that.
+    pub asked: Option<Timestamp>,
+    /// For how long this process has waited for such an answer since it saw that the deadline has passed.
+    pub waited: Duration,
+    /// For how long it waits.
+    pub patience: Duration,
 }
 
 /// Whether nuvo is asked about the executions of a run.
@@ -147,7 +160,7 @@ pub fn recorded(
             status.start_time.get_or_insert(Time(now));
             status.execution_ids = executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect();
             status.execution_count = count(executions.len());
-            settled(&mut status, object, &Knowledge::new(), &Following::Active, now);
+            settled(&mut status, object, &Knowledge::new(), &Following::Active, Hearing::default(), now);
         }
         Fate::NotExecuted => match unexecuted {
             Some(Unexecuted::Rejected) => {
@@ -186,7 +199,7 @@ pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &K
             let message = kept.unwrap_or_else(|| message.clone());
             conclude(&mut status, object, *present, message, now);
         }
-        Situation::Settled(following) => settled(&mut status, object, known, following, now),
+        Situation::Settled(following, hearing) => settled(&mut status, object, known, following, *hearing, now),
     }
     status
 }
@@ -257,7 +270,14 @@ fn end(report: &Execution) -> End {
     if report.status.as_deref().is_some_and(is_terminal) { End::Reported } else { End::Open }
 }
 
-fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, following: &Following, now: Timestamp) {
+fn settled(
+    status: &mut PipelineRunStatus,
+    object: &PipelineRun,
+    known: &Knowledge,
+    following: &Following,
+    hearing: Hearing,
+    now: Timestamp,
+) {
     if let Some(id) = &object.spec.execution_id {
         status.execution_ids = vec![id.clone()];
         status.execution_count = Some(1);
@@ -270,7 +290,7 @@ fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowled
         });
     }
     let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, object, known)).collect();
-    let (reason, message) = judge(status, object, &parts, following, now);
+    let (reason, message) = judge(status, object, &parts, following, hearing, now);
     // Progress of a part of the executions is not worth a write; the end, a word that nobody knows, and that an execution which a
     // person named exists at all, are.
     let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
@@ -286,21 +306,47 @@ const fn unheard_of(part: &Part) -> bool {
     part.report.status.is_none()
 }
 
-fn judge(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], following: &Following, now: Timestamp) -> (Reason, String) {
+fn judge(
+    status: &PipelineRunStatus,
+    object: &PipelineRun,
+    parts: &[Part],
+    following: &Following,
+    hearing: Hearing,
+    now: Timestamp,
+) -> (Reason, String) {
     let again = "a new spec.rerunToken starts another attempt";
     if parts.is_empty() {
         return nothing_to_process(object);
     }
     if parts.iter().any(|part| matches!(part.end, End::Open)) {
-        if deadline_left(status, object, now).is_some_and(|left| left.is_zero()) {
-            let seconds = object.spec.active_deadline_seconds;
-            let message = format!(
-                "The run has not ended within {seconds} s (spec.activeDeadlineSeconds). nuvo has no cancel: what it runs may still end there, \
-                 and is not followed any more; {again}."
-            );
+        let running = running(status, parts, following);
+        let Some(deadline) = deadline(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
+        let seconds = object.spec.active_deadline_seconds;
+        // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
+        let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
+        if confirmed || hearing.waited >= hearing.patience {
+            let fact = if confirmed {
+                format!("The run has not ended within {seconds} s (spec.activeDeadlineSeconds).")
+            } else {
+                format!(
+                    "Whether the run has ended within {seconds} s (spec.activeDeadlineSeconds) is not known: nuvo could not be asked for {} s \
+                     after that.",
+                    hearing.patience.as_secs()
+                )
+            };
+            let message = format!("{fact} nuvo has no cancel: what it runs may still end there, and is not followed any more; {again}.");
             return (Reason::DeadlineExceeded, message);
         }
-        return (Reason::Running, running(status, parts, following));
+        if hearing.waited < PROMPT {
+            // The answer is on its way, and not worth a write.
+            return (Reason::Running, running);
+        }
+        let waiting = format!(
+            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), and nuvo has not said since how far the run is: it ends when \
+             nuvo does, or when nuvo could not be asked for {} s.",
+            hearing.patience.as_secs()
+        );
+        return (Reason::Running, format!("{running} {waiting}"));
     }
     for part in parts {
         let id = &part.report.id;
@@ -420,9 +466,12 @@ pub fn noted(object: &PipelineRun, run: &Run, note: &str, now: Timestamp) -> Pip
 /// The time until the run's deadline; none before it has started.
 #[must_use]
 pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    Some(Duration::try_from(deadline(status, object)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn deadline(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
     let start = status.start_time.as_ref()?.0;
-    let deadline = start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()?;
-    Some(Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO))
+    start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()
 }
 
 const fn phase(reason: Reason) -> Phase {

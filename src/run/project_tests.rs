@@ -1,5 +1,7 @@
 //! What a status says, and what it is worth to tell.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -55,7 +57,11 @@ fn report(id: &ExecutionId, word: &str, rows: i64) -> (ExecutionId, Known) {
 }
 
 fn settle(object: &PipelineRun, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active), known, now)
+    hear(object, known, Hearing { asked: Some(now), ..Hearing::default() }, now)
+}
+
+fn hear(object: &PipelineRun, known: &Knowledge, hearing: Hearing, now: Timestamp) -> PipelineRunStatus {
+    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, now)
 }
 
 fn show(object: &PipelineRun, reason: Reason, message: &str, now: Timestamp) -> PipelineRunStatus {
@@ -117,7 +123,7 @@ fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
 fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
     let running = accepted(1);
     let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
-        project(object, &parse(object).unwrap(), &Situation::Settled(following), known, now)
+        project(object, &parse(object).unwrap(), &Situation::Settled(following, Hearing::default()), known, now)
     };
     let halted = |why: &str| Following::Halted(why.into());
     let away = with(running.clone(), follow(&running, halted("NuvoAccount a is gone: create it."), &Knowledge::new(), at(5)));
@@ -186,6 +192,29 @@ fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
     assert_eq!(reason(&settle(&object, &Knowledge::new(), at(60))), Some(Reason::DeadlineExceeded));
     let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
     assert_eq!(reason(&settle(&object, &known, at(61))), Some(Reason::Succeeded), "an end that is known counts");
+}
+
+#[test]
+fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
+    let mut object = accepted(2);
+    object.spec.active_deadline_seconds = 60;
+    let patience = Duration::from_secs(900);
+    let heard = |asked: Option<i64>, waited: u64| {
+        hear(&object, &Knowledge::new(), Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience }, at(5_000))
+    };
+    for asked in [None, Some(10), Some(59)] {
+        let status = heard(asked, 0);
+        assert_eq!(status, object.status.clone().unwrap(), "not asked since: it may have ended long ago");
+        let status = heard(asked, 899);
+        assert_eq!(status.phase, Some(Phase::Running));
+        assert!(message(&status).contains("The deadline has passed") && message(&status).contains("900 s"), "{}", message(&status));
+        let status = heard(asked, 900);
+        assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
+        assert!(message(&status).contains("could not be asked"), "{}", message(&status));
+    }
+    let status = heard(Some(60), 0);
+    assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
+    assert!(message(&status).contains("has not ended within 60 s"), "{}", message(&status));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use nuvo_operator::api::Phase;
 use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
@@ -213,6 +214,41 @@ fn a_deadline_ends_the_run_and_says_that_nuvo_was_not_stopped() {
     assert_consistent(&run);
     same("reason", reason(&run), "DeadlineExceeded");
     assert!(message(&run).contains("2 s") && message(&run).contains("no cancel"), "{}", message(&run));
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn a_deadline_that_passes_while_nobody_looks_does_not_hide_how_the_run_ended() {
+    let world = World::new("absent", [quick("orders").held()]);
+    let operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Running);
+    operator.kill();
+    world.sim.finish(&run.status.as_ref().unwrap().execution_ids[0], Status::Successful).unwrap();
+    world.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
+    let started = run.status.as_ref().unwrap().start_time.as_ref().unwrap().0;
+    world.eventually("past the deadline", || Timestamp::now().duration_since(started).as_secs() > 2);
+    let _operator = world.operator();
+    let run = world.wait("orders", "ended", |run| run.status.as_ref().unwrap().completion_time.is_some());
+    assert_consistent(&run);
+    same("reason", reason(&run), "Succeeded");
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn a_deadline_ends_a_run_also_when_nuvo_cannot_be_asked_and_says_so() {
+    let world = World::new("silent", [quick("orders").held()]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    world.wait_phase("orders", Phase::Running);
+    for operation in [Operation::List, Operation::Read] {
+        world.sim.add_fault(Fault::on(operation, Effect::status(500)));
+    }
+    world.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    assert_consistent(&run);
+    same("reason", reason(&run), "DeadlineExceeded");
+    assert!(message(&run).contains("could not be asked for 4 s"), "{}", message(&run));
     same("POSTs", world.sim.post_count(), 1);
 }
 
