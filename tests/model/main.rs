@@ -11,6 +11,7 @@
 )]
 
 mod action;
+mod alike;
 mod mutant;
 mod scope;
 mod world;
@@ -30,7 +31,7 @@ use nuvo_operator::{
 };
 use scope::Scope;
 use stateright::{Checker, HasDiscoveries, Model, Property};
-use world::{Course, State, World};
+use world::{Course, State, World, whose};
 
 impl Model for World {
     type State = State;
@@ -79,7 +80,7 @@ fn present(state: &State) -> impl Iterator<Item = &Run> {
 fn own_executions(state: &State) -> bool {
     state.runs.iter().enumerate().all(|(number, object)| {
         let shown = object.present.iter().flat_map(|run| &run.executions);
-        shown.into_iter().all(|id| state.executions.iter().any(|execution| execution.id == *id && execution.run == number))
+        shown.into_iter().all(|id| state.executions.iter().any(|execution| execution.id == *id && whose(id.as_str()) == number))
     })
 }
 

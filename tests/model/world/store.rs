@@ -1,29 +1,27 @@
 //! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
 
-use std::sync::Arc;
-
 use nuvo_operator::run::{
     self, Answer, Baseline, Candidate, Evidence, ExecutionId, Fate, Holder, Lock, LockRead, Marker, Others, Run, Sighting, Step, Tenancy,
 };
 
 use super::{Late, Object, State, World, hash, record, reference, whose};
-use crate::{action::StepCourse, mutant::Mutant};
+use crate::{action::StepCourse, alike::LOCK_VERSIONS, mutant::Mutant};
 
 impl World {
     pub(super) fn write_as(&self, state: &mut State, run: usize, step: &Step, course: StepCourse) -> Answer {
         match course {
             StepCourse::AnswerLost => {
-                state.left.lost -= 1;
+                state.spend(|left| left.lost -= 1);
                 self.write(state, run, step);
                 Answer::Unsure
             }
             StepCourse::RequestLost => {
-                state.left.lost -= 1;
+                state.spend(|left| left.lost -= 1);
                 Answer::Unsure
             }
             StepCourse::Late => {
-                state.left.late_writes -= 1;
-                state.late.push(Late { run, step: step.clone() });
+                state.spend(|left| left.late_writes -= 1);
+                state.late.change(|late| late.push(Late { run: reference(run), step: step.clone() }));
                 Answer::Unsure
             }
             _ => self.write(state, run, step),
@@ -34,9 +32,9 @@ impl World {
         match step {
             Step::TakeLock { lock, over } => self.write_lock(state, run, lock, over.as_deref()),
             Step::Release { lock, over } => self.write_lock(state, run, lock, Some(over)),
-            Step::Mark { marker, over } => self.mark(&mut state.runs[run], marker, over),
+            Step::Mark { marker, over } => state.runs[run].change(|object| self.mark(object, marker, over)),
             Step::Record { trigger, executions, unexecuted, over, .. } => {
-                state.runs[run].write(over, true, |run| record(run, trigger, executions, *unexecuted))
+                state.runs[run].change(|object| object.write(over, true, |run| record(run, trigger, executions, *unexecuted)))
             }
             _ => Answer::Unsure,
         }
@@ -47,7 +45,9 @@ impl World {
         let answer = object.write(over, compare, |run| run.marker = Some(marker.clone()));
         let undecided = object.present.as_ref().is_some_and(|run| run.marker.is_none() && run.trigger.is_none());
         match answer {
-            Answer::Unsure if self.is(Mutant::PostAfterConflict) => Answer::Written(object.version.to_string()),
+            Answer::Unsure if self.is(Mutant::PostAfterConflict) => {
+                object.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))
+            }
             Answer::Unsure if self.is(Mutant::MarkAgain) && undecided => object.write(over, false, |run| run.marker = Some(marker.clone())),
             answer => answer,
         }
@@ -56,7 +56,7 @@ impl World {
     fn write_lock(&self, state: &mut State, run: usize, lock: &Lock, over: Option<&str>) -> Answer {
         let slot = self.slot(run);
         let compare = !self.is(Mutant::NoCompareAtLock);
-        if compare && state.locks[slot].0.version.as_deref() != over {
+        if compare && state.leases[slot].read.version.as_deref() != over {
             return Answer::Unsure;
         }
         let version = self.put_lock(state, slot, lock.clone());
@@ -75,16 +75,17 @@ impl World {
                 lock.ledger.pop_front();
             }
         }
-        let (present, count) = &mut state.locks[slot];
-        *count += 1;
-        let version = count.to_string();
-        *present = Arc::new(LockRead { version: Some(version.clone()), lock });
-        version
+        state.leases[slot].change(|lease| {
+            lease.writes += 1;
+            let version = format!("{}{}", LOCK_VERSIONS[slot], lease.writes);
+            lease.read = LockRead { version: Some(version.clone()), lock };
+            version
+        })
     }
 
     pub(super) fn unlock(&self, state: &mut State, run: usize, ids: &[ExecutionId]) {
         let slot = self.slot(run);
-        let read = state.locks[slot].0.clone();
+        let read = state.leases[slot].read.clone();
         if let Some(tenancy) = read.lock.held_by(&reference(run).uid) {
             let delivery = tenancy.delivery(&tenancy.nonce, run::Entry::Started(ids.to_vec()));
             self.put_lock(state, slot, read.lock.released(delivery));
@@ -102,7 +103,7 @@ impl World {
         let known = self.holder(&known);
         let tenure = known.own_marker()?.tenure.clone();
         let slot = self.slot(run);
-        let read = state.locks[slot].0.clone();
+        let read = state.leases[slot].read.clone();
         let step = run::release(&known, &tenure, &read)?;
         self.write(state, run, &step);
         Some(())
@@ -148,7 +149,7 @@ impl World {
     }
 
     fn lock_seen(&self, state: &State, run: usize) -> LockRead {
-        let mut read = state.locks[self.slot(run)].0.as_ref().clone();
+        let mut read = state.leases[self.slot(run)].read.clone();
         let uid = reference(run).uid;
         let present = state.runs[run].present.as_ref();
         if self.is(Mutant::NoLookUpInLedger) {
@@ -166,7 +167,7 @@ impl World {
         if self.is(Mutant::StealByTime) {
             return Holder::Gone;
         }
-        match &state.runs[whose(&tenancy.holder.uid)].present {
+        match &state.runs[whose(tenancy.holder.uid.as_str())].present {
             Some(run) => Holder::Present(Box::new(self.holder(run))),
             None => Holder::Gone,
         }
