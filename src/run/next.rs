@@ -79,6 +79,8 @@ fn start(o: &Observed) -> Step {
                 },
                 (_, None) => {
                     let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
+                    // The promises need no such care: where nobody deletes a lock, there is one before anybody is undecided. It keeps a
+                    // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
                     let young = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
                     (o.spare.clone(), baseline.clone(), young, ledger)
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_operator::run::{self, Answer, Gate, Lock, LockRead, Memory, Nonce, Observed, Outcome, Run, Step, Task, Unexecuted};
+use nuvo_operator::run::{self, Answer, Gate, Lock, LockRead, Memory, Nonce, Observed, Outcome, Run, Step, Task, Tenancy, Unexecuted};
 
 use super::{
     BEGIN, Course, Delivery, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle, new_run, reference, whose,
@@ -36,7 +36,10 @@ impl World {
             Action::Land { delivery, executions: Some(count) } => {
                 state.land(*delivery, *count);
             }
-            Action::Land { delivery, executions: None } => state.deliveries.change(|all| all[*delivery].course = Course::Dropped),
+            Action::Land { delivery, executions: None } => {
+                state.spend(|left| left.unanswered -= 1);
+                state.deliveries.change(|all| all[*delivery].course = Course::Dropped);
+            }
             Action::List { execution } => state.executions.change(|all| all[*execution].listed = true),
             Action::Arrive { write } => {
                 let Late { run, step } = state.late.change(|late| late.remove(*write));
@@ -121,11 +124,15 @@ impl World {
     fn answer(&self, state: &mut State, operator: usize, run: usize, answered: bool) -> Option<()> {
         let Work::Busy(pass) = &*state.operators[operator][run] else { return None };
         let Pass { observed, sent: Some(sent), .. } = &**pass else { return None };
+        let lost = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Dropped);
         let prefix = format!("{sent}-");
         let ids = state.executions.iter().map(|execution| execution.id.clone()).filter(|id| id.as_str().starts_with(&prefix));
         let outcome = if answered { Outcome::Accepted(ids.collect()) } else { Outcome::Unknown { message: String::new() } };
         let mut observed = observed.clone();
         observed.learn(&Step::Post(sent.clone()), Answer::Posted(outcome));
+        if !answered && !lost {
+            state.spend(|left| left.unanswered -= 1);
+        }
         go_on(state, operator, run, observed);
         Some(())
     }
@@ -176,9 +183,9 @@ impl World {
             Step::Post(nonce) => {
                 let attempt = observed.run().marker.as_ref().map_or(observed.run().attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
-                state
-                    .deliveries
-                    .change(|all| all.push(Delivery { run: reference(run), attempt, nonce: nonce.clone(), course: Course::Dropped }));
+                state.deliveries.change(|all| {
+                    all.push(Delivery { run: reference(run), attempt, nonce: nonce.clone(), course: Course::Dropped, written: false })
+                });
                 if course == StepCourse::InFlight {
                     state.spend(|left| left.late_posts -= 1);
                     state.deliveries.change(|all| all[delivery].course = Course::InFlight);
@@ -191,14 +198,24 @@ impl World {
             Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. } => {
                 self.write_as(state, run, &step, course)
             }
-            read => self.read(state, run, read),
+            read => self.read(state, run, observed.run(), read),
         };
-        observed.learn(&step, answer);
+        match &step {
+            Step::TakeLock { lock, .. } if self.is(Mutant::MarkAgainAfterBump) => {
+                observed.learn(&Step::TakeLock { lock: not_bumped(lock), over: None }, answer);
+            }
+            step => observed.learn(step, answer),
+        }
         go_on(state, operator, run, observed);
     }
 
     fn post(&self, state: &mut State, run: usize, delivery: usize, course: StepCourse) -> Outcome {
-        let unknown = || Outcome::Unknown { message: String::new() };
+        let unknown = || match self.mutant {
+            Some(Mutant::UnansweredMeansRefused) => {
+                Outcome::NotExecuted { then: Unexecuted::RetryAfter(Duration::ZERO), message: String::new() }
+            }
+            _ => Outcome::Unknown { message: String::new() },
+        };
         match course {
             StepCourse::Executed(count) => {
                 let ids = state.land(delivery, count);
@@ -210,6 +227,9 @@ impl World {
             StepCourse::Garbled(count) => {
                 state.spend(|left| left.unanswered -= 1);
                 state.land(delivery, count);
+                if self.is(Mutant::NoIdsMeansNothingStarted) {
+                    return Outcome::Accepted(Vec::new());
+                }
                 Outcome::ExecutedIdsUnknown { message: String::new() }
             }
             StepCourse::Unanswered(count) => {
@@ -241,4 +261,10 @@ fn go_on(state: &mut State, operator: usize, run: usize, mut observed: Observed)
         }
         _ => Shared::new(Work::Busy(Pass { observed, step, sent: None }.into())),
     };
+}
+
+/// A lock that was taken anew, as far as its nonces tell.
+fn not_bumped(lock: &Lock) -> Box<Lock> {
+    let tenancy = lock.tenancy.clone().map(|tenancy| Tenancy { tenure: tenancy.nonce.clone(), ..tenancy });
+    Box::new(Lock { tenancy, ..lock.clone() })
 }

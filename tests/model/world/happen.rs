@@ -24,7 +24,9 @@ impl World {
         for (number, sent) in state.deliveries.iter().enumerate() {
             if sent.course == Course::InFlight {
                 actions.extend(state.left.batches.iter().map(|count| Action::Land { delivery: number, executions: Some(*count) }));
-                actions.push(Action::Land { delivery: number, executions: None });
+                if state.left.unanswered > 0 {
+                    actions.push(Action::Land { delivery: number, executions: None });
+                }
             }
         }
         actions.extend((0..state.executions.len()).filter(|n| !state.executions[*n].listed).map(|execution| Action::List { execution }));
@@ -80,11 +82,14 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
     };
     if let Some(sent) = &pass.sent {
         let executed = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Executed);
-        actions.extend([true, false].into_iter().filter(|answered| executed || !answered).map(|answered| Action::Answer {
-            operator,
-            run,
-            answered,
-        }));
+        if executed {
+            actions.push(Action::Answer { operator, run, answered: true });
+        }
+        // One that was lost on its way has been accounted for.
+        let lost = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Dropped);
+        if left.unanswered > 0 || lost {
+            actions.push(Action::Answer { operator, run, answered: false });
+        }
         return;
     }
     let mut add = |course| actions.push(Action::Step { operator, run, course });

@@ -20,6 +20,7 @@ use nuvo_operator::run::{
 
 use crate::{
     alike::{Form, RUN_NAMES, RUN_VERSIONS, Shared},
+    check::Graph,
     mutant::Mutant,
     scope::{RUNS, Scope},
 };
@@ -68,6 +69,8 @@ pub struct Delivery {
     pub attempt: i32,
     /// What became of it.
     pub course: Course,
+    /// The run has shown its answer.
+    pub written: bool,
 }
 
 /// What became of a POST at nuvo.
@@ -174,7 +177,9 @@ pub struct World {
     /// What may go wrong.
     pub scope: Scope,
     /// Which safeguard is switched off.
-    pub mutant: Option<Mutant>,
+    mutant: Option<Mutant>,
+    /// What has been seen of it.
+    pub graph: Graph,
 }
 
 fn reference(run: usize) -> RunRef {
@@ -352,6 +357,11 @@ impl State {
 }
 
 impl World {
+    /// A world that nobody has seen anything of.
+    pub fn new(scope: Scope, mutant: Option<Mutant>) -> Self {
+        Self { scope, mutant, graph: Graph::default() }
+    }
+
     fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
@@ -379,7 +389,7 @@ impl World {
     }
 
     fn limits(&self) -> Limits {
-        let quarantine = if self.is(Mutant::NoQuarantine) || self.is(Mutant::StealByTime) { Duration::ZERO } else { LIMITS.quarantine };
+        let quarantine = if self.is(Mutant::NoQuarantine) { Duration::ZERO } else { LIMITS.quarantine };
         Limits { quarantine, ..LIMITS }
     }
 }
