@@ -336,6 +336,11 @@ pub struct Trigger {
     #[schemars(length(max = 64))]
     pub nonce: String,
 
+    /// The metadata.uid of the object that it was recorded for. Another one shows that the status was restored from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+
     /// The attempt that it belongs to.
     #[serde(default)]
     #[schemars(range(min = 0, max = 2_147_483_647))]

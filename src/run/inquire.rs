@@ -15,8 +15,15 @@ use super::{
 /// Section 6.
 pub(super) fn inquire(o: &Observed) -> Step {
     let Some(run) = &o.run else { return Step::ReadRun };
-    if decided(run) {
-        return if settled(run) { Step::Follow } else { Step::Again };
+    if settled(run) {
+        return Step::Follow;
+    }
+    if decided(run) && o.candidates.is_none() {
+        // What the run itself says is in order, so only the lock can raise a doubt: it may name a delivery that was made later.
+        let Some(read) = &o.lock else { return Step::ReadLock };
+        if !matches!(verdict(run, &read.lock), Verdict::InDoubt(_)) {
+            return Step::Again;
+        }
     }
     let inquiry = current_inquiry(o);
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
@@ -32,6 +39,12 @@ pub(super) fn inquire(o: &Observed) -> Step {
         Verdict::InDoubt(doubt) => doubt,
         Verdict::Recorded(trigger, entry) => return record_known(run, trigger, &entry),
         Verdict::Lost => return Step::Hold(Hold::Lost),
+        // Nothing that is stored speaks for the delivery any more, but this process remembers it: that must not look like a new run.
+        Verdict::New { resume: None } if inquiry.doubt.attempt >= run.attempt => {
+            let why = "its marker and the lock that preceded it are gone, so nothing in nuvo's list can be attributed to it";
+            return ambiguous(run, &inquiry.doubt, inquiry.executed, why);
+        }
+        // The lock was taken anew for this very version of the run, or another attempt is wanted: the doubt is over.
         Verdict::Decided | Verdict::New { .. } => return Step::Again,
     };
     let Some(tenancy) = read.lock.held_by(&run.me.uid).filter(|tenancy| tenancy.tenure == doubt.tenure) else {
@@ -67,11 +80,17 @@ fn unconfirmed(wait: Duration) -> Step {
 }
 
 fn current_inquiry(o: &Observed) -> Inquiry {
-    let doubt =
-        o.run().own_marker().map(|m| Doubt { nonce: m.nonce.clone(), tenure: m.tenure.clone(), attempt: m.attempt }).or_else(|| {
-            let tenancy = o.lock.as_ref()?.lock.held_by(&o.cached.me.uid)?;
-            Some(Doubt { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), attempt: o.run().attempt })
-        });
+    let marker = o.run().own_marker().filter(|_| !decided(o.run()));
+    let marked = || marker.map(|m| Doubt { nonce: m.nonce.clone(), tenure: m.tenure.clone(), attempt: m.attempt });
+    let locked = || {
+        let tenancy = o.lock.as_ref()?.lock.held_by(&o.cached.me.uid)?;
+        Some(Doubt { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), attempt: o.run().attempt })
+    };
+    let sent = || match &o.task {
+        Task::Posted(grant, _) => Some(Doubt { nonce: grant.nonce.clone(), tenure: grant.tenure.clone(), attempt: grant.attempt }),
+        _ => None,
+    };
+    let doubt = marked().or_else(locked).or_else(sent);
     let executed = matches!(&o.task, Task::Posted(_, Outcome::ExecutedIdsUnknown { .. }));
     match (&o.memory.inquiry, doubt) {
         (Some(inquiry), None) => inquiry.clone(),

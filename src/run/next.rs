@@ -135,6 +135,8 @@ pub fn remember(o: &Observed, last: &Step) -> Memory {
             }
         }
         Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
+        // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
+        Step::Again => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost) => memory = Memory::default(),
         _ => {}
     }

@@ -90,7 +90,8 @@ pub fn opened(object: &PipelineRun, attempt: i32, now: Timestamp) -> PipelineRun
     let mut status = PipelineRunStatus {
         attempt: Some(attempt),
         rerun_token: object.spec.rerun_token.clone(),
-        trigger: old.trigger,
+        // What a backup brought back speaks of another object, and the person who opens this attempt has been told so.
+        trigger: old.trigger.filter(|trigger| trigger.uid.is_none() || trigger.uid == object.metadata.uid),
         conditions: old.conditions,
         history,
         ..PipelineRunStatus::default()
@@ -119,8 +120,15 @@ pub fn recorded(
     };
     let nonce = trigger.nonce.as_str();
     status.attempt = Some(status.attempt.unwrap_or(1).max(trigger.attempt));
-    status.trigger =
-        Some(Trigger { nonce: nonce.to_owned(), attempt: trigger.attempt, state, evidence, time: Some(Time(now)), message: cut(message) });
+    status.trigger = Some(Trigger {
+        nonce: nonce.to_owned(),
+        uid: object.metadata.uid.clone(),
+        attempt: trigger.attempt,
+        state,
+        evidence,
+        time: Some(Time(now)),
+        message: cut(message),
+    });
     match &trigger.fate {
         Fate::Accepted(_) => {
             status.completion_time = None;

@@ -215,6 +215,62 @@ fn a_person_resolves_only_the_trigger_that_is_named() {
     assert_eq!((closed.phase, reason(&closed)), (Some(Phase::Failed), Some(Reason::TriggerOutcomeUnknown)));
 }
 
+/// An object that was created from an export of one that is gone: its marker came along.
+fn restored() -> PipelineRun {
+    let mut object = ambiguous(false);
+    object.status = None;
+    object.metadata.uid = Some("u2".into());
+    object
+}
+
+#[test]
+fn the_advice_for_a_restored_object_leads_to_an_end_when_it_is_followed() {
+    let object = restored();
+    assert_eq!(verdict(&parse(&object).unwrap(), &Lock::default()), Verdict::Lost);
+    let lost = with(object.clone(), show(&object, Reason::StatusLost, "It is lost.", at(0)));
+    assert!(message(lost.status.as_ref().unwrap()).contains("\"n1:adopt="), "{}", message(lost.status.as_ref().unwrap()));
+    let answered = answered(lost, "n1:adopt=e1");
+    let Some(Reopening::Adopt(trigger, ids)) = reopens(&answered) else { panic!("{:?}", reopens(&answered)) };
+    let adopted = with(answered.clone(), recorded(&answered, &trigger, &ids, "", None, at(1)));
+    let run = parse(&adopted).unwrap();
+    assert!(settled(&run) && verdict(&run, &Lock::default()) == Verdict::Decided, "{run:?}");
+    assert_eq!(followed(&adopted, &run), ids);
+    let ended = with(adopted.clone(), settle(&adopted, &[report(&ids[0], "SUCCESSFUL", 5)].into(), at(2)));
+    assert_eq!(reason(ended.status.as_ref().unwrap()), Some(Reason::Succeeded));
+    assert_eq!((reopens(&ended), settle(&ended, &Knowledge::new(), at(3))), (None, ended.status.clone().unwrap()), "it rests");
+}
+
+#[test]
+fn a_restored_status_never_permits_a_trigger() {
+    let first = ambiguous(false);
+    let decided = [
+        Fate::Accepted(Evidence::Answer),
+        Fate::Accepted(Evidence::Adopted),
+        Fate::NotExecuted,
+        Fate::Ambiguous { executed: false },
+        Fate::Ambiguous { executed: true },
+    ];
+    for fate in decided {
+        let old = with(first.clone(), recorded(&first, &trigger(fate.clone()), &ids(1), "", None, at(0)));
+        // The backup was made when another attempt had been opened.
+        for status in [old.status.clone().unwrap(), opened(&old, 2, at(1))] {
+            let attempt = status.attempt;
+            for marker in [true, false] {
+                let mut back = with(restored(), status.clone());
+                back.metadata.annotations = back.metadata.annotations.filter(|_| marker);
+                let judged = verdict(&parse(&back).unwrap(), &Lock::default());
+                assert!(matches!(judged, Verdict::Lost | Verdict::Decided), "{fate:?} {attempt:?} {marker}: {judged:?}");
+                let again = with(back.clone(), opened(&back, 3, at(2)));
+                assert_eq!(
+                    verdict(&parse(&again).unwrap(), &Lock::default()),
+                    Verdict::New { resume: None },
+                    "{fate:?} {attempt:?} {marker}: a person decides"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let policy = |mut object: PipelineRun| {

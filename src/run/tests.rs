@@ -243,13 +243,48 @@ fn a_lock_whose_holder_is_done_blocks_nobody_for_longer_than_the_quarantine() {
     // Another attempt is open: the lock may be its own.
     holder.attempt = 2;
     assert_eq!(judge(&holder), Takeover::No);
-    // Refused by nuvo for good, after another operator's bump.
+    // Not sent, and a lock of a later tenure.
     holder.attempt = 1;
-    holder.marker = Some(Marker { tenure: nonce("other"), ..marker_of(&holder, "n1", 1) });
+    holder.marker = Some(marker_of(&holder, "n1", 1));
     holder.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
     assert_eq!(judge(&holder), Takeover::No);
     holder.ended = true;
     assert_eq!(judge(&holder), after_quarantine);
+    // Ended, and without a marker its result proves nothing.
+    holder.marker = None;
+    assert_eq!(judge(&holder), after_quarantine);
+    holder.ended = false;
+    assert_eq!(judge(&holder), Takeover::No);
+}
+
+#[test]
+fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    let mut lock = held(&run, "n1", "9");
+    lock.tenancy.as_mut().unwrap().nonce = nonce("bump");
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    let step = next(&o);
+    assert!(
+        matches!(&step, Step::TakeLock { lock, .. } if lock.of_nonce(&nonce("n1")).is_some_and(|known| known.entry == Entry::Nothing)),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn another_attempt_starts_though_the_marker_of_the_one_before_was_wiped() {
+    let mut run = run("u1");
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.attempt = 2;
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n1", "9")));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    assert!(matches!(next(&o), Step::TakeLock { .. }), "{:?}", next(&o));
 }
 
 #[test]
@@ -314,17 +349,68 @@ fn doubtful() -> (Run, Lock) {
 /// One look into a doubt at this time; the memory is carried on.
 fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
     let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
-    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    if next(&o) == Step::ReadCandidates {
-        o.learn(&Step::ReadCandidates, Answer::Candidates(list.map(|candidates| Sighting { candidates, after: None })));
-        answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
-        if next(&o) == Step::ReadOthers {
-            o.learn(&Step::ReadOthers, Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }));
-        }
+    loop {
+        let step = next(&o);
+        let answer = match &step {
+            Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
+            Step::ReadLock => lock_read(lock.clone()),
+            Step::ReadBaseline => Answer::Baseline(Some(Baseline::default())),
+            Step::ReadCandidates => Answer::Candidates(list.clone().map(|candidates| Sighting { candidates, after: None })),
+            Step::ReadOthers => Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }),
+            _ => {
+                let memory = remember(&o, &step);
+                return (step, memory);
+            }
+        };
+        o.learn(&step, answer);
     }
-    let step = next(&o);
-    let memory = remember(&o, &step);
-    (step, memory)
+}
+
+#[test]
+fn a_doubt_that_another_operator_has_settled_is_forgotten() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    assert!(memory.inquiry.is_some());
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1001), Gate::Open, nonce("spare"));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    assert_eq!(next(&o), Step::Again);
+    let memory = remember(&o, &Step::Again);
+    assert_eq!(memory, Memory::default());
+    let o = Observed::new(run, memory, limits(), Duration::from_secs(1002), Gate::Open, nonce("spare"));
+    assert_eq!(next(&o), Step::ReadLock, "a pass that may trigger begins");
+}
+
+#[test]
+fn a_doubt_of_which_only_this_process_knows_becomes_ambiguous_and_never_looks_new() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    run.marker = None;
+    let (step, _) = look(&run, &Lock::default(), &memory, 1100, Some(vec![candidate("e1", 100)]));
+    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    // Another attempt that a person has opened is not held up by it.
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.attempt = 2;
+    let (step, memory) = look(&run, &Lock::default(), &memory, 1100, Some(vec![]));
+    assert_eq!((step, memory), (Step::Again, Memory::default()));
+}
+
+#[test]
+fn a_lock_that_knows_more_than_a_run_that_was_rolled_back_is_a_doubt_that_ends() {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    let lock = held(&run, "n2", "9");
+    assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(_)));
+    let (step, memory) = look(&run, &lock, &Memory::default(), 1000, Some(vec![]));
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
+    let (step, _) = look(&run, &lock, &memory, 2000, Some(vec![]));
+    let Step::Record { trigger: found, .. } = step else { panic!("{step:?}") };
+    assert_eq!(found, trigger("n2", 1, Fate::Ambiguous { executed: false }));
+    run.trigger = Some(found);
+    run.ended = true;
+    assert!(settled(&run), "it stays ended, though its marker names the delivery before");
 }
 
 #[test]

@@ -452,10 +452,8 @@ fn a_status_wiped_after_the_end_is_restored_from_the_lock() {
     same("POSTs", world.sim.post_count(), 1);
 }
 
-#[test]
-fn an_object_restored_under_a_new_uid_is_not_triggered_until_a_person_says_so() {
-    let world = World::new("restored", [orders()]);
-    let _operator = world.operator();
+/// A run that succeeded, was deleted, and was created again from an export. What it was, and what it is now.
+fn restored(world: &World) -> (PipelineRun, PipelineRun) {
     world.start("orders", "orders", json!({}));
     let backup = world.wait_phase("orders", Phase::Succeeded);
     world.delete("orders");
@@ -470,6 +468,41 @@ fn an_object_restored_under_a_new_uid_is_not_triggered_until_a_person_says_so() 
     assert_consistent(&run);
     same("reason", reason(&run), "StatusLost");
     same("POSTs", world.sim.post_count(), 1);
+    (backup, run)
+}
+
+#[test]
+fn the_advice_for_a_restored_object_is_followed_once() {
+    let world = World::new("restored", [orders(), Pipeline::new("probe").duration(Duration::from_millis(300))]);
+    let operator = world.operator();
+    let (backup, lost) = restored(&world);
+    let nonce = nonce(&backup);
+    let ids = backup.status.unwrap().execution_ids;
+    assert!(message(&lost).contains(&format!("{nonce}:adopt=")), "{}", message(&lost));
+    answer(&world, &format!("{nonce}:adopt={}", ids[0]));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("ids", run.status.clone().unwrap().execution_ids, ids.clone());
+    let asked = || world.sim.journal().iter().filter(|request| request.path.ends_with(&ids[0])).count();
+    let before = asked();
+    operator.stop();
+    let _operator = world.operator();
+    // What is done after everything else shows that the operator had its chance.
+    world.start("probe", "probe", json!({}));
+    world.wait_phase("probe", Phase::Succeeded);
+    same("requests about it", asked(), before);
+    same("it is not written any more", world.get("orders").metadata.resource_version, run.metadata.resource_version);
+    let of_run = |write: &controlplane::AuditEvent| write.name == "orders" && write.resource == "pipelineruns";
+    // Marker, accepted and end of the first; lost, adopted and end of the second.
+    same("writes", world.writes().iter().filter(|write| of_run(write)).count(), 6);
+    same("POSTs", world.sim.post_count(), 2);
+}
+
+#[test]
+fn an_object_restored_under_a_new_uid_is_not_triggered_until_a_person_says_so() {
+    let world = World::new("restored", [orders()]);
+    let _operator = world.operator();
+    let (backup, _) = restored(&world);
     // As a backup tool does that also restores the status.
     let status =
         json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "orders" }, "status": backup.status });

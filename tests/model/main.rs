@@ -33,9 +33,11 @@ use world::World;
 const ALONE: Scope = Scope { operators: 1, crashes: 1, unanswered: 1, ..Scope::CALM };
 /// One run, and two operators that get into each other's way.
 const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
+/// One run, and two operators of which one goes away.
+const LEFT: Scope = Scope { runs: 1, leavers: 1, ..Scope::CALM };
 
 /// What CI explores.
-const STANDARD: [(&str, Scope); 18] = [
+const STANDARD: [(&str, Scope); 26] = [
     ("nothing goes wrong", Scope::CALM),
     ("a POST without an answer", Scope { unanswered: 1, ..Scope::CALM }),
     ("a crash", Scope { crashes: 1, ..Scope::CALM }),
@@ -51,9 +53,18 @@ const STANDARD: [(&str, Scope); 18] = [
     ("alone, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),
     ("alone, another attempt", Scope { reruns: 1, ..ALONE }),
     ("alone, refused, slow, stale", Scope { refused: 1, slow: 1, stale: 1, ..ALONE }),
+    ("alone, refused, marker wiped", Scope { refused: 1, marker_wipes: 1, ..ALONE }),
+    ("alone, refused, marker wiped, another attempt", Scope { runs: 1, refused: 1, marker_wipes: 1, reruns: 1, ..ALONE }),
+    ("one run, refused", Scope { refused: 1, ..ONE_RUN }),
     ("one run, marker wiped", Scope { marker_wipes: 1, ..ONE_RUN }),
     ("one run, status wiped", Scope { status_wipes: 1, ..ONE_RUN }),
     ("one run, foreign edits", Scope { edits: 1, ..ONE_RUN }),
+    // What one process leaves behind, another one brings to its end, whatever it remembers: nobody has to die for that.
+    ("left, refused", Scope { refused: 1, ..LEFT }),
+    ("left, a POST without an answer", Scope { unanswered: 1, ..LEFT }),
+    ("left, refused, marker wiped", Scope { refused: 1, marker_wipes: 1, ..LEFT }),
+    ("left, refused, status wiped", Scope { refused: 1, status_wipes: 1, ..LEFT }),
+    ("left, refused, deletion", Scope { refused: 1, deletions: 1, ..LEFT }),
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! What must never be seen, whatever happens (protocol.md, section 7).
 
-use nuvo_operator::run::{Evidence, Fate, Run, Trigger, Verdict, settled, verdict};
+use nuvo_operator::run::{Evidence, Fate, Run, Trigger, decided, settled};
 use stateright::Property;
 
 use crate::world::{Course, Delivery, Execution, State, World, whose};
@@ -76,8 +76,8 @@ fn nothing_is_silent(state: &State) -> bool {
         if trigger.nonce == sent.nonce && trigger.fate == Fate::NotExecuted && matches!(sent.course, Course::Executed | Course::InFlight) {
             return false;
         }
-        // Another attempt that is not sent yet has nothing to show.
-        let speaks = settled(run) && run.attempt <= sent.attempt;
+        // Another attempt that is not sent yet has nothing to show, and who has ended without a result says that it is lost.
+        let speaks = decided(run) && settled(run) && run.attempt <= sent.attempt;
         let mut shown = started(state, sent).map(|execution| run.executions.contains(&execution.id));
         !speaks
             || match trigger.fate {
@@ -100,5 +100,5 @@ fn all_is_shown(state: &State) -> bool {
 
 /// Whether every run has come to an end of its trigger: by a result, or by a question that only a person can answer.
 pub fn is_over(state: &State) -> bool {
-    present(state).all(|run| settled(run) || verdict(run, state.lock()) == Verdict::Lost)
+    present(state).all(settled)
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use nuvo_operator::run::{self, Answer, Gate, Lock, LockRead, Memory, Nonce, Observed, Outcome, Run, Step, Task, Tenancy, Unexecuted};
+use nuvo_operator::run::{
+    self, Answer, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Outcome, Run, Step, Task, Tenancy, Unexecuted,
+};
 
 use super::{
     BEGIN, Course, Delivery, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle, new_run, reference, whose,
@@ -48,6 +50,10 @@ impl World {
             Action::Crash { operator } => {
                 state.operators[*operator] = vec![idle(); state.runs.len()];
                 state.spend(|left| left.crashes -= 1);
+            }
+            Action::Leave { operator } => {
+                state.spend(|left| left.leavers -= 1);
+                state.operators.remove(*operator);
             }
             Action::Tick { long } => {
                 if state.is_about_to_post() {
@@ -255,6 +261,13 @@ impl World {
 fn go_on(state: &mut State, operator: usize, run: usize, mut observed: Observed) {
     observed.spare = any_nonce();
     let step = run::next(&observed);
+    if step == Step::Hold(Hold::Lost) {
+        // The operator shows that, and the run has ended.
+        let shown = observed.run().version.clone();
+        state.object(run, |object| {
+            object.write(&shown, true, |run| run.ended = true);
+        });
+    }
     state.operators[operator][run] = match &step {
         Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
             Shared::new(Work::Resting(aged(&run::remember(&observed, &step), observed.now, Duration::ZERO)))

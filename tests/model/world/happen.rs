@@ -20,6 +20,9 @@ impl World {
             if state.left.crashes > 0 && works.iter().any(|work| !is_idle(work)) {
                 actions.push(Action::Crash { operator });
             }
+            if state.left.leavers > 0 && state.operators.len() > 1 && !works.iter().any(is_busy) {
+                actions.push(Action::Leave { operator });
+            }
         }
         for (number, sent) in state.deliveries.iter().enumerate() {
             if sent.course == Course::InFlight {
