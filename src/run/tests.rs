@@ -309,6 +309,37 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
     assert!(matches!(next(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
 }
 
+/// Up to the second W2 of a run that somebody changed before the first.
+fn to_second_mark(o: &mut Observed, run: &Run, changed: &Run) {
+    answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    o.spare = nonce("spare2");
+    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(changed.clone()))));
+    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("9".into()));
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Written("14".into()));
+}
+
+#[test]
+fn a_run_that_is_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_second_mark(&mut o, &run, &Run { version: "13".into(), suspended: true, ..run.clone() });
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if *trigger == self::trigger("spare2", 1, Fate::NotExecuted)));
+}
+
+#[test]
+fn a_conflict_that_is_seen_after_the_fence_leaves_no_doubt() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    o.limits.fence = Duration::ZERO;
+    to_second_mark(&mut o, &run, &Run { version: "13".into(), ..run.clone() });
+    assert!(matches!(next(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+}
+
 #[test]
 fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
     let run = run("u1");
