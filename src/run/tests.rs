@@ -160,6 +160,14 @@ fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
 }
 
 #[test]
+fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
+    let run = run("u1");
+    let earlier = after(&held(&run, "n1", "9"), Entry::Started(vec![execution("e1")]));
+    let lock = Lock { ledger: earlier.ledger, ..held(&run, "n2", "9") };
+    assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(doubt) if doubt.nonce == nonce("n2")));
+}
+
+#[test]
 fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
     let old = run("old");
     let mut run = run("u1");
