@@ -471,6 +471,28 @@ fn a_doubt_adopts_what_two_looks_agree_on() {
 }
 
 #[test]
+fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused_it() {
+    let (mut run, lock) = doubtful();
+    let seen = Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
+    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
+    let candidates = || Answer::Candidates(Some(Sighting { candidates: vec![candidate("e1", 100)], after: None }));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
+    answer(&mut o, |s| matches!(s, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), Answer::Unsure);
+    // Meanwhile the lock has been taken anew, for another delivery.
+    run.marker = None;
+    run.version = "20".into();
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n2", "20")));
+    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
+}
+
+#[test]
 fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
     let (run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
