@@ -30,7 +30,9 @@ pub(super) fn inquire(o: &Observed) -> Step {
     if o.now < ripe {
         return unconfirmed(ripe.saturating_sub(o.now));
     }
-    // List first, then the lock: whoever took the lock in between has left a ledger entry.
+    // List first, then the lock: whoever took the lock in between has left a ledger entry. No promise rests on this order alone: the lock
+    // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
+    // fails. It saves the pass that would be in vain.
     let Some(candidates) = &o.candidates else { return Step::ReadCandidates };
     let Some(read) = &o.lock else { return Step::ReadLock };
     let doubt = match verdict(run, &read.lock) {

@@ -79,6 +79,8 @@ fn start(o: &Observed) -> Step {
                 },
                 (_, None) => {
                     let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
+                    // The promises need no such care: where nobody deletes a lock, there is one before anybody is undecided. It keeps a
+                    // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
                     let young = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
                     (o.spare.clone(), baseline.clone(), young, ledger)
                 }
@@ -151,11 +153,13 @@ fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
     if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
         return if decided(run) { Step::Follow } else { post(o, grant) };
     }
+    // This task has not sent anything, but if it stopped here, nobody else could tell. So it goes on until it may send, or may say that it
+    // did not.
     match &o.lock {
         Some(LockRead { version: Some(version), lock }) if !grant.bump => {
             let Some(tenancy) = lock.tenancy.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Again };
             let before = Lock { tenancy: None, ledger: lock.ledger.clone() };
-            if run.deleting || run.suspended || !matches!(verdict(run, &before), Verdict::New { .. }) || !fence_open(o, grant) {
+            if run.deleting || !matches!(verdict(run, &before), Verdict::New { .. }) {
                 return Step::Again;
             }
             let tenancy = Tenancy { nonce: o.spare.clone(), tenure: o.spare.clone(), run_version: run.version.clone(), ..tenancy.clone() };
@@ -171,14 +175,14 @@ fn fence_open(o: &Observed, grant: &Grant) -> bool {
 
 /// Section 4, steps 6 and 7.
 fn post(o: &Observed, grant: &Grant) -> Step {
-    if fence_open(o, grant) && o.gate != Gate::Draining {
+    if fence_open(o, grant) && o.gate != Gate::Draining && !o.run().suspended {
         return Step::Post(grant.nonce.clone());
     }
     let Some(run) = &o.run else { return Step::ReadRun };
     Step::Record {
         trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate: Fate::NotExecuted },
         executions: Vec::new(),
-        message: "The trigger was not sent: writing the record that precedes it took too long, or the operator is stopping. It will be tried again."
+        message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended. It will be tried again."
             .to_owned(),
         unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1))),
         over: run.version.clone(),

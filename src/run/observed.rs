@@ -164,7 +164,8 @@ impl Observed {
                 self.task = Task::Finished;
             }
             (Step::Record { .. }, Answer::Missing) => self.gone(),
-            (Step::Record { .. }, _) => self.run = None,
+            // What it was concluded from is as old as the run that it was to be written over.
+            (Step::Record { .. }, _) => (self.run, self.lock, self.candidates) = (None, None, None),
             (Step::Release { .. }, Answer::Unsure) => self.lock = None,
             (Step::Release { .. }, _) => self.task = Task::Finished,
             _ => {}

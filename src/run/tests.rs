@@ -160,6 +160,14 @@ fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
 }
 
 #[test]
+fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
+    let run = run("u1");
+    let earlier = after(&held(&run, "n1", "9"), Entry::Started(vec![execution("e1")]));
+    let lock = Lock { ledger: earlier.ledger, ..held(&run, "n2", "9") };
+    assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(doubt) if doubt.nonce == nonce("n2")));
+}
+
+#[test]
 fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
     let old = run("old");
     let mut run = run("u1");
@@ -309,6 +317,37 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
     assert!(matches!(next(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
 }
 
+/// Up to the second W2 of a run that somebody changed before the first.
+fn to_second_mark(o: &mut Observed, run: &Run, changed: &Run) {
+    answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    o.spare = nonce("spare2");
+    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(changed.clone()))));
+    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("9".into()));
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Written("14".into()));
+}
+
+#[test]
+fn a_run_that_is_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_second_mark(&mut o, &run, &Run { version: "13".into(), suspended: true, ..run.clone() });
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if *trigger == self::trigger("spare2", 1, Fate::NotExecuted)));
+}
+
+#[test]
+fn a_conflict_that_is_seen_after_the_fence_leaves_no_doubt() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    o.limits.fence = Duration::ZERO;
+    to_second_mark(&mut o, &run, &Run { version: "13".into(), ..run.clone() });
+    assert!(matches!(next(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+}
+
 #[test]
 fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
     let run = run("u1");
@@ -429,6 +468,28 @@ fn a_doubt_adopts_what_two_looks_agree_on() {
         if trigger.fate == Fate::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
         "{step:?}"
     );
+}
+
+#[test]
+fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused_it() {
+    let (mut run, lock) = doubtful();
+    let seen = Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
+    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
+    let candidates = || Answer::Candidates(Some(Sighting { candidates: vec![candidate("e1", 100)], after: None }));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
+    answer(&mut o, |s| matches!(s, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), Answer::Unsure);
+    // Meanwhile the lock has been taken anew, for another delivery.
+    run.marker = None;
+    run.version = "20".into();
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n2", "20")));
+    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
 }
 
 #[test]

@@ -94,12 +94,13 @@ pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
 
 /// No word of the run itself about a delivery: only the lock can know of one.
 fn fresh(run: &Run, lock: &Lock) -> Verdict {
-    if let Some(known) = lock.last_of(&run.me.uid) {
-        return recorded(known.nonce.clone(), run.attempt, &known.entry);
+    // A lock that it holds speaks of a newer delivery than the ledger.
+    if let Some(tenancy) = lock.held_by(&run.me.uid) {
+        return resume_or_doubt(run, tenancy);
     }
-    match lock.held_by(&run.me.uid) {
+    match lock.last_of(&run.me.uid) {
+        Some(known) => recorded(known.nonce.clone(), run.attempt, &known.entry),
         None => Verdict::New { resume: None },
-        Some(tenancy) => resume_or_doubt(run, tenancy),
     }
 }
 
