@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::{PipelineRun, PipelineRunStatus},
     nuvo::{Error, PauseReason, Session},
-    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Step, Task, Unexecuted},
+    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Sighting, Step, Task, Unexecuted},
     telemetry::TriggerOutcome,
 };
 
@@ -199,7 +199,7 @@ impl<'a> Pass<'a> {
                 Answer::Baseline(baseline)
             }
             Step::ReadCandidates => match self.session.sighting(&pipeline).await {
-                Ok(sighting) => Answer::Candidates(sighting),
+                Ok(sighting) => Answer::Candidates(Some(sighting.unwrap_or_else(Sighting::of_nothing))),
                 Err(error) => {
                     tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");
                     Answer::Candidates(None)

@@ -56,7 +56,26 @@ pub(super) fn inquire(o: &Observed) -> Step {
         );
     };
     let Some(others) = &o.others else { return Step::ReadOthers };
-    let Some(sighting) = candidates.as_ref().filter(|sighting| covers(sighting, tenancy)) else { return unconfirmed(o.limits.confirm) };
+    let Some(sighting) = candidates else {
+        // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
+        // anywhere: what follows may be another POST.
+        let patient = o.now >= ripe.max(inquiry.since.saturating_add(o.limits.quarantine));
+        return if patient && run.answered.as_ref() == Some(&doubt.nonce) {
+            ambiguous(run, &doubt, inquiry.executed, "nuvo's executions cannot be listed, and a person has answered instead")
+        } else {
+            unconfirmed(o.limits.confirm)
+        };
+    };
+    let over = o.now >= ripe.saturating_add(o.limits.settle);
+    if !covers(sighting, tenancy) {
+        // This proves nothing about what was started, only that this list will never tell.
+        return if over {
+            let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
+            ambiguous(run, &doubt, inquiry.executed, why)
+        } else {
+            unconfirmed(o.limits.confirm)
+        };
+    }
     let found = attributable(run, read, tenancy, others, sighting);
     let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
     match agreed {
@@ -68,7 +87,7 @@ pub(super) fn inquire(o: &Observed) -> Step {
             over: run.version.clone(),
         },
         Some(at) => unconfirmed(at.saturating_add(o.limits.confirm).saturating_sub(o.now)),
-        None if found.is_empty() && o.now >= ripe.saturating_add(o.limits.settle) => {
+        None if found.is_empty() && over => {
             ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it")
         }
         None => unconfirmed(o.limits.confirm),

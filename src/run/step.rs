@@ -139,7 +139,7 @@ pub enum Answer {
     Others(Others),
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
-    /// The candidates; none if the list failed or is incomplete, which concludes nothing.
+    /// The candidates; none if the list failed, which concludes nothing.
     Candidates(Option<Sighting>),
     /// The write was applied; the object has this version now.
     Written(String),

@@ -37,6 +37,7 @@ fn run(uid: &str) -> Run {
         trigger: None,
         executions: vec![],
         abandoned: None,
+        answered: None,
     }
 }
 
@@ -387,6 +388,10 @@ fn doubtful() -> (Run, Lock) {
 
 /// One look into a doubt at this time; the memory is carried on.
 fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
+    look_at(run, lock, memory, at, list.map(|candidates| Sighting { candidates, after: None }))
+}
+
+fn look_at(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Sighting>) -> (Step, Memory) {
     let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
     loop {
         let step = next(&o);
@@ -394,7 +399,7 @@ fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candi
             Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
             Step::ReadLock => lock_read(lock.clone()),
             Step::ReadBaseline => Answer::Baseline(Some(Baseline::default())),
-            Step::ReadCandidates => Answer::Candidates(list.clone().map(|candidates| Sighting { candidates, after: None })),
+            Step::ReadCandidates => Answer::Candidates(list.clone()),
             Step::ReadOthers => Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }),
             _ => {
                 let memory = remember(&o, &step);
@@ -502,6 +507,52 @@ fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "a failed list concludes nothing: {step:?}");
     let (step, _) = look(&run, &lock, &memory, 1366, Some(vec![]));
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+#[test]
+fn a_list_that_never_reaches_back_to_the_trigger_ends_the_doubt_after_the_settle_time() {
+    let (run, lock) = doubtful();
+    let mut without_baseline = lock.clone();
+    without_baseline.tenancy.as_mut().unwrap().baseline = None;
+    let newest = |after| Sighting { candidates: vec![candidate("e1", 300)], after: Some(after) };
+    for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, Sighting::of_nothing())] {
+        let (_, memory) = look(&run, lock, &Memory::default(), 1000, None);
+        let (step, memory) = look_at(&run, lock, &memory, 1364, Some(partial.clone()));
+        assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))));
+        let (step, _) = look_at(&run, lock, &memory, 1365, Some(partial));
+        let Step::Record { trigger, message, executions, .. } = step else { panic!("{step:?}") };
+        assert_eq!((trigger.fate, executions), (Fate::Ambiguous { executed: false }, vec![]));
+        assert!(message.contains("attributed"), "{message}");
+    }
+}
+
+#[test]
+fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (step, _) = look(&run, &lock, &memory, 99_999, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "nobody has answered: {step:?}");
+    run.answered = Some(nonce("n0"));
+    let (step, _) = look(&run, &lock, &memory, 99_999, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "the answer is about another trigger: {step:?}");
+    run.answered = Some(nonce("n1"));
+    let (step, _) = look(&run, &lock, &memory, 1899, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "it may still land: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1900, None);
+    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    // What can be found out is found out, whatever the person says.
+    let (_, memory) = look(&run, &lock, &memory, 1900, Some(vec![candidate("e1", 100)]));
+    let (step, _) = look(&run, &lock, &memory, 1910, Some(vec![candidate("e1", 100)]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+}
+
+#[test]
+fn a_doubt_says_how_a_person_can_end_it() {
+    let (run, _) = doubtful();
+    let Some(Situation::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
+    for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
 }
 
 #[test]

@@ -337,6 +337,27 @@ fn a_person_can_answer_abandon_and_the_next_run_need_not_wait() {
 }
 
 #[test]
+fn a_person_can_answer_while_nuvo_gives_no_list() {
+    let world = World::new("doubt", [orders()]);
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    let silent = world.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    let run = world.wait_reason("orders", "TriggerUnconfirmed");
+    let marker: serde_json::Value = serde_json::from_str(&run.metadata.annotations.as_ref().unwrap()["nuvo.dev/trigger"]).unwrap();
+    let nonce = marker["nonce"].as_str().unwrap();
+    assert!(message(&run).contains(&format!("{nonce}:retry")), "{}", message(&run));
+    answer(&world, &format!("{nonce}:retry"));
+    let run = world.wait("orders", "in another attempt", |run| run.status.as_ref().unwrap().attempt == Some(2));
+    same("history", run.status.unwrap().history[0].result.as_deref(), Some("TriggerOutcomeUnknown"));
+    world.sim.remove_fault(silent);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 1));
+}
+
+#[test]
 fn the_policy_retrigger_tries_once_more_and_only_once() {
     let (world, _operator) = unresolved(json!({ "onAmbiguousTrigger": "Retrigger" }));
     let run = world.wait_phase("orders", Phase::Succeeded);
