@@ -74,10 +74,19 @@ pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: 
     let failures = shell.memories.failed(&uid);
     let (first, longest) = FAILURE;
     tracing::warn!(%error, failures, "the reconcile failed");
-    // Only before anything was taken: a write would change the version that a held lock speaks of.
-    let untouched = run::parse(object).ok().filter(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended);
-    if let (SHOWN_FAILURES, Some(run), ReconcileError::Pass(PassError::Lock(_))) = (failures, untouched, error) {
-        let message = format!("The operator cannot go on: {error}. It keeps trying.");
+    // A write would change the version that a held lock speaks of.
+    let free = match error {
+        ReconcileError::Pass(PassError::Unmarked { held, .. }) => !held,
+        ReconcileError::Pass(PassError::Lock(_)) => {
+            run::parse(object).is_ok_and(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended)
+        }
+        _ => false,
+    };
+    if failures >= SHOWN_FAILURES
+        && free
+        && let Ok(run) = run::parse(object)
+    {
+        let message = format!("The operator cannot go on: {error}. Grant it what it lacks, or mend what refuses; it keeps trying.");
         if let Err(error) = show(object, &run, &Situation::Because(Reason::Pending, message), shell).await {
             tracing::debug!(%error, "the failure cannot be shown");
         }

@@ -44,6 +44,8 @@ pub enum Task {
     Marking(Grant),
     /// W2 won.
     Marked(Grant),
+    /// W2 was refused for good, so nothing was sent and nothing will be.
+    Unmarked(Grant),
     /// The POST's class is known, and W3 has not been confirmed.
     Posted(Grant, Outcome),
     /// W3 is confirmed, or the run is gone.
@@ -166,6 +168,9 @@ impl Observed {
             (Step::Record { .. }, Answer::Missing) => self.gone(),
             (Step::Record { .. }, _) => self.run = None,
             (Step::Release { .. }, Answer::Unsure) => self.lock = None,
+            (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_)) => {
+                self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
+            }
             (Step::Release { .. }, _) => self.task = Task::Finished,
             _ => {}
         }
@@ -220,6 +225,7 @@ impl Observed {
                 self.task = Task::Marked(grant);
             }
             Answer::Missing => self.gone(),
+            Answer::Refused => self.task = Task::Unmarked(grant),
             _ => {
                 self.run = None;
                 self.task = Task::Marking(grant);

@@ -303,6 +303,63 @@ fn an_unsure_marker_that_was_written_goes_on_to_one_post_whose_answer_is_recorde
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Answer)), "{step:?}");
 }
 
+/// A pass whose marker the API server refuses.
+fn refused_marker(run: &Run, lock: Lock) -> Observed {
+    let mut o = pass(run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
+    o
+}
+
+#[test]
+fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
+    let (run, reference_run) = (run("u1"), run("u0"));
+    let other = after(&held(&reference_run, "n0", "1"), Entry::Nothing);
+    let mut o = refused_marker(&run, other.clone());
+    answer(&mut o, |s| matches!(s, Step::Release { .. }), Answer::Unsure);
+    let still_mine = Lock { ledger: other.ledger.clone(), ..held(&run, "spare", "10") };
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(still_mine));
+    let step = next(&o);
+    let Step::Release { lock, over } = &step else { panic!("{step:?}") };
+    assert_eq!((lock.as_ref(), over.as_str()), (&other, "7"), "what it remembers of others stays");
+    o.learn(&step, Answer::Written("9".into()));
+    assert_eq!(next(&o), Step::Again);
+    assert!(!o.holds_lock());
+    assert_eq!(verdict(&run, &other), Verdict::New { resume: None });
+}
+
+#[test]
+fn a_refused_marker_keeps_a_lock_under_which_another_task_may_still_send() {
+    let run = run("u1");
+    let o = refused_marker(&run, held(&run, "n1", "10"));
+    assert_eq!(next(&o), Step::Again);
+    assert!(o.holds_lock());
+}
+
+#[test]
+fn a_pass_that_is_broken_off_remembers_that_nuvo_said_yes() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    let memory = remember(&o, &next(&o));
+    assert!(memory.inquiry.is_some_and(|inquiry| inquiry.executed && inquiry.doubt.nonce == nonce("spare")));
+}
+
+#[test]
+fn a_doubt_that_another_process_has_decided_is_not_looked_into_for_ever() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    assert!(memory.inquiry.is_some());
+    run.trigger = Some(trigger("n1", 1, Fate::Ambiguous { executed: false }));
+    run.attempt = 2;
+    let (step, memory) = look(&run, &lock, &memory, 1001, None);
+    assert_eq!((step, memory), (Step::Again, Memory::default()));
+}
+
 fn doubtful() -> (Run, Lock) {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));

@@ -3,7 +3,7 @@
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use controlplane::{
@@ -526,6 +526,100 @@ fn a_run_deleted_while_its_post_is_out_leaves_its_executions_in_the_lock() {
     let newest = executions.iter().max_by_key(|execution| execution.created_at.clone()).unwrap();
     same("its own", &ids[0], &newest.id);
     same("POSTs", world.sim.post_count(), 2);
+}
+
+/// As a policy of the cluster would say it.
+fn refuse(proxy: &Proxy, refused: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static) {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "admission webhook \"policy.example.com\" denied the request: not on a Friday",
+    });
+    proxy.set_rules(move |request| if refused(request) { Action::Respond(403, status.to_string()) } else { Action::Forward });
+}
+
+fn is_record(request: &RequestInfo, word: &str) -> bool {
+    request.method == "PUT" && request.path.contains("/pipelineruns/") && String::from_utf8_lossy(&request.body).contains(word)
+}
+
+fn count(proxy: &Proxy, wanted: impl Fn(&RequestInfo) -> bool) -> usize {
+    proxy.journal().iter().filter(|exchange| wanted(&exchange.request)).count()
+}
+
+#[test]
+fn a_marker_that_is_refused_for_good_is_shown_and_keeps_nobody_waiting() {
+    let world = World::new("refused", [orders(), Pipeline::new("other").duration(Duration::from_millis(300))]);
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| request.method == "PATCH" && request.path.ends_with("/pipelineruns/orders"));
+    let operator = world.operator_through(&proxy, &["--max-concurrent-reconciles", "1"]);
+    world.start("orders", "orders", json!({}));
+    let run = world.wait("orders", "told of the refusal", |run| message(run).contains("not on a Friday"));
+    assert_consistent(&run);
+    same("phase and reason", (run.status.as_ref().unwrap().phase, reason(&run)), (Some(Phase::Pending), "Pending"));
+    same("no doubt is raised", run.status.unwrap().trigger, None);
+    world.start("other", "other", json!({}));
+    world.wait_phase("other", Phase::Succeeded);
+    let tries = count(&proxy, |request| Write::Marker.is(request));
+    assert!(tries <= 8, "{tries} tries without a pause");
+    assert!(operator.0.log().contains("not on a Friday"), "{}", operator.0.log());
+    same("POSTs for it", world.sim.post_count_of("orders"), 0);
+    refuse(&proxy, |_| false);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("known by its answer", trigger(&run), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs for it", world.sim.post_count_of("orders"), 1);
+}
+
+#[test]
+fn what_nuvo_answered_is_recorded_as_soon_as_that_is_not_refused_any_more() {
+    let world = World::new("refused", [orders()]);
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| is_record(request, "Accepted"));
+    let operator = world.operator_through(&proxy, &[]);
+    world.start("orders", "orders", json!({}));
+    let tried = |times: usize| world.eventually("tried again", || count(&proxy, |request| is_record(request, "Accepted")) >= times);
+    tried(1);
+    let begun = Instant::now();
+    tried(6);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "with growing pauses, not {:?}", begun.elapsed());
+    assert!(operator.0.log().contains("not on a Friday"), "{}", operator.0.log());
+    refuse(&proxy, |_| false);
+    same("known by its answer", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Answer)));
+}
+
+#[test]
+fn an_operator_that_cannot_record_an_answer_stops_all_the_same() {
+    let world = World::new("refused", [orders()]);
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| is_record(request, "Accepted"));
+    let mut operator = world.operator_through(&proxy, &[]);
+    world.start("orders", "orders", json!({}));
+    world.eventually("tried", || count(&proxy, |request| is_record(request, "Accepted")) >= 1);
+    operator.0.signal_term().unwrap();
+    let (code, log) = operator.ended();
+    same("exit code", code, Some(0));
+    let tries = count(&proxy, |request| is_record(request, "Accepted"));
+    assert!((2..=20).contains(&tries), "{tries} tries\n{log}");
+    let _next = world.operator();
+    same("found in the list", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Adopted)));
+}
+
+#[test]
+fn a_finding_that_is_refused_for_good_keeps_no_other_run_waiting() {
+    let world = World::new("refused", [orders(), Pipeline::new("other").duration(Duration::from_millis(300))]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).pipeline("orders").once());
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| is_record(request, "Adopted"));
+    let _operator = world.operator_through(&proxy, &["--max-concurrent-reconciles", "1"]);
+    world.start("orders", "orders", json!({}));
+    world.eventually("tried", || count(&proxy, |request| is_record(request, "Adopted")) >= 1);
+    same("the doubt is shown", reason(&world.get("orders")), "TriggerUnconfirmed");
+    world.start("other", "other", json!({}));
+    world.wait_phase("other", Phase::Succeeded);
+    let tries = count(&proxy, |request| is_record(request, "Adopted"));
+    assert!(tries <= 12, "{tries} tries without a pause");
+    refuse(&proxy, |_| false);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("POSTs for it", world.sim.post_count_of("orders"), 1);
 }
 
 #[test]
