@@ -318,6 +318,12 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     let waiting = show(&object(), Reason::AccountNotReady, "no Secret", at(0));
     assert_eq!(words(None, &waiting), ["AccountNotReady"]);
     assert_eq!(words(Some(&waiting), &show(&with(object(), waiting.clone()), Reason::AccountNotReady, "no key", at(1))), [""; 0]);
+
+    let second = with(object(), opened(&with(object(), failed), 2, at(8)));
+    let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
+    let again = recorded(&second, &again, &ids(1), "", None, at(9));
+    let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
+    assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn killed_after_the_post_was_carried_out() {
     same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
     same("all three", run.status.as_ref().unwrap().execution_ids.len(), 3);
     same("POSTs", world.sim.post_count(), 1);
-    assert!(world.events("orders").iter().any(|(_, reason, _)| reason == "Adopted"), "{:?}", world.events("orders"));
+    assert!(world.wait_note("orders", "Adopted").contains("3 executions"));
 }
 
 #[test]
