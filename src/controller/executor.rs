@@ -122,7 +122,8 @@ pub struct Pass<'a> {
     gate: &'a (dyn Fn() -> Gate + Sync),
 }
 
-fn nonce() -> Result<Nonce, PassError> {
+/// One that nobody has used.
+pub(super) fn nonce() -> Result<Nonce, PassError> {
     Nonce::new(uuid::Uuid::new_v4().to_string()).map_err(|_| PassError::Nonce)
 }
 
@@ -166,6 +167,7 @@ impl<'a> Pass<'a> {
         loop {
             self.observed.now = self.shell.uptime();
             self.observed.gate = (self.gate)();
+            self.observed.deadline = run::deadline(&self.object, now());
             let step = run::next(&self.observed);
             tracing::debug!(step = name(&step), "next");
             let ended = match &step {

@@ -8,7 +8,7 @@ use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
-    executor::{Ended, Pass, PassError, pause},
+    executor::{Ended, Pass, PassError, nonce, pause},
     kube_call::CallError,
     now,
 };
@@ -16,7 +16,7 @@ use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
     nuvo::{Error, Session},
-    run::{self, Fate, Following, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
+    run::{self, Answer, Fate, Following, Gate, Hold, InvalidRun, Observed, Reopening, Run, Situation, Step, Trigger},
     telemetry::RunResult,
 };
 
@@ -212,7 +212,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Standing::Ready(session) => session,
         Standing::Unjudged => return Ok(Action::await_change()),
         Standing::NotReady(_) if shell.shutdown.is_begun() || run.deleting => return Ok(Action::await_change()),
-        Standing::NotReady(why) => return show(&object, &run, &run::without_account(&run, &why), shell).await,
+        Standing::NotReady(why) => return without_account(&object, &run, &why, shell).await,
     };
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
@@ -264,6 +264,24 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Ended::Again => Ok(Action::requeue(backoff(FAILURE.0, FAILURE.1, shell.memories.failed(&uid).saturating_sub(1)))),
         Ended::Hold(hold) => wait(&object, &run, &hold, &session, shell).await,
     }
+}
+
+/// While its account is away, a run waits; one whose trigger is in doubt waits until its deadline at most.
+async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &Shell) -> Result<Action, ReconcileError> {
+    let uid = run.me.uid.as_str();
+    let gate = Gate::AccountNotReady(why.to_owned());
+    let mut observed = Observed::new(run.clone(), shell.memories.get(uid), shell.limits, shell.uptime(), gate, nonce()?);
+    observed.deadline = run::deadline(object, now());
+    // The cache is good enough here: what is written is written over this very version of the run.
+    observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    let step = run::next(&observed);
+    shell.memories.set(uid, run::remember(&observed, &step));
+    if let Step::Record { trigger, executions, message, unexecuted, .. } = &step {
+        write(object, run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
+        return Ok(Action::await_change());
+    }
+    show(object, run, &run::without_account(run, why), shell).await?;
+    Ok(if let Step::Hold(Hold::Unconfirmed(left)) = step { Action::requeue(left) } else { Action::await_change() })
 }
 
 /// Shows why a run waits, and says when it is looked at again at the latest.
@@ -318,7 +336,7 @@ pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
     let name = super::lock::lock_name(&session.origin(), &run.pipeline);
     match shell.locks.read(&name).await {
         Ok(read) => {
-            if let Some(run::Step::Release { lock, over }) = run::release(run, &tenure, &read)
+            if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read)
                 && let Err(error) = shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await
             {
                 tracing::debug!(%error, "the lock was not given back");

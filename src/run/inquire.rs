@@ -7,7 +7,7 @@ use super::{
     observed::{Inquiry, Observed, Task},
     outcome::{Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Tenancy, Trigger},
-    step::{Hold, LockRead, Step},
+    step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
     view::{Others, Run, Sighting},
 };
@@ -22,6 +22,15 @@ pub(super) fn inquire(o: &Observed) -> Step {
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
     if o.now < ripe {
         return unconfirmed(ripe.saturating_sub(o.now));
+    }
+    // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
+    let settled_at = ripe.saturating_add(o.limits.settle);
+    let is_over = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
+    if matches!(o.gate, Gate::AccountNotReady(_)) {
+        if is_over {
+            return ambiguous(run, &inquiry.doubt, inquiry.executed, "its account could not be used before the deadline of the run");
+        }
+        return unconfirmed(settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm)));
     }
     // List first, then the lock: whoever took the lock in between has left a ledger entry.
     let Some(candidates) = &o.candidates else { return Step::ReadCandidates };
@@ -41,7 +50,12 @@ pub(super) fn inquire(o: &Observed) -> Step {
         );
     };
     let Some(others) = &o.others else { return Step::ReadOthers };
-    let Some(sighting) = candidates.as_ref().filter(|sighting| covers(sighting, tenancy)) else { return unconfirmed(o.limits.confirm) };
+    let Some(sighting) = candidates.as_ref().filter(|sighting| covers(sighting, tenancy)) else {
+        if is_over {
+            return ambiguous(run, &doubt, inquiry.executed, "nuvo's list could not be relied on before the deadline of the run");
+        }
+        return unconfirmed(o.limits.confirm);
+    };
     let found = attributable(run, read, tenancy, others, sighting);
     let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
     match agreed {
@@ -53,8 +67,11 @@ pub(super) fn inquire(o: &Observed) -> Step {
             over: run.version.clone(),
         },
         Some(at) => unconfirmed(at.saturating_add(o.limits.confirm).saturating_sub(o.now)),
-        None if found.is_empty() && o.now >= ripe.saturating_add(o.limits.settle) => {
+        None if found.is_empty() && o.now >= settled_at => {
             ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it")
+        }
+        None if is_over => {
+            ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown something else each time before the deadline of the run")
         }
         None => unconfirmed(o.limits.confirm),
     }

@@ -85,6 +85,8 @@ pub struct Observed {
     pub limits: Limits,
     /// Whether a trigger may start; set before every call of [`next`].
     pub gate: Gate,
+    /// The time until the run's deadline, once it has begun; set before every call of [`next`].
+    pub deadline: Option<Duration>,
     /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -109,6 +111,7 @@ impl Observed {
             now,
             limits,
             gate,
+            deadline: None,
             spare,
             memory,
             task: Task::Idle,

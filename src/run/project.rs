@@ -411,6 +411,12 @@ pub fn noted(object: &PipelineRun, run: &Run, note: &str, now: Timestamp) -> Pip
 
 /// The time until the run's deadline; none before it has started.
 #[must_use]
+pub fn deadline(object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    deadline_left(object.status.as_ref()?, object, now)
+}
+
+/// The time until the deadline of a run with this status; none before it has started.
+#[must_use]
 pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> Option<Duration> {
     let start = status.start_time.as_ref()?.0;
     let deadline = start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()?;

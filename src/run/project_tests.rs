@@ -1,6 +1,9 @@
 //! What a status says, and what it is worth to tell.
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 
 use super::*;
 use crate::api::{
@@ -266,6 +269,11 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let first = policy(ambiguous(false));
     assert_eq!(reopens(&first), Some(Reopening::Attempt(2)));
     assert_eq!(reopens(&policy(ambiguous(true))), None);
+    let mut late = first.clone();
+    let status = late.status.as_mut().unwrap();
+    status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
+    assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
+    assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
     let mut second = with(first.clone(), opened(&first, 2, at(1)));
     second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
     assert_eq!(reopens(&second), None);

@@ -370,7 +370,20 @@ fn doubtful() -> (Run, Lock) {
 
 /// One look into a doubt at this time; the memory is carried on.
 fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
+    look_before(None, run, lock, memory, at, list)
+}
+
+/// The same, this long before the deadline.
+fn look_before(
+    deadline: Option<Duration>,
+    run: &Run,
+    lock: &Lock,
+    memory: &Memory,
+    at: u64,
+    list: Option<Vec<Candidate>>,
+) -> (Step, Memory) {
     let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
+    o.deadline = deadline;
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     if next(&o) == Step::ReadCandidates {
         o.learn(&Step::ReadCandidates, Answer::Candidates(list.map(|candidates| Sighting { candidates, after: None })));
@@ -412,6 +425,61 @@ fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "a failed list concludes nothing: {step:?}");
     let (step, _) = look(&run, &lock, &memory, 1366, Some(vec![]));
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+fn is_ambiguous(step: &Step) -> bool {
+    matches!(step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false })
+}
+
+#[test]
+fn a_doubt_that_nothing_can_clear_ends_at_the_deadline_but_not_before_the_list_had_its_time() {
+    let (run, lock) = doubtful();
+    let (passed, left) = (Some(Duration::ZERO), Some(Duration::from_secs(1)));
+    let (_, early) = look(&run, &lock, &Memory::default(), 1000, None);
+    let one = || Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &early, 1355, one());
+    let more = Some(vec![candidate("e1", 100), candidate("e2", 101)]);
+    for (what, at, deadline, list, ambiguous) in [
+        ("the list may still show it", 1364, passed, None, false),
+        ("the deadline has not come", 1365, left, None, false),
+        ("it has no deadline yet", 100_000, None, None, false),
+        ("the list fails until the deadline", 1365, passed, None, true),
+        ("what it shows changes with each look", 1365, passed, more, true),
+    ] {
+        let (step, _) = look_before(deadline, &run, &lock, &memory, at, list);
+        assert_eq!(is_ambiguous(&step), ambiguous, "{what}: {step:?}");
+        assert!(ambiguous || matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{what}: {step:?}");
+    }
+    let (step, _) = look_before(passed, &run, &lock, &memory, 1365, one());
+    assert!(matches!(&step, Step::Record { executions, .. } if executions == &[execution("e1")]), "what is found counts: {step:?}");
+}
+
+#[test]
+fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
+    let (mut run, lock) = doubtful();
+    let away = |run: &Run, memory: &Memory, at: u64, deadline: u64| {
+        let gate = Gate::AccountNotReady("no Secret".into());
+        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        o.deadline = Some(Duration::from_secs(deadline));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        let step = next(&o);
+        let memory = remember(&o, &step);
+        (step, memory)
+    };
+    let wait = |seconds| Step::Hold(Hold::Unconfirmed(Duration::from_secs(seconds)));
+    let (step, memory) = away(&run, &Memory::default(), 1000, 0);
+    assert_eq!(step, wait(65), "a POST may be under way");
+    assert_eq!(away(&run, &memory, 1100, 0).0, wait(265), "the account may come back while the list is still to be watched");
+    assert_eq!(away(&run, &memory, 1365, 500).0, wait(500));
+    let (step, _) = away(&run, &memory, 1365, 0);
+    assert!(is_ambiguous(&step), "{step:?}");
+    // Others of the pipeline still wait for the quarantine, and the doubt stays in the ledger.
+    let Step::Record { trigger, .. } = step else { panic!() };
+    (run.trigger, run.ended) = (Some(trigger), true);
+    let tenancy = lock.tenancy.unwrap();
+    let judged = takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
+    assert_eq!(judged, Takeover::AfterQuarantine(tenancy.delivery(&nonce("n1"), Entry::Unknown)));
+    assert!(settled(&run), "and it triggers nothing");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use controlplane::{
     Proxy,
     proxy::{Action, RequestInfo},
 };
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
 use serde_json::json;
@@ -353,6 +353,55 @@ fn the_policy_retrigger_tries_once_more_and_only_once() {
     });
     assert_consistent(&run);
     same("POSTs", world.sim.post_count(), 2);
+}
+
+/// The deadline comes while the outcome of the trigger is not known, and nobody can be asked.
+fn assert_doubt_at_the_deadline(world: &World, away: impl FnOnce(), why: &str, back: impl FnOnce()) {
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "activeDeadlineSeconds": 8, "onAmbiguousTrigger": "Retrigger" }));
+    let run = world.wait_reason("orders", "TriggerUnconfirmed");
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Triggering));
+    away();
+    world.start("next", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Unresolved);
+    assert_consistent(&run);
+    same("the doubt is shown", (reason(&run), trigger(&run)), ("TriggerOutcomeUnknown", (TriggerState::Ambiguous, None)));
+    assert!(message(&run).contains(why) && message(&run).contains("deadline"), "{}", message(&run));
+    let status = run.status.as_ref().unwrap();
+    let took = status.completion_time.as_ref().unwrap().0.duration_since(status.start_time.as_ref().unwrap().0).as_secs();
+    assert!((8..20).contains(&took), "after {took} s");
+    same("POSTs", world.sim.post_count(), 1);
+    back();
+    // The next one takes the lock after the quarantine, and not what the first one started.
+    let next = world.wait_phase("next", Phase::Succeeded);
+    let executions: Vec<String> = world.sim.executions().into_iter().map(|execution| execution.id).collect();
+    same("its own execution", next.status.unwrap().execution_ids, executions[1..].to_vec());
+    let run = world.get("orders");
+    same("nothing follows by itself", (reason(&run), run.status.as_ref().unwrap().attempt), ("TriggerOutcomeUnknown", Some(1)));
+    same("POSTs", (world.sim.post_count(), executions.len()), (2, 2));
+}
+
+#[test]
+fn a_doubt_that_nuvo_lets_nobody_clear_ends_at_the_deadline() {
+    let world = World::new("deadline", [orders()]);
+    assert_doubt_at_the_deadline(
+        &world,
+        || _ = world.sim.add_fault(Fault::on(Operation::List, Effect::status(500))),
+        "nuvo's list",
+        || world.sim.clear_faults(),
+    );
+}
+
+#[test]
+fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
+    let world = World::new("deadline", [orders()]);
+    assert_doubt_at_the_deadline(
+        &world,
+        || _ = block_on(world.accounts().delete("default", &DeleteParams::default())).unwrap(),
+        "its account",
+        || world.account("default"),
+    );
 }
 
 #[test]
