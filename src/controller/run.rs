@@ -9,7 +9,7 @@ use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
-    executor::{Ended, Pass, PassError, pause},
+    executor::{Ended, Pass, PassError, nonce, pause},
     kube_call::CallError,
     now,
 };
@@ -17,7 +17,7 @@ use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
     nuvo::{Error, Session},
-    run::{self, Fate, Following, Gate, Hearing, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
+    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Reopening, Run, Situation, Step, Trigger},
     telemetry::RunResult,
 };
 
@@ -77,10 +77,19 @@ pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: 
     let failures = shell.memories.failed(&uid);
     let (first, longest) = FAILURE;
     tracing::warn!(%error, failures, "the reconcile failed");
-    // Only before anything was taken: a write would change the version that a held lock speaks of.
-    let untouched = run::parse(object).ok().filter(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended);
-    if let (SHOWN_FAILURES, Some(run), ReconcileError::Pass(PassError::Lock(_))) = (failures, untouched, error) {
-        let message = format!("The operator cannot go on: {error}. It keeps trying.");
+    // A write would change the version that a held lock speaks of.
+    let free = match error {
+        ReconcileError::Pass(PassError::Unmarked { held, .. }) => !held,
+        ReconcileError::Pass(PassError::Lock(_)) => {
+            run::parse(object).is_ok_and(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended)
+        }
+        _ => false,
+    };
+    if failures >= SHOWN_FAILURES
+        && free
+        && let Ok(run) = run::parse(object)
+    {
+        let message = format!("The operator cannot go on: {error}. Grant it what it lacks, or mend what refuses; it keeps trying.");
         if let Err(error) = show(object, &run, &Situation::Because(Reason::Pending, message), shell).await {
             tracing::debug!(%error, "the failure cannot be shown");
         }
@@ -129,7 +138,7 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     };
     let executions = run::followed(object, run);
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
-    let late = object.status.as_ref().and_then(|status| run::deadline_left(status, object, now())).is_some_and(|left| left.is_zero());
+    let late = run::deadline(object, now()).is_some_and(|left| left.is_zero());
     let hearing = Hearing {
         asked: follower.as_ref().and_then(|follower| follower.asked(&run.pipeline, &executions)).and_then(|at| ago(at.elapsed())),
         waited: shell.memories.overdue(run.me.uid.as_str(), late),
@@ -220,7 +229,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Standing::Ready(session) => session,
         Standing::Unjudged => return Ok(Action::await_change()),
         Standing::NotReady(_) if shell.shutdown.is_begun() || run.deleting => return Ok(Action::await_change()),
-        Standing::NotReady(why) => return show(&object, &run, &run::without_account(&run, &why), shell).await,
+        Standing::NotReady(why) => return without_account(&object, &run, &why, shell).await,
     };
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
@@ -272,6 +281,24 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Ended::Again => Ok(Action::requeue(backoff(FAILURE.0, FAILURE.1, shell.memories.failed(&uid).saturating_sub(1)))),
         Ended::Hold(hold) => wait(&object, &run, &hold, &session, shell).await,
     }
+}
+
+/// While its account is away, a run waits; one whose trigger is in doubt waits until its deadline at most.
+async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &Shell) -> Result<Action, ReconcileError> {
+    let uid = run.me.uid.as_str();
+    let gate = Gate::AccountNotReady(why.to_owned());
+    let mut observed = Observed::new(run.clone(), shell.memories.get(uid), shell.limits, shell.uptime(), gate, nonce()?);
+    observed.deadline = run::deadline(object, now());
+    // The cache is good enough here: what is written is written over this very version of the run.
+    observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    let step = run::next(&observed);
+    shell.memories.set(uid, run::remember(&observed, &step));
+    if let Step::Record { trigger, executions, message, unexecuted, .. } = &step {
+        write(object, run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
+        return Ok(Action::await_change());
+    }
+    show(object, run, &run::without_account(run, why), shell).await?;
+    Ok(if let Step::Hold(Hold::Unconfirmed(left)) = step { Action::requeue(left) } else { Action::await_change() })
 }
 
 /// Shows why a run waits, and says when it is looked at again at the latest.
@@ -326,7 +353,7 @@ pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
     let name = super::lock::lock_name(&session.origin(), &run.pipeline);
     match shell.locks.read(&name).await {
         Ok(read) => {
-            if let Some(run::Step::Release { lock, over }) = run::release(run, &tenure, &read)
+            if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read)
                 && let Err(error) = shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await
             {
                 tracing::debug!(%error, "the lock was not given back");

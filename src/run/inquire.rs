@@ -7,7 +7,7 @@ use super::{
     observed::{Inquiry, Observed, Task},
     outcome::{Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Tenancy, Trigger},
-    step::{Hold, LockRead, Step},
+    step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
     view::{Others, Run, Sighting},
 };
@@ -29,6 +29,15 @@ pub(super) fn inquire(o: &Observed) -> Step {
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
     if o.now < ripe {
         return unconfirmed(ripe.saturating_sub(o.now));
+    }
+    // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
+    let settled_at = ripe.saturating_add(o.limits.settle);
+    let is_over = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
+    if matches!(o.gate, Gate::AccountNotReady(_)) {
+        if is_over {
+            return ambiguous(run, &inquiry.doubt, inquiry.executed, "its account could not be used before the deadline of the run");
+        }
+        return unconfirmed(settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm)));
     }
     // List first, then the lock: whoever took the lock in between has left a ledger entry. No promise rests on this order alone: the lock
     // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
@@ -60,16 +69,17 @@ pub(super) fn inquire(o: &Observed) -> Step {
         // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
         // anywhere: what follows may be another POST.
         let patient = o.now >= ripe.max(inquiry.since.saturating_add(o.limits.quarantine));
-        return if patient && run.answered.as_ref() == Some(&doubt.nonce) {
-            ambiguous(run, &doubt, inquiry.executed, "nuvo's executions cannot be listed, and a person has answered instead")
-        } else {
-            unconfirmed(o.limits.confirm)
-        };
+        if patient && run.answered.as_ref() == Some(&doubt.nonce) {
+            return ambiguous(run, &doubt, inquiry.executed, "nuvo's executions cannot be listed, and a person has answered instead");
+        }
+        if is_over {
+            return ambiguous(run, &doubt, inquiry.executed, "nuvo's list could not be relied on before the deadline of the run");
+        }
+        return unconfirmed(o.limits.confirm);
     };
-    let over = o.now >= ripe.saturating_add(o.limits.settle);
     if !covers(sighting, tenancy) {
         // This proves nothing about what was started, only that this list will never tell.
-        return if over {
+        return if o.now >= settled_at {
             let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
             ambiguous(run, &doubt, inquiry.executed, why)
         } else {
@@ -87,8 +97,11 @@ pub(super) fn inquire(o: &Observed) -> Step {
             over: run.version.clone(),
         },
         Some(at) => unconfirmed(at.saturating_add(o.limits.confirm).saturating_sub(o.now)),
-        None if found.is_empty() && over => {
+        None if found.is_empty() && o.now >= settled_at => {
             ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it")
+        }
+        None if is_over => {
+            ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown something else each time before the deadline of the run")
         }
         None => unconfirmed(o.limits.confirm),
     }

@@ -30,6 +30,7 @@ pub fn next(o: &Observed) -> Step {
         Task::Locked(grant) => mark(o, grant),
         Task::Marking(grant) => after_unsure_mark(o, grant),
         Task::Marked(grant) => post(o, grant),
+        Task::Unmarked(grant) => give_back(o, grant),
         Task::Posted(grant, outcome) => record_outcome(o, grant, outcome),
         Task::Finished if o.gone => Step::Forget,
         Task::Finished => Step::Follow,
@@ -138,6 +139,9 @@ pub fn remember(o: &Observed, last: &Step) -> Memory {
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Again => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost) => memory = Memory::default(),
+        _ if decided(o.run()) => memory.inquiry = None,
+        // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
+        _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
         _ => {}
     }
     memory
@@ -164,6 +168,22 @@ fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
             }
             let tenancy = Tenancy { nonce: o.spare.clone(), tenure: o.spare.clone(), run_version: run.version.clone(), ..tenancy.clone() };
             Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger: lock.ledger.clone() }), over: Some(version.clone()) }
+        }
+        _ => Step::Again,
+    }
+}
+
+/// W2 was refused for good: others of the pipeline need not wait for this run, and its status can say why it waits, which would change
+/// the version that a held lock speaks of.
+///
+/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a tenure that began with another
+/// task, nor of a lock whose ledger may have been lost: those are kept.
+fn give_back(o: &Observed, grant: &Grant) -> Step {
+    let Some(read) = &o.lock else { return Step::ReadLock };
+    let mine = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.nonce == grant.nonce && !tenancy.young && !grant.bump);
+    match (&read.version, mine) {
+        (Some(version), Some(_)) => {
+            Step::Release { lock: Box::new(Lock { tenancy: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
         }
         _ => Step::Again,
     }

@@ -320,7 +320,7 @@ fn judge(
     }
     if parts.iter().any(|part| matches!(part.end, End::Open)) {
         let running = running(status, parts, following);
-        let Some(deadline) = deadline(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
+        let Some(deadline) = due(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
         let seconds = object.spec.active_deadline_seconds;
         // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
         let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
@@ -465,11 +465,17 @@ pub fn noted(object: &PipelineRun, run: &Run, note: &str, now: Timestamp) -> Pip
 
 /// The time until the run's deadline; none before it has started.
 #[must_use]
-pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> Option<Duration> {
-    Some(Duration::try_from(deadline(status, object)?.duration_since(now)).unwrap_or(Duration::ZERO))
+pub fn deadline(object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    deadline_left(object.status.as_ref()?, object, now)
 }
 
-fn deadline(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
+/// The time until the deadline of a run with this status; none before it has started.
+#[must_use]
+pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    Some(Duration::try_from(due(status, object)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn due(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
     let start = status.start_time.as_ref()?.0;
     start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()
 }

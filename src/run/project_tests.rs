@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 
 use super::*;
 use crate::api::{
@@ -351,6 +354,11 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let first = policy(ambiguous(false));
     assert_eq!(reopens(&first), Some(Reopening::Attempt(2)));
     assert_eq!(reopens(&policy(ambiguous(true))), None);
+    let mut late = first.clone();
+    let status = late.status.as_mut().unwrap();
+    status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
+    assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
+    assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
     let mut second = with(first.clone(), opened(&first, 2, at(1)));
     second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
     assert_eq!(reopens(&second), None);
@@ -403,6 +411,12 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     let waiting = show(&object(), Reason::AccountNotReady, "no Secret", at(0));
     assert_eq!(words(None, &waiting), ["AccountNotReady"]);
     assert_eq!(words(Some(&waiting), &show(&with(object(), waiting.clone()), Reason::AccountNotReady, "no key", at(1))), [""; 0]);
+
+    let second = with(object(), opened(&with(object(), failed), 2, at(8)));
+    let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
+    let again = recorded(&second, &again, &ids(1), "", None, at(9));
+    let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
+    assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
 }
 
 #[test]

@@ -145,6 +145,8 @@ pub enum Answer {
     Written(String),
     /// The write was refused (409), or its answer did not come: the object has to be read again.
     Unsure,
+    /// The write was refused for good: it was not applied, and trying it again is of no use before somebody changes something.
+    Refused,
     /// The object of the write does not exist.
     Missing,
     /// What is known after the POST.

@@ -41,8 +41,8 @@ fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
         let trigger = status.trigger.as_ref().unwrap();
         same("X-Request-Id", post.header("x-request-id"), Some(trigger.nonce.as_str()));
         assert!(post.header("user-agent").unwrap().starts_with("nuvo-operator/"));
-        let reasons: Vec<String> = world.events("orders").into_iter().map(|(_, reason, _)| reason).collect();
-        assert!(reasons.contains(&"Triggered".to_owned()) && reasons.contains(&"Succeeded".to_owned()), "{reasons:?}");
+        assert!(world.wait_note("orders", "Triggered").contains(&execution.id));
+        assert!(world.wait_note("orders", "Succeeded").contains("1200 rows"));
         world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == 2);
         let writes: Vec<String> = world
             .writes()
@@ -280,6 +280,18 @@ fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_histor
     same("ids of the first attempt", past.execution_ids.clone(), vec![first.clone()]);
     assert_ne!(status.execution_ids[0], first);
     same("POSTs", world.sim.post_count(), 2);
+    world.wait_note("orders", "Succeeded");
+    let notes = |wanted: &str| {
+        let events = world.events("orders").into_iter().filter(|(_, reason, _)| reason == wanted);
+        events.map(|(_, _, note)| note).collect::<Vec<String>>()
+    };
+    let triggered = notes("Triggered");
+    same("one event for each trigger", triggered.len(), 2);
+    for id in [&first, &status.execution_ids[0]] {
+        assert!(triggered.iter().any(|note| note.contains(id)), "{id} is not in {triggered:?}");
+    }
+    same("failures", notes("Failed").len(), 1);
+    assert!(notes("Failed")[0].contains("no route"), "{:?}", notes("Failed"));
 }
 
 #[test]

@@ -304,6 +304,13 @@ impl World {
             .collect()
     }
 
+    /// The note of an event about a run, once it is there: events follow the status.
+    pub fn wait_note(&self, name: &str, wanted: &str) -> String {
+        let found = || self.events(name).into_iter().find(|(_, reason, _)| reason == wanted).map(|(_, _, note)| note);
+        self.eventually(&format!("an event {wanted} of {name}"), || found().is_some());
+        found().unwrap()
+    }
+
     /// How many requests of this kind reached nuvo.
     pub fn requests(&self, operation: Operation) -> usize {
         self.sim.journal().iter().filter(|request| request.operation == operation).count()
