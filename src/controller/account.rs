@@ -135,7 +135,7 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
     });
     let metrics = shell.metrics.clone();
     let waited = Box::new(move |time| metrics.budget_wait(time));
-    let session = Arc::new(Session::new(client, rate, poll_period, identity.clone(), rejected, waited));
+    let session = Arc::new(Session::new(client, rate, poll_period, identity.clone(), rejected, waited, shell.shutdown.clone()));
     Ok(match session.prove().await {
         Ok(()) => {
             shell.proven.set(account.uid().unwrap_or_default(), fingerprint);

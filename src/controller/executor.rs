@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus},
-    nuvo::{Error, PauseReason, Session},
+    nuvo::{Error, Pause, PauseReason, Session},
     run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Step, Task, Unexecuted},
     telemetry::TriggerOutcome,
 };
@@ -129,6 +129,7 @@ impl<'a> Pass<'a> {
         loop {
             self.observed.now = self.shell.uptime();
             self.observed.gate = (self.gate)();
+            self.observed.silence = self.session.paused().map(|pause| pause.left);
             let step = run::next(&self.observed);
             tracing::debug!(step = name(&step), "next");
             let ended = match &step {
@@ -193,10 +194,10 @@ impl<'a> Pass<'a> {
             Step::ReadOthers => Answer::Others(self.shell.runs.others(&pipeline, &me).await?),
             Step::ReadBaseline => {
                 let held = self.observed.holds_lock();
-                let baseline = self.session.baseline(self.lock_read).await.map_err(|error| PassError::Nuvo { error, held })?;
+                let nuvo = |error| PassError::Nuvo { error, held };
                 // For the POST, which must not wait once the lock is taken.
-                self.session.reserve().await;
-                Answer::Baseline(baseline)
+                self.session.reserve().await.map_err(nuvo)?;
+                Answer::Baseline(self.session.baseline(self.lock_read).await.map_err(nuvo)?)
             }
             Step::ReadCandidates => match self.session.sighting(&pipeline).await {
                 Ok(sighting) => Answer::Candidates(sighting),
@@ -277,13 +278,18 @@ const fn name(step: &Step) -> &'static str {
 /// What to say about a session that is pausing.
 #[must_use]
 pub fn pause(session: &Session) -> Option<Gate> {
-    let (left, reason) = session.paused()?;
-    Some(match reason {
-        PauseReason::RateLimited => Gate::RateLimited(left),
+    session.paused().map(gate)
+}
+
+/// What a pause means for a run that is to be triggered.
+#[must_use]
+pub fn gate(Pause { left, reason }: Pause) -> Gate {
+    match reason {
+        PauseReason::RateLimited | PauseReason::UsedUp => Gate::RateLimited(left),
         PauseReason::Unavailable => {
             Gate::NuvoUnavailable("nuvo does not answer as it should: the run is triggered when it does.".to_owned())
         }
-    })
+    }
 }
 
 /// The time that is written into objects: whole seconds, as Kubernetes has it.

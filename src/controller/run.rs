@@ -8,14 +8,14 @@ use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
-    executor::{Ended, Pass, PassError, pause},
+    executor::{self, Ended, Pass, PassError, pause},
     kube_call::CallError,
     now,
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
-    nuvo::{Error, Session},
+    nuvo::{Error, Pause, PauseReason, Session},
     run::{self, Fate, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
     telemetry::RunResult,
 };
@@ -178,7 +178,8 @@ async fn adopt(
             Err(Error::NotFound) => format!("nuvo does not know execution {id}; nothing was changed."),
             Err(error) => {
                 tracing::info!(%error, execution = %id, "the named execution cannot be read yet");
-                return Ok(Action::requeue(FALLBACK));
+                let wait = if let Error::Paused(pause) = error { pause.left } else { FALLBACK };
+                return Ok(Action::requeue(wait));
             }
         };
         write(object, run::noted(object, run, &why, now()), shell).await?;
@@ -257,7 +258,7 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
         Hold::Suspended | Hold::Lost | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(FALLBACK),
         Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_)) => {
-            let left = session.paused().map(|(left, _)| left).max(shell.memories.held_off(uid)).unwrap_or_default();
+            let left = session.paused().map(|pause| pause.left).max(shell.memories.held_off(uid)).unwrap_or_default();
             Some(left.max(Duration::from_millis(100)))
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
@@ -282,12 +283,22 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: 
     tracing::info!(%error, "no trigger without a list of nuvo's executions");
     let Some(object) = shell.runs.get(reference) else { return Ok(Action::await_change()) };
     let run = run::parse(&object).map_err(PassError::from)?;
-    let uid = run.me.uid.as_str();
-    let wait = backoff(Duration::from_secs(1), Duration::from_secs(60), shell.memories.failed(uid).saturating_sub(1));
-    let situation = match error {
-        Error::RateLimited { .. } => run::waiting(&run, &Hold::Gate(Gate::RateLimited(wait))),
-        error => run::waiting(&run, &Hold::Gate(Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")))),
+    let failed = || {
+        let failures = shell.memories.failed(run.me.uid.as_str());
+        backoff(Duration::from_secs(1), Duration::from_secs(60), failures.saturating_sub(1))
     };
+    let (gate, wait) = match error {
+        Error::Stopping => return Ok(Action::await_change()),
+        // A short wait for the account's own budget is not worth a write.
+        Error::Paused(Pause { left, reason: PauseReason::UsedUp }) if *left < PATIENT => return Ok(Action::requeue(*left)),
+        Error::Paused(pause) => (executor::gate(*pause), pause.left),
+        Error::RateLimited { .. } => {
+            let wait = failed();
+            (Gate::RateLimited(wait), wait)
+        }
+        error => (Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")), failed()),
+    };
+    let situation = run::waiting(&run, &Hold::Gate(gate));
     // A lock that this run holds speaks of this version of it: a write would look like somebody else's doing.
     if let Some(situation) = situation.filter(|_| !held) {
         show(&object, &run, &situation, shell).await?;

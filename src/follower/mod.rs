@@ -174,7 +174,10 @@ impl Follower {
         let state = self.state();
         let session = state.session.as_ref()?;
         let youngest = state.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max()?;
-        last.checked_add(period(last.saturating_duration_since(youngest), session.poll_period()))
+        let next = last.checked_add(period(last.saturating_duration_since(youngest), session.poll_period()))?;
+        // A tick that nuvo does not want comes to nothing.
+        let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
+        Some(allowed.map_or(next, |allowed| next.max(allowed)))
     }
 
     async fn tick(&self, session: &Session) {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -23,6 +24,9 @@ use super::transport::{self, Failure, ONE, PAGE, Reply};
 use crate::run::{ExecutionId, Nonce, Outcome, PipelineId};
 
 const REQUEST_ID: &str = "x-request-id";
+
+/// Says whether one more page may be asked for, as soon as it may.
+pub type Admit<'a> = &'a (dyn Fn(usize) -> BoxFuture<'a, Result<(), Error>> + Send + Sync);
 
 /// The client of one account. Shared by reference: the token cache is inside.
 pub struct Client {
@@ -149,14 +153,15 @@ impl Client {
         Ok(query.filter(decode::page(&body, &redactor)?, offset))
     }
 
-    /// Reads executions over at most `pages` pages.
+    /// Reads executions over at most `pages` pages. `admit` is asked before each of them, counted from 0: each is a request.
     ///
     /// # Errors
     /// Any [`Error`] of any page: a list of which a page failed is no list.
-    pub async fn list(&self, query: &ListQuery, pages: usize) -> Result<Listing, Error> {
+    pub async fn list(&self, query: &ListQuery, pages: usize, admit: Admit<'_>) -> Result<Listing, Error> {
         let mut collector = Collector::new(query);
         let mut offset = 0;
-        for _ in 0..pages {
+        for page in 0..pages {
+            admit(page).await?;
             match collector.add(self.list_page(query, offset).await?) {
                 Next::At(next) => offset = next,
                 Next::Done => break,

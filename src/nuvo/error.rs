@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::budget::Pause;
+
 /// Why a request gave no answer that can be used. The texts are fixed: no body, token or URL is ever in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -11,6 +13,12 @@ pub enum Error {
         /// A fixed text.
         reason: &'static str,
     },
+    /// Nothing was sent, because the account pauses.
+    #[error("{0}")]
+    Paused(Pause),
+    /// Nothing was sent, because the process is shutting down.
+    #[error("the operator is stopping")]
+    Stopping,
     /// No connection.
     #[error("nuvo cannot be reached (name, connection or TLS)")]
     Unreachable,
@@ -75,6 +83,8 @@ impl Error {
     pub const fn class(&self) -> &'static str {
         match self {
             Self::Setup { .. } => "setup",
+            Self::Paused(_) => "paused",
+            Self::Stopping => "stopping",
             Self::Unreachable => "unreachable",
             Self::Interrupted => "interrupted",
             Self::TimedOut => "timed_out",

@@ -7,7 +7,7 @@ use super::{
     observed::{Inquiry, Observed, Task},
     outcome::{Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Tenancy, Trigger},
-    step::{Hold, LockRead, Step},
+    step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
     view::{Others, Run, Sighting},
 };
@@ -24,7 +24,15 @@ pub(super) fn inquire(o: &Observed) -> Step {
         return unconfirmed(ripe.saturating_sub(o.now));
     }
     // List first, then the lock: whoever took the lock in between has left a ledger entry.
-    let Some(candidates) = &o.candidates else { return Step::ReadCandidates };
+    let Some(candidates) = &o.candidates else {
+        return match o.silence {
+            // A pass that waited for nuvo would keep other runs waiting, of other accounts too.
+            Some(left) => unconfirmed(left),
+            // The next process looks again in any case.
+            None if o.gate == Gate::Draining => unconfirmed(o.limits.confirm),
+            None => Step::ReadCandidates,
+        };
+    };
     let Some(read) = &o.lock else { return Step::ReadLock };
     let doubt = match verdict(run, &read.lock) {
         Verdict::InDoubt(doubt) => doubt,

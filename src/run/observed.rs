@@ -83,6 +83,8 @@ pub struct Observed {
     pub limits: Limits,
     /// Whether a trigger may start; set before every call of [`next`].
     pub gate: Gate,
+    /// For how long nuvo may not be asked anything, if so; set before every call of [`next`].
+    pub silence: Option<Duration>,
     /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -107,6 +109,7 @@ impl Observed {
             now,
             limits,
             gate,
+            silence: None,
             spare,
             memory,
             task: Task::Idle,

@@ -20,7 +20,9 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
         Hold::Gate(Gate::AccountNotReady(why)) => because(Reason::AccountNotReady, why),
         Hold::Gate(Gate::NuvoUnavailable(why)) => because(Reason::NuvoUnavailable, why),
         Hold::Gate(Gate::RateLimited(_)) => {
-            because(Reason::RateLimited, "nuvo limits the rate of requests: the run is triggered when the pause that it asked for is over.")
+            let message = "No request may be sent to nuvo for a while: nuvo asked for a pause, or the account's spec.requestsPerSecond is used up. \
+                           The run is triggered after that.";
+            because(Reason::RateLimited, message)
         }
         Hold::Gate(Gate::BehindOlder(older)) => {
             because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))

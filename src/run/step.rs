@@ -35,7 +35,7 @@ pub enum Gate {
     AccountNotReady(String),
     /// The breaker is open.
     NuvoUnavailable(String),
-    /// The account's budget is used up or nuvo asked for a pause of this length.
+    /// The account's budget is used up, or nuvo asked for a pause of this length.
     RateLimited(Duration),
     /// An older run of this pipeline goes first.
     BehindOlder(String),

@@ -142,3 +142,38 @@ fn an_access_token_and_the_other_edition_work_as_well() {
     assert!(world.sim.journal().iter().any(|request| request.path.ends_with("/access/token")));
     same("POSTs", world.sim.post_count(), 2);
 }
+
+#[test]
+fn a_paused_account_holds_up_no_other_one_and_no_shutdown() {
+    let doubtful = ["a", "b", "c", "d"];
+    let pipelines = doubtful.into_iter().chain(["orders"]).map(|id| Pipeline::new(id).duration(Duration::from_millis(300)));
+    let world = World::with("paused", SimConfig { pipelines: pipelines.collect(), ..SimConfig::default() });
+    world.account("other");
+    for pipeline in doubtful {
+        world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).pipeline(pipeline));
+    }
+    let operator = world.operator_with(&["--max-concurrent-reconciles", "2", "--trigger-settle-seconds", "600"]);
+    for pipeline in doubtful {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    for pipeline in doubtful {
+        world.wait_reason(pipeline, "TriggerUnconfirmed");
+    }
+    // Each of them is looked for in a list of its pipeline.
+    for pipeline in doubtful {
+        world.sim.add_fault(Fault::on(Operation::List, Effect::too_many_requests(600)).pipeline(pipeline));
+    }
+    let refused = || {
+        let journal = world.sim.journal();
+        journal.iter().filter(|request| request.operation == Operation::List && request.status() == Some(429)).count()
+    };
+    world.eventually("paused", || refused() > 0);
+    world.start("orders", "orders", json!({ "accountRef": { "name": "other" } }));
+    world.wait_phase("orders", Phase::Succeeded);
+    for pipeline in doubtful {
+        same(pipeline, reason(&world.get(pipeline)), "TriggerUnconfirmed");
+        same("POSTs", world.sim.post_count_of(pipeline), 1);
+    }
+    assert!(refused() <= 2, "as many as were under way at once, and none in the pause: {}", refused());
+    same("exit code", operator.stop(), Some(0));
+}

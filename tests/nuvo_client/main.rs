@@ -5,12 +5,17 @@
 
 mod server;
 
+use std::future::ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nuvo_operator::nuvo::{Client, Code, Credential, Error, IdentityType, ListQuery, Operation, Origins, Settings, Status};
+use futures::FutureExt;
+use nuvo_operator::nuvo::{
+    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Session, Settings, Status,
+};
 use nuvo_operator::run::{ExecutionId, Nonce, Outcome, PipelineId, Unexecuted};
+use nuvo_operator::shutdown::{self, Shutdown};
 use secrecy::SecretString;
 use server::{Answer, Server, closed_port, json, raw};
 
@@ -313,6 +318,61 @@ fn list_server(total: usize, limit: Option<usize>, offsets: bool, echo: bool) ->
     }
 }
 
+/// A list of at most ten pages, and for how many of them leave was asked.
+async fn listing(client: &Client, query: &ListQuery) -> (Listing, usize) {
+    let asked = AtomicUsize::new(0);
+    let admit = |page| {
+        assert_eq!(asked.fetch_add(1, Ordering::SeqCst), page);
+        ready(Ok(())).boxed()
+    };
+    let listing = client.list(query, 10, &admit).await.unwrap();
+    (listing, asked.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_list_ends_where_leave_is_refused() {
+    let server = Server::start(list_server(5_000, None, true, true)).await;
+    let admit = |page| ready(if page < 3 { Ok(()) } else { Err(Error::Stopping) }).boxed();
+    assert_eq!(client(&server).list(&ListQuery::default(), 10, &admit).await, Err(Error::Stopping));
+    assert_eq!(server.requests().len(), 3);
+}
+
+fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Session {
+    let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
+    Session::new(client, requests_per_second, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown)
+}
+
+#[tokio::test]
+async fn a_paused_account_is_not_waited_for() {
+    let server = Server::start(|_| raw("HTTP/1.1 429 X\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n")).await;
+    let (_stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 5, shutdown);
+    assert!(matches!(session.sighting(&p()).await, Err(Error::RateLimited { .. })));
+    for _ in 0..3 {
+        let Err(Error::Paused(pause)) = session.sighting(&p()).await else { panic!("not paused") };
+        assert_eq!(pause.reason, PauseReason::RateLimited);
+        assert!(pause.left > Duration::from_secs(590), "{pause}");
+        assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
+        assert!(matches!(session.reserve().await, Err(Error::Paused(_))));
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_wait_for_the_budget_ends_with_the_shutdown() {
+    let server = Server::start(|_| json(200, r#"{"data":{"id":"e1","status":"PROCESSING"}}"#)).await;
+    let (stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 1, shutdown);
+    let read = async || session.read(&e("e1")).await;
+    // The second token is there after a second, the third after two.
+    let (first, second, third, ()) = tokio::join!(read(), read(), read(), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.stop();
+    });
+    assert!(first.is_ok(), "{first:?}");
+    assert_eq!((second, third, server.requests().len()), (Err(Error::Stopping), Err(Error::Stopping), 1));
+}
+
 #[tokio::test]
 async fn lists_end_on_servers_that_ignore_parameters() {
     // (what the server does, thorough) -> (items, complete, requests)
@@ -331,8 +391,9 @@ async fn lists_end_on_servers_that_ignore_parameters() {
     ] {
         let server = Server::start(list_server(total, limit, offsets, echo)).await;
         let query = ListQuery { pipeline: Some(p()), thorough, ..ListQuery::default() };
-        let listing = client(&server).list(&query, 10).await.unwrap();
+        let (listing, asked) = listing(&client(&server), &query).await;
         assert_eq!((listing.items.len(), listing.complete, server.requests().len()), expected, "{what}");
+        assert_eq!(asked, expected.2, "{what}: each page is asked for");
         assert!(listing.items.iter().all(|i| i.pipeline.as_deref() == Some("p")), "{what}");
         assert!(server.requests()[0].contains("filters%5Bpipeline%5D=p&sort%5Bcreated_at%5D=asc&pagination%5Blimit%5D=100"), "{what}");
     }
@@ -344,6 +405,6 @@ async fn an_entry_that_cannot_be_read_makes_a_list_incomplete() {
         "pagination":{"limit":100}}"#;
     let server = Server::start(move |_| json(200, body)).await;
     let query = ListQuery { pipeline: Some(p()), status: Some(Status::Processing), ..ListQuery::default() };
-    let listing = client(&server).list(&query, 10).await.unwrap();
+    let (listing, _) = listing(&client(&server), &query).await;
     assert_eq!((listing.items.len(), listing.complete), (1, false));
 }
