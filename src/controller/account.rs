@@ -129,7 +129,7 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
     let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
     let accounts = Arc::downgrade(&shell.accounts);
     tokio::spawn(async move {
-        if let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {
+        while let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {
             accounts.wake(&me);
         }
     });

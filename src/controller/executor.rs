@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus},
-    nuvo::{Error, Pause, PauseReason, Session},
-    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Step, Task, Unexecuted},
+    nuvo::{Error, Session},
+    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Obstacle, Outcome, Run, Step, Task, Unexecuted},
     telemetry::TriggerOutcome,
 };
 
@@ -79,8 +79,8 @@ pub struct Passed {
     pub memory: Memory,
     /// The status before the result was recorded, if this pass recorded one.
     pub recorded_over: Option<Option<PipelineRunStatus>>,
-    /// No other try before this time has passed.
-    pub retry_after: Option<Duration>,
+    /// Why this pass triggered nothing in the end, and no other try before this time has passed.
+    pub retry_after: Option<(Duration, Obstacle)>,
 }
 
 /// One task of the trigger protocol. A nonce never leaves it.
@@ -93,7 +93,7 @@ pub struct Pass<'a> {
     lock_read: Instant,
     began: Instant,
     recorded_over: Option<Option<PipelineRunStatus>>,
-    retry_after: Option<Duration>,
+    retry_after: Option<(Duration, Obstacle)>,
     gate: &'a (dyn Fn() -> Gate + Sync),
 }
 
@@ -226,8 +226,8 @@ impl<'a> Pass<'a> {
             }
             Step::Record { trigger, executions, message, unexecuted, over } => {
                 let status = run::recorded(&self.object, trigger, executions, message, *unexecuted, now());
-                if let Some(Unexecuted::RetryAfter(wait)) = unexecuted {
-                    self.retry_after = Some(*wait);
+                if let Some(Unexecuted::RetryAfter(wait, obstacle)) = unexecuted {
+                    self.retry_after = Some((*wait, *obstacle));
                 }
                 self.record(status, over).await
             }
@@ -278,17 +278,17 @@ const fn name(step: &Step) -> &'static str {
 /// What to say about a session that is pausing.
 #[must_use]
 pub fn pause(session: &Session) -> Option<Gate> {
-    session.paused().map(gate)
+    session.paused().map(|pause| gate(&Error::Paused(pause)))
 }
 
-/// What a pause means for a run that is to be triggered.
+/// What an error of nuvo means for a run that is to be triggered.
 #[must_use]
-pub fn gate(Pause { left, reason }: Pause) -> Gate {
-    match reason {
-        PauseReason::RateLimited | PauseReason::UsedUp => Gate::RateLimited(left),
-        PauseReason::Unavailable => {
-            Gate::NuvoUnavailable("nuvo does not answer as it should: the run is triggered when it does.".to_owned())
-        }
+pub fn gate(error: &Error) -> Gate {
+    match error.obstacle() {
+        Obstacle::RateLimited => Gate::RateLimited(format!("{error}. The run is triggered after a pause.")),
+        Obstacle::Unavailable => Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")),
+        Obstacle::Account => Gate::AccountNotReady(format!("{error}. The run is triggered when the account is ready.")),
+        Obstacle::Operator => Gate::HeldOff(Obstacle::Operator),
     }
 }
 

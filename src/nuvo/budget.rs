@@ -15,6 +15,8 @@ pub enum PauseReason {
     RateLimited,
     /// nuvo could not be reached, or asked for patience.
     Unavailable,
+    /// nuvo does not take the account's credentials, or is not where the account says.
+    Account,
     /// More requests are wanted than `requestsPerSecond` allows.
     UsedUp,
 }
@@ -30,12 +32,13 @@ pub struct Pause {
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.reason {
+        // Without the time: it ends up in statuses, which would be written anew whenever it changes.
+        f.write_str(match self.reason {
             PauseReason::RateLimited => "nuvo limits the rate of requests",
             PauseReason::Unavailable => "nuvo does not answer as it should",
-            PauseReason::UsedUp => "the budget of the account is used up (spec.requestsPerSecond)",
-        };
-        write!(f, "{why}, so that nothing is sent for {:.1} s", self.left.as_secs_f64())
+            PauseReason::Account => "nuvo has rejected the credentials of the account, or is not where the account says",
+            PauseReason::UsedUp => "the request budget of the account is used up (spec.requestsPerSecond)",
+        })
     }
 }
 

@@ -95,7 +95,7 @@ impl Client {
             let token = match timeout_at(latest, self.token(stale)).await {
                 Ok(Ok(token)) => token,
                 Ok(Err(Error::Unauthorized)) => return outcome::credentials_rejected(),
-                Ok(Err(error)) => return no_token(&error),
+                Ok(Err(error)) => return outcome::no_token(&error),
                 Err(_) => return outcome::not_sent("there was no access token in time"),
             };
             if Instant::now() > latest {
@@ -261,9 +261,4 @@ impl Client {
         }
         decode::access_token(&reply.into_body(false)?).map(SecretString::from)
     }
-}
-
-fn no_token(error: &Error) -> Outcome {
-    let message = format!("the trigger was not sent: there is no access token: {error}");
-    outcome::not_executed(error.retry_after().unwrap_or(Duration::from_secs(5)), message)
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::budget::Pause;
+use super::budget::{Pause, PauseReason};
+use crate::run::Obstacle;
 
 /// Why a request gave no answer that can be used. The texts are fixed: no body, token or URL is ever in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +76,29 @@ impl Error {
         match self {
             Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+
+    /// What a run waits for that cannot be triggered because of this.
+    #[must_use]
+    pub const fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::RateLimited { .. } => Obstacle::RateLimited,
+            Self::Paused(Pause { reason, left: _ }) => match reason {
+                PauseReason::RateLimited | PauseReason::UsedUp => Obstacle::RateLimited,
+                PauseReason::Unavailable => Obstacle::Unavailable,
+                PauseReason::Account => Obstacle::Account,
+            },
+            Self::Unauthorized | Self::Forbidden => Obstacle::Account,
+            Self::Setup { .. } | Self::Stopping => Obstacle::Operator,
+            Self::Unreachable
+            | Self::Interrupted
+            | Self::TimedOut
+            | Self::NotFound
+            | Self::Server { .. }
+            | Self::Rejected { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge => Obstacle::Unavailable,
         }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::decode;
+use super::error::Error;
 use super::text::Redactor;
-use crate::run::{Outcome, PipelineId, Unexecuted};
+use crate::run::{Obstacle, Outcome, PipelineId, Unexecuted};
 
 /// The most executions one POST may report.
 pub const MAX_EXECUTIONS: usize = 1_000;
@@ -39,7 +40,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>
         401 => credentials_rejected(),
         429 => {
             let pause = decode::retry_after(headers).unwrap_or(LIMITED);
-            not_executed(pause, "nuvo limits the rate of requests (status 429)".to_owned())
+            not_executed(pause, Obstacle::RateLimited, "nuvo limits the rate of requests (status 429)".to_owned())
         }
         400 | 403 | 404 | 405 | 413 | 415 | 422 => {
             let said = body.ok().and_then(|b| decode::explanation(b, redactor)).map(|t| format!(": {t}")).unwrap_or_default();
@@ -64,18 +65,24 @@ fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId) 
     }
 }
 
-pub(crate) fn not_executed(pause: Duration, message: String) -> Outcome {
+fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> Outcome {
     let pause = pause.clamp(Duration::from_secs(1), Duration::from_secs(900));
-    Outcome::NotExecuted { then: Unexecuted::RetryAfter(pause), message }
+    Outcome::NotExecuted { then: Unexecuted::RetryAfter(pause, obstacle), message }
 }
 
-/// Nothing was sent; the reason is a fixed text.
+/// Nothing was sent, because nuvo was not there in time; the reason is a fixed text.
 pub(crate) fn not_sent(reason: &str) -> Outcome {
-    not_executed(SOON, format!("the trigger was not sent: {reason}"))
+    not_executed(SOON, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
+}
+
+/// Nothing was sent, because there was no token to send with it.
+pub(crate) fn no_token(error: &Error) -> Outcome {
+    let message = format!("the trigger was not sent: there is no access token: {error}");
+    not_executed(error.retry_after().unwrap_or(SOON), error.obstacle(), message)
 }
 
 pub(crate) fn credentials_rejected() -> Outcome {
-    not_executed(CREDENTIALS, "nuvo rejected the account's credentials (status 401)".to_owned())
+    not_executed(CREDENTIALS, Obstacle::Account, "nuvo rejected the account's credentials (status 401)".to_owned())
 }
 
 pub(crate) fn unknown(message: String) -> Outcome {
@@ -146,7 +153,8 @@ mod tests {
                 300..=399 | 400 | 403 | 404 | 405 | 413 | 415 | 422 => {
                     matches!(outcome, Outcome::NotExecuted { then: Unexecuted::Rejected, .. })
                 }
-                401 | 429 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }),
+                401 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }),
+                429 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::RateLimited), .. }),
                 _ => matches!(outcome, Outcome::Unknown { .. }),
             };
             assert!(fits, "{status}: {outcome:?}");
@@ -162,6 +170,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", "100000".parse().unwrap());
         let outcome = classify(429, &headers, Ok(b""), &PipelineId::new("p").unwrap(), &Redactor::default());
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(d), .. } if d.as_secs() == 900));
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(d, _), .. } if d.as_secs() == 900));
     }
 }

@@ -15,7 +15,7 @@ use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
 use super::{Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Status};
 use crate::{
-    run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, Nonce, Outcome, PipelineId, Sighting, Unexecuted},
+    run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Sighting, Unexecuted},
     shutdown::Shutdown,
 };
 
@@ -138,8 +138,14 @@ impl Session {
     /// The one POST. The caller has [reserved](Session::reserve) it, so that it does not wait here, between the lock and the POST.
     pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
         let outcome = self.client.create(pipeline, nonce).await;
-        if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait), .. } = &outcome {
-            self.budget.pause(*wait, PauseReason::Unavailable);
+        if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
+            match obstacle {
+                Obstacle::RateLimited => self.budget.pause(*wait, PauseReason::RateLimited),
+                Obstacle::Unavailable => self.budget.pause(*wait, PauseReason::Unavailable),
+                // It ends with this session: one with other credentials goes on at once.
+                Obstacle::Account => self.budget.pause(*wait, PauseReason::Account),
+                Obstacle::Operator => {}
+            }
         }
         self.tell_if_rejected();
         outcome
@@ -252,11 +258,15 @@ impl Session {
         result
     }
 
-    /// Once: the account's controller then reads the Secret again and makes a new session.
+    /// Once for each rejection: the account's controller then reads the Secret again and makes a new session, unless the credentials
+    /// work again by then.
     fn tell_if_rejected(&self) {
-        if self.client.credentials_rejected() && !self.told.swap(true, Ordering::Relaxed) {
+        let rejected = self.client.credentials_rejected();
+        if rejected && !self.told.swap(true, Ordering::Relaxed) {
             // The other end is gone only when the process ends.
             let _ended = self.rejected.send(());
+        } else if !rejected {
+            self.told.store(false, Ordering::Relaxed);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     ids::ExecutionId,
     observed::{Inquiry, Observed, Task},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
@@ -147,6 +147,6 @@ pub(super) fn record_known(run: &Run, trigger: Trigger, entry: &Entry) -> Step {
             (Vec::new(), "The outcome of the trigger is unknown: another run took over the pipeline's lock before it was found out.")
         }
     };
-    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1)));
+    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     Step::Record { trigger, executions, message: message.to_owned(), unexecuted, over: run.version.clone() }
 }

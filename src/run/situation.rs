@@ -19,10 +19,9 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
         Hold::Gate(Gate::Open | Gate::Draining) => return None,
         Hold::Gate(Gate::AccountNotReady(why)) => because(Reason::AccountNotReady, why),
         Hold::Gate(Gate::NuvoUnavailable(why)) => because(Reason::NuvoUnavailable, why),
-        Hold::Gate(Gate::RateLimited(_)) => {
-            let message = "No request may be sent to nuvo for a while: nuvo asked for a pause, or the account's spec.requestsPerSecond is used up. \
-                           The run is triggered after that.";
-            because(Reason::RateLimited, message)
+        Hold::Gate(Gate::RateLimited(why)) => because(Reason::RateLimited, why),
+        Hold::Gate(Gate::HeldOff(obstacle)) => {
+            because(obstacle.reason(), "The last trigger was not carried out: the next one follows shortly.")
         }
         Hold::Gate(Gate::BehindOlder(older)) => {
             because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))

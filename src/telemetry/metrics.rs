@@ -114,7 +114,7 @@ impl From<&Outcome> for TriggerOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Accepted(_) => Self::Accepted,
-            Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), message: _ } => Self::NotExecuted,
+            Outcome::NotExecuted { then: Unexecuted::RetryAfter(..), message: _ } => Self::NotExecuted,
             Outcome::NotExecuted { then: Unexecuted::Rejected, message: _ } => Self::Rejected,
             Outcome::ExecutedIdsUnknown { message: _ } => Self::IdsUnknown,
             Outcome::Unknown { message: _ } => Self::Unknown,

@@ -1,12 +1,12 @@
 //! Accounts: what makes them ready, and runs that wait for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nuvo_operator::api::{NuvoAccount, Phase};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
 use serde_json::json;
 
-use crate::world::{World, assert_consistent, block_on, message, reason, same};
+use crate::world::{WITHIN, World, assert_consistent, block_on, message, reason, same};
 
 fn config() -> SimConfig {
     SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() }
@@ -116,6 +116,42 @@ fn a_rotated_secret_needs_no_restart() {
     let run = world.wait_phase("after", Phase::Succeeded);
     assert_consistent(&run);
     same("executions", world.sim.executed_count(), 2);
+}
+
+#[test]
+fn a_secret_rotated_while_a_trigger_is_out_costs_no_minute() {
+    let world = World::with("rotated", config());
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let _operator = world.operator_with(&["--trigger-timeout-seconds", "20", "--quarantine-seconds", "30"]);
+    world.start("orders", "orders", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    world.sim.set_credentials(vec![nuvo_sim::Credential::new("another-key", Identity::user("demo@example.com"))]);
+    world.sim.revoke_tokens();
+    world.credential("nuvo-credentials", "another-key");
+    let begun = Instant::now();
+    world.sim.release(fault);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_consistent(&run);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 1));
+}
+
+#[test]
+fn credentials_that_are_rejected_at_the_trigger_are_the_accounts_affair() {
+    let world = World::with("rejected", config());
+    let _operator = world.operator();
+    wait_account(&world, "default", "Ready");
+    world.sim.set_credentials(vec![nuvo_sim::Credential::new("another-key", Identity::user("demo@example.com"))]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::status(401)).once());
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_reason("orders", "AccountNotReady");
+    assert_consistent(&run);
+    same("phase", run.status.unwrap().phase, Some(Phase::Pending));
+    wait_account(&world, "default", "CredentialsRejected");
+    world.credential("nuvo-credentials", "another-key");
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 1));
 }
 
 #[test]

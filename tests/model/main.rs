@@ -26,7 +26,7 @@ use k8s_openapi::jiff::Timestamp;
 use mutant::Mutant;
 use nuvo_operator::{
     api::PipelineRun,
-    run::{Evidence, ExecutionId, Fate, Nonce, Run, Trigger, Unexecuted, Verdict, parse, recorded, settled, verdict},
+    run::{Evidence, ExecutionId, Fate, Nonce, Obstacle, Run, Trigger, Unexecuted, Verdict, parse, recorded, settled, verdict},
 };
 use scope::Scope;
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -265,7 +265,7 @@ fn the_world_records_what_the_operator_records() {
         (Fate::Accepted(Evidence::Answer), ids(2), None),
         (Fate::Accepted(Evidence::Adopted), ids(1), None),
         (Fate::Accepted(Evidence::Answer), ids(0), None),
-        (Fate::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO))),
+        (Fate::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
         (Fate::NotExecuted, ids(0), Some(Unexecuted::Rejected)),
         (Fate::Ambiguous { executed: true }, ids(0), None),
         (Fate::Ambiguous { executed: false }, ids(0), None),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nuvo_operator::run::{
-    self, Answer, ExecutionId, Fate, Gate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, Observed, Outcome, PipelineId, Run, RunRef,
-    Step, Task, Trigger, Uid, Unexecuted,
+    self, Answer, ExecutionId, Fate, Gate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, PipelineId, Run,
+    RunRef, Step, Task, Trigger, Uid, Unexecuted,
 };
 
 use crate::{
@@ -542,7 +542,8 @@ impl World {
                     StepCourse::Refused { for_good } => {
                         state.left.refused -= 1;
                         state.deliveries[delivery].course = Course::Refused;
-                        let then = if for_good { Unexecuted::Rejected } else { Unexecuted::RetryAfter(Duration::ZERO) };
+                        let then =
+                            if for_good { Unexecuted::Rejected } else { Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable) };
                         Outcome::NotExecuted { then, message: String::new() }
                     }
                     StepCourse::InFlight => {

@@ -6,7 +6,7 @@
 mod server;
 
 use std::future::ready;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use futures::FutureExt;
 use nuvo_operator::nuvo::{
     Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Session, Settings, Status,
 };
-use nuvo_operator::run::{ExecutionId, Nonce, Outcome, PipelineId, Unexecuted};
+use nuvo_operator::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
 use nuvo_operator::shutdown::{self, Shutdown};
 use secrecy::SecretString;
 use server::{Answer, Server, closed_port, json, raw};
@@ -95,7 +95,10 @@ async fn a_connection_that_cannot_be_made_is_not_executed() {
     let plain = Server::start(|_| Answer::Close).await;
     for origin in [closed_port().await, "http://does-not-exist.invalid".to_owned(), plain.origin.replace("http", "https")] {
         let outcome = trigger(&with_settings(&origin, fixed(), settings())).await;
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{origin}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. }),
+            "{origin}: {outcome:?}"
+        );
     }
 }
 
@@ -155,7 +158,7 @@ async fn a_fixed_token_that_is_refused_is_reported() {
     let server = Server::start(|_| json(401, "{}")).await;
     let client = client(&server);
     let outcome = trigger(&client).await;
-    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
     assert!(client.credentials_rejected());
     assert_eq!(server.requests().len(), 1);
     assert_eq!(client.prove().await, Err(Error::Unauthorized));
@@ -192,18 +195,25 @@ async fn an_old_token_is_renewed_once_and_the_same_is_sent_again() {
 
     let server = with_tokens(|_| json(401, "{}")).await;
     let refused = with_settings(&server.origin, license(), settings());
-    assert!(matches!(trigger(&refused).await, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }));
+    assert!(matches!(trigger(&refused).await, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }));
     assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
     assert!(refused.credentials_rejected());
 }
 
 #[tokio::test]
 async fn without_a_token_nothing_is_sent() {
-    for (answer, rejected) in [(json(401, "{}"), true), (json(500, "{}"), false), (Answer::Hang, false), (json(200, "<html>"), false)] {
+    let limited = raw("HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    for (answer, rejected, obstacle, pause) in [
+        (json(401, "{}"), true, Obstacle::Account, 60),
+        (json(500, "{}"), false, Obstacle::Unavailable, 5),
+        (limited, false, Obstacle::RateLimited, 7),
+        (Answer::Hang, false, Obstacle::Unavailable, 5),
+        (json(200, "<html>"), false, Obstacle::Unavailable, 5),
+    ] {
         let server = Server::start(move |_| answer.clone()).await;
         let client = with_settings(&server.origin, license(), settings());
-        let outcome = trigger(&client).await;
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{outcome:?}");
+        let Outcome::NotExecuted { then, message } = trigger(&client).await else { panic!("another class") };
+        assert_eq!(then, Unexecuted::RetryAfter(Duration::from_secs(pause), obstacle), "{message}");
         assert_eq!((server.count(TOKEN), server.count(CREATE)), (1, 0));
         assert_eq!(client.credentials_rejected(), rejected);
     }
@@ -356,6 +366,45 @@ async fn a_paused_account_is_not_waited_for() {
         assert!(matches!(session.reserve().await, Err(Error::Paused(_))));
     }
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_pauses_for_what_kept_a_post_from_being_carried_out() {
+    let limited = raw("HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    let server = Server::start(move |request| if request.starts_with("POST") { limited.clone() } else { json(401, "{}") }).await;
+    let refusing = Server::start(|_| json(401, "{}")).await;
+    for (origin, reason, seconds) in [
+        (server.origin.clone(), PauseReason::RateLimited, 7),
+        (closed_port().await, PauseReason::Unavailable, 5),
+        (refusing.origin.clone(), PauseReason::Account, 60),
+    ] {
+        let (_stop, shutdown) = shutdown::channel();
+        let session = session(with_settings(&origin, fixed(), settings()), 5, shutdown);
+        session.create(&p(), &Nonce::new("nonce-1").unwrap()).await;
+        let pause = session.paused().unwrap();
+        assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (reason, f64::from(seconds)), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn every_new_rejection_is_told_once() {
+    let accepted = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&accepted);
+    let server = Server::start(move |_| {
+        if now.load(Ordering::SeqCst) { json(200, r#"{"data":{"id":"e1","status":"PROCESSING"}}"#) } else { json(401, "{}") }
+    })
+    .await;
+    let (_stop, shutdown) = shutdown::channel();
+    let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let session = Session::new(client(&server), 100, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown);
+    for _ in 0..2 {
+        accepted.store(false, Ordering::SeqCst);
+        assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
+        assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
+        assert_eq!((told.try_recv(), told.try_recv().is_err()), (Ok(()), true));
+        accepted.store(true, Ordering::SeqCst);
+        assert!(session.read(&e("e1")).await.is_ok());
+    }
 }
 
 #[tokio::test]
