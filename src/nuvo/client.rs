@@ -107,7 +107,7 @@ impl Client {
                 .header(REQUEST_ID, request_id.clone())
                 .header(http::header::AUTHORIZATION, token.header.clone())
                 .json(&json!({ "pipeline_id": pipeline.as_str() }));
-            let reply = match self.send(request, Operation::Create, deadline, ONE).await {
+            let mut reply = match self.send(request, Operation::Create, deadline, ONE).await {
                 Ok(reply) => reply,
                 Err(Failure::Connect) => return outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
                 Err(Failure::Timeout) => return outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
@@ -120,7 +120,11 @@ impl Client {
                 continue;
             }
             let body = reply.body.as_deref().map_err(|fault| *fault);
-            return outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
+            let outcome = outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
+            if body.is_ok() && matches!(outcome, Outcome::ExecutedIdsUnknown { .. }) {
+                reply.is_malformed();
+            }
+            return outcome;
         }
     }
 
@@ -129,8 +133,8 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`] for 404 and 400; [`Error::Malformed`] also when the answer is about another execution.
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        let (body, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE, true).await?;
-        decode::one(&body, id, &redactor)
+        let (mut reply, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE).await?;
+        reply.understood(true, |body| decode::one(body, id, &redactor))
     }
 
     /// Reads a pipeline.
@@ -138,8 +142,8 @@ impl Client {
     /// # Errors
     /// As for [`Client::read`].
     pub async fn pipeline(&self, id: &PipelineId) -> Result<Pipeline, Error> {
-        let (body, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE, true).await?;
-        decode::pipeline(&body, id)
+        let (mut reply, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE).await?;
+        reply.understood(true, |body| decode::pipeline(body, id))
     }
 
     /// Reads one page of executions.
@@ -149,8 +153,12 @@ impl Client {
     pub async fn list_page(&self, query: &ListQuery, offset: usize) -> Result<Page, Error> {
         let mut url = self.base.join(["execution", ""]);
         url.query_pairs_mut().extend_pairs(query.parameters(offset));
-        let (body, redactor) = self.get(url, Operation::List, PAGE, false).await?;
-        Ok(query.filter(decode::page(&body, &redactor)?, offset))
+        let (mut reply, redactor) = self.get(url, Operation::List, PAGE).await?;
+        let raw = reply.understood(false, |body| decode::page(body, &redactor))?;
+        if raw.unreadable > 0 {
+            reply.is_malformed();
+        }
+        Ok(query.filter(raw, offset))
     }
 
     /// Reads executions over at most `pages` pages. `admit` is asked before each of them, counted from 0: each is a request.
@@ -179,7 +187,7 @@ impl Client {
     }
 
     /// An authorised GET, repeated once with a new token after a 401.
-    async fn get(&self, url: Url, operation: Operation, cap: usize, by_id: bool) -> Result<(Vec<u8>, Redactor), Error> {
+    async fn get(&self, url: Url, operation: Operation, cap: usize) -> Result<(Reply, Redactor), Error> {
         let mut stale = None;
         loop {
             let token = self.token(stale).await?;
@@ -194,7 +202,7 @@ impl Client {
                 stale = Some(token.generation);
                 continue;
             }
-            return Ok((reply.into_body(by_id)?, self.redactor(&token)));
+            return Ok((reply, self.redactor(&token)));
         }
     }
 
@@ -253,12 +261,12 @@ impl Client {
             .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
             .header(http::header::ACCEPT, "application/json")
             .json(&body);
-        let reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
+        let mut reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
         if matches!(reply.status, 400 | 401 | 403 | 422) {
             // The request holds nothing but the credentials, so these are what is wrong with it.
             self.rejected.store(true, Ordering::Relaxed);
             return Err(Error::Unauthorized);
         }
-        decode::access_token(&reply.into_body(false)?).map(SecretString::from)
+        reply.understood(false, decode::access_token).map(SecretString::from)
     }
 }

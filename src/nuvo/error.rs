@@ -101,25 +101,4 @@ impl Error {
             | Self::TooLarge => Obstacle::Unavailable,
         }
     }
-
-    /// A word of a fixed set, for metrics.
-    #[must_use]
-    pub const fn class(&self) -> &'static str {
-        match self {
-            Self::Setup { .. } => "setup",
-            Self::Paused(_) => "paused",
-            Self::Stopping => "stopping",
-            Self::Unreachable => "unreachable",
-            Self::Interrupted => "interrupted",
-            Self::TimedOut => "timed_out",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Server { .. } => "server",
-            Self::Rejected { .. } => "rejected",
-            Self::Malformed { .. } => "malformed",
-            Self::TooLarge => "too_large",
-        }
-    }
 }
