@@ -196,6 +196,7 @@ impl Follower {
         for key in open.difference(&running) {
             match session.read(&key.1).await {
                 Ok(execution) => {
+                    // One that does not say has not ended either.
                     let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                     let known = match foreign {
                         Some(pipeline) => Known::Foreign(pipeline.to_owned()),
@@ -209,6 +210,7 @@ impl Follower {
                     self.learn(key, known);
                 }
                 Err(Error::NotFound) => self.denied(key),
+                Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
                 Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next tick"),
             }
         }

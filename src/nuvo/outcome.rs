@@ -113,11 +113,14 @@ mod tests {
 
     #[test]
     fn accepted_only_when_every_id_is_known() {
-        assert_eq!(ids(with(200, r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b"},{"id":"a"}]}"#)), ["a", "b"]);
-        assert_eq!(ids(with(201, r#"[{"id":"a"}]"#)), ["a"]);
+        assert_eq!(
+            ids(with(200, r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b","pipeline":{"_id":"p"}},{"id":"a","pipeline":"p"}]}"#)),
+            ["a", "b"]
+        );
+        assert_eq!(ids(with(201, r#"[{"id":"a","pipeline":"p"}]"#)), ["a"]);
         assert_eq!(ids(with(202, r#"{"data":{"id":"a","pipeline":{"id":"p"}}}"#)), ["a"]);
         assert!(ids(with(200, r#"{"data":[]}"#)).is_empty());
-        let many = |n: usize| format!("[{}]", (0..n).map(|i| format!(r#"{{"id":"e{i}"}}"#)).collect::<Vec<_>>().join(","));
+        let many = |n: usize| format!("[{}]", (0..n).map(|i| format!(r#"{{"id":"e{i}","pipeline":"p"}}"#)).collect::<Vec<_>>().join(","));
         assert_eq!(ids(with(200, &many(1_000))).len(), 1_000);
         for body in [
             "",
@@ -129,10 +132,15 @@ mod tests {
             r#"{"data":[{"id":"a"}"#,
             r#"{"data":[{}]}"#,
             r#"{"data":["a"]}"#,
-            r#"{"data":[{"id":"a"},{"id":"../x"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":"p"},{"id":"../x","pipeline":"p"}]}"#,
+            r#"{"data":[{"id":"a"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":null}]}"#,
+            r#"{"data":[{"id":"a","pipeline":""}]}"#,
+            r#"{"data":[{"id":"a","pipeline":{"name":"p"}}]}"#,
             r#"{"data":[{"id":"a","pipeline":"q"}]}"#,
             r#"{"data":[{"id":"a","pipeline":7}]}"#,
-            r#"{"data":[{"id":"a","id":"b"}]}"#,
+            r#"{"data":[{"id":"a","id":"b","pipeline":"p"}]}"#,
             r#"{"error":{"message":"no"}}"#,
             &many(1_001),
         ] {

@@ -400,6 +400,35 @@ fn an_ended_run_costs_nothing_also_after_a_restart() {
 }
 
 #[test]
+fn an_end_that_does_not_name_its_pipeline_ends_nothing() {
+    let world = World::new("nameless", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    for body in ["SUCCESSFUL", "FAILED"].map(|status| json!({ "data": { "id": id, "status": status } })) {
+        world.sim.add_fault(Fault::on(Operation::Read, Effect::raw(body.to_string())).times(2));
+    }
+    world.sim.finish(&id, Status::Failed).unwrap();
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "executionId": id }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    same("reason", reason(&run), "ExecutionFailed");
+    same("what was read", world.requests(Operation::Read), 5);
+    let shown = run.status.unwrap().executions.remove(0);
+    assert!(shown.created_at.is_some(), "the answer that names its pipeline: {shown:?}");
+}
+
+#[test]
+fn a_trigger_answered_without_the_pipeline_is_looked_up() {
+    let world = World::new("nameless", [quick("orders")]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::raw_after_executing(r#"{"data":[{"id":"made-up"}]}"#)).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("ids", run.status.unwrap().execution_ids, vec![world.sim.executions()[0].id.clone()]);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (1, 1));
+}
+
+#[test]
 fn unreadable_answers_change_nothing_and_end_nothing() {
     let world = World::with("garbage", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
     for body in ["<html>maintenance</html>", "{\"data\": {\"id\": ", "", "{\"data\": {\"id\": \"other\", \"status\": \"FAILED\"}}"] {

@@ -141,7 +141,7 @@ async fn a_2xx_without_ids_was_executed() {
 
 #[tokio::test]
 async fn no_redirect_is_followed() {
-    let other = Server::start(|_| json(200, r#"{"data":[{"id":"e1"}]}"#)).await;
+    let other = Server::start(|_| json(200, r#"{"data":[{"id":"e1","pipeline":"p"}]}"#)).await;
     let location = other.origin.clone();
     for status in [301, 302, 303, 307, 308] {
         let answer = raw(&format!("HTTP/1.1 {status} X\r\nLocation: {location}/api/execution/\r\nContent-Length: 0\r\n\r\n"));
@@ -181,9 +181,10 @@ async fn with_tokens(api: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Se
 
 #[tokio::test]
 async fn an_old_token_is_renewed_once_and_the_same_is_sent_again() {
-    let server =
-        with_tokens(|request| if request.contains("Bearer T1\r\n") { json(401, "{}") } else { json(200, r#"{"data":[{"id":"e1"}]}"#) })
-            .await;
+    let server = with_tokens(|request| {
+        if request.contains("Bearer T1\r\n") { json(401, "{}") } else { json(200, r#"{"data":[{"id":"e1","pipeline":"p"}]}"#) }
+    })
+    .await;
     let renewing = with_settings(&server.origin, license(), settings());
     assert_eq!(trigger(&renewing).await, Outcome::Accepted(vec![e("e1")]));
     assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
@@ -276,6 +277,10 @@ async fn reads_have_their_errors() {
             Error::Server { status: 503, retry_after: Some(Duration::from_secs(900)) },
         ),
         (json(200, r#"{"data":{"id":"other","status":"FAILED"}}"#), Error::Malformed { reason: "the answer is about another execution" }),
+        (
+            json(200, r#"{"data":{"id":"e1","status":"SUCCESSFUL"}}"#),
+            Error::Malformed { reason: "an execution that has ended does not name its pipeline" },
+        ),
         (json(200, &"x".repeat((1 << 20) + 1)), Error::TooLarge),
         (raw(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", " ".repeat(2 << 20))), Error::TooLarge),
         (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), Error::Interrupted),
@@ -292,8 +297,10 @@ async fn reads_have_their_errors() {
 
 #[tokio::test]
 async fn our_token_never_comes_back_out() {
-    let server =
-        Server::start(|_| json(200, r#"{"id":"e1","status":"FAILED","error":{"type":"X","message":"token FIXED-TOKEN is bad"}}"#)).await;
+    let server = Server::start(|_| {
+        json(200, r#"{"id":"e1","pipeline":"p","status":"FAILED","error":{"type":"X","message":"token FIXED-TOKEN is bad"}}"#)
+    })
+    .await;
     let read = client(&server).read(&e("e1")).await.unwrap();
     assert_eq!(read.error.unwrap().message.as_deref(), Some("token [redacted] is bad"));
 }
