@@ -20,7 +20,7 @@ use super::outcome;
 use super::settings::{Operation, Settings};
 use super::text::Redactor;
 use super::token::{Token, Tokens};
-use super::transport::{self, Failure, ONE, PAGE, Reply};
+use super::transport::{self, Asked, Failure, ONE, PAGE, Reply};
 use crate::run::{ExecutionId, Nonce, Outcome, PipelineId};
 
 const REQUEST_ID: &str = "x-request-id";
@@ -134,7 +134,7 @@ impl Client {
     /// [`Error::NotFound`] for 404 and 400; [`Error::Malformed`] also when the answer is about another execution.
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
         let (mut reply, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE).await?;
-        reply.understood(true, |body| decode::one(body, id, &redactor))
+        reply.understood(Asked::One, |body| decode::one(body, id, &redactor))
     }
 
     /// Reads a pipeline.
@@ -143,7 +143,7 @@ impl Client {
     /// As for [`Client::read`].
     pub async fn pipeline(&self, id: &PipelineId) -> Result<Pipeline, Error> {
         let (mut reply, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE).await?;
-        reply.understood(true, |body| decode::pipeline(body, id))
+        reply.understood(Asked::One, |body| decode::pipeline(body, id))
     }
 
     /// Reads one page of executions.
@@ -154,7 +154,7 @@ impl Client {
         let mut url = self.base.join(["execution", ""]);
         url.query_pairs_mut().extend_pairs(query.parameters(offset));
         let (mut reply, redactor) = self.get(url, Operation::List, PAGE).await?;
-        let raw = reply.understood(false, |body| decode::page(body, &redactor))?;
+        let raw = reply.understood(Asked::List, |body| decode::page(body, &redactor))?;
         if raw.unreadable > 0 {
             reply.is_malformed();
         }
@@ -267,6 +267,6 @@ impl Client {
             self.rejected.store(true, Ordering::Relaxed);
             return Err(Error::Unauthorized);
         }
-        reply.understood(false, decode::access_token).map(SecretString::from)
+        reply.understood(Asked::Token, decode::access_token).map(SecretString::from)
     }
 }

@@ -35,7 +35,15 @@ pub enum Error {
     /// 403.
     #[error("the account lacks a permission for this request")]
     Forbidden,
-    /// 404, or 400 for a request by id.
+    /// An answer that an endpoint of nuvo does not give: the address is wrong.
+    #[error("there is no API of nuvo at this address (status {status}): check {fields} of the account")]
+    NoApi {
+        /// The HTTP status.
+        status: u16,
+        /// The fields of the account that make up the address.
+        fields: &'static str,
+    },
+    /// 404 or 400 for a request by id.
     #[error("nuvo does not know this id")]
     NotFound,
     /// 429.
@@ -89,7 +97,7 @@ impl Error {
                 PauseReason::Unavailable => Obstacle::Unavailable,
                 PauseReason::Account => Obstacle::Account,
             },
-            Self::Unauthorized | Self::Forbidden => Obstacle::Account,
+            Self::Unauthorized | Self::Forbidden | Self::NoApi { .. } => Obstacle::Account,
             Self::Setup { .. } | Self::Stopping => Obstacle::Operator,
             Self::Unreachable
             | Self::Interrupted

@@ -22,6 +22,17 @@ pub(crate) struct Reply {
     report: Report,
 }
 
+/// What a request is about, which decides what some statuses mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// One object by its id.
+    One,
+    /// A list, which is always there.
+    List,
+    /// A token.
+    Token,
+}
+
 /// Why no status came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -142,10 +153,9 @@ const fn is_success(status: u16) -> bool {
 }
 
 impl Reply {
-    /// The answer of a 2xx as `read` understands it, or the error that the status stands for. `by_id`: the request names one object, so a
-    /// 400 means "not there".
-    pub(crate) fn understood<T>(&mut self, by_id: bool, read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
-        let result = self.whole(by_id).and_then(read);
+    /// The answer of a 2xx as `read` understands it, or the error that the status stands for.
+    pub(crate) fn understood<T>(&mut self, asked: Asked, read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
+        let result = self.whole(asked).and_then(read);
         if matches!(result, Err(Error::Malformed { .. })) {
             self.is_malformed();
         }
@@ -157,8 +167,9 @@ impl Reply {
         self.report.code = Code::Malformed;
     }
 
-    fn whole(&self, by_id: bool) -> Result<&[u8], Error> {
+    fn whole(&self, asked: Asked) -> Result<&[u8], Error> {
         let retry_after = super::decode::retry_after(&self.headers);
+        let no_api = |status, fields| Err(Error::NoApi { status, fields });
         match self.status {
             status if is_success(status) => self.body.as_deref().map_err(|fault| match fault {
                 BodyFault::Broken => Error::Interrupted,
@@ -167,8 +178,9 @@ impl Reply {
             }),
             401 => Err(Error::Unauthorized),
             403 => Err(Error::Forbidden),
-            404 => Err(Error::NotFound),
-            400 if by_id => Err(Error::NotFound),
+            400 | 404 if asked == Asked::One => Err(Error::NotFound),
+            status @ (404 | 405 | 410 | 300..=399) if asked == Asked::List => no_api(status, "spec.baseUrl"),
+            status @ (404 | 405 | 410 | 300..=399) if asked == Asked::Token => no_api(status, "spec.baseUrl and spec.licenseKey.tokenPath"),
             429 => Err(Error::RateLimited { retry_after }),
             status @ (408 | 425 | 500..=599) => Err(Error::Server { status, retry_after }),
             status => Err(Error::Rejected { status }),

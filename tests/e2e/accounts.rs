@@ -70,6 +70,11 @@ fn what_is_wrong_with_an_account_is_said_in_its_reason() {
     world.account_with("empty", with_secret("empty"));
     world.account_with("cannot-read", with_secret("cannot-read"));
     world.account_with("elsewhere", json!({ "baseUrl": "http://127.0.0.1:1/dp/api/v1" }));
+    let token_path = |path: &str| json!({ "licenseKey": { "secretRef": { "name": "nuvo-credentials", "key": "license-key" }, "identifier": "demo@example.com", "identityType": "USER", "tokenPath": path } });
+    world.account_with("no-endpoint", token_path("auth/tokens"));
+    let elsewhere = format!("http://{}/elsewhere", world.sim.address());
+    let made = json!({ "secretRef": { "name": "nuvo-credentials", "key": "license-key" } });
+    world.account_with("no-api", json!({ "baseUrl": elsewhere, "licenseKey": null, "accessToken": made }));
     for (name, reason, word) in [
         ("fine", "Ready", "accepts"),
         ("missing", "SecretNotFound", "create it"),
@@ -77,6 +82,8 @@ fn what_is_wrong_with_an_account_is_said_in_its_reason() {
         ("empty", "SecretInvalid", "empty"),
         ("cannot-read", "PermissionMissing", "execution.read"),
         ("elsewhere", "OriginNotAllowed", "--allowed-base-url"),
+        ("no-endpoint", "NuvoUnavailable", "check spec.baseUrl and spec.licenseKey.tokenPath"),
+        ("no-api", "NuvoUnavailable", "check spec.baseUrl of"),
     ] {
         let (_, message) = wait_account(&world, name, reason);
         assert!(message.contains(word), "{name}: {message}");

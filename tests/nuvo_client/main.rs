@@ -296,6 +296,20 @@ async fn reads_have_their_errors() {
 }
 
 #[tokio::test]
+async fn an_address_without_the_api_is_said_by_the_fields_of_the_account() {
+    for status in [301, 404, 405, 410] {
+        let server = Server::start(move |_| json(status, "{}")).await;
+        let no_token = with_settings(&server.origin, license(), settings()).prove().await.unwrap_err().to_string();
+        assert!(no_token.contains("spec.baseUrl and spec.licenseKey.tokenPath"), "{no_token}");
+        let no_list = with_settings(&server.origin, fixed(), settings()).prove().await.unwrap_err().to_string();
+        assert!(no_list.contains("check spec.baseUrl of the account"), "{no_list}");
+        let outcome = trigger(&with_settings(&server.origin, license(), settings())).await;
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
+        assert_eq!(server.count(CREATE), 0);
+    }
+}
+
+#[tokio::test]
 async fn our_token_never_comes_back_out() {
     let server = Server::start(|_| {
         json(200, r#"{"id":"e1","pipeline":"p","status":"FAILED","error":{"type":"X","message":"token FIXED-TOKEN is bad"}}"#)
