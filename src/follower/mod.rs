@@ -257,13 +257,16 @@ async fn running(session: &Session, wanted: &BTreeSet<Key>) -> Result<BTreeSet<K
         // One that belongs to another pipeline is asked for by its id, which tells for certain.
         seen.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
     };
+    // Whatever the server has sent, also what does not fit: a page of that is no sign of the end.
+    let mut sent = BTreeSet::new();
     let mut offset = 0_usize;
     for _ in 0..MAX_PAGES {
         let page = session.running(offset).await?;
-        let before = seen.len();
+        let before = sent.len();
+        sent.extend(page.ids);
         seen.extend(page.items.into_iter().map(|execution| (execution.id, execution.pipeline)));
         offset = offset.saturating_add(page.sent);
-        if page.short || seen.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
+        if page.short || sent.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
             break;
         }
     }
