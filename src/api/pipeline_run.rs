@@ -147,9 +147,12 @@ pub struct PipelineRunSpec {
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: i64,
 
-    /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. Fail: end the run with
-    /// reason TriggerOutcomeUnknown and let a person decide. Adopt: follow the execution that must have come from it, when exactly
-    /// that can be found. Retrigger: trigger again, once and not after the deadline, which may run the pipeline twice.
+    /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. In any case the operator
+    /// first looks in nuvo for what it may have started: executions of the pipeline that are new, were started through the API by the
+    /// account's own identity and are not shown by another run. It follows all of them. When there are none, Fail ends the run with reason
+    /// TriggerOutcomeUnknown, and a person decides. Adopt follows also new executions that were started through the API by somebody else, or
+    /// by nobody knows whom; when there are none either, it is like Fail. Retrigger triggers once more, though not after the deadline, which
+    /// may run the pipeline twice; after an answer of nuvo that something was started it is like Fail.
     #[serde(default, deserialize_with = "known_or_default")]
     pub on_ambiguous_trigger: OnAmbiguousTrigger,
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus},
-    nuvo::{Error, PauseReason, Session},
-    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Sighting, Step, Task, Unexecuted},
+    nuvo::{Error, Session},
+    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Obstacle, Outcome, Run, Sighting, Step, Task, Unexecuted},
     telemetry::TriggerOutcome,
 };
 
@@ -102,8 +102,8 @@ pub struct Passed {
     pub memory: Memory,
     /// The status before the result was recorded, if this pass recorded one.
     pub recorded_over: Option<Option<PipelineRunStatus>>,
-    /// No other try before this time has passed.
-    pub retry_after: Option<Duration>,
+    /// Why this pass triggered nothing in the end, and no other try before this time has passed.
+    pub retry_after: Option<(Duration, Obstacle)>,
 }
 
 /// One task of the trigger protocol. A nonce never leaves it.
@@ -118,7 +118,7 @@ pub struct Pass<'a> {
     progress: Instant,
     unmarked: Option<RunError>,
     recorded_over: Option<Option<PipelineRunStatus>>,
-    retry_after: Option<Duration>,
+    retry_after: Option<(Duration, Obstacle)>,
     gate: &'a (dyn Fn() -> Gate + Sync),
 }
 
@@ -168,6 +168,7 @@ impl<'a> Pass<'a> {
             self.observed.now = self.shell.uptime();
             self.observed.gate = (self.gate)();
             self.observed.deadline = run::deadline(&self.object, now());
+            self.observed.silence = self.session.paused().map(|pause| pause.left);
             let step = run::next(&self.observed);
             tracing::debug!(step = name(&step), "next");
             let ended = match &step {
@@ -267,10 +268,10 @@ impl<'a> Pass<'a> {
             Step::ReadOthers => Answer::Others(self.shell.runs.others(&pipeline, &me).await?),
             Step::ReadBaseline => {
                 let held = self.observed.holds_lock();
-                let baseline = self.session.baseline(self.lock_read).await.map_err(|error| PassError::Nuvo { error, held })?;
+                let nuvo = |error| PassError::Nuvo { error, held };
                 // For the POST, which must not wait once the lock is taken.
-                self.session.reserve().await;
-                Answer::Baseline(baseline)
+                self.session.reserve().await.map_err(nuvo)?;
+                Answer::Baseline(self.session.baseline(self.lock_read).await.map_err(nuvo)?)
             }
             Step::ReadCandidates => match self.session.sighting(&pipeline).await {
                 Ok(sighting) => Answer::Candidates(Some(sighting.unwrap_or_else(Sighting::of_nothing))),
@@ -299,8 +300,8 @@ impl<'a> Pass<'a> {
             }
             Step::Record { trigger, executions, message, unexecuted, over } => {
                 let status = run::recorded(&self.object, trigger, executions, message, *unexecuted, now());
-                if let Some(Unexecuted::RetryAfter(wait)) = unexecuted {
-                    self.retry_after = Some(*wait);
+                if let Some(Unexecuted::RetryAfter(wait, obstacle)) = unexecuted {
+                    self.retry_after = Some((*wait, *obstacle));
                 }
                 self.record(status, over).await?
             }
@@ -354,13 +355,18 @@ const fn name(step: &Step) -> &'static str {
 /// What to say about a session that is pausing.
 #[must_use]
 pub fn pause(session: &Session) -> Option<Gate> {
-    let (left, reason) = session.paused()?;
-    Some(match reason {
-        PauseReason::RateLimited => Gate::RateLimited(left),
-        PauseReason::Unavailable => {
-            Gate::NuvoUnavailable("nuvo does not answer as it should: the run is triggered when it does.".to_owned())
-        }
-    })
+    session.paused().map(|pause| gate(&Error::Paused(pause)))
+}
+
+/// What an error of nuvo means for a run that is to be triggered.
+#[must_use]
+pub fn gate(error: &Error) -> Gate {
+    match error.obstacle() {
+        Obstacle::RateLimited => Gate::RateLimited(format!("{error}. The run is triggered after a pause.")),
+        Obstacle::Unavailable => Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")),
+        Obstacle::Account => Gate::AccountNotReady(format!("{error}. The run is triggered when the account is ready.")),
+        Obstacle::Operator => Gate::HeldOff(Obstacle::Operator),
+    }
 }
 
 /// The time that is written into objects: whole seconds, as Kubernetes has it.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::account::Fingerprint;
 use crate::{
     api::PipelineRun,
-    run::{Memory, PipelineId},
+    run::{Memory, Obstacle, PipelineId},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -26,7 +26,7 @@ pub struct Memories(Mutex<HashMap<String, Remembered>>);
 #[derive(Default)]
 struct Remembered {
     memory: Memory,
-    off_until: Option<Instant>,
+    off_until: Option<(Instant, Obstacle)>,
     failures: u32,
     waiting_since: Option<Instant>,
     overdue_since: Option<Instant>,
@@ -48,16 +48,16 @@ impl Memories {
         self.with(uid, |remembered| remembered.memory = memory);
     }
 
-    /// No trigger for this long.
-    pub fn hold_off(&self, uid: &str, wait: Duration) {
-        self.with(uid, |remembered| remembered.off_until = Instant::now().checked_add(wait));
+    /// No trigger for this long, because of this.
+    pub fn hold_off(&self, uid: &str, wait: Duration, obstacle: Obstacle) {
+        self.with(uid, |remembered| remembered.off_until = Instant::now().checked_add(wait).map(|until| (until, obstacle)));
     }
 
-    /// The rest of the time without a trigger.
+    /// The rest of the time without a trigger, and what it is because of.
     #[must_use]
-    pub fn held_off(&self, uid: &str) -> Option<Duration> {
-        let until = lock(&self.0).get(uid)?.off_until?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    pub fn held_off(&self, uid: &str) -> Option<(Duration, Obstacle)> {
+        let (until, obstacle) = lock(&self.0).get(uid)?.off_until?;
+        Some((until.saturating_duration_since(Instant::now()), obstacle)).filter(|(left, _)| !left.is_zero())
     }
 
     /// Counts a failure, and says how many there were in a row.

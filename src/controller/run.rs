@@ -9,15 +9,15 @@ use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
-    executor::{Ended, Pass, PassError, nonce, pause},
+    executor::{Ended, Pass, PassError, gate, nonce, pause},
     kube_call::CallError,
     now,
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
-    nuvo::{Error, Session},
-    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Reopening, Run, Situation, Step, Trigger},
+    nuvo::{Error, Pause, PauseReason, Session},
+    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Reopening, Run, Situation, Step, Trigger},
     telemetry::RunResult,
 };
 
@@ -211,7 +211,8 @@ async fn adopt(
             Err(Error::NotFound) => format!("nuvo does not know execution {id}; nothing was changed."),
             Err(error) => {
                 tracing::info!(%error, execution = %id, "the named execution cannot be read yet");
-                return Ok(Action::requeue(FALLBACK));
+                let wait = if let Error::Paused(pause) = error { pause.left } else { FALLBACK };
+                return Ok(Action::requeue(wait));
             }
         };
         write(object, run::noted(object, run, &why, now()), shell).await?;
@@ -241,8 +242,8 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         if let Some(gate) = pause(&session) {
             return gate;
         }
-        if shell.memories.held_off(&uid).is_some() {
-            return Gate::NuvoUnavailable("The last trigger was not carried out: the next one follows shortly.".to_owned());
+        if let Some((_, obstacle)) = shell.memories.held_off(&uid) {
+            return Gate::HeldOff(obstacle);
         }
         older.clone().map_or(Gate::Open, Gate::BehindOlder)
     };
@@ -253,9 +254,15 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Err(error) => return Err(error.into()),
     };
     shell.memories.set(&uid, passed.memory);
-    if let Some(wait) = passed.retry_after {
-        shell.memories.hold_off(&uid, wait);
-    }
+    let retry_after = match passed.retry_after {
+        // The session pauses; when the account has another one, the run is woken, and nothing shall hold it off then.
+        Some((_, Obstacle::Account)) => FALLBACK,
+        Some((wait, obstacle)) => {
+            shell.memories.hold_off(&uid, wait, obstacle);
+            wait
+        }
+        None => Duration::ZERO,
+    };
     let object = passed.object;
     if let Some(before) = &passed.recorded_over
         && let Some(after) = &object.status
@@ -273,7 +280,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     }
     match passed.ended {
         Ended::Follow if run::settled(&run) => follow(&object, &run, shell).await,
-        Ended::Follow => Ok(Action::requeue(passed.retry_after.unwrap_or_default())),
+        Ended::Follow => Ok(Action::requeue(retry_after)),
         Ended::Forget => {
             shell.memories.forget(&uid);
             Ok(Action::await_change())
@@ -307,8 +314,9 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
     let requeue = match hold {
         Hold::Suspended | Hold::Lost | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(FALLBACK),
-        Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_)) => {
-            let left = session.paused().map(|(left, _)| left).max(shell.memories.held_off(uid)).unwrap_or_default();
+        Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_)) => {
+            let held_off = shell.memories.held_off(uid).map(|(left, _)| left);
+            let left = session.paused().map(|pause| pause.left).max(held_off).unwrap_or_default();
             Some(left.max(Duration::from_millis(100)))
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
@@ -333,12 +341,17 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: 
     tracing::info!(%error, "no trigger without a list of nuvo's executions");
     let Some(object) = shell.runs.get(reference) else { return Ok(Action::await_change()) };
     let run = run::parse(&object).map_err(PassError::from)?;
-    let uid = run.me.uid.as_str();
-    let wait = backoff(Duration::from_secs(1), Duration::from_secs(60), shell.memories.failed(uid).saturating_sub(1));
-    let situation = match error {
-        Error::RateLimited { .. } => run::waiting(&run, &Hold::Gate(Gate::RateLimited(wait))),
-        error => run::waiting(&run, &Hold::Gate(Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")))),
+    let wait = match error {
+        Error::Stopping => return Ok(Action::await_change()),
+        // A short wait for the account's own budget is not worth a write.
+        Error::Paused(Pause { left, reason: PauseReason::UsedUp }) if *left < PATIENT => return Ok(Action::requeue(*left)),
+        Error::Paused(pause) => pause.left,
+        _ => {
+            let failures = shell.memories.failed(run.me.uid.as_str());
+            backoff(Duration::from_secs(1), Duration::from_secs(60), failures.saturating_sub(1))
+        }
     };
+    let situation = run::waiting(&run, &Hold::Gate(gate(error)));
     // A lock that this run holds speaks of this version of it: a write would look like somebody else's doing.
     if let Some(situation) = situation.filter(|_| !held) {
         show(&object, &run, &situation, shell).await?;

@@ -200,10 +200,12 @@ impl Follower {
         let state = self.state();
         let session = state.session.as_ref()?;
         let youngest = state.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max()?;
-        if state.entries.values().any(|entry| entry.awaited && entry.is_open()) {
-            return last.checked_add(FASTEST);
-        }
-        last.checked_add(period(last.saturating_duration_since(youngest), session.poll_period()))
+        let late = state.entries.values().any(|entry| entry.awaited && entry.is_open());
+        let pace = if late { FASTEST } else { period(last.saturating_duration_since(youngest), session.poll_period()) };
+        let next = last.checked_add(pace)?;
+        // A tick that nuvo does not want comes to nothing.
+        let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
+        Some(allowed.map_or(next, |allowed| next.max(allowed)))
     }
 
     async fn tick(&self, session: &Session) {
@@ -235,6 +237,7 @@ impl Follower {
             let asked = Instant::now();
             match session.read(&key.1).await {
                 Ok(execution) => {
+                    // One that does not say has not ended either.
                     let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                     let known = match foreign {
                         Some(pipeline) => Known::Foreign(pipeline.to_owned()),
@@ -249,6 +252,7 @@ impl Follower {
                     self.learn(key, known, awaited.contains(key));
                 }
                 Err(Error::NotFound) => self.denied(key),
+                Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
                 Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next tick"),
             }
         }
@@ -313,13 +317,16 @@ async fn running(session: &Session, wanted: &BTreeSet<Key>) -> Result<BTreeSet<K
         // One that belongs to another pipeline is asked for by its id, which tells for certain.
         seen.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
     };
+    // Whatever the server has sent, also what does not fit: a page of that is no sign of the end.
+    let mut sent = BTreeSet::new();
     let mut offset = 0_usize;
     for _ in 0..MAX_PAGES {
         let page = session.running(offset).await?;
-        let before = seen.len();
+        let before = sent.len();
+        sent.extend(page.ids);
         seen.extend(page.items.into_iter().map(|execution| (execution.id, execution.pipeline)));
         offset = offset.saturating_add(page.sent);
-        if page.short || seen.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
+        if page.short || sent.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
             break;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     ids::ExecutionId,
     observed::{Inquiry, Observed, Task},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
@@ -42,7 +42,15 @@ pub(super) fn inquire(o: &Observed) -> Step {
     // List first, then the lock: whoever took the lock in between has left a ledger entry. No promise rests on this order alone: the lock
     // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
     // fails. It saves the pass that would be in vain.
-    let Some(candidates) = &o.candidates else { return Step::ReadCandidates };
+    let Some(candidates) = &o.candidates else {
+        return match o.silence {
+            // A pass that waited for nuvo would keep other runs waiting, of other accounts too.
+            Some(left) => unconfirmed(left),
+            // The next process looks again in any case.
+            None if o.gate == Gate::Draining => unconfirmed(o.limits.confirm),
+            None => Step::ReadCandidates,
+        };
+    };
     let Some(read) = &o.lock else { return Step::ReadLock };
     let doubt = match verdict(run, &read.lock) {
         Verdict::InDoubt(doubt) => doubt,
@@ -192,6 +200,6 @@ pub(super) fn record_known(run: &Run, trigger: Trigger, entry: &Entry) -> Step {
             (Vec::new(), "The outcome of the trigger is unknown: another run took over the pipeline's lock before it was found out.")
         }
     };
-    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1)));
+    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     Step::Record { trigger, executions, message: message.to_owned(), unexecuted, over: run.version.clone() }
 }

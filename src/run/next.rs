@@ -9,7 +9,7 @@ use super::{
     ids::{ExecutionId, Nonce},
     inquire::{inquire, inquiry_after, record_known},
     observed::{Grant, Memory, Observed, Task},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Takeover, Verdict, decided, own_entry, settled, takeover, verdict},
@@ -204,7 +204,7 @@ fn post(o: &Observed, grant: &Grant) -> Step {
         executions: Vec::new(),
         message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended. It will be tried again."
             .to_owned(),
-        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1))),
+        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),
     }
 }

@@ -87,6 +87,8 @@ pub struct Observed {
     pub gate: Gate,
     /// The time until the run's deadline, once it has begun; set before every call of [`next`].
     pub deadline: Option<Duration>,
+    /// For how long nuvo may not be asked anything, if so; set before every call of [`next`].
+    pub silence: Option<Duration>,
     /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -112,6 +114,7 @@ impl Observed {
             limits,
             gate,
             deadline: None,
+            silence: None,
             spare,
             memory,
             task: Task::Idle,

@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::{
     ids::ExecutionId,
-    outcome::Unexecuted,
+    outcome::{Obstacle, Unexecuted},
     record::{self, Fate},
     reopen::{abandoned, doubtful, question, reply},
     view::Run,
@@ -169,9 +169,14 @@ pub fn recorded(
                 status.start_time.get_or_insert(Time(now));
                 conclude(&mut status, object, Reason::TriggerRejected, message, now);
             }
-            Some(Unexecuted::RetryAfter(_)) | None => {
-                let message = format!("Nothing was started: {} It will be tried again.", sentence(message));
-                conclude(&mut status, object, Reason::NuvoUnavailable, message, now);
+            again => {
+                let obstacle = if let Some(Unexecuted::RetryAfter(_, obstacle)) = again { obstacle } else { Obstacle::Operator };
+                let prospect = match obstacle {
+                    Obstacle::Account => "It will be tried again when the account is ready.",
+                    Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "It will be tried again.",
+                };
+                let message = format!("Nothing was started: {} {prospect}", sentence(message));
+                conclude(&mut status, object, obstacle.reason(), message, now);
             }
         },
         Fate::Ambiguous { .. } => {

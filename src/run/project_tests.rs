@@ -93,6 +93,29 @@ fn every_reason_gives_the_conditions_of_kstatus() {
 }
 
 #[test]
+fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
+    for (obstacle, wanted, phase) in [
+        (Obstacle::RateLimited, Reason::RateLimited, Phase::Pending),
+        (Obstacle::Unavailable, Reason::NuvoUnavailable, Phase::Pending),
+        (Obstacle::Account, Reason::AccountNotReady, Phase::Pending),
+        (Obstacle::Operator, Reason::Pending, Phase::Pending),
+    ] {
+        let object = object();
+        let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
+        let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
+        assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
+        assert!(message(&status).starts_with("Nothing was started: it was not sent. It will be tried again"), "{}", message(&status));
+        // What is shown while it waits for the next try is not another reason, and so not worth a write.
+        let object = with(object, status.clone());
+        let run = parse(&object).unwrap();
+        let waits = waiting(&run, &Hold::Gate(Gate::HeldOff(obstacle))).unwrap();
+        let later = project(&object, &run, &waits, &Knowledge::new(), at(3));
+        assert_eq!(reason(&later), Some(wanted));
+        assert_eq!(later == status, obstacle != Obstacle::Account, "only an account's message changes");
+    }
+}
+
+#[test]
 fn the_same_knowledge_gives_the_same_status() {
     let running = accepted(2);
     let status = running.status.clone().unwrap();

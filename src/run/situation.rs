@@ -20,8 +20,9 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
         Hold::Gate(Gate::Open | Gate::Draining) => return None,
         Hold::Gate(Gate::AccountNotReady(why)) => because(Reason::AccountNotReady, why),
         Hold::Gate(Gate::NuvoUnavailable(why)) => because(Reason::NuvoUnavailable, why),
-        Hold::Gate(Gate::RateLimited(_)) => {
-            because(Reason::RateLimited, "nuvo limits the rate of requests: the run is triggered when the pause that it asked for is over.")
+        Hold::Gate(Gate::RateLimited(why)) => because(Reason::RateLimited, why),
+        Hold::Gate(Gate::HeldOff(obstacle)) => {
+            because(obstacle.reason(), "The last trigger was not carried out: the next one follows shortly.")
         }
         Hold::Gate(Gate::BehindOlder(older)) => {
             because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ids::{ExecutionId, Nonce},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Baseline, Lock, Marker, Tenancy, Trigger},
     view::{Holder, Others, Run, Sighting},
 };
@@ -35,8 +35,10 @@ pub enum Gate {
     AccountNotReady(String),
     /// The breaker is open.
     NuvoUnavailable(String),
-    /// The account's budget is used up or nuvo asked for a pause of this length.
-    RateLimited(Duration),
+    /// The account's budget is used up, or nuvo asked for a pause.
+    RateLimited(String),
+    /// The last trigger came to nothing because of this, and the next one follows later.
+    HeldOff(Obstacle),
     /// An older run of this pipeline goes first.
     BehindOlder(String),
 }

@@ -682,6 +682,25 @@ fn a_doubt_says_how_a_person_can_end_it() {
 }
 
 #[test]
+fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let ripe = || {
+        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(1100), Gate::Open, nonce("spare"));
+        o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        o
+    };
+    assert_eq!(next(&ripe()), Step::ReadCandidates);
+    let mut paused = ripe();
+    paused.silence = Some(Duration::from_secs(600));
+    assert_eq!(next(&paused), Step::Hold(Hold::Unconfirmed(Duration::from_secs(600))));
+    assert_eq!(remember(&paused, &next(&paused)), memory, "the time of the doubt is kept");
+    let mut stopping = ripe();
+    stopping.gate = Gate::Draining;
+    assert!(matches!(next(&stopping), Step::Hold(Hold::Unconfirmed(_))));
+}
+
+#[test]
 fn nothing_is_adopted_under_a_young_or_foreign_lock() {
     let (run, mut lock) = doubtful();
     lock.tenancy.as_mut().unwrap().young = true;

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use controlplane::{
+    Proxy,
+    proxy::{Action, RequestInfo},
+};
 use k8s_openapi::jiff::Timestamp;
 use nuvo_operator::api::Phase;
 use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
 
-use crate::world::{WITHIN, World, assert_consistent, message, reason, same, uid};
+use crate::world::{Operator, WITHIN, World, assert_consistent, message, reason, same, uid};
 
 fn quick(id: &str) -> Pipeline {
     Pipeline::new(id).duration(Duration::from_millis(300))
@@ -143,6 +147,90 @@ fn an_unknown_pipeline_is_asked_for_once() {
     world.start("fine", "known", json!({}));
     world.wait_phase("fine", Phase::Succeeded);
     same("POSTs for the unknown pipeline", world.sim.post_count_of("knwon"), 1);
+}
+
+/// A world whose account is known to work.
+fn ready(name: &str, pipelines: impl Into<Vec<Pipeline>>) -> (World, Operator) {
+    let world = World::new(name, pipelines);
+    let operator = world.operator();
+    world.eventually("the account is ready", || {
+        world.kubectl(&["wait", "--for=condition=Ready", "--timeout=1s", "nuvoaccount.nuvo.dev/default"]).is_ok()
+    });
+    (world, operator)
+}
+
+#[test]
+fn a_rate_limit_is_said_and_kept_whether_it_meets_the_trigger_or_a_list() {
+    for (operation, posts) in [(Operation::Create, 2), (Operation::List, 1)] {
+        let (world, _operator) = ready("limited", [quick("orders")]);
+        let fault = world.sim.add_fault(Fault::on(operation, Effect::too_many_requests(3)).once());
+        world.start("orders", "orders", json!({}));
+        let run = world.wait_reason("orders", "RateLimited");
+        assert_consistent(&run);
+        same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Pending));
+        assert!(message(&run).contains("rate"), "{}", message(&run));
+        let refused = world.sim.journal().iter().find(|request| request.status() == Some(429)).unwrap().at_ms;
+        let run = world.wait_phase("orders", Phase::Succeeded);
+        assert_consistent(&run);
+        same("attempt", run.status.unwrap().attempt, Some(1));
+        same("POSTs", (world.sim.post_count(), world.sim.executed_count(), world.sim.fault_count(fault)), (posts, 1, 1));
+        let next = world.sim.journal().iter().map(|request| request.at_ms).find(|at| *at > refused).unwrap();
+        assert!(next - refused >= 3_000, "the next request came after {} ms", next - refused);
+    }
+}
+
+#[test]
+fn nuvo_that_gives_no_list_is_waited_for() {
+    let (world, _operator) = ready("no-list", [quick("orders")]);
+    let fault = world.sim.add_fault(Fault::on(Operation::List, Effect::status(503).header("retry-after", "3")).once());
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_reason("orders", "NuvoUnavailable");
+    assert_consistent(&run);
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Pending));
+    assert!(message(&run).contains("503"), "{}", message(&run));
+    world.wait_phase("orders", Phase::Succeeded);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count(), world.sim.fault_count(fault)), (1, 1, 1));
+}
+
+#[test]
+fn a_refused_connection_of_the_trigger_is_tried_again() {
+    let world = World::new("refused", [quick("orders")]);
+    let proxy = Proxy::start(world.server).unwrap();
+    let marks = |request: &RequestInfo| request.method == "PATCH" && request.path.contains("/pipelineruns/");
+    proxy.set_rules(move |request| if marks(request) { Action::HoldBeforeForward } else { Action::Forward });
+    let _operator = world.operator_through(&proxy, &["--fence-seconds", "30", "--quarantine-seconds", "40"]);
+    world.start("orders", "orders", json!({}));
+    assert!(proxy.wait_for(|exchange| marks(&exchange.request) && exchange.held, WITHIN).is_some());
+    world.sim.go_offline().unwrap();
+    proxy.set_rules(|_| Action::Forward);
+    proxy.release_all();
+    let run = world.wait_reason("orders", "NuvoUnavailable");
+    assert_consistent(&run);
+    assert!(message(&run).contains("Nothing was started"), "{}", message(&run));
+    world.sim.go_online().unwrap();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("attempt", run.status.unwrap().attempt, Some(1));
+    same("POSTs that arrived", (world.sim.post_count(), world.sim.executed_count()), (1, 1));
+}
+
+#[test]
+fn a_run_waits_for_another_one_of_its_pipeline() {
+    let world = World::new("busy", [quick("orders")]);
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let _operator = world.operator_with(&["--trigger-timeout-seconds", "50", "--quarantine-seconds", "60"]);
+    world.start("first", "orders", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    world.start("second", "orders", json!({}));
+    let run = world.wait_reason("second", "PipelineBusy");
+    assert_consistent(&run);
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Pending));
+    assert!(message(&run).contains("first"), "{}", message(&run));
+    same("POSTs", world.sim.post_count(), 1);
+    world.sim.release(fault);
+    for name in ["first", "second"] {
+        assert_consistent(&world.wait_phase(name, Phase::Succeeded));
+    }
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 2));
 }
 
 #[test]
@@ -378,6 +466,35 @@ fn an_ended_run_costs_nothing_also_after_a_restart() {
     assert!(requests(Operation::List) > lists, "the account was proven again");
     same("POSTs", world.sim.post_count(), 3);
     world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == leases + 2);
+}
+
+#[test]
+fn an_end_that_does_not_name_its_pipeline_ends_nothing() {
+    let world = World::new("nameless", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    for body in ["SUCCESSFUL", "FAILED"].map(|status| json!({ "data": { "id": id, "status": status } })) {
+        world.sim.add_fault(Fault::on(Operation::Read, Effect::raw(body.to_string())).times(2));
+    }
+    world.sim.finish(&id, Status::Failed).unwrap();
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "executionId": id }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    same("reason", reason(&run), "ExecutionFailed");
+    same("what was read", world.requests(Operation::Read), 5);
+    let shown = run.status.unwrap().executions.remove(0);
+    assert!(shown.created_at.is_some(), "the answer that names its pipeline: {shown:?}");
+}
+
+#[test]
+fn a_trigger_answered_without_the_pipeline_is_looked_up() {
+    let world = World::new("nameless", [quick("orders")]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::raw_after_executing(r#"{"data":[{"id":"made-up"}]}"#)).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("ids", run.status.unwrap().execution_ids, vec![world.sim.executions()[0].id.clone()]);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (1, 1));
 }
 
 #[test]
