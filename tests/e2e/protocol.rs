@@ -35,7 +35,8 @@ impl Write {
     fn is(self, request: &RequestInfo) -> bool {
         let of_run = request.path.contains("/pipelineruns/");
         match self {
-            Self::Lock => request.method == "POST" && request.path.ends_with("/leases"),
+            // At its start the operator tries out whether it could create one.
+            Self::Lock => request.method == "POST" && request.path.ends_with("/leases") && !request.query.contains("dryRun"),
             Self::Unlock => request.method == "PUT" && request.path.contains("/leases/"),
             Self::Marker => request.method == "PATCH" && of_run,
             Self::Accepted => request.method == "PUT" && of_run && String::from_utf8_lossy(&request.body).contains("\"phase\":\"Running\""),

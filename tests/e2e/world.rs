@@ -2,6 +2,8 @@
 
 use std::{
     fmt::Debug,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     path::PathBuf,
     process::Command,
     sync::{
@@ -339,10 +341,48 @@ impl Operator {
         self.0.wait(WITHIN).and_then(|status| status.code())
     }
 
+    /// What one of its two servers, `metrics` or `health`, answers: the status and the body.
+    pub fn ask(&self, server: &str, path: &str) -> (u16, String) {
+        let address = wait_for(&format!("{server} server"), &self.0, || {
+            let log = self.0.log();
+            let line = log.lines().find(|line| line.contains("listening") && line.contains(&format!("server=\"{server}\"")))?;
+            line.split("address=").nth(1)?.split_whitespace().next().map(str::to_owned)
+        });
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(WITHIN)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// The value of one line of `/metrics`; none if it is not there.
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        let (_, text) = self.ask("metrics", "/metrics");
+        text.lines().find_map(|sample| sample.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// Whether it says that it acts.
+    pub fn leads(&self) -> bool {
+        self.metric("nuvo_operator_leader") == Some(1.0)
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self) -> (Option<i32>, String) {
         let status = self.0.wait(WITHIN);
         (status.unwrap_or_else(|| panic!("still running\n{}", self.0.log())).code(), self.0.log())
+    }
+}
+
+fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(begun.elapsed() < WITHIN, "no {what} within {} s\n{}", WITHIN.as_secs(), process.log());
+        std::thread::sleep(LOOK);
     }
 }
 
