@@ -167,12 +167,14 @@ struct RunArguments {
     #[arg(long, env = "NUVO_OPERATOR_TRIGGER_TIMEOUT_SECONDS", value_name = "SECONDS", value_parser = seconds::<1_000, 600_000>, default_value = "60")]
     trigger_timeout_seconds: Duration,
 
-    /// How long nuvo is searched for what a doubtful POST started, before the doubt is reported, in seconds (0.1 to 86400).
+    /// How long nuvo is searched for what a doubtful POST started, before the doubt is reported, in seconds (0.1 to 86400). Also how
+    /// long nuvo may say of an execution that it does not exist, before the run ends as ExecutionLost.
     #[arg(long, env = "NUVO_OPERATOR_TRIGGER_SETTLE_SECONDS", value_name = "SECONDS", value_parser = seconds::<100, 86_400_000>, default_value = "300")]
     trigger_settle_seconds: Duration,
 
     /// How long a pipeline takes no new run after a doubtful one, because effects of its POST may still appear, in seconds (0.1 to
-    /// 86400). At least the sum of trigger timeout and fence.
+    /// 86400). At least the sum of trigger timeout and fence. Also how long a run whose deadline has passed waits for nuvo to say how far
+    /// it is.
     #[arg(long, env = "NUVO_OPERATOR_QUARANTINE_SECONDS", value_name = "SECONDS", value_parser = seconds::<100, 86_400_000>, default_value = "900")]
     quarantine_seconds: Duration,
 

@@ -9,7 +9,7 @@ use super::{
     ids::{ExecutionId, Nonce},
     inquire::{inquire, inquiry_after, record_known},
     observed::{Grant, Memory, Observed, Task},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Takeover, Verdict, decided, own_entry, settled, takeover, verdict},
@@ -30,6 +30,7 @@ pub fn next(o: &Observed) -> Step {
         Task::Locked(grant) => mark(o, grant),
         Task::Marking(grant) => after_unsure_mark(o, grant),
         Task::Marked(grant) => post(o, grant),
+        Task::Unmarked(grant) => give_back(o, grant),
         Task::Posted(grant, outcome) => record_outcome(o, grant, outcome),
         Task::Finished if o.gone => Step::Forget,
         Task::Finished => Step::Follow,
@@ -79,6 +80,8 @@ fn start(o: &Observed) -> Step {
                 },
                 (_, None) => {
                     let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
+                    // The promises need no such care: where nobody deletes a lock, there is one before anybody is undecided. It keeps a
+                    // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
                     let young = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
                     (o.spare.clone(), baseline.clone(), young, ledger)
                 }
@@ -133,7 +136,12 @@ pub fn remember(o: &Observed, last: &Step) -> Memory {
             }
         }
         Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
+        // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
+        Step::Again => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost) => memory = Memory::default(),
+        _ if decided(o.run()) => memory.inquiry = None,
+        // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
+        _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
         _ => {}
     }
     memory
@@ -149,15 +157,33 @@ fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
     if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
         return if decided(run) { Step::Follow } else { post(o, grant) };
     }
+    // This task has not sent anything, but if it stopped here, nobody else could tell. So it goes on until it may send, or may say that it
+    // did not.
     match &o.lock {
         Some(LockRead { version: Some(version), lock }) if !grant.bump => {
             let Some(tenancy) = lock.tenancy.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Again };
             let before = Lock { tenancy: None, ledger: lock.ledger.clone() };
-            if run.deleting || run.suspended || !matches!(verdict(run, &before), Verdict::New { .. }) || !fence_open(o, grant) {
+            if run.deleting || !matches!(verdict(run, &before), Verdict::New { .. }) {
                 return Step::Again;
             }
             let tenancy = Tenancy { nonce: o.spare.clone(), tenure: o.spare.clone(), run_version: run.version.clone(), ..tenancy.clone() };
             Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger: lock.ledger.clone() }), over: Some(version.clone()) }
+        }
+        _ => Step::Again,
+    }
+}
+
+/// W2 was refused for good: others of the pipeline need not wait for this run, and its status can say why it waits, which would change
+/// the version that a held lock speaks of.
+///
+/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a tenure that began with another
+/// task, nor of a lock whose ledger may have been lost: those are kept.
+fn give_back(o: &Observed, grant: &Grant) -> Step {
+    let Some(read) = &o.lock else { return Step::ReadLock };
+    let mine = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.nonce == grant.nonce && !tenancy.young && !grant.bump);
+    match (&read.version, mine) {
+        (Some(version), Some(_)) => {
+            Step::Release { lock: Box::new(Lock { tenancy: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
         }
         _ => Step::Again,
     }
@@ -169,16 +195,16 @@ fn fence_open(o: &Observed, grant: &Grant) -> bool {
 
 /// Section 4, steps 6 and 7.
 fn post(o: &Observed, grant: &Grant) -> Step {
-    if fence_open(o, grant) && o.gate != Gate::Draining {
+    if fence_open(o, grant) && o.gate != Gate::Draining && !o.run().suspended {
         return Step::Post(grant.nonce.clone());
     }
     let Some(run) = &o.run else { return Step::ReadRun };
     Step::Record {
         trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate: Fate::NotExecuted },
         executions: Vec::new(),
-        message: "The trigger was not sent: writing the record that precedes it took too long, or the operator is stopping. It will be tried again."
+        message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended. It will be tried again."
             .to_owned(),
-        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1))),
+        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),
     }
 }

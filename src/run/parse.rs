@@ -77,6 +77,26 @@ fn fate(trigger: &api::Trigger) -> Fate {
     }
 }
 
+/// Marker and result as far as they speak of this very object, and not of one that it was restored from.
+fn bound(
+    me: &RunRef,
+    attempt: i32,
+    recorded_for: Option<&str>,
+    marker: Option<Marker>,
+    trigger: Option<Trigger>,
+) -> (Option<Marker>, Option<Trigger>) {
+    let own_marker = marker.as_ref().is_some_and(|marker| marker.run.uid == me.uid);
+    match (recorded_for, trigger) {
+        // A result of its own: what an earlier object's marker announced has been decided for this one.
+        (Some(uid), trigger) if uid == me.uid.as_str() => (marker.filter(|_| own_marker), trigger),
+        // Its own marker is newer than the result of another object that was put back over it.
+        (Some(_), _) if own_marker => (marker, None),
+        // It must not look like an attempt that may go on, whatever the restored status says.
+        (Some(_), Some(trigger)) => (marker, Some(Trigger { attempt: trigger.attempt.max(attempt), ..trigger })),
+        (_, trigger) => (marker, trigger),
+    }
+}
+
 /// Reads a run's record.
 ///
 /// # Errors
@@ -104,6 +124,8 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         None => None,
     };
     let attempt = status.attempt.unwrap_or(1).max(1);
+    let recorded_for = status.trigger.as_ref().and_then(|trigger| trigger.uid.as_deref());
+    let (marker, trigger) = bound(&me, attempt, recorded_for, marker, trigger);
     // Once another attempt is open, the ids of the trigger's own attempt are in the history.
     let ids = match &trigger {
         Some(trigger) if trigger.attempt < attempt => status
@@ -114,10 +136,9 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
             .unwrap_or_default(),
         _ => status.execution_ids.clone(),
     };
-    let abandoned = match resolution(run) {
-        Ok(Some(Resolution { nonce, answer: ResolutionAnswer::Abandon })) => Nonce::new(nonce).ok(),
-        _ => None,
-    };
+    let answer = resolution(run).ok().flatten();
+    let abandons = answer.as_ref().is_some_and(|resolution| resolution.answer == ResolutionAnswer::Abandon);
+    let answered = answer.and_then(|resolution| Nonce::new(resolution.nonce).ok());
     Ok(Run {
         me,
         version: meta.resource_version.clone().ok_or(InvalidRun::Missing("metadata.resourceVersion"))?,
@@ -130,6 +151,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         marker,
         trigger,
         executions: ids.into_iter().filter_map(|id| ExecutionId::new(id).ok()).collect(),
-        abandoned,
+        abandoned: answered.clone().filter(|_| abandons),
+        answered,
     })
 }

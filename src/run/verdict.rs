@@ -38,7 +38,11 @@ pub struct Doubt {
 pub fn decided(run: &Run) -> bool {
     let Some(trigger) = &run.trigger else { return false };
     match run.own_marker() {
-        Some(marker) => marker.nonce == trigger.nonce || (matches!(trigger.fate, Fate::Accepted(_)) && marker.attempt <= trigger.attempt),
+        // A result after which nothing more is sent in its attempt speaks for every delivery of it.
+        Some(marker) => {
+            let last = matches!(trigger.fate, Fate::Accepted(_) | Fate::Ambiguous { .. });
+            marker.nonce == trigger.nonce || (last && marker.attempt <= trigger.attempt)
+        }
         // Without a marker an ambiguous trigger stays what it is until a person decides; one that "was not executed" proves nothing.
         None => run.ancestor_marker().is_none() && matches!(trigger.fate, Fate::Accepted(_) | Fate::Observed | Fate::Ambiguous { .. }),
     }
@@ -90,12 +94,13 @@ pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
 
 /// No word of the run itself about a delivery: only the lock can know of one.
 fn fresh(run: &Run, lock: &Lock) -> Verdict {
-    if let Some(known) = lock.last_of(&run.me.uid) {
-        return recorded(known.nonce.clone(), run.attempt, &known.entry);
+    // A lock that it holds speaks of a newer delivery than the ledger.
+    if let Some(tenancy) = lock.held_by(&run.me.uid) {
+        return resume_or_doubt(run, tenancy);
     }
-    match lock.held_by(&run.me.uid) {
+    match lock.last_of(&run.me.uid) {
+        Some(known) => recorded(known.nonce.clone(), run.attempt, &known.entry),
         None => Verdict::New { resume: None },
-        Some(tenancy) => resume_or_doubt(run, tenancy),
     }
 }
 
@@ -142,16 +147,27 @@ pub enum Takeover {
 /// Judges a tenancy by a quorum read of its holder.
 #[must_use]
 pub fn takeover(tenancy: &Tenancy, holder: &Holder) -> Takeover {
-    let unknown = || Takeover::AfterQuarantine(tenancy.delivery(&tenancy.nonce, Entry::Unknown));
-    let run = match holder {
-        Holder::Gone => return unknown(),
-        Holder::Present(run) => run,
-    };
-    let Some(trigger) = run.trigger.as_ref().filter(|_| decided(run)) else { return Takeover::No };
+    match holder {
+        Holder::Gone => unknown(tenancy),
+        Holder::Present(run) => match &run.trigger {
+            Some(trigger) if decided(run) => testimony(tenancy, run, trigger),
+            // It ended though its record is incomplete: nobody goes on under this lock unless a person says so.
+            _ if settled(run) => unknown(tenancy),
+            _ => Takeover::No,
+        },
+    }
+}
+
+fn unknown(tenancy: &Tenancy) -> Takeover {
+    Takeover::AfterQuarantine(tenancy.delivery(&tenancy.nonce, Entry::Unknown))
+}
+
+/// What the holder's result says about the delivery that the lock names.
+fn testimony(tenancy: &Tenancy, run: &Run, trigger: &Trigger) -> Takeover {
     if !speaks_for(run, trigger, tenancy) {
         // The holder is done with its attempt, so the delivery that the lock names lost against the one in the status, or its record
         // was wiped or rolled back. Its effects, if it has any, show within the quarantine.
-        return if wants_attempt(run) { Takeover::No } else { unknown() };
+        return if wants_attempt(run) { Takeover::No } else { unknown(tenancy) };
     }
     let delivery = |entry| tenancy.delivery(&trigger.nonce, entry);
     match trigger.fate {
@@ -166,12 +182,11 @@ pub fn takeover(tenancy: &Tenancy, holder: &Holder) -> Takeover {
 
 /// Whether the decided result tells all about the delivery that the lock names.
 ///
-/// Another process that read the run before its marker was written may have put a nonce of its own over the lock (a bump). Both markers
-/// were to go on the same version of the run, so the one that is there shows that the other never was. A result `NotExecuted` does not:
-/// the same run goes on, and its marker may have been rolled back.
+/// Another process that read the run before its marker was written may have put a nonce of its own over the lock (a bump). All markers
+/// of one tenure were to go on the same version of the run, so the one that is there shows that no other ever was.
 fn speaks_for(run: &Run, trigger: &Trigger, tenancy: &Tenancy) -> bool {
     let same_tenure = || run.own_marker().is_some_and(|marker| marker.nonce == trigger.nonce && marker.tenure == tenancy.tenure);
-    tenancy.nonce == trigger.nonce || (trigger.fate != Fate::NotExecuted && same_tenure())
+    tenancy.nonce == trigger.nonce || same_tenure()
 }
 
 /// What the holder itself leaves in the ledger when it gives the lock back or starts another attempt under it.
@@ -180,7 +195,12 @@ fn speaks_for(run: &Run, trigger: &Trigger, tenancy: &Tenancy) -> bool {
 /// (a batch may still grow); another run's [`takeover`] then waits for the quarantine.
 #[must_use]
 pub fn own_entry(tenancy: &Tenancy, run: &Run, starting_another: bool) -> Option<LedgerEntry> {
-    match takeover(tenancy, &Holder::Present(Box::new(run.clone()))) {
+    let judged = match &run.trigger {
+        // Whoever starts another attempt has shown that the one before is over, also when a marker that was wiped cannot confirm it.
+        Some(trigger) if starting_another => testimony(tenancy, run, trigger),
+        _ => takeover(tenancy, &Holder::Present(Box::new(run.clone()))),
+    };
+    match judged {
         Takeover::Now(delivery) => Some(delivery),
         Takeover::AfterQuarantine(delivery) if starting_another => Some(delivery),
         Takeover::AfterQuarantine(_) | Takeover::No => None,

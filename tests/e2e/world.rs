@@ -241,6 +241,15 @@ impl World {
         self.wait(name, wanted, |run| reason(run) == wanted)
     }
 
+    /// Waits until an account can be used.
+    pub fn wait_ready(&self, account: &str) {
+        let ready = || {
+            let status = block_on(self.accounts().get(account)).unwrap().status.unwrap_or_default();
+            status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        self.eventually(&format!("account {account} ready"), ready);
+    }
+
     /// Waits until anything holds.
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
@@ -293,6 +302,13 @@ impl World {
             .filter(about)
             .map(|event| (text(&event.type_), text(&event.reason), text(&event.note)))
             .collect()
+    }
+
+    /// The note of an event about a run, once it is there: events follow the status.
+    pub fn wait_note(&self, name: &str, wanted: &str) -> String {
+        let found = || self.events(name).into_iter().find(|(_, reason, _)| reason == wanted).map(|(_, _, note)| note);
+        self.eventually(&format!("an event {wanted} of {name}"), || found().is_some());
+        found().unwrap()
     }
 
     /// How many requests of this kind reached nuvo.

@@ -17,6 +17,8 @@ pub enum Action {
     Arrive { write: usize },
     /// A process dies and begins again.
     Crash { operator: usize },
+    /// A process goes away for good, between two passes.
+    Leave { operator: usize },
     /// Time passes.
     Tick { long: bool },
     /// A run has ended, or was deleted, and gives the lock back.

@@ -3,6 +3,8 @@
 //! The core itself is never changed: what it decides from is falsified, or what it writes is carried out carelessly, just as if the
 //! safeguard were missing.
 
+use crate::{check::CAN_END, scope::Scope};
+
 /// A safeguard that is switched off (protocol.md, section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
@@ -24,9 +26,17 @@ pub enum Mutant {
     NoLookUpInLedger,
     /// What takes over from an ambiguous holder leaves no entry.
     AmbiguousLeavesNoEntry,
-    /// The lock is given back before the result is written, and the ledger has room for one entry.
+    /// The lock is given back before the result is written.
     UnlockBeforeRecord,
-    /// A lock is taken from any holder.
+    /// A POST without an answer is taken for one that was not carried out.
+    UnansweredMeansRefused,
+    /// W2 is repeated, with a new W1, though another task may hold the nonce that was bumped.
+    MarkAgainAfterBump,
+    /// A conflict at W1 is taken for success.
+    LockAfterConflict,
+    /// A lock is taken at once from a holder whose trigger is not settled.
+    StealAtOnce,
+    /// A lock is taken after the quarantine from a holder whose trigger is not settled.
     StealByTime,
     /// No quarantine.
     NoQuarantine,
@@ -34,10 +44,64 @@ pub enum Mutant {
     NoLedger,
     /// Each run has a lock of its own.
     LockForEachRun,
+    /// A doubt is looked into with whatever lock the run holds, not only with the one that preceded the trigger.
+    RecoveryTrustsUid,
+    /// What other runs show is adopted too.
+    ClaimsIgnored,
+    /// The baseline is an old list: it was made before the lock was read.
+    OldBaseline,
+    /// W3 is written whatever the version of the run is.
+    NoCompareAtRecord,
     /// The fence begins at W2.
     FenceAtMark,
     /// No fence.
     NoFence,
     /// A run whose executions were adopted gives the lock back at once.
     AdoptedGivesWayAtOnce,
+    /// A run whose trigger stays in doubt keeps the lock for ever.
+    AmbiguousNeverGivesWay,
+    /// An answer that does not tell the ids is taken for one that tells that there are none.
+    NoIdsMeansNothingStarted,
+}
+
+/// What breaks without a safeguard, and in which world that is seen. With the safeguard nothing breaks there, and in a smaller one nothing
+/// is seen.
+pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
+    let one = Scope { runs: 1, ..Scope::CALM };
+    let alone = Scope { operators: 1, ..Scope::CALM };
+    let single = Scope { runs: 1, ..alone.clone() };
+    let together = Scope { concurrent: true, ..alone.clone() };
+    // Who deletes a lock takes the promise away; it still holds if every process writes at once what it knows.
+    let lease_deleted = Scope { lease_deletions: 1, brisk: true, unanswered: 1, ..together.clone() };
+    vec![
+        (Mutant::NoCompareAtMark, "P1", one.clone()),
+        (Mutant::PostAfterConflict, "P1", one.clone()),
+        (Mutant::UnansweredMeansRefused, "P1", Scope { unanswered: 1, ..single.clone() }),
+        (Mutant::SharedNonce, "P1", one.clone()),
+        (Mutant::OwnLockMeansGoOn, "P1", Scope { marker_wipes: 1, ..one.clone() }),
+        (Mutant::MarkAgain, "P1", Scope { marker_wipes: 1, ..one.clone() }),
+        (Mutant::MarkAgainAfterBump, "P1", Scope { marker_wipes: 1, ..one.clone() }),
+        (Mutant::NoCompareAtLock, "P1", Scope { marker_wipes: 1, ..one.clone() }),
+        (Mutant::MarkerWithoutStatusResumes, "P1", Scope { status_wipes: 1, ledger_losses: 1, ..single.clone() }),
+        (Mutant::NoLookUpInLedger, "P1", Scope { status_wipes: 1, marker_wipes: 1, ..single.clone() }),
+        (Mutant::AmbiguousLeavesNoEntry, "P1", Scope { unanswered: 1, status_wipes: 1, marker_wipes: 1, ..alone.clone() }),
+        (Mutant::UnlockBeforeRecord, "P1", Scope { marker_wipes: 1, crashes: 1, ledger_losses: 1, ..single.clone() }),
+        (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
+        (Mutant::LockAfterConflict, "P2", Scope { unanswered: 1, ..together.clone() }),
+        (Mutant::StealAtOnce, "P2", Scope { unanswered: 1, ..together.clone() }),
+        (Mutant::NoQuarantine, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
+        (Mutant::NoQuarantine, "P2", Scope { unanswered: 1, lag: true, deletions: 1, ..alone.clone() }),
+        (Mutant::NoLedger, "P2", Scope { unanswered: 1, lag: true, status_wipes: 1, ..alone.clone() }),
+        (Mutant::OldBaseline, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
+        (Mutant::LockForEachRun, "P2", Scope { unanswered: 1, ..together.clone() }),
+        (Mutant::AdoptedGivesWayAtOnce, "P2", Scope { unanswered: 2, batches: &[2], lag: true, ..alone.clone() }),
+        (Mutant::ClaimsIgnored, "P2", lease_deleted.clone()),
+        (Mutant::FenceAtMark, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
+        (Mutant::NoFence, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
+        (Mutant::RecoveryTrustsUid, "P2", Scope { late_writes: 1, ..lease_deleted }),
+        (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
+        (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
+        (Mutant::NoIdsMeansNothingStarted, "P4", Scope { unanswered: 1, ..single }),
+        (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
+    ]
 }

@@ -10,6 +10,8 @@ pub const OPERATORS: usize = 2;
 pub struct Scope {
     /// Processes that die.
     pub crashes: u8,
+    /// Processes that go away for good, each between two passes, while others remain.
+    pub leavers: u8,
     /// Writes to Kubernetes that are applied, or never sent, without an answer.
     pub lost: u8,
     /// Writes that are applied long after the writer has given up.
@@ -56,6 +58,7 @@ impl Scope {
     /// Two operators and two runs to which nothing bad happens.
     pub const CALM: Self = Self {
         crashes: 0,
+        leavers: 0,
         lost: 0,
         late_writes: 0,
         unanswered: 0,

@@ -1,29 +1,28 @@
 //! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
 
-use std::sync::Arc;
-
 use nuvo_operator::run::{
-    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Fate, Holder, Lock, LockRead, Marker, Others, Run, Sighting, Step, Tenancy,
+    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Fate, Holder, Lock, LockRead, Marker, Others, Run, Sighting, Step, Takeover,
+    Tenancy, Trigger,
 };
 
 use super::{Late, Object, State, World, hash, record, reference, whose};
-use crate::{action::StepCourse, mutant::Mutant};
+use crate::{action::StepCourse, alike::LOCK_VERSIONS, mutant::Mutant};
 
 impl World {
     pub(super) fn write_as(&self, state: &mut State, run: usize, step: &Step, course: StepCourse) -> Answer {
         match course {
             StepCourse::AnswerLost => {
-                state.left.lost -= 1;
+                state.spend(|left| left.lost -= 1);
                 self.write(state, run, step);
                 Answer::Unsure
             }
             StepCourse::RequestLost => {
-                state.left.lost -= 1;
+                state.spend(|left| left.lost -= 1);
                 Answer::Unsure
             }
             StepCourse::Late => {
-                state.left.late_writes -= 1;
-                state.late.push(Late { run, step: step.clone() });
+                state.spend(|left| left.late_writes -= 1);
+                state.late.change(|late| late.push(Late { run: reference(run), step: step.clone() }));
                 Answer::Unsure
             }
             _ => self.write(state, run, step),
@@ -32,11 +31,36 @@ impl World {
 
     pub(super) fn write(&self, state: &mut State, run: usize, step: &Step) -> Answer {
         match step {
-            Step::TakeLock { lock, over } => self.write_lock(state, run, lock, over.as_deref()),
-            Step::Release { lock, over } => self.write_lock(state, run, lock, Some(over)),
-            Step::Mark { marker, over } => self.mark(&mut state.runs[run], marker, over),
+            Step::TakeLock { lock, over } => {
+                let compare = !self.is(Mutant::NoCompareAtLock);
+                let answer = self.write_lock(state, run, lock, over.as_deref(), compare);
+                match answer {
+                    Answer::Unsure if self.is(Mutant::LockAfterConflict) => {
+                        Answer::Written(state.leases[self.slot(run)].read.version.clone().unwrap_or_default())
+                    }
+                    answer => answer,
+                }
+            }
+            Step::Release { lock, over } => self.write_lock(state, run, lock, Some(over), true),
+            Step::Mark { marker, over } => {
+                let mut marker = marker.clone();
+                if let Some(tenancy) = state.lock().tenancy.as_ref().filter(|tenancy| tenancy.nonce == marker.nonce)
+                    && self.is(Mutant::MarkAgainAfterBump)
+                {
+                    marker.tenure.clone_from(&tenancy.tenure);
+                }
+                state.runs[run].change(|object| self.mark(object, &marker, over))
+            }
             Step::Record { trigger, executions, unexecuted, over, .. } => {
-                state.runs[run].write(over, true, |run| record(run, trigger, executions, *unexecuted))
+                let compare = !self.is(Mutant::NoCompareAtRecord);
+                let answer =
+                    state.runs[run].change(|object| object.write(over, compare, |run| record(run, trigger, executions, *unexecuted)));
+                if matches!(answer, Answer::Written(_)) && trigger.fate == Fate::Accepted(Evidence::Answer) {
+                    state
+                        .deliveries
+                        .change(|all| all.iter_mut().filter(|sent| sent.nonce == trigger.nonce).for_each(|sent| sent.written = true));
+                }
+                answer
             }
             _ => Answer::Unsure,
         }
@@ -47,16 +71,17 @@ impl World {
         let answer = object.write(over, compare, |run| run.marker = Some(marker.clone()));
         let undecided = object.present.as_ref().is_some_and(|run| run.marker.is_none() && run.trigger.is_none());
         match answer {
-            Answer::Unsure if self.is(Mutant::PostAfterConflict) => Answer::Written(object.version.to_string()),
+            Answer::Unsure if self.is(Mutant::PostAfterConflict) => {
+                object.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))
+            }
             Answer::Unsure if self.is(Mutant::MarkAgain) && undecided => object.write(over, false, |run| run.marker = Some(marker.clone())),
             answer => answer,
         }
     }
 
-    fn write_lock(&self, state: &mut State, run: usize, lock: &Lock, over: Option<&str>) -> Answer {
+    fn write_lock(&self, state: &mut State, run: usize, lock: &Lock, over: Option<&str>, compare: bool) -> Answer {
         let slot = self.slot(run);
-        let compare = !self.is(Mutant::NoCompareAtLock);
-        if compare && state.locks[slot].0.version.as_deref() != over {
+        if compare && state.leases[slot].read.version.as_deref() != over {
             return Answer::Unsure;
         }
         let version = self.put_lock(state, slot, lock.clone());
@@ -70,21 +95,17 @@ impl World {
         if self.is(Mutant::AmbiguousLeavesNoEntry) {
             lock.ledger.retain(|entry| entry.entry != run::Entry::Unknown);
         }
-        if self.is(Mutant::UnlockBeforeRecord) {
-            while lock.ledger.len() > 1 {
-                lock.ledger.pop_front();
-            }
-        }
-        let (present, count) = &mut state.locks[slot];
-        *count += 1;
-        let version = count.to_string();
-        *present = Arc::new(LockRead { version: Some(version.clone()), lock });
-        version
+        state.leases[slot].change(|lease| {
+            lease.writes += 1;
+            let version = format!("{}{}", LOCK_VERSIONS[slot], lease.writes);
+            lease.read = LockRead { version: Some(version.clone()), lock };
+            version
+        })
     }
 
     pub(super) fn unlock(&self, state: &mut State, run: usize, ids: &[ExecutionId]) {
         let slot = self.slot(run);
-        let read = state.locks[slot].0.clone();
+        let read = state.leases[slot].read.clone();
         if let Some(tenancy) = read.lock.held_by(&reference(run).uid) {
             let delivery = tenancy.delivery(&tenancy.nonce, run::Entry::Started(ids.to_vec()));
             self.put_lock(state, slot, read.lock.released(delivery));
@@ -102,24 +123,29 @@ impl World {
         let known = self.holder(&known);
         let tenure = known.own_marker()?.tenure.clone();
         let slot = self.slot(run);
-        let read = state.locks[slot].0.clone();
+        let read = state.leases[slot].read.clone();
         let step = run::release(&known, &tenure, &read)?;
         self.write(state, run, &step);
         Some(())
     }
 
-    pub(super) fn read(&self, state: &State, run: usize, step: &Step) -> Answer {
+    /// What a pass that sees the run like this reads.
+    pub(super) fn read(&self, state: &State, run: usize, seen: &Run, step: &Step) -> Answer {
         match step {
             Step::ReadRun => Answer::Run(state.runs[run].present.as_ref().map(|present| Box::new(self.seen(present)))),
-            Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run))),
+            Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run, seen))),
             Step::ReadHolder(tenancy) => Answer::Holder(self.holder_of(state, tenancy)),
             Step::ReadOthers => {
                 let mut others = Others::default();
                 for present in state.runs.iter().enumerate().filter(|(other, _)| *other != run).filter_map(|(_, o)| o.present.as_ref()) {
                     others.include(present, present.executions.clone());
                 }
+                if self.is(Mutant::ClaimsIgnored) {
+                    others.claimed.clear();
+                }
                 Answer::Others(others)
             }
+            Step::ReadBaseline if self.is(Mutant::OldBaseline) => Answer::Baseline(Some(Baseline::default())),
             Step::ReadBaseline => {
                 let newest = state.listed().map(|(created, _)| i64::try_from(created).unwrap()).max();
                 let ids = state.listed().map(|(_, execution)| hash(&execution.id)).collect();
@@ -147,17 +173,20 @@ impl World {
         run
     }
 
-    fn lock_seen(&self, state: &State, run: usize) -> LockRead {
-        let mut read = state.locks[self.slot(run)].0.as_ref().clone();
+    fn lock_seen(&self, state: &State, run: usize, seen: &Run) -> LockRead {
+        let mut read = state.leases[self.slot(run)].read.clone();
         let uid = reference(run).uid;
         let present = state.runs[run].present.as_ref();
-        if self.is(Mutant::NoLookUpInLedger) {
+        if self.is(Mutant::NoLookUpInLedger) && seen.own_marker().is_none() {
             read.lock.ledger.retain(|entry| entry.uid != uid);
         }
-        if let Some(tenancy) = read.lock.tenancy.as_mut().filter(|tenancy| tenancy.holder.uid == uid)
-            && let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn))
-        {
-            tenancy.run_version.clone_from(&present.version);
+        if let Some(tenancy) = read.lock.tenancy.as_mut().filter(|tenancy| tenancy.holder.uid == uid) {
+            if let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn)) {
+                tenancy.run_version.clone_from(&present.version);
+            }
+            if let Some(marker) = seen.own_marker().filter(|_| self.is(Mutant::RecoveryTrustsUid) && !run::decided(seen)) {
+                tenancy.tenure.clone_from(&marker.tenure);
+            }
         }
         read
     }
@@ -166,19 +195,26 @@ impl World {
         if self.is(Mutant::StealByTime) {
             return Holder::Gone;
         }
-        match &state.runs[whose(&tenancy.holder.uid)].present {
-            Some(run) => Holder::Present(Box::new(self.holder(run))),
-            None => Holder::Gone,
+        let Some(run) = &state.runs[whose(tenancy.holder.uid.as_str())].present else { return Holder::Gone };
+        let mut run = self.holder(run);
+        if self.is(Mutant::StealAtOnce) && run::takeover(tenancy, &Holder::Present(Box::new(run.clone()))) == Takeover::No {
+            let fate = Fate::Ambiguous { executed: false };
+            run.trigger = Some(Trigger { nonce: tenancy.nonce.clone(), attempt: run.attempt, fate });
+            run.marker = None;
+            run.abandoned = Some(tenancy.nonce.clone());
         }
+        Holder::Present(Box::new(run))
     }
 
+    /// A run as it is made to look to whoever asks whether it is done with the lock.
     fn holder(&self, run: &Run) -> Run {
         let mut run = run.clone();
-        if let Some(trigger) = &mut run.trigger
-            && trigger.fate == Fate::Accepted(Evidence::Adopted)
-            && self.is(Mutant::AdoptedGivesWayAtOnce)
-        {
-            trigger.fate = Fate::Accepted(Evidence::Answer);
+        match run.trigger.as_mut().map(|trigger| &mut trigger.fate) {
+            Some(fate @ Fate::Accepted(Evidence::Adopted)) if self.is(Mutant::AdoptedGivesWayAtOnce) => {
+                *fate = Fate::Accepted(Evidence::Answer);
+            }
+            Some(Fate::Ambiguous { .. }) if self.is(Mutant::AmbiguousNeverGivesWay) => run.trigger = None,
+            _ => {}
         }
         run
     }
