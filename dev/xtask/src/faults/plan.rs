@@ -22,7 +22,9 @@ pub fn all(workload: Workload, sequence: &[Operation]) -> Vec<Plan> {
     let pair = workload.operators() > 1;
     let watched = sequence.iter().rposition(|operation| operation.kind.is_watch() && operation.occurrence == 1).unwrap_or(usize::MAX);
     let mut plans = BTreeSet::new();
-    for (place, operation) in sequence.iter().enumerate() {
+    // One question about a permission is like the next.
+    let asked = |operation: &Operation| operation.kind.is_question() && operation.occurrence > 1;
+    for (place, operation) in sequence.iter().enumerate().filter(|(_, operation)| !asked(operation)) {
         for (fault, _) in fault::ALL {
             if fault.fits(operation, place > watched, pair) {
                 plans.insert(Plan { workload, operation: operation.clone(), fault });

@@ -23,6 +23,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(120);
 const QUIET: Duration = Duration::from_millis(1_200);
 /// How long it may take until nothing happens any more.
 const QUIET_WITHIN: Duration = Duration::from_secs(30);
+/// One fault is no reason for more.
+const FALSE_STARTS: usize = 2;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// One operator, and its way to the API server.
@@ -57,6 +59,8 @@ struct Stage<'a> {
     progress: Progress,
     happening: Option<(Happening, FaultId)>,
     complaints: Vec<String>,
+    /// How often an operator has ended before it had begun.
+    false_starts: usize,
     began: Instant,
 }
 
@@ -79,7 +83,7 @@ impl<'a> Stage<'a> {
         let director = Director::new(fault, ground.list_text()?);
         director.direct(&ground.nuvo, Way::Nuvo);
         let (operators, complaints) = (Vec::new(), Vec::new());
-        let mut stage = Self { operators, ground, director, progress: Progress::Awaited, happening, complaints, began };
+        let mut stage = Self { operators, ground, director, progress: Progress::Awaited, happening, complaints, false_starts: 0, began };
         for number in 0..workload.operators() {
             let operator = stage.start(number)?;
             stage.operators.push(operator);
@@ -106,7 +110,7 @@ impl<'a> Stage<'a> {
             stop.sleep(LOOK)?;
             self.see_to_the_fault()?;
             self.see_to_the_happening()?;
-            self.look_after_operators();
+            self.look_after_operators()?;
             let so_far = self.director.count();
             if so_far != requests || self.is_going_on() {
                 (requests, quiet_since) = (so_far, Instant::now());
@@ -131,13 +135,23 @@ impl<'a> Stage<'a> {
         matches!(self.progress, Progress::Struck(_) | Progress::Until(..)) || !self.operators.iter().all(Operator::watches)
     }
 
-    /// An operator that ends by itself is one that failed.
-    fn look_after_operators(&mut self) {
-        for operator in &mut self.operators {
-            if let Some(status) = operator.process.exited() {
+    /// An operator that cannot begin ends with an error, and is started again, as the kubelet does it. One that has begun must not end.
+    fn look_after_operators(&mut self) -> Result<(), Failure> {
+        let ended: Vec<(usize, String, bool)> = self
+            .operators
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(number, operator)| Some((number, operator.process.exited()?.to_string(), operator.watches())))
+            .collect();
+        for (number, status, had_begun) in ended {
+            if had_begun || self.false_starts >= FALSE_STARTS {
                 self.complaints.push(format!("an operator has ended by itself: {status}"));
+            } else {
+                self.false_starts = self.false_starts.saturating_add(1);
+                self.restart(number)?;
             }
         }
+        Ok(())
     }
 
     fn see_to_the_fault(&mut self) -> Result<(), Failure> {
