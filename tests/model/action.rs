@@ -92,6 +92,8 @@ pub enum StepCourse {
     Unanswered(u8),
     /// nuvo gives no list.
     NoList,
+    /// nuvo gives a list that ends with the newest execution.
+    ShortList,
     /// The POST is lost, and nobody knows.
     Dropped,
     /// The POST is on its way for a long time.

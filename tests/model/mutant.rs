@@ -62,6 +62,8 @@ pub enum Mutant {
     RestoredMeansNew,
     /// A list that failed is taken for an empty one.
     NoListMeansNothingStarted,
+    /// A list that does not reach back to the baseline is taken for a whole one.
+    ShortListMeansWhole,
     /// What somebody else has started is adopted too.
     AnybodysAdopted,
     /// A run whose trigger stays in doubt keeps the lock for ever.
@@ -110,6 +112,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
+        (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, failed_lists: 2, batches: &[2], ..single.clone() }),
         (Mutant::NoIdsMeansNothingStarted, "P4", Scope { unanswered: 1, ..single }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]

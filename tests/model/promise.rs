@@ -11,10 +11,10 @@ use crate::{
 /// The promises that this world must keep.
 pub fn promises(world: &World) -> Vec<Property<World>> {
     let scope = &world.scope;
-    let mut all = vec![
-        Property::always("P1: at most one POST for an attempt", |_, state: &State| one_post_for_each_attempt(state)),
-        Property::always("P2: a run shows only what it started", |_, state: &State| own_executions(state)),
-    ];
+    let mut all = vec![Property::always("P1: at most one POST for an attempt", |_, state: &State| one_post_for_each_attempt(state))];
+    if scope.locks_are_kept() {
+        all.push(Property::always("P2: a run shows only what it started", |_, state: &State| own_executions(state)));
+    }
     if scope.some_record_remains() {
         all.push(Property::always("P4: what was started is shown, or the doubt", |_, state: &State| nothing_is_silent(state)));
     }

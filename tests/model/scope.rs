@@ -28,7 +28,7 @@ pub struct Scope {
     pub stale: u8,
     /// Processes that are told to end.
     pub drains: u8,
-    /// Lists that nuvo does not give, to who looks into a doubt.
+    /// Lists that nuvo does not give, or not as far back as is needed, to who looks into a doubt.
     pub failed_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
     pub blind_lists: u8,
@@ -114,6 +114,11 @@ impl Scope {
         !self.lag && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
     }
 
+    /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
+    pub fn locks_are_kept(&self) -> bool {
+        self.lease_deletions == 0 || self.brisk
+    }
+
     /// Whether something tells of the newest attempt, whoever looks: not if a run is put back to an earlier attempt, nor if marker and
     /// status are wiped while another process looks at one after the other.
     pub fn some_record_remains(&self) -> bool {
@@ -156,14 +161,18 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
     ("a marker is wiped", Scope { marker_wipes: 1, ..Scope::CALM }),
+    ("the lock is deleted", Scope { lease_deletions: 1, ..Scope::CALM }),
     ("crash, lost answer: twice", Scope { crashes: 2, unanswered: 2, ..ALONE }),
     ("crash, lost answer, writes lost: twice", Scope { lost: 2, ..ALONE }),
     ("crash, lost answer, late write", Scope { late_writes: 1, ..ALONE }),
     ("crash, lost answer, slow list; 0 or 2 executions", Scope { batches: &[0, 2], lag: true, ..ALONE }),
     ("crash, lost answer, slow list, deletion", Scope { deletions: 1, lag: true, ..ALONE }),
-    ("crash, lost answer, no list", Scope { failed_lists: 2, blind_lists: 1, ..ALONE }),
+    ("crash, lost answer, no list, or a short one; 0 or 2 executions", Scope { failed_lists: 2, batches: &[0, 2], ..ALONE }),
+    ("crash, lost answer, no list before the trigger", Scope { blind_lists: 1, ..ALONE }),
     ("crash, lost answer, somebody else's execution", Scope { intruders: 1, ..ALONE }),
     ("crash, lost answer, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),
+    ("crash, lost answer, status wiped, lock deleted", Scope { status_wipes: 1, lease_deletions: 1, ..ALONE }),
+    ("crash, lost answer, status wiped, ledger lost", Scope { status_wipes: 1, ledger_losses: 1, ..ALONE }),
     ("crash, lost answer, deletion, backup", Scope { deletions: 1, restores: 1, ..ALONE }),
     ("crash, lost answer, another attempt", Scope { reruns: 1, ..ALONE }),
     ("crash, lost answer, a person's word, slow list", Scope { resolutions: 1, lag: true, ..ALONE }),

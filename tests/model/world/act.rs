@@ -221,6 +221,14 @@ impl World {
                 state.spend(|left| left.failed_lists -= 1);
                 Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(Sighting::default))
             }
+            Step::ReadCandidates if course == StepCourse::ShortList => {
+                state.spend(|left| left.failed_lists -= 1);
+                let mut whole = self.candidates(state);
+                let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
+                whole.candidates.retain(|candidate| candidate.created == newest);
+                let after = newest.map(|newest| newest - 1).filter(|_| !self.is(Mutant::ShortListMeansWhole));
+                Answer::Candidates(Some(Sighting { after, ..whole }))
+            }
             Step::ReadBaseline if course == StepCourse::NoList => {
                 state.spend(|left| left.blind_lists -= 1);
                 Answer::Baseline(None)

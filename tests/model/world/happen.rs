@@ -164,7 +164,11 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         }
         ref step => {
             add(StepCourse::Well);
-            if left.failed_lists > 0 && *step == Step::ReadCandidates || left.blind_lists > 0 && *step == Step::ReadBaseline {
+            if left.failed_lists > 0 && *step == Step::ReadCandidates {
+                add(StepCourse::NoList);
+                add(StepCourse::ShortList);
+            }
+            if left.blind_lists > 0 && *step == Step::ReadBaseline {
                 add(StepCourse::NoList);
             }
         }

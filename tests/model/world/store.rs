@@ -158,17 +158,19 @@ impl World {
                 let ids = state.listed().map(|(_, execution)| hash(&execution.id)).collect();
                 Answer::Baseline(Some(Baseline { newest, ids }))
             }
-            _ => {
-                let candidates = state.listed().map(|(created, execution)| Candidate {
-                    id: execution.id.clone(),
-                    hash: hash(&execution.id),
-                    created: Some(i64::try_from(created).unwrap()),
-                    manual: true,
-                    by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
-                });
-                Answer::Candidates(Some(Sighting { candidates: candidates.collect(), after: None }))
-            }
+            _ => Answer::Candidates(Some(self.candidates(state))),
         }
+    }
+
+    pub(super) fn candidates(&self, state: &State) -> Sighting {
+        let candidates = state.listed().map(|(created, execution)| Candidate {
+            id: execution.id.clone(),
+            hash: hash(&execution.id),
+            created: Some(i64::try_from(created).unwrap()),
+            manual: true,
+            by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
+        });
+        Sighting { candidates: candidates.collect(), after: None }
     }
 
     /// A run as the operator is made to see it.
