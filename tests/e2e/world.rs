@@ -184,16 +184,17 @@ impl World {
     }
 
     pub fn operator_with(&self, flags: &[&str]) -> Operator {
-        self.operator_under(&self.kubeconfig.clone(), flags)
+        self.operator_in(&[], &self.kubeconfig, flags)
     }
 
     /// An operator whose way to the API server leads through a proxy.
     pub fn operator_through(&self, proxy: &Proxy, flags: &[&str]) -> Operator {
         let kubeconfig = proxy.kubeconfig(&self.kubeconfig).unwrap();
-        self.operator_under(&kubeconfig, flags)
+        self.operator_in(&[], &kubeconfig, flags)
     }
 
-    fn operator_under(&self, kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
+    /// An operator with these variables in its environment.
+    pub fn operator_in(&self, environment: &[(&str, &str)], kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
         let number = self.operators.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
         let base = self.sim.base_url();
@@ -216,7 +217,7 @@ impl World {
         for (name, value) in values.iter().chain(&given) {
             command.args([name, value]);
         }
-        command.env("KUBECONFIG", kubeconfig);
+        command.env("KUBECONFIG", kubeconfig).envs(environment.iter().copied());
         let log = self.log_path(number);
         Operator(Process::spawn_guarded(&command, log).unwrap())
     }
