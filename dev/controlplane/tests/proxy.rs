@@ -1,6 +1,6 @@
 //! The proxy passes on what is right, and makes each fault.
 
-#![allow(clippy::unwrap_used, reason = "a failed test may panic, also in its helpers")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test may panic, also in its helpers")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -3,12 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use nuvo_operator::run::{
-<<<<<<< HEAD
-    self, Answer, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, Run, Step, Task, Tenancy, Unexecuted,
-=======
-    self, Answer, Evidence, ExecutionId, Fate, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Outcome, Run, RunRef, Sighting, Step,
-    Task, Tenancy, Trigger, Uid, Unexecuted,
->>>>>>> model-work
+    self, Answer, Evidence, ExecutionId, Fate, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, Run, RunRef,
+    Sighting, Step, Task, Tenancy, Trigger, Uid, Unexecuted,
 };
 
 use super::{

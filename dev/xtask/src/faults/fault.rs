@@ -126,6 +126,14 @@ impl Fault {
         operation.kind.is_trigger() && (unsent || self == Self::PauseBefore)
     }
 
+    /// Whether after this nobody can know that the first POST was refused with 401, or that its token was being renewed because of that.
+    pub fn hides_a_refusal(self, operation: &Operation) -> bool {
+        let crash = matches!(self, Self::CrashBefore | Self::CrashAfter | Self::PauseBefore | Self::PauseAfter);
+        let first = operation.kind.is_trigger() && operation.occurrence == 1;
+        let hidden = crash || matches!(self, Self::AnswerLost | Self::InternalAfter | Self::Slow);
+        (first && hidden) || (operation.kind.is_renewal() && operation.occurrence > 1 && crash)
+    }
+
     /// What the proxy does, and what happens besides.
     pub fn act(self, kind: &Kind) -> (Action, Effect) {
         let respond = |answer| (Action::Respond(answer), Effect::None);

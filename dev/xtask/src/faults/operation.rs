@@ -61,6 +61,11 @@ impl Kind {
         self.0 == "nuvo-create"
     }
 
+    /// The trade of a license key for a token.
+    pub fn is_renewal(&self) -> bool {
+        self.0 == "nuvo-token"
+    }
+
     /// The write that announces a POST.
     pub fn is_marker(&self) -> bool {
         self.0 == "patch-pipelineruns"

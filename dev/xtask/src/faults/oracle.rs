@@ -35,7 +35,8 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
     let twice = plan.fault == Fault::Twice && plan.operation.kind.is_trigger();
     broken.extend(promises(evidence, if twice { 2 } else { 1 }));
     let doubtful: Vec<&PipelineRun> = evidence.runs.iter().filter(|run| reason(run) == Reason::TriggerOutcomeUnknown.as_str()).collect();
-    let may_doubt = plan.fault.leaves_doubt(&plan.operation);
+    let may_doubt =
+        plan.fault.leaves_doubt(&plan.operation) || (plan.workload.refuses_the_first_post() && plan.fault.hides_a_refusal(&plan.operation));
     for run in &doubtful {
         let name = name(run);
         if !may_doubt {

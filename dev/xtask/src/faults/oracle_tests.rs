@@ -81,6 +81,8 @@ fn a_doubt_is_fine_only_where_nobody_could_know() {
     assert_eq!(judged("one/patch-pipelineruns.1/crash-after", &doubt), Ok(Verdict::InDoubt));
     assert!(judged("one/nuvo-create.1/answer-lost", &doubt).unwrap_err().contains("could be known"));
     assert!(judged("one/update-leases.1/crash-after", &doubt).unwrap_err().contains("could be known"));
+    assert_eq!(judged("expiry/nuvo-create.1/answer-lost", &doubt), Ok(Verdict::InDoubt), "the answer was 401");
+    assert!(judged("expiry/nuvo-create.2/answer-lost", &doubt).unwrap_err().contains("could be known"));
     let vain = Evidence { carried_out: [("n1".to_owned(), 1)].into(), ..doubt };
     assert!(judged("one/nuvo-create.1/500", &vain).unwrap_err().contains("P3"));
     assert_eq!(doubted_in_vain(&vain), 1);

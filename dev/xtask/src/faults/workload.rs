@@ -75,6 +75,11 @@ impl Workload {
         }
     }
 
+    /// Whether the simulator refuses the first POST, because the token that came with it is no longer accepted.
+    pub fn refuses_the_first_post(self) -> bool {
+        matches!(self, Self::Rotation | Self::Expiry)
+    }
+
     /// How many operators there are.
     pub fn operators(self) -> usize {
         if self == Self::Pair { 2 } else { 1 }
