@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`run`], where every decision is made.
 
+pub mod access;
 pub mod api;
 pub mod config;
 pub mod controller;

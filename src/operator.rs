@@ -2,13 +2,10 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use k8s_openapi::api::{
-    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
-    coordination::v1::Lease,
-};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
-    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, PostParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -16,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    access::{self, Act},
     config::Settings,
     controller::run_controllers,
     http::{BindError, Health, Server},
@@ -62,12 +60,15 @@ pub enum StartError {
     #[error("missing permission: {verb} {resource} {place}; grant it to the operator's service account with a Role or ClusterRole")]
     Forbidden {
         /// What is not allowed.
-        verb: &'static str,
+        verb: String,
         /// On what.
         resource: String,
         /// Where.
         place: String,
     },
+    /// There is no place for the locks.
+    #[error("the namespace {0} of the operator's locks does not exist: create it, or name another one with --operator-namespace")]
+    NamespaceMissing(String),
     /// The API server answers, but not usefully.
     #[error("the Kubernetes API server {server} answers a first request with an error: {reason}")]
     Refused {
@@ -146,6 +147,8 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
     // kube would retry every verb, writes included, for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
+    // kube takes a proxy from the environment that it then cannot use, and forgets NO_PROXY. One in the kubeconfig stays, and is an error.
+    config.proxy_url = config.proxy_url.filter(|proxy| !is_of_environment(proxy));
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let make =
@@ -154,10 +157,11 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
     for kind in [("PipelineRun", "pipelineruns"), ("NuvoAccount", "nuvoaccounts")] {
         check_readable(&client, &server, kind, &settings.namespaces).await?;
     }
+    check_permissions(&client, &server, &settings.namespaces, &operator_namespace).await?;
+    check_namespace(&client, &server, &operator_namespace).await?;
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty()).unwrap_or_else(|| "nuvo-operator".to_owned());
     let identity = format!("{host}_{}", uuid::Uuid::new_v4());
     let elector = if settings.leader_elect {
-        check_lease(&client, &server, &operator_namespace).await?;
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
@@ -168,6 +172,13 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity }, elector))
+}
+
+fn is_of_environment(proxy: &http::Uri) -> bool {
+    ["HTTPS_PROXY", "https_proxy"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok()?.parse().ok())
+        .any(|named: http::Uri| named == *proxy)
 }
 
 /// Works as long as it may: as the leader if there is an election, else at once.
@@ -221,76 +232,76 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
     work.await
 }
 
-/// Whether the custom resource exists and may be listed wherever it is watched.
+/// Whether the custom resource exists and may be listed.
 async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &str), namespaces: &[String]) -> Result<(), StartError> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nuvo.dev", "v1alpha1", kind), plural);
     let name = format!("{plural}.nuvo.dev");
-    let mut places = vec![("in all namespaces".to_owned(), Api::<DynamicObject>::all_with(client.clone(), &resource))];
-    if !namespaces.is_empty() {
-        let place = |namespace: &String| (format!("in namespace {namespace}"), Api::namespaced_with(client.clone(), namespace, &resource));
-        places = namespaces.iter().map(place).collect();
+    // One place tells whether the resource exists; whether it may be listed in the others is asked with all the other permissions.
+    let first = namespaces.first().map(String::as_str);
+    let api: Api<DynamicObject> = match first {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    match first_answer(server, api.list(&ListParams::default().limit(1))).await? {
+        Ok(_) => Ok(()),
+        Err(error) => Err(refusal(server, "list", name, access::place(first), error)),
     }
-    for (place, api) in places {
-        let one = ListParams::default().limit(1);
-        match first_answer(server, api.list(&one)).await? {
-            Ok(_) => {}
-            Err(error) => return Err(refusal(server, "list", name, place, error)),
-        }
-    }
-    Ok(())
 }
 
-/// Whether the leader lease can be read and written.
-async fn check_lease(client: &Client, server: &str, namespace: &str) -> Result<(), StartError> {
-    let (resource, place) = ("leases.coordination.k8s.io".to_owned(), format!("in namespace {namespace}"));
+/// Whether everything that the operator does is allowed where it does it.
+async fn check_permissions(client: &Client, server: &str, namespaces: &[String], own: &str) -> Result<(), StartError> {
+    let asked = access::first_missing(client, access::acts(namespaces, own));
+    match timeout(START_TIMEOUT, asked).await {
+        Ok(None) => Ok(()),
+        Ok(Some(Act { verb, resource, place, .. })) => Err(StartError::Forbidden { verb, resource, place }),
+        Err(_late) => Err(too_late(server)),
+    }
+}
+
+/// Whether locks can be made in the operator's namespace. It needs no right to read namespaces: a write that is only tried tells.
+async fn check_namespace(client: &Client, server: &str, namespace: &str) -> Result<(), StartError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    if let Err(error) = first_answer(server, leases.get_opt(LEASE_NAME)).await? {
-        return Err(refusal(server, "get", resource, place, error));
+    let try_out = PostParams { dry_run: true, ..PostParams::default() };
+    let lease = Lease { metadata: ObjectMeta { name: Some(LEASE_NAME.to_owned()), ..ObjectMeta::default() }, spec: None };
+    let Err(kube::Error::Api(status)) = first_answer(server, leases.create(&try_out, &lease)).await? else { return Ok(()) };
+    match status.code {
+        404 => Err(StartError::NamespaceMissing(namespace.to_owned())),
+        // The permission is there, so the namespace is being deleted, or a policy is against it: no lock could be made later either.
+        403 => Err(refused(server, kube::Error::Api(status))),
+        // Such as 409: the lease is there already.
+        _ => Ok(()),
     }
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    for verb in ["create", "update"] {
-        let attributes = ResourceAttributes {
-            group: Some("coordination.k8s.io".to_owned()),
-            resource: Some("leases".to_owned()),
-            namespace: Some(namespace.to_owned()),
-            verb: Some(verb.to_owned()),
-            ..ResourceAttributes::default()
-        };
-        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
-        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
-        match first_answer(server, reviews.create(&PostParams::default(), &review)).await? {
-            Ok(review) if review.status.as_ref().is_some_and(|status| !status.allowed) => {
-                return Err(StartError::Forbidden { verb, resource, place });
-            }
-            Ok(_) => {}
-            // Who may not ask finds out by trying.
-            Err(error) => tracing::debug!(error = one_line(&error), verb, "cannot ask for the permission"),
-        }
-    }
-    Ok(())
+}
+
+fn too_late(server: &str) -> StartError {
+    StartError::Unreachable { server: server.to_owned(), reason: format!("no answer within {} s", START_TIMEOUT.as_secs()) }
 }
 
 /// The answer to a request at start. The outer error is that there was none.
 async fn first_answer<T>(server: &str, request: impl Future<Output = kube::Result<T>>) -> Result<kube::Result<T>, StartError> {
     let unreachable = |reason| StartError::Unreachable { server: server.to_owned(), reason };
     match timeout(START_TIMEOUT, request).await {
-        Err(_late) => Err(unreachable(format!("no answer within {} s", START_TIMEOUT.as_secs()))),
+        Err(_late) => Err(too_late(server)),
         Ok(Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_)))) => Err(unreachable(one_line(&error))),
         Ok(answer) => Ok(answer),
     }
 }
 
-fn refusal(server: &str, verb: &'static str, resource: String, place: String, error: kube::Error) -> StartError {
-    let server = server.to_owned();
+fn refusal(server: &str, verb: &str, resource: String, place: String, error: kube::Error) -> StartError {
     match error {
-        kube::Error::Api(status) if status.code == 401 => StartError::Unauthorized { server },
-        kube::Error::Api(status) if status.code == 403 => StartError::Forbidden { verb, resource, place },
+        kube::Error::Api(status) if status.code == 401 => StartError::Unauthorized { server: server.to_owned() },
+        kube::Error::Api(status) if status.code == 403 => StartError::Forbidden { verb: verb.to_owned(), resource, place },
         kube::Error::Api(status) if status.code == 404 => StartError::CrdsMissing(resource),
-        kube::Error::Api(status) => {
-            StartError::Refused { server, reason: format!("{} ({})", status.message, status.code).replace(['\n', '\r'], " ") }
-        }
-        error => StartError::Refused { server, reason: one_line(&error) },
+        error => refused(server, error),
     }
+}
+
+fn refused(server: &str, error: kube::Error) -> StartError {
+    let reason = match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code).replace(['\n', '\r'], " "),
+        error => one_line(&error),
+    };
+    StartError::Refused { server: server.to_owned(), reason }
 }
 
 /// An error with its causes, each said once, in one line.

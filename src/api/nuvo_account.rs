@@ -128,9 +128,10 @@ pub struct LicenseKey {
 
     /// Path below baseUrl that trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro access/token.
     #[serde(default = "default_token_path")]
+    // As in nuvo::Credential, which trusts no object.
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$') && !self.contains('..')").message(
-        "tokenPath is a path below baseUrl, without scheme, host, leading or trailing '/', '..' or query: write for example auth/access-token or access/token"
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$') && self.split('/').all(s, s != '.' && s != '..')").message(
+        "tokenPath is a path below baseUrl, without scheme, host, leading or trailing '/', the segments '.' and '..' or query: write for example auth/access-token or access/token"
     ))]
     pub token_path: String,
 }

@@ -140,14 +140,19 @@ pub struct PipelineRunSpec {
     pub suspend: bool,
 
     /// How long the run may take from status.startTime, in seconds: 1 to 2592000 (30 days), default 86400 (one day). After that the
-    /// run is reported as failed with reason DeadlineExceeded; the execution in nuvo is not stopped.
+    /// run is reported as failed with reason DeadlineExceeded; the execution in nuvo is not stopped. A trigger in doubt is looked into for
+    /// the operator's --trigger-settle-seconds in any case; if nuvo or the account could not be asked before the deadline, the run ends
+    /// with reason TriggerOutcomeUnknown, because what it may have started is still to be found out, and nothing is triggered again.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: i64,
 
-    /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. Fail: end the run with
-    /// reason TriggerOutcomeUnknown and let a person decide. Adopt: follow the execution that must have come from it, when exactly
-    /// that can be found. Retrigger: trigger again, which may run the pipeline twice.
+    /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. In any case the operator
+    /// first looks in nuvo for what it may have started: executions of the pipeline that are new, were started through the API by the
+    /// account's own identity and are not shown by another run. It follows all of them. When there are none, Fail ends the run with reason
+    /// TriggerOutcomeUnknown, and a person decides. Adopt follows also new executions that were started through the API by somebody else, or
+    /// by nobody knows whom; when there are none either, it is like Fail. Retrigger triggers once more, though not after the deadline, which
+    /// may run the pipeline twice; after an answer of nuvo that something was started it is like Fail.
     #[serde(default, deserialize_with = "known_or_default")]
     pub on_ambiguous_trigger: OnAmbiguousTrigger,
 
@@ -279,7 +284,8 @@ pub struct PipelineRunStatus {
     #[schemars(length(max = 5))]
     pub history: Vec<PastAttempt>,
 
-    /// When the operator began this attempt.
+    /// When nuvo answered the trigger of this attempt, or when its outcome fell into doubt; with spec.executionId, when following began.
+    /// What the run waited for before that does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 

@@ -116,26 +116,30 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
     let credential = match credential(account, secret).validated() {
         Ok(credential) => credential,
         Err(error) => {
-            let message = format!("Secret {} key {}: {error}. Correct the Secret.", reference.name, reference.key);
+            let message = if error.is_of_secret() {
+                format!("Secret {} key {}: {error}. Correct the Secret.", reference.name, reference.key)
+            } else {
+                format!("{error}. Correct the account.")
+            };
             return Ok(Finding::bad(AccountReason::SecretInvalid, message));
         }
     };
     let client = match nuvo::Client::new(base, credential, shell.nuvo_settings.clone()) {
         Ok(client) => client,
-        Err(error) => return Ok(Finding::bad(AccountReason::SecretInvalid, format!("{error}. Correct the Secret."))),
+        Err(error) => return Ok(unknown(&error)),
     };
     let poll_period = Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10));
     let rate = u32::try_from(account.spec.requests_per_second).unwrap_or(1);
     let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
     let accounts = Arc::downgrade(&shell.accounts);
     tokio::spawn(async move {
-        if let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {
+        while let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {
             accounts.wake(&me);
         }
     });
     let metrics = shell.metrics.clone();
     let waited = Box::new(move |time| metrics.budget_wait(time));
-    let session = Arc::new(Session::new(client, rate, poll_period, identity.clone(), rejected, waited));
+    let session = Arc::new(Session::new(client, rate, poll_period, identity.clone(), rejected, waited, shell.shutdown.clone()));
     Ok(match session.prove().await {
         Ok(()) => {
             shell.proven.set(account.uid().unwrap_or_default(), fingerprint);
@@ -152,10 +156,13 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
             AccountReason::PermissionMissing,
             "nuvo does not let this account read executions: grant it execution.read and execution.create.",
         ),
-        Err(error) => {
-            Finding::bad(AccountReason::NuvoUnavailable, format!("{error}: whether the credentials work is not known. It is tried again."))
-        }
+        Err(error) => unknown(&error),
     })
+}
+
+fn unknown(error: &Error) -> Finding {
+    let message = format!("Whether the credentials work is not known: {error}. It is tried again.");
+    Finding::bad(AccountReason::NuvoUnavailable, message)
 }
 
 fn ready(identity: Option<String>, session: Arc<Session>) -> Finding {

@@ -25,7 +25,7 @@ pub async fn publish(recorder: &Recorder, metrics: &Metrics, object: &PipelineRu
         type_: if notice.warning { EventType::Warning } else { EventType::Normal },
         reason: notice.reason.to_owned(),
         note: Some(note),
-        action: notice.action.to_owned(),
+        action: notice.action,
         secondary: None,
     };
     metrics.kube_write("events");

@@ -14,12 +14,12 @@ use super::{
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus},
-    nuvo::{Error, PauseReason, Session},
-    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Outcome, Run, Step, Task, Unexecuted},
+    nuvo::{Error, Session},
+    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Obstacle, Outcome, Run, Sighting, Step, Task, Unexecuted},
     telemetry::TriggerOutcome,
 };
 
-/// How long a pass that may have written goes on reading what it needs to know, before it leaves that to the next pass.
+/// How long a pass tries a step again, before it leaves that to the next pass; and how long the process waits for its passes when it stops.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a step that failed is tried again within a pass.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -33,6 +33,14 @@ pub enum PassError {
     /// The lock cannot be read or written.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The marker was refused for good, so nothing can be triggered.
+    #[error("{source}")]
+    Unmarked {
+        /// Who refused it, and why.
+        source: RunError,
+        /// The run still holds the pipeline's lock.
+        held: bool,
+    },
     /// nuvo gives no list, and without one no trigger may start.
     #[error("nuvo's executions cannot be listed: {error}")]
     Nuvo {
@@ -41,12 +49,27 @@ pub enum PassError {
         /// The run holds the pipeline's lock already.
         held: bool,
     },
+    /// Without a version nothing can be compared with later.
+    #[error("the API server answered a write with an object that has no resourceVersion")]
+    NoVersion,
     /// The object is no run.
     #[error(transparent)]
     Invalid(#[from] InvalidRun),
     /// No random numbers, or the like.
     #[error("no nonce can be made")]
     Nonce,
+}
+
+impl PassError {
+    /// Trying the same step again at once is of no use.
+    fn is_refused(&self) -> bool {
+        match self {
+            Self::Run(RunError::Call(error)) => error.is_refused(),
+            Self::Lock(error) => error.is_refused(),
+            Self::Run(RunError::Invalid { .. } | RunError::Json(_)) | Self::Invalid(_) | Self::Unmarked { .. } | Self::Nonce => true,
+            Self::Nuvo { .. } | Self::NoVersion => false,
+        }
+    }
 }
 
 impl From<CallError> for PassError {
@@ -79,8 +102,8 @@ pub struct Passed {
     pub memory: Memory,
     /// The status before the result was recorded, if this pass recorded one.
     pub recorded_over: Option<Option<PipelineRunStatus>>,
-    /// No other try before this time has passed.
-    pub retry_after: Option<Duration>,
+    /// Why this pass triggered nothing in the end, and no other try before this time has passed.
+    pub retry_after: Option<(Duration, Obstacle)>,
 }
 
 /// One task of the trigger protocol. A nonce never leaves it.
@@ -91,13 +114,16 @@ pub struct Pass<'a> {
     object: Arc<PipelineRun>,
     observed: Observed,
     lock_read: Instant,
-    began: Instant,
+    /// When this pass last achieved something that lasts.
+    progress: Instant,
+    unmarked: Option<RunError>,
     recorded_over: Option<Option<PipelineRunStatus>>,
-    retry_after: Option<Duration>,
+    retry_after: Option<(Duration, Obstacle)>,
     gate: &'a (dyn Fn() -> Gate + Sync),
 }
 
-fn nonce() -> Result<Nonce, PassError> {
+/// One that nobody has used.
+pub(super) fn nonce() -> Result<Nonce, PassError> {
     Nonce::new(uuid::Uuid::new_v4().to_string()).map_err(|_| PassError::Nonce)
 }
 
@@ -116,8 +142,20 @@ impl<'a> Pass<'a> {
     ) -> Result<Self, PassError> {
         let lock = lock_name(&session.origin(), &run.pipeline);
         let observed = Observed::new(run, memory, shell.limits, shell.uptime(), gate(), nonce()?);
-        let began = Instant::now();
-        Ok(Self { shell, session, lock, object, observed, lock_read: began, began, recorded_over: None, retry_after: None, gate })
+        let now = Instant::now();
+        Ok(Self {
+            shell,
+            session,
+            lock,
+            object,
+            observed,
+            lock_read: now,
+            progress: now,
+            unmarked: None,
+            recorded_over: None,
+            retry_after: None,
+            gate,
+        })
     }
 
     /// Goes on until the core says that the pass has ended.
@@ -129,31 +167,40 @@ impl<'a> Pass<'a> {
         loop {
             self.observed.now = self.shell.uptime();
             self.observed.gate = (self.gate)();
+            self.observed.deadline = run::deadline(&self.object, now());
+            self.observed.silence = self.session.paused().map(|pause| pause.left);
             let step = run::next(&self.observed);
             tracing::debug!(step = name(&step), "next");
             let ended = match &step {
                 Step::Follow => Ended::Follow,
                 Step::Forget => Ended::Forget,
-                Step::Again => Ended::Again,
+                Step::Again => match self.unmarked.take() {
+                    Some(source) => return Err(PassError::Unmarked { source, held: self.observed.holds_lock() }),
+                    None => Ended::Again,
+                },
                 Step::Hold(hold) => Ended::Hold(hold.clone()),
                 _ => {
                     match self.carry_out(&step).await {
                         Ok(answer) => {
-                            failures = if answer == Answer::Unsure { failures.saturating_add(1) } else { 0 };
+                            if matches!(answer, Answer::Written(_) | Answer::Posted(_)) {
+                                self.progress = Instant::now();
+                                failures = 0;
+                            }
                             self.observed.learn(&step, answer);
                         }
-                        Err(error) if self.may_wait() => {
-                            tracing::warn!(%error, step = name(&step), "trying again");
+                        Err(error) => {
+                            if let Err(error) = self.failed(&step, error) {
+                                let memory = run::remember(&self.observed, &step);
+                                self.shell.memories.set(self.observed.cached.me.uid.as_str(), memory);
+                                return Err(error);
+                            }
+                            let (first, longest) = RETRY;
+                            sleep(first.saturating_mul(2_u32.saturating_pow(failures.min(8))).min(longest)).await;
                             failures = failures.saturating_add(1);
                         }
-                        Err(error) => return Err(error),
                     }
                     if matches!(step, Step::TakeLock { .. }) {
                         self.observed.spare = nonce()?;
-                    }
-                    if failures > 0 {
-                        let (first, longest) = RETRY;
-                        sleep(first.saturating_mul(2_u32.saturating_pow(failures.min(8).saturating_sub(1))).min(longest)).await;
                     }
                     continue;
                 }
@@ -163,13 +210,41 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Whether a failure to read is waited out here, because this task knows what nobody else does.
-    fn may_wait(&self) -> bool {
+    /// A step got no useful answer. It is an error of the pass, unless the step may be tried again, or another one in its stead.
+    fn failed(&mut self, step: &Step, error: PassError) -> Result<(), PassError> {
+        let refused = error.is_refused();
+        match (step, error) {
+            (Step::Mark { .. }, PassError::Run(source)) if refused => {
+                tracing::warn!(error = %source, "the marker was refused, so nothing is triggered");
+                self.unmarked = Some(source);
+                self.observed.learn(step, Answer::Refused);
+            }
+            (_, error) if !self.may_try_again(step, refused) => {
+                return Err(self.unmarked.take().map_or(error, |source| PassError::Unmarked { source, held: true }));
+            }
+            (step, error) => {
+                if refused {
+                    tracing::warn!(%error, step = name(step), "refused, trying again");
+                } else {
+                    tracing::info!(%error, step = name(step), "trying again");
+                }
+                if is_write(step) {
+                    self.observed.learn(step, Answer::Unsure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn may_try_again(&self, step: &Step, refused: bool) -> bool {
         let stopping = self.shell.stopping_since().is_some_and(|since| since.elapsed() >= PATIENCE);
+        let patient = self.progress.elapsed() < PATIENCE && !stopping && !refused;
         match &self.observed.task {
-            Task::Idle | Task::Finished => false,
+            // This task knows what nobody else does.
             Task::Posted(_, Outcome::Accepted(_) | Outcome::NotExecuted { .. }) => !stopping,
-            _ => self.began.elapsed() < PATIENCE && !stopping,
+            // Whether it was written must be read; a read can as well be left to the next pass.
+            Task::Idle | Task::Finished => is_write(step) && patient,
+            _ => patient,
         }
     }
 
@@ -193,28 +268,28 @@ impl<'a> Pass<'a> {
             Step::ReadOthers => Answer::Others(self.shell.runs.others(&pipeline, &me).await?),
             Step::ReadBaseline => {
                 let held = self.observed.holds_lock();
-                let baseline = self.session.baseline(self.lock_read).await.map_err(|error| PassError::Nuvo { error, held })?;
+                let nuvo = |error| PassError::Nuvo { error, held };
                 // For the POST, which must not wait once the lock is taken.
-                self.session.reserve().await;
-                Answer::Baseline(baseline)
+                self.session.reserve().await.map_err(nuvo)?;
+                Answer::Baseline(self.session.baseline(self.lock_read).await.map_err(nuvo)?)
             }
             Step::ReadCandidates => match self.session.sighting(&pipeline).await {
-                Ok(sighting) => Answer::Candidates(sighting),
+                Ok(sighting) => Answer::Candidates(Some(sighting.unwrap_or_else(Sighting::of_nothing))),
                 Err(error) => {
                     tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");
                     Answer::Candidates(None)
                 }
             },
-            Step::TakeLock { lock, over } => self.shell.locks.write(&self.lock, &pipeline, lock, over.as_deref()).await?,
-            Step::Release { lock, over } => self.shell.locks.write(&self.lock, &pipeline, lock, Some(over)).await?,
+            Step::TakeLock { lock, over } => written(self.shell.locks.write(&self.lock, &pipeline, lock, over.as_deref()).await?)?,
+            Step::Release { lock, over } => written(self.shell.locks.write(&self.lock, &pipeline, lock, Some(over)).await?)?,
             Step::Mark { marker, over } => match self.shell.runs.mark(marker, over).await {
                 Ok(object) => {
                     let version = object.metadata.resource_version.clone();
                     self.object = Arc::new(object);
-                    version.map_or(Answer::Unsure, Answer::Written)
+                    written(version)?
                 }
                 Err(RunError::Call(error)) if error.is_not_found() => Answer::Missing,
-                Err(error) => unsure(&error),
+                Err(error) => return Err(error.into()),
             },
             Step::Post(nonce) => {
                 tracing::info!(%nonce, %pipeline, "triggering");
@@ -225,32 +300,35 @@ impl<'a> Pass<'a> {
             }
             Step::Record { trigger, executions, message, unexecuted, over } => {
                 let status = run::recorded(&self.object, trigger, executions, message, *unexecuted, now());
-                if let Some(Unexecuted::RetryAfter(wait)) = unexecuted {
-                    self.retry_after = Some(*wait);
+                if let Some(Unexecuted::RetryAfter(wait, obstacle)) = unexecuted {
+                    self.retry_after = Some((*wait, *obstacle));
                 }
-                self.record(status, over).await
+                self.record(status, over).await?
             }
             Step::Hold(_) | Step::Follow | Step::Forget | Step::Again => Answer::Unsure,
         })
     }
 
-    async fn record(&mut self, status: PipelineRunStatus, over: &str) -> Answer {
+    async fn record(&mut self, status: PipelineRunStatus, over: &str) -> Result<Answer, PassError> {
         match self.shell.runs.write_status(&self.object, over, status).await {
             Ok(object) => {
                 let version = object.metadata.resource_version.clone();
                 self.recorded_over.get_or_insert_with(|| self.object.status.clone());
                 self.object = Arc::new(object);
-                version.map_or(Answer::Unsure, Answer::Written)
+                written(version)
             }
-            Err(error) if error.is_not_found() => Answer::Missing,
-            Err(error) => unsure(&error),
+            Err(error) if error.is_not_found() => Ok(Answer::Missing),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-fn unsure(error: &dyn std::error::Error) -> Answer {
-    tracing::info!(%error, "a write was not confirmed: reading again");
-    Answer::Unsure
+fn written(version: Option<String>) -> Result<Answer, PassError> {
+    version.map(Answer::Written).ok_or(PassError::NoVersion)
+}
+
+const fn is_write(step: &Step) -> bool {
+    matches!(step, Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. })
 }
 
 /// The name of a step, for logs.
@@ -277,13 +355,18 @@ const fn name(step: &Step) -> &'static str {
 /// What to say about a session that is pausing.
 #[must_use]
 pub fn pause(session: &Session) -> Option<Gate> {
-    let (left, reason) = session.paused()?;
-    Some(match reason {
-        PauseReason::RateLimited => Gate::RateLimited(left),
-        PauseReason::Unavailable => {
-            Gate::NuvoUnavailable("nuvo does not answer as it should: the run is triggered when it does.".to_owned())
-        }
-    })
+    session.paused().map(|pause| gate(&Error::Paused(pause)))
+}
+
+/// What an error of nuvo means for a run that is to be triggered.
+#[must_use]
+pub fn gate(error: &Error) -> Gate {
+    match error.obstacle() {
+        Obstacle::RateLimited => Gate::RateLimited(format!("{error}. The run is triggered after a pause.")),
+        Obstacle::Unavailable => Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")),
+        Obstacle::Account => Gate::AccountNotReady(format!("{error}. The run is triggered when the account is ready.")),
+        Obstacle::Operator => Gate::HeldOff(Obstacle::Operator),
+    }
 }
 
 /// The time that is written into objects: whole seconds, as Kubernetes has it.

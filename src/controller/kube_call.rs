@@ -47,6 +47,12 @@ impl CallError {
         self.status() == Some(409)
     }
 
+    /// Refused for good: nothing was written, and the same write is refused again until somebody changes a permission or a policy.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self.status(), Some(400 | 403 | 405 | 413 | 422))
+    }
+
     /// A permission is missing (403).
     #[must_use]
     pub fn is_forbidden(&self) -> bool {

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::kube_call::{CallError, call};
 use crate::api::names::FIELD_MANAGER;
-use crate::run::{Answer, Lock, LockRead, PipelineId};
+use crate::run::{Lock, LockRead, PipelineId};
 use crate::telemetry::Metrics;
 
 /// The annotation of the Lease that holds the lock's content as JSON.
@@ -28,6 +28,14 @@ pub enum LockError {
         /// What the client said.
         source: CallError,
     },
+    /// There is no place for it.
+    #[error("lock {name}: {source}; create the operator's namespace, or name another one with --operator-namespace")]
+    NoNamespace {
+        /// The Lease.
+        name: String,
+        /// What the client said.
+        source: CallError,
+    },
     /// Somebody wrote something else into the annotation.
     #[error(
         "lock {name}: the annotation {LOCK_ANNOTATION} does not parse ({source}); no run of this pipeline starts until the Lease is \
@@ -39,6 +47,17 @@ pub enum LockError {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+impl LockError {
+    /// Trying the same again at once is of no use.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Kube { source, .. } => source.is_refused(),
+            Self::NoNamespace { .. } | Self::Malformed { .. } => true,
+        }
+    }
 }
 
 /// The locks of one operator.
@@ -82,11 +101,11 @@ impl Locks {
         Ok(LockRead { version: lease.metadata.resource_version, lock })
     }
 
-    /// W1 and the release: writes over exactly this version, or creates.
+    /// W1 and the release: writes over exactly this version, or creates. The version that it has then.
     ///
     /// # Errors
-    /// [`LockError`] when the lock cannot be expressed as JSON. What the API server says is an [`Answer`].
-    pub async fn write(&self, name: &str, pipeline: &PipelineId, lock: &Lock, over: Option<&str>) -> Result<Answer, LockError> {
+    /// [`LockError`]: whether it was written is not known, unless it was [refused](LockError::is_refused).
+    pub async fn write(&self, name: &str, pipeline: &PipelineId, lock: &Lock, over: Option<&str>) -> Result<Option<String>, LockError> {
         let text = serde_json::to_string(lock).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?;
         let holder = lock.tenancy.as_ref().map(|tenancy| format!("{}/{}", tenancy.holder.namespace, tenancy.holder.name));
         let lease = Lease {
@@ -105,16 +124,9 @@ impl Locks {
             Some(_) => call("write the pipeline's lock", self.api.replace(name, &params, &lease)).await,
             None => call("create the pipeline's lock", self.api.create(&params, &lease)).await,
         };
-        Ok(match written {
-            Ok(lease) => lease.metadata.resource_version.map_or(Answer::Unsure, Answer::Written),
-            // Refused for good, so that trying again at once is of no use: the permission or the namespace is missing.
-            Err(source) if source.is_forbidden() || (over.is_none() && source.is_not_found()) => {
-                return Err(LockError::Kube { name: name.to_owned(), source });
-            }
-            Err(error) => {
-                tracing::debug!(lock = name, %error, "the lock was not confirmed");
-                Answer::Unsure
-            }
+        written.map(|lease| lease.metadata.resource_version).map_err(|source| {
+            let name = name.to_owned();
+            if over.is_none() && source.is_not_found() { LockError::NoNamespace { name, source } } else { LockError::Kube { name, source } }
         })
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::account::Fingerprint;
 use crate::{
     api::PipelineRun,
-    run::{Memory, PipelineId},
+    run::{Memory, Obstacle, PipelineId},
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -26,9 +26,10 @@ pub struct Memories(Mutex<HashMap<String, Remembered>>);
 #[derive(Default)]
 struct Remembered {
     memory: Memory,
-    off_until: Option<Instant>,
+    off_until: Option<(Instant, Obstacle)>,
     failures: u32,
     waiting_since: Option<Instant>,
+    overdue_since: Option<Instant>,
 }
 
 impl Memories {
@@ -47,16 +48,16 @@ impl Memories {
         self.with(uid, |remembered| remembered.memory = memory);
     }
 
-    /// No trigger for this long.
-    pub fn hold_off(&self, uid: &str, wait: Duration) {
-        self.with(uid, |remembered| remembered.off_until = Instant::now().checked_add(wait));
+    /// No trigger for this long, because of this.
+    pub fn hold_off(&self, uid: &str, wait: Duration, obstacle: Obstacle) {
+        self.with(uid, |remembered| remembered.off_until = Instant::now().checked_add(wait).map(|until| (until, obstacle)));
     }
 
-    /// The rest of the time without a trigger.
+    /// The rest of the time without a trigger, and what it is because of.
     #[must_use]
-    pub fn held_off(&self, uid: &str) -> Option<Duration> {
-        let until = lock(&self.0).get(uid)?.off_until?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    pub fn held_off(&self, uid: &str) -> Option<(Duration, Obstacle)> {
+        let (until, obstacle) = lock(&self.0).get(uid)?.off_until?;
+        Some((until.saturating_duration_since(Instant::now()), obstacle)).filter(|(left, _)| !left.is_zero())
     }
 
     /// Counts a failure, and says how many there were in a row.
@@ -81,6 +82,18 @@ impl Memories {
     /// The run does not wait for another one.
     pub fn moved_on(&self, uid: &str) {
         self.with(uid, |remembered| remembered.waiting_since = None);
+    }
+
+    /// For how long this process has seen that the run's deadline has passed; a run that is not late begins anew.
+    #[must_use]
+    pub fn overdue(&self, uid: &str, late: bool) -> Duration {
+        if !late {
+            if let Some(remembered) = lock(&self.0).get_mut(uid) {
+                remembered.overdue_since = None;
+            }
+            return Duration::ZERO;
+        }
+        self.with(uid, |remembered| remembered.overdue_since.get_or_insert_with(Instant::now).elapsed())
     }
 
     /// Everything about this run.

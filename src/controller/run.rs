@@ -2,21 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::{controller::Action, reflector::ObjectRef};
 
 use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
-    executor::{Ended, Pass, PassError, pause},
+    executor::{Ended, Pass, PassError, gate, nonce, pause},
     kube_call::CallError,
     now,
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
-    nuvo::{Error, Session},
-    run::{self, Fate, Gate, Hold, InvalidRun, Reopening, Run, Situation, Trigger},
+    nuvo::{Error, Pause, PauseReason, Session},
+    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Reopening, Run, Situation, Step, Trigger},
     telemetry::RunResult,
 };
 
@@ -24,6 +25,8 @@ use crate::{
 const PATIENT: Duration = Duration::from_secs(2);
 /// A run that waits for another one is also looked at without being woken.
 const FALLBACK: Duration = Duration::from_secs(15);
+/// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
+const LATE: Duration = Duration::from_secs(5);
 /// The waits after a failure: doubled each time, from the first to the second.
 const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// From this failure on, the status says so.
@@ -74,10 +77,19 @@ pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: 
     let failures = shell.memories.failed(&uid);
     let (first, longest) = FAILURE;
     tracing::warn!(%error, failures, "the reconcile failed");
-    // Only before anything was taken: a write would change the version that a held lock speaks of.
-    let untouched = run::parse(object).ok().filter(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended);
-    if let (SHOWN_FAILURES, Some(run), ReconcileError::Pass(PassError::Lock(_))) = (failures, untouched, error) {
-        let message = format!("The operator cannot go on: {error}. It keeps trying.");
+    // A write would change the version that a held lock speaks of.
+    let free = match error {
+        ReconcileError::Pass(PassError::Unmarked { held, .. }) => !held,
+        ReconcileError::Pass(PassError::Lock(_)) => {
+            run::parse(object).is_ok_and(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended)
+        }
+        _ => false,
+    };
+    if failures >= SHOWN_FAILURES
+        && free
+        && let Ok(run) = run::parse(object)
+    {
+        let message = format!("The operator cannot go on: {error}. Grant it what it lacks, or mend what refuses; it keeps trying.");
         if let Err(error) = show(object, &run, &Situation::Because(Reason::Pending, message), shell).await {
             tracing::debug!(%error, "the failure cannot be shown");
         }
@@ -117,10 +129,23 @@ async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Sh
 /// A run whose trigger is settled: its status follows from what nuvo says of its executions.
 async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
     let reference = ObjectRef::from_obj(object);
-    let follower = shell.accounts.follower(&AccountKey::of(object));
+    let account = AccountKey::of(object);
+    let follower = shell.accounts.follower(&account);
+    let following = match shell.accounts.standing(&account) {
+        Standing::Ready(_) => Following::Active,
+        Standing::Unjudged => Following::Undecided,
+        Standing::NotReady(why) => Following::Halted(why),
+    };
     let executions = run::followed(object, run);
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
-    let status = run::project(object, run, &Situation::Settled, &known, now());
+    let late = run::deadline(object, now()).is_some_and(|left| left.is_zero());
+    let hearing = Hearing {
+        asked: follower.as_ref().and_then(|follower| follower.asked(&run.pipeline, &executions)).and_then(|at| ago(at.elapsed())),
+        waited: shell.memories.overdue(run.me.uid.as_str(), late),
+        patience: shell.limits.quarantine,
+    };
+    let status = run::project(object, run, &Situation::Settled(following, hearing), &known, now());
+    let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
     let ended = status.completion_time.is_some();
     let left = run::deadline_left(&status, object, now());
     let age =
@@ -139,9 +164,17 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     }
     if let Some(follower) = &follower {
         let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
-        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours });
+        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected, late });
+    }
+    if late {
+        return Ok(Action::requeue(LATE));
     }
     Ok(left.map_or_else(Action::await_change, |left| Action::requeue(left.saturating_add(Duration::from_millis(100)))))
+}
+
+/// The time of day this long ago.
+fn ago(age: Duration) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(age).ok()
 }
 
 /// A run that ended goes on: by a new token, a person's answer, or its policy.
@@ -178,7 +211,8 @@ async fn adopt(
             Err(Error::NotFound) => format!("nuvo does not know execution {id}; nothing was changed."),
             Err(error) => {
                 tracing::info!(%error, execution = %id, "the named execution cannot be read yet");
-                return Ok(Action::requeue(FALLBACK));
+                let wait = if let Error::Paused(pause) = error { pause.left } else { FALLBACK };
+                return Ok(Action::requeue(wait));
             }
         };
         write(object, run::noted(object, run, &why, now()), shell).await?;
@@ -196,7 +230,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Standing::Ready(session) => session,
         Standing::Unjudged => return Ok(Action::await_change()),
         Standing::NotReady(_) if shell.shutdown.is_begun() || run.deleting => return Ok(Action::await_change()),
-        Standing::NotReady(why) => return show(&object, &run, &run::without_account(&run, &why), shell).await,
+        Standing::NotReady(why) => return without_account(&object, &run, &why, shell).await,
     };
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
@@ -208,8 +242,8 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         if let Some(gate) = pause(&session) {
             return gate;
         }
-        if shell.memories.held_off(&uid).is_some() {
-            return Gate::NuvoUnavailable("The last trigger was not carried out: the next one follows shortly.".to_owned());
+        if let Some((_, obstacle)) = shell.memories.held_off(&uid) {
+            return Gate::HeldOff(obstacle);
         }
         older.clone().map_or(Gate::Open, Gate::BehindOlder)
     };
@@ -220,9 +254,15 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Err(error) => return Err(error.into()),
     };
     shell.memories.set(&uid, passed.memory);
-    if let Some(wait) = passed.retry_after {
-        shell.memories.hold_off(&uid, wait);
-    }
+    let retry_after = match passed.retry_after {
+        // The session pauses; when the account has another one, the run is woken, and nothing shall hold it off then.
+        Some((_, Obstacle::Account)) => FALLBACK,
+        Some((wait, obstacle)) => {
+            shell.memories.hold_off(&uid, wait, obstacle);
+            wait
+        }
+        None => Duration::ZERO,
+    };
     let object = passed.object;
     if let Some(before) = &passed.recorded_over
         && let Some(after) = &object.status
@@ -240,7 +280,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     }
     match passed.ended {
         Ended::Follow if run::settled(&run) => follow(&object, &run, shell).await,
-        Ended::Follow => Ok(Action::requeue(passed.retry_after.unwrap_or_default())),
+        Ended::Follow => Ok(Action::requeue(retry_after)),
         Ended::Forget => {
             shell.memories.forget(&uid);
             Ok(Action::await_change())
@@ -250,14 +290,33 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     }
 }
 
+/// While its account is away, a run waits; one whose trigger is in doubt waits until its deadline at most.
+async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &Shell) -> Result<Action, ReconcileError> {
+    let uid = run.me.uid.as_str();
+    let gate = Gate::AccountNotReady(why.to_owned());
+    let mut observed = Observed::new(run.clone(), shell.memories.get(uid), shell.limits, shell.uptime(), gate, nonce()?);
+    observed.deadline = run::deadline(object, now());
+    // The cache is good enough here: what is written is written over this very version of the run.
+    observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    let step = run::next(&observed);
+    shell.memories.set(uid, run::remember(&observed, &step));
+    if let Step::Record { trigger, executions, message, unexecuted, .. } = &step {
+        write(object, run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
+        return Ok(Action::await_change());
+    }
+    show(object, run, &run::without_account(run, why), shell).await?;
+    Ok(if let Step::Hold(Hold::Unconfirmed(left)) = step { Action::requeue(left) } else { Action::await_change() })
+}
+
 /// Shows why a run waits, and says when it is looked at again at the latest.
 async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
     let uid = run.me.uid.as_str();
     let requeue = match hold {
         Hold::Suspended | Hold::Lost | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(FALLBACK),
-        Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_)) => {
-            let left = session.paused().map(|(left, _)| left).max(shell.memories.held_off(uid)).unwrap_or_default();
+        Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_)) => {
+            let held_off = shell.memories.held_off(uid).map(|(left, _)| left);
+            let left = session.paused().map(|pause| pause.left).max(held_off).unwrap_or_default();
             Some(left.max(Duration::from_millis(100)))
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
@@ -282,12 +341,17 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: 
     tracing::info!(%error, "no trigger without a list of nuvo's executions");
     let Some(object) = shell.runs.get(reference) else { return Ok(Action::await_change()) };
     let run = run::parse(&object).map_err(PassError::from)?;
-    let uid = run.me.uid.as_str();
-    let wait = backoff(Duration::from_secs(1), Duration::from_secs(60), shell.memories.failed(uid).saturating_sub(1));
-    let situation = match error {
-        Error::RateLimited { .. } => run::waiting(&run, &Hold::Gate(Gate::RateLimited(wait))),
-        error => run::waiting(&run, &Hold::Gate(Gate::NuvoUnavailable(format!("{error}. The run is triggered when nuvo answers.")))),
+    let wait = match error {
+        Error::Stopping => return Ok(Action::await_change()),
+        // A short wait for the account's own budget is not worth a write.
+        Error::Paused(Pause { left, reason: PauseReason::UsedUp }) if *left < PATIENT => return Ok(Action::requeue(*left)),
+        Error::Paused(pause) => pause.left,
+        _ => {
+            let failures = shell.memories.failed(run.me.uid.as_str());
+            backoff(Duration::from_secs(1), Duration::from_secs(60), failures.saturating_sub(1))
+        }
     };
+    let situation = run::waiting(&run, &Hold::Gate(gate(error)));
     // A lock that this run holds speaks of this version of it: a write would look like somebody else's doing.
     if let Some(situation) = situation.filter(|_| !held) {
         show(&object, &run, &situation, shell).await?;
@@ -302,7 +366,7 @@ pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
     let name = super::lock::lock_name(&session.origin(), &run.pipeline);
     match shell.locks.read(&name).await {
         Ok(read) => {
-            if let Some(run::Step::Release { lock, over }) = run::release(run, &tenure, &read)
+            if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read)
                 && let Err(error) = shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await
             {
                 tracing::debug!(%error, "the lock was not given back");

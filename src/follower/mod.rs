@@ -17,8 +17,8 @@ use tokio::{sync::Notify, time::Instant};
 pub use report::report;
 
 use crate::{
-    api::PipelineRun,
-    nuvo::{Error, Session},
+    api::{Execution, PipelineRun},
+    nuvo::{self, Error, Session},
     run::{ExecutionId, Knowledge, Known, PipelineId},
     shutdown::Shutdown,
 };
@@ -49,6 +49,10 @@ pub struct Interest {
     pub age: Duration,
     /// The account certainly started them, so they tell who it is.
     pub ours: bool,
+    /// That they are running is no news.
+    pub expected: bool,
+    /// The run waits for nuvo's next word, whatever that is.
+    pub late: bool,
 }
 
 /// One execution, as a run of this pipeline sees it.
@@ -72,8 +76,13 @@ struct Entry {
     runs: Vec<ObjectRef<PipelineRun>>,
     born: Instant,
     ours: bool,
+    expected: bool,
     known: Option<Known>,
     denied_since: Option<Instant>,
+    /// When it was last asked for by its id, and nuvo told its status.
+    asked: Option<Instant>,
+    /// A run waits for the next word, whatever that is.
+    awaited: bool,
 }
 
 impl Entry {
@@ -108,6 +117,7 @@ impl Follower {
     pub fn follow(&self, interest: &Interest) {
         let now = Instant::now();
         let mut added = false;
+        let mut urgent = false;
         let mut state = self.state();
         for id in &interest.executions {
             let entry = state.entries.entry((interest.pipeline.clone(), id.clone())).or_insert_with(|| {
@@ -116,16 +126,22 @@ impl Follower {
                     runs: Vec::new(),
                     born: now.checked_sub(interest.age).unwrap_or(now),
                     ours: interest.ours,
+                    expected: interest.expected,
                     known: None,
                     denied_since: None,
+                    asked: None,
+                    awaited: false,
                 }
             });
+            entry.expected &= interest.expected;
+            entry.awaited |= interest.late;
+            urgent |= entry.awaited;
             if !entry.runs.contains(&interest.run) {
                 entry.runs.push(interest.run.clone());
             }
         }
         drop(state);
-        if added {
+        if added || urgent {
             self.changed.notify_one();
         }
     }
@@ -144,6 +160,16 @@ impl Follower {
         let state = self.state();
         let known = |id: &ExecutionId| state.entries.get(&(pipeline.clone(), id.clone()))?.known.clone();
         executions.iter().filter_map(|id| Some((id.clone(), known(id)?))).collect()
+    }
+
+    /// When nuvo was asked about those of these executions that may still be running: the longest time ago, and none if it has not told
+    /// of one of them.
+    #[must_use]
+    pub fn asked(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Option<Instant> {
+        let state = self.state();
+        let entry = |id: &ExecutionId| state.entries.get(&(pipeline.clone(), id.clone()));
+        let open = executions.iter().map(entry).filter(|entry| entry.is_none_or(Entry::is_open));
+        open.map(|entry| entry?.asked).min().flatten()
     }
 
     /// Works until the shutdown begins.
@@ -174,12 +200,25 @@ impl Follower {
         let state = self.state();
         let session = state.session.as_ref()?;
         let youngest = state.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max()?;
-        last.checked_add(period(last.saturating_duration_since(youngest), session.poll_period()))
+        let late = state.entries.values().any(|entry| entry.awaited && entry.is_open());
+        let pace = if late { FASTEST } else { period(last.saturating_duration_since(youngest), session.poll_period()) };
+        let next = last.checked_add(pace)?;
+        // A tick that nuvo does not want comes to nothing.
+        let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
+        Some(allowed.map_or(next, |allowed| next.max(allowed)))
     }
 
     async fn tick(&self, session: &Session) {
         self.prune();
-        let open: BTreeSet<Key> = self.state().entries.iter().filter(|(_, entry)| entry.is_open()).map(|(key, _)| key.clone()).collect();
+        let mut open: BTreeSet<Key> = BTreeSet::new();
+        let mut awaited: BTreeSet<Key> = BTreeSet::new();
+        for (key, entry) in self.state().entries.iter_mut().filter(|(_, entry)| entry.is_open()) {
+            open.insert(key.clone());
+            // Whoever gets no answer asks again, so that a silent nuvo is not asked at the fastest pace.
+            if std::mem::take(&mut entry.awaited) {
+                awaited.insert(key.clone());
+            }
+        }
         if open.is_empty() {
             return;
         }
@@ -190,9 +229,15 @@ impl Follower {
                 return;
             }
         };
-        for key in open.difference(&running) {
+        for key in &running {
+            self.listed(key);
+        }
+        // A list may lag, so that a run whose time is up rests on the answer about its own execution only.
+        for key in open.iter().filter(|key| awaited.contains(key) || !running.contains(key)) {
+            let asked = Instant::now();
             match session.read(&key.1).await {
                 Ok(execution) => {
+                    // One that does not say has not ended either.
                     let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                     let known = match foreign {
                         Some(pipeline) => Known::Foreign(pipeline.to_owned()),
@@ -203,9 +248,11 @@ impl Follower {
                             Known::Report(Box::new(report(&execution)))
                         }
                     };
-                    self.learn(key, known);
+                    self.told(key, asked);
+                    self.learn(key, known, awaited.contains(key));
                 }
                 Err(Error::NotFound) => self.denied(key),
+                Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
                 Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next tick"),
             }
         }
@@ -219,17 +266,35 @@ impl Follower {
         });
     }
 
-    fn learn(&self, key: &Key, known: Known) {
+    fn told(&self, key: &Key, asked: Instant) {
+        if let Some(entry) = self.state().entries.get_mut(key) {
+            entry.asked = Some(asked);
+        }
+    }
+
+    fn learn(&self, key: &Key, known: Known, awaited: bool) {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
         entry.denied_since = None;
         // A first answer that says what every new execution is said to be is no news.
-        let told = entry.known.as_ref().map_or_else(|| is_processing(&known), |before| before == &known || same_word(before, &known));
+        let told = entry
+            .known
+            .as_ref()
+            .map_or_else(|| entry.expected && is_processing(&known), |before| before == &known || same_word(before, &known));
         entry.known = Some(known);
-        let runs = if told { Vec::new() } else { entry.runs.clone() };
+        let runs = if told && !awaited { Vec::new() } else { entry.runs.clone() };
         drop(state);
         for run in &runs {
             self.audience.wake(run);
+        }
+    }
+
+    /// The list shows it as running, so that it is not asked for by its id.
+    fn listed(&self, key: &Key) {
+        let news = self.state().entries.get(key).is_some_and(|entry| entry.known.is_none() && !entry.expected);
+        if news {
+            let status = Some(nuvo::Status::Processing.as_str().to_owned());
+            self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), false);
         }
     }
 
@@ -240,7 +305,7 @@ impl Follower {
         let since = *entry.denied_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.grace {
             drop(state);
-            self.learn(key, Known::Lost);
+            self.learn(key, Known::Lost, false);
         }
     }
 }
@@ -252,13 +317,16 @@ async fn running(session: &Session, wanted: &BTreeSet<Key>) -> Result<BTreeSet<K
         // One that belongs to another pipeline is asked for by its id, which tells for certain.
         seen.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
     };
+    // Whatever the server has sent, also what does not fit: a page of that is no sign of the end.
+    let mut sent = BTreeSet::new();
     let mut offset = 0_usize;
     for _ in 0..MAX_PAGES {
         let page = session.running(offset).await?;
-        let before = seen.len();
+        let before = sent.len();
+        sent.extend(page.ids);
         seen.extend(page.items.into_iter().map(|execution| (execution.id, execution.pipeline)));
         offset = offset.saturating_add(page.sent);
-        if page.short || seen.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
+        if page.short || sent.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
             break;
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -19,10 +20,13 @@ use super::outcome;
 use super::settings::{Operation, Settings};
 use super::text::Redactor;
 use super::token::{Token, Tokens};
-use super::transport::{self, Failure, ONE, PAGE, Reply};
+use super::transport::{self, Asked, Failure, ONE, PAGE, Reply};
 use crate::run::{ExecutionId, Nonce, Outcome, PipelineId};
 
 const REQUEST_ID: &str = "x-request-id";
+
+/// Says whether one more page may be asked for, as soon as it may.
+pub type Admit<'a> = &'a (dyn Fn(usize) -> BoxFuture<'a, Result<(), Error>> + Send + Sync);
 
 /// The client of one account. Shared by reference: the token cache is inside.
 pub struct Client {
@@ -91,7 +95,7 @@ impl Client {
             let token = match timeout_at(latest, self.token(stale)).await {
                 Ok(Ok(token)) => token,
                 Ok(Err(Error::Unauthorized)) => return outcome::credentials_rejected(),
-                Ok(Err(error)) => return no_token(&error),
+                Ok(Err(error)) => return outcome::no_token(&error),
                 Err(_) => return outcome::not_sent("there was no access token in time"),
             };
             if Instant::now() > latest {
@@ -103,7 +107,7 @@ impl Client {
                 .header(REQUEST_ID, request_id.clone())
                 .header(http::header::AUTHORIZATION, token.header.clone())
                 .json(&json!({ "pipeline_id": pipeline.as_str() }));
-            let reply = match self.send(request, Operation::Create, deadline, ONE).await {
+            let mut reply = match self.send(request, Operation::Create, deadline, ONE).await {
                 Ok(reply) => reply,
                 Err(Failure::Connect) => return outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
                 Err(Failure::Timeout) => return outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
@@ -116,7 +120,11 @@ impl Client {
                 continue;
             }
             let body = reply.body.as_deref().map_err(|fault| *fault);
-            return outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
+            let outcome = outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
+            if body.is_ok() && matches!(outcome, Outcome::ExecutedIdsUnknown { .. }) {
+                reply.is_malformed();
+            }
+            return outcome;
         }
     }
 
@@ -125,8 +133,8 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`] for 404 and 400; [`Error::Malformed`] also when the answer is about another execution.
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        let (body, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE, true).await?;
-        decode::one(&body, id, &redactor)
+        let (mut reply, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE).await?;
+        reply.understood(Asked::One, |body| decode::one(body, id, &redactor))
     }
 
     /// Reads a pipeline.
@@ -134,8 +142,8 @@ impl Client {
     /// # Errors
     /// As for [`Client::read`].
     pub async fn pipeline(&self, id: &PipelineId) -> Result<Pipeline, Error> {
-        let (body, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE, true).await?;
-        decode::pipeline(&body, id)
+        let (mut reply, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE).await?;
+        reply.understood(Asked::One, |body| decode::pipeline(body, id))
     }
 
     /// Reads one page of executions.
@@ -145,18 +153,23 @@ impl Client {
     pub async fn list_page(&self, query: &ListQuery, offset: usize) -> Result<Page, Error> {
         let mut url = self.base.join(["execution", ""]);
         url.query_pairs_mut().extend_pairs(query.parameters(offset));
-        let (body, redactor) = self.get(url, Operation::List, PAGE, false).await?;
-        Ok(query.filter(decode::page(&body, &redactor)?, offset))
+        let (mut reply, redactor) = self.get(url, Operation::List, PAGE).await?;
+        let raw = reply.understood(Asked::List, |body| decode::page(body, &redactor))?;
+        if raw.unreadable > 0 {
+            reply.is_malformed();
+        }
+        Ok(query.filter(raw, offset))
     }
 
-    /// Reads executions over at most `pages` pages.
+    /// Reads executions over at most `pages` pages. `admit` is asked before each of them, counted from 0: each is a request.
     ///
     /// # Errors
     /// Any [`Error`] of any page: a list of which a page failed is no list.
-    pub async fn list(&self, query: &ListQuery, pages: usize) -> Result<Listing, Error> {
+    pub async fn list(&self, query: &ListQuery, pages: usize, admit: Admit<'_>) -> Result<Listing, Error> {
         let mut collector = Collector::new(query);
         let mut offset = 0;
-        for _ in 0..pages {
+        for page in 0..pages {
+            admit(page).await?;
             match collector.add(self.list_page(query, offset).await?) {
                 Next::At(next) => offset = next,
                 Next::Done => break,
@@ -174,7 +187,7 @@ impl Client {
     }
 
     /// An authorised GET, repeated once with a new token after a 401.
-    async fn get(&self, url: Url, operation: Operation, cap: usize, by_id: bool) -> Result<(Vec<u8>, Redactor), Error> {
+    async fn get(&self, url: Url, operation: Operation, cap: usize) -> Result<(Reply, Redactor), Error> {
         let mut stale = None;
         loop {
             let token = self.token(stale).await?;
@@ -189,7 +202,7 @@ impl Client {
                 stale = Some(token.generation);
                 continue;
             }
-            return Ok((reply.into_body(by_id)?, self.redactor(&token)));
+            return Ok((reply, self.redactor(&token)));
         }
     }
 
@@ -248,17 +261,12 @@ impl Client {
             .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
             .header(http::header::ACCEPT, "application/json")
             .json(&body);
-        let reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
+        let mut reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
         if matches!(reply.status, 400 | 401 | 403 | 422) {
             // The request holds nothing but the credentials, so these are what is wrong with it.
             self.rejected.store(true, Ordering::Relaxed);
             return Err(Error::Unauthorized);
         }
-        decode::access_token(&reply.into_body(false)?).map(SecretString::from)
+        reply.understood(Asked::Token, decode::access_token).map(SecretString::from)
     }
-}
-
-fn no_token(error: &Error) -> Outcome {
-    let message = format!("the trigger was not sent: there is no access token: {error}");
-    outcome::not_executed(error.retry_after().unwrap_or(Duration::from_secs(5)), message)
 }

@@ -8,7 +8,7 @@ pub use crate::api::IdentityType;
 
 const MAX_SECRET: usize = 8_192;
 const MAX_NAME: usize = 320;
-const MAX_PATH: usize = 128;
+const MAX_PATH: usize = 256;
 
 /// Why a credential is not usable. Its value is never repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +22,25 @@ pub enum CredentialError {
     /// A line break or another character that no HTTP header can carry.
     #[error("the {0} contains a character that is not allowed (line break, control or non-ASCII character)")]
     Character(&'static str),
+    /// Not what nuvo can show as an identifier.
+    #[error("spec.licenseKey.identifier must be one line of 1 to {MAX_NAME} bytes")]
+    Identifier,
     /// The token path would leave the base URL.
-    #[error("the token path must be a relative path of plain segments, for instance auth/access-token")]
+    #[error(
+        "spec.licenseKey.tokenPath must be a relative path of plain segments, at most {MAX_PATH} characters, for instance auth/access-token"
+    )]
     TokenPath,
+}
+
+impl CredentialError {
+    /// Whether the Secret is what has to be corrected, and not a field of the account.
+    #[must_use]
+    pub const fn is_of_secret(self) -> bool {
+        match self {
+            Self::Empty(_) | Self::TooLong(_) | Self::Character(_) => true,
+            Self::Identifier | Self::TokenPath => false,
+        }
+    }
 }
 
 /// What an account authenticates with. `Debug` shows nothing.
@@ -63,14 +79,8 @@ impl Credential {
         Ok(match self {
             Self::LicenseKey { key, identifier, identity_type, token_path } => {
                 let identifier = identifier.trim();
-                if identifier.is_empty() {
-                    return Err(CredentialError::Empty("identifier"));
-                }
-                if identifier.len() > MAX_NAME {
-                    return Err(CredentialError::TooLong("identifier"));
-                }
-                if identifier.chars().any(char::is_control) {
-                    return Err(CredentialError::Character("identifier"));
+                if identifier.is_empty() || identifier.len() > MAX_NAME || identifier.chars().any(char::is_control) {
+                    return Err(CredentialError::Identifier);
                 }
                 Self::LicenseKey {
                     key: checked(&key, "license key")?,
@@ -102,7 +112,7 @@ pub(crate) fn checked(secret: &SecretString, what: &'static str) -> Result<Secre
 fn checked_path(path: &str) -> Result<String, CredentialError> {
     let path = path.trim().trim_matches('/');
     let plain = |s: &str| {
-        !s.is_empty() && !matches!(s, "." | "..") && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        !s.is_empty() && !matches!(s, "." | "..") && s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
     };
     if path.len() > MAX_PATH || !path.split('/').all(plain) { Err(CredentialError::TokenPath) } else { Ok(path.to_owned()) }
 }
@@ -129,7 +139,7 @@ mod tests {
         assert_eq!(key(" \n", "a").validated().unwrap_err(), CredentialError::Empty("license key"));
         assert_eq!(key("a\nb", "a").validated().unwrap_err(), CredentialError::Character("license key"));
         assert_eq!(key(&"a".repeat(9_000), "a").validated().unwrap_err(), CredentialError::TooLong("license key"));
-        for path in ["", "..", "a/../b", "https://evil.example/x", "a?b", "a//b"] {
+        for path in ["", "..", "a/../b", "./a", "https://evil.example/x", "a?b", "a//b", &"a".repeat(257)] {
             assert_eq!(key("abc", path).validated().unwrap_err(), CredentialError::TokenPath, "{path}");
         }
         let shown = format!("{:?} {:?}", key("s3cr3t", "a"), Credential::AccessToken(SecretString::from("s3cr3t")));

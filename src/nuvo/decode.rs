@@ -1,5 +1,5 @@
 //! Answers of nuvo as values. Tolerant in form (both spellings, with and without `data`), strict in meaning: an id and a status must
-//! be there once and be texts, everything else may be missing.
+//! be there once and be texts; the pipeline must be named where an execution begins or ends; everything else may be missing.
 
 use std::time::Duration;
 
@@ -226,7 +226,7 @@ fn execution(node: &Node, redactor: &Redactor) -> Result<Execution, Reason> {
     let status = node.get("status")?.ok_or("an execution has no status")?.text().ok_or("an execution's status is not a text")?;
     let pipeline = match node.get("pipeline")? {
         None => None,
-        Some(p) => Some(id_of(p)?.ok_or("an execution's pipeline is not an id")?),
+        Some(p) => Some(id_of(p)?.filter(|p| !p.is_empty()).ok_or("an execution's pipeline is not an id")?),
     };
     let configuration = node.get("configuration")?.map(id_of).transpose()?.flatten();
     let error = match node.get("error")? {
@@ -293,14 +293,21 @@ fn log(node: &Node, redactor: &Redactor) -> Result<Log, Reason> {
     })
 }
 
-/// Reads one execution and checks that it is the one that was asked for.
+/// Reads one execution and checks that it is the one that was asked for. One that has ended must name its pipeline: nothing ends a run
+/// that might be about something else.
 ///
 /// # Errors
 /// [`Error::Malformed`].
 pub fn one(body: &[u8], asked: &ExecutionId, redactor: &Redactor) -> Result<Execution, Error> {
     let root = Node::parse(body).map_err(malformed)?;
     let found = unwrapped(&root).and_then(|node| execution(node, redactor)).map_err(malformed)?;
-    if found.id == *asked { Ok(found) } else { Err(malformed("the answer is about another execution")) }
+    if found.id != *asked {
+        return Err(malformed("the answer is about another execution"));
+    }
+    if found.status.is_terminal() && found.pipeline.is_none() {
+        return Err(malformed("an execution that has ended does not name its pipeline"));
+    }
+    Ok(found)
 }
 
 /// Reads a page of executions. An entry that cannot be read is counted and left out.
@@ -366,9 +373,8 @@ pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize) -> Result<Vec
     for entry in entries {
         let id = entry.get("id")?.and_then(Node::text).ok_or("an execution in it has no id")?;
         let id = ExecutionId::new(id).map_err(|_| "an id in it is not valid")?;
-        if let Some(pipeline) = entry.get("pipeline")?
-            && id_of(pipeline)? != Some(ours.as_str())
-        {
+        let pipeline = entry.get("pipeline")?.ok_or("an execution in it does not name its pipeline")?;
+        if id_of(pipeline)? != Some(ours.as_str()) {
             return Err("an execution in it belongs to another pipeline");
         }
         if !ids.contains(&id) {

@@ -47,12 +47,13 @@ fn the_documented_sample_is_read() {
 #[test]
 fn form_is_tolerated() {
     for body in [
-        r#"{"id":"e1","status":"SUCCESSFUL"}"#,
-        r#"{"data":{"id":"e1","status":"SUCCESSFUL","error":{"message":"m"},"logs":null,"created_by":7,"configuration":[]}}"#,
-        r#"{"data":{"id":"e1","status":"SUCCESSFUL","error":"text","logs":["x"],"created_at":5}}"#,
+        r#"{"id":"e1","pipeline":"p","status":"SUCCESSFUL"}"#,
+        r#"{"data":{"id":"e1","pipeline":{"_id":"p"},"status":"SUCCESSFUL","error":{"message":"m"},"logs":null,"created_by":7,"configuration":[]}}"#,
+        r#"{"data":{"id":"e1","pipeline":"p","status":"SUCCESSFUL","error":"text","logs":["x"],"created_at":5}}"#,
     ] {
         assert_eq!(read(body).unwrap().status, Status::Successful, "{body}");
     }
+    assert_eq!(read(r#"{"id":"e1","status":"PROCESSING"}"#).unwrap().status, Status::Processing, "it ends nothing");
     let other = read(r#"{"id":"e1","status":"successful\u001b[1m"}"#).unwrap().status;
     assert_eq!(other, Status::Other("successful".into()));
     assert!(!other.is_terminal() && !Status::Processing.is_terminal() && Status::Failed.is_terminal());
@@ -69,21 +70,25 @@ fn meaning_is_strict() {
         "null",
         "[]",
         r#"{"data":{"id":"e1","status":"SUCC"#,
-        r#"{"data":{"id":"e1","status":"SUCCESSFUL"}} trailing"#,
-        r#"{"data":{"id":"e2","status":"SUCCESSFUL"}}"#,
-        r#"{"data":{"id":1,"status":"SUCCESSFUL"}}"#,
-        r#"{"data":{"status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1","pipeline":"p","status":"SUCCESSFUL"}} trailing"#,
+        r#"{"data":{"id":"e2","pipeline":"p","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":1,"pipeline":"p","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"pipeline":"p","status":"SUCCESSFUL"}}"#,
         r#"{"data":{"id":"e1"}}"#,
         r#"{"data":{"id":"e1","status":null}}"#,
         r#"{"data":{"id":"e1","status":["SUCCESSFUL"]}}"#,
-        r#"{"data":{"id":"e1","status":"FAILED","status":"SUCCESSFUL"}}"#,
-        r#"{"data":{"id":"e1","id":"e1","status":"SUCCESSFUL"}}"#,
-        r#"{"data":{},"data":{"id":"e1","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1","status":"FAILED","pipeline":"p","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1","id":"e1","pipeline":"p","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{},"data":{"id":"e1","pipeline":"p","status":"SUCCESSFUL"}}"#,
         r#"{"data":{"id":"e1","status":"SUCCESSFUL","pipeline":3}}"#,
+        r#"{"data":{"id":"e1","status":"SUCCESSFUL"}}"#,
+        r#"{"data":{"id":"e1","status":"FAILED","pipeline":null}}"#,
+        r#"{"data":{"id":"e1","status":"FAILED","pipeline":""}}"#,
+        r#"{"data":{"id":"e1","status":"FAILED","pipeline":{"name":"p"}}}"#,
         &deep,
         &wide,
     ] {
-        assert_eq!(read(body).map_err(|e| e.class()).err(), Some("malformed"), "{body:.80}");
+        assert!(matches!(read(body), Err(Error::Malformed { .. })), "{body:.80}");
     }
 }
 

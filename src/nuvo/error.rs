@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::budget::{Pause, PauseReason};
+use crate::run::Obstacle;
+
 /// Why a request gave no answer that can be used. The texts are fixed: no body, token or URL is ever in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -11,6 +14,12 @@ pub enum Error {
         /// A fixed text.
         reason: &'static str,
     },
+    /// Nothing was sent, because the account pauses.
+    #[error("{0}")]
+    Paused(Pause),
+    /// Nothing was sent, because the process is shutting down.
+    #[error("the operator is stopping")]
+    Stopping,
     /// No connection.
     #[error("nuvo cannot be reached (name, connection or TLS)")]
     Unreachable,
@@ -26,7 +35,15 @@ pub enum Error {
     /// 403.
     #[error("the account lacks a permission for this request")]
     Forbidden,
-    /// 404, or 400 for a request by id.
+    /// An answer that an endpoint of nuvo does not give: the address is wrong.
+    #[error("there is no API of nuvo at this address (status {status}): check {fields} of the account")]
+    NoApi {
+        /// The HTTP status.
+        status: u16,
+        /// The fields of the account that make up the address.
+        fields: &'static str,
+    },
+    /// 404 or 400 for a request by id.
     #[error("nuvo does not know this id")]
     NotFound,
     /// 429.
@@ -70,22 +87,26 @@ impl Error {
         }
     }
 
-    /// A word of a fixed set, for metrics.
+    /// What a run waits for that cannot be triggered because of this.
     #[must_use]
-    pub const fn class(&self) -> &'static str {
+    pub const fn obstacle(&self) -> Obstacle {
         match self {
-            Self::Setup { .. } => "setup",
-            Self::Unreachable => "unreachable",
-            Self::Interrupted => "interrupted",
-            Self::TimedOut => "timed_out",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Server { .. } => "server",
-            Self::Rejected { .. } => "rejected",
-            Self::Malformed { .. } => "malformed",
-            Self::TooLarge => "too_large",
+            Self::RateLimited { .. } => Obstacle::RateLimited,
+            Self::Paused(Pause { reason, left: _ }) => match reason {
+                PauseReason::RateLimited | PauseReason::UsedUp => Obstacle::RateLimited,
+                PauseReason::Unavailable => Obstacle::Unavailable,
+                PauseReason::Account => Obstacle::Account,
+            },
+            Self::Unauthorized | Self::Forbidden | Self::NoApi { .. } => Obstacle::Account,
+            Self::Setup { .. } | Self::Stopping => Obstacle::Operator,
+            Self::Unreachable
+            | Self::Interrupted
+            | Self::TimedOut
+            | Self::NotFound
+            | Self::Server { .. }
+            | Self::Rejected { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge => Obstacle::Unavailable,
         }
     }
 }

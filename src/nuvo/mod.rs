@@ -20,8 +20,8 @@ mod text;
 mod token;
 mod transport;
 
-pub use budget::{Budget, PauseReason};
-pub use client::Client;
+pub use budget::{Budget, Pause, PauseReason};
+pub use client::{Admit, Client};
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use decode::{Execution, ExecutionError, Identity, Log, LogKind, Pipeline, Stats, Status, When};
 pub use error::Error;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::decode;
+use super::error::Error;
 use super::text::Redactor;
-use crate::run::{Outcome, PipelineId, Unexecuted};
+use crate::run::{Obstacle, Outcome, PipelineId, Unexecuted};
 
 /// The most executions one POST may report.
 pub const MAX_EXECUTIONS: usize = 1_000;
@@ -39,7 +40,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>
         401 => credentials_rejected(),
         429 => {
             let pause = decode::retry_after(headers).unwrap_or(LIMITED);
-            not_executed(pause, "nuvo limits the rate of requests (status 429)".to_owned())
+            not_executed(pause, Obstacle::RateLimited, "nuvo limits the rate of requests (status 429)".to_owned())
         }
         400 | 403 | 404 | 405 | 413 | 415 | 422 => {
             let said = body.ok().and_then(|b| decode::explanation(b, redactor)).map(|t| format!(": {t}")).unwrap_or_default();
@@ -64,18 +65,24 @@ fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId) 
     }
 }
 
-pub(crate) fn not_executed(pause: Duration, message: String) -> Outcome {
+fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> Outcome {
     let pause = pause.clamp(Duration::from_secs(1), Duration::from_secs(900));
-    Outcome::NotExecuted { then: Unexecuted::RetryAfter(pause), message }
+    Outcome::NotExecuted { then: Unexecuted::RetryAfter(pause, obstacle), message }
 }
 
-/// Nothing was sent; the reason is a fixed text.
+/// Nothing was sent, because nuvo was not there in time; the reason is a fixed text.
 pub(crate) fn not_sent(reason: &str) -> Outcome {
-    not_executed(SOON, format!("the trigger was not sent: {reason}"))
+    not_executed(SOON, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
+}
+
+/// Nothing was sent, because there was no token to send with it.
+pub(crate) fn no_token(error: &Error) -> Outcome {
+    let message = format!("the trigger was not sent: there is no access token: {error}");
+    not_executed(error.retry_after().unwrap_or(SOON), error.obstacle(), message)
 }
 
 pub(crate) fn credentials_rejected() -> Outcome {
-    not_executed(CREDENTIALS, "nuvo rejected the account's credentials (status 401)".to_owned())
+    not_executed(CREDENTIALS, Obstacle::Account, "nuvo rejected the account's credentials (status 401)".to_owned())
 }
 
 pub(crate) fn unknown(message: String) -> Outcome {
@@ -106,11 +113,14 @@ mod tests {
 
     #[test]
     fn accepted_only_when_every_id_is_known() {
-        assert_eq!(ids(with(200, r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b"},{"id":"a"}]}"#)), ["a", "b"]);
-        assert_eq!(ids(with(201, r#"[{"id":"a"}]"#)), ["a"]);
+        assert_eq!(
+            ids(with(200, r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b","pipeline":{"_id":"p"}},{"id":"a","pipeline":"p"}]}"#)),
+            ["a", "b"]
+        );
+        assert_eq!(ids(with(201, r#"[{"id":"a","pipeline":"p"}]"#)), ["a"]);
         assert_eq!(ids(with(202, r#"{"data":{"id":"a","pipeline":{"id":"p"}}}"#)), ["a"]);
         assert!(ids(with(200, r#"{"data":[]}"#)).is_empty());
-        let many = |n: usize| format!("[{}]", (0..n).map(|i| format!(r#"{{"id":"e{i}"}}"#)).collect::<Vec<_>>().join(","));
+        let many = |n: usize| format!("[{}]", (0..n).map(|i| format!(r#"{{"id":"e{i}","pipeline":"p"}}"#)).collect::<Vec<_>>().join(","));
         assert_eq!(ids(with(200, &many(1_000))).len(), 1_000);
         for body in [
             "",
@@ -122,10 +132,15 @@ mod tests {
             r#"{"data":[{"id":"a"}"#,
             r#"{"data":[{}]}"#,
             r#"{"data":["a"]}"#,
-            r#"{"data":[{"id":"a"},{"id":"../x"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":"p"},{"id":"../x","pipeline":"p"}]}"#,
+            r#"{"data":[{"id":"a"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":null}]}"#,
+            r#"{"data":[{"id":"a","pipeline":""}]}"#,
+            r#"{"data":[{"id":"a","pipeline":{"name":"p"}}]}"#,
             r#"{"data":[{"id":"a","pipeline":"q"}]}"#,
             r#"{"data":[{"id":"a","pipeline":7}]}"#,
-            r#"{"data":[{"id":"a","id":"b"}]}"#,
+            r#"{"data":[{"id":"a","id":"b","pipeline":"p"}]}"#,
             r#"{"error":{"message":"no"}}"#,
             &many(1_001),
         ] {
@@ -146,7 +161,8 @@ mod tests {
                 300..=399 | 400 | 403 | 404 | 405 | 413 | 415 | 422 => {
                     matches!(outcome, Outcome::NotExecuted { then: Unexecuted::Rejected, .. })
                 }
-                401 | 429 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }),
+                401 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }),
+                429 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::RateLimited), .. }),
                 _ => matches!(outcome, Outcome::Unknown { .. }),
             };
             assert!(fits, "{status}: {outcome:?}");
@@ -162,6 +178,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", "100000".parse().unwrap());
         let outcome = classify(429, &headers, Ok(b""), &PipelineId::new("p").unwrap(), &Redactor::default());
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(d), .. } if d.as_secs() == 900));
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(d, _), .. } if d.as_secs() == 900));
     }
 }

@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use super::{Budget, Client, Error, Execution, ListQuery, Order, Page, PauseReason, Status};
-use crate::run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, Nonce, Outcome, PipelineId, Sighting, Unexecuted};
+use super::{Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Status};
+use crate::{
+    run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Sighting, Unexecuted},
+    shutdown::Shutdown,
+};
 
 /// The oldest baseline that a trigger may rest on.
 const BASELINE_AGE: Duration = Duration::from_secs(10);
@@ -21,6 +25,8 @@ const BASELINE_AGE: Duration = Duration::from_secs(10);
 const ALL_PAGES: usize = 100;
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
+/// How long a run that works on its trigger waits for the budget: it keeps runs of other accounts from being worked on.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause after 429 or 503 without Retry-After.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -37,6 +43,7 @@ pub struct Session {
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     told: AtomicBool,
+    shutdown: Shutdown,
 }
 
 impl fmt::Debug for Session {
@@ -62,6 +69,7 @@ impl Session {
         identity: Option<String>,
         rejected: Rejected,
         waited: Box<dyn Fn(Duration) + Send + Sync>,
+        shutdown: Shutdown,
     ) -> Self {
         Self {
             client,
@@ -72,6 +80,7 @@ impl Session {
             waited,
             rejected,
             told: AtomicBool::new(false),
+            shutdown,
         }
     }
 
@@ -89,7 +98,7 @@ impl Session {
 
     /// The rest of a pause, if nothing may be sent now.
     #[must_use]
-    pub fn paused(&self) -> Option<(Duration, PauseReason)> {
+    pub fn paused(&self) -> Option<Pause> {
         self.budget.paused()
     }
 
@@ -99,10 +108,22 @@ impl Session {
         self.client.credentials_rejected()
     }
 
-    /// Waits until one request may be sent.
-    pub async fn reserve(&self) {
-        let waited = self.budget.take().await;
+    /// Waits a moment until one request may be sent.
+    ///
+    /// # Errors
+    /// [`Error::Paused`] when that takes longer, [`Error::Stopping`] when the process is shutting down.
+    pub async fn reserve(&self) -> Result<(), Error> {
+        self.reserve_within(PATIENCE).await
+    }
+
+    async fn reserve_within(&self, patience: Duration) -> Result<(), Error> {
+        let waited = tokio::select! {
+            biased;
+            () = self.shutdown.begun() => return Err(Error::Stopping),
+            waited = self.budget.take(patience) => waited.map_err(Error::Paused)?,
+        };
         (self.waited)(waited);
+        Ok(())
     }
 
     /// Shows that the account works.
@@ -110,36 +131,42 @@ impl Session {
     /// # Errors
     /// Why it does not.
     pub async fn prove(&self) -> Result<(), Error> {
-        self.reserve().await;
+        self.reserve().await?;
         self.client.prove().await
     }
 
     /// The one POST. The caller has [reserved](Session::reserve) it, so that it does not wait here, between the lock and the POST.
     pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
         let outcome = self.client.create(pipeline, nonce).await;
-        if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait), .. } = &outcome {
-            self.budget.pause(*wait, PauseReason::Unavailable);
+        if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
+            match obstacle {
+                Obstacle::RateLimited => self.budget.pause(*wait, PauseReason::RateLimited),
+                Obstacle::Unavailable => self.budget.pause(*wait, PauseReason::Unavailable),
+                // It ends with this session: one with other credentials goes on at once.
+                Obstacle::Account => self.budget.pause(*wait, PauseReason::Account),
+                Obstacle::Operator => {}
+            }
         }
         self.tell_if_rejected();
         outcome
     }
 
-    /// Reads one execution.
+    /// Reads one execution, when its turn has come.
     ///
     /// # Errors
-    /// As for [`Client::read`].
+    /// As for [`Client::read`] and [`Session::reserve`].
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        self.reserve().await;
+        self.reserve_within(Duration::MAX).await?;
         self.note(self.client.read(id).await)
     }
 
-    /// Reads one page of what is running, oldest first.
+    /// Reads one page of what is running, oldest first, when its turn has come.
     ///
     /// # Errors
-    /// As for [`Client::list_page`].
+    /// As for [`Client::list_page`] and [`Session::reserve`].
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
         let query = ListQuery { status: Some(Status::Processing), ..ListQuery::default() };
-        self.reserve().await;
+        self.reserve_within(Duration::MAX).await?;
         self.note(self.client.list_page(&query, offset).await)
     }
 
@@ -156,7 +183,6 @@ impl Session {
         {
             return Ok(baseline.clone());
         }
-        self.reserve().await;
         let began = Instant::now();
         let baseline = self.note(self.look().await)?;
         *shared = Some((began, baseline.clone()));
@@ -165,12 +191,13 @@ impl Session {
 
     async fn look(&self) -> Result<Option<Baseline>, Error> {
         let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
+        self.reserve().await?;
         let page = self.client.list_page(&newest_first, 0).await?;
         if page.unreadable == 0 && sorted(&page.items) == Sorting::NewestFirst {
             return Ok(Some(baseline_of(&page.items)));
         }
         // Which end is the new one cannot be told from this page: everything there is can.
-        let all = self.client.list(&newest_first, ALL_PAGES).await?;
+        let all = self.list(&newest_first, ALL_PAGES).await?;
         Ok(all.complete.then(|| baseline_of(&all.items)))
     }
 
@@ -180,8 +207,7 @@ impl Session {
     /// Why there was no list.
     pub async fn sighting(&self, pipeline: &PipelineId) -> Result<Option<Sighting>, Error> {
         let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
-        self.reserve().await;
-        let listing = self.note(self.client.list(&query, NEWEST_PAGES).await)?;
+        let listing = self.note(self.list(&query, NEWEST_PAGES).await)?;
         if listing.complete {
             return Ok(Some(Sighting { candidates: self.candidates(&listing.items), after: None }));
         }
@@ -189,8 +215,14 @@ impl Session {
             let after = listing.items.last().and_then(created);
             return Ok(after.map(|after| Sighting { candidates: self.candidates(&listing.items), after: Some(after) }));
         }
-        let listing = self.note(self.client.list(&query, ALL_PAGES).await)?;
+        let listing = self.note(self.list(&query, ALL_PAGES).await)?;
         Ok(listing.complete.then(|| Sighting { candidates: self.candidates(&listing.items), after: None }))
+    }
+
+    async fn list(&self, query: &ListQuery, pages: usize) -> Result<Listing, Error> {
+        // A list that was begun is finished: what was sent for it would be lost.
+        let patience = |page| if page == 0 { PATIENCE } else { Duration::MAX };
+        self.client.list(query, pages, &|page| self.reserve_within(patience(page)).boxed()).await
     }
 
     fn candidates(&self, executions: &[Execution]) -> Vec<Candidate> {
@@ -226,11 +258,15 @@ impl Session {
         result
     }
 
-    /// Once: the account's controller then reads the Secret again and makes a new session.
+    /// Once for each rejection: the account's controller then reads the Secret again and makes a new session, unless the credentials
+    /// work again by then.
     fn tell_if_rejected(&self) {
-        if self.client.credentials_rejected() && !self.told.swap(true, Ordering::Relaxed) {
+        let rejected = self.client.credentials_rejected();
+        if rejected && !self.told.swap(true, Ordering::Relaxed) {
             // The other end is gone only when the process ends.
             let _ended = self.rejected.send(());
+        } else if !rejected {
+            self.told.store(false, Ordering::Relaxed);
         }
     }
 }

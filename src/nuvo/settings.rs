@@ -1,5 +1,6 @@
 //! How the client talks, and who listens.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,42 +47,25 @@ pub enum Code {
     Broken,
     /// The answer was larger than allowed.
     TooLarge,
+    /// The answer, or a part of it, cannot be understood.
+    Malformed,
     /// The caller gave up, for instance at its own deadline.
     Cancelled,
 }
 
 impl Code {
-    /// The metric label: one of a fixed set of words.
+    /// The metric label: a status from 100 to 599, or one of a fixed set of words.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Status(200) => "200",
-            Self::Status(201) => "201",
-            Self::Status(202) => "202",
-            Self::Status(204) => "204",
-            Self::Status(400) => "400",
-            Self::Status(401) => "401",
-            Self::Status(403) => "403",
-            Self::Status(404) => "404",
-            Self::Status(408) => "408",
-            Self::Status(409) => "409",
-            Self::Status(422) => "422",
-            Self::Status(429) => "429",
-            Self::Status(500) => "500",
-            Self::Status(502) => "502",
-            Self::Status(503) => "503",
-            Self::Status(504) => "504",
-            Self::Status(200..=299) => "2xx",
-            Self::Status(300..=399) => "3xx",
-            Self::Status(400..=499) => "4xx",
-            Self::Status(500..=599) => "5xx",
-            Self::Status(_) => "other",
+    pub fn label(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Status(status @ 100..=599) => return Cow::Owned(status.to_string()),
+            Self::Status(_) | Self::Malformed => "malformed",
             Self::Connect => "connect",
             Self::Timeout => "timeout",
             Self::Broken => "broken",
             Self::TooLarge => "too_large",
             Self::Cancelled => "cancelled",
-        }
+        })
     }
 }
 

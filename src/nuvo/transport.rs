@@ -19,6 +19,18 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Result<Vec<u8>, BodyFault>,
+    report: Report,
+}
+
+/// What a request is about, which decides what some statuses mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// One object by its id.
+    One,
+    /// A list, which is always there.
+    List,
+    /// A token.
+    Token,
 }
 
 /// Why no status came back.
@@ -42,17 +54,17 @@ impl From<Failure> for Error {
     }
 }
 
-/// Reports exactly once, also when the request's future is dropped.
-struct Report<'a> {
-    observer: Option<&'a Observer>,
+/// Reports exactly once: when the answer has been understood, or not, and also when the request's future is dropped.
+struct Report {
+    observer: Option<Observer>,
     operation: Operation,
     begun: Instant,
     code: Code,
 }
 
-impl Drop for Report<'_> {
+impl Drop for Report {
     fn drop(&mut self) {
-        if let Some(observer) = self.observer {
+        if let Some(observer) = &self.observer {
             observer(self.operation, self.code, self.begun.elapsed());
         }
     }
@@ -88,7 +100,7 @@ pub(crate) async fn send(
     cap: usize,
     observer: Option<&Observer>,
 ) -> Result<Reply, Failure> {
-    let mut report = Report { observer, operation, begun: Instant::now(), code: Code::Cancelled };
+    let mut report = Report { observer: observer.cloned(), operation, begun: Instant::now(), code: Code::Cancelled };
     let sent = match timeout_at(deadline, request.send()).await {
         Err(_) => Err((Failure::Timeout, Code::Timeout)),
         Ok(Err(e)) if e.is_connect() => Err((Failure::Connect, Code::Connect)),
@@ -111,12 +123,15 @@ pub(crate) async fn send(
         Ok(body) => body,
     };
     report.code = match &body {
-        Ok(_) => Code::Status(status),
-        Err(BodyFault::Broken) => Code::Broken,
-        Err(BodyFault::Timeout) => Code::Timeout,
-        Err(BodyFault::TooLarge) => Code::TooLarge,
+        Err(fault) if is_success(status) => match fault {
+            BodyFault::Broken => Code::Broken,
+            BodyFault::Timeout => Code::Timeout,
+            BodyFault::TooLarge => Code::TooLarge,
+        },
+        // What another status means does not depend on its body.
+        _ => Code::Status(status),
     };
-    Ok(Reply { status, headers, body })
+    Ok(Reply { status, headers, body, report })
 }
 
 async fn read(mut response: reqwest::Response, cap: usize) -> Result<Vec<u8>, BodyFault> {
@@ -133,20 +148,39 @@ async fn read(mut response: reqwest::Response, cap: usize) -> Result<Vec<u8>, Bo
     Ok(body)
 }
 
+const fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
+}
+
 impl Reply {
-    /// The body of a 2xx, or the error that the status stands for. `by_id`: the request names one object, so a 400 means "not there".
-    pub(crate) fn into_body(self, by_id: bool) -> Result<Vec<u8>, Error> {
+    /// The answer of a 2xx as `read` understands it, or the error that the status stands for.
+    pub(crate) fn understood<T>(&mut self, asked: Asked, read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Error> {
+        let result = self.whole(asked).and_then(read);
+        if matches!(result, Err(Error::Malformed { .. })) {
+            self.is_malformed();
+        }
+        result
+    }
+
+    /// Counts the answer as one that was not understood.
+    pub(crate) const fn is_malformed(&mut self) {
+        self.report.code = Code::Malformed;
+    }
+
+    fn whole(&self, asked: Asked) -> Result<&[u8], Error> {
         let retry_after = super::decode::retry_after(&self.headers);
+        let no_api = |status, fields| Err(Error::NoApi { status, fields });
         match self.status {
-            200..=299 => self.body.map_err(|fault| match fault {
+            status if is_success(status) => self.body.as_deref().map_err(|fault| match fault {
                 BodyFault::Broken => Error::Interrupted,
                 BodyFault::Timeout => Error::TimedOut,
                 BodyFault::TooLarge => Error::TooLarge,
             }),
             401 => Err(Error::Unauthorized),
             403 => Err(Error::Forbidden),
-            404 => Err(Error::NotFound),
-            400 if by_id => Err(Error::NotFound),
+            400 | 404 if asked == Asked::One => Err(Error::NotFound),
+            status @ (404 | 405 | 410 | 300..=399) if asked == Asked::List => no_api(status, "spec.baseUrl"),
+            status @ (404 | 405 | 410 | 300..=399) if asked == Asked::Token => no_api(status, "spec.baseUrl and spec.licenseKey.tokenPath"),
             429 => Err(Error::RateLimited { retry_after }),
             status @ (408 | 425 | 500..=599) => Err(Error::Server { status, retry_after }),
             status => Err(Error::Rejected { status }),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::{
     ids::ExecutionId,
     observed::{Inquiry, Observed, Task},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Tenancy, Trigger},
-    step::{Hold, LockRead, Step},
+    step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
     view::{Others, Run, Sighting},
 };
@@ -30,10 +30,27 @@ pub(super) fn inquire(o: &Observed) -> Step {
     if o.now < ripe {
         return unconfirmed(ripe.saturating_sub(o.now));
     }
+    // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
+    let settled_at = ripe.saturating_add(o.limits.settle);
+    let is_over = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
+    if matches!(o.gate, Gate::AccountNotReady(_)) {
+        if is_over {
+            return ambiguous(run, &inquiry.doubt, inquiry.executed, "its account could not be used before the deadline of the run");
+        }
+        return unconfirmed(settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm)));
+    }
     // List first, then the lock: whoever took the lock in between has left a ledger entry. No promise rests on this order alone: the lock
     // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
     // fails. It saves the pass that would be in vain.
-    let Some(candidates) = &o.candidates else { return Step::ReadCandidates };
+    let Some(candidates) = &o.candidates else {
+        return match o.silence {
+            // A pass that waited for nuvo would keep other runs waiting, of other accounts too.
+            Some(left) => unconfirmed(left),
+            // The next process looks again in any case.
+            None if o.gate == Gate::Draining => unconfirmed(o.limits.confirm),
+            None => Step::ReadCandidates,
+        };
+    };
     let Some(read) = &o.lock else { return Step::ReadLock };
     let doubt = match verdict(run, &read.lock) {
         Verdict::InDoubt(doubt) => doubt,
@@ -56,7 +73,27 @@ pub(super) fn inquire(o: &Observed) -> Step {
         );
     };
     let Some(others) = &o.others else { return Step::ReadOthers };
-    let Some(sighting) = candidates.as_ref().filter(|sighting| covers(sighting, tenancy)) else { return unconfirmed(o.limits.confirm) };
+    let Some(sighting) = candidates else {
+        // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
+        // anywhere: what follows may be another POST.
+        let patient = o.now >= ripe.max(inquiry.since.saturating_add(o.limits.quarantine));
+        if patient && run.answered.as_ref() == Some(&doubt.nonce) {
+            return ambiguous(run, &doubt, inquiry.executed, "nuvo's executions cannot be listed, and a person has answered instead");
+        }
+        if is_over {
+            return ambiguous(run, &doubt, inquiry.executed, "nuvo's list could not be relied on before the deadline of the run");
+        }
+        return unconfirmed(o.limits.confirm);
+    };
+    if !covers(sighting, tenancy) {
+        // This proves nothing about what was started, only that this list will never tell.
+        return if o.now >= settled_at {
+            let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
+            ambiguous(run, &doubt, inquiry.executed, why)
+        } else {
+            unconfirmed(o.limits.confirm)
+        };
+    }
     let found = attributable(run, read, tenancy, others, sighting);
     let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
     match agreed {
@@ -68,8 +105,11 @@ pub(super) fn inquire(o: &Observed) -> Step {
             over: run.version.clone(),
         },
         Some(at) => unconfirmed(at.saturating_add(o.limits.confirm).saturating_sub(o.now)),
-        None if found.is_empty() && o.now >= ripe.saturating_add(o.limits.settle) => {
+        None if found.is_empty() && o.now >= settled_at => {
             ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it")
+        }
+        None if is_over => {
+            ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown something else each time before the deadline of the run")
         }
         None => unconfirmed(o.limits.confirm),
     }
@@ -160,6 +200,6 @@ pub(super) fn record_known(run: &Run, trigger: Trigger, entry: &Entry) -> Step {
             (Vec::new(), "The outcome of the trigger is unknown: another run took over the pipeline's lock before it was found out.")
         }
     };
-    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1)));
+    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     Step::Record { trigger, executions, message: message.to_owned(), unexecuted, over: run.version.clone() }
 }

@@ -22,10 +22,11 @@ pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use next::{next, release, remember};
 pub use notice::{Ending, Notice, ending, notices};
 pub use observed::{Grant, Inquiry, Memory, Observed, Task};
-pub use outcome::{Outcome, Unexecuted};
+pub use outcome::{Obstacle, Outcome, Unexecuted};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
 pub use project::{
-    Knowledge, Known, Situation, deadline_left, followed, human, is_terminal, noted, opened, project, reason, recorded, refused,
+    Following, Hearing, Knowledge, Known, Situation, deadline, deadline_left, followed, human, is_terminal, noted, opened, project, reason,
+    recorded, refused,
 };
 pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,

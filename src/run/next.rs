@@ -9,7 +9,7 @@ use super::{
     ids::{ExecutionId, Nonce},
     inquire::{inquire, inquiry_after, record_known},
     observed::{Grant, Memory, Observed, Task},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Takeover, Verdict, decided, own_entry, settled, takeover, verdict},
@@ -30,6 +30,7 @@ pub fn next(o: &Observed) -> Step {
         Task::Locked(grant) => mark(o, grant),
         Task::Marking(grant) => after_unsure_mark(o, grant),
         Task::Marked(grant) => post(o, grant),
+        Task::Unmarked(grant) => give_back(o, grant),
         Task::Posted(grant, outcome) => record_outcome(o, grant, outcome),
         Task::Finished if o.gone => Step::Forget,
         Task::Finished => Step::Follow,
@@ -138,6 +139,9 @@ pub fn remember(o: &Observed, last: &Step) -> Memory {
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Again => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost) => memory = Memory::default(),
+        _ if decided(o.run()) => memory.inquiry = None,
+        // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
+        _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
         _ => {}
     }
     memory
@@ -169,6 +173,22 @@ fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
     }
 }
 
+/// W2 was refused for good: others of the pipeline need not wait for this run, and its status can say why it waits, which would change
+/// the version that a held lock speaks of.
+///
+/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a tenure that began with another
+/// task, nor of a lock whose ledger may have been lost: those are kept.
+fn give_back(o: &Observed, grant: &Grant) -> Step {
+    let Some(read) = &o.lock else { return Step::ReadLock };
+    let mine = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.nonce == grant.nonce && !tenancy.young && !grant.bump);
+    match (&read.version, mine) {
+        (Some(version), Some(_)) => {
+            Step::Release { lock: Box::new(Lock { tenancy: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
+        }
+        _ => Step::Again,
+    }
+}
+
 fn fence_open(o: &Observed, grant: &Grant) -> bool {
     o.now.saturating_sub(grant.since) < o.limits.fence
 }
@@ -184,7 +204,7 @@ fn post(o: &Observed, grant: &Grant) -> Step {
         executions: Vec::new(),
         message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended. It will be tried again."
             .to_owned(),
-        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1))),
+        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),
     }
 }

@@ -15,8 +15,9 @@ pub struct Notice {
     pub warning: bool,
     /// In PascalCase.
     pub reason: &'static str,
-    /// What the operator did, in PascalCase.
-    pub action: &'static str,
+    /// What the operator did, in PascalCase; after the first attempt with the attempt's number, because an event that differs from an
+    /// earlier one only in its note is taken for that one again, and shows the earlier note.
+    pub action: String,
     /// For people.
     pub note: String,
 }
@@ -36,6 +37,10 @@ pub struct Ending {
 #[must_use]
 pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<Notice> {
     let mut notices = Vec::new();
+    let action = |word: &str| match new.attempt {
+        Some(attempt) if attempt > 1 => format!("{word}Attempt{attempt}"),
+        _ => word.to_owned(),
+    };
     let (Some(now), before) = (reason(new), old.and_then(reason)) else { return notices };
     let message = || {
         new.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone()).unwrap_or_default()
@@ -59,12 +64,12 @@ pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<
             Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost; found in nuvo: {started}.")),
             Some(Evidence::Answer) | None => ("Triggered", format!("nuvo accepted the trigger: {started}.")),
         };
-        notices.push(Notice { warning: false, reason, action: "Trigger", note });
+        notices.push(Notice { warning: false, reason, action: action("Trigger"), note });
     }
     if before == Some(now) {
         return notices;
     }
-    let (warning, reason, action) = match now {
+    let (warning, reason, word) = match now {
         Reason::Succeeded | Reason::NothingToProcess => (false, "Succeeded", "Finish"),
         Reason::FixedInNuvo => (false, "Fixed", "Finish"),
         Reason::TriggerOutcomeUnknown | Reason::StatusLost => (true, "TriggerOutcomeUnknown", "Trigger"),
@@ -73,7 +78,7 @@ pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<
         reason if reason.is_final() => (true, "Failed", "Finish"),
         _ => return notices,
     };
-    notices.push(Notice { warning, reason, action, note: message() });
+    notices.push(Notice { warning, reason, action: action(word), note: message() });
     notices
 }
 

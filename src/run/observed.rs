@@ -44,6 +44,8 @@ pub enum Task {
     Marking(Grant),
     /// W2 won.
     Marked(Grant),
+    /// W2 was refused for good, so nothing was sent and nothing will be.
+    Unmarked(Grant),
     /// The POST's class is known, and W3 has not been confirmed.
     Posted(Grant, Outcome),
     /// W3 is confirmed, or the run is gone.
@@ -83,6 +85,10 @@ pub struct Observed {
     pub limits: Limits,
     /// Whether a trigger may start; set before every call of [`next`].
     pub gate: Gate,
+    /// The time until the run's deadline, once it has begun; set before every call of [`next`].
+    pub deadline: Option<Duration>,
+    /// For how long nuvo may not be asked anything, if so; set before every call of [`next`].
+    pub silence: Option<Duration>,
     /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -107,6 +113,8 @@ impl Observed {
             now,
             limits,
             gate,
+            deadline: None,
+            silence: None,
             spare,
             memory,
             task: Task::Idle,
@@ -167,6 +175,9 @@ impl Observed {
             // What it was concluded from is as old as the run that it was to be written over.
             (Step::Record { .. }, _) => (self.run, self.lock, self.candidates) = (None, None, None),
             (Step::Release { .. }, Answer::Unsure) => self.lock = None,
+            (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_)) => {
+                self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
+            }
             (Step::Release { .. }, _) => self.task = Task::Finished,
             _ => {}
         }
@@ -221,6 +232,7 @@ impl Observed {
                 self.task = Task::Marked(grant);
             }
             Answer::Missing => self.gone(),
+            Answer::Refused => self.task = Task::Unmarked(grant),
             _ => {
                 self.run = None;
                 self.task = Task::Marking(grant);

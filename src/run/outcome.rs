@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ids::ExecutionId;
+use crate::api::conditions::Reason;
 
 /// The class of a POST's answer, or of its absence.
 ///
@@ -34,7 +35,33 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Unexecuted {
     /// A new try may be made after this delay (already clamped to 1 s .. 15 min when it came from Retry-After).
-    RetryAfter(Duration),
+    RetryAfter(Duration, Obstacle),
     /// nuvo refused the request for good: `TriggerRejected`.
     Rejected,
+}
+
+/// What stood in the way of a POST that may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Obstacle {
+    /// nuvo asked for a pause.
+    RateLimited,
+    /// nuvo cannot be reached, or does not answer as it should.
+    Unavailable,
+    /// nuvo does not take the account's credentials, or is not where the account says.
+    Account,
+    /// Nothing of nuvo's: the operator came too late, or is stopping.
+    Operator,
+}
+
+impl Obstacle {
+    /// What the status of a run says that is waiting for it to go away.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::RateLimited => Reason::RateLimited,
+            Self::Unavailable => Reason::NuvoUnavailable,
+            Self::Account => Reason::AccountNotReady,
+            Self::Operator => Reason::Pending,
+        }
+    }
 }

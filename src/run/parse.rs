@@ -136,10 +136,9 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
             .unwrap_or_default(),
         _ => status.execution_ids.clone(),
     };
-    let abandoned = match resolution(run) {
-        Ok(Some(Resolution { nonce, answer: ResolutionAnswer::Abandon })) => Nonce::new(nonce).ok(),
-        _ => None,
-    };
+    let answer = resolution(run).ok().flatten();
+    let abandons = answer.as_ref().is_some_and(|resolution| resolution.answer == ResolutionAnswer::Abandon);
+    let answered = answer.and_then(|resolution| Nonce::new(resolution.nonce).ok());
     Ok(Run {
         me,
         version: meta.resource_version.clone().ok_or(InvalidRun::Missing("metadata.resourceVersion"))?,
@@ -152,6 +151,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         marker,
         trigger,
         executions: ids.into_iter().filter_map(|id| ExecutionId::new(id).ok()).collect(),
-        abandoned,
+        abandoned: answered.clone().filter(|_| abandons),
+        answered,
     })
 }

@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use super::{
     ids::ExecutionId,
-    outcome::Unexecuted,
+    outcome::{Obstacle, Unexecuted},
     record::{self, Fate},
     reopen::{abandoned, doubtful, question, reply},
     view::Run,
@@ -23,6 +23,8 @@ use crate::api::{
 const PROCESSING: &str = "PROCESSING";
 const SUCCESSFUL: &str = "SUCCESSFUL";
 const FAILED: &str = "FAILED";
+/// An answer of nuvo that comes within this time is not waited for in public.
+const PROMPT: Duration = Duration::from_secs(15);
 
 /// What is known of one execution.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +46,29 @@ pub enum Situation {
     /// It waits, or it ended without a trigger.
     Because(Reason, String),
     /// Its trigger is settled: the executions tell.
-    Settled,
+    Settled(Following, Hearing),
+}
+
+/// How far what is known of executions can be relied on when the deadline has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hearing {
+    /// When nuvo was asked last about each of those that may still be running, and answered; none before that.
+    pub asked: Option<Timestamp>,
+    /// For how long this process has waited for such an answer since it saw that the deadline has passed.
+    pub waited: Duration,
+    /// For how long it waits.
+    pub patience: Duration,
+}
+
+/// Whether nuvo is asked about the executions of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Following {
+    /// It is.
+    Active,
+    /// This process does not know yet whether it can be: nothing is to be said about it before that.
+    Undecided,
+    /// It cannot be at present, and why.
+    Halted(String),
 }
 
 /// Whether a status of nuvo ends an execution: only SUCCESSFUL and FAILED, to the letter.
@@ -136,7 +160,7 @@ pub fn recorded(
             status.start_time.get_or_insert(Time(now));
             status.execution_ids = executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect();
             status.execution_count = count(executions.len());
-            settled(&mut status, object, &Knowledge::new(), now);
+            settled(&mut status, object, &Knowledge::new(), &Following::Active, Hearing::default(), now);
         }
         Fate::NotExecuted => match unexecuted {
             Some(Unexecuted::Rejected) => {
@@ -145,9 +169,14 @@ pub fn recorded(
                 status.start_time.get_or_insert(Time(now));
                 conclude(&mut status, object, Reason::TriggerRejected, message, now);
             }
-            Some(Unexecuted::RetryAfter(_)) | None => {
-                let message = format!("Nothing was started: {} It will be tried again.", sentence(message));
-                conclude(&mut status, object, Reason::NuvoUnavailable, message, now);
+            again => {
+                let obstacle = if let Some(Unexecuted::RetryAfter(_, obstacle)) = again { obstacle } else { Obstacle::Operator };
+                let prospect = match obstacle {
+                    Obstacle::Account => "It will be tried again when the account is ready.",
+                    Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "It will be tried again.",
+                };
+                let message = format!("Nothing was started: {} {prospect}", sentence(message));
+                conclude(&mut status, object, obstacle.reason(), message, now);
             }
         },
         Fate::Ambiguous { .. } => {
@@ -171,12 +200,11 @@ pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &K
         }
         Situation::Because(present, message) => {
             // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend.
-            let kept = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
-            let kept = kept.filter(|_| reason(&status) == Some(*present) && *present != Reason::AccountNotReady);
-            let message = kept.map_or_else(|| message.clone(), |condition| condition.message.clone());
+            let kept = present_message(&status).filter(|_| reason(&status) == Some(*present) && *present != Reason::AccountNotReady);
+            let message = kept.unwrap_or_else(|| message.clone());
             conclude(&mut status, object, *present, message, now);
         }
-        Situation::Settled => settled(&mut status, object, known, now),
+        Situation::Settled(following, hearing) => settled(&mut status, object, known, following, *hearing, now),
     }
     status
 }
@@ -198,10 +226,14 @@ fn begun(object: &PipelineRun) -> PipelineRunStatus {
     status
 }
 
+fn present_message(status: &PipelineRunStatus) -> Option<String> {
+    status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone())
+}
+
 /// An ended run changes only in what its spec and a person's answer change.
 fn reviewed(status: &mut PipelineRunStatus, object: &PipelineRun, run: &Run, now: Timestamp) {
     let Some(reason) = reason(status) else { return };
-    let present = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone());
+    let present = present_message(status);
     let asked = matches!(reason, Reason::TriggerOutcomeUnknown | Reason::StatusLost);
     let message = if asked { reply(object, run) } else { None }.or(present).unwrap_or_default();
     conclude(status, object, reason, message, now);
@@ -223,8 +255,11 @@ enum End {
     Foreign(String),
 }
 
-fn part(id: &str, status: &PipelineRunStatus, known: &Knowledge) -> Part {
-    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(|| processing(id));
+fn part(id: &str, status: &PipelineRunStatus, object: &PipelineRun, known: &Knowledge) -> Part {
+    // nuvo has said that it runs what it started for us; of an execution that a person named it has said nothing yet.
+    let word = object.spec.execution_id.is_none().then(|| PROCESSING.to_owned());
+    let unheard = || Execution { id: id.to_owned(), status: word, ..Execution::default() };
+    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
     match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
         Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
         Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
@@ -240,7 +275,14 @@ fn end(report: &Execution) -> End {
     if report.status.as_deref().is_some_and(is_terminal) { End::Reported } else { End::Open }
 }
 
-fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, now: Timestamp) {
+fn settled(
+    status: &mut PipelineRunStatus,
+    object: &PipelineRun,
+    known: &Knowledge,
+    following: &Following,
+    hearing: Hearing,
+    now: Timestamp,
+) {
     if let Some(id) = &object.spec.execution_id {
         status.execution_ids = vec![id.clone()];
         status.execution_count = Some(1);
@@ -252,31 +294,64 @@ fn settled(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowled
             ..Trigger::default()
         });
     }
-    let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, known)).collect();
-    let (reason, message) = judge(status, object, &parts, now);
-    // Progress of a part of the executions is not worth a write; the end, and a word that nobody knows, are.
+    let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, object, known)).collect();
+    let (reason, message) = judge(status, object, &parts, following, hearing, now);
+    // Progress of a part of the executions is not worth a write; the end, a word that nobody knows, and that an execution which a
+    // person named exists at all, are.
     let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
-    if reason.is_final() || parts.iter().any(unknown_word) {
+    let found = object.spec.execution_id.is_some() && status.executions.is_empty() && !parts.iter().any(unheard_of);
+    if reason.is_final() || found || parts.iter().any(unknown_word) {
         detail(status, parts);
     }
     conclude(status, object, reason, message, now);
 }
 
-fn judge(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> (Reason, String) {
+/// nuvo has not said a word about it.
+const fn unheard_of(part: &Part) -> bool {
+    part.report.status.is_none()
+}
+
+fn judge(
+    status: &PipelineRunStatus,
+    object: &PipelineRun,
+    parts: &[Part],
+    following: &Following,
+    hearing: Hearing,
+    now: Timestamp,
+) -> (Reason, String) {
     let again = "a new spec.rerunToken starts another attempt";
     if parts.is_empty() {
         return nothing_to_process(object);
     }
     if parts.iter().any(|part| matches!(part.end, End::Open)) {
-        if deadline_left(status, object, now).is_some_and(|left| left.is_zero()) {
-            let seconds = object.spec.active_deadline_seconds;
-            let message = format!(
-                "The run has not ended within {seconds} s (spec.activeDeadlineSeconds). nuvo has no cancel: what it runs may still end there, \
-                 and is not followed any more; {again}."
-            );
+        let running = running(status, parts, following);
+        let Some(deadline) = due(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
+        let seconds = object.spec.active_deadline_seconds;
+        // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
+        let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
+        if confirmed || hearing.waited >= hearing.patience {
+            let fact = if confirmed {
+                format!("The run has not ended within {seconds} s (spec.activeDeadlineSeconds).")
+            } else {
+                format!(
+                    "Whether the run has ended within {seconds} s (spec.activeDeadlineSeconds) is not known: nuvo could not be asked for {} s \
+                     after that.",
+                    hearing.patience.as_secs()
+                )
+            };
+            let message = format!("{fact} nuvo has no cancel: what it runs may still end there, and is not followed any more; {again}.");
             return (Reason::DeadlineExceeded, message);
         }
-        return (Reason::Running, running(parts));
+        if hearing.waited < PROMPT {
+            // The answer is on its way, and not worth a write.
+            return (Reason::Running, running);
+        }
+        let waiting = format!(
+            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), and nuvo has not said since how far the run is: it ends when \
+             nuvo does, or when nuvo could not be asked for {} s.",
+            hearing.patience.as_secs()
+        );
+        return (Reason::Running, format!("{running} {waiting}"));
     }
     for part in parts {
         let id = &part.report.id;
@@ -324,10 +399,6 @@ fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
     }
 }
 
-fn processing(id: &str) -> Execution {
-    Execution { id: id.to_owned(), status: Some(PROCESSING.to_owned()), ..Execution::default() }
-}
-
 fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
     let found = "nuvo accepted the trigger and found nothing to process.";
     match object.spec.on_nothing_to_process {
@@ -362,10 +433,28 @@ fn success(parts: &[Part]) -> String {
     }
 }
 
-fn running(parts: &[Part]) -> String {
-    match parts {
-        [part] => format!("Execution {} is running.", part.report.id),
-        parts => format!("{} executions are running.", parts.len()),
+fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) -> String {
+    let subject = match parts {
+        [part] => format!("Execution {}", part.report.id),
+        parts => format!("{} executions", parts.len()),
+    };
+    let verb = |one: &'static str, many: &'static str| if parts.len() == 1 { one } else { many };
+    let unheard = parts.iter().any(unheard_of);
+    match following {
+        Following::Halted(why) => {
+            let last = if unheard {
+                verb("has not been looked up yet", "have not been looked up yet")
+            } else {
+                verb("was running when nuvo was asked last", "were running when nuvo was asked last")
+            };
+            format!(
+                "{subject} {last}. At present nuvo is not asked: {} The run goes on by itself when the account is ready.",
+                sentence(why)
+            )
+        }
+        Following::Undecided if reason(status) == Some(Reason::Running) => present_message(status).unwrap_or_default(),
+        Following::Active | Following::Undecided if unheard => format!("{subject} {} being looked up in nuvo.", verb("is", "are")),
+        Following::Active | Following::Undecided => format!("{subject} {} running.", verb("is", "are")),
     }
 }
 
@@ -381,10 +470,19 @@ pub fn noted(object: &PipelineRun, run: &Run, note: &str, now: Timestamp) -> Pip
 
 /// The time until the run's deadline; none before it has started.
 #[must_use]
+pub fn deadline(object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    deadline_left(object.status.as_ref()?, object, now)
+}
+
+/// The time until the deadline of a run with this status; none before it has started.
+#[must_use]
 pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> Option<Duration> {
+    Some(Duration::try_from(due(status, object)?.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn due(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
     let start = status.start_time.as_ref()?.0;
-    let deadline = start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()?;
-    Some(Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO))
+    start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()
 }
 
 const fn phase(reason: Reason) -> Phase {

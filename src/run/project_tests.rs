@@ -1,6 +1,11 @@
 //! What a status says, and what it is worth to tell.
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 
 use super::*;
 use crate::api::{
@@ -55,7 +60,11 @@ fn report(id: &ExecutionId, word: &str, rows: i64) -> (ExecutionId, Known) {
 }
 
 fn settle(object: &PipelineRun, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Settled, known, now)
+    hear(object, known, Hearing { asked: Some(now), ..Hearing::default() }, now)
+}
+
+fn hear(object: &PipelineRun, known: &Knowledge, hearing: Hearing, now: Timestamp) -> PipelineRunStatus {
+    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, now)
 }
 
 fn show(object: &PipelineRun, reason: Reason, message: &str, now: Timestamp) -> PipelineRunStatus {
@@ -80,6 +89,29 @@ fn every_reason_gives_the_conditions_of_kstatus() {
         assert_eq!(status.completion_time.is_some(), !active, "{wanted}");
         assert!(status.conditions.iter().all(|c| c.observed_generation == Some(3) && c.reason == wanted.as_str()), "{wanted}");
         assert_eq!(reason(&status), Some(*wanted), "it can be read back");
+    }
+}
+
+#[test]
+fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
+    for (obstacle, wanted, phase) in [
+        (Obstacle::RateLimited, Reason::RateLimited, Phase::Pending),
+        (Obstacle::Unavailable, Reason::NuvoUnavailable, Phase::Pending),
+        (Obstacle::Account, Reason::AccountNotReady, Phase::Pending),
+        (Obstacle::Operator, Reason::Pending, Phase::Pending),
+    ] {
+        let object = object();
+        let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
+        let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
+        assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
+        assert!(message(&status).starts_with("Nothing was started: it was not sent. It will be tried again"), "{}", message(&status));
+        // What is shown while it waits for the next try is not another reason, and so not worth a write.
+        let object = with(object, status.clone());
+        let run = parse(&object).unwrap();
+        let waits = waiting(&run, &Hold::Gate(Gate::HeldOff(obstacle))).unwrap();
+        let later = project(&object, &run, &waits, &Knowledge::new(), at(3));
+        assert_eq!(reason(&later), Some(wanted));
+        assert_eq!(later == status, obstacle != Obstacle::Account, "only an account's message changes");
     }
 }
 
@@ -114,6 +146,48 @@ fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
 }
 
 #[test]
+fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
+    let running = accepted(1);
+    let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
+        project(object, &parse(object).unwrap(), &Situation::Settled(following, Hearing::default()), known, now)
+    };
+    let halted = |why: &str| Following::Halted(why.into());
+    let away = with(running.clone(), follow(&running, halted("NuvoAccount a is gone: create it."), &Knowledge::new(), at(5)));
+    let status = away.status.clone().unwrap();
+    assert_eq!((status.phase, reason(&status)), (Some(Phase::Running), Some(Reason::Running)));
+    assert!(message(&status).contains("e0") && message(&status).contains("NuvoAccount a is gone: create it. "), "{}", message(&status));
+    assert!(message(&status).contains("by itself"), "{}", message(&status));
+    assert_eq!(follow(&away, Following::Undecided, &Knowledge::new(), at(6)), status, "a restart says nothing before it knows");
+    let other = follow(&away, halted("no Secret"), &Knowledge::new(), at(7));
+    assert!(message(&other).contains("no Secret. "), "what is to be mended has changed: {}", message(&other));
+    assert_eq!(follow(&away, Following::Active, &Knowledge::new(), at(8)), running.status.clone().unwrap(), "as if nothing had been");
+    let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
+    assert_eq!(reason(&follow(&away, halted("no Secret"), &known, at(9))), Some(Reason::Succeeded), "what is known counts");
+    let end = follow(&away, halted("no Secret"), &Knowledge::new(), at(86_400));
+    assert_eq!(reason(&end), Some(Reason::DeadlineExceeded));
+}
+
+#[test]
+fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
+    let mut object = object();
+    object.spec.execution_id = Some("e0".into());
+    let unheard = with(object.clone(), settle(&object, &Knowledge::new(), at(0)));
+    let status = unheard.status.clone().unwrap();
+    assert_eq!((status.phase, message(&status)), (Some(Phase::Running), "Execution e0 is being looked up in nuvo."));
+    assert_eq!(status.executions, []);
+    assert_eq!(settle(&unheard, &Knowledge::new(), at(1)), status);
+
+    let processing: Knowledge = [report(&ids(1)[0], "PROCESSING", 0)].into();
+    let found = with(unheard, settle(&with(object, status), &processing, at(2)));
+    let status = found.status.clone().unwrap();
+    assert_eq!(message(&status), "Execution e0 is running.");
+    assert_eq!(status.executions[0].status.as_deref(), Some("PROCESSING"));
+    assert_eq!(settle(&found, &Knowledge::new(), at(3)), status, "a restart does not look it up anew");
+    let more: Knowledge = [report(&ids(1)[0], "PROCESSING", 7)].into();
+    assert_eq!(settle(&found, &more, at(4)), status, "progress is not worth a write");
+}
+
+#[test]
 fn one_failure_fails_the_run_when_all_have_ended() {
     let all = ids(3);
     let mut known: Knowledge = [report(&all[0], "SUCCESSFUL", 5), report(&all[1], "PROCESSING", 0), report(&all[2], "FAILED", 2)].into();
@@ -144,6 +218,29 @@ fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
     assert_eq!(reason(&settle(&object, &Knowledge::new(), at(60))), Some(Reason::DeadlineExceeded));
     let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
     assert_eq!(reason(&settle(&object, &known, at(61))), Some(Reason::Succeeded), "an end that is known counts");
+}
+
+#[test]
+fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
+    let mut object = accepted(2);
+    object.spec.active_deadline_seconds = 60;
+    let patience = Duration::from_secs(900);
+    let heard = |asked: Option<i64>, waited: u64| {
+        hear(&object, &Knowledge::new(), Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience }, at(5_000))
+    };
+    for asked in [None, Some(10), Some(59)] {
+        let status = heard(asked, 0);
+        assert_eq!(status, object.status.clone().unwrap(), "not asked since: it may have ended long ago");
+        let status = heard(asked, 899);
+        assert_eq!(status.phase, Some(Phase::Running));
+        assert!(message(&status).contains("The deadline has passed") && message(&status).contains("900 s"), "{}", message(&status));
+        let status = heard(asked, 900);
+        assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
+        assert!(message(&status).contains("could not be asked"), "{}", message(&status));
+    }
+    let status = heard(Some(60), 0);
+    assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
+    assert!(message(&status).contains("has not ended within 60 s"), "{}", message(&status));
 }
 
 #[test]
@@ -280,6 +377,11 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let first = policy(ambiguous(false));
     assert_eq!(reopens(&first), Some(Reopening::Attempt(2)));
     assert_eq!(reopens(&policy(ambiguous(true))), None);
+    let mut late = first.clone();
+    let status = late.status.as_mut().unwrap();
+    status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
+    assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
+    assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
     let mut second = with(first.clone(), opened(&first, 2, at(1)));
     second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
     assert_eq!(reopens(&second), None);
@@ -332,6 +434,12 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     let waiting = show(&object(), Reason::AccountNotReady, "no Secret", at(0));
     assert_eq!(words(None, &waiting), ["AccountNotReady"]);
     assert_eq!(words(Some(&waiting), &show(&with(object(), waiting.clone()), Reason::AccountNotReady, "no key", at(1))), [""; 0]);
+
+    let second = with(object(), opened(&with(object(), failed), 2, at(8)));
+    let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
+    let again = recorded(&second, &again, &ids(1), "", None, at(9));
+    let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
+    assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
 }
 
 #[test]

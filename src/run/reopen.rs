@@ -1,8 +1,11 @@
 //! What makes a run that ended go on: a new `rerunToken`, a person's answer to a trigger in doubt, or the policy for one.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::{
     ids::ExecutionId,
     parse::{Resolution, ResolutionAnswer, resolution},
+    project::deadline_left,
     record::{Evidence, Fate, Trigger},
     view::Run,
 };
@@ -51,7 +54,9 @@ pub fn reopening(object: &PipelineRun, run: &Run) -> Option<Reopening> {
     let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce);
     // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell.
     let first = !status.history.iter().any(|past| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str()));
-    let automatic = object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && proven && first;
+    let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
+    let in_time = status.completion_time.as_ref().is_some_and(in_time);
+    let automatic = object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && proven && first && in_time;
     (automatic && doubtful.fate == Fate::Ambiguous { executed: false }).then_some(next)
 }
 

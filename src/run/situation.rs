@@ -2,6 +2,7 @@
 
 use super::{
     project::Situation,
+    reopen::question,
     step::{Gate, Hold},
     view::Run,
 };
@@ -19,8 +20,9 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
         Hold::Gate(Gate::Open | Gate::Draining) => return None,
         Hold::Gate(Gate::AccountNotReady(why)) => because(Reason::AccountNotReady, why),
         Hold::Gate(Gate::NuvoUnavailable(why)) => because(Reason::NuvoUnavailable, why),
-        Hold::Gate(Gate::RateLimited(_)) => {
-            because(Reason::RateLimited, "nuvo limits the rate of requests: the run is triggered when the pause that it asked for is over.")
+        Hold::Gate(Gate::RateLimited(why)) => because(Reason::RateLimited, why),
+        Hold::Gate(Gate::HeldOff(obstacle)) => {
+            because(obstacle.reason(), "The last trigger was not carried out: the next one follows shortly.")
         }
         Hold::Gate(Gate::BehindOlder(older)) => {
             because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))
@@ -41,10 +43,15 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
             };
             because(Reason::PipelineBusy, message)
         }
-        Hold::Unconfirmed(_) => because(
-            Reason::TriggerUnconfirmed,
-            "The trigger may have been carried out: nuvo's list of executions is watched to find out. It is not sent again.",
-        ),
+        Hold::Unconfirmed(_) => {
+            let watched = "The trigger may have been carried out: nuvo's list of executions is watched to find out. It is not sent again.";
+            let answer = run.own_marker().map(|marker| {
+                let why = "Should nuvo give no list, a person can answer, which counts when the trigger has had the time that a late effect is \
+                           given (--quarantine-seconds).";
+                format!(" {}", question(marker.nonce.as_str(), why))
+            });
+            because(Reason::TriggerUnconfirmed, format!("{watched}{}", answer.unwrap_or_default()))
+        }
         Hold::Lost => because(
             Reason::StatusLost,
             "The record of what this run has triggered is lost, or belongs to an earlier object of this name. It is not triggered again.",

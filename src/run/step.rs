@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ids::{ExecutionId, Nonce},
-    outcome::{Outcome, Unexecuted},
+    outcome::{Obstacle, Outcome, Unexecuted},
     record::{Baseline, Lock, Marker, Tenancy, Trigger},
     view::{Holder, Others, Run, Sighting},
 };
@@ -35,8 +35,10 @@ pub enum Gate {
     AccountNotReady(String),
     /// The breaker is open.
     NuvoUnavailable(String),
-    /// The account's budget is used up or nuvo asked for a pause of this length.
-    RateLimited(Duration),
+    /// The account's budget is used up, or nuvo asked for a pause.
+    RateLimited(String),
+    /// The last trigger came to nothing because of this, and the next one follows later.
+    HeldOff(Obstacle),
     /// An older run of this pipeline goes first.
     BehindOlder(String),
 }
@@ -139,12 +141,14 @@ pub enum Answer {
     Others(Others),
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
-    /// The candidates; none if the list failed or is incomplete, which concludes nothing.
+    /// The candidates; none if the list failed, which concludes nothing.
     Candidates(Option<Sighting>),
     /// The write was applied; the object has this version now.
     Written(String),
     /// The write was refused (409), or its answer did not come: the object has to be read again.
     Unsure,
+    /// The write was refused for good: it was not applied, and trying it again is of no use before somebody changes something.
+    Refused,
     /// The object of the write does not exist.
     Missing,
     /// What is known after the POST.

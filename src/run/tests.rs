@@ -37,6 +37,7 @@ fn run(uid: &str) -> Run {
         trigger: None,
         executions: vec![],
         abandoned: None,
+        answered: None,
     }
 }
 
@@ -377,6 +378,63 @@ fn an_unsure_marker_that_was_written_goes_on_to_one_post_whose_answer_is_recorde
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Answer)), "{step:?}");
 }
 
+/// A pass whose marker the API server refuses.
+fn refused_marker(run: &Run, lock: Lock) -> Observed {
+    let mut o = pass(run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
+    o
+}
+
+#[test]
+fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
+    let (run, reference_run) = (run("u1"), run("u0"));
+    let other = after(&held(&reference_run, "n0", "1"), Entry::Nothing);
+    let mut o = refused_marker(&run, other.clone());
+    answer(&mut o, |s| matches!(s, Step::Release { .. }), Answer::Unsure);
+    let still_mine = Lock { ledger: other.ledger.clone(), ..held(&run, "spare", "10") };
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(still_mine));
+    let step = next(&o);
+    let Step::Release { lock, over } = &step else { panic!("{step:?}") };
+    assert_eq!((lock.as_ref(), over.as_str()), (&other, "7"), "what it remembers of others stays");
+    o.learn(&step, Answer::Written("9".into()));
+    assert_eq!(next(&o), Step::Again);
+    assert!(!o.holds_lock());
+    assert_eq!(verdict(&run, &other), Verdict::New { resume: None });
+}
+
+#[test]
+fn a_refused_marker_keeps_a_lock_under_which_another_task_may_still_send() {
+    let run = run("u1");
+    let o = refused_marker(&run, held(&run, "n1", "10"));
+    assert_eq!(next(&o), Step::Again);
+    assert!(o.holds_lock());
+}
+
+#[test]
+fn a_pass_that_is_broken_off_remembers_that_nuvo_said_yes() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    let memory = remember(&o, &next(&o));
+    assert!(memory.inquiry.is_some_and(|inquiry| inquiry.executed && inquiry.doubt.nonce == nonce("spare")));
+}
+
+#[test]
+fn a_doubt_that_another_process_has_decided_is_not_looked_into_for_ever() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    assert!(memory.inquiry.is_some());
+    run.trigger = Some(trigger("n1", 1, Fate::Ambiguous { executed: false }));
+    run.attempt = 2;
+    let (step, memory) = look(&run, &lock, &memory, 1001, None);
+    assert_eq!((step, memory), (Step::Again, Memory::default()));
+}
+
 fn doubtful() -> (Run, Lock) {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
@@ -387,14 +445,32 @@ fn doubtful() -> (Run, Lock) {
 
 /// One look into a doubt at this time; the memory is carried on.
 fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
+    look_before(None, run, lock, memory, at, list)
+}
+
+/// The same, this long before the deadline.
+fn look_before(
+    deadline: Option<Duration>,
+    run: &Run,
+    lock: &Lock,
+    memory: &Memory,
+    at: u64,
+    list: Option<Vec<Candidate>>,
+) -> (Step, Memory) {
+    look_at(deadline, run, lock, memory, at, list.map(|candidates| Sighting { candidates, after: None }))
+}
+
+/// The same, at any list.
+fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Sighting>) -> (Step, Memory) {
     let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
+    o.deadline = deadline;
     loop {
         let step = next(&o);
         let answer = match &step {
             Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
             Step::ReadLock => lock_read(lock.clone()),
             Step::ReadBaseline => Answer::Baseline(Some(Baseline::default())),
-            Step::ReadCandidates => Answer::Candidates(list.clone().map(|candidates| Sighting { candidates, after: None })),
+            Step::ReadCandidates => Answer::Candidates(list.clone()),
             Step::ReadOthers => Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }),
             _ => {
                 let memory = remember(&o, &step);
@@ -502,6 +578,126 @@ fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "a failed list concludes nothing: {step:?}");
     let (step, _) = look(&run, &lock, &memory, 1366, Some(vec![]));
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+fn is_ambiguous(step: &Step) -> bool {
+    matches!(step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false })
+}
+
+#[test]
+fn a_doubt_that_nothing_can_clear_ends_at_the_deadline_but_not_before_the_list_had_its_time() {
+    let (run, lock) = doubtful();
+    let (passed, left) = (Some(Duration::ZERO), Some(Duration::from_secs(1)));
+    let (_, early) = look(&run, &lock, &Memory::default(), 1000, None);
+    let one = || Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &early, 1355, one());
+    let more = Some(vec![candidate("e1", 100), candidate("e2", 101)]);
+    for (what, at, deadline, list, ambiguous) in [
+        ("the list may still show it", 1364, passed, None, false),
+        ("the deadline has not come", 1365, left, None, false),
+        ("it has no deadline yet", 100_000, None, None, false),
+        ("the list fails until the deadline", 1365, passed, None, true),
+        ("what it shows changes with each look", 1365, passed, more, true),
+    ] {
+        let (step, _) = look_before(deadline, &run, &lock, &memory, at, list);
+        assert_eq!(is_ambiguous(&step), ambiguous, "{what}: {step:?}");
+        assert!(ambiguous || matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{what}: {step:?}");
+    }
+    let (step, _) = look_before(passed, &run, &lock, &memory, 1365, one());
+    assert!(matches!(&step, Step::Record { executions, .. } if executions == &[execution("e1")]), "what is found counts: {step:?}");
+}
+
+#[test]
+fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
+    let (mut run, lock) = doubtful();
+    let away = |run: &Run, memory: &Memory, at: u64, deadline: u64| {
+        let gate = Gate::AccountNotReady("no Secret".into());
+        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        o.deadline = Some(Duration::from_secs(deadline));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        let step = next(&o);
+        let memory = remember(&o, &step);
+        (step, memory)
+    };
+    let wait = |seconds| Step::Hold(Hold::Unconfirmed(Duration::from_secs(seconds)));
+    let (step, memory) = away(&run, &Memory::default(), 1000, 0);
+    assert_eq!(step, wait(65), "a POST may be under way");
+    assert_eq!(away(&run, &memory, 1100, 0).0, wait(265), "the account may come back while the list is still to be watched");
+    assert_eq!(away(&run, &memory, 1365, 500).0, wait(500));
+    let (step, _) = away(&run, &memory, 1365, 0);
+    assert!(is_ambiguous(&step), "{step:?}");
+    // Others of the pipeline still wait for the quarantine, and the doubt stays in the ledger.
+    let Step::Record { trigger, .. } = step else { panic!() };
+    (run.trigger, run.ended) = (Some(trigger), true);
+    let tenancy = lock.tenancy.unwrap();
+    let judged = takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
+    assert_eq!(judged, Takeover::AfterQuarantine(tenancy.delivery(&nonce("n1"), Entry::Unknown)));
+    assert!(settled(&run), "and it triggers nothing");
+}
+
+#[test]
+fn a_list_that_never_reaches_back_to_the_trigger_ends_the_doubt_after_the_settle_time() {
+    let (run, lock) = doubtful();
+    let mut without_baseline = lock.clone();
+    without_baseline.tenancy.as_mut().unwrap().baseline = None;
+    let newest = |after| Sighting { candidates: vec![candidate("e1", 300)], after: Some(after) };
+    for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, Sighting::of_nothing())] {
+        let (_, memory) = look(&run, lock, &Memory::default(), 1000, None);
+        let (step, memory) = look_at(None, &run, lock, &memory, 1364, Some(partial.clone()));
+        assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))));
+        let (step, _) = look_at(None, &run, lock, &memory, 1365, Some(partial));
+        let Step::Record { trigger, message, executions, .. } = step else { panic!("{step:?}") };
+        assert_eq!((trigger.fate, executions), (Fate::Ambiguous { executed: false }, vec![]));
+        assert!(message.contains("attributed"), "{message}");
+    }
+}
+
+#[test]
+fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (step, _) = look(&run, &lock, &memory, 99_999, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "nobody has answered: {step:?}");
+    run.answered = Some(nonce("n0"));
+    let (step, _) = look(&run, &lock, &memory, 99_999, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "the answer is about another trigger: {step:?}");
+    run.answered = Some(nonce("n1"));
+    let (step, _) = look(&run, &lock, &memory, 1899, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "it may still land: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1900, None);
+    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    // What can be found out is found out, whatever the person says.
+    let (_, memory) = look(&run, &lock, &memory, 1900, Some(vec![candidate("e1", 100)]));
+    let (step, _) = look(&run, &lock, &memory, 1910, Some(vec![candidate("e1", 100)]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+}
+
+#[test]
+fn a_doubt_says_how_a_person_can_end_it() {
+    let (run, _) = doubtful();
+    let Some(Situation::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
+    for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+#[test]
+fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let ripe = || {
+        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(1100), Gate::Open, nonce("spare"));
+        o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        o
+    };
+    assert_eq!(next(&ripe()), Step::ReadCandidates);
+    let mut paused = ripe();
+    paused.silence = Some(Duration::from_secs(600));
+    assert_eq!(next(&paused), Step::Hold(Hold::Unconfirmed(Duration::from_secs(600))));
+    assert_eq!(remember(&paused, &next(&paused)), memory, "the time of the doubt is kept");
+    let mut stopping = ripe();
+    stopping.gate = Gate::Draining;
+    assert!(matches!(next(&stopping), Step::Hold(Hold::Unconfirmed(_))));
 }
 
 #[test]

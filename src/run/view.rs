@@ -33,6 +33,8 @@ pub struct Run {
     pub executions: Vec<ExecutionId>,
     /// A person has declared the ambiguous trigger with this nonce closed.
     pub abandoned: Option<Nonce>,
+    /// A person has said what became of the trigger with this nonce, or what to do about it.
+    pub answered: Option<Nonce>,
 }
 
 impl Run {
@@ -99,4 +101,12 @@ pub struct Sighting {
     pub candidates: Vec<Candidate>,
     /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
     pub after: Option<i64>,
+}
+
+impl Sighting {
+    /// A look at a list of which nothing is known to be whole.
+    #[must_use]
+    pub const fn of_nothing() -> Self {
+        Self { candidates: Vec::new(), after: Some(i64::MAX) }
+    }
 }

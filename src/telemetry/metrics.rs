@@ -13,7 +13,10 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::run::{Outcome, Unexecuted};
+use crate::{
+    nuvo::{Code, Operation},
+    run::{Outcome, Unexecuted},
+};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,7 +47,7 @@ describe! {
     TRIGGERS: "counter" "nuvo_operator_triggers_total" ["outcome"] "POSTs that start a run, by what is known after them";
     RUNS_FINISHED: "counter" "nuvo_operator_runs_finished_total" ["result", "error_type"] "Runs that ended, by result and by nuvo's error type (other: not a known one)";
     RUN_DURATION: "histogram" "nuvo_operator_run_duration_seconds" [] "Time from the start to the end of a run";
-    NUVO_REQUESTS: "counter" "nuvo_operator_nuvo_requests_total" ["operation", "code"] "Requests to nuvo, by operation and by HTTP status or kind of failure";
+    NUVO_REQUESTS: "counter" "nuvo_operator_nuvo_requests_total" ["operation", "code"] "Requests to nuvo, by operation and by HTTP status or, without a whole answer that can be understood, by broken, cancelled, connect, malformed, timeout or too_large";
     NUVO_REQUEST_DURATION: "histogram" "nuvo_operator_nuvo_request_duration_seconds" ["operation"] "Time until nuvo's answer was read, or failed";
     KUBE_WRITES: "counter" "nuvo_operator_kube_writes_total" ["resource"] "Writes to the Kubernetes API";
     ACCOUNT_READY: "gauge" "nuvo_operator_account_ready" ["namespace", "account"] "Whether a NuvoAccount can be used (1) or not (0)";
@@ -74,9 +77,6 @@ pub const ERROR_TYPES: [&str; 16] = [
 
 /// The phases, all of which are always exposed, so that a phase that empties shows 0.
 pub const PHASES: [&str; 7] = ["Pending", "Suspended", "Triggering", "Running", "Succeeded", "Failed", "Unresolved"];
-
-/// The kinds of failure that stand in `code` when there is no HTTP status.
-pub const FAILURES: [&str; 8] = ["breaker", "broken", "budget", "cancelled", "connect", "malformed", "timeout", "too_large"];
 
 /// Anything that is not in a known set.
 const OTHER: &str = "other";
@@ -114,7 +114,7 @@ impl From<&Outcome> for TriggerOutcome {
     fn from(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Accepted(_) => Self::Accepted,
-            Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), message: _ } => Self::NotExecuted,
+            Outcome::NotExecuted { then: Unexecuted::RetryAfter(..), message: _ } => Self::NotExecuted,
             Outcome::NotExecuted { then: Unexecuted::Rejected, message: _ } => Self::Rejected,
             Outcome::ExecutedIdsUnknown { message: _ } => Self::IdsUnknown,
             Outcome::Unknown { message: _ } => Self::Unknown,
@@ -279,15 +279,10 @@ impl Metrics {
         }
     }
 
-    /// A request to nuvo was answered with an HTTP status, or failed in one of the ways of [`FAILURES`].
-    pub fn nuvo_request(&self, operation: &'static str, code: &str, took: Duration) {
-        let status = code.parse::<u16>().ok().filter(|status| (100..600).contains(status) && code.len() == 3);
-        let code = match (status, FAILURES.into_iter().find(|known| *known == code)) {
-            (Some(status), _) => Cow::Owned(status.to_string()),
-            (None, Some(failure)) => Cow::Borrowed(failure),
-            (None, None) => Cow::Borrowed(OTHER),
-        };
-        self.nuvo_requests.get_or_create(&RequestLabels { operation, code }).inc();
+    /// A request to nuvo was answered, or failed.
+    pub fn nuvo_request(&self, operation: Operation, code: Code, took: Duration) {
+        let operation = operation.as_str();
+        self.nuvo_requests.get_or_create(&RequestLabels { operation, code: code.label() }).inc();
         self.nuvo_request_duration.get_or_create(&OperationLabel { operation }).observe(took.as_secs_f64());
     }
 
@@ -356,7 +351,7 @@ mod tests {
         metrics.trigger(TriggerOutcome::Accepted);
         metrics.run_finished(RunResult::Failure, "SOURCE_UNRESPONSIVE");
         metrics.run_duration(92.0);
-        metrics.nuvo_request("get", "200", Duration::from_millis(120));
+        metrics.nuvo_request(Operation::Read, Code::Status(200), Duration::from_millis(120));
         metrics.kube_write("pipelineruns");
         metrics.account_ready("team", "default", true);
         metrics.budget_wait(Duration::from_millis(5));
@@ -389,15 +384,15 @@ mod tests {
         let metrics = Metrics::new();
         metrics.run_finished(RunResult::Failure, "MADE_UP_17");
         metrics.run_finished(RunResult::Success, "");
-        metrics.nuvo_request("list", "+99", Duration::ZERO);
-        metrics.nuvo_request("list", "timeout", Duration::ZERO);
+        metrics.nuvo_request(Operation::List, Code::Status(600), Duration::ZERO);
+        metrics.nuvo_request(Operation::List, Code::Timeout, Duration::ZERO);
         metrics.set_pipelineruns([("MadeUp", 1), ("Failed", 3)]);
         metrics.run_duration(f64::NAN);
         let exposition = metrics.encode();
         for line in [
             r#"nuvo_operator_runs_finished_total{result="failure",error_type="other"} 1"#,
             r#"nuvo_operator_runs_finished_total{result="success",error_type=""} 1"#,
-            r#"nuvo_operator_nuvo_requests_total{operation="list",code="other"} 1"#,
+            r#"nuvo_operator_nuvo_requests_total{operation="list",code="malformed"} 1"#,
             r#"nuvo_operator_nuvo_requests_total{operation="list",code="timeout"} 1"#,
             r#"nuvo_operator_pipelineruns{phase="Failed"} 3"#,
             r#"nuvo_operator_pipelineruns{phase="Running"} 0"#,

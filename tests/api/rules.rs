@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use nuvo_operator::nuvo::{Credential, IdentityType};
+use secrecy::SecretString;
+
 use crate::{accepted, refused};
 
 const RUN: &str = "PipelineRun";
@@ -141,8 +144,15 @@ fn a_base_url_is_an_origin_and_a_path() {
 
 #[test]
 fn a_token_path_stays_below_the_base_url() {
-    for path in ["auth/access-token", "access/token", "token"] {
+    let trusted = |path: &str| {
+        let key = SecretString::from("key");
+        let (identifier, identity_type, token_path) = ("demo@example.com".to_owned(), IdentityType::User, path.to_owned());
+        Credential::LicenseKey { key, identifier, identity_type, token_path }.validated()
+    };
+    let long = "a".repeat(256);
+    for path in ["auth/access-token", "access/token", "token", "v1~beta/a_b.c", "a..b/c", "...", &long] {
         accepted(ACCOUNT, &account("/licenseKey/tokenPath", json!(path)), None);
+        assert!(trusted(path).is_ok(), "what the API server takes, the operator takes: {path}");
     }
     for path in [
         "/auth/access-token",
@@ -150,6 +160,8 @@ fn a_token_path_stays_below_the_base_url() {
         "https://evil.example.com/x",
         "../token",
         "auth/../../x",
+        "./x",
+        "x/.",
         "a?b",
         "a#b",
         "a b",
@@ -158,6 +170,8 @@ fn a_token_path_stays_below_the_base_url() {
     ] {
         refused(ACCOUNT, &account("/licenseKey/tokenPath", json!(path)), None, "write for example auth/access-token or access/token");
     }
+    let error = trusted("../token").unwrap_err();
+    assert!(!error.is_of_secret() && error.to_string().contains("spec.licenseKey.tokenPath"), "{error}");
 }
 
 #[test]

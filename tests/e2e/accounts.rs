@@ -1,12 +1,13 @@
 //! Accounts: what makes them ready, and runs that wait for them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use kube::api::DeleteParams;
 use nuvo_operator::api::{NuvoAccount, Phase};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
 use serde_json::json;
 
-use crate::world::{World, assert_consistent, block_on, message, reason, same};
+use crate::world::{WITHIN, World, assert_consistent, block_on, message, reason, same};
 
 fn config() -> SimConfig {
     SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() }
@@ -56,13 +57,13 @@ fn what_is_wrong_with_an_account_is_said_in_its_reason() {
     let world = World::without_account("reasons", config());
     world.sim.set_credentials(vec![
         nuvo_sim::Credential::default(),
-        nuvo_sim::Credential::new("cannot-read", Identity::user("demo@example.com")).permissions([Permission::Create]),
+        nuvo_sim::Credential::new("reads-nothing", Identity::user("demo@example.com")).permissions([Permission::Create]),
     ]);
     let _operator = world.operator();
     world.credential("nuvo-credentials", "demo-license-key");
     world.credential("wrong", "no-such-key");
     world.credential("empty", "  ");
-    world.credential("cannot-read", "cannot-read");
+    world.credential("cannot-read", "reads-nothing");
     let with_secret = |name: &str| json!({ "licenseKey": { "secretRef": { "name": name, "key": "license-key" }, "identifier": "demo@example.com", "identityType": "USER" } });
     world.account("fine");
     world.account_with("missing", with_secret("missing"));
@@ -70,6 +71,11 @@ fn what_is_wrong_with_an_account_is_said_in_its_reason() {
     world.account_with("empty", with_secret("empty"));
     world.account_with("cannot-read", with_secret("cannot-read"));
     world.account_with("elsewhere", json!({ "baseUrl": "http://127.0.0.1:1/dp/api/v1" }));
+    let token_path = |path: &str| json!({ "licenseKey": { "secretRef": { "name": "nuvo-credentials", "key": "license-key" }, "identifier": "demo@example.com", "identityType": "USER", "tokenPath": path } });
+    world.account_with("no-endpoint", token_path("auth/tokens"));
+    let elsewhere = format!("http://{}/elsewhere", world.sim.address());
+    let made = json!({ "secretRef": { "name": "nuvo-credentials", "key": "license-key" } });
+    world.account_with("no-api", json!({ "baseUrl": elsewhere, "licenseKey": null, "accessToken": made }));
     for (name, reason, word) in [
         ("fine", "Ready", "accepts"),
         ("missing", "SecretNotFound", "create it"),
@@ -77,10 +83,11 @@ fn what_is_wrong_with_an_account_is_said_in_its_reason() {
         ("empty", "SecretInvalid", "empty"),
         ("cannot-read", "PermissionMissing", "execution.read"),
         ("elsewhere", "OriginNotAllowed", "--allowed-base-url"),
+        ("no-endpoint", "NuvoUnavailable", "check spec.baseUrl and spec.licenseKey.tokenPath"),
+        ("no-api", "NuvoUnavailable", "check spec.baseUrl of"),
     ] {
         let (_, message) = wait_account(&world, name, reason);
         assert!(message.contains(word), "{name}: {message}");
-        assert!(!message.contains("no-such-key") && !message.contains("demo-license-key"), "{name}: {message}");
     }
 }
 
@@ -97,6 +104,52 @@ fn nuvo_that_is_away_is_not_taken_for_bad_credentials() {
     world.sim.remove_fault(fault);
     world.wait_phase("orders", Phase::Succeeded);
     same("POSTs", world.sim.post_count(), 1);
+}
+
+/// What a person is told while the account of a running run is away, and that nothing is lost by it.
+fn assert_followed_again(world: &World, away: impl FnOnce(), reason_of_account: &str, back: impl FnOnce()) {
+    let operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let before = world.wait_phase("orders", Phase::Running);
+    away();
+    let run = world.wait("orders", "told that it is not followed", |run| message(run).contains(reason_of_account));
+    assert_consistent(&run);
+    same("phase and reason", (run.status.as_ref().unwrap().phase, reason(&run)), (Some(Phase::Running), "Running"));
+    let id = &before.status.as_ref().unwrap().execution_ids[0];
+    assert!(message(&run).contains(id) && message(&run).contains("by itself"), "{}", message(&run));
+    // What happens meanwhile is not missed.
+    world.sim.finish(id, nuvo_sim::Status::Successful).unwrap();
+    back();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("executions", &run.status.as_ref().unwrap().execution_ids, &before.status.as_ref().unwrap().execution_ids);
+    same("POSTs", world.sim.post_count(), 1);
+    same("exit code", operator.stop(), Some(0));
+}
+
+#[test]
+fn a_running_run_says_that_its_credentials_were_revoked_and_is_followed_again() {
+    let world = World::new("revoked", [Pipeline::new("orders").held()]);
+    assert_followed_again(
+        &world,
+        || {
+            world.sim.set_credentials(vec![]);
+            world.sim.revoke_tokens();
+        },
+        "CredentialsRejected",
+        || world.sim.set_credentials(vec![nuvo_sim::Credential::default()]),
+    );
+}
+
+#[test]
+fn a_running_run_says_that_its_account_is_gone_and_is_followed_again() {
+    let world = World::new("deleted", [Pipeline::new("orders").held()]);
+    assert_followed_again(
+        &world,
+        || _ = block_on(world.accounts().delete("default", &DeleteParams::default())).unwrap(),
+        "There is no NuvoAccount default",
+        || world.account("default"),
+    );
 }
 
 #[test]
@@ -116,6 +169,42 @@ fn a_rotated_secret_needs_no_restart() {
     let run = world.wait_phase("after", Phase::Succeeded);
     assert_consistent(&run);
     same("executions", world.sim.executed_count(), 2);
+}
+
+#[test]
+fn a_secret_rotated_while_a_trigger_is_out_costs_no_minute() {
+    let world = World::with("rotated", config());
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let _operator = world.operator_with(&["--trigger-timeout-seconds", "20", "--quarantine-seconds", "30"]);
+    world.start("orders", "orders", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    world.sim.set_credentials(vec![nuvo_sim::Credential::new("another-key", Identity::user("demo@example.com"))]);
+    world.sim.revoke_tokens();
+    world.credential("nuvo-credentials", "another-key");
+    let begun = Instant::now();
+    world.sim.release(fault);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_consistent(&run);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 1));
+}
+
+#[test]
+fn credentials_that_are_rejected_at_the_trigger_are_the_accounts_affair() {
+    let world = World::with("rejected", config());
+    let _operator = world.operator();
+    wait_account(&world, "default", "Ready");
+    world.sim.set_credentials(vec![nuvo_sim::Credential::new("another-key", Identity::user("demo@example.com"))]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::status(401)).once());
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_reason("orders", "AccountNotReady");
+    assert_consistent(&run);
+    same("phase", run.status.unwrap().phase, Some(Phase::Pending));
+    wait_account(&world, "default", "CredentialsRejected");
+    world.credential("nuvo-credentials", "another-key");
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 1));
 }
 
 #[test]
@@ -141,4 +230,59 @@ fn an_access_token_and_the_other_edition_work_as_well() {
     world.wait_phase("two", Phase::Succeeded);
     assert!(world.sim.journal().iter().any(|request| request.path.ends_with("/access/token")));
     same("POSTs", world.sim.post_count(), 2);
+}
+
+#[test]
+fn a_paused_account_holds_up_no_other_one_and_no_shutdown() {
+    let doubtful = ["a", "b", "c", "d"];
+    let pipelines = doubtful.into_iter().chain(["orders"]).map(|id| Pipeline::new(id).duration(Duration::from_millis(300)));
+    let world = World::with("paused", SimConfig { pipelines: pipelines.collect(), ..SimConfig::default() });
+    world.account("other");
+    for pipeline in doubtful {
+        world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).pipeline(pipeline));
+    }
+    let operator = world.operator_with(&["--max-concurrent-reconciles", "2", "--trigger-settle-seconds", "600"]);
+    for pipeline in doubtful {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    for pipeline in doubtful {
+        world.wait_reason(pipeline, "TriggerUnconfirmed");
+    }
+    // Each of them is looked for in a list of its pipeline.
+    for pipeline in doubtful {
+        world.sim.add_fault(Fault::on(Operation::List, Effect::too_many_requests(600)).pipeline(pipeline));
+    }
+    let refused = || {
+        let journal = world.sim.journal();
+        journal.iter().filter(|request| request.operation == Operation::List && request.status() == Some(429)).count()
+    };
+    world.eventually("paused", || refused() > 0);
+    world.start("orders", "orders", json!({ "accountRef": { "name": "other" } }));
+    world.wait_phase("orders", Phase::Succeeded);
+    for pipeline in doubtful {
+        same(pipeline, reason(&world.get(pipeline)), "TriggerUnconfirmed");
+        same("POSTs", world.sim.post_count_of(pipeline), 1);
+    }
+    assert!(refused() <= 2, "as many as were under way at once, and none in the pause: {}", refused());
+    same("exit code", operator.stop(), Some(0));
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_used_only_when_asked_for() {
+    let world = World::without_account("proxy", config());
+    world.credential("nuvo-credentials", "demo-license-key");
+    // Nobody has this name, so only a proxy can get there: the simulator, which takes what is sent to a proxy as well.
+    world.account_with("default", json!({ "baseUrl": "http://nuvo.invalid/dp/api/v1" }));
+    let proxy = format!("http://{}", world.sim.address());
+    let environment = [("HTTP_PROXY", proxy.as_str()), ("HTTPS_PROXY", &proxy), ("NO_PROXY", "")];
+    let flags = ["--allowed-base-url", "http://nuvo.invalid"];
+    let operator = world.operator_in(&environment, &world.kubeconfig, &flags);
+    wait_account(&world, "default", "NuvoUnavailable");
+    same("requests", world.sim.journal().len(), 0);
+    same("exit code", operator.stop(), Some(0));
+    let _operator = world.operator_in(&environment, &world.kubeconfig, &[flags.as_slice(), &["--use-env-proxy", "true"]].concat());
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", world.sim.post_count(), 1);
 }

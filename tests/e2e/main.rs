@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod election;
 mod outcomes;
 mod protocol;
 mod start;

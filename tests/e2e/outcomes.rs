@@ -1,12 +1,17 @@
 //! From `kubectl apply` to a terminal status.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use controlplane::{
+    Proxy,
+    proxy::{Action, RequestInfo},
+};
+use k8s_openapi::jiff::Timestamp;
 use nuvo_operator::api::Phase;
 use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
 
-use crate::world::{World, assert_consistent, message, reason, same, uid};
+use crate::world::{Operator, WITHIN, World, assert_consistent, message, reason, same, uid};
 
 fn quick(id: &str) -> Pipeline {
     Pipeline::new(id).duration(Duration::from_millis(300))
@@ -40,8 +45,8 @@ fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
         let trigger = status.trigger.as_ref().unwrap();
         same("X-Request-Id", post.header("x-request-id"), Some(trigger.nonce.as_str()));
         assert!(post.header("user-agent").unwrap().starts_with("nuvo-operator/"));
-        let reasons: Vec<String> = world.events("orders").into_iter().map(|(_, reason, _)| reason).collect();
-        assert!(reasons.contains(&"Triggered".to_owned()) && reasons.contains(&"Succeeded".to_owned()), "{reasons:?}");
+        assert!(world.wait_note("orders", "Triggered").contains(&execution.id));
+        assert!(world.wait_note("orders", "Succeeded").contains("1200 rows"));
         world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == 2);
         let writes: Vec<String> = world
             .writes()
@@ -52,8 +57,68 @@ fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
         let expected =
             ["create leases/", "patch pipelineruns/", "update pipelineruns/status", "update pipelineruns/status", "update leases/"];
         same("writes: lock, marker, accepted, end, unlock", writes, expected.map(str::to_owned).to_vec());
+        assert_metrics_tell_what_happened(&world, &operator);
         same("exit code after SIGTERM", operator.stop(), Some(0));
     }
+}
+
+/// The counters against those who were asked: the API server's audit log, and the simulator's journal.
+fn assert_metrics_tell_what_happened(world: &World, operator: &Operator) {
+    let written = || {
+        let mut counts = BTreeMap::new();
+        for write in world.writes() {
+            let separator = if write.subresource.is_empty() { "" } else { "/" };
+            *counts.entry(format!("{{resource=\"{}{separator}{}\"}}", write.resource, write.subresource)).or_insert(0.0) += 1.0;
+        }
+        counts
+    };
+    world.eventually("as many writes as in the audit log", || operator.metrics("nuvo_operator_kube_writes_total") == written());
+    for resource in ["leases", "pipelineruns", "pipelineruns/status", "nuvoaccounts/status", "events"] {
+        assert!(written().contains_key(&format!("{{resource=\"{resource}\"}}")), "{resource} is not in {:?}", written());
+    }
+    let asked = || {
+        let mut counts = BTreeMap::new();
+        for request in world.sim.journal() {
+            let operation = serde_json::to_value(request.operation).unwrap();
+            let code = request.status().unwrap_or_default();
+            *counts.entry(format!("{{operation={operation},code=\"{code}\"}}")).or_insert(0.0) += 1.0;
+        }
+        counts
+    };
+    world.eventually("as many requests as in the journal", || operator.metrics("nuvo_operator_nuvo_requests_total") == asked());
+    let triggers: f64 = operator.metrics("nuvo_operator_triggers_total").values().sum();
+    let posts = f64::from(u32::try_from(world.sim.post_count()).unwrap());
+    same("triggers", (triggers, operator.metric("nuvo_operator_triggers_total{outcome=\"accepted\"}")), (posts, Some(posts)));
+    same("ended", operator.metric("nuvo_operator_runs_finished_total{result=\"success\",error_type=\"\"}"), Some(1.0));
+    let account = format!("nuvo_operator_account_ready{{namespace=\"{}\",account=\"default\"}}", world.namespace);
+    same("account", operator.metric(&account), Some(1.0));
+}
+
+#[test]
+fn the_api_server_refuses_what_cannot_be_run_and_what_must_not_change() {
+    let world = World::new("rules", [quick("orders")]);
+    let refused = |args: &[&str], words: &str| {
+        let error = world.kubectl(args).unwrap_err().to_string();
+        assert!(error.contains(words), "{args:?}: {error}");
+    };
+    let manifest = world.server.folder().join(format!("{}-bad.yaml", world.namespace));
+    let bad =
+        "apiVersion: nuvo.dev/v1alpha1\nkind: PipelineRun\nmetadata: { name: bad }\nspec: { pipelineId: https://nuvo.example/orders }\n";
+    std::fs::write(&manifest, bad).unwrap();
+    refused(&["create", "-f", &manifest.display().to_string()], "write the pipeline's id as nuvo shows it, not its name or URL");
+    world.start("triggers", "orders", json!({ "suspend": true }));
+    world.start("follows", "orders", json!({ "executionId": "e-1" }));
+    let patch = |name: &str, spec: serde_json::Value, words: &str| {
+        let patch = json!({ "spec": spec }).to_string();
+        refused(&["patch", "pipelineruns.nuvo.dev", name, "--type", "merge", "-p", &patch], words);
+    };
+    let fixed = "executionId cannot be set, changed or removed after creation: create a new PipelineRun instead";
+    patch("triggers", json!({ "executionId": "e-1" }), fixed);
+    patch("follows", json!({ "executionId": null }), fixed);
+    patch("follows", json!({ "executionId": "e-2" }), fixed);
+    patch("triggers", json!({ "pipelineId": "another" }), "pipelineId cannot be changed");
+    same("unchanged", world.get("follows").spec.execution_id.as_deref(), Some("e-1"));
+    same("unchanged", world.get("triggers").spec.execution_id, None);
 }
 
 #[test]
@@ -144,6 +209,90 @@ fn an_unknown_pipeline_is_asked_for_once() {
     same("POSTs for the unknown pipeline", world.sim.post_count_of("knwon"), 1);
 }
 
+/// A world whose account is known to work.
+fn ready(name: &str, pipelines: impl Into<Vec<Pipeline>>) -> (World, Operator) {
+    let world = World::new(name, pipelines);
+    let operator = world.operator();
+    world.eventually("the account is ready", || {
+        world.kubectl(&["wait", "--for=condition=Ready", "--timeout=1s", "nuvoaccount.nuvo.dev/default"]).is_ok()
+    });
+    (world, operator)
+}
+
+#[test]
+fn a_rate_limit_is_said_and_kept_whether_it_meets_the_trigger_or_a_list() {
+    for (operation, posts) in [(Operation::Create, 2), (Operation::List, 1)] {
+        let (world, _operator) = ready("limited", [quick("orders")]);
+        let fault = world.sim.add_fault(Fault::on(operation, Effect::too_many_requests(3)).once());
+        world.start("orders", "orders", json!({}));
+        let run = world.wait_reason("orders", "RateLimited");
+        assert_consistent(&run);
+        same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Pending));
+        assert!(message(&run).contains("rate"), "{}", message(&run));
+        let refused = world.sim.journal().iter().find(|request| request.status() == Some(429)).unwrap().at_ms;
+        let run = world.wait_phase("orders", Phase::Succeeded);
+        assert_consistent(&run);
+        same("attempt", run.status.unwrap().attempt, Some(1));
+        same("POSTs", (world.sim.post_count(), world.sim.executed_count(), world.sim.fault_count(fault)), (posts, 1, 1));
+        let next = world.sim.journal().iter().map(|request| request.at_ms).find(|at| *at > refused).unwrap();
+        assert!(next - refused >= 3_000, "the next request came after {} ms", next - refused);
+    }
+}
+
+#[test]
+fn nuvo_that_gives_no_list_is_waited_for() {
+    let (world, _operator) = ready("no-list", [quick("orders")]);
+    let fault = world.sim.add_fault(Fault::on(Operation::List, Effect::status(503).header("retry-after", "3")).once());
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_reason("orders", "NuvoUnavailable");
+    assert_consistent(&run);
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Pending));
+    assert!(message(&run).contains("503"), "{}", message(&run));
+    world.wait_phase("orders", Phase::Succeeded);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count(), world.sim.fault_count(fault)), (1, 1, 1));
+}
+
+#[test]
+fn a_refused_connection_of_the_trigger_is_tried_again() {
+    let world = World::new("refused", [quick("orders")]);
+    let proxy = Proxy::start(world.server).unwrap();
+    let marks = |request: &RequestInfo| request.method == "PATCH" && request.path.contains("/pipelineruns/");
+    proxy.set_rules(move |request| if marks(request) { Action::HoldBeforeForward } else { Action::Forward });
+    let _operator = world.operator_through(&proxy, &["--fence-seconds", "30", "--quarantine-seconds", "40"]);
+    world.start("orders", "orders", json!({}));
+    assert!(proxy.wait_for(|exchange| marks(&exchange.request) && exchange.held, WITHIN).is_some());
+    world.sim.go_offline().unwrap();
+    proxy.set_rules(|_| Action::Forward);
+    proxy.release_all();
+    let run = world.wait_reason("orders", "NuvoUnavailable");
+    assert_consistent(&run);
+    assert!(message(&run).contains("Nothing was started"), "{}", message(&run));
+    world.sim.go_online().unwrap();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("attempt", run.status.unwrap().attempt, Some(1));
+    same("POSTs that arrived", (world.sim.post_count(), world.sim.executed_count()), (1, 1));
+}
+
+#[test]
+fn a_run_waits_for_another_one_of_its_pipeline() {
+    let world = World::new("busy", [quick("orders")]);
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let _operator = world.operator_with(&["--trigger-timeout-seconds", "50", "--quarantine-seconds", "60"]);
+    world.start("first", "orders", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    world.start("second", "orders", json!({}));
+    let run = world.wait_reason("second", "PipelineBusy");
+    assert_consistent(&run);
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Pending));
+    assert!(message(&run).contains("first"), "{}", message(&run));
+    same("POSTs", world.sim.post_count(), 1);
+    world.sim.release(fault);
+    for name in ["first", "second"] {
+        assert_consistent(&world.wait_phase(name, Phase::Succeeded));
+    }
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 2));
+}
+
 #[test]
 fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     let world = World::new("existing", [quick("orders")]);
@@ -153,8 +302,9 @@ fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     world.start("mine", "orders", json!({ "executionId": id }));
     world.start("foreign", "orders", json!({ "executionId": other }));
     world.start("missing", "orders", json!({ "executionId": "there-is-no-such-execution" }));
-    let run = world.wait_phase("mine", Phase::Running);
+    let run = world.wait("mine", "running", |run| message(run) == format!("Execution {id} is running."));
     assert_consistent(&run);
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Running));
     world.sim.finish(&id, Status::Successful).unwrap();
     let run = world.wait_phase("mine", Phase::Succeeded);
     assert_consistent(&run);
@@ -162,6 +312,26 @@ fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     same("trigger", serde_json::to_value(&trigger).unwrap()["state"].clone(), json!("Observed"));
     same("reason", reason(&world.wait_phase("foreign", Phase::Failed)), "InvalidSpec");
     same("reason", reason(&world.wait_phase("missing", Phase::Failed)), "ExecutionLost");
+    same("POSTs", world.sim.post_count(), 0);
+}
+
+#[test]
+fn an_execution_that_nuvo_has_said_nothing_of_is_not_called_running() {
+    let world = World::new("unheard", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    let _operator = world.operator();
+    world.wait_ready("default");
+    let silent = [Operation::List, Operation::Read].map(|operation| world.sim.add_fault(Fault::on(operation, Effect::status(500))));
+    world.start("orders", "orders", json!({ "executionId": id }));
+    let run = world.wait_phase("orders", Phase::Running);
+    assert_consistent(&run);
+    same("message", message(&run), format!("Execution {id} is being looked up in nuvo.").as_str());
+    assert!(world.sim.fault_reached(silent[0], WITHIN), "nuvo was asked");
+    same("message", message(&world.get("orders")), format!("Execution {id} is being looked up in nuvo.").as_str());
+    world.sim.clear_faults();
+    let run = world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
+    assert_consistent(&run);
+    same("nuvo's word", run.status.as_ref().unwrap().executions[0].status.as_deref(), Some("PROCESSING"));
     same("POSTs", world.sim.post_count(), 0);
 }
 
@@ -196,6 +366,41 @@ fn a_deadline_ends_the_run_and_says_that_nuvo_was_not_stopped() {
 }
 
 #[test]
+fn a_deadline_that_passes_while_nobody_looks_does_not_hide_how_the_run_ended() {
+    let world = World::new("absent", [quick("orders").held()]);
+    let operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Running);
+    operator.kill();
+    world.sim.finish(&run.status.as_ref().unwrap().execution_ids[0], Status::Successful).unwrap();
+    world.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
+    let started = run.status.as_ref().unwrap().start_time.as_ref().unwrap().0;
+    world.eventually("past the deadline", || Timestamp::now().duration_since(started).as_secs() > 2);
+    let _operator = world.operator();
+    let run = world.wait("orders", "ended", |run| run.status.as_ref().unwrap().completion_time.is_some());
+    assert_consistent(&run);
+    same("reason", reason(&run), "Succeeded");
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
+fn a_deadline_ends_a_run_also_when_nuvo_cannot_be_asked_and_says_so() {
+    let world = World::new("silent", [quick("orders").held()]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    world.wait_phase("orders", Phase::Running);
+    for operation in [Operation::List, Operation::Read] {
+        world.sim.add_fault(Fault::on(operation, Effect::status(500)));
+    }
+    world.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    assert_consistent(&run);
+    same("reason", reason(&run), "DeadlineExceeded");
+    assert!(message(&run).contains("could not be asked for 4 s"), "{}", message(&run));
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
 fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_history() {
     let world = World::new("rerun", [quick("orders").failing("SOURCE_UNRESPONSIVE", "no route")]);
     let _operator = world.operator();
@@ -223,6 +428,18 @@ fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_histor
     same("ids of the first attempt", past.execution_ids.clone(), vec![first.clone()]);
     assert_ne!(status.execution_ids[0], first);
     same("POSTs", world.sim.post_count(), 2);
+    world.wait_note("orders", "Succeeded");
+    let notes = |wanted: &str| {
+        let events = world.events("orders").into_iter().filter(|(_, reason, _)| reason == wanted);
+        events.map(|(_, _, note)| note).collect::<Vec<String>>()
+    };
+    let triggered = notes("Triggered");
+    same("one event for each trigger", triggered.len(), 2);
+    for id in [&first, &status.execution_ids[0]] {
+        assert!(triggered.iter().any(|note| note.contains(id)), "{id} is not in {triggered:?}");
+    }
+    same("failures", notes("Failed").len(), 1);
+    assert!(notes("Failed")[0].contains("no route"), "{:?}", notes("Failed"));
 }
 
 #[test]
@@ -309,6 +526,35 @@ fn an_ended_run_costs_nothing_also_after_a_restart() {
     assert!(requests(Operation::List) > lists, "the account was proven again");
     same("POSTs", world.sim.post_count(), 3);
     world.eventually("unlocked", || world.writes().iter().filter(|write| write.resource == "leases").count() == leases + 2);
+}
+
+#[test]
+fn an_end_that_does_not_name_its_pipeline_ends_nothing() {
+    let world = World::new("nameless", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    for body in ["SUCCESSFUL", "FAILED"].map(|status| json!({ "data": { "id": id, "status": status } })) {
+        world.sim.add_fault(Fault::on(Operation::Read, Effect::raw(body.to_string())).times(2));
+    }
+    world.sim.finish(&id, Status::Failed).unwrap();
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "executionId": id }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    same("reason", reason(&run), "ExecutionFailed");
+    same("what was read", world.requests(Operation::Read), 5);
+    let shown = run.status.unwrap().executions.remove(0);
+    assert!(shown.created_at.is_some(), "the answer that names its pipeline: {shown:?}");
+}
+
+#[test]
+fn a_trigger_answered_without_the_pipeline_is_looked_up() {
+    let world = World::new("nameless", [quick("orders")]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::raw_after_executing(r#"{"data":[{"id":"made-up"}]}"#)).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("ids", run.status.unwrap().execution_ids, vec![world.sim.executions()[0].id.clone()]);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (1, 1));
 }
 
 #[test]

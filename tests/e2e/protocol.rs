@@ -3,14 +3,14 @@
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use controlplane::{
     Proxy,
     proxy::{Action, RequestInfo},
 };
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
 use serde_json::json;
@@ -35,7 +35,8 @@ impl Write {
     fn is(self, request: &RequestInfo) -> bool {
         let of_run = request.path.contains("/pipelineruns/");
         match self {
-            Self::Lock => request.method == "POST" && request.path.ends_with("/leases"),
+            // At its start the operator tries out whether it could create one.
+            Self::Lock => request.method == "POST" && request.path.ends_with("/leases") && !request.query.contains("dryRun"),
             Self::Unlock => request.method == "PUT" && request.path.contains("/leases/"),
             Self::Marker => request.method == "PATCH" && of_run,
             Self::Accepted => request.method == "PUT" && of_run && String::from_utf8_lossy(&request.body).contains("\"phase\":\"Running\""),
@@ -159,7 +160,7 @@ fn killed_after_the_post_was_carried_out() {
     same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
     same("all three", run.status.as_ref().unwrap().execution_ids.len(), 3);
     same("POSTs", world.sim.post_count(), 1);
-    assert!(world.events("orders").iter().any(|(_, reason, _)| reason == "Adopted"), "{:?}", world.events("orders"));
+    assert!(world.wait_note("orders", "Adopted").contains("3 executions"));
 }
 
 #[test]
@@ -337,6 +338,27 @@ fn a_person_can_answer_abandon_and_the_next_run_need_not_wait() {
 }
 
 #[test]
+fn a_person_can_answer_while_nuvo_gives_no_list() {
+    let world = World::new("doubt", [orders()]);
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    let silent = world.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    let run = world.wait_reason("orders", "TriggerUnconfirmed");
+    let marker: serde_json::Value = serde_json::from_str(&run.metadata.annotations.as_ref().unwrap()["nuvo.dev/trigger"]).unwrap();
+    let nonce = marker["nonce"].as_str().unwrap();
+    assert!(message(&run).contains(&format!("{nonce}:retry")), "{}", message(&run));
+    answer(&world, &format!("{nonce}:retry"));
+    let run = world.wait("orders", "in another attempt", |run| run.status.as_ref().unwrap().attempt == Some(2));
+    same("history", run.status.unwrap().history[0].result.as_deref(), Some("TriggerOutcomeUnknown"));
+    world.sim.remove_fault(silent);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 1));
+}
+
+#[test]
 fn the_policy_retrigger_tries_once_more_and_only_once() {
     let (world, _operator) = unresolved(json!({ "onAmbiguousTrigger": "Retrigger" }));
     let run = world.wait_phase("orders", Phase::Succeeded);
@@ -353,6 +375,55 @@ fn the_policy_retrigger_tries_once_more_and_only_once() {
     });
     assert_consistent(&run);
     same("POSTs", world.sim.post_count(), 2);
+}
+
+/// The deadline comes while the outcome of the trigger is not known, and nobody can be asked.
+fn assert_doubt_at_the_deadline(world: &World, away: impl FnOnce(), why: &str, back: impl FnOnce()) {
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "activeDeadlineSeconds": 8, "onAmbiguousTrigger": "Retrigger" }));
+    let run = world.wait_reason("orders", "TriggerUnconfirmed");
+    same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Triggering));
+    away();
+    world.start("next", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Unresolved);
+    assert_consistent(&run);
+    same("the doubt is shown", (reason(&run), trigger(&run)), ("TriggerOutcomeUnknown", (TriggerState::Ambiguous, None)));
+    assert!(message(&run).contains(why) && message(&run).contains("deadline"), "{}", message(&run));
+    let status = run.status.as_ref().unwrap();
+    let took = status.completion_time.as_ref().unwrap().0.duration_since(status.start_time.as_ref().unwrap().0).as_secs();
+    assert!((8..20).contains(&took), "after {took} s");
+    same("POSTs", world.sim.post_count(), 1);
+    back();
+    // The next one takes the lock after the quarantine, and not what the first one started.
+    let next = world.wait_phase("next", Phase::Succeeded);
+    let executions: Vec<String> = world.sim.executions().into_iter().map(|execution| execution.id).collect();
+    same("its own execution", next.status.unwrap().execution_ids, executions[1..].to_vec());
+    let run = world.get("orders");
+    same("nothing follows by itself", (reason(&run), run.status.as_ref().unwrap().attempt), ("TriggerOutcomeUnknown", Some(1)));
+    same("POSTs", (world.sim.post_count(), executions.len()), (2, 2));
+}
+
+#[test]
+fn a_doubt_that_nuvo_lets_nobody_clear_ends_at_the_deadline() {
+    let world = World::new("deadline", [orders()]);
+    assert_doubt_at_the_deadline(
+        &world,
+        || _ = world.sim.add_fault(Fault::on(Operation::List, Effect::status(500))),
+        "nuvo's list",
+        || world.sim.clear_faults(),
+    );
+}
+
+#[test]
+fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
+    let world = World::new("deadline", [orders()]);
+    assert_doubt_at_the_deadline(
+        &world,
+        || _ = block_on(world.accounts().delete("default", &DeleteParams::default())).unwrap(),
+        "its account",
+        || world.account("default"),
+    );
 }
 
 #[test]
@@ -559,6 +630,100 @@ fn a_run_deleted_while_its_post_is_out_leaves_its_executions_in_the_lock() {
     let newest = executions.iter().max_by_key(|execution| execution.created_at.clone()).unwrap();
     same("its own", &ids[0], &newest.id);
     same("POSTs", world.sim.post_count(), 2);
+}
+
+/// As a policy of the cluster would say it.
+fn refuse(proxy: &Proxy, refused: impl Fn(&RequestInfo) -> bool + Send + Sync + 'static) {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "admission webhook \"policy.example.com\" denied the request: not on a Friday",
+    });
+    proxy.set_rules(move |request| if refused(request) { Action::Respond(403, status.to_string()) } else { Action::Forward });
+}
+
+fn is_record(request: &RequestInfo, word: &str) -> bool {
+    request.method == "PUT" && request.path.contains("/pipelineruns/") && String::from_utf8_lossy(&request.body).contains(word)
+}
+
+fn count(proxy: &Proxy, wanted: impl Fn(&RequestInfo) -> bool) -> usize {
+    proxy.journal().iter().filter(|exchange| wanted(&exchange.request)).count()
+}
+
+#[test]
+fn a_marker_that_is_refused_for_good_is_shown_and_keeps_nobody_waiting() {
+    let world = World::new("refused", [orders(), Pipeline::new("other").duration(Duration::from_millis(300))]);
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| request.method == "PATCH" && request.path.ends_with("/pipelineruns/orders"));
+    let operator = world.operator_through(&proxy, &["--max-concurrent-reconciles", "1"]);
+    world.start("orders", "orders", json!({}));
+    let run = world.wait("orders", "told of the refusal", |run| message(run).contains("not on a Friday"));
+    assert_consistent(&run);
+    same("phase and reason", (run.status.as_ref().unwrap().phase, reason(&run)), (Some(Phase::Pending), "Pending"));
+    same("no doubt is raised", run.status.unwrap().trigger, None);
+    world.start("other", "other", json!({}));
+    world.wait_phase("other", Phase::Succeeded);
+    let tries = count(&proxy, |request| Write::Marker.is(request));
+    assert!(tries <= 8, "{tries} tries without a pause");
+    assert!(operator.0.log().contains("not on a Friday"), "{}", operator.0.log());
+    same("POSTs for it", world.sim.post_count_of("orders"), 0);
+    refuse(&proxy, |_| false);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("known by its answer", trigger(&run), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs for it", world.sim.post_count_of("orders"), 1);
+}
+
+#[test]
+fn what_nuvo_answered_is_recorded_as_soon_as_that_is_not_refused_any_more() {
+    let world = World::new("refused", [orders()]);
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| is_record(request, "Accepted"));
+    let operator = world.operator_through(&proxy, &[]);
+    world.start("orders", "orders", json!({}));
+    let tried = |times: usize| world.eventually("tried again", || count(&proxy, |request| is_record(request, "Accepted")) >= times);
+    tried(1);
+    let begun = Instant::now();
+    tried(6);
+    assert!(begun.elapsed() >= Duration::from_secs(2), "with growing pauses, not {:?}", begun.elapsed());
+    assert!(operator.0.log().contains("not on a Friday"), "{}", operator.0.log());
+    refuse(&proxy, |_| false);
+    same("known by its answer", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Answer)));
+}
+
+#[test]
+fn an_operator_that_cannot_record_an_answer_stops_all_the_same() {
+    let world = World::new("refused", [orders()]);
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| is_record(request, "Accepted"));
+    let mut operator = world.operator_through(&proxy, &[]);
+    world.start("orders", "orders", json!({}));
+    world.eventually("tried", || count(&proxy, |request| is_record(request, "Accepted")) >= 1);
+    operator.0.signal_term().unwrap();
+    let (code, log) = operator.ended();
+    same("exit code", code, Some(0));
+    let tries = count(&proxy, |request| is_record(request, "Accepted"));
+    assert!((2..=20).contains(&tries), "{tries} tries\n{log}");
+    let _next = world.operator();
+    same("found in the list", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Adopted)));
+}
+
+#[test]
+fn a_finding_that_is_refused_for_good_keeps_no_other_run_waiting() {
+    let world = World::new("refused", [orders(), Pipeline::new("other").duration(Duration::from_millis(300))]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).pipeline("orders").once());
+    let proxy = Proxy::start(world.server).unwrap();
+    refuse(&proxy, |request| is_record(request, "Adopted"));
+    let _operator = world.operator_through(&proxy, &["--max-concurrent-reconciles", "1"]);
+    world.start("orders", "orders", json!({}));
+    world.eventually("tried", || count(&proxy, |request| is_record(request, "Adopted")) >= 1);
+    same("the doubt is shown", reason(&world.get("orders")), "TriggerUnconfirmed");
+    world.start("other", "other", json!({}));
+    world.wait_phase("other", Phase::Succeeded);
+    let tries = count(&proxy, |request| is_record(request, "Adopted"));
+    assert!(tries <= 12, "{tries} tries without a pause");
+    refuse(&proxy, |_| false);
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("POSTs for it", world.sim.post_count_of("orders"), 1);
 }
 
 #[test]

@@ -5,18 +5,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use controlplane::{ControlPlane, Options};
-
+use controlplane::{ControlPlane, Options, Process};
 use nuvo_operator::rbac::rules;
+use serde_json::json;
 
 use crate::world::{install, server};
 
-/// Runs the operator until it ends by itself.
-fn run(kubeconfig: &str, flags: &[&str]) -> Output {
+/// Starts the operator.
+fn start(kubeconfig: &str, flags: &[&str]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
     command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"]).args(flags).env("KUBECONFIG", kubeconfig);
     let log = server().folder().join(format!("start-{}.log", uuid()));
-    let mut process = controlplane::Process::spawn_guarded(&command, &log).unwrap();
+    Process::spawn_guarded(&command, &log).unwrap()
+}
+
+/// Runs the operator until it ends by itself.
+fn run(kubeconfig: &str, flags: &[&str]) -> Output {
+    let mut process = start(kubeconfig, flags);
     let begun = Instant::now();
     let status =
         process.wait(Duration::from_secs(60)).unwrap_or_else(|| panic!("still running after {:?}\n{}", begun.elapsed(), process.log()));
@@ -66,7 +71,7 @@ fn an_unreachable_api_server() {
 }
 
 #[test]
-fn rejected_credentials_and_missing_permissions() {
+fn rejected_credentials_and_no_permission() {
     let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();
     let path = server().folder().join("stranger.kubeconfig");
     let stranger = text.replace("\"token\": \"admin\"", "\"token\": \"nobody\"");
@@ -77,10 +82,69 @@ fn rejected_credentials_and_missing_permissions() {
     let namespace = server().namespace("forbidden").unwrap();
     let nothing = server().service_account_kubeconfig(&namespace, "nothing", &[]).unwrap();
     assert_line(&run(&nothing.display().to_string(), &[]), 1, &["missing permission", "list", "pipelineruns.nuvo.dev"]);
-    let without_leases: Vec<_> =
-        rules().into_iter().filter(|rule| rule.resources.as_ref().is_none_or(|resources| resources[0] != "leases")).collect();
-    let without_leases = server().service_account_kubeconfig(&namespace, "no-leases", &without_leases).unwrap();
-    assert_line(&run(&without_leases.display().to_string(), &["--leader-elect", "true"]), 1, &["missing permission", "leases", &namespace]);
+}
+
+/// One row for each rule that is left out, with what the start says about it.
+#[test]
+fn each_missing_rule_is_named() {
+    let namespace = server().namespace("rules").unwrap();
+    let everywhere = ("in all namespaces", &["--operator-namespace", &namespace][..]);
+    let here = format!("in namespace {namespace}");
+    let there = (here.as_str(), &["--operator-namespace", &namespace, "--namespaces", &namespace][..]);
+    let rows = [
+        ("list pipelineruns.nuvo.dev", everywhere),
+        ("update pipelineruns.nuvo.dev/status", there),
+        ("list nuvoaccounts.nuvo.dev", there),
+        ("update nuvoaccounts.nuvo.dev/status", everywhere),
+        ("get secrets", there),
+        ("create events.events.k8s.io", everywhere),
+        ("get leases.coordination.k8s.io", (here.as_str(), everywhere.1)),
+    ];
+    assert_eq!(rows.len(), rules().len());
+    for (number, (act, (place, flags))) in rows.into_iter().enumerate() {
+        let mut some = rules();
+        some.remove(number);
+        let kubeconfig = server().service_account_kubeconfig(&namespace, &format!("without-{number}"), &some).unwrap();
+        // Also without an election: the locks of the pipelines are Leases, too.
+        let flags: Vec<&str> = flags.iter().copied().chain(["--leader-elect", "false"]).collect();
+        assert_line(&run(&kubeconfig.display().to_string(), &flags), 1, &[&format!("missing permission: {act} {place}")]);
+    }
+}
+
+#[test]
+fn a_missing_namespace_for_the_locks() {
+    let namespace = server().namespace("place").unwrap();
+    let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &rules()).unwrap();
+    let output = run(&kubeconfig.display().to_string(), &["--operator-namespace", "there-is-no-such-namespace"]);
+    assert_line(&output, 1, &["there-is-no-such-namespace", "does not exist", "--operator-namespace"]);
+}
+
+/// Roles in the namespaces that are watched are enough, and what is missing elsewhere is not asked for.
+#[test]
+fn rights_in_the_watched_namespaces_are_enough() {
+    let namespace = server().namespace("narrow").unwrap();
+    let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &[]).unwrap();
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    let metadata = json!({ "name": "nuvo-operator", "namespace": namespace });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": version, "kind": "Role", "metadata": metadata, "rules": rules() },
+        {
+            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": "nuvo-operator" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "nuvo-operator", "namespace": namespace }],
+        },
+    ]});
+    server().apply(&list.to_string()).unwrap();
+    let kubeconfig = kubeconfig.display().to_string();
+    assert_line(&run(&kubeconfig, &["--operator-namespace", &namespace]), 1, &["missing permission: list pipelineruns.nuvo.dev in all"]);
+    let begun = Instant::now();
+    let mut process = start(&kubeconfig, &["--operator-namespace", &namespace, "--namespaces", &namespace, "--leader-elect", "false"]);
+    while !process.log().contains(" connected ") {
+        assert!(process.exited().is_none() && begun.elapsed() < Duration::from_secs(30), "{}", process.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("all checks of the start done after {} ms", begun.elapsed().as_millis());
 }
 
 #[test]

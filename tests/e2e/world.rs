@@ -1,11 +1,14 @@
 //! One test's world: a namespace of a real API server, a simulator of nuvo, and operators as separate processes under a ServiceAccount.
 
 use std::{
+    collections::BTreeMap,
     fmt::Debug,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     path::PathBuf,
     process::Command,
     sync::{
-        LazyLock, Once,
+        LazyLock, Mutex, Once,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -76,6 +79,7 @@ pub struct World {
     pub kubeconfig: PathBuf,
     client: Client,
     operators: AtomicU32,
+    keys: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -98,7 +102,7 @@ impl World {
         let namespace = server.namespace(name).unwrap();
         let kubeconfig = server.service_account_kubeconfig(&namespace, "nuvo-operator", &rbac::rules()).unwrap();
         let sim = Sim::start(config).unwrap();
-        Self { namespace, sim, server, kubeconfig, client: admin(server), operators: AtomicU32::new(0) }
+        Self { namespace, sim, server, kubeconfig, client: admin(server), operators: AtomicU32::new(0), keys: Mutex::default() }
     }
 
     pub fn runs(&self) -> Api<PipelineRun> {
@@ -119,6 +123,7 @@ impl World {
     }
 
     pub fn secret(&self, name: &str, key: &str, labelled: bool) {
+        self.keys.lock().unwrap().push(key.trim().to_owned());
         let labels = if labelled { json!({ "nuvo.dev/credential": "true" }) } else { json!({}) };
         let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "labels": labels }, "stringData": { "license-key": key } });
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -179,16 +184,17 @@ impl World {
     }
 
     pub fn operator_with(&self, flags: &[&str]) -> Operator {
-        self.operator_under(&self.kubeconfig.clone(), flags)
+        self.operator_in(&[], &self.kubeconfig, flags)
     }
 
     /// An operator whose way to the API server leads through a proxy.
     pub fn operator_through(&self, proxy: &Proxy, flags: &[&str]) -> Operator {
         let kubeconfig = proxy.kubeconfig(&self.kubeconfig).unwrap();
-        self.operator_under(&kubeconfig, flags)
+        self.operator_in(&[], &kubeconfig, flags)
     }
 
-    fn operator_under(&self, kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
+    /// An operator with these variables in its environment.
+    pub fn operator_in(&self, environment: &[(&str, &str)], kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
         let number = self.operators.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
         let base = self.sim.base_url();
@@ -211,8 +217,8 @@ impl World {
         for (name, value) in values.iter().chain(&given) {
             command.args([name, value]);
         }
-        command.env("KUBECONFIG", kubeconfig);
-        let log = self.server.folder().join(format!("{}-operator-{number}.log", self.namespace));
+        command.env("KUBECONFIG", kubeconfig).envs(environment.iter().copied());
+        let log = self.log_path(number);
         Operator(Process::spawn_guarded(&command, log).unwrap())
     }
 
@@ -241,6 +247,15 @@ impl World {
         self.wait(name, wanted, |run| reason(run) == wanted)
     }
 
+    /// Waits until an account can be used.
+    pub fn wait_ready(&self, account: &str) {
+        let ready = || {
+            let status = block_on(self.accounts().get(account)).unwrap().status.unwrap_or_default();
+            status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        self.eventually(&format!("account {account} ready"), ready);
+    }
+
     /// Waits until anything holds.
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
@@ -261,9 +276,7 @@ impl World {
             .collect();
         let leases = block_on(self.leases().list(&ListParams::default())).map(|list| list.items);
         let mut logs = String::new();
-        for number in 0..self.operators.load(Ordering::Relaxed) {
-            let path = self.server.folder().join(format!("{}-operator-{number}.log", self.namespace));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
+        for (number, text) in self.logs().iter().enumerate() {
             let lines: Vec<&str> = text.lines().collect();
             let tail = lines[lines.len().saturating_sub(120)..].join("\n");
             logs.push_str(&format!("-- operator {number}:\n{tail}\n"));
@@ -274,6 +287,36 @@ impl World {
             serde_json::to_string_pretty(&leases.ok()).unwrap(),
             journal.join("\n"),
         )
+    }
+
+    fn log_path(&self, number: u32) -> PathBuf {
+        self.server.folder().join(format!("{}-operator-{number}.log", self.namespace))
+    }
+
+    /// What each operator has logged.
+    fn logs(&self) -> Vec<String> {
+        let paths = (0..self.operators.load(Ordering::Relaxed)).map(|number| self.log_path(number));
+        paths.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()).collect()
+    }
+
+    /// Every place where a person reads: no credential may have got there.
+    fn assert_no_secret_was_told(&self) {
+        async fn all<K>(api: Api<K>) -> String
+        where
+            K: Clone + serde::de::DeserializeOwned + serde::Serialize + Debug,
+        {
+            serde_json::to_string(&api.list(&ListParams::default()).await.unwrap().items).unwrap()
+        }
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        let objects = block_on(async { [all(self.runs()).await, all(self.accounts()).await, all(self.leases()).await, all(events).await] });
+        let keys = self.keys.lock().unwrap().clone();
+        // The simulator begins every token that it issues like this.
+        let secrets = keys.iter().map(String::as_str).filter(|key| !key.is_empty()).chain(["sim-token-"]);
+        for secret in secrets {
+            for text in objects.iter().chain(&self.logs()) {
+                assert!(!text.contains(secret), "{secret} is in\n{text}");
+            }
+        }
     }
 
     /// The writes that operators of this world have made.
@@ -295,6 +338,13 @@ impl World {
             .collect()
     }
 
+    /// The note of an event about a run, once it is there: events follow the status.
+    pub fn wait_note(&self, name: &str, wanted: &str) -> String {
+        let found = || self.events(name).into_iter().find(|(_, reason, _)| reason == wanted).map(|(_, _, note)| note);
+        self.eventually(&format!("an event {wanted} of {name}"), || found().is_some());
+        found().unwrap()
+    }
+
     /// How many requests of this kind reached nuvo.
     pub fn requests(&self, operation: Operation) -> usize {
         self.sim.journal().iter().filter(|request| request.operation == operation).count()
@@ -305,6 +355,15 @@ impl World {
         let mut all = vec!["--namespace", &self.namespace];
         all.extend(args);
         self.server.kubectl(&all)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that has failed has more important things to say.
+        if !std::thread::panicking() {
+            self.assert_no_secret_was_told();
+        }
     }
 }
 
@@ -323,10 +382,55 @@ impl Operator {
         self.0.wait(WITHIN).and_then(|status| status.code())
     }
 
+    /// What one of its two servers, `metrics` or `health`, answers: the status and the body.
+    pub fn ask(&self, server: &str, path: &str) -> (u16, String) {
+        let address = wait_for(&format!("{server} server"), &self.0, || {
+            let log = self.0.log();
+            let line = log.lines().find(|line| line.contains("listening") && line.contains(&format!("server=\"{server}\"")))?;
+            line.split("address=").nth(1)?.split_whitespace().next().map(str::to_owned)
+        });
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(WITHIN)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// The value of one line of `/metrics`; none if it is not there.
+    pub fn metric(&self, line: &str) -> Option<f64> {
+        let (_, text) = self.ask("metrics", "/metrics");
+        text.lines().find_map(|sample| sample.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// The labels and values of all lines of one metric.
+    pub fn metrics(&self, name: &str) -> BTreeMap<String, f64> {
+        let (_, text) = self.ask("metrics", "/metrics");
+        let samples = text.lines().filter_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with('{'))?.rsplit_once(' '));
+        samples.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
+    }
+
+    /// Whether it says that it acts.
+    pub fn leads(&self) -> bool {
+        self.metric("nuvo_operator_leader") == Some(1.0)
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self) -> (Option<i32>, String) {
         let status = self.0.wait(WITHIN);
         (status.unwrap_or_else(|| panic!("still running\n{}", self.0.log())).code(), self.0.log())
+    }
+}
+
+fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(begun.elapsed() < WITHIN, "no {what} within {} s\n{}", WITHIN.as_secs(), process.log());
+        std::thread::sleep(LOOK);
     }
 }
 

@@ -42,7 +42,7 @@ use check::{alone, explore, story};
 use k8s_openapi::jiff::Timestamp;
 use nuvo_operator::{
     api::PipelineRun,
-    run::{Evidence, ExecutionId, Fate, Nonce, Trigger, Unexecuted, parse, recorded},
+    run::{Evidence, ExecutionId, Fate, Nonce, Obstacle, Trigger, Unexecuted, parse, recorded},
 };
 use scope::{LARGE, STANDARD};
 use world::World;
@@ -95,7 +95,7 @@ fn the_world_records_what_the_operator_records() {
         (Fate::Accepted(Evidence::Answer), ids(2), None),
         (Fate::Accepted(Evidence::Adopted), ids(1), None),
         (Fate::Accepted(Evidence::Answer), ids(0), None),
-        (Fate::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO))),
+        (Fate::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
         (Fate::NotExecuted, ids(0), Some(Unexecuted::Rejected)),
         (Fate::Ambiguous { executed: true }, ids(0), None),
         (Fate::Ambiguous { executed: false }, ids(0), None),

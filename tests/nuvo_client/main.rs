@@ -5,12 +5,18 @@
 
 mod server;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nuvo_operator::nuvo::{Client, Code, Credential, Error, IdentityType, ListQuery, Operation, Origins, Settings, Status};
-use nuvo_operator::run::{ExecutionId, Nonce, Outcome, PipelineId, Unexecuted};
+use futures::FutureExt;
+use nuvo_operator::nuvo::{
+    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Session, Settings, Status,
+};
+use nuvo_operator::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
+use nuvo_operator::shutdown::{self, Shutdown};
+use nuvo_operator::telemetry::Metrics;
 use secrecy::SecretString;
 use server::{Answer, Server, closed_port, json, raw};
 
@@ -90,7 +96,10 @@ async fn a_connection_that_cannot_be_made_is_not_executed() {
     let plain = Server::start(|_| Answer::Close).await;
     for origin in [closed_port().await, "http://does-not-exist.invalid".to_owned(), plain.origin.replace("http", "https")] {
         let outcome = trigger(&with_settings(&origin, fixed(), settings())).await;
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{origin}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. }),
+            "{origin}: {outcome:?}"
+        );
     }
 }
 
@@ -132,7 +141,7 @@ async fn a_2xx_without_ids_was_executed() {
 
 #[tokio::test]
 async fn no_redirect_is_followed() {
-    let other = Server::start(|_| json(200, r#"{"data":[{"id":"e1"}]}"#)).await;
+    let other = Server::start(|_| json(200, r#"{"data":[{"id":"e1","pipeline":"p"}]}"#)).await;
     let location = other.origin.clone();
     for status in [301, 302, 303, 307, 308] {
         let answer = raw(&format!("HTTP/1.1 {status} X\r\nLocation: {location}/api/execution/\r\nContent-Length: 0\r\n\r\n"));
@@ -150,7 +159,7 @@ async fn a_fixed_token_that_is_refused_is_reported() {
     let server = Server::start(|_| json(401, "{}")).await;
     let client = client(&server);
     let outcome = trigger(&client).await;
-    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
     assert!(client.credentials_rejected());
     assert_eq!(server.requests().len(), 1);
     assert_eq!(client.prove().await, Err(Error::Unauthorized));
@@ -172,9 +181,10 @@ async fn with_tokens(api: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Se
 
 #[tokio::test]
 async fn an_old_token_is_renewed_once_and_the_same_is_sent_again() {
-    let server =
-        with_tokens(|request| if request.contains("Bearer T1\r\n") { json(401, "{}") } else { json(200, r#"{"data":[{"id":"e1"}]}"#) })
-            .await;
+    let server = with_tokens(|request| {
+        if request.contains("Bearer T1\r\n") { json(401, "{}") } else { json(200, r#"{"data":[{"id":"e1","pipeline":"p"}]}"#) }
+    })
+    .await;
     let renewing = with_settings(&server.origin, license(), settings());
     assert_eq!(trigger(&renewing).await, Outcome::Accepted(vec![e("e1")]));
     assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
@@ -187,18 +197,25 @@ async fn an_old_token_is_renewed_once_and_the_same_is_sent_again() {
 
     let server = with_tokens(|_| json(401, "{}")).await;
     let refused = with_settings(&server.origin, license(), settings());
-    assert!(matches!(trigger(&refused).await, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }));
+    assert!(matches!(trigger(&refused).await, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }));
     assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
     assert!(refused.credentials_rejected());
 }
 
 #[tokio::test]
 async fn without_a_token_nothing_is_sent() {
-    for (answer, rejected) in [(json(401, "{}"), true), (json(500, "{}"), false), (Answer::Hang, false), (json(200, "<html>"), false)] {
+    let limited = raw("HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    for (answer, rejected, obstacle, pause) in [
+        (json(401, "{}"), true, Obstacle::Account, 60),
+        (json(500, "{}"), false, Obstacle::Unavailable, 5),
+        (limited, false, Obstacle::RateLimited, 7),
+        (Answer::Hang, false, Obstacle::Unavailable, 5),
+        (json(200, "<html>"), false, Obstacle::Unavailable, 5),
+    ] {
         let server = Server::start(move |_| answer.clone()).await;
         let client = with_settings(&server.origin, license(), settings());
-        let outcome = trigger(&client).await;
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_), .. }), "{outcome:?}");
+        let Outcome::NotExecuted { then, message } = trigger(&client).await else { panic!("another class") };
+        assert_eq!(then, Unexecuted::RetryAfter(Duration::from_secs(pause), obstacle), "{message}");
         assert_eq!((server.count(TOKEN), server.count(CREATE)), (1, 0));
         assert_eq!(client.credentials_rejected(), rejected);
     }
@@ -260,6 +277,10 @@ async fn reads_have_their_errors() {
             Error::Server { status: 503, retry_after: Some(Duration::from_secs(900)) },
         ),
         (json(200, r#"{"data":{"id":"other","status":"FAILED"}}"#), Error::Malformed { reason: "the answer is about another execution" }),
+        (
+            json(200, r#"{"data":{"id":"e1","status":"SUCCESSFUL"}}"#),
+            Error::Malformed { reason: "an execution that has ended does not name its pipeline" },
+        ),
         (json(200, &"x".repeat((1 << 20) + 1)), Error::TooLarge),
         (raw(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", " ".repeat(2 << 20))), Error::TooLarge),
         (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), Error::Interrupted),
@@ -275,9 +296,49 @@ async fn reads_have_their_errors() {
 }
 
 #[tokio::test]
+async fn a_pipeline_is_read_before_a_trigger() {
+    let found = |body: &'static str| async move {
+        let server = Server::start(move |_| json(200, body)).await;
+        let pipeline = client(&server).pipeline(&p()).await;
+        let requests = server.requests();
+        assert!(requests.len() == 1 && requests[0].starts_with("GET /api/pipeline/p HTTP/1.1\r\n"), "{requests:?}");
+        assert!(requests[0].to_lowercase().contains("authorization: bearer fixed-token"), "{requests:?}");
+        pipeline
+    };
+    assert_eq!(
+        found(r#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"id":"c","developer_mode":true}}}"#).await,
+        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true) })
+    );
+    assert_eq!(found(r#"{"id":"p","configuration":"c"}"#).await, Ok(Pipeline::default()));
+    assert!(matches!(found(r#"{"data":{"id":"q","active":true}}"#).await, Err(Error::Malformed { .. })));
+    assert!(matches!(found("<html>").await, Err(Error::Malformed { .. })));
+    for (status, error) in [(400, Error::NotFound), (404, Error::NotFound), (403, Error::Forbidden), (401, Error::Unauthorized)] {
+        let server = Server::start(move |_| json(status, "{}")).await;
+        assert_eq!(client(&server).pipeline(&p()).await, Err(error));
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_address_without_the_api_is_said_by_the_fields_of_the_account() {
+    for status in [301, 404, 405, 410] {
+        let server = Server::start(move |_| json(status, "{}")).await;
+        let no_token = with_settings(&server.origin, license(), settings()).prove().await.unwrap_err().to_string();
+        assert!(no_token.contains("spec.baseUrl and spec.licenseKey.tokenPath"), "{no_token}");
+        let no_list = with_settings(&server.origin, fixed(), settings()).prove().await.unwrap_err().to_string();
+        assert!(no_list.contains("check spec.baseUrl of the account"), "{no_list}");
+        let outcome = trigger(&with_settings(&server.origin, license(), settings())).await;
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
+        assert_eq!(server.count(CREATE), 0);
+    }
+}
+
+#[tokio::test]
 async fn our_token_never_comes_back_out() {
-    let server =
-        Server::start(|_| json(200, r#"{"id":"e1","status":"FAILED","error":{"type":"X","message":"token FIXED-TOKEN is bad"}}"#)).await;
+    let server = Server::start(|_| {
+        json(200, r#"{"id":"e1","pipeline":"p","status":"FAILED","error":{"type":"X","message":"token FIXED-TOKEN is bad"}}"#)
+    })
+    .await;
     let read = client(&server).read(&e("e1")).await.unwrap();
     assert_eq!(read.error.unwrap().message.as_deref(), Some("token [redacted] is bad"));
 }
@@ -287,13 +348,64 @@ async fn every_request_is_observed_once() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let server = with_tokens(|request| if request.starts_with("GET") { json(200, "[]") } else { Answer::Hang }).await;
-    let observer = Arc::new(move |operation: Operation, code: Code, _| log.lock().unwrap().push((operation.as_str(), code.as_str())));
+    let observer = Arc::new(move |operation: Operation, code: Code, _| log.lock().unwrap().push((operation.as_str(), code.label())));
     let client = with_settings(&server.origin, license(), Settings { observer: Some(observer), ..settings() });
     client.prove().await.unwrap();
     trigger(&client).await;
-    assert_eq!(*seen.lock().unwrap(), [("token", "200"), ("list", "200"), ("create", "timeout")]);
+    assert_eq!(*seen.lock().unwrap(), [("token", "200".into()), ("list", "200".into()), ("create", "timeout".into())]);
     let _ = tokio::time::timeout(Duration::from_millis(100), trigger(&client)).await;
-    assert_eq!(seen.lock().unwrap().last(), Some(&("create", "cancelled")));
+    assert_eq!(seen.lock().unwrap().last(), Some(&("create", "cancelled".into())));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_what_came_back() {
+    let fine = r#"{"data":[{"id":"e1","pipeline":"p","status":"PROCESSING"}]}"#;
+    let strange = r#"{"data":[{"id":"e1","pipeline":"p","status":"PROCESSING"},{"id":7}]}"#;
+    // (the answer) -> (code of a POST, of a list)
+    let table: Vec<(Answer, &str, &str)> = vec![
+        (json(200, fine), "200", "200"),
+        (json(201, fine), "201", "201"),
+        (json(299, fine), "299", "299"),
+        (json(307, ""), "307", "307"),
+        (json(400, "{}"), "400", "400"),
+        (json(418, "<html>"), "418", "418"),
+        (json(429, "<html>"), "429", "429"),
+        (json(503, "<html>"), "503", "503"),
+        (raw("HTTP/1.1 502 X\r\nContent-Length: 9\r\n\r\n<"), "502", "502"),
+        (json(599, ""), "599", "599"),
+        (json(700, fine), "malformed", "malformed"),
+        (json(200, "<html>welcome</html>"), "malformed", "malformed"),
+        (json(200, ""), "malformed", "malformed"),
+        (json(200, r#"{"data":[{"id":"e1""#), "malformed", "malformed"),
+        (json(200, strange), "malformed", "malformed"),
+        (raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), "broken", "broken"),
+        (raw("no HTTP at all\r\n\r\n"), "broken", "broken"),
+        (json(200, &" ".repeat((8 << 20) + 1)), "too_large", "too_large"),
+        (Answer::Hang, "timeout", "timeout"),
+    ];
+    for (answer, create, list) in table {
+        let shown = format!("{answer:.80?}");
+        let server = Server::start(move |_| answer.clone()).await;
+        let metrics = Metrics::new();
+        let counting = metrics.clone();
+        let observer = Arc::new(move |operation, code, took| counting.nuvo_request(operation, code, took));
+        let client = with_settings(&server.origin, fixed(), Settings { observer: Some(observer), ..settings() });
+        trigger(&client).await;
+        let _ = client.list_page(&ListQuery::default(), 0).await;
+        let exposition = metrics.encode();
+        let counts: Vec<&str> = exposition.lines().filter(|line| line.starts_with("nuvo_operator_nuvo_requests_total{")).collect();
+        for (operation, code) in [("create", create), ("list", list)] {
+            let line = format!(r#"nuvo_operator_nuvo_requests_total{{operation="{operation}",code="{code}"}} 1"#);
+            assert!(counts.contains(&line.as_str()), "{shown}: {counts:?}");
+        }
+        assert_eq!(counts.len(), 2, "{shown}: {counts:?}");
+    }
+    let metrics = Metrics::new();
+    let counting = metrics.clone();
+    let observer = Arc::new(move |operation, code, took| counting.nuvo_request(operation, code, took));
+    let client = with_settings(&closed_port().await, license(), Settings { observer: Some(observer), ..settings() });
+    let _ = client.read(&e("e1")).await;
+    assert!(metrics.encode().contains(r#"{operation="token",code="connect"} 1"#), "{}", metrics.encode());
 }
 
 /// A list server: `total` executions, of which every second one belongs to another pipeline.
@@ -311,6 +423,100 @@ fn list_server(total: usize, limit: Option<usize>, offsets: bool, echo: bool) ->
         let echo = if echo { format!(r#","pagination":{{"limit":{},"total":0}}"#, number("limit")) } else { String::new() };
         json(200, &format!(r#"{{"data":[{}]{echo}}}"#, items.join(",")))
     }
+}
+
+/// A list of at most ten pages, and for how many of them leave was asked.
+async fn listing(client: &Client, query: &ListQuery) -> (Listing, usize) {
+    let asked = AtomicUsize::new(0);
+    let admit = |page| {
+        assert_eq!(asked.fetch_add(1, Ordering::SeqCst), page);
+        ready(Ok(())).boxed()
+    };
+    let listing = client.list(query, 10, &admit).await.unwrap();
+    (listing, asked.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_list_ends_where_leave_is_refused() {
+    let server = Server::start(list_server(5_000, None, true, true)).await;
+    let admit = |page| ready(if page < 3 { Ok(()) } else { Err(Error::Stopping) }).boxed();
+    assert_eq!(client(&server).list(&ListQuery::default(), 10, &admit).await, Err(Error::Stopping));
+    assert_eq!(server.requests().len(), 3);
+}
+
+fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Session {
+    let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
+    Session::new(client, requests_per_second, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown)
+}
+
+#[tokio::test]
+async fn a_paused_account_is_not_waited_for() {
+    let server = Server::start(|_| raw("HTTP/1.1 429 X\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n")).await;
+    let (_stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 5, shutdown);
+    assert!(matches!(session.sighting(&p()).await, Err(Error::RateLimited { .. })));
+    for _ in 0..3 {
+        let Err(Error::Paused(pause)) = session.sighting(&p()).await else { panic!("not paused") };
+        assert_eq!(pause.reason, PauseReason::RateLimited);
+        assert!(pause.left > Duration::from_secs(590), "{pause}");
+        assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
+        assert!(matches!(session.reserve().await, Err(Error::Paused(_))));
+    }
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_pauses_for_what_kept_a_post_from_being_carried_out() {
+    let limited = raw("HTTP/1.1 429 X\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n");
+    let server = Server::start(move |request| if request.starts_with("POST") { limited.clone() } else { json(401, "{}") }).await;
+    let refusing = Server::start(|_| json(401, "{}")).await;
+    for (origin, reason, seconds) in [
+        (server.origin.clone(), PauseReason::RateLimited, 7),
+        (closed_port().await, PauseReason::Unavailable, 5),
+        (refusing.origin.clone(), PauseReason::Account, 60),
+    ] {
+        let (_stop, shutdown) = shutdown::channel();
+        let session = session(with_settings(&origin, fixed(), settings()), 5, shutdown);
+        session.create(&p(), &Nonce::new("nonce-1").unwrap()).await;
+        let pause = session.paused().unwrap();
+        assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (reason, f64::from(seconds)), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn every_new_rejection_is_told_once() {
+    let accepted = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&accepted);
+    let server = Server::start(move |_| {
+        if now.load(Ordering::SeqCst) { json(200, r#"{"data":{"id":"e1","status":"PROCESSING"}}"#) } else { json(401, "{}") }
+    })
+    .await;
+    let (_stop, shutdown) = shutdown::channel();
+    let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let session = Session::new(client(&server), 100, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown);
+    for _ in 0..2 {
+        accepted.store(false, Ordering::SeqCst);
+        assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
+        assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
+        assert_eq!((told.try_recv(), told.try_recv().is_err()), (Ok(()), true));
+        accepted.store(true, Ordering::SeqCst);
+        assert!(session.read(&e("e1")).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_wait_for_the_budget_ends_with_the_shutdown() {
+    let server = Server::start(|_| json(200, r#"{"data":{"id":"e1","status":"PROCESSING"}}"#)).await;
+    let (stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 1, shutdown);
+    let read = async || session.read(&e("e1")).await;
+    // The second token is there after a second, the third after two.
+    let (first, second, third, ()) = tokio::join!(read(), read(), read(), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stop.stop();
+    });
+    assert!(first.is_ok(), "{first:?}");
+    assert_eq!((second, third, server.requests().len()), (Err(Error::Stopping), Err(Error::Stopping), 1));
 }
 
 #[tokio::test]
@@ -331,8 +537,9 @@ async fn lists_end_on_servers_that_ignore_parameters() {
     ] {
         let server = Server::start(list_server(total, limit, offsets, echo)).await;
         let query = ListQuery { pipeline: Some(p()), thorough, ..ListQuery::default() };
-        let listing = client(&server).list(&query, 10).await.unwrap();
+        let (listing, asked) = listing(&client(&server), &query).await;
         assert_eq!((listing.items.len(), listing.complete, server.requests().len()), expected, "{what}");
+        assert_eq!(asked, expected.2, "{what}: each page is asked for");
         assert!(listing.items.iter().all(|i| i.pipeline.as_deref() == Some("p")), "{what}");
         assert!(server.requests()[0].contains("filters%5Bpipeline%5D=p&sort%5Bcreated_at%5D=asc&pagination%5Blimit%5D=100"), "{what}");
     }
@@ -344,6 +551,6 @@ async fn an_entry_that_cannot_be_read_makes_a_list_incomplete() {
         "pagination":{"limit":100}}"#;
     let server = Server::start(move |_| json(200, body)).await;
     let query = ListQuery { pipeline: Some(p()), status: Some(Status::Processing), ..ListQuery::default() };
-    let listing = client(&server).list(&query, 10).await.unwrap();
+    let (listing, _) = listing(&client(&server), &query).await;
     assert_eq!((listing.items.len(), listing.complete), (1, false));
 }

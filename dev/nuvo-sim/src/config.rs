@@ -50,6 +50,8 @@ pub struct SimConfig {
     pub total: Total,
     /// Fields whose filters are accepted and not applied.
     pub ignored_filters: BTreeSet<String>,
+    /// Whether an order is accepted and not applied: the newest come first.
+    pub ignore_order: bool,
     /// The oldest entries of the journal are forgotten beyond this number.
     pub journal_limit: usize,
 }
@@ -75,6 +77,7 @@ impl Default for SimConfig {
             clock_skew_ms: 0,
             total: Total::Overall,
             ignored_filters: BTreeSet::new(),
+            ignore_order: false,
             journal_limit: 100_000,
         }
     }

@@ -64,7 +64,7 @@ impl ListQuery {
         let mut executions: Vec<_> = state.executions.iter().filter(|execution| execution.listed(now)).collect();
         // Stable: executions of one moment keep the order they were made in.
         executions.sort_by_key(|execution| execution.created);
-        if !self.oldest_first {
+        if !self.oldest_first || state.config.ignore_order {
             executions.reverse();
         }
         let ignored = &state.config.ignored_filters;

@@ -76,6 +76,9 @@ struct Args {
     /// A field whose filters are accepted and not applied.
     #[arg(long = "ignore-filter", value_name = "FIELD")]
     ignored_filters: Vec<String>,
+    /// Accept an order and do not apply it: the newest executions come first.
+    #[arg(long)]
+    ignore_order: bool,
     /// How many milliseconds the server's clock is ahead.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "MS")]
     clock_skew_ms: i64,
@@ -119,6 +122,7 @@ fn config(args: Args) -> Result<SimConfig, SimError> {
         clock_skew_ms: args.clock_skew_ms,
         total: args.total,
         ignored_filters: args.ignored_filters.into_iter().collect(),
+        ignore_order: args.ignore_order,
         ..SimConfig::default()
     })
 }

@@ -3,8 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use nuvo_operator::run::{
+<<<<<<< HEAD
+    self, Answer, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, Run, Step, Task, Tenancy, Unexecuted,
+=======
     self, Answer, Evidence, ExecutionId, Fate, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Outcome, Run, RunRef, Sighting, Step,
     Task, Tenancy, Trigger, Uid, Unexecuted,
+>>>>>>> model-work
 };
 
 use super::{
@@ -265,7 +269,7 @@ impl World {
     fn post(&self, state: &mut State, run: usize, delivery: usize, course: StepCourse) -> Outcome {
         let unknown = || match self.mutant {
             Some(Mutant::UnansweredMeansRefused) => {
-                Outcome::NotExecuted { then: Unexecuted::RetryAfter(Duration::ZERO), message: String::new() }
+                Outcome::NotExecuted { then: Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable), message: String::new() }
             }
             _ => Outcome::Unknown { message: String::new() },
         };
@@ -293,7 +297,7 @@ impl World {
             StepCourse::Refused { for_good } => {
                 state.spend(|left| left.refused -= 1);
                 state.deliveries.change(|all| all[delivery].course = Course::Refused);
-                let then = if for_good { Unexecuted::Rejected } else { Unexecuted::RetryAfter(Duration::ZERO) };
+                let then = if for_good { Unexecuted::Rejected } else { Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable) };
                 Outcome::NotExecuted { then, message: String::new() }
             }
             _ => {

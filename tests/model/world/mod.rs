@@ -223,6 +223,7 @@ pub fn new_run(run: usize) -> Run {
         trigger: None,
         executions: Vec::new(),
         abandoned: None,
+        answered: None,
     }
 }
 

@@ -36,13 +36,15 @@ async fn filters_sort_and_pages() {
 }
 
 #[tokio::test]
-async fn the_server_may_cut_pages_ignore_filters_and_count_the_page() {
+async fn the_server_may_cut_pages_ignore_filters_and_orders_and_count_the_page() {
     let ignored_filters = ["pipeline".to_owned()].into();
     let sim = ten(SimConfig { default_limit: 2, max_limit: 3, total: Total::Page, ignored_filters, ..config([]) });
     assert_eq!(sim.list(&[]).await["pagination"], json!({"total": 2, "offset": 0, "limit": 2}));
     assert_eq!(sim.list(&[("pagination[limit]", "100")]).await["pagination"], json!({"total": 3, "offset": 0, "limit": 3}));
     assert_eq!(sim.ids(&[("filters[pipeline]", "odd"), ("pagination[limit]", "3")]).await, ["e9", "e8", "e7"]);
     assert_eq!(sim.ids(&[("filters[status]", "FAILED")]).await, ["e9", "e7"], "only the named filters are ignored");
+    sim.configure(|config| config.ignore_order = true);
+    assert_eq!(sim.ids(&[("sort[created_at]", "asc")]).await, ["e9", "e8"]);
 }
 
 #[tokio::test]

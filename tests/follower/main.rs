@@ -1,0 +1,197 @@
+//! The bulk poller against the simulator over real sockets: what many executions cost, whatever the server makes of a list's parameters.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where it cannot go on"
+)]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use kube::runtime::reflector::ObjectRef;
+use nuvo_operator::{
+    api::PipelineRun,
+    follower::{Audience, Follower, Interest},
+    nuvo::{Client, Credential, Origins, Session, Settings},
+    run::{ExecutionId, Known, PipelineId},
+    shutdown::{self, Stop},
+};
+use nuvo_sim::{AccessToken, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
+use secrecy::SecretString;
+
+const WITHIN: Duration = Duration::from_secs(30);
+const ACTIVE: usize = 20;
+
+/// Counts how often each run was woken.
+#[derive(Default)]
+struct Woken(Mutex<BTreeMap<String, usize>>);
+
+impl Audience for Woken {
+    fn wake(&self, run: &ObjectRef<PipelineRun>) {
+        *self.0.lock().unwrap().entry(run.name.clone()).or_default() += 1;
+    }
+
+    fn exists(&self, _: &ObjectRef<PipelineRun>) -> bool {
+        true
+    }
+}
+
+/// A simulator with running executions, each of which a run follows.
+struct World {
+    sim: Sim,
+    follower: Arc<Follower>,
+    woken: Arc<Woken>,
+    executions: Vec<ExecutionId>,
+    _stop: Stop,
+}
+
+fn orders() -> PipelineId {
+    PipelineId::new("orders").unwrap()
+}
+
+impl World {
+    /// `others` have ended before in the same account.
+    fn start(config: SimConfig, others: usize) -> Self {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let access_tokens = vec![AccessToken::new("token", Identity::user("demo@example.com"))];
+        let sim = Sim::start(SimConfig { access_tokens, ..config }).unwrap();
+        for number in 0..others {
+            let seed = Seed::new("others").ago(Duration::from_secs(1_000 - number as u64));
+            sim.seed_execution(seed.status(Status::Successful)).unwrap();
+        }
+        let seed = |number: usize| Seed::new("orders").ago(Duration::from_secs(100 - number as u64));
+        let executions: Vec<_> = (0..ACTIVE).map(|number| ExecutionId::new(sim.seed_execution(seed(number)).unwrap()).unwrap()).collect();
+        let base = Origins::parse([sim.base_url()]).unwrap().check(&sim.base_url()).unwrap();
+        let credential = Credential::AccessToken(SecretString::from("token"));
+        let client = Client::new(base, credential, Settings::default()).unwrap();
+        let (stop, shutdown) = shutdown::channel();
+        let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
+        let session = Session::new(client, 1_000, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown.clone());
+        let woken = Arc::new(Woken::default());
+        let follower = Arc::new(Follower::new(woken.clone(), Duration::from_secs(300)));
+        for (number, execution) in executions.iter().enumerate() {
+            follower.follow(&Interest {
+                run: ObjectRef::new(&format!("run-{number}")).within("team"),
+                pipeline: orders(),
+                executions: vec![execution.clone()],
+                age: Duration::ZERO,
+                ours: true,
+                expected: true,
+                late: false,
+            });
+        }
+        follower.connect(Some(Arc::new(session)));
+        let works = follower.clone();
+        tokio::spawn(async move { works.run(shutdown).await });
+        Self { sim, follower, woken, executions, _stop: stop }
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            assert!(begun.elapsed() < WITHIN, "not {what}: {:#?}", self.requests());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The operation of each request, and for a list its offset.
+    fn requests(&self) -> Vec<(Operation, String)> {
+        let offset = |query: &[(String, String)]| query.iter().find(|(key, _)| key == "pagination[offset]").map(|(_, value)| value.clone());
+        self.sim.journal().iter().map(|request| (request.operation, offset(&request.query).unwrap_or_default())).collect()
+    }
+
+    fn count(&self, operation: Operation) -> usize {
+        self.requests().iter().filter(|(other, _)| *other == operation).count()
+    }
+
+    /// How many lists each tick that is over has asked for. A tick begins with the offset 0.
+    fn lists_per_tick(&self) -> Vec<usize> {
+        let mut ticks = Vec::new();
+        for (_, offset) in self.requests().into_iter().filter(|(operation, _)| *operation == Operation::List) {
+            if offset == "0" {
+                ticks.push(0);
+            }
+            *ticks.last_mut().unwrap() += 1;
+        }
+        ticks.pop();
+        ticks
+    }
+
+    fn ended(&self) -> usize {
+        let known = self.follower.knowledge(&orders(), &self.executions);
+        known.values().filter(|known| matches!(known, Known::Report(report) if report.status.as_deref() == Some("SUCCESSFUL"))).count()
+    }
+}
+
+#[tokio::test]
+async fn many_executions_cost_the_pages_of_a_list_each_tick_and_one_read_each() {
+    let ignoring = |field: &str| [field.to_owned()].into();
+    let servers = [
+        ("as documented", SimConfig::default(), 30, 1),
+        ("small pages", SimConfig { max_limit: 7, ..SimConfig::default() }, 30, 3),
+        ("pages that fit exactly", SimConfig { max_limit: 10, ..SimConfig::default() }, 0, 2),
+        ("a total of the page only", SimConfig { max_limit: 7, total: Total::Page, ..SimConfig::default() }, 30, 3),
+        ("its own order", SimConfig { max_limit: 7, ignore_order: true, ..SimConfig::default() }, 30, 3),
+        ("no filter", SimConfig { ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 1),
+        ("no filter and small pages", SimConfig { max_limit: 10, ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 5),
+        (
+            "nothing that it is asked for",
+            SimConfig {
+                max_limit: 10,
+                ignored_filters: ignoring("status"),
+                ignore_order: true,
+                total: Total::Page,
+                ..SimConfig::default()
+            },
+            30,
+            2,
+        ),
+    ];
+    join_all(servers.map(follow_to_the_end)).await;
+}
+
+/// One server: what it does, its configuration, how many others have ended there, and how many lists a tick needs.
+async fn follow_to_the_end((what, config, others, pages): (&str, SimConfig, usize, usize)) {
+    let world = World::start(config, others);
+    world.until("three ticks", |world| world.lists_per_tick().len() >= 3).await;
+    let lists = world.lists_per_tick();
+    assert!(lists.iter().all(|lists| *lists == pages), "{what}: {lists:?}");
+    assert_eq!(world.count(Operation::Read), 0, "{what}: the list tells that they run");
+    assert_eq!(*world.woken.0.lock().unwrap(), BTreeMap::new(), "{what}: and that is no news");
+    for execution in &world.executions {
+        world.sim.finish(execution.as_str(), Status::Successful).unwrap();
+    }
+    world.until("all ended", |world| world.ended() == ACTIVE).await;
+    assert_eq!(world.count(Operation::Read), ACTIVE, "{what}: one read each");
+    let woken = world.woken.0.lock().unwrap().clone();
+    assert!(woken.len() == ACTIVE && woken.values().all(|times| *times == 1), "{what}: {woken:?}");
+    let after_the_end = world.requests().into_iter().rev().take_while(|(operation, _)| *operation == Operation::List).count();
+    assert_eq!(after_the_end, 0, "{what}: nothing is asked after the last read");
+}
+
+#[tokio::test]
+async fn some_that_end_are_read_and_the_others_are_not() {
+    let world = World::start(SimConfig { max_limit: 7, ..SimConfig::default() }, 0);
+    let ending = [3, 8, 19];
+    for number in ending {
+        world.sim.finish(world.executions[number].as_str(), Status::Successful).unwrap();
+    }
+    world.until("three ended", |world| world.ended() == ending.len()).await;
+    world.until("two more ticks", |world| world.lists_per_tick().len() >= 3).await;
+    let reads: Vec<String> =
+        world.sim.journal().iter().filter(|request| request.operation == Operation::Read).map(|request| request.path.clone()).collect();
+    assert_eq!(reads.len(), ending.len(), "{reads:?}");
+    for number in ending {
+        assert!(reads.iter().any(|path| path.ends_with(world.executions[number].as_str())), "{reads:?}");
+        assert_eq!(world.woken.0.lock().unwrap()[&format!("run-{number}")], 1);
+    }
+    assert_eq!(world.woken.0.lock().unwrap().len(), ending.len());
+}
