@@ -74,6 +74,8 @@ pub struct Settings {
     pub adoption_confirm: Duration,
     /// How many runs are reconciled at once.
     pub max_concurrent_reconciles: u16,
+    /// Whether requests to nuvo go through the proxies that the environment names.
+    pub use_env_proxy: bool,
 }
 
 /// Parses the arguments of this process, or prints the help or what is wrong with them and exits (0 or 2).
@@ -191,6 +193,11 @@ struct RunArguments {
     /// How many runs are worked on at the same time (1 to 1024).
     #[arg(long, env = "NUVO_OPERATOR_MAX_CONCURRENT_RECONCILES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024), default_value_t = 32)]
     max_concurrent_reconciles: u16,
+
+    /// Send requests to nuvo through the proxies that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name. A proxy sees the credentials of accounts
+    /// whose base URL is plain http. Requests to Kubernetes never go through them.
+    #[arg(long, env = "NUVO_OPERATOR_USE_ENV_PROXY", value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = false)]
+    use_env_proxy: bool,
 }
 
 impl TryFrom<RunArguments> for Settings {
@@ -214,6 +221,7 @@ impl TryFrom<RunArguments> for Settings {
             fence_seconds,
             adoption_confirm_seconds,
             max_concurrent_reconciles,
+            use_env_proxy,
         } = arguments;
         if metrics_addr == health_addr && metrics_addr.port() != 0 {
             return Err(format!("--metrics-addr and --health-addr are both {metrics_addr}: give one of them another port"));
@@ -242,6 +250,7 @@ impl TryFrom<RunArguments> for Settings {
             fence: fence_seconds,
             adoption_confirm: adoption_confirm_seconds,
             max_concurrent_reconciles,
+            use_env_proxy,
         })
     }
 }
@@ -396,6 +405,7 @@ mod tests {
             fence: Duration::from_secs(5),
             adoption_confirm: Duration::from_secs(10),
             max_concurrent_reconciles: 32,
+            use_env_proxy: false,
         };
         assert_eq!(settings(&[]), expected);
         assert_eq!(settings(&["run"]), expected);

@@ -147,6 +147,8 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
     // kube would retry every verb, writes included, for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
+    // kube takes a proxy from the environment that it then cannot use, and forgets NO_PROXY. One in the kubeconfig stays, and is an error.
+    config.proxy_url = config.proxy_url.filter(|proxy| !is_of_environment(proxy));
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let make =
@@ -170,6 +172,13 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity }, elector))
+}
+
+fn is_of_environment(proxy: &http::Uri) -> bool {
+    ["HTTPS_PROXY", "https_proxy"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok()?.parse().ok())
+        .any(|named: http::Uri| named == *proxy)
 }
 
 /// Works as long as it may: as the leader if there is an election, else at once.

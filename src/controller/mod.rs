@@ -199,6 +199,7 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         origins: settings.allowed_origins.clone(),
         nuvo_settings: NuvoSettings {
             trigger_timeout: settings.trigger_timeout,
+            use_env_proxy: settings.use_env_proxy,
             observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
             ..NuvoSettings::default()
         },

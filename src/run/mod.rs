@@ -31,7 +31,7 @@ pub use project::{
 pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,
 };
-pub use reopen::{Reopening, reopening};
+pub use reopen::{Reopening, following_attempt, reopening};
 pub use situation::{waiting, without_account};
 pub use step::{Answer, Gate, Hold, Limits, LockRead, Step};
 pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, settled, takeover, verdict};

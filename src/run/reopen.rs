@@ -20,6 +20,14 @@ pub enum Reopening {
     Adopt(Trigger, Vec<ExecutionId>),
 }
 
+/// The attempt that follows every one that a run knows of, whatever has been done to its record.
+#[must_use]
+pub fn following_attempt(run: &Run) -> i32 {
+    let marker = run.marker.as_ref().map_or(0, |marker| marker.attempt);
+    let trigger = run.trigger.as_ref().map_or(0, |trigger| trigger.attempt);
+    run.attempt.max(marker).max(trigger).saturating_add(1)
+}
+
 /// Whether an ended run goes on, and how.
 #[must_use]
 pub fn reopening(object: &PipelineRun, run: &Run) -> Option<Reopening> {
@@ -27,9 +35,7 @@ pub fn reopening(object: &PipelineRun, run: &Run) -> Option<Reopening> {
     if !run.ended || object.spec.execution_id.is_some() || run.deleting {
         return None;
     }
-    let marker = run.marker.as_ref().map_or(0, |marker| marker.attempt);
-    let trigger = run.trigger.as_ref().map_or(0, |trigger| trigger.attempt);
-    let next = Reopening::Attempt(run.attempt.max(marker).max(trigger).saturating_add(1));
+    let next = Reopening::Attempt(following_attempt(run));
     if object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token {
         return Some(next);
     }

@@ -1,6 +1,6 @@
 //! From `kubectl apply` to a terminal status.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use controlplane::{
     Proxy,
@@ -57,8 +57,68 @@ fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
         let expected =
             ["create leases/", "patch pipelineruns/", "update pipelineruns/status", "update pipelineruns/status", "update leases/"];
         same("writes: lock, marker, accepted, end, unlock", writes, expected.map(str::to_owned).to_vec());
+        assert_metrics_tell_what_happened(&world, &operator);
         same("exit code after SIGTERM", operator.stop(), Some(0));
     }
+}
+
+/// The counters against those who were asked: the API server's audit log, and the simulator's journal.
+fn assert_metrics_tell_what_happened(world: &World, operator: &Operator) {
+    let written = || {
+        let mut counts = BTreeMap::new();
+        for write in world.writes() {
+            let separator = if write.subresource.is_empty() { "" } else { "/" };
+            *counts.entry(format!("{{resource=\"{}{separator}{}\"}}", write.resource, write.subresource)).or_insert(0.0) += 1.0;
+        }
+        counts
+    };
+    world.eventually("as many writes as in the audit log", || operator.metrics("nuvo_operator_kube_writes_total") == written());
+    for resource in ["leases", "pipelineruns", "pipelineruns/status", "nuvoaccounts/status", "events"] {
+        assert!(written().contains_key(&format!("{{resource=\"{resource}\"}}")), "{resource} is not in {:?}", written());
+    }
+    let asked = || {
+        let mut counts = BTreeMap::new();
+        for request in world.sim.journal() {
+            let operation = serde_json::to_value(request.operation).unwrap();
+            let code = request.status().unwrap_or_default();
+            *counts.entry(format!("{{operation={operation},code=\"{code}\"}}")).or_insert(0.0) += 1.0;
+        }
+        counts
+    };
+    world.eventually("as many requests as in the journal", || operator.metrics("nuvo_operator_nuvo_requests_total") == asked());
+    let triggers: f64 = operator.metrics("nuvo_operator_triggers_total").values().sum();
+    let posts = f64::from(u32::try_from(world.sim.post_count()).unwrap());
+    same("triggers", (triggers, operator.metric("nuvo_operator_triggers_total{outcome=\"accepted\"}")), (posts, Some(posts)));
+    same("ended", operator.metric("nuvo_operator_runs_finished_total{result=\"success\",error_type=\"\"}"), Some(1.0));
+    let account = format!("nuvo_operator_account_ready{{namespace=\"{}\",account=\"default\"}}", world.namespace);
+    same("account", operator.metric(&account), Some(1.0));
+}
+
+#[test]
+fn the_api_server_refuses_what_cannot_be_run_and_what_must_not_change() {
+    let world = World::new("rules", [quick("orders")]);
+    let refused = |args: &[&str], words: &str| {
+        let error = world.kubectl(args).unwrap_err().to_string();
+        assert!(error.contains(words), "{args:?}: {error}");
+    };
+    let manifest = world.server.folder().join(format!("{}-bad.yaml", world.namespace));
+    let bad =
+        "apiVersion: nuvo.dev/v1alpha1\nkind: PipelineRun\nmetadata: { name: bad }\nspec: { pipelineId: https://nuvo.example/orders }\n";
+    std::fs::write(&manifest, bad).unwrap();
+    refused(&["create", "-f", &manifest.display().to_string()], "write the pipeline's id as nuvo shows it, not its name or URL");
+    world.start("triggers", "orders", json!({ "suspend": true }));
+    world.start("follows", "orders", json!({ "executionId": "e-1" }));
+    let patch = |name: &str, spec: serde_json::Value, words: &str| {
+        let patch = json!({ "spec": spec }).to_string();
+        refused(&["patch", "pipelineruns.nuvo.dev", name, "--type", "merge", "-p", &patch], words);
+    };
+    let fixed = "executionId cannot be set, changed or removed after creation: create a new PipelineRun instead";
+    patch("triggers", json!({ "executionId": "e-1" }), fixed);
+    patch("follows", json!({ "executionId": null }), fixed);
+    patch("follows", json!({ "executionId": "e-2" }), fixed);
+    patch("triggers", json!({ "pipelineId": "another" }), "pipelineId cannot be changed");
+    same("unchanged", world.get("follows").spec.execution_id.as_deref(), Some("e-1"));
+    same("unchanged", world.get("triggers").spec.execution_id, None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use controlplane::{
     Proxy,
-    proxy::{Action, RequestInfo},
+    proxy::{Action, Answer, RequestInfo},
 };
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
@@ -672,7 +672,7 @@ fn refuse(proxy: &Proxy, refused: impl Fn(&RequestInfo) -> bool + Send + Sync + 
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
         "message": "admission webhook \"policy.example.com\" denied the request: not on a Friday",
     });
-    proxy.set_rules(move |request| if refused(request) { Action::Respond(403, status.to_string()) } else { Action::Forward });
+    proxy.set_rules(move |request| if refused(request) { Action::Respond(Answer::json(403, status.to_string())) } else { Action::Forward });
 }
 
 fn is_record(request: &RequestInfo, word: &str) -> bool {

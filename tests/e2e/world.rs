@@ -1,13 +1,14 @@
 //! One test's world: a namespace of a real API server, a simulator of nuvo, and operators as separate processes under a ServiceAccount.
 
 use std::{
+    collections::BTreeMap,
     fmt::Debug,
     io::{Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
     process::Command,
     sync::{
-        LazyLock, Once,
+        LazyLock, Mutex, Once,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -78,6 +79,7 @@ pub struct World {
     pub kubeconfig: PathBuf,
     client: Client,
     operators: AtomicU32,
+    keys: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -100,7 +102,7 @@ impl World {
         let namespace = server.namespace(name).unwrap();
         let kubeconfig = server.service_account_kubeconfig(&namespace, "nuvo-operator", &rbac::rules()).unwrap();
         let sim = Sim::start(config).unwrap();
-        Self { namespace, sim, server, kubeconfig, client: admin(server), operators: AtomicU32::new(0) }
+        Self { namespace, sim, server, kubeconfig, client: admin(server), operators: AtomicU32::new(0), keys: Mutex::default() }
     }
 
     pub fn runs(&self) -> Api<PipelineRun> {
@@ -121,6 +123,7 @@ impl World {
     }
 
     pub fn secret(&self, name: &str, key: &str, labelled: bool) {
+        self.keys.lock().unwrap().push(key.trim().to_owned());
         let labels = if labelled { json!({ "nuvo.dev/credential": "true" }) } else { json!({}) };
         let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "labels": labels }, "stringData": { "license-key": key } });
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -181,16 +184,17 @@ impl World {
     }
 
     pub fn operator_with(&self, flags: &[&str]) -> Operator {
-        self.operator_under(&self.kubeconfig.clone(), flags)
+        self.operator_in(&[], &self.kubeconfig, flags)
     }
 
     /// An operator whose way to the API server leads through a proxy.
     pub fn operator_through(&self, proxy: &Proxy, flags: &[&str]) -> Operator {
         let kubeconfig = proxy.kubeconfig(&self.kubeconfig).unwrap();
-        self.operator_under(&kubeconfig, flags)
+        self.operator_in(&[], &kubeconfig, flags)
     }
 
-    fn operator_under(&self, kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
+    /// An operator with these variables in its environment.
+    pub fn operator_in(&self, environment: &[(&str, &str)], kubeconfig: &PathBuf, flags: &[&str]) -> Operator {
         let number = self.operators.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
         let base = self.sim.base_url();
@@ -213,8 +217,8 @@ impl World {
         for (name, value) in values.iter().chain(&given) {
             command.args([name, value]);
         }
-        command.env("KUBECONFIG", kubeconfig);
-        let log = self.server.folder().join(format!("{}-operator-{number}.log", self.namespace));
+        command.env("KUBECONFIG", kubeconfig).envs(environment.iter().copied());
+        let log = self.log_path(number);
         Operator(Process::spawn_guarded(&command, log).unwrap())
     }
 
@@ -272,9 +276,7 @@ impl World {
             .collect();
         let leases = block_on(self.leases().list(&ListParams::default())).map(|list| list.items);
         let mut logs = String::new();
-        for number in 0..self.operators.load(Ordering::Relaxed) {
-            let path = self.server.folder().join(format!("{}-operator-{number}.log", self.namespace));
-            let text = std::fs::read_to_string(path).unwrap_or_default();
+        for (number, text) in self.logs().iter().enumerate() {
             let lines: Vec<&str> = text.lines().collect();
             let tail = lines[lines.len().saturating_sub(120)..].join("\n");
             logs.push_str(&format!("-- operator {number}:\n{tail}\n"));
@@ -285,6 +287,36 @@ impl World {
             serde_json::to_string_pretty(&leases.ok()).unwrap(),
             journal.join("\n"),
         )
+    }
+
+    fn log_path(&self, number: u32) -> PathBuf {
+        self.server.folder().join(format!("{}-operator-{number}.log", self.namespace))
+    }
+
+    /// What each operator has logged.
+    fn logs(&self) -> Vec<String> {
+        let paths = (0..self.operators.load(Ordering::Relaxed)).map(|number| self.log_path(number));
+        paths.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()).collect()
+    }
+
+    /// Every place where a person reads: no credential may have got there.
+    fn assert_no_secret_was_told(&self) {
+        async fn all<K>(api: Api<K>) -> String
+        where
+            K: Clone + serde::de::DeserializeOwned + serde::Serialize + Debug,
+        {
+            serde_json::to_string(&api.list(&ListParams::default()).await.unwrap().items).unwrap()
+        }
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        let objects = block_on(async { [all(self.runs()).await, all(self.accounts()).await, all(self.leases()).await, all(events).await] });
+        let keys = self.keys.lock().unwrap().clone();
+        // The simulator begins every token that it issues like this.
+        let secrets = keys.iter().map(String::as_str).filter(|key| !key.is_empty()).chain(["sim-token-"]);
+        for secret in secrets {
+            for text in objects.iter().chain(&self.logs()) {
+                assert!(!text.contains(secret), "{secret} is in\n{text}");
+            }
+        }
     }
 
     /// The writes that operators of this world have made.
@@ -326,6 +358,15 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that has failed has more important things to say.
+        if !std::thread::panicking() {
+            self.assert_no_secret_was_told();
+        }
+    }
+}
+
 /// A running operator; killed when this is dropped.
 pub struct Operator(pub Process);
 
@@ -361,6 +402,13 @@ impl Operator {
     pub fn metric(&self, line: &str) -> Option<f64> {
         let (_, text) = self.ask("metrics", "/metrics");
         text.lines().find_map(|sample| sample.strip_prefix(line)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    /// The labels and values of all lines of one metric.
+    pub fn metrics(&self, name: &str) -> BTreeMap<String, f64> {
+        let (_, text) = self.ask("metrics", "/metrics");
+        let samples = text.lines().filter_map(|line| line.strip_prefix(name).filter(|rest| rest.starts_with('{'))?.rsplit_once(' '));
+        samples.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
     }
 
     /// Whether it says that it acts.

@@ -21,14 +21,28 @@ pub enum Action {
     Leave { operator: usize },
     /// Time passes.
     Tick { long: bool },
-    /// A run has ended, or was deleted, and gives the lock back.
-    Release { run: usize },
+    /// A process is told to end: it sends nothing more, and writes what it knows.
+    Drain { operator: usize },
+    /// A run has ended, or was deleted, and gives the lock back, now or later.
+    Release { run: usize, late: bool },
     /// A person opens another attempt.
     Rerun { run: usize },
+    /// A person answers to a doubt.
+    Resolve { run: usize, answer: Resolution },
+    /// A person holds a run back, or lets it go on.
+    Suspend { run: usize, suspended: bool },
     /// Somebody edits a run.
     Edit { run: usize },
     /// Somebody deletes a run.
     Delete { run: usize },
+    /// Somebody deletes a run, and a finalizer of somebody else keeps it for a while.
+    Terminate { run: usize },
+    /// A deleted run is created again from a backup.
+    Restore { run: usize, status: bool },
+    /// Somebody writes an earlier record over a run.
+    RollBack { run: usize, to: usize, what: Record },
+    /// Somebody else starts the pipeline.
+    Intrude,
     /// Somebody wipes a status.
     WipeStatus { run: usize },
     /// Somebody wipes a marker.
@@ -37,6 +51,26 @@ pub enum Action {
     DeleteLease,
     /// The ledger has been filled with other entries.
     ForgetLedger,
+}
+
+/// A person's answer to a doubt, after a look at all that nuvo shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Resolution {
+    /// What the trigger has started.
+    Adopt,
+    /// That it does not matter.
+    Abandon,
+}
+
+/// A part of what a run remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Record {
+    /// The annotation.
+    Marker,
+    /// The status.
+    Status,
+    /// Both, from the same moment.
+    Both,
 }
 
 /// How a step goes.
@@ -56,6 +90,10 @@ pub enum StepCourse {
     Garbled(u8),
     /// The POST is carried out, starts this many executions, and its answer is lost.
     Unanswered(u8),
+    /// nuvo gives no list.
+    NoList,
+    /// nuvo gives a list that ends with the newest execution.
+    ShortList,
     /// The POST is lost, and nobody knows.
     Dropped,
     /// The POST is on its way for a long time.

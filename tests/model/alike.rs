@@ -60,10 +60,10 @@ impl Form {
 
 impl Hasher for Form {
     fn write(&mut self, text: &[u8]) {
-        let (before, text) = text.split_at(usize::from(text.starts_with(b"h")));
-        let rest = match split_name(text) {
+        let is_hash = usize::from(text.starts_with(b"h"));
+        let rest = match split_name(text.get(is_hash..).unwrap_or_default()) {
             Some((name, rest)) => {
-                self.print = mix(self.print, before.len() as u64 + 1);
+                self.print = mix(self.print, is_hash as u64 + 1);
                 self.name(name);
                 rest
             }

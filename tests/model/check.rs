@@ -1,7 +1,7 @@
 //! The checker: explores a world until a promise is broken, and finds out from where its runs cannot end.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -84,26 +84,41 @@ pub fn explore(world: World, promise: &str) -> Explored {
     Explored { states: checker.unique_state_count(), took: began.elapsed(), broken }
 }
 
+/// What has happened, and the world after each of it.
+pub fn story(world: &World, actions: &[Action]) -> String {
+    let mut state = world.first();
+    let mut story = format!("{state}");
+    for action in actions {
+        if let Some(after) = world.after(&state, action) {
+            state = after;
+        }
+        story.push_str(&format!("{action:?}\n{state}"));
+    }
+    story
+}
+
 /// A shortest way to a world from which not every trigger can end.
 fn dead_end(world: &World) -> Option<Vec<Action>> {
-    let (steps, over) = (locked(&world.graph.steps), locked(&world.graph.over));
-    let mut before: HashMap<u64, Vec<u64>> = HashMap::new();
-    steps.iter().for_each(|(from, to)| before.entry(*to).or_default().push(*from));
-    let mut ends: HashMap<u64, bool> = steps.iter().flat_map(|(from, to)| [(*from, false), (*to, false)]).collect();
-    let mut open = over.clone();
+    let mut steps = std::mem::take(&mut *locked(&world.graph.steps));
+    steps.sort_unstable_by_key(|(from, to)| (*to, *from));
+    steps.dedup();
+    let before = |id: u64| {
+        let start = steps.partition_point(|(_, to)| *to < id);
+        steps[start..].iter().take_while(move |(_, to)| *to == id).map(|(from, _)| *from)
+    };
+    let mut open = std::mem::take(&mut *locked(&world.graph.over));
+    let mut ends: HashSet<u64> = open.iter().copied().collect();
     while let Some(id) = open.pop() {
-        if !ends.insert(id, true).unwrap_or_default() {
-            open.extend(before.get(&id).into_iter().flatten());
-        }
-    }
-    if ends.values().all(|ends| *ends) {
-        return None;
+        open.extend(before(id).filter(|from| ends.insert(*from)));
     }
     let first = world.first();
+    if ends.contains(&first.id) && steps.iter().all(|(_, to)| ends.contains(to)) {
+        return None;
+    }
     let mut seen: HashMap<u64, Option<(u64, Action)>> = HashMap::from([(first.id, None)]);
     let mut queue = VecDeque::from([first]);
     while let Some(state) = queue.pop_front() {
-        if !ends[&state.id] {
+        if !ends.contains(&state.id) {
             let back = |id: &u64| seen[id].clone();
             let mut way: Vec<_> = std::iter::successors(back(&state.id), |(id, _)| back(id)).map(|(_, action)| action).collect();
             way.reverse();

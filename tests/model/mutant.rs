@@ -58,10 +58,20 @@ pub enum Mutant {
     NoFence,
     /// A run whose executions were adopted gives the lock back at once.
     AdoptedGivesWayAtOnce,
+    /// An object that was created again from a backup is taken for a new one.
+    RestoredMeansNew,
+    /// A list that failed is taken for an empty one.
+    NoListMeansNothingStarted,
+    /// A list that does not reach back to the baseline is taken for a whole one.
+    ShortListMeansWhole,
+    /// What somebody else has started is adopted too.
+    AnybodysAdopted,
     /// A run whose trigger stays in doubt keeps the lock for ever.
     AmbiguousNeverGivesWay,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
+    /// What the marker says of nuvo's answer is not looked at.
+    MarkerTellsNoAnswer,
 }
 
 /// What breaks without a safeguard, and in which world that is seen. With the safeguard nothing breaks there, and in a smaller one nothing
@@ -84,6 +94,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NoCompareAtLock, "P1", Scope { marker_wipes: 1, ..one.clone() }),
         (Mutant::MarkerWithoutStatusResumes, "P1", Scope { status_wipes: 1, ledger_losses: 1, ..single.clone() }),
         (Mutant::NoLookUpInLedger, "P1", Scope { status_wipes: 1, marker_wipes: 1, ..single.clone() }),
+        (Mutant::RestoredMeansNew, "P1", Scope { deletions: 1, restores: 1, ..single.clone() }),
         (Mutant::AmbiguousLeavesNoEntry, "P1", Scope { unanswered: 1, status_wipes: 1, marker_wipes: 1, ..alone.clone() }),
         (Mutant::UnlockBeforeRecord, "P1", Scope { marker_wipes: 1, crashes: 1, ledger_losses: 1, ..single.clone() }),
         (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
@@ -95,12 +106,16 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OldBaseline, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
         (Mutant::LockForEachRun, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::AdoptedGivesWayAtOnce, "P2", Scope { unanswered: 2, batches: &[2], lag: true, ..alone.clone() }),
+        (Mutant::AnybodysAdopted, "P2", Scope { unanswered: 1, intruders: 1, ..single.clone() }),
         (Mutant::ClaimsIgnored, "P2", lease_deleted.clone()),
         (Mutant::FenceAtMark, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
         (Mutant::NoFence, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
         (Mutant::RecoveryTrustsUid, "P2", Scope { late_writes: 1, ..lease_deleted }),
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
+        (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
+        (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),
+        (Mutant::MarkerTellsNoAnswer, "P4", Scope { unanswered: 1, crashes: 1, batches: &[0], ..single.clone() }),
         (Mutant::NoIdsMeansNothingStarted, "P4", Scope { unanswered: 1, ..single }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]

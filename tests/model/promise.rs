@@ -3,19 +3,29 @@
 use nuvo_operator::run::{Evidence, Fate, Run, Trigger, decided, settled};
 use stateright::Property;
 
-use crate::world::{Course, Delivery, Execution, State, World, whose};
+use crate::{
+    alike::RUN_NAMES,
+    world::{Course, Delivery, Execution, State, World},
+};
 
 /// The promises that this world must keep.
 pub fn promises(world: &World) -> Vec<Property<World>> {
     let scope = &world.scope;
-    let mut all = vec![
-        Property::always("P1: at most one POST for an attempt", |_, state: &State| one_post_for_each_attempt(state)),
-        Property::always("P2: a run shows only what it started", |_, state: &State| own_executions(state)),
-        Property::always("P4: what was started is shown, or the doubt", |_, state: &State| nothing_is_silent(state)),
-        Property::always("P4: what nuvo has said is not forgotten", |_, state: &State| present(state).all(knows_that_it_ran)),
-    ];
+    let mut all = vec![Property::always("P1: at most one POST for an attempt", |_, state: &State| one_post_for_each_attempt(state))];
+    if scope.locks_are_kept() {
+        all.push(Property::always("P2: a run shows only what it started", |_, state: &State| own_executions(state)));
+    }
+    if scope.some_record_remains() {
+        all.push(Property::always("P4: what was started is shown, or the doubt", |_, state: &State| nothing_is_silent(state)));
+    }
+    if scope.roll_backs == 0 {
+        all.push(Property::always("P4: what nuvo has said is not forgotten", |_, state: &State| present(state).all(knows_that_it_ran)));
+    }
     if scope.list_is_prompt() {
-        all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
+        // A list that is too short ends a doubt, but nothing in it can be attributed.
+        if scope.short_lists == 0 {
+            all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
+        }
         all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
     }
     if scope.status_wipes == 0 {
@@ -43,7 +53,9 @@ fn present(state: &State) -> impl Iterator<Item = &Run> {
 fn own_executions(state: &State) -> bool {
     state.runs.iter().enumerate().all(|(number, object)| {
         let shown = object.present.iter().flat_map(|run| &run.executions);
-        shown.into_iter().all(|id| state.executions.iter().any(|execution| execution.id == *id && whose(id.as_str()) == number))
+        shown
+            .into_iter()
+            .all(|id| state.executions.iter().any(|execution| execution.id == *id && id.as_str().starts_with(RUN_NAMES[number])))
     })
 }
 
@@ -73,7 +85,7 @@ fn no_doubt_about_what_was_written(state: &State) -> bool {
 
 /// The runs with the newest of what was sent for each.
 fn newest(state: &State) -> impl Iterator<Item = (&Run, &Delivery)> {
-    present(state).filter_map(|run| Some((run, state.deliveries.iter().rfind(|sent| sent.run == run.me)?)))
+    present(state).filter_map(|run| Some((run, state.deliveries.iter().rfind(|sent| sent.run.name == run.me.name)?)))
 }
 
 /// Who says that nothing was started must know it, and who has come to an end must show what was started, or that nobody can tell.

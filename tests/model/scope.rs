@@ -26,20 +26,40 @@ pub struct Scope {
     pub slow: u8,
     /// Passes that begin with the run as it was first.
     pub stale: u8,
+    /// Processes that are told to end.
+    pub drains: u8,
+    /// Lists that nuvo does not give to who looks into a doubt.
+    pub failed_lists: u8,
+    /// Lists that do not reach as far back as is needed, to who looks into a doubt.
+    pub short_lists: u8,
+    /// Lists that do not show the newest executions, to who triggers.
+    pub blind_lists: u8,
+    /// Executions that somebody else starts.
+    pub intruders: u8,
     /// Foreign edits of a run.
     pub edits: u8,
+    /// Runs that are held back before they are triggered.
+    pub suspensions: u8,
     /// Runs that are deleted.
     pub deletions: u8,
+    /// Runs that are created again from a backup.
+    pub restores: u8,
     /// Attempts that a person opens after the first.
     pub reruns: u8,
+    /// Answers of a person to a doubt.
+    pub resolutions: u8,
     /// Statuses that are wiped.
     pub status_wipes: u8,
     /// Markers that are wiped.
     pub marker_wipes: u8,
+    /// Earlier records that are written over a run.
+    pub roll_backs: u8,
     /// Lease objects that are deleted.
     pub lease_deletions: u8,
     /// Ledgers that are forgotten, as after sixty-four other runs.
     pub ledger_losses: u8,
+    /// Whether runs also take what is not provably theirs.
+    pub adopt: bool,
     /// How many executions a POST may start.
     pub batches: &'static [u8],
     /// Whether an execution may be listed later than it is started.
@@ -66,13 +86,23 @@ impl Scope {
         refused: 0,
         slow: 0,
         stale: 0,
+        drains: 0,
+        failed_lists: 0,
+        short_lists: 0,
+        blind_lists: 0,
+        intruders: 0,
         edits: 0,
+        suspensions: 0,
         deletions: 0,
+        restores: 0,
         reruns: 0,
+        resolutions: 0,
         status_wipes: 0,
         marker_wipes: 0,
+        roll_backs: 0,
         lease_deletions: 0,
         ledger_losses: 0,
+        adopt: false,
         batches: &[1],
         lag: false,
         brisk: false,
@@ -83,12 +113,121 @@ impl Scope {
 
     /// Whether the list shows every execution by the time that anybody looks, and nobody tampers with the records.
     pub fn list_is_prompt(&self) -> bool {
-        let tampering = [self.edits, self.deletions, self.status_wipes, self.marker_wipes, self.lease_deletions, self.ledger_losses];
-        !self.lag && self.late_posts == 0 && tampering == [0; 6]
+        let tampering = [self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
+        !self.lag && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
+    }
+
+    /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
+    pub fn locks_are_kept(&self) -> bool {
+        self.lease_deletions == 0 || self.brisk
+    }
+
+    /// Whether something tells of the newest attempt, whoever looks: not if a run is put back to an earlier attempt, nor if marker and
+    /// status are wiped while another process looks at one after the other.
+    pub fn some_record_remains(&self) -> bool {
+        let wiped = self.status_wipes > 0 && self.marker_wipes > 0 && self.operators > 1;
+        !(wiped || self.roll_backs > 0) || self.reruns == 0
     }
 
     /// Whether every POST is answered to a process that lives and writes what it knows, before others lose patience.
     pub fn no_doubt_can_arise(&self) -> bool {
-        self.list_is_prompt() && (self.brisk || self.refused == 0) && [self.crashes, self.unanswered, self.lost, self.late_writes] == [0; 4]
+        // Who takes the lock over from another task of the same run cannot know what that one has done.
+        let undisturbed = self.operators == 1 || [self.edits, self.suspensions, self.slow] == [0; 3];
+        let answered = [self.crashes, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 5];
+        self.list_is_prompt() && (self.brisk || [self.refused, self.drains] == [0; 2]) && undisturbed && answered
     }
 }
+
+/// One operator, which may die and lose answers.
+const ALONE: Scope = Scope { operators: 1, crashes: 1, unanswered: 1, ..Scope::CALM };
+/// One run, and two operators that get into each other's way.
+const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
+/// One run, and two operators of which one goes away. What it leaves behind the other one brings to an end, whatever that remembers.
+const LEFT: Scope = Scope { runs: 1, leavers: 1, ..Scope::CALM };
+
+/// What is explored on every change.
+pub const STANDARD: &[(&str, Scope)] = &[
+    ("nothing", Scope::CALM),
+    ("a crash", Scope { crashes: 1, ..Scope::CALM }),
+    ("a write is lost, or its answer", Scope { lost: 1, ..Scope::CALM }),
+    ("a write lands late", Scope { late_writes: 1, ..Scope::CALM }),
+    ("a foreign edit (409)", Scope { edits: 1, ..Scope::CALM }),
+    ("a stale cache", Scope { stale: 1, ..Scope::CALM }),
+    ("an answer of nuvo is lost; 0 or 2 executions", Scope { unanswered: 1, batches: &[0, 2], ..Scope::CALM }),
+    ("a POST lands late, or is lost", Scope { late_posts: 1, unanswered: 1, ..Scope::CALM }),
+    ("an answer of nuvo is lost, slow list", Scope { unanswered: 1, lag: true, ..Scope::CALM }),
+    ("nuvo refuses", Scope { refused: 1, ..Scope::CALM }),
+    ("nuvo refuses, all is written at once", Scope { refused: 1, brisk: true, ..Scope::CALM }),
+    ("an operator is slow", Scope { slow: 1, ..Scope::CALM }),
+    ("an operator is told to end", Scope { drains: 1, ..Scope::CALM }),
+    ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
+    ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
+    ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
+    ("a marker is wiped", Scope { marker_wipes: 1, ..Scope::CALM }),
+    ("the lock is deleted", Scope { lease_deletions: 1, ..Scope::CALM }),
+    ("crash, lost answer: twice", Scope { crashes: 2, unanswered: 2, ..ALONE }),
+    ("crash, lost answer, writes lost: twice", Scope { lost: 2, ..ALONE }),
+    ("crash, lost answer, late write", Scope { late_writes: 1, ..ALONE }),
+    ("crash, lost answer, slow list; 0 or 2 executions", Scope { batches: &[0, 2], lag: true, ..ALONE }),
+    ("crash, lost answer, slow list, deletion", Scope { deletions: 1, lag: true, ..ALONE }),
+    ("crash, lost answer, no list; 0 or 2 executions", Scope { failed_lists: 2, batches: &[0, 2], ..ALONE }),
+    (
+        "crash, lost answer, no list, or a short one; 0 or 2 executions",
+        Scope { failed_lists: 1, short_lists: 2, batches: &[0, 2], ..ALONE },
+    ),
+    ("crash, lost answer, no list before the trigger", Scope { blind_lists: 1, ..ALONE }),
+    ("crash, lost answer, somebody else's execution", Scope { intruders: 1, ..ALONE }),
+    ("crash, lost answer, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),
+    ("crash, lost answer, status wiped, lock deleted", Scope { status_wipes: 1, lease_deletions: 1, ..ALONE }),
+    ("crash, lost answer, status wiped, ledger lost", Scope { status_wipes: 1, ledger_losses: 1, ..ALONE }),
+    ("crash, lost answer, deletion, backup", Scope { deletions: 1, restores: 1, ..ALONE }),
+    ("crash, lost answer, another attempt", Scope { reruns: 1, ..ALONE }),
+    ("crash, lost answer, a person's word, slow list", Scope { resolutions: 1, lag: true, ..ALONE }),
+    ("crash, lost answer, told to end, suspended", Scope { drains: 1, suspensions: 1, ..ALONE }),
+    ("crash, lost answer, refusal, slow, stale cache", Scope { refused: 1, slow: 1, stale: 1, ..ALONE }),
+    ("crash, lost answer, refusal, marker wiped", Scope { refused: 1, marker_wipes: 1, ..ALONE }),
+    ("suspended, edited, slow", Scope { suspensions: 1, edits: 1, slow: 1, operators: 1, ..Scope::CALM }),
+    ("onAmbiguousTrigger: Adopt, slow list", Scope { adopt: true, lag: true, ..ALONE }),
+    ("crash, refusal", Scope { refused: 1, ..ONE_RUN }),
+    ("crash, foreign edit", Scope { edits: 1, ..ONE_RUN }),
+    ("crash, another attempt", Scope { reruns: 1, ..ONE_RUN }),
+    ("crash, marker wiped", Scope { marker_wipes: 1, ..ONE_RUN }),
+    ("crash, status wiped", Scope { status_wipes: 1, ..ONE_RUN }),
+    ("crash, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ONE_RUN }),
+    ("crash, refusal, earlier record put back", Scope { refused: 1, roll_backs: 1, runs: 1, operators: 1, ..ALONE }),
+    ("left alone, lost answer", Scope { unanswered: 1, ..LEFT }),
+    ("left alone, refusal, marker wiped", Scope { refused: 1, marker_wipes: 1, ..LEFT }),
+    ("left alone, refusal, status wiped", Scope { refused: 1, status_wipes: 1, ..LEFT }),
+    ("left alone, refusal, deletion", Scope { refused: 1, deletions: 1, ..LEFT }),
+];
+
+/// What takes minutes: two things go wrong for two operators and two runs.
+pub const LARGE: &[(&str, Scope)] = &[
+    ("crash: three times", Scope { crashes: 3, ..Scope::CALM }),
+    ("crash, lost answer", Scope { crashes: 1, unanswered: 1, ..Scope::CALM }),
+    ("crash, lost answer, slow list", Scope { crashes: 1, unanswered: 1, lag: true, ..Scope::CALM }),
+    ("crash, POST lands late, or is lost", Scope { crashes: 1, late_posts: 1, unanswered: 1, ..Scope::CALM }),
+    ("crash, write lost, or its answer", Scope { crashes: 1, lost: 1, ..Scope::CALM }),
+    ("crash, late write", Scope { crashes: 1, late_writes: 1, ..Scope::CALM }),
+    ("crash, foreign edit (409)", Scope { crashes: 1, edits: 1, ..Scope::CALM }),
+    ("crash, stale cache", Scope { crashes: 1, stale: 1, ..Scope::CALM }),
+    ("crash, refusal", Scope { crashes: 1, refused: 1, ..Scope::CALM }),
+    ("crash, slow", Scope { crashes: 1, slow: 1, ..Scope::CALM }),
+    ("crash, deletion", Scope { crashes: 1, deletions: 1, ..Scope::CALM }),
+    ("crash, another attempt", Scope { crashes: 1, reruns: 1, ..Scope::CALM }),
+    ("crash, marker wiped", Scope { crashes: 1, marker_wipes: 1, ..Scope::CALM }),
+    ("crash, status wiped", Scope { crashes: 1, status_wipes: 1, ..Scope::CALM }),
+    ("status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..Scope::CALM }),
+    ("lost answer: twice, slow list", Scope { unanswered: 2, lag: true, ..Scope::CALM }),
+    ("lost answer, slow list; 0 to 2 executions", Scope { unanswered: 1, lag: true, batches: &[0, 1, 2], ..Scope::CALM }),
+    ("lost answer, slow list, deletion", Scope { unanswered: 1, lag: true, deletions: 1, ..Scope::CALM }),
+    ("lost answer, slow list, marker wiped", Scope { unanswered: 1, lag: true, marker_wipes: 1, ..Scope::CALM }),
+    ("lost answer, slow list, status wiped", Scope { unanswered: 1, lag: true, status_wipes: 1, ..Scope::CALM }),
+    ("late write: twice", Scope { late_writes: 2, ..Scope::CALM }),
+    ("refusal: twice, told to end", Scope { refused: 2, drains: 1, ..Scope::CALM }),
+    ("refusal, earlier record put back", Scope { refused: 1, roll_backs: 1, ..Scope::CALM }),
+    ("suspended", Scope { suspensions: 1, ..Scope::CALM }),
+    ("deletion, backup", Scope { deletions: 1, restores: 1, ..Scope::CALM }),
+    ("both runs at once, crash", Scope { concurrent: true, crashes: 1, ..Scope::CALM }),
+    ("both runs at once, lost answer", Scope { concurrent: true, unanswered: 1, ..Scope::CALM }),
+];

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use nuvo_operator::nuvo::{
-    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Session, Settings, Status,
+    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Session, Settings, Status,
 };
 use nuvo_operator::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
 use nuvo_operator::shutdown::{self, Shutdown};
@@ -293,6 +293,30 @@ async fn reads_have_their_errors() {
     }
     let down = with_settings(&closed_port().await, fixed(), settings());
     assert_eq!(down.read(&e("e1")).await, Err(Error::Unreachable));
+}
+
+#[tokio::test]
+async fn a_pipeline_is_read_before_a_trigger() {
+    let found = |body: &'static str| async move {
+        let server = Server::start(move |_| json(200, body)).await;
+        let pipeline = client(&server).pipeline(&p()).await;
+        let requests = server.requests();
+        assert!(requests.len() == 1 && requests[0].starts_with("GET /api/pipeline/p HTTP/1.1\r\n"), "{requests:?}");
+        assert!(requests[0].to_lowercase().contains("authorization: bearer fixed-token"), "{requests:?}");
+        pipeline
+    };
+    assert_eq!(
+        found(r#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"id":"c","developer_mode":true}}}"#).await,
+        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true) })
+    );
+    assert_eq!(found(r#"{"id":"p","configuration":"c"}"#).await, Ok(Pipeline::default()));
+    assert!(matches!(found(r#"{"data":{"id":"q","active":true}}"#).await, Err(Error::Malformed { .. })));
+    assert!(matches!(found("<html>").await, Err(Error::Malformed { .. })));
+    for (status, error) in [(400, Error::NotFound), (404, Error::NotFound), (403, Error::Forbidden), (401, Error::Unauthorized)] {
+        let server = Server::start(move |_| json(status, "{}")).await;
+        assert_eq!(client(&server).pipeline(&p()).await, Err(error));
+        assert_eq!(server.requests().len(), 1);
+    }
 }
 
 #[tokio::test]

@@ -74,6 +74,34 @@ impl Process {
         self.signal(Signal::TERM)
     }
 
+    /// Freezes the command (SIGSTOP), as a machine does that is paused. Linux only, and not for a command that has children itself.
+    pub fn pause(&mut self) -> Result<(), Error> {
+        self.signal_command(Signal::STOP)
+    }
+
+    /// Lets a frozen command go on (SIGCONT).
+    pub fn resume(&mut self) -> Result<(), Error> {
+        self.signal_command(Signal::CONT)
+    }
+
+    /// Sends a signal that a guard cannot pass on.
+    fn signal_command(&mut self, signal: Signal) -> Result<(), Error> {
+        if !self.guarded {
+            return self.signal(signal);
+        }
+        if self.exited().is_some() {
+            return Ok(());
+        }
+        let guard = self.child.id();
+        let tasks = fs::read_dir(format!("/proc/{guard}/task")).context(|| format!("looking for the threads of process {guard}"))?;
+        let children = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect::<String>();
+        // The guard is alive and has started nothing else, so this is its command, or there is none any more.
+        match children.split_whitespace().next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw) {
+            Some(command) => kill_process(command, signal).context(|| format!("sending {signal:?} to process {command:?}")),
+            None => Ok(()),
+        }
+    }
+
     /// Sends a signal. Does nothing when the process has ended: it has not been waited for, so its id cannot be another's.
     fn signal(&mut self, signal: Signal) -> Result<(), Error> {
         if self.exited().is_some() {

@@ -1,7 +1,8 @@
-//! A proxy in front of the API server that makes faults: requests or answers that are lost, late or wrong.
+//! A proxy in front of a server that makes faults: requests or answers that are lost, late, doubled or wrong.
 //!
-//! It has the certificate of the API server, so a kubeconfig needs no other change than the port, see [`Proxy::kubeconfig`]. It passes
-//! everything through as it comes, also the credentials; answers are streamed, so watches work. It does not pass upgrades (`exec`).
+//! In front of the API server it has that one's certificate, so a kubeconfig needs no other change than the port, see
+//! [`Proxy::kubeconfig`]. In front of a plain HTTP server see [`Proxy::http`]. It passes everything through as it comes, also the
+//! credentials; answers are streamed, so watches work. It does not pass upgrades (`exec`).
 
 mod forward;
 
@@ -26,6 +27,8 @@ pub struct RequestInfo {
     pub path: String,
     /// The query of the URL; empty without one.
     pub query: String,
+    /// The header `X-Request-Id`, by which a client names what it delivers.
+    pub request_id: Option<String>,
     /// The body.
     pub body: Bytes,
     /// Its place in the journal.
@@ -35,8 +38,12 @@ pub struct RequestInfo {
 impl RequestInfo {
     /// Whether this is a watch.
     pub fn is_watch(&self) -> bool {
-        self.query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1")
+        is_watch(&self.query)
     }
+}
+
+fn is_watch(query: &str) -> bool {
+    query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1")
 }
 
 /// What happens to a request.
@@ -48,14 +55,40 @@ pub enum Action {
     HoldBeforeForward,
     /// The server gets it, its client gets the answer when it is released.
     ForwardThenHold,
-    /// The server does not get it. Its client gets this status and this JSON.
-    Respond(u16, String),
+    /// The server does not get it. Its client gets this answer.
+    Respond(Answer),
+    /// The server gets it and answers. Its client gets this answer instead.
+    ForwardThenRespond(Answer),
     /// The server does not get it. Its client loses the connection.
     DropBeforeForward,
     /// The server gets it and answers. Its client loses the connection instead.
     ForwardThenDrop,
+    /// The server gets it a second time when it has answered the first. Its client gets the first answer.
+    ForwardTwice,
     /// The server gets it after this time.
     Delay(Duration),
+}
+
+/// An answer that the proxy makes up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Answer {
+    /// This status with this JSON.
+    pub fn json(status: u16, body: impl Into<String>) -> Self {
+        Self { status, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body: body.into() }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
 }
 
 /// A request and what became of it.
@@ -87,6 +120,8 @@ struct Shared {
     changed: Condvar,
     /// Changes when all connections are to be cut.
     cut: watch::Sender<()>,
+    /// Changes when all watches are to be cut.
+    cut_watches: watch::Sender<()>,
 }
 
 impl Shared {
@@ -100,8 +135,9 @@ impl Shared {
 
 /// A running proxy. Its connections end when it is dropped.
 pub struct Proxy {
-    port: u16,
-    folder: PathBuf,
+    url: String,
+    /// Where copies of kubeconfigs go; none in front of a server that has no kubeconfigs.
+    folder: Option<PathBuf>,
     shared: Arc<Shared>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -109,7 +145,7 @@ pub struct Proxy {
 
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("url", &self.url()).field("journal", &self.journal()).finish_non_exhaustive()
+        f.debug_struct("Proxy").field("url", &self.url).field("journal", &self.journal()).finish_non_exhaustive()
     }
 }
 
@@ -117,33 +153,50 @@ impl Proxy {
     /// Starts a proxy before this API server. It forwards everything until it has other rules.
     pub fn start(server: &ControlPlane) -> Result<Self, Error> {
         let tls = forward::Tls::load(server.certificates()).context(|| "the TLS of the proxy".to_owned())?;
+        Self::serve(server.port(), Some(tls), Some(server.folder().to_owned()))
+    }
+
+    /// Starts a proxy before a plain HTTP server at this port of 127.0.0.1. It forwards everything until it has other rules.
+    pub fn http(port: u16) -> Result<Self, Error> {
+        Self::serve(port, None, None)
+    }
+
+    fn serve(upstream: u16, tls: Option<forward::Tls>, folder: Option<PathBuf>) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context(|| "the port of the proxy".to_owned())?;
         listener.set_nonblocking(true).context(|| "the port of the proxy".to_owned())?;
-        let port = listener.local_addr().context(|| "the port of the proxy".to_owned())?.port();
+        let address = listener.local_addr().context(|| "the port of the proxy".to_owned())?;
+        let url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().context(|| "the runtime of the proxy".to_owned())?;
         let rules: Arc<Rules> = Arc::new(|_: &RequestInfo| Action::Forward);
-        let shared =
-            Arc::new(Shared { rules: Mutex::new(rules), journal: Mutex::default(), changed: Condvar::new(), cut: watch::Sender::new(()) });
+        let shared = Arc::new(Shared {
+            rules: Mutex::new(rules),
+            journal: Mutex::default(),
+            changed: Condvar::new(),
+            cut: watch::Sender::new(()),
+            cut_watches: watch::Sender::new(()),
+        });
         let (end, ended) = oneshot::channel();
-        let (upstream, for_thread) = (server.port(), Arc::clone(&shared));
+        let for_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("fault-proxy".to_owned())
             .spawn(move || runtime.block_on(forward::serve(listener, upstream, tls, for_thread, ended)))
             .context(|| "the thread of the proxy".to_owned())?;
-        Ok(Self { port, folder: server.folder().to_owned(), shared, end: Some(end), thread: Some(thread) })
+        Ok(Self { url, folder, shared, end: Some(end), thread: Some(thread) })
     }
 
-    /// The URL, to use instead of that of the API server.
-    pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+    /// The URL, to use instead of that of the server. No slash at its end.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Copies a kubeconfig, so that its user comes through the proxy. The copy lies in the folder of the control plane.
     pub fn kubeconfig(&self, from: &Path) -> Result<PathBuf, Error> {
         let name = from.file_name().ok_or_else(|| Error::new(format!("{} is not a file", from.display())))?;
-        let to = self.folder.join(format!("proxy-{}-{}", self.port, name.display()));
-        kubeconfig::redirect(from, &to, &self.url())?;
+        let folder = self.folder.as_ref().ok_or_else(|| Error::new("this proxy is not in front of an API server"))?;
+        let port = self.url.rsplit(':').next().unwrap_or_default();
+        let to = folder.join(format!("proxy-{port}-{}", name.display()));
+        kubeconfig::redirect(from, &to, &self.url)?;
         Ok(to)
     }
 
@@ -170,6 +223,11 @@ impl Proxy {
     /// Cuts every connection that a client has now, its watches too. What is on its way to the server arrives there.
     pub fn cut_connections(&self) {
         self.shared.cut.send_replace(());
+    }
+
+    /// Cuts every watch that a client has now.
+    pub fn cut_watches(&self) {
+        self.shared.cut_watches.send_replace(());
     }
 
     /// Every request so far, in the order in which they came.

@@ -1,14 +1,15 @@
 //! The proxy passes on what is right, and makes each fault.
 
-#![allow(clippy::unwrap_used, reason = "a failed test may panic, also in its helpers")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a failed test may panic, also in its helpers")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use controlplane::proxy::{Action, Exchange, RequestInfo};
+use controlplane::proxy::{Action, Answer, Exchange, RequestInfo};
 use controlplane::{ControlPlane, Proxy, shared};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -106,10 +107,52 @@ fn loses_a_request_or_its_answer() {
     assert_eq!(statuses(setup.posts().last().unwrap()), (None, None));
 
     let body = r#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Conflict","message":"made up","code":409}"#;
-    setup.on_post(Action::Respond(409, body.to_owned()));
+    setup.on_post(Action::Respond(Answer::json(409, body)));
     let refused = setup.create("refused");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("made up"), "{refused:?}");
     assert!(!setup.exists("refused"));
+
+    setup.on_post(Action::ForwardThenRespond(Answer::json(409, body)));
+    let refused = setup.create("refused-late");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("made up"), "{refused:?}");
+    assert!(setup.exists("refused-late"));
+    assert_eq!(statuses(setup.posts().last().unwrap()), (Some(201), Some(409)));
+}
+
+#[test]
+fn sends_a_request_twice_and_passes_on_the_first_answer() {
+    let setup = setup();
+    setup.on_post(Action::ForwardTwice);
+    let created = setup.create("double");
+    assert!(created.status.success(), "{created:?}");
+    let who = format!("system:serviceaccount:{}:client", setup.namespace);
+    let refused = setup.server.wait_for_write(|event| event.user == who && event.code == 409, SOON);
+    assert_eq!(refused.map(|event| event.name), Some("double".to_owned()), "the second one came as well");
+}
+
+#[test]
+fn stands_before_a_plain_server_and_makes_up_headers() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::http(server.local_addr().unwrap().port()).unwrap();
+    let answering = thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        line
+    });
+    let ask = |path: &str| {
+        let mut stream = TcpStream::connect(proxy.url().strip_prefix("http://").unwrap()).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask("/plain").ends_with("ok"));
+    assert_eq!(answering.join().unwrap(), "GET /plain HTTP/1.1\r\n");
+    proxy.set_rules(|_| Action::Respond(Answer::json(429, "{}").header("retry-after", "7")));
+    let answer = ask("/limited");
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 7"), "{answer}");
 }
 
 #[test]
@@ -147,6 +190,12 @@ fn a_held_request_arrives_also_when_its_client_is_gone() {
 
 #[test]
 fn streams_watches_and_cuts_them() {
+    for cut in [Proxy::cut_connections, Proxy::cut_watches] {
+        watch_until(cut);
+    }
+}
+
+fn watch_until(cut: fn(&Proxy)) {
     let setup = setup();
     let mut watch = setup.start(&["get", "configmaps", "--watch", "--output", "name"]);
     let lines = BufReader::new(watch.stdout.take().unwrap());
@@ -157,7 +206,7 @@ fn streams_watches_and_cuts_them() {
         setup.server.kubectl(&["create", "configmap", name, "--namespace", &setup.namespace]).unwrap();
         assert_eq!(told.recv_timeout(SOON).unwrap(), format!("configmap/{name}"), "it comes while the watch goes on");
     }
-    setup.proxy.cut_connections();
+    cut(&setup.proxy);
     // kubectl ends with its watch.
     reader.join().unwrap();
     watch.wait().unwrap();

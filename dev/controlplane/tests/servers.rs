@@ -27,9 +27,14 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The letter that Linux gives for the state of a process, if there is one.
+fn state(pid: u32) -> Option<char> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()?.rsplit_once(") ")?.1.chars().next()
+}
+
 fn alive(pid: u32) -> bool {
     // A zombie is dead too: whoever has to wait for it has not yet done so.
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
+    state(pid).is_some_and(|state| state != 'Z')
 }
 
 #[test]
@@ -149,6 +154,16 @@ fn a_guarded_command_gets_signals_and_ends_with_its_guard() {
     assert!(alive(pid));
     killed.kill();
     assert!(!alive(pid), "it is gone when `kill` returns");
+
+    let mut frozen = Process::spawn_guarded(&script("echo $$; exec sleep 600"), folder.join("frozen.log")).unwrap();
+    let pid = child(&frozen);
+    frozen.pause().unwrap();
+    eventually("it stands still", || state(pid) == Some('T'));
+    frozen.resume().unwrap();
+    eventually("it goes on", || state(pid) == Some('S'));
+    frozen.pause().unwrap();
+    frozen.kill();
+    assert!(!alive(pid), "a frozen command is killed as well");
 
     // Killed from outside: the guard cannot do anything any more.
     let orphan = Process::spawn_guarded(&script("echo $$; exec sleep 600"), folder.join("orphan.log")).unwrap();

@@ -1,7 +1,10 @@
 //! Chores of the repository: `cargo xtask <command>`.
 
+mod build;
 mod demo;
+mod faults;
 mod generate;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -23,12 +26,22 @@ enum Command {
     /// Needs Rust, and Go for the first start, which takes some minutes. With KUBECONFIG set it uses that cluster, in the namespace `demo`,
     /// and removes at the end what it has created. Ctrl-C ends everything.
     Demo(demo::Args),
+    /// Plays fault plans: one request of the operator goes wrong in one way, and every promise of the trigger protocol is checked.
+    ///
+    /// Needs Rust, Go and a C compiler, and no cluster. Ends with a table, and with an error if a promise was broken.
+    Faults(faults::Args),
+    /// Many runs while the operator is killed again and again and both servers fail; ends with a table.
+    ///
+    /// Needs Rust, Go and a C compiler, and no cluster.
+    Storm(faults::storm::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Faults(args) => faults::run(&args),
+        Command::Storm(args) => faults::storm::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

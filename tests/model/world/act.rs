@@ -1,16 +1,18 @@
 //! What comes of what happens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use nuvo_operator::run::{
-    self, Answer, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, Run, Step, Task, Tenancy, Unexecuted,
+    self, Answer, Evidence, ExecutionId, Fate, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, Run, RunRef,
+    Sighting, Step, Task, Tenancy, Trigger, Uid, Unexecuted,
 };
 
 use super::{
-    BEGIN, Course, Delivery, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle, new_run, reference, whose,
+    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle, new_run,
+    record, reference, whose,
 };
 use crate::{
-    action::{Action, StepCourse},
+    action::{Action, Record, Resolution, StepCourse},
     alike::{RUN_NAMES, Shared},
     mutant::Mutant,
     scope::Scope,
@@ -61,30 +63,59 @@ impl World {
                 }
                 self.tick(&mut state, if *long { LONG } else { SHORT });
             }
-            Action::Release { run } => self.release(&mut state, *run)?,
+            Action::Drain { operator } => {
+                state.spend(|left| left.drains -= 1);
+                drain(&mut state.operators[*operator]);
+            }
+            Action::Release { run, late } => self.release(&mut state, *run, *late)?,
             Action::Rerun { run } => {
                 state.spend(|left| left.reruns -= 1);
-                state.object(*run, |object| {
-                    object.change(|run| {
-                        let marker = run.marker.as_ref().map_or(0, |marker| marker.attempt);
-                        let trigger = run.trigger.as_ref().map_or(0, |trigger| trigger.attempt);
-                        run.attempt = run.attempt.max(marker).max(trigger) + 1;
-                        run.ended = false;
-                    });
-                });
+                state.object(*run, rerun);
+            }
+            Action::Resolve { run, answer } => {
+                state.spend(|left| left.resolutions -= 1);
+                resolve(&mut state, *run, *answer)?;
+            }
+            Action::Suspend { run, suspended } => {
+                if *suspended {
+                    state.spend(|left| left.suspensions -= 1);
+                }
+                state.object(*run, |object| object.change(|run| run.suspended = *suspended));
             }
             Action::Edit { run } => {
                 state.spend(|left| left.edits -= 1);
                 state.object(*run, |object| object.change(|_| ()));
             }
             Action::Delete { run } => {
-                state.spend(|left| left.deletions -= 1);
+                if state.runs[*run].present.as_ref().is_some_and(|present| !present.deleting) {
+                    state.spend(|left| left.deletions -= 1);
+                }
                 state.object(*run, |object| object.last = object.present.take());
+            }
+            Action::Terminate { run } => {
+                state.spend(|left| left.deletions -= 1);
+                state.object(*run, |object| object.change(|run| run.deleting = true));
+            }
+            Action::Restore { run, status } => {
+                state.spend(|left| left.restores -= 1);
+                state.object(*run, |object| restore(object, *status));
+            }
+            Action::RollBack { run, to, what } => {
+                state.spend(|left| left.roll_backs -= 1);
+                state.object(*run, |object| roll_back(object, *to, *what));
+            }
+            Action::Intrude => {
+                state.spend(|left| left.intruders -= 1);
+                let id = ExecutionId::new(INTRUDER).unwrap();
+                state.executions.change(|all| all.push(Execution { id, listed: true }));
             }
             Action::WipeStatus { run } => {
                 state.spend(|left| left.status_wipes -= 1);
                 state.object(*run, |object| {
-                    object.change(|present| *present = Run { marker: present.marker.clone(), ..new_run(*run) });
+                    object.change(|present| {
+                        let fresh = new_run(*run);
+                        (present.trigger, present.executions, present.ended, present.attempt) = (None, Vec::new(), false, fresh.attempt);
+                    });
                 });
             }
             Action::WipeMarker { run } => {
@@ -186,6 +217,22 @@ impl World {
         let Work::Busy(pass) = &*work else { return };
         let (mut observed, step) = self.decide(state, run, pass);
         let answer = match &step {
+            Step::ReadCandidates if course == StepCourse::NoList => {
+                state.spend(|left| left.failed_lists -= 1);
+                Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(Sighting::default))
+            }
+            Step::ReadCandidates if course == StepCourse::ShortList => {
+                state.spend(|left| left.short_lists -= 1);
+                let mut whole = self.candidates(state);
+                let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
+                whole.candidates.retain(|candidate| candidate.created == newest);
+                let after = newest.map(|newest| newest - 1).filter(|_| !self.is(Mutant::ShortListMeansWhole));
+                Answer::Candidates(Some(Sighting { after, ..whole }))
+            }
+            Step::ReadBaseline if course == StepCourse::NoList => {
+                state.spend(|left| left.blind_lists -= 1);
+                Answer::Baseline(None)
+            }
             Step::Post(nonce) => {
                 let attempt = observed.run().marker.as_ref().map_or(observed.run().attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
@@ -261,19 +308,90 @@ impl World {
 fn go_on(state: &mut State, operator: usize, run: usize, mut observed: Observed) {
     observed.spare = any_nonce();
     let step = run::next(&observed);
-    if step == Step::Hold(Hold::Lost) {
-        // The operator shows that, and the run has ended.
+    let is_there = state.runs[run].is(&observed.cached.me);
+    if step == Step::Hold(Hold::Lost) && is_there {
         let shown = observed.run().version.clone();
         state.object(run, |object| {
             object.write(&shown, true, |run| run.ended = true);
         });
     }
     state.operators[operator][run] = match &step {
+        // What is remembered of an object is of no use to a later one of its name.
+        Step::Follow | Step::Forget | Step::Again | Step::Hold(_) if !is_there => idle(),
         Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
             Shared::new(Work::Resting(aged(&run::remember(&observed, &step), observed.now, Duration::ZERO)))
         }
         _ => Shared::new(Work::Busy(Pass { observed, step, sent: None }.into())),
     };
+}
+
+/// What `opened` makes of a run.
+fn rerun(object: &mut Object) {
+    let is_restored = object.present.as_ref().is_some_and(|present| present.me != object.first.me && present.own_marker().is_none());
+    object.change(|run| {
+        run.attempt = run::following_attempt(run);
+        run.ended = false;
+        // What a backup brought back speaks of another object.
+        run.trigger = run.trigger.take().filter(|_| !is_restored);
+    });
+}
+
+fn drain(works: &mut [Shared<Work>]) {
+    for work in works {
+        *work = match &**work {
+            Work::Resting(_) => idle(),
+            Work::Busy(pass) => {
+                let mut pass = pass.clone();
+                pass.observed.gate = Gate::Draining;
+                pass.step = run::next(&pass.observed);
+                Shared::new(Work::Busy(pass))
+            }
+        };
+    }
+}
+
+fn resolve(state: &mut State, run: usize, answer: Resolution) -> Option<()> {
+    let doubtful = state.runs[run].present.as_ref()?.trigger.clone()?;
+    let prefix = format!("{}-", doubtful.nonce);
+    let ids =
+        state.executions.iter().map(|execution| execution.id.clone()).filter(|id| id.as_str().starts_with(&prefix)).collect::<Vec<_>>();
+    if answer == Resolution::Adopt && ids.is_empty() {
+        return None;
+    }
+    state.object(run, |object| {
+        object.change(|run| match answer {
+            Resolution::Abandon => run.abandoned = Some(doubtful.nonce),
+            Resolution::Adopt => {
+                let attempt = run.attempt;
+                record(run, &Trigger { attempt, fate: Fate::Accepted(Evidence::Adopted), ..doubtful }, &ids, None);
+            }
+        });
+    });
+    Some(())
+}
+
+/// What `parse` makes of a restored object: its marker, and perhaps its result, speak of another one.
+fn restore(object: &mut Object, status: bool) {
+    let Some(last) = object.last.clone() else { return };
+    let me = RunRef { uid: Uid::new(format!("{}-again", last.me.name)).unwrap(), ..last.me.clone() };
+    let first = object.first.as_ref().clone();
+    let mut run = if status { last.as_ref().clone() } else { Run { marker: last.marker.clone(), ..first } };
+    let attempt = run.attempt;
+    run.trigger = run.trigger.map(|trigger| Trigger { attempt: trigger.attempt.max(attempt), ..trigger });
+    object.present = Some(Arc::new(Run { me, deleting: false, ..run }));
+    object.change(|_| ());
+}
+
+fn roll_back(object: &mut Object, to: usize, what: Record) {
+    let past = object.past[to].clone();
+    object.change(|run| {
+        if what != Record::Status {
+            run.marker.clone_from(&past.marker);
+        }
+        if what != Record::Marker {
+            *run = Run { marker: run.marker.clone(), suspended: run.suspended, deleting: run.deleting, ..past.as_ref().clone() };
+        }
+    });
 }
 
 /// A lock that was taken anew, as far as its nonces tell.

@@ -1,10 +1,10 @@
 //! What can happen next.
 
-use nuvo_operator::run::{self, Step};
+use nuvo_operator::run::{self, Fate, Step};
 
-use super::{Course, State, Work, World, is_idle};
+use super::{Course, Object, State, Work, World, is_idle};
 use crate::{
-    action::{Action, StepCourse},
+    action::{Action, Record, Resolution, StepCourse},
     alike::Shared,
 };
 
@@ -22,6 +22,9 @@ impl World {
             }
             if state.left.leavers > 0 && state.operators.len() > 1 && !works.iter().any(is_busy) {
                 actions.push(Action::Leave { operator });
+            }
+            if state.left.drains > 0 && works.iter().any(is_busy) {
+                actions.push(Action::Drain { operator });
             }
         }
         for (number, sent) in state.deliveries.iter().enumerate() {
@@ -41,23 +44,10 @@ impl World {
             }
         }
         for (run, object) in state.runs.iter().enumerate() {
-            actions.push(Action::Release { run });
-            let Some(present) = &object.present else { continue };
-            if run::settled(present) && state.left.reruns > 0 {
-                actions.push(Action::Rerun { run });
-            }
-            if state.left.edits > 0 {
-                actions.push(Action::Edit { run });
-            }
-            if state.left.deletions > 0 {
-                actions.push(Action::Delete { run });
-            }
-            if state.left.status_wipes > 0 && (present.trigger.is_some() || present.attempt > 1) {
-                actions.push(Action::WipeStatus { run });
-            }
-            if state.left.marker_wipes > 0 && present.marker.is_some() {
-                actions.push(Action::WipeMarker { run });
-            }
+            done_to(state, run, object, actions);
+        }
+        if state.left.intruders > 0 {
+            actions.push(Action::Intrude);
         }
         if state.left.lease_deletions > 0 && state.leases[0].read.version.is_some() {
             actions.push(Action::DeleteLease);
@@ -65,6 +55,52 @@ impl World {
         if state.left.ledger_losses > 0 && !state.lock().ledger.is_empty() {
             actions.push(Action::ForgetLedger);
         }
+    }
+}
+
+/// What people and other controllers do to a run.
+fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>) {
+    let left = &state.left;
+    actions.push(Action::Release { run, late: false });
+    if left.late_writes > 0 {
+        actions.push(Action::Release { run, late: true });
+    }
+    let Some(present) = &object.present else {
+        if left.restores > 0 && object.last.as_ref().is_some_and(|last| last.marker.is_some() || last.trigger.is_some()) {
+            actions.extend([true, false].map(|status| Action::Restore { run, status }));
+        }
+        return;
+    };
+    if left.reruns > 0 && (present.ended || run::settled(present)) {
+        actions.push(Action::Rerun { run });
+    }
+    if left.resolutions > 0 && state.is_settled_at_nuvo() && run::settled(present) && present.abandoned.is_none() {
+        let doubtful = present.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+        actions.extend(
+            [Resolution::Adopt, Resolution::Abandon].into_iter().filter(|_| doubtful).map(|answer| Action::Resolve { run, answer }),
+        );
+    }
+    if present.suspended || left.suspensions > 0 {
+        actions.push(Action::Suspend { run, suspended: !present.suspended });
+    }
+    if left.edits > 0 {
+        actions.push(Action::Edit { run });
+    }
+    if left.deletions > 0 || present.deleting {
+        actions.push(Action::Delete { run });
+    }
+    if left.deletions > 0 && !present.deleting {
+        actions.push(Action::Terminate { run });
+    }
+    if left.status_wipes > 0 && (present.trigger.is_some() || present.attempt > 1) {
+        actions.push(Action::WipeStatus { run });
+    }
+    if left.marker_wipes > 0 && present.marker.is_some() {
+        actions.push(Action::WipeMarker { run });
+    }
+    if left.roll_backs > 0 {
+        let whats = [Record::Marker, Record::Status, Record::Both];
+        actions.extend((0..object.past.len()).flat_map(|to| whats.map(|what| Action::RollBack { run, to, what })));
     }
 }
 
@@ -126,6 +162,17 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
                 add(StepCourse::Late);
             }
         }
-        _ => add(StepCourse::Well),
+        ref step => {
+            add(StepCourse::Well);
+            if left.failed_lists > 0 && *step == Step::ReadCandidates {
+                add(StepCourse::NoList);
+            }
+            if left.short_lists > 0 && *step == Step::ReadCandidates {
+                add(StepCourse::ShortList);
+            }
+            if left.blind_lists > 0 && *step == Step::ReadBaseline {
+                add(StepCourse::NoList);
+            }
+        }
     }
 }

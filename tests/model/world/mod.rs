@@ -5,6 +5,7 @@
 
 mod act;
 mod happen;
+mod show;
 mod store;
 
 use std::{
@@ -37,6 +38,9 @@ const LONG: Duration = Duration::from_secs(100);
 const LIMITS: Limits =
     Limits { fence: SHORT, post_deadline: Duration::ZERO, settle: Duration::ZERO, quarantine: LONG, confirm: Duration::ZERO };
 
+/// The execution that somebody else starts.
+const INTRUDER: &str = "intruder";
+
 /// A run in the API server.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -46,6 +50,8 @@ pub struct Object {
     first: Arc<Run>,
     /// As it was when it was deleted.
     last: Option<Arc<Run>>,
+    /// As it was before each of its records.
+    past: Vec<Arc<Run>>,
     /// How often it was written, and how many nonces were made for it.
     version: u16,
     nonces: u16,
@@ -54,7 +60,7 @@ pub struct Object {
 impl Hash for Object {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // A new name is new whatever its number.
-        (&self.present, &self.first, &self.last).hash(state);
+        (&self.present, &self.first, &self.last, &self.past).hash(state);
     }
 }
 
@@ -262,9 +268,14 @@ fn is_idle(work: &Work) -> bool {
 }
 
 impl Object {
-    fn new(run: usize) -> Self {
-        let first = Arc::new(new_run(run));
-        Self { present: Some(first.clone()), first, last: None, version: 0, nonces: 0 }
+    fn new(first: Run) -> Self {
+        let first = Arc::new(first);
+        Self { present: Some(first.clone()), first, last: None, past: Vec::new(), version: 0, nonces: 0 }
+    }
+
+    /// Whether this is the object that somebody speaks of, and not a later one of its name.
+    fn is(&self, me: &RunRef) -> bool {
+        self.present.as_ref().is_some_and(|present| present.me == *me)
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Run)) {
@@ -377,7 +388,9 @@ impl World {
         let lease = Lease { read: LockRead { version: None, lock: Lock::default() }, writes: 0 };
         let mut state = State {
             id: 0,
-            runs: (0..self.scope.runs).map(|run| Shared::new(Object::new(run))).collect(),
+            runs: (0..self.scope.runs)
+                .map(|run| Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, ..new_run(run) })))
+                .collect(),
             deliveries: Shared::new(Vec::new()),
             executions: Shared::new(Vec::new()),
             leases: vec![Shared::new(lease); leases],

@@ -5,7 +5,7 @@ use nuvo_operator::run::{
     Tenancy, Trigger,
 };
 
-use super::{Late, Object, State, World, hash, record, reference, whose};
+use super::{INTRUDER, Late, Object, State, World, hash, record, reference, whose};
 use crate::{action::StepCourse, alike::LOCK_VERSIONS, mutant::Mutant};
 
 impl World {
@@ -49,12 +49,16 @@ impl World {
                 {
                     marker.tenure.clone_from(&tenancy.tenure);
                 }
-                state.runs[run].change(|object| self.mark(object, &marker, over))
+                let keep = state.left.roll_backs > 0;
+                state.runs[run].change(|object| keeping(object, keep, |object| self.mark(object, &marker, over)))
             }
             Step::Record { trigger, executions, unexecuted, over, .. } => {
                 let compare = !self.is(Mutant::NoCompareAtRecord);
-                let answer =
-                    state.runs[run].change(|object| object.write(over, compare, |run| record(run, trigger, executions, *unexecuted)));
+                let answer = state.runs[run].change(|object| {
+                    keeping(object, state.left.roll_backs > 0, |object| {
+                        object.write(over, compare, |run| record(run, trigger, executions, *unexecuted))
+                    })
+                });
                 if matches!(answer, Answer::Written(_)) && trigger.fate == Fate::Accepted(Evidence::Answer) {
                     state
                         .deliveries
@@ -113,7 +117,7 @@ impl World {
     }
 
     /// A run that ended, or is gone, gives the lock back as the shell does it. That its executions have ended, no rule looks at.
-    pub(super) fn release(&self, state: &mut State, run: usize) -> Option<()> {
+    pub(super) fn release(&self, state: &mut State, run: usize, late: bool) -> Option<()> {
         let object = &state.runs[run];
         let known = match (&object.present, &object.last) {
             (Some(present), _) if run::settled(present) => present.clone(),
@@ -125,14 +129,17 @@ impl World {
         let slot = self.slot(run);
         let read = state.leases[slot].read.clone();
         let step = run::release(&known, &tenure, &read)?;
-        self.write(state, run, &step);
+        self.write_as(state, run, &step, if late { StepCourse::Late } else { StepCourse::Well });
         Some(())
     }
 
     /// What a pass that sees the run like this reads.
     pub(super) fn read(&self, state: &State, run: usize, seen: &Run, step: &Step) -> Answer {
         match step {
-            Step::ReadRun => Answer::Run(state.runs[run].present.as_ref().map(|present| Box::new(self.seen(present)))),
+            Step::ReadRun => {
+                let present = state.runs[run].present.as_ref().filter(|present| present.me == seen.me);
+                Answer::Run(present.map(|present| Box::new(self.seen(present))))
+            }
             Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run, seen))),
             Step::ReadHolder(tenancy) => Answer::Holder(self.holder_of(state, tenancy)),
             Step::ReadOthers => {
@@ -151,17 +158,19 @@ impl World {
                 let ids = state.listed().map(|(_, execution)| hash(&execution.id)).collect();
                 Answer::Baseline(Some(Baseline { newest, ids }))
             }
-            _ => {
-                let candidates = state.listed().map(|(created, execution)| Candidate {
-                    id: execution.id.clone(),
-                    hash: hash(&execution.id),
-                    created: Some(i64::try_from(created).unwrap()),
-                    manual: true,
-                    by_us: true,
-                });
-                Answer::Candidates(Some(Sighting { candidates: candidates.collect(), after: None }))
-            }
+            _ => Answer::Candidates(Some(self.candidates(state))),
         }
+    }
+
+    pub(super) fn candidates(&self, state: &State) -> Sighting {
+        let candidates = state.listed().map(|(created, execution)| Candidate {
+            id: execution.id.clone(),
+            hash: hash(&execution.id),
+            created: Some(i64::try_from(created).unwrap()),
+            manual: true,
+            by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
+        });
+        Sighting { candidates: candidates.collect(), after: None }
     }
 
     /// A run as the operator is made to see it.
@@ -170,17 +179,23 @@ impl World {
         if self.is(Mutant::MarkerWithoutStatusResumes) && run.trigger.is_none() {
             run.marker = None;
         }
+        if let Some(marker) = run.marker.as_mut().filter(|_| self.is(Mutant::MarkerTellsNoAnswer)) {
+            marker.executed = false;
+        }
+        if self.is(Mutant::RestoredMeansNew) && run.own_marker().is_none() && run.me.uid != reference(whose(&run.me.name)).uid {
+            (run.marker, run.trigger) = (None, None);
+        }
         run
     }
 
     fn lock_seen(&self, state: &State, run: usize, seen: &Run) -> LockRead {
         let mut read = state.leases[self.slot(run)].read.clone();
-        let uid = reference(run).uid;
+        let uid = &seen.me.uid;
         let present = state.runs[run].present.as_ref();
         if self.is(Mutant::NoLookUpInLedger) && seen.own_marker().is_none() {
-            read.lock.ledger.retain(|entry| entry.uid != uid);
+            read.lock.ledger.retain(|entry| entry.uid != *uid);
         }
-        if let Some(tenancy) = read.lock.tenancy.as_mut().filter(|tenancy| tenancy.holder.uid == uid) {
+        if let Some(tenancy) = read.lock.tenancy.as_mut().filter(|tenancy| tenancy.holder.uid == *uid) {
             if let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn)) {
                 tenancy.run_version.clone_from(&present.version);
             }
@@ -195,7 +210,8 @@ impl World {
         if self.is(Mutant::StealByTime) {
             return Holder::Gone;
         }
-        let Some(run) = &state.runs[whose(tenancy.holder.uid.as_str())].present else { return Holder::Gone };
+        let present = state.runs[whose(tenancy.holder.uid.as_str())].present.as_ref().filter(|run| run.me == tenancy.holder);
+        let Some(run) = present else { return Holder::Gone };
         let mut run = self.holder(run);
         if self.is(Mutant::StealAtOnce) && run::takeover(tenancy, &Holder::Present(Box::new(run.clone()))) == Takeover::No {
             let fate = Fate::Ambiguous { executed: false };
@@ -218,4 +234,14 @@ impl World {
         }
         run
     }
+}
+
+/// A write of a record, after which the run as it was before it is remembered.
+fn keeping(object: &mut Object, keep: bool, write: impl FnOnce(&mut Object) -> Answer) -> Answer {
+    let before = object.present.clone();
+    let answer = write(object);
+    if keep && matches!(answer, Answer::Written(_)) {
+        object.past.extend(before);
+    }
+    answer
 }

@@ -1,27 +1,29 @@
 //! The thread of the proxy: connections, and the way of one request.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{Action, Entry, Exchange, RequestInfo, Shared};
+use super::{Action, Answer, Entry, Exchange, RequestInfo, Shared};
 use crate::certificates::Certificates;
 use crate::lock;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Body = BoxBody<Bytes, hyper::Error>;
+type Body = UnsyncBoxBody<Bytes, Failure>;
 
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
@@ -50,12 +52,17 @@ impl Tls {
 /// Where requests go.
 struct Upstream {
     port: u16,
-    connector: TlsConnector,
+    connector: Option<TlsConnector>,
 }
 
+/// A connection, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// Serves until the other end of `ended` is dropped.
-pub(super) async fn serve(listener: TcpListener, port: u16, tls: Tls, shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
-    let Tls { acceptor, connector } = tls;
+pub(super) async fn serve(listener: TcpListener, port: u16, tls: Option<Tls>, shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+    let (acceptor, connector) = tls.map(|Tls { acceptor, connector }| (acceptor, connector)).unzip();
     let upstream = Arc::new(Upstream { port, connector });
     let accept = async {
         let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
@@ -71,13 +78,16 @@ pub(super) async fn serve(listener: TcpListener, port: u16, tls: Tls, shared: Ar
     }
 }
 
-async fn connection(stream: TcpStream, acceptor: TlsAcceptor, upstream: Arc<Upstream>, shared: Arc<Shared>) {
+async fn connection(stream: TcpStream, acceptor: Option<TlsAcceptor>, upstream: Arc<Upstream>, shared: Arc<Shared>) {
     let mut cut = shared.cut.subscribe();
     let service = service_fn(move |request| answer(request, Arc::clone(&upstream), Arc::clone(&shared)));
     let served = async {
         // Small answers are not to wait for the acknowledgement of others.
         stream.set_nodelay(true)?;
-        let stream = acceptor.accept(stream).await?;
+        let stream: Box<dyn Stream> = match acceptor {
+            Some(acceptor) => Box::new(acceptor.accept(stream).await?),
+            None => Box::new(stream),
+        };
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
         Ok::<_, Failure>(())
     };
@@ -116,6 +126,7 @@ fn arrived(request: &Request<Bytes>, shared: &Shared) -> (usize, Action, oneshot
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
+        request_id: request.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned),
         body: request.body().clone(),
         seq,
     };
@@ -135,11 +146,6 @@ async fn act(
     upstream: &Upstream,
     shared: &Shared,
 ) -> Result<Response<Body>, Failure> {
-    let forward = async |request| {
-        let response = upstream.send(request).await?;
-        let status = response.status().as_u16();
-        Ok::<_, Failure>((response, status))
-    };
     let answered = |status| shared.update(seq, |exchange| exchange.server_status = Some(status));
     let hold = async {
         shared.update(seq, |exchange| exchange.held = true);
@@ -147,37 +153,88 @@ async fn act(
         let _ = released.await;
         shared.update(seq, |exchange| exchange.held = false);
     };
+    // The whole answer: what the server does for a request is then done.
+    let complete = async |request| {
+        let (head, body) = upstream.send(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        answered(head.status.as_u16());
+        Ok::<_, Failure>(Response::from_parts(head, full(body)))
+    };
     match action {
-        Action::Respond(status, body) => {
-            let mut response = Response::new(full(body.into()));
-            *response.status_mut() = StatusCode::from_u16(status)?;
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            return Ok(response);
-        }
+        Action::Respond(answer) => return made_up(answer),
         Action::DropBeforeForward => return Err("dropped before it was forwarded".into()),
         Action::HoldBeforeForward => hold.await,
         Action::Delay(time) => tokio::time::sleep(time).await,
         Action::Forward => {}
-        Action::ForwardThenHold | Action::ForwardThenDrop => {
-            // The whole answer: what the server does for this request is then done.
-            let (response, status) = forward(request).await?;
-            let (head, body) = response.into_parts();
-            let body = body.collect().await?.to_bytes();
-            answered(status);
-            if action == Action::ForwardThenDrop {
-                return Err("dropped after it was forwarded".into());
-            }
+        Action::ForwardThenHold => {
+            let response = complete(request).await?;
             hold.await;
-            return Ok(Response::from_parts(head, full(body)));
+            return Ok(response);
+        }
+        Action::ForwardThenDrop => {
+            complete(request).await?;
+            return Err("dropped after it was forwarded".into());
+        }
+        Action::ForwardThenRespond(answer) => {
+            complete(request).await?;
+            return made_up(answer);
+        }
+        Action::ForwardTwice => {
+            let first = complete(request.clone()).await?;
+            let status = first.status().as_u16();
+            complete(request).await?;
+            answered(status);
+            return Ok(first);
         }
     }
-    let (response, status) = forward(request).await?;
-    answered(status);
-    Ok(response.map(BodyExt::boxed))
+    let watch = is_watch(&request);
+    let response = upstream.send(request).await?;
+    answered(response.status().as_u16());
+    Ok(response.map(|body| {
+        let body = body.map_err(Failure::from);
+        if watch { Watch { body, cut: Box::pin(changed(shared.cut_watches.subscribe())) }.boxed_unsync() } else { body.boxed_unsync() }
+    }))
+}
+
+fn is_watch(request: &Request<Bytes>) -> bool {
+    super::is_watch(request.uri().query().unwrap_or_default())
 }
 
 fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed()
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn made_up(answer: Answer) -> Result<Response<Body>, Failure> {
+    let Answer { status, headers, body } = answer;
+    let builder = headers.into_iter().fold(Response::builder().status(status), |builder, (name, value)| builder.header(name, value));
+    Ok(builder.body(full(body.into()))?)
+}
+
+async fn changed(mut signal: watch::Receiver<()>) {
+    // An error: the proxy ends.
+    let _ = signal.changed().await;
+}
+
+/// The answer to a watch, which breaks off when watches are cut.
+struct Watch<B, F> {
+    body: B,
+    cut: Pin<Box<F>>,
+}
+
+impl<B, F> hyper::body::Body for Watch<B, F>
+where
+    B: hyper::body::Body<Data = Bytes, Error = Failure> + Unpin,
+    F: Future<Output = ()>,
+{
+    type Data = Bytes;
+    type Error = Failure;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        if self.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err("the watch was cut".into())));
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
 }
 
 impl Upstream {
@@ -185,7 +242,10 @@ impl Upstream {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Incoming>, Failure> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
         stream.set_nodelay(true)?;
-        let stream = self.connector.connect(ServerName::IpAddress(std::net::IpAddr::from(Ipv4Addr::LOCALHOST).into()), stream).await?;
+        let stream: Box<dyn Stream> = match &self.connector {
+            Some(connector) => Box::new(connector.connect(ServerName::IpAddress(IpAddr::from(Ipv4Addr::LOCALHOST).into()), stream).await?),
+            None => Box::new(stream),
+        };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // It ends with the answer.
         tokio::spawn(connection);

@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use controlplane::{ControlPlane, Options, Process, RunDir};
 
-use super::{ACCOUNT, NAMESPACE, RUNS, SECRET, heading, repository, say};
+use super::{ACCOUNT, NAMESPACE, RUNS, SECRET, heading, say};
+use crate::build::repository;
 
 const CRDS: [&str; 2] = ["pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev"];
 /// Where the operator lives in a cluster of its own.

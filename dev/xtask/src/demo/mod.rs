@@ -3,13 +3,11 @@
 mod cluster;
 mod expected;
 mod operator;
-mod stop;
 mod wait;
 
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nuvo_operator::api::PipelineRun;
@@ -19,8 +17,10 @@ use serde_json::{Value, json};
 
 use cluster::Cluster;
 use operator::Operator;
-use stop::Stop;
 use wait::Wait;
+
+use crate::build::{self, repository};
+use crate::stop::Stop;
 
 const NAMESPACE: &str = "demo";
 /// The names of the runs and of their pipelines, and of their files in `examples`.
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
 fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
     heading("building the operator");
-    let program = operator::build(stop)?;
+    let program = build::operator(stop)?;
     // In this order, so that they end in the other: the operator first.
     let mut cluster = Cluster::open()?;
     let sim = Sim::start(SimConfig { pipelines: parse_pipelines(BUILTIN_PIPELINES)?, ..SimConfig::default() })?;
@@ -173,11 +173,6 @@ fn runs(cluster: &Cluster) -> Result<Vec<PipelineRun>, Box<dyn Error>> {
     }
     let text = cluster.read(&["get", "pipelineruns", "-n", NAMESPACE, "--output=json"])?;
     Ok(serde_json::from_str::<List>(&text)?.items)
-}
-
-fn repository() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().unwrap_or(root)
 }
 
 fn heading(text: &str) {

@@ -9,8 +9,8 @@ use controlplane::Process;
 
 use super::cluster::Cluster;
 use super::operator::Operator;
-use super::stop::Stop;
 use super::{LOOK, NAMESPACE, say, write};
+use crate::stop::Stop;
 
 const WITHIN: &str = "--timeout=120s";
 /// The last change reaches the watch and the waiting at about the same time.

@@ -27,7 +27,7 @@ pub struct Stopped;
 
 impl std::fmt::Display for Stopped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped before the demo was over")
+        f.write_str("stopped before it was over")
     }
 }
 

@@ -1,0 +1,211 @@
+//! What goes wrong with one request.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use controlplane::proxy::{Action, Answer};
+use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use serde_json::json;
+
+use super::operation::{Kind, Operation};
+
+/// Longer than one call to the API server, or a read from nuvo, may take.
+const SLOWER_THAN_A_CALL: Duration = Duration::from_secs(11);
+/// Longer than the POST may take (see the operator's flags in `stage`).
+const SLOWER_THAN_A_TRIGGER: Duration = Duration::from_secs(3);
+/// Longer than the quarantine, and than a leader lease would last in these compressed times.
+const PAUSE: Duration = Duration::from_secs(6);
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// The operator is killed when it has sent the request, which is lost with it.
+    CrashBefore,
+    /// The operator is killed when the server has carried the request out, before it has the answer.
+    CrashAfter,
+    /// The connection breaks before the server has the request.
+    RequestLost,
+    /// The connection breaks after the server has carried the request out.
+    AnswerLost,
+    /// Not carried out, 409.
+    Conflict,
+    /// Not carried out, 429.
+    Limited(RetryAfter),
+    /// Not carried out, 500.
+    Internal,
+    /// Not carried out, 503.
+    Unavailable,
+    /// Carried out, 500.
+    InternalAfter,
+    /// Carried out, but only when the operator has given up waiting.
+    Slow,
+    /// The network delivers the request twice.
+    Twice,
+    /// After this request the watches break.
+    WatchCut,
+    /// After this request the watches break and cannot be resumed: 410.
+    Gone,
+    /// The same, and the lists that follow are those of before the operator began.
+    StaleList,
+    /// The operator stands still (SIGSTOP) from before the server has the request until well after the quarantine.
+    PauseBefore,
+    /// The operator stands still from when the server has carried the request out.
+    PauseAfter,
+}
+
+/// The header that comes with a 429.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RetryAfter {
+    Missing,
+    Seconds,
+    Date,
+    Nonsense,
+}
+
+/// Every fault with its name.
+pub const ALL: [(Fault, &str); 19] = [
+    (Fault::CrashBefore, "crash-before"),
+    (Fault::CrashAfter, "crash-after"),
+    (Fault::RequestLost, "request-lost"),
+    (Fault::AnswerLost, "answer-lost"),
+    (Fault::Conflict, "409"),
+    (Fault::Limited(RetryAfter::Missing), "429"),
+    (Fault::Limited(RetryAfter::Seconds), "429-seconds"),
+    (Fault::Limited(RetryAfter::Date), "429-date"),
+    (Fault::Limited(RetryAfter::Nonsense), "429-nonsense"),
+    (Fault::Internal, "500"),
+    (Fault::Unavailable, "503"),
+    (Fault::InternalAfter, "500-after"),
+    (Fault::Slow, "slow"),
+    (Fault::Twice, "twice"),
+    (Fault::WatchCut, "watch-cut"),
+    (Fault::Gone, "410"),
+    (Fault::StaleList, "stale-list"),
+    (Fault::PauseBefore, "pause-before"),
+    (Fault::PauseAfter, "pause-after"),
+];
+
+/// What happens besides, outside the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// The operator that sent the request is killed, and another started.
+    Kill,
+    /// The request is let go after this time.
+    Release(Duration),
+    /// The operator that sent it stands still for this time; then the request is let go.
+    Pause(Duration),
+    /// The watches are cut.
+    CutWatches,
+}
+
+impl Fault {
+    /// Whether this can happen to this request: `watched` tells that the operator has its watches by then, `pair` that there are two
+    /// operators.
+    pub fn fits(self, operation: &Operation, watched: bool, pair: bool) -> bool {
+        let kind = &operation.kind;
+        match self {
+            Self::WatchCut | Self::Gone | Self::StaleList => watched && !kind.is_nuvo() && !kind.is_watch(),
+            Self::PauseBefore => pair && !kind.is_watch(),
+            // The answer to a watch has no end to wait for.
+            Self::PauseAfter => pair && !kind.is_watch(),
+            Self::CrashAfter | Self::AnswerLost | Self::InternalAfter | Self::Slow | Self::Twice => !kind.is_watch(),
+            Self::CrashBefore | Self::RequestLost | Self::Conflict | Self::Limited(_) | Self::Internal | Self::Unavailable => true,
+        }
+    }
+
+    /// Whether after this nobody can know what became of a POST that was not carried out, or was carried out very late.
+    pub fn leaves_doubt(self, operation: &Operation) -> bool {
+        if operation.kind.is_marker() {
+            // The one routine exception: the marker is there, the POST was never sent.
+            return matches!(self, Self::CrashAfter | Self::PauseAfter | Self::PauseBefore);
+        }
+        let unsent = matches!(self, Self::CrashBefore | Self::RequestLost | Self::Conflict | Self::Internal | Self::Unavailable);
+        operation.kind.is_trigger() && (unsent || self == Self::PauseBefore)
+    }
+
+    /// Whether after this nobody can know that the first POST was refused with 401, or that its token was being renewed because of that.
+    pub fn hides_a_refusal(self, operation: &Operation) -> bool {
+        let crash = matches!(self, Self::CrashBefore | Self::CrashAfter | Self::PauseBefore | Self::PauseAfter);
+        let first = operation.kind.is_trigger() && operation.occurrence == 1;
+        let hidden = crash || matches!(self, Self::AnswerLost | Self::InternalAfter | Self::Slow);
+        (first && hidden) || (operation.kind.is_renewal() && operation.occurrence > 1 && crash)
+    }
+
+    /// What the proxy does, and what happens besides.
+    pub fn act(self, kind: &Kind) -> (Action, Effect) {
+        let respond = |answer| (Action::Respond(answer), Effect::None);
+        match self {
+            Self::CrashBefore => (Action::HoldBeforeForward, Effect::Kill),
+            Self::CrashAfter => (Action::ForwardThenHold, Effect::Kill),
+            Self::RequestLost => (Action::DropBeforeForward, Effect::None),
+            Self::AnswerLost => (Action::ForwardThenDrop, Effect::None),
+            Self::Conflict => respond(refusal(409, "Conflict")),
+            Self::Limited(header) => respond(header.put(refusal(429, "TooManyRequests"))),
+            Self::Internal => respond(refusal(500, "InternalError")),
+            Self::Unavailable => respond(refusal(503, "ServiceUnavailable")),
+            Self::InternalAfter => (Action::ForwardThenRespond(refusal(500, "InternalError")), Effect::None),
+            Self::Slow => {
+                let time = if kind.is_trigger() { SLOWER_THAN_A_TRIGGER } else { SLOWER_THAN_A_CALL };
+                (Action::HoldBeforeForward, Effect::Release(time))
+            }
+            Self::Twice => (Action::ForwardTwice, Effect::None),
+            Self::WatchCut | Self::Gone | Self::StaleList => (Action::Forward, Effect::CutWatches),
+            Self::PauseBefore => (Action::HoldBeforeForward, Effect::Pause(PAUSE)),
+            Self::PauseAfter => (Action::ForwardThenHold, Effect::Pause(PAUSE)),
+        }
+    }
+}
+
+impl RetryAfter {
+    fn put(self, answer: Answer) -> Answer {
+        match self {
+            Self::Missing => answer,
+            Self::Seconds => answer.header("retry-after", "1"),
+            Self::Date => {
+                let soon = Timestamp::now().saturating_add(SignedDuration::from_secs(2)).unwrap_or(Timestamp::MAX);
+                let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&soon).unwrap_or_default();
+                answer.header("retry-after", date)
+            }
+            Self::Nonsense => answer.header("retry-after", "soon"),
+        }
+    }
+}
+
+/// The same for both servers: each takes from it what it knows.
+fn refusal(code: u16, reason: &str) -> Answer {
+    let message = "made up by a fault plan";
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message,
+        "error": { "code": reason, "message": message },
+    });
+    Answer::json(code, body.to_string())
+}
+
+/// What a watch is told that cannot be resumed.
+pub fn gone() -> Answer {
+    let status =
+        json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old" });
+    Answer::json(200, format!("{}\n", json!({ "type": "ERROR", "object": status })))
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = ALL.iter().find(|(fault, _)| fault == self).map(|(_, name)| *name);
+        f.write_str(name.unwrap_or_default())
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = ALL.iter().find(|(_, name)| *name == text).map(|(fault, _)| *fault);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = ALL.iter().map(|(_, name)| *name).collect();
+            format!("{text}: expected a fault, one of {}", names.join(", "))
+        })
+    }
+}
