@@ -316,6 +316,22 @@ fn an_existing_execution_is_followed_and_nothing_is_triggered() {
 }
 
 #[test]
+fn a_run_that_is_created_anew_follows_the_execution_of_the_one_before() {
+    let world = World::new("replaced", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "executionId": id }));
+    world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
+    world.delete("orders");
+    let second = world.start("orders", "orders", json!({ "executionId": id }));
+    world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
+    world.sim.finish(&id, Status::Successful).unwrap();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("uid", uid(&run), uid(&second));
+    same("POSTs", world.sim.post_count(), 0);
+}
+
+#[test]
 fn an_execution_that_nuvo_has_said_nothing_of_is_not_called_running() {
     let world = World::new("unheard", [quick("orders")]);
     let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
