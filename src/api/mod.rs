@@ -15,8 +15,8 @@ pub use nuvo_account::{
     AccessToken, DEFAULT_BASE_URL, DEFAULT_TOKEN_PATH, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef,
 };
 pub use pipeline_run::{
-    AccountRef, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RUNS,
-    MAX_STATUS_MESSAGE, MAX_WORD, OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec,
+    AccountRef, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER,
+    MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec,
     PipelineRunStatus, Stats, Trigger, TriggerState,
 };
 

@@ -24,6 +24,9 @@ pub const MAX_STATUS_MESSAGE: usize = 1_024;
 /// The longest word of nuvo (status, trigger type, error type) in a status, in characters.
 pub const MAX_WORD: usize = 128;
 
+/// The largest integer in a status: the largest that every reader of JSON takes for what it is.
+pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
+
 /// What to run.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(

@@ -9,8 +9,8 @@ use k8s_openapi::{
 
 use super::*;
 use crate::api::{
-    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
-    Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
+    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
+    OnNothingToProcess, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
     conditions::{ConditionStatus, Reason},
     names::RESOLVE_ANNOTATION,
 };
@@ -249,10 +249,11 @@ fn everything_is_bounded() {
     let long = "x".repeat(5_000);
     let object = object();
     let mut object = with(object.clone(), recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
-    let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", i64::MAX)).collect();
+    let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
     let status = settle(&object, &known, at(1));
     assert_eq!((status.execution_ids.len(), status.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
-    assert_eq!(status.stats.unwrap().total_rows, Some(i64::MAX));
+    assert_eq!(status.stats.unwrap().total_rows, Some(MAX_INTEGER));
+    assert!(message(&status).contains(&MAX_INTEGER.to_string()), "{}", message(&status));
     assert!(status.trigger.as_ref().unwrap().message.len() <= MAX_STATUS_MESSAGE);
     assert!(show(&object, Reason::AccountNotReady, &long, at(0)).conditions.iter().all(|c| c.message.len() <= MAX_STATUS_MESSAGE));
     object.status = Some(status);

@@ -194,6 +194,20 @@ fn one_post_can_start_nothing_one_or_several_executions() {
 }
 
 #[test]
+fn numbers_beyond_what_a_status_can_hold_do_not_keep_a_run_from_its_end() {
+    let largest = 9_007_199_254_740_991;
+    let rows = |total_rows| Stats { total_rows, ..Stats::default() };
+    let world = World::new("huge", [quick("many").files(2).stats(rows(largest)), quick("more").stats(rows(largest + 1))]);
+    let _operator = world.operator();
+    for pipeline in ["many", "more"] {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    let shown = |name: &str| world.wait_phase(name, Phase::Succeeded).status.unwrap().stats.unwrap().total_rows;
+    same("a sum", shown("many"), Some(largest));
+    same("a number that is too large", shown("more"), None);
+}
+
+#[test]
 fn an_unknown_pipeline_is_asked_for_once() {
     let world = World::new("unknown", [quick("known")]);
     let operator = world.operator();
