@@ -274,8 +274,13 @@ fn waiting_for_the_same_thing_is_not_said_again_in_other_words() {
 
 fn ambiguous(executed: bool) -> PipelineRun {
     let mut object = object();
-    let marker =
-        Marker { run: parse(&object).unwrap().me, nonce: Nonce::new("n1").unwrap(), tenure: Nonce::new("n1").unwrap(), attempt: 1 };
+    let marker = Marker {
+        run: parse(&object).unwrap().me,
+        nonce: Nonce::new("n1").unwrap(),
+        tenure: Nonce::new("n1").unwrap(),
+        attempt: 1,
+        executed: false,
+    };
     let text = serde_json::to_string(&marker).unwrap();
     object.metadata.annotations = Some([(crate::api::names::TRIGGER_ANNOTATION.to_owned(), text)].into());
     let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "Nobody can tell.", None, at(0));
@@ -378,6 +383,11 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let first = policy(ambiguous(false));
     assert_eq!(reopens(&first), Some(Reopening::Attempt(2)));
     assert_eq!(reopens(&policy(ambiguous(true))), None);
+    let mut marked = first.clone();
+    let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };
+    let text = serde_json::to_string(&marker).unwrap();
+    marked.metadata.annotations.as_mut().unwrap().insert(crate::api::names::TRIGGER_ANNOTATION.into(), text);
+    assert_eq!(reopens(&marked), None, "the marker says so, too");
     let mut late = first.clone();
     let status = late.status.as_mut().unwrap();
     status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
