@@ -28,8 +28,10 @@ pub struct Scope {
     pub stale: u8,
     /// Processes that are told to end.
     pub drains: u8,
-    /// Lists that nuvo does not give, or not as far back as is needed, to who looks into a doubt.
+    /// Lists that nuvo does not give to who looks into a doubt.
     pub failed_lists: u8,
+    /// Lists that do not reach as far back as is needed, to who looks into a doubt.
+    pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
     pub blind_lists: u8,
     /// Executions that somebody else starts.
@@ -86,6 +88,7 @@ impl Scope {
         stale: 0,
         drains: 0,
         failed_lists: 0,
+        short_lists: 0,
         blind_lists: 0,
         intruders: 0,
         edits: 0,
@@ -167,7 +170,11 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("crash, lost answer, late write", Scope { late_writes: 1, ..ALONE }),
     ("crash, lost answer, slow list; 0 or 2 executions", Scope { batches: &[0, 2], lag: true, ..ALONE }),
     ("crash, lost answer, slow list, deletion", Scope { deletions: 1, lag: true, ..ALONE }),
-    ("crash, lost answer, no list, or a short one; 0 or 2 executions", Scope { failed_lists: 2, batches: &[0, 2], ..ALONE }),
+    ("crash, lost answer, no list; 0 or 2 executions", Scope { failed_lists: 2, batches: &[0, 2], ..ALONE }),
+    (
+        "crash, lost answer, no list, or a short one; 0 or 2 executions",
+        Scope { failed_lists: 1, short_lists: 2, batches: &[0, 2], ..ALONE },
+    ),
     ("crash, lost answer, no list before the trigger", Scope { blind_lists: 1, ..ALONE }),
     ("crash, lost answer, somebody else's execution", Scope { intruders: 1, ..ALONE }),
     ("crash, lost answer, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),

@@ -222,7 +222,7 @@ impl World {
                 Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(Sighting::default))
             }
             Step::ReadCandidates if course == StepCourse::ShortList => {
-                state.spend(|left| left.failed_lists -= 1);
+                state.spend(|left| left.short_lists -= 1);
                 let mut whole = self.candidates(state);
                 let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
                 whole.candidates.retain(|candidate| candidate.created == newest);

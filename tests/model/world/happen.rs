@@ -166,6 +166,8 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
             add(StepCourse::Well);
             if left.failed_lists > 0 && *step == Step::ReadCandidates {
                 add(StepCourse::NoList);
+            }
+            if left.short_lists > 0 && *step == Step::ReadCandidates {
                 add(StepCourse::ShortList);
             }
             if left.blind_lists > 0 && *step == Step::ReadBaseline {
