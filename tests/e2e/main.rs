@@ -14,4 +14,5 @@ mod accounts;
 mod outcomes;
 mod protocol;
 mod start;
+mod watches;
 mod world;
