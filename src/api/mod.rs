@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod names;
 mod nuvo_account;
 mod pipeline_run;
+mod reading;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

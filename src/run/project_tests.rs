@@ -312,6 +312,7 @@ fn a_person_resolves_only_the_trigger_that_is_named() {
 
     let wrong = settle(&answered(run.clone(), "n0:retry"), &Knowledge::new(), at(9));
     assert!(message(&wrong).contains("\"n0\"") && message(&wrong).contains("n1:retry"), "{}", message(&wrong));
+    assert!(message(&wrong).contains("--overwrite"), "kubectl refuses a second answer without it: {}", message(&wrong));
     let malformed = settle(&answered(run.clone(), "retry"), &Knowledge::new(), at(9));
     assert!(message(&malformed).contains("must be <nonce>:adopt"), "{}", message(&malformed));
     let closed = settle(&answered(run, "n1:abandon"), &Knowledge::new(), at(9));

@@ -83,7 +83,7 @@ pub(super) fn abandoned(run: &Run) -> bool {
 pub(super) fn question(nonce: &str, why: &str) -> String {
     format!(
         "{why} Look in nuvo whether the pipeline ran, then answer with the annotation {RESOLVE_ANNOTATION}: \"{nonce}:adopt=<execution id>\", \
-         \"{nonce}:retry\" or \"{nonce}:abandon\"."
+         \"{nonce}:retry\" or \"{nonce}:abandon\" (kubectl annotate --overwrite)."
     )
 }
 
