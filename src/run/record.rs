@@ -163,10 +163,10 @@ impl Lock {
         self.ledger.iter().rev().find(|entry| &entry.uid == uid)
     }
 
-    /// The entry of a delivery.
+    /// The entry of a delivery of this run. Anybody may write a marker that names the delivery of another one.
     #[must_use]
-    pub fn of_nonce(&self, nonce: &Nonce) -> Option<&LedgerEntry> {
-        self.ledger.iter().rev().find(|entry| &entry.nonce == nonce)
+    pub fn of_delivery(&self, uid: &Uid, nonce: &Nonce) -> Option<&LedgerEntry> {
+        self.ledger.iter().rev().find(|entry| &entry.uid == uid && &entry.nonce == nonce)
     }
 
     /// Whether an execution belongs to a past delivery.

@@ -161,6 +161,14 @@ fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
 }
 
 #[test]
+fn a_marker_that_names_the_delivery_of_another_run_claims_nothing() {
+    let lock = after(&held(&run("victim"), "n1", "9"), Entry::Started(vec![execution("e1")]));
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(_)), "{:?}", verdict(&run, &lock));
+}
+
+#[test]
 fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
     let run = run("u1");
     let earlier = after(&held(&run, "n1", "9"), Entry::Started(vec![execution("e1")]));
@@ -233,7 +241,9 @@ fn a_lock_that_a_second_operator_bumped_in_vain_is_given_up_like_any_other() {
     let delivery = tenancy.delivery(&nonce("n1"), Entry::Started(vec![execution("e1")]));
     assert_eq!(takeover(&tenancy, &Holder::Present(Box::new(holder.clone()))), Takeover::Now(delivery));
     let read = LockRead { version: Some("7".into()), lock: lock.clone() };
-    assert!(matches!(release(&holder, &nonce("n1"), &read), Some(Step::Release { lock, .. }) if lock.of_nonce(&nonce("n1")).is_some()));
+    assert!(
+        matches!(release(&holder, &nonce("n1"), &read), Some(Step::Release { lock, .. }) if lock.of_delivery(&holder.me.uid, &nonce("n1")).is_some())
+    );
     // The next attempt starts too.
     holder.attempt = 2;
     assert_eq!(verdict(&holder, &lock), Verdict::New { resume: None });
@@ -278,7 +288,7 @@ fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     let step = next(&o);
     assert!(
-        matches!(&step, Step::TakeLock { lock, .. } if lock.of_nonce(&nonce("n1")).is_some_and(|known| known.entry == Entry::Nothing)),
+        matches!(&step, Step::TakeLock { lock, .. } if lock.of_delivery(&run.me.uid, &nonce("n1")).is_some_and(|known| known.entry == Entry::Nothing)),
         "{step:?}"
     );
 }

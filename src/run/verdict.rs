@@ -73,7 +73,7 @@ pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
     }
     if let Some(marker) = run.own_marker() {
         let doubt = Doubt { nonce: marker.nonce.clone(), tenure: marker.tenure.clone(), attempt: marker.attempt };
-        return match lock.of_nonce(&marker.nonce) {
+        return match lock.of_delivery(&run.me.uid, &marker.nonce) {
             Some(known) => recorded(marker.nonce.clone(), marker.attempt, &known.entry, marker.executed),
             None => Verdict::InDoubt(doubt),
         };
