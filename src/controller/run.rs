@@ -152,7 +152,8 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         status.start_time.as_ref().map_or(Duration::ZERO, |start| Duration::try_from(now().duration_since(start.0)).unwrap_or_default());
     let ends = ended && !run.ended;
     write(object, status, shell).await?;
-    if ended || run.deleting {
+    // A run that is being deleted may stay for long, because of somebody else's finalizer: it is followed until it is gone.
+    if ended {
         if let Some(follower) = &follower {
             follower.forget(&reference);
         }

@@ -493,6 +493,23 @@ fn a_deleted_run_is_gone_at_once_and_its_name_is_free() {
 }
 
 #[test]
+fn a_run_that_a_finalizer_keeps_is_followed_until_it_is_gone() {
+    let world = World::new("finalizer", [quick("orders").held()]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Running);
+    world.change("orders", json!({ "metadata": { "finalizers": ["example.com/keep"] } }));
+    world.delete("orders");
+    world.wait("orders", "being deleted", |run| run.metadata.deletion_timestamp.is_some());
+    world.sim.finish(&run.status.unwrap().execution_ids[0], Status::Successful).unwrap();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    world.change("orders", json!({ "metadata": { "finalizers": null } }));
+    world.eventually("gone", || world.kubectl(&["get", "pipelinerun.nuvo.dev/orders"]).is_err());
+    same("POSTs", world.sim.post_count(), 1);
+}
+
+#[test]
 fn kubectl_shows_the_columns_and_can_wait() {
     let stats = Stats { total_rows: 12, total_cells: 24, total_error_cells: 1, total_error_rows: 1 };
     let world = World::new("columns", [quick("orders").stats(stats), quick("bad").failing("PARSING_FAILURE", "line 7").stats(stats)]);
