@@ -1,9 +1,12 @@
 //! One HTTP request: a deadline, a cap, no redirect, one call of the observer.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::error::Error;
 use super::outcome::BodyFault;
@@ -92,6 +95,26 @@ pub(crate) fn build(settings: &Settings, connect_timeout: Duration, reuse: bool)
     builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built (are there root certificates?)" })
 }
 
+/// The deadline came first.
+#[derive(Debug, PartialEq, Eq)]
+struct Late;
+
+/// Works until the deadline, and not at all after it: a process that was stopped for a while must not go on where it was, and send what it
+/// was about to send when it still had a connection to make.
+async fn before<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Late> {
+    let mut work = pin!(work);
+    let in_time = poll_fn(|context| match Instant::now() < deadline {
+        true => work.as_mut().poll(context).map(Ok),
+        // The clock is asked, because the timer may not have been told yet.
+        false => Poll::Ready(Err(Late)),
+    });
+    tokio::select! {
+        biased;
+        () = sleep_until(deadline) => Err(Late),
+        done = in_time => done,
+    }
+}
+
 /// Sends one request.
 pub(crate) async fn send(
     request: reqwest::RequestBuilder,
@@ -101,8 +124,8 @@ pub(crate) async fn send(
     observer: Option<&Observer>,
 ) -> Result<Reply, Failure> {
     let mut report = Report { observer: observer.cloned(), operation, begun: Instant::now(), code: Code::Cancelled };
-    let sent = match timeout_at(deadline, request.send()).await {
-        Err(_) => Err((Failure::Timeout, Code::Timeout)),
+    let sent = match before(deadline, request.send()).await {
+        Err(Late) => Err((Failure::Timeout, Code::Timeout)),
         Ok(Err(e)) if e.is_connect() => Err((Failure::Connect, Code::Connect)),
         Ok(Err(e)) if e.is_builder() => Err((Failure::Connect, Code::Connect)),
         Ok(Err(e)) if e.is_timeout() => Err((Failure::Timeout, Code::Timeout)),
@@ -118,8 +141,8 @@ pub(crate) async fn send(
     };
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
-    let body = match timeout_at(deadline, read(response, cap)).await {
-        Err(_) => Err(BodyFault::Timeout),
+    let body = match before(deadline, read(response, cap)).await {
+        Err(Late) => Err(BodyFault::Timeout),
         Ok(body) => body,
     };
     report.code = match &body {
@@ -185,5 +208,29 @@ impl Reply {
             status @ (408 | 425 | 500..=599) => Err(Error::Server { status, retry_after }),
             status => Err(Error::Rejected { status }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_done_after_the_deadline_whatever_had_been_begun() {
+        let deadline = Instant::now().checked_add(Duration::from_secs(60)).unwrap();
+        let sent = Cell::new(false);
+        let stopped_for = |seconds| {
+            let sent = &sent;
+            async move {
+                tokio::time::advance(Duration::from_secs(seconds)).await;
+                sent.set(true);
+            }
+        };
+        assert_eq!(before(deadline, stopped_for(59)).await, Ok(()));
+        assert!(sent.take());
+        assert_eq!(before(deadline, stopped_for(1)).await, Err(Late));
+        assert!(!sent.get(), "it was stopped until after the deadline");
     }
 }
