@@ -20,6 +20,9 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// How many runs are listed at once: thousands that were kept for long would take longer than a call may.
+const PAGE: u32 = 500;
+
 /// Why something cannot be said about a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -130,18 +133,28 @@ impl Runs {
     /// [`RunError`]: nothing may be concluded from it.
     pub async fn others(&self, pipeline: &PipelineId, me: &RunRef) -> Result<Others, RunError> {
         let mut others = Others::default();
-        let wanted = ListParams::default().fields(&format!("spec.pipelineId={pipeline}"));
+        let wanted = ListParams::default().fields(&format!("spec.pipelineId={pipeline}")).limit(PAGE);
         for part in &self.parts {
             let api = match &part.namespace {
                 Some(namespace) => self.api(namespace),
                 None => Api::all(self.client.clone()),
             };
-            for object in call("list the PipelineRuns of the pipeline", api.list(&wanted)).await? {
-                if object.metadata.uid.as_deref() == Some(me.uid.as_str()) {
-                    continue;
+            let mut wanted = wanted.clone();
+            loop {
+                let page = call("list the PipelineRuns of the pipeline", api.list(&wanted)).await?;
+                let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
+                for object in page {
+                    if object.metadata.uid.as_deref() == Some(me.uid.as_str()) {
+                        continue;
+                    }
+                    let run = read_as_run(&object)?;
+                    others.include(&run, claims(&object));
                 }
-                let run = read_as_run(&object)?;
-                others.include(&run, claims(&object));
+                // All pages are of one moment, the one of the first.
+                match next {
+                    Some(token) => wanted = wanted.continue_token(&token),
+                    None => break,
+                }
             }
         }
         Ok(others)
@@ -192,4 +205,58 @@ fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
     let status = object.status.iter();
     let ids = status.flat_map(|status| status.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
     ids.filter_map(|id| ExecutionId::new(id.clone()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{Mutex, PoisonError},
+    };
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn run(name: &str, ids: &[&str]) -> Value {
+        json!({
+            "metadata": { "name": name, "namespace": "team", "uid": name, "resourceVersion": "1" },
+            "spec": { "pipelineId": "orders" },
+            "status": { "executionIds": ids },
+        })
+    }
+
+    #[tokio::test]
+    async fn the_other_runs_are_listed_page_by_page_at_one_moment() {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = asked.clone();
+        let client = Client::new(
+            tower::service_fn(move |request: Request<Body>| {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                let (items, next) = match query.contains("continue=more") {
+                    false => (vec![run("me", &["mine"]), run("a", &["e1"])], "more"),
+                    true => (vec![run("b", &["e2"])], ""),
+                };
+                log.lock().unwrap_or_else(PoisonError::into_inner).push(query);
+                let list = json!({ "metadata": { "continue": next }, "items": items });
+                std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(serde_json::to_vec(&list).unwrap()))))
+            }),
+            "team",
+        );
+        let mut runs = Runs::new(client, Metrics::new());
+        let (store, _writer) = kube::runtime::reflector::store();
+        runs.add(None, store, tokio::sync::mpsc::unbounded_channel().0);
+        let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
+        let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
+        let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
+        assert_eq!(claimed, ["e1", "e2"]);
+        let asked = asked.lock().unwrap().clone();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        for query in asked {
+            assert!(query.contains("limit=500") && query.contains("spec.pipelineId%3Dorders"), "{query}");
+            assert!(!query.contains("resourceVersion"), "a list of the newest: {query}");
+        }
+    }
 }
