@@ -61,7 +61,6 @@ pub struct Fingerprint([u8; 32]);
 pub async fn reconcile(account: &NuvoAccount, shell: &Shell) -> Result<Action, CallError> {
     let reference = ObjectRef::from_obj(account);
     let finding = look(account, shell).await?;
-    write(account, &finding, shell).await?;
     let namespace = account.namespace().unwrap_or_default();
     let ready = finding.reason == AccountReason::Ready;
     shell.metrics.account_ready(&namespace, &account.name_any(), ready);
@@ -69,7 +68,12 @@ pub async fn reconcile(account: &NuvoAccount, shell: &Shell) -> Result<Action, C
         Some(session) => Standing::Ready(session.clone()),
         None => Standing::NotReady(format!("NuvoAccount {} is not ready ({}): {}", account.name_any(), finding.reason, finding.message)),
     };
-    shell.accounts.judge(&reference, standing);
+    if !shell.accounts.judge(&reference, standing) {
+        shell.forget_account(&namespace, &account.name_any());
+        return Ok(Action::await_change());
+    }
+    // Last: a status that cannot be written keeps no run waiting.
+    write(account, &finding, shell).await?;
     let (first, longest) = match finding.reason {
         AccountReason::Ready => (REFRESH, REFRESH),
         AccountReason::SecretNotFound | AccountReason::SecretInvalid => SECRET_WAIT,

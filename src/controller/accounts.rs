@@ -1,7 +1,7 @@
 //! Which accounts can be used, and the follower of each.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -124,14 +124,18 @@ impl Accounts {
         self.judged().get(key).map(|judged| judged.follower.clone())
     }
 
-    /// Says whether an account can be used, and wakes the runs that wait for it if that is new.
-    pub fn judge(&self, account: &ObjectRef<NuvoAccount>, standing: Standing) {
+    /// Says whether an account can be used, and wakes the runs that wait for it if that is new. False: the account is gone.
+    pub fn judge(&self, account: &ObjectRef<NuvoAccount>, standing: Standing) -> bool {
         let key = AccountKey::of_account(account);
         let session = match &standing {
             Standing::Ready(session) => Some(session.clone()),
             Standing::Unjudged | Standing::NotReady(_) => None,
         };
         let mut judged = self.judged();
+        // The cache loses an account before it is removed here, so that a look which took longer does not bring it back to life.
+        if !self.exists(account) {
+            return false;
+        }
         let entry = judged.entry(key.clone()).or_insert_with(|| {
             let (stop, stopped) = shutdown::channel();
             let follower = Arc::new(Follower::new(self.runs.clone(), self.grace));
@@ -155,6 +159,19 @@ impl Accounts {
         if !same {
             self.wake_runs(&key);
         }
+        true
+    }
+
+    /// Whether the cache has this very account.
+    fn exists(&self, account: &ObjectRef<NuvoAccount>) -> bool {
+        let cached = account.namespace.as_deref().and_then(|namespace| self.part(namespace)).and_then(|part| part.store.get(account));
+        cached.is_some_and(|cached| cached.metadata.uid == account.extra.uid)
+    }
+
+    /// The uids of all accounts in the cache.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.parts.iter().flat_map(|part| part.store.state()).filter_map(|account| account.metadata.uid.clone()).collect()
     }
 
     /// The session that an account works with.
@@ -204,5 +221,59 @@ impl Accounts {
                 self.runs.wake(&ObjectRef::from_obj(&*run));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use kube::{
+        Client,
+        client::Body,
+        runtime::{reflector, watcher::Event},
+    };
+
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    fn account(uid: &str) -> NuvoAccount {
+        serde_json::from_value(serde_json::json!({
+            "metadata": { "name": "default", "namespace": "team", "uid": uid },
+            "spec": { "baseUrl": "https://nuvo.test" },
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_look_that_ends_after_its_account_brings_nothing_back() {
+        let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+        let runs = Arc::new(Runs::new(Client::new(nobody, "team"), Metrics::new()));
+        let (_stop, shutdown) = shutdown::channel();
+        let mut accounts = Accounts::new(runs, Duration::ZERO, shutdown);
+        let (store, mut writer) = reflector::store();
+        accounts.add(None, store, tokio::sync::mpsc::unbounded_channel().0);
+        let key = AccountKey { namespace: "team".into(), name: "default".into() };
+        let (old, new) = (account("old"), account("new"));
+        let judge = |account: &NuvoAccount| accounts.judge(&ObjectRef::from_obj(account), Standing::NotReady("because".into()));
+        let standing = || match accounts.standing(&key) {
+            Standing::NotReady(why) => why,
+            other => format!("{other:?}"),
+        };
+
+        writer.apply_watcher_event(&Event::Init);
+        writer.apply_watcher_event(&Event::InitApply(old.clone()));
+        writer.apply_watcher_event(&Event::InitDone);
+        assert!(judge(&old));
+        assert_eq!(standing(), "because");
+        writer.apply_watcher_event(&Event::Delete(old.clone()));
+        accounts.remove(&ObjectRef::from_obj(&old));
+        assert!(!judge(&old));
+        assert!(standing().starts_with("There is no NuvoAccount default"), "{}", standing());
+        // Nor does it speak for another object of its name.
+        writer.apply_watcher_event(&Event::Apply(new.clone()));
+        assert!(!judge(&old) && judge(&new));
+        assert_eq!(accounts.uids(), ["new".to_owned()].into());
     }
 }

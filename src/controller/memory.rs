@@ -135,6 +135,11 @@ impl Proven {
         lock(&self.0).get(uid).cloned()
     }
 
+    /// Only these accounts are left.
+    pub fn retain(&self, uids: &HashSet<String>) {
+        lock(&self.0).retain(|uid, _| uids.contains(uid));
+    }
+
     /// This is proven.
     pub fn set(&self, uid: String, fingerprint: Fingerprint) {
         lock(&self.0).insert(uid, fingerprint);
@@ -146,6 +151,11 @@ impl Proven {
 pub struct Tries(Mutex<HashMap<String, u32>>);
 
 impl Tries {
+    /// Only these accounts are left.
+    pub fn retain(&self, uids: &HashSet<String>) {
+        lock(&self.0).retain(|uid, _| uids.contains(uid));
+    }
+
     /// The number of failures before this one; a success begins anew.
     pub fn count(&self, uid: &str, success: bool) -> u32 {
         let mut tries = lock(&self.0);

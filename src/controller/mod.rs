@@ -106,6 +106,14 @@ impl Shell {
         self.runs.cached().iter().find(|other| ahead(other)).map(|other| other.name_any())
     }
 
+    /// The account is gone, and so is what was remembered of it, and of others that are gone.
+    fn forget_account(&self, namespace: &str, name: &str) {
+        self.metrics.forget_account(namespace, name);
+        let left = self.accounts.uids();
+        self.proven.retain(&left);
+        self.tries.retain(&left);
+    }
+
     fn wake_waiting(&self, pipeline: &PipelineId) {
         for run in self.waiting.take(pipeline) {
             self.runs.wake(&run);
@@ -341,16 +349,14 @@ async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
     let Watch { api, config, writer, woken } = watch;
     let reader = writer.as_reader();
     let eyes = shell.clone();
-    let forget = move |namespace: &str, name: &str| eyes.metrics.forget_account(namespace, name);
-    let eyes = shell.clone();
     let seen = move |event: &watcher::Event<NuvoAccount>| match event {
         watcher::Event::Delete(account) => {
             eyes.accounts.remove(&ObjectRef::from_obj(account));
-            forget(&account.namespace().unwrap_or_default(), &account.name_any());
+            eyes.forget_account(&account.namespace().unwrap_or_default(), &account.name_any());
         }
         watcher::Event::InitDone => {
             for key in eyes.accounts.prune() {
-                forget(&key.namespace, &key.name);
+                eyes.forget_account(&key.namespace, &key.name);
             }
             eyes.accounts.wake_unjudged();
         }

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use controlplane::{
+    Proxy,
+    proxy::{Action, Answer, RequestInfo},
+};
 use kube::api::DeleteParams;
 use nuvo_operator::api::{NuvoAccount, Phase};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
@@ -236,6 +240,20 @@ fn an_access_token_and_the_other_edition_work_as_well() {
         .account_with("ingestro", json!({ "licenseKey": null, "accessToken": { "secretRef": { "name": "token", "key": "license-key" } } }));
     world.eventually("nobody's, as a token does not tell", || identity("ingestro").is_none());
     wait_account(&world, "ingestro", "Ready");
+}
+
+#[test]
+fn a_status_of_the_account_that_cannot_be_written_keeps_no_run_waiting() {
+    let world = World::with("unwritten", config());
+    let proxy = Proxy::start(world.server).unwrap();
+    let of_account = |request: &RequestInfo| request.method == "PUT" && request.path.contains("/nuvoaccounts/");
+    proxy.set_rules(move |request| if of_account(request) { Action::Respond(Answer::json(500, "{}")) } else { Action::Forward });
+    let _operator = world.operator_through(&proxy, &[]);
+    world.start("orders", "orders", json!({}));
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    assert!(proxy.wait_for(|exchange| of_account(&exchange.request), WITHIN).is_some());
+    same("POSTs", world.sim.post_count(), 1);
 }
 
 #[test]
