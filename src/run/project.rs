@@ -175,6 +175,9 @@ pub fn recorded(
                     Obstacle::Account => "It will be tried again when the account is ready.",
                     Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "It will be tried again.",
                 };
+                // Somebody else may have ended the run in doubt meanwhile: whoever knows better opens it again.
+                status.completion_time = None;
+                status.duration = None;
                 let message = format!("Nothing was started: {} {prospect}", sentence(message));
                 conclude(&mut status, object, obstacle.reason(), message, now);
             }

@@ -236,7 +236,7 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], unex
             run.ended = executions.is_empty();
         }
         Fate::Ambiguous { .. } => run.ended = true,
-        Fate::NotExecuted => run.ended |= unexecuted == Some(Unexecuted::Rejected),
+        Fate::NotExecuted => run.ended = unexecuted == Some(Unexecuted::Rejected),
         Fate::Observed => {}
     }
     run.trigger = Some(trigger.clone());
