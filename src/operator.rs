@@ -6,11 +6,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
+    client::ClientBuilder,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
+use tower::timeout::TimeoutLayer;
 
 use crate::{
     access::{self, Act},
@@ -24,6 +26,11 @@ use crate::{
 
 /// How long the API server may take to answer at start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to begin an answer later. Calls that somebody waits for have less time; this is for the lists and watches that
+/// fill the caches. A watch, too, is answered at once, even if there are no events.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may pause. A watch without events pauses until it ends, and kube asks for an end after 290 s.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why the operator does not run. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -151,9 +158,8 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
     config.proxy_url = config.proxy_url.filter(|proxy| !is_of_environment(proxy));
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let make =
-        |config: Config| Client::try_from(config).map_err(|error| StartError::Client { server: server.clone(), reason: one_line(&error) });
-    let client = make(config.clone())?;
+    let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
+    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT).map_err(failed)?;
     for kind in [("PipelineRun", "pipelineruns"), ("NuvoAccount", "nuvoaccounts")] {
         check_readable(&client, &server, kind, &settings.namespaces).await?;
     }
@@ -165,13 +171,25 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
-        Some(Elector::new(make(config)?, &operator_namespace, identity.clone(), Timing::default()))
+        Some(Elector::new(Client::try_from(config).map_err(failed)?, &operator_namespace, identity.clone(), Timing::default()))
     } else {
         None
     };
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity }, elector))
+}
+
+/// A client that gives up an answer that does not begin within `answer`, or pauses for longer than `silence`: kube itself waits without
+/// end for the answer to a list or a watch.
+///
+/// # Errors
+/// It cannot be set up.
+pub fn client(mut config: Config, answer: Duration, silence: Duration) -> kube::Result<Client> {
+    config.read_timeout = Some(silence);
+    // Else a connection would have less time for an answer the longer it was idle before.
+    config.reset_reader_on_write = true;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).build())
 }
 
 fn is_of_environment(proxy: &http::Uri) -> bool {

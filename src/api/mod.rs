@@ -6,6 +6,7 @@ pub mod conditions;
 pub mod names;
 mod nuvo_account;
 mod pipeline_run;
+mod reading;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -15,8 +16,8 @@ pub use nuvo_account::{
     AccessToken, DEFAULT_BASE_URL, DEFAULT_TOKEN_PATH, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef,
 };
 pub use pipeline_run::{
-    AccountRef, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RUNS,
-    MAX_STATUS_MESSAGE, MAX_WORD, OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec,
+    AccountRef, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER,
+    MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec,
     PipelineRunStatus, Stats, Trigger, TriggerState,
 };
 

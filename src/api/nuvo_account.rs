@@ -113,6 +113,7 @@ impl Default for NuvoAccountSpec {
 /// A license key and whose it is.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["identifier", "identityType", "secretRef"]))]
 pub struct LicenseKey {
     /// Where the license key is.
     pub secret_ref: SecretRef,
@@ -124,7 +125,10 @@ pub struct LicenseKey {
     pub identifier: String,
 
     /// What the identifier names: USER or SUB_ORG.
-    pub identity_type: IdentityType,
+    // None stands for a word that this version does not know: an account that cannot be read would stall the watch of all of them.
+    #[serde(default, deserialize_with = "super::reading::known_or_none", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "IdentityType")]
+    pub identity_type: Option<IdentityType>,
 
     /// Path below baseUrl that trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro access/token.
     #[serde(default = "default_token_path")]

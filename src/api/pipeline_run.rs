@@ -5,9 +5,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::names::DEFAULT_ACCOUNT;
+use super::{
+    names::DEFAULT_ACCOUNT,
+    reading::{known_or_default, known_or_none},
+};
 
 /// The most executions whose details are kept in `status.executions`.
 pub const MAX_EXECUTIONS: usize = 64;
@@ -23,6 +26,9 @@ pub const MAX_HISTORY_IDS: usize = 64;
 pub const MAX_STATUS_MESSAGE: usize = 1_024;
 /// The longest word of nuvo (status, trigger type, error type) in a status, in characters.
 pub const MAX_WORD: usize = 128;
+
+/// The largest integer in a status: the largest that every reader of JSON takes for what it is.
+pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
 
 /// What to run.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -543,22 +549,4 @@ pub struct PastAttempt {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 128)))]
     pub execution_ids: Vec<String>,
-}
-
-/// A word from a newer version must not make the object unreadable: one such object would stall the watch of all of them.
-fn known_or_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: serde::de::DeserializeOwned,
-{
-    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
-    Ok(value.and_then(|value| serde_json::from_value(value).ok()))
-}
-
-fn known_or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: serde::de::DeserializeOwned + Default,
-{
-    Ok(known_or_none(deserializer)?.unwrap_or_default())
 }

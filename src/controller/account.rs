@@ -113,7 +113,11 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
     {
         return Ok(ready(identity, session));
     }
-    let credential = match credential(account, secret).validated() {
+    let Some(credential) = credential(account, secret) else {
+        let message = "spec.licenseKey.identityType is not a word that this operator knows: write USER or SUB_ORG.";
+        return Ok(Finding::bad(AccountReason::SecretInvalid, message));
+    };
+    let credential = match credential.validated() {
         Ok(credential) => credential,
         Err(error) => {
             let message = if error.is_of_secret() {
@@ -203,16 +207,17 @@ async fn read_secret(account: &NuvoAccount, reference: &SecretRef, shell: &Shell
     })
 }
 
-fn credential(account: &NuvoAccount, secret: SecretString) -> Credential {
-    match &account.spec.license_key {
+/// None if the account does not say in known words what the identifier of its license key names.
+fn credential(account: &NuvoAccount, secret: SecretString) -> Option<Credential> {
+    Some(match &account.spec.license_key {
         Some(key) => Credential::LicenseKey {
             key: secret,
             identifier: key.identifier.clone(),
-            identity_type: key.identity_type,
+            identity_type: key.identity_type?,
             token_path: key.token_path.clone(),
         },
         None => Credential::AccessToken(secret),
-    }
+    })
 }
 
 fn fingerprint(account: &NuvoAccount, secret: &SecretString) -> Fingerprint {
@@ -268,5 +273,43 @@ fn status(account: &NuvoAccount, finding: &Finding, now: Timestamp) -> NuvoAccou
             })
         })
         .collect();
-    NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(old.identity) }
+    // Who nuvo took the operator for last helps to find out why it does not any more; it is nobody's once other credentials work.
+    let earlier = old.identity.filter(|_| finding.reason != AccountReason::Ready);
+    NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(earlier) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{IdentityType, LicenseKey, NuvoAccountSpec};
+
+    fn finding(reason: AccountReason, identity: Option<&str>) -> Finding {
+        Finding { identity: identity.map(str::to_owned), ..Finding::bad(reason, "because") }
+    }
+
+    #[test]
+    fn the_identity_is_that_of_the_credentials_that_work() {
+        let mut account = NuvoAccount::new("default", NuvoAccountSpec::default());
+        let mut identity_after = |finding: &Finding| {
+            account.status = Some(status(&account, finding, now()));
+            account.status.as_ref().and_then(|status| status.identity.clone())
+        };
+        let person = Some("me@example.com".to_owned());
+        assert_eq!(identity_after(&finding(AccountReason::Ready, Some("me@example.com"))), person);
+        assert_eq!(identity_after(&finding(AccountReason::CredentialsRejected, None)), person, "whose credentials were rejected");
+        assert_eq!(identity_after(&finding(AccountReason::Ready, None)), None, "an access token does not tell");
+    }
+
+    #[test]
+    fn an_identity_type_of_tomorrow_is_not_guessed() {
+        let key = |identity_type| LicenseKey {
+            secret_ref: SecretRef { name: "nuvo".into(), key: "key".into() },
+            identifier: "me@example.com".into(),
+            identity_type,
+            token_path: "auth/access-token".into(),
+        };
+        let account = |key| NuvoAccount::new("default", NuvoAccountSpec { license_key: Some(key), ..NuvoAccountSpec::default() });
+        assert!(credential(&account(key(Some(IdentityType::SubOrg))), SecretString::from("secret")).is_some());
+        assert!(credential(&account(key(None)), SecretString::from("secret")).is_none());
+    }
 }

@@ -214,9 +214,9 @@ impl<'a> Pass<'a> {
     fn failed(&mut self, step: &Step, error: PassError) -> Result<(), PassError> {
         let refused = error.is_refused();
         match (step, error) {
-            (Step::Mark { .. }, PassError::Run(source)) if refused => {
-                tracing::warn!(error = %source, "the marker was refused, so nothing is triggered");
-                self.unmarked = Some(source);
+            (Step::Mark { marker, .. }, PassError::Run(source)) if refused => {
+                tracing::warn!(error = %source, "the marker was refused");
+                self.unmarked = Some(source).filter(|_| !marker.executed);
                 self.observed.learn(step, Answer::Refused);
             }
             (_, error) if !self.may_try_again(step, refused) => {

@@ -118,6 +118,7 @@ impl Follower {
         let now = Instant::now();
         let mut added = false;
         let mut urgent = false;
+        let mut news = false;
         let mut state = self.state();
         for id in &interest.executions {
             let entry = state.entries.entry((interest.pipeline.clone(), id.clone())).or_insert_with(|| {
@@ -136,11 +137,19 @@ impl Follower {
             entry.expected &= interest.expected;
             entry.awaited |= interest.late;
             urgent |= entry.awaited;
-            if !entry.runs.contains(&interest.run) {
+            let joins = !entry.runs.iter().any(|run| same_object(run, &interest.run));
+            if joins {
+                // An object of this name that is gone has no claim any more.
+                entry.runs.retain(|run| run != &interest.run);
                 entry.runs.push(interest.run.clone());
             }
+            // What was told to the others before it joined is not told again.
+            news |= joins && entry.known.as_ref().is_some_and(|known| !is_processing(known));
         }
         drop(state);
+        if news {
+            self.audience.wake(&interest.run);
+        }
         if added || urgent {
             self.changed.notify_one();
         }
@@ -149,7 +158,7 @@ impl Follower {
     /// Follows nothing for this run any more.
     pub fn forget(&self, run: &ObjectRef<PipelineRun>) {
         self.state().entries.retain(|_, entry| {
-            entry.runs.retain(|other| other != run);
+            entry.runs.retain(|other| !same_object(other, run));
             !entry.runs.is_empty()
         });
     }
@@ -291,7 +300,10 @@ impl Follower {
 
     /// The list shows it as running, so that it is not asked for by its id.
     fn listed(&self, key: &Key) {
-        let news = self.state().entries.get(key).is_some_and(|entry| entry.known.is_none() && !entry.expected);
+        let news = self.state().entries.get_mut(key).is_some_and(|entry| {
+            entry.denied_since = None;
+            entry.known.is_none() && !entry.expected
+        });
         if news {
             let status = Some(nuvo::Status::Processing.as_str().to_owned());
             self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), false);
@@ -333,6 +345,11 @@ async fn running(session: &Session, wanted: &BTreeSet<Key>) -> Result<BTreeSet<K
     Ok(wanted.iter().filter(|key| shown(&seen, key)).cloned().collect())
 }
 
+/// References are equal by name; an object that was created anew has the name of the one before it.
+fn same_object(one: &ObjectRef<PipelineRun>, other: &ObjectRef<PipelineRun>) -> bool {
+    one == other && one.extra.uid == other.extra.uid
+}
+
 fn is_processing(known: &Known) -> bool {
     matches!(known, Known::Report(report) if report.status.as_deref() == Some("PROCESSING"))
 }
@@ -362,6 +379,95 @@ async fn sleep_until(due: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::PipelineRunSpec;
+
+    /// Of each name only the object with this uid exists.
+    #[derive(Default)]
+    struct Present(Mutex<Vec<(String, String)>>, &'static str);
+
+    fn uid(run: &ObjectRef<PipelineRun>) -> String {
+        run.extra.uid.clone().unwrap_or_default()
+    }
+
+    impl Audience for Present {
+        fn wake(&self, run: &ObjectRef<PipelineRun>) {
+            self.0.lock().unwrap().push((run.name.clone(), uid(run)));
+        }
+
+        fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+            uid(run) == self.1
+        }
+    }
+
+    const GRACE: Duration = Duration::from_secs(300);
+
+    fn key() -> Key {
+        (PipelineId::new("orders").unwrap(), ExecutionId::new("e1").unwrap())
+    }
+
+    fn run(name: &str, uid: &str) -> ObjectRef<PipelineRun> {
+        let mut object = PipelineRun::new(name, PipelineRunSpec::default());
+        object.metadata.uid = Some(uid.into());
+        ObjectRef::from_obj(&object)
+    }
+
+    fn interest(run: ObjectRef<PipelineRun>) -> Interest {
+        let (pipeline, id) = key();
+        Interest { run, pipeline, executions: vec![id], age: Duration::ZERO, ours: false, expected: true, late: false }
+    }
+
+    fn says(word: &str) -> Known {
+        Known::Report(Box::new(Execution { id: "e1".into(), status: Some(word.into()), ..Execution::default() }))
+    }
+
+    fn following(present: &'static str, run: ObjectRef<PipelineRun>) -> (Follower, Arc<Present>) {
+        let audience = Arc::new(Present(Mutex::default(), present));
+        let follower = Follower::new(audience.clone(), GRACE);
+        follower.follow(&interest(run));
+        (follower, audience)
+    }
+
+    fn woken(audience: &Present) -> Vec<(String, String)> {
+        std::mem::take(&mut *audience.0.lock().unwrap())
+    }
+
+    #[test]
+    fn an_object_that_was_created_anew_is_followed_in_place_of_the_one_before() {
+        let (follower, audience) = following("new", run("orders", "old"));
+        follower.follow(&interest(run("orders", "new")));
+        follower.forget(&run("orders", "old"));
+        follower.prune();
+        follower.learn(&key(), says("SUCCESSFUL"), false);
+        assert_eq!(woken(&audience), [("orders".to_owned(), "new".to_owned())]);
+    }
+
+    #[test]
+    fn who_joins_late_is_told_the_news_once() {
+        let (follower, audience) = following("u", run("first", "u"));
+        follower.learn(&key(), says("PROCESSING"), false);
+        follower.follow(&interest(run("second", "u")));
+        assert_eq!(woken(&audience), [], "what everybody expects is no news");
+        follower.learn(&key(), says("FAILED"), false);
+        assert_eq!(woken(&audience).len(), 2);
+        for _ in 0..2 {
+            follower.follow(&interest(run("third", "u")));
+        }
+        assert_eq!(woken(&audience), [("third".to_owned(), "u".to_owned())]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_denial_without_a_word_to_the_contrary_makes_an_execution_lost() {
+        let (follower, audience) = following("u", run("orders", "u"));
+        follower.denied(&key());
+        follower.listed(&key());
+        tokio::time::advance(GRACE).await;
+        follower.denied(&key());
+        assert_eq!(woken(&audience), [], "the list has shown it meanwhile");
+        tokio::time::advance(GRACE).await;
+        follower.denied(&key());
+        assert_eq!(woken(&audience).len(), 1);
+        assert_eq!(follower.knowledge(&key().0, &[key().1])[&key().1], Known::Lost);
+    }
 
     #[test]
     fn ticks_slow_down_with_age_within_bounds() {

@@ -68,6 +68,8 @@ impl When {
         let text = redactor.clean(text, TIME);
         let civil = |t: &str| t.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp());
         let at = text.parse::<Timestamp>().ok().or_else(|| civil(&text));
+        // Kubernetes has no name for a year before 0, and after 9999 there is no timestamp.
+        let at = at.filter(|at| at.to_zoned(TimeZone::UTC).year() >= 0);
         Self { at, text }
     }
 }

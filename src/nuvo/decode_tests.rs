@@ -45,6 +45,20 @@ fn the_documented_sample_is_read() {
 }
 
 #[test]
+fn numbers_that_no_status_can_hold_are_dropped() {
+    let rows = |number: &str| {
+        let log = format!(r#"{{"status":"SUCCESSFUL","duration":{number},"data":{{"total_rows":{number}}}}}"#);
+        let read = read(&format!(r#"{{"id":"e1","pipeline":"p","status":"SUCCESSFUL","logs":[{log}]}}"#)).unwrap();
+        (read.logs[0].stats.total_rows, read.logs[0].duration_ms)
+    };
+    let largest = 9_007_199_254_740_991;
+    assert_eq!(rows("9007199254740991"), (Some(largest), Some(largest)));
+    for number in ["9007199254740992", "9223372036854775807", "18446744073709551615", "-1"] {
+        assert_eq!(rows(number), (None, None), "{number}");
+    }
+}
+
+#[test]
 fn form_is_tolerated() {
     for body in [
         r#"{"id":"e1","pipeline":"p","status":"SUCCESSFUL"}"#,
@@ -99,6 +113,10 @@ fn times_with_and_without_zone() {
     assert_eq!(at("2022-03-07T12:48:28").as_deref(), Some("2022-03-07T12:48:28Z"));
     assert_eq!(at("2022-03-07T12:48:28+02:00").as_deref(), Some("2022-03-07T10:48:28Z"));
     assert_eq!(at("yesterday"), None);
+    assert_eq!(at("0000-01-01T00:00:00Z").as_deref(), Some("0000-01-01T00:00:00Z"));
+    for outside in ["-000001-12-31T23:59:59Z", "-000044-03-15 00:00:00", "0000-01-01T00:00:00+01:00", "10000-01-01T00:00:00Z"] {
+        assert_eq!(at(outside), None, "{outside}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use crate::api::MAX_INTEGER;
+
 /// More values than a page of 8 MiB with sensible entries holds; a bound for what an answer may cost in memory.
 const MAX_NODES: usize = 300_000;
 
@@ -76,9 +78,9 @@ impl Node {
         if let Self::Bool(flag) = self { Some(*flag) } else { None }
     }
 
-    /// A number that is not negative and fits.
+    /// A number that is not negative and can be shown.
     pub(crate) fn count(&self) -> Option<i64> {
-        if let Self::Int(n) = self { Some(*n).filter(|n| *n >= 0) } else { None }
+        if let Self::Int(n) = self { Some(*n).filter(|n| (0..=MAX_INTEGER).contains(n)) } else { None }
     }
 }
 

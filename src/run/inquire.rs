@@ -6,7 +6,7 @@ use super::{
     ids::ExecutionId,
     observed::{Inquiry, Observed, Task},
     outcome::{Obstacle, Outcome, Unexecuted},
-    record::{Entry, Evidence, Fate, Tenancy, Trigger},
+    record::{Entry, Evidence, Fate, Marker, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
     verdict::{Doubt, Verdict, decided, settled, verdict},
     view::{Others, Run, Sighting},
@@ -26,6 +26,10 @@ pub(super) fn inquire(o: &Observed) -> Step {
         }
     }
     let inquiry = current_inquiry(o);
+    if let Some(marker) = run.own_marker().filter(|m| inquiry.executed && m.nonce == inquiry.doubt.nonce && !m.executed && !o.untold) {
+        // Before anything else: what nuvo has answered must outlive this process, or its successor might trigger again.
+        return Step::Mark { marker: Marker { executed: true, ..marker.clone() }, over: run.version.clone() };
+    }
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
     if o.now < ripe {
         return unconfirmed(ripe.saturating_sub(o.now));
@@ -131,8 +135,9 @@ fn current_inquiry(o: &Observed) -> Inquiry {
         _ => None,
     };
     let doubt = marked().or_else(locked).or_else(sent);
-    let executed = matches!(&o.task, Task::Posted(_, Outcome::ExecutedIdsUnknown { .. }));
-    match (&o.memory.inquiry, doubt) {
+    let answered = matches!(&o.task, Task::Posted(_, Outcome::ExecutedIdsUnknown { .. }));
+    let executed = answered || marker.is_some_and(|marker| marker.executed);
+    let inquiry = match (&o.memory.inquiry, doubt) {
         (Some(inquiry), None) => inquiry.clone(),
         (Some(inquiry), Some(doubt)) if inquiry.doubt == doubt => inquiry.clone(),
         (_, Some(doubt)) => Inquiry { doubt, since: o.now, executed, last: None },
@@ -143,7 +148,8 @@ fn current_inquiry(o: &Observed) -> Inquiry {
             executed,
             last: None,
         },
-    }
+    };
+    Inquiry { executed: executed || inquiry.executed, ..inquiry }
 }
 
 pub(super) fn inquiry_after(o: &Observed) -> Option<Inquiry> {

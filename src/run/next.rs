@@ -214,8 +214,10 @@ fn record_outcome(o: &Observed, grant: &Grant, outcome: &Outcome) -> Step {
     let (fate, executions, message, unexecuted) = match outcome {
         Outcome::Accepted(ids) => (Fate::Accepted(Evidence::Answer), ids.clone(), String::new(), None),
         Outcome::NotExecuted { then, message } => (Fate::NotExecuted, Vec::new(), message.clone(), Some(*then)),
+        Outcome::ExecutedIdsUnknown { .. } | Outcome::Unknown { .. } if o.gone => return Step::Forget,
+        Outcome::ExecutedIdsUnknown { .. } => return record_executed(o, grant),
         // Nothing to write: the marker says that a POST may be out, and the list may still tell what it started.
-        Outcome::ExecutedIdsUnknown { .. } | Outcome::Unknown { .. } => return if o.gone { Step::Forget } else { inquire(o) },
+        Outcome::Unknown { .. } => return inquire(o),
     };
     if o.gone {
         return release_gone(o, grant, &fate, executions);
@@ -226,6 +228,23 @@ fn record_outcome(o: &Observed, grant: &Grant, outcome: &Outcome) -> Step {
         return Step::Follow;
     }
     Step::Record { trigger, executions, message, unexecuted, over: run.version.clone() }
+}
+
+/// Something was started, and the list may still tell what. That much is kept, because a guess that knows less would permit another POST.
+fn record_executed(o: &Observed, grant: &Grant) -> Step {
+    let Some(run) = &o.run else { return Step::ReadRun };
+    let guess = run.trigger.as_ref().filter(|t| t.nonce == grant.nonce && t.fate == Fate::Ambiguous { executed: false });
+    let newest = run.own_marker().is_some_and(|marker| marker.nonce == grant.nonce);
+    match guess {
+        Some(guess) if newest => Step::Record {
+            trigger: Trigger { fate: Fate::Ambiguous { executed: true }, ..guess.clone() },
+            executions: Vec::new(),
+            message: "nuvo answered that the trigger started something, but not what.".to_owned(),
+            unexecuted: None,
+            over: run.version.clone(),
+        },
+        _ => inquire(o),
+    }
 }
 
 /// Whether what the task knows replaces what the status says: an older result, or a guess about the same delivery.

@@ -26,7 +26,7 @@ pub struct Grant {
 
 impl Grant {
     pub(super) fn marker(&self, run: &Run) -> Marker {
-        Marker { run: run.me.clone(), nonce: self.nonce.clone(), tenure: self.tenure.clone(), attempt: self.attempt }
+        Marker { run: run.me.clone(), nonce: self.nonce.clone(), tenure: self.tenure.clone(), attempt: self.attempt, executed: false }
     }
 }
 
@@ -102,6 +102,8 @@ pub struct Observed {
     pub(super) baseline: Option<Option<Baseline>>,
     pub(super) candidates: Option<Option<Sighting>>,
     pub(super) gone: bool,
+    /// The marker cannot be made to say what nuvo has answered.
+    pub(super) untold: bool,
 }
 
 impl Observed {
@@ -125,6 +127,7 @@ impl Observed {
             baseline: None,
             candidates: None,
             gone: false,
+            untold: false,
         }
     }
 
@@ -160,6 +163,7 @@ impl Observed {
                 self.candidates = Some(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
+            (Step::Mark { marker, .. }, answer) if marker.executed => self.told(marker, &answer),
             (Step::Mark { .. }, answer) => self.marked(&answer),
             (Step::Post(_), Answer::Posted(outcome)) => {
                 self.lock = None;
@@ -217,6 +221,22 @@ impl Observed {
         } else {
             self.lock = None;
             self.task = Task::Locking(grant);
+        }
+    }
+
+    /// The marker was to say what nuvo has answered. The task goes on as it is.
+    fn told(&mut self, marker: &Marker, answer: &Answer) {
+        match answer {
+            Answer::Written(version) => {
+                self.lock = None;
+                if let Some(run) = &mut self.run {
+                    run.version.clone_from(version);
+                    run.marker = Some(marker.clone());
+                }
+            }
+            Answer::Missing => self.gone(),
+            Answer::Refused => self.untold = true,
+            _ => self.run = None,
         }
     }
 

@@ -15,8 +15,8 @@ use super::{
     view::Run,
 };
 use crate::api::{
-    Evidence, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_STATUS_MESSAGE, OnNothingToProcess,
-    PastAttempt, Phase, PipelineRun, PipelineRunStatus, Stats, Trigger, TriggerState,
+    Evidence, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER, MAX_STATUS_MESSAGE,
+    OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunStatus, Stats, Trigger, TriggerState,
     conditions::{ConditionStatus, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED},
 };
 
@@ -394,7 +394,7 @@ fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
 
 fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
     match (a, b) {
-        (Some(a), Some(b)) => Some(a.saturating_add(b)),
+        (Some(a), Some(b)) => Some(a.saturating_add(b).min(MAX_INTEGER)),
         (a, b) => a.or(b),
     }
 }
@@ -425,7 +425,7 @@ fn failure(execution: &Execution, count: usize) -> String {
 }
 
 fn success(parts: &[Part]) -> String {
-    let rows = parts.iter().filter_map(|part| part.report.stats?.total_rows).reduce(i64::saturating_add);
+    let rows = parts.iter().filter_map(|part| part.report.stats).map(|stats| stats.total_rows).reduce(plus).flatten();
     let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
     match parts.len() {
         1 => format!("The execution succeeded{rows}."),

@@ -9,8 +9,8 @@ use k8s_openapi::{
 
 use super::*;
 use crate::api::{
-    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
-    Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
+    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
+    OnNothingToProcess, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
     conditions::{ConditionStatus, Reason},
     names::RESOLVE_ANNOTATION,
 };
@@ -249,10 +249,11 @@ fn everything_is_bounded() {
     let long = "x".repeat(5_000);
     let object = object();
     let mut object = with(object.clone(), recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
-    let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", i64::MAX)).collect();
+    let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
     let status = settle(&object, &known, at(1));
     assert_eq!((status.execution_ids.len(), status.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
-    assert_eq!(status.stats.unwrap().total_rows, Some(i64::MAX));
+    assert_eq!(status.stats.unwrap().total_rows, Some(MAX_INTEGER));
+    assert!(message(&status).contains(&MAX_INTEGER.to_string()), "{}", message(&status));
     assert!(status.trigger.as_ref().unwrap().message.len() <= MAX_STATUS_MESSAGE);
     assert!(show(&object, Reason::AccountNotReady, &long, at(0)).conditions.iter().all(|c| c.message.len() <= MAX_STATUS_MESSAGE));
     object.status = Some(status);
@@ -274,8 +275,13 @@ fn waiting_for_the_same_thing_is_not_said_again_in_other_words() {
 
 fn ambiguous(executed: bool) -> PipelineRun {
     let mut object = object();
-    let marker =
-        Marker { run: parse(&object).unwrap().me, nonce: Nonce::new("n1").unwrap(), tenure: Nonce::new("n1").unwrap(), attempt: 1 };
+    let marker = Marker {
+        run: parse(&object).unwrap().me,
+        nonce: Nonce::new("n1").unwrap(),
+        tenure: Nonce::new("n1").unwrap(),
+        attempt: 1,
+        executed: false,
+    };
     let text = serde_json::to_string(&marker).unwrap();
     object.metadata.annotations = Some([(crate::api::names::TRIGGER_ANNOTATION.to_owned(), text)].into());
     let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "Nobody can tell.", None, at(0));
@@ -306,6 +312,7 @@ fn a_person_resolves_only_the_trigger_that_is_named() {
 
     let wrong = settle(&answered(run.clone(), "n0:retry"), &Knowledge::new(), at(9));
     assert!(message(&wrong).contains("\"n0\"") && message(&wrong).contains("n1:retry"), "{}", message(&wrong));
+    assert!(message(&wrong).contains("--overwrite"), "kubectl refuses a second answer without it: {}", message(&wrong));
     let malformed = settle(&answered(run.clone(), "retry"), &Knowledge::new(), at(9));
     assert!(message(&malformed).contains("must be <nonce>:adopt"), "{}", message(&malformed));
     let closed = settle(&answered(run, "n1:abandon"), &Knowledge::new(), at(9));
@@ -377,6 +384,11 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let first = policy(ambiguous(false));
     assert_eq!(reopens(&first), Some(Reopening::Attempt(2)));
     assert_eq!(reopens(&policy(ambiguous(true))), None);
+    let mut marked = first.clone();
+    let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };
+    let text = serde_json::to_string(&marker).unwrap();
+    marked.metadata.annotations.as_mut().unwrap().insert(crate::api::names::TRIGGER_ANNOTATION.into(), text);
+    assert_eq!(reopens(&marked), None, "the marker says so, too");
     let mut late = first.clone();
     let status = late.status.as_mut().unwrap();
     status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));

@@ -38,6 +38,9 @@ pub struct Marker {
     pub tenure: Nonce,
     /// The attempt, from 1.
     pub attempt: i32,
+    /// nuvo has answered that the POST started something, but not what: never triggered again by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executed: bool,
 }
 
 /// `status.trigger`: what became of the delivery with this nonce.

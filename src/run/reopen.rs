@@ -51,7 +51,7 @@ pub fn reopening(object: &PipelineRun, run: &Run) -> Option<Reopening> {
             ResolutionAnswer::Abandon => None,
         };
     }
-    let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce);
+    let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce && !marker.executed);
     // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell.
     let first = !status.history.iter().any(|past| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str()));
     let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
@@ -83,7 +83,7 @@ pub(super) fn abandoned(run: &Run) -> bool {
 pub(super) fn question(nonce: &str, why: &str) -> String {
     format!(
         "{why} Look in nuvo whether the pipeline ran, then answer with the annotation {RESOLVE_ANNOTATION}: \"{nonce}:adopt=<execution id>\", \
-         \"{nonce}:retry\" or \"{nonce}:abandon\"."
+         \"{nonce}:retry\" or \"{nonce}:abandon\" (kubectl annotate --overwrite)."
     )
 }
 

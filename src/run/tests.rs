@@ -42,7 +42,7 @@ fn run(uid: &str) -> Run {
 }
 
 fn marker_of(run: &Run, n: &str, attempt: i32) -> Marker {
-    Marker { run: run.me.clone(), nonce: nonce(n), tenure: nonce(n), attempt }
+    Marker { run: run.me.clone(), nonce: nonce(n), tenure: nonce(n), attempt, executed: false }
 }
 
 fn trigger(n: &str, attempt: i32, fate: Fate) -> Trigger {
@@ -172,8 +172,7 @@ fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
 fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
     let old = run("old");
     let mut run = run("u1");
-    run.marker =
-        Some(Marker { run: RunRef { name: run.me.name.clone(), ..old.me.clone() }, nonce: nonce("n1"), tenure: nonce("n1"), attempt: 1 });
+    run.marker = Some(Marker { run: RunRef { name: run.me.name.clone(), ..old.me.clone() }, ..marker_of(&run, "n1", 1) });
     assert_eq!(verdict(&run, &Lock::default()), Verdict::Lost);
     run.attempt = 2;
     assert_eq!(verdict(&run, &Lock::default()), Verdict::New { resume: None });
@@ -726,6 +725,56 @@ fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run))));
         assert_eq!(matches!(next(&o), Step::Record { .. }), wins);
     }
+}
+
+#[test]
+fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_the_process() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    let step = next(&o);
+    let Step::Mark { marker, over } = &step else { panic!("{step:?}") };
+    assert_eq!((marker, over.as_str()), (&Marker { executed: true, ..marker_of(&run, "spare", 1) }, "11"));
+    o.learn(&step, Answer::Written("12".into()));
+    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
+
+    // Another process, which knows only what is stored.
+    let marked = Run { version: "12".into(), marker: Some(marker.clone()), ..run.clone() };
+    let lock = held(&run, "spare", "10");
+    let (_, memory) = look(&marked, &lock, &Memory::default(), 2000, None);
+    let (step, _) = look(&marked, &lock, &memory, 2365, Some(vec![]));
+    let executed = Fate::Ambiguous { executed: true };
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == executed), "{step:?}");
+    let unknown = after(&lock, Entry::Unknown);
+    assert!(matches!(verdict(&marked, &unknown), Verdict::Recorded(trigger, _) if trigger.fate == executed), "whoever took the lock");
+    // What the list shows is adopted as ever.
+    let (_, memory) = look(&marked, &lock, &memory, 2100, Some(vec![candidate("e1", 1)]));
+    let (step, _) = look(&marked, &lock, &memory, 2110, Some(vec![candidate("e1", 1)]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+}
+
+#[test]
+fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_over_a_guess() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    let marked = Run { version: "13".into(), marker: Some(marker_of(&run, "spare", 1)), ..run };
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(marked.clone()))));
+    assert!(matches!(next(&o), Step::Mark { marker, over } if marker.executed && over == "13"));
+    let mut refused = o.clone();
+    answer(&mut refused, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
+    assert!(matches!(next(&refused), Step::Hold(Hold::Unconfirmed(_))), "it cannot be written: {:?}", next(&refused));
+
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    let guess = trigger("spare", 1, Fate::Ambiguous { executed: false });
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(Run { trigger: Some(guess), ended: true, ..marked }))));
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: true }), "{step:?}");
+    o.learn(&step, Answer::Written("14".into()));
+    assert_eq!(next(&o), Step::Follow);
 }
 
 #[test]

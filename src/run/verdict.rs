@@ -74,7 +74,7 @@ pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
     if let Some(marker) = run.own_marker() {
         let doubt = Doubt { nonce: marker.nonce.clone(), tenure: marker.tenure.clone(), attempt: marker.attempt };
         return match lock.of_nonce(&marker.nonce) {
-            Some(known) => recorded(marker.nonce.clone(), marker.attempt, &known.entry),
+            Some(known) => recorded(marker.nonce.clone(), marker.attempt, &known.entry, marker.executed),
             None => Verdict::InDoubt(doubt),
         };
     }
@@ -99,7 +99,7 @@ fn fresh(run: &Run, lock: &Lock) -> Verdict {
         return resume_or_doubt(run, tenancy);
     }
     match lock.last_of(&run.me.uid) {
-        Some(known) => recorded(known.nonce.clone(), run.attempt, &known.entry),
+        Some(known) => recorded(known.nonce.clone(), run.attempt, &known.entry, false),
         None => Verdict::New { resume: None },
     }
 }
@@ -110,7 +110,7 @@ fn next_attempt(run: &Run, trigger: &Trigger, lock: &Lock) -> Verdict {
         Some(tenancy) => resume_or_doubt(run, tenancy),
         // Whoever ended our tenure left an entry for its nonce. A newer one than the status knows means that the status went back.
         None => match lock.last_of(&run.me.uid) {
-            Some(known) if known.nonce != trigger.nonce => recorded(known.nonce.clone(), run.attempt, &known.entry),
+            Some(known) if known.nonce != trigger.nonce => recorded(known.nonce.clone(), run.attempt, &known.entry, false),
             _ => Verdict::New { resume: None },
         },
     }
@@ -124,11 +124,11 @@ fn resume_or_doubt(run: &Run, tenancy: &Tenancy) -> Verdict {
     }
 }
 
-fn recorded(nonce: Nonce, attempt: i32, entry: &Entry) -> Verdict {
+fn recorded(nonce: Nonce, attempt: i32, entry: &Entry, executed: bool) -> Verdict {
     let fate = match entry {
         Entry::Started(_) => Fate::Accepted(Evidence::Answer),
         Entry::Nothing => Fate::NotExecuted,
-        Entry::Unknown => Fate::Ambiguous { executed: false },
+        Entry::Unknown => Fate::Ambiguous { executed },
     };
     Verdict::Recorded(Trigger { nonce, attempt, fate }, entry.clone())
 }

@@ -1,6 +1,6 @@
 //! A status written by another version is readable: one unreadable object would stall the watch of all of them.
 
-use nuvo_operator::api::{PipelineRun, PipelineRunStatus, TriggerState};
+use nuvo_operator::api::{NuvoAccount, PipelineRun, PipelineRunStatus, TriggerState};
 use serde_json::json;
 
 #[test]
@@ -25,6 +25,26 @@ fn unknown_words_and_fields_of_a_status_do_not_break_reading() {
     let trigger = status.trigger.unwrap();
     assert_eq!((trigger.state, trigger.evidence), (TriggerState::Ambiguous, None), "an unknown state is a doubt");
     assert_eq!(status.executions[0].status.as_deref(), Some("NEW_WORD"));
+}
+
+#[test]
+fn unknown_words_of_an_account_do_not_break_reading() {
+    for word in [json!("ROBOT"), json!(7), json!(null)] {
+        let account: NuvoAccount = serde_json::from_value(json!({
+            "apiVersion": "nuvo.dev/v1alpha1",
+            "kind": "NuvoAccount",
+            "metadata": {"name": "default"},
+            "spec": {
+                "licenseKey": {"secretRef": {"name": "nuvo", "key": "key"}, "identifier": "me", "identityType": word, "fieldOfTomorrow": 1},
+                "fieldOfTomorrow": {"a": 1},
+            },
+            "status": {"fieldOfTomorrow": 1, "conditions": [{"type": "Dreaming", "status": "Maybe", "reason": "New", "message": "",
+                "lastTransitionTime": "2026-11-24T00:00:00Z"}]},
+        }))
+        .unwrap();
+        let key = account.spec.license_key.unwrap();
+        assert_eq!((key.identifier.as_str(), key.identity_type), ("me", None), "{word}");
+    }
 }
 
 #[test]

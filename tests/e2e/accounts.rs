@@ -230,6 +230,12 @@ fn an_access_token_and_the_other_edition_work_as_well() {
     world.wait_phase("two", Phase::Succeeded);
     assert!(world.sim.journal().iter().any(|request| request.path.ends_with("/access/token")));
     same("POSTs", world.sim.post_count(), 2);
+    let identity = |name: &str| block_on(world.accounts().get(name)).unwrap().status.unwrap().identity;
+    same("whose license key it is", identity("ingestro").as_deref(), Some("demo@example.com"));
+    world
+        .account_with("ingestro", json!({ "licenseKey": null, "accessToken": { "secretRef": { "name": "token", "key": "license-key" } } }));
+    world.eventually("nobody's, as a token does not tell", || identity("ingestro").is_none());
+    wait_account(&world, "ingestro", "Ready");
 }
 
 #[test]

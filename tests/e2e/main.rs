@@ -15,4 +15,5 @@ mod election;
 mod outcomes;
 mod protocol;
 mod start;
+mod watches;
 mod world;

@@ -194,6 +194,20 @@ fn one_post_can_start_nothing_one_or_several_executions() {
 }
 
 #[test]
+fn numbers_beyond_what_a_status_can_hold_do_not_keep_a_run_from_its_end() {
+    let largest = 9_007_199_254_740_991;
+    let rows = |total_rows| Stats { total_rows, ..Stats::default() };
+    let world = World::new("huge", [quick("many").files(2).stats(rows(largest)), quick("more").stats(rows(largest + 1))]);
+    let _operator = world.operator();
+    for pipeline in ["many", "more"] {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    let shown = |name: &str| world.wait_phase(name, Phase::Succeeded).status.unwrap().stats.unwrap().total_rows;
+    same("a sum", shown("many"), Some(largest));
+    same("a number that is too large", shown("more"), None);
+}
+
+#[test]
 fn an_unknown_pipeline_is_asked_for_once() {
     let world = World::new("unknown", [quick("known")]);
     let operator = world.operator();
@@ -312,6 +326,22 @@ fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     same("trigger", serde_json::to_value(&trigger).unwrap()["state"].clone(), json!("Observed"));
     same("reason", reason(&world.wait_phase("foreign", Phase::Failed)), "InvalidSpec");
     same("reason", reason(&world.wait_phase("missing", Phase::Failed)), "ExecutionLost");
+    same("POSTs", world.sim.post_count(), 0);
+}
+
+#[test]
+fn a_run_that_is_created_anew_follows_the_execution_of_the_one_before() {
+    let world = World::new("replaced", [quick("orders")]);
+    let id = world.sim.seed_execution(Seed::new("orders")).unwrap();
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "executionId": id }));
+    world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
+    world.delete("orders");
+    let second = world.start("orders", "orders", json!({ "executionId": id }));
+    world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
+    world.sim.finish(&id, Status::Successful).unwrap();
+    let run = world.wait_phase("orders", Phase::Succeeded);
+    same("uid", uid(&run), uid(&second));
     same("POSTs", world.sim.post_count(), 0);
 }
 

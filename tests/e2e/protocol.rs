@@ -426,6 +426,40 @@ fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
     );
 }
 
+/// A run whose POST nuvo has answered with something that tells no ids; then its operator is killed.
+fn killed_without_ids(effect: Effect) -> World {
+    let world = World::new("executed", [orders()]);
+    world.sim.add_fault(Fault::on(Operation::Create, effect).once());
+    let operator = world.operator();
+    world.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    world.wait("orders", "marked as executed", |run| {
+        let marker = run.metadata.annotations.as_ref().and_then(|all| all.get("nuvo.dev/trigger"));
+        marker.is_some_and(|marker| marker.contains("\"executed\":true"))
+    });
+    operator.kill();
+    world
+}
+
+#[test]
+fn the_policy_retrigger_remembers_across_a_restart_that_nuvo_has_said_yes() {
+    let world = killed_without_ids(Effect::raw("<html>welcome</html>"));
+    let _operator = world.operator();
+    let run = world.wait_phase("orders", Phase::Unresolved);
+    assert_consistent(&run);
+    same("trigger", trigger(&run), (TriggerState::Ambiguous, Some(Evidence::Answer)));
+    world.start("next", "orders", json!({}));
+    world.wait_phase("next", Phase::Succeeded);
+    same("POSTs of both", world.sim.post_count(), 2);
+    same("attempt", world.get("orders").status.unwrap().attempt, Some(1));
+}
+
+#[test]
+fn what_nuvo_has_said_yes_to_is_still_found_after_a_restart() {
+    let world = killed_without_ids(Effect::raw_after_executing("<html>welcome</html>"));
+    let _operator = world.operator();
+    same("found in the list", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Adopted)));
+}
+
 #[test]
 fn the_policy_adopt_takes_what_nobody_can_prove() {
     let world = World::new("doubt", [orders()]);

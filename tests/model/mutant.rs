@@ -70,6 +70,8 @@ pub enum Mutant {
     AmbiguousNeverGivesWay,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
+    /// What the marker says of nuvo's answer is not looked at.
+    MarkerTellsNoAnswer,
 }
 
 /// What breaks without a safeguard, and in which world that is seen. With the safeguard nothing breaks there, and in a smaller one nothing
@@ -113,6 +115,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
         (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),
+        (Mutant::MarkerTellsNoAnswer, "P4", Scope { unanswered: 1, crashes: 1, batches: &[0], ..single.clone() }),
         (Mutant::NoIdsMeansNothingStarted, "P4", Scope { unanswered: 1, ..single }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]

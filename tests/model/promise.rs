@@ -18,6 +18,9 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
     if scope.some_record_remains() {
         all.push(Property::always("P4: what was started is shown, or the doubt", |_, state: &State| nothing_is_silent(state)));
     }
+    if scope.roll_backs == 0 {
+        all.push(Property::always("P4: what nuvo has said is not forgotten", |_, state: &State| present(state).all(knows_that_it_ran)));
+    }
     if scope.list_is_prompt() {
         all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
     }
@@ -57,6 +60,12 @@ fn own_executions(state: &State) -> bool {
 
 fn doubtful(state: &State) -> impl Iterator<Item = &Trigger> {
     present(state).filter_map(|run| run.trigger.as_ref()).filter(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }))
+}
+
+/// Else a run might trigger again by itself, though its marker says that something was started.
+fn knows_that_it_ran(run: &Run) -> bool {
+    let Some((marker, trigger)) = run.own_marker().zip(run.trigger.as_ref()) else { return true };
+    !(marker.executed && marker.nonce == trigger.nonce && trigger.fate == Fate::Ambiguous { executed: false })
 }
 
 fn started<'a>(state: &'a State, sent: &Delivery) -> impl Iterator<Item = &'a Execution> {

@@ -188,8 +188,9 @@ fn build(home: &Path, binary: &Path, temporary: &Path) -> Result<(), Error> {
         .spawn()
         .map_err(|error| match error.kind() {
             ErrorKind::NotFound => Error::new(
-                "the control plane is built with Go, and there is no `go` in PATH: install Go (https://go.dev/dl), or set \
-                 KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl",
+                "the control plane is built with Go, and there is no `go` in PATH: install Go 1.26 or newer (https://go.dev/dl), which \
+                 downloads the modules of Kubernetes once, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver, \
+                 kube-controller-manager and kubectl",
             ),
             _ => Error::new(format!("starting go: {error}")),
         })?;

@@ -7,6 +7,23 @@ use std::process::{Command, Stdio};
 
 use controlplane::{ControlPlane, Options};
 
+/// A resource of the same name, as Tekton has one. Its group comes first in the alphabet, so kubectl takes a bare `pipelineruns` for it.
+const NAMESAKE: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: pipelineruns.cd.example.com
+spec:
+  group: cd.example.com
+  scope: Namespaced
+  names: {kind: PipelineRun, plural: pipelineruns, singular: pipelinerun, shortNames: [pr, prs]}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+
 #[test]
 fn a_given_cluster_is_left_as_it_was() {
     let server = ControlPlane::start(Options { controller_manager: true, ..Options::default() }).unwrap();
@@ -24,6 +41,8 @@ fn a_given_cluster_is_left_as_it_was() {
         }
         all
     };
+    server.apply(NAMESAKE).unwrap();
+    server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineruns.cd.example.com"]).unwrap();
     let before = objects();
 
     let output = demo().arg("--once").output().unwrap();

@@ -183,6 +183,9 @@ impl World {
         if self.is(Mutant::MarkerWithoutStatusResumes) && run.trigger.is_none() {
             run.marker = None;
         }
+        if let Some(marker) = run.marker.as_mut().filter(|_| self.is(Mutant::MarkerTellsNoAnswer)) {
+            marker.executed = false;
+        }
         if self.is(Mutant::RestoredMeansNew) && run.own_marker().is_none() && run.me.uid != reference(whose(&run.me.name)).uid {
             (run.marker, run.trigger) = (None, None);
         }

@@ -66,7 +66,7 @@ fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
     say(&format!("log of the operator: {}", operator.log_path().display()));
     say(&format!("simulator: {}", sim.base_url()));
     cluster.apply(&account(&sim.base_url())?)?;
-    let account = format!("nuvoaccount/{ACCOUNT}");
+    let account = format!("nuvoaccount.nuvo.dev/{ACCOUNT}");
     let mut wait = Wait { cluster: &cluster, operator: &mut operator, stop };
     if !wait.until("condition=Ready", &[&account], None)? {
         let said = cluster.read(&["describe", &account, "-n", NAMESPACE]).unwrap_or_else(|error| error);
@@ -81,17 +81,17 @@ fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
     cluster.show(&apply)?;
 
     heading("their progress: one line for each change, until all have ended");
-    let watch = ["get", "pipelineruns", "-n", NAMESPACE, "-w"];
+    let watch = ["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE, "-w"];
     say(&format!("$ kubectl {}", watch.join(" ")));
     let watch = cluster.start(&watch, "watch.log")?;
     let mut wait = Wait { cluster: &cluster, operator: &mut operator, stop };
-    let names = RUNS.map(|name| format!("pipelinerun/{name}"));
+    let names = RUNS.map(|name| format!("pipelinerun.nuvo.dev/{name}"));
     let ended = wait.until("condition=Finished", &names.each_ref().map(String::as_str), Some(watch))?;
 
     heading(if ended { "all have ended" } else { "not all have ended in time" });
-    cluster.show(&["get", "pipelineruns", "-n", NAMESPACE])?;
+    cluster.show(&["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE])?;
     heading("what a failed run says");
-    cluster.show(&["describe", &format!("pipelinerun/{FAILED}"), "-n", NAMESPACE])?;
+    cluster.show(&["describe", &format!("pipelinerun.nuvo.dev/{FAILED}"), "-n", NAMESPACE])?;
     let differences = expected::differences(&runs(&cluster)?, |pipeline| sim.post_count_of(pipeline));
     if args.once {
         if differences.is_empty() {
@@ -171,7 +171,7 @@ fn runs(cluster: &Cluster) -> Result<Vec<PipelineRun>, Box<dyn Error>> {
     struct List {
         items: Vec<PipelineRun>,
     }
-    let text = cluster.read(&["get", "pipelineruns", "-n", NAMESPACE, "--output=json"])?;
+    let text = cluster.read(&["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE, "--output=json"])?;
     Ok(serde_json::from_str::<List>(&text)?.items)
 }
 

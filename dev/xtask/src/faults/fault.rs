@@ -118,17 +118,18 @@ impl Fault {
 
     /// Whether after this nobody can know what became of a POST that was not carried out, or was carried out very late.
     pub fn leaves_doubt(self, operation: &Operation) -> bool {
-        if operation.kind.is_marker() {
-            // The one routine exception: the marker is there, the POST was never sent.
-            return matches!(self, Self::CrashAfter | Self::PauseAfter | Self::PauseBefore);
-        }
         let unsent = matches!(self, Self::CrashBefore | Self::RequestLost | Self::Conflict | Self::Internal | Self::Unavailable);
         operation.kind.is_trigger() && (unsent || self == Self::PauseBefore)
     }
 
+    /// Whether an operator dies, or is taken for dead.
+    pub fn is_death(self) -> bool {
+        matches!(self, Self::CrashBefore | Self::CrashAfter | Self::PauseBefore | Self::PauseAfter)
+    }
+
     /// Whether after this nobody can know that the first POST was refused with 401, or that its token was being renewed because of that.
     pub fn hides_a_refusal(self, operation: &Operation) -> bool {
-        let crash = matches!(self, Self::CrashBefore | Self::CrashAfter | Self::PauseBefore | Self::PauseAfter);
+        let crash = self.is_death();
         let first = operation.kind.is_trigger() && operation.occurrence == 1;
         let hidden = crash || matches!(self, Self::AnswerLost | Self::InternalAfter | Self::Slow);
         (first && hidden) || (operation.kind.is_renewal() && operation.occurrence > 1 && crash)

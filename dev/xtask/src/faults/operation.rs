@@ -65,11 +65,6 @@ impl Kind {
     pub fn is_renewal(&self) -> bool {
         self.0 == "nuvo-token"
     }
-
-    /// The write that announces a POST.
-    pub fn is_marker(&self) -> bool {
-        self.0 == "patch-pipelineruns"
-    }
 }
 
 fn kubernetes(request: &RequestInfo) -> String {

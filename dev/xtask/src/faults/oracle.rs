@@ -35,11 +35,13 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
     let twice = plan.fault == Fault::Twice && plan.operation.kind.is_trigger();
     broken.extend(promises(evidence, if twice { 2 } else { 1 }));
     let doubtful: Vec<&PipelineRun> = evidence.runs.iter().filter(|run| reason(run) == Reason::TriggerOutcomeUnknown.as_str()).collect();
-    let may_doubt =
-        plan.fault.leaves_doubt(&plan.operation) || (plan.workload.refuses_the_first_post() && plan.fault.hides_a_refusal(&plan.operation));
+    let hidden = plan.workload.refuses_the_first_post() && plan.fault.hides_a_refusal(&plan.operation);
+    let may_doubt = hidden || plan.fault.leaves_doubt(&plan.operation);
     for run in &doubtful {
         let name = name(run);
-        if !may_doubt {
+        // Whoever dies may be about to send the POST of another run: the one routine exception of the protocol.
+        let died_before = plan.fault.is_death() && !was_sent(evidence, run);
+        if !may_doubt && !died_before {
             broken.push(format!("{name} is in doubt, though its outcome could be known"));
         }
         // What lands after the settle time cannot have been seen.
@@ -134,6 +136,11 @@ fn ownership(evidence: &Evidence) -> Vec<String> {
         }
     }
     broken
+}
+
+/// Whether a POST of this run has left an operator.
+fn was_sent(evidence: &Evidence, run: &PipelineRun) -> bool {
+    evidence.deliveries.iter().any(|delivery| belongs(evidence, &delivery.nonce, run))
 }
 
 fn belongs(evidence: &Evidence, nonce: &str, run: &PipelineRun) -> bool {

@@ -78,7 +78,9 @@ fn another_runs_execution_is_noticed() {
 fn a_doubt_is_fine_only_where_nobody_could_know() {
     let doubt = Evidence { runs: vec![run("a", "TriggerOutcomeUnknown", &[])], executions: [].into(), carried_out: [].into(), ..good() };
     assert_eq!(judged("one/nuvo-create.1/request-lost", &doubt), Ok(Verdict::InDoubt));
-    assert_eq!(judged("one/patch-pipelineruns.1/crash-after", &doubt), Ok(Verdict::InDoubt));
+    assert!(judged("one/patch-pipelineruns.1/crash-after", &doubt).unwrap_err().contains("could be known"));
+    let unsent = Evidence { runs: doubt.runs.clone(), deliveries: Vec::new(), executions: [].into(), carried_out: [].into(), ..good() };
+    assert_eq!(judged("one/patch-pipelineruns.1/crash-after", &unsent), Ok(Verdict::InDoubt), "it died before it could send");
     assert!(judged("one/nuvo-create.1/answer-lost", &doubt).unwrap_err().contains("could be known"));
     assert!(judged("one/update-leases.1/crash-after", &doubt).unwrap_err().contains("could be known"));
     assert_eq!(judged("expiry/nuvo-create.1/answer-lost", &doubt), Ok(Verdict::InDoubt), "the answer was 401");

@@ -20,7 +20,7 @@ use crate::stop::Stop;
 /// The longest wait that nuvo or the operator may ask for in a plan is a minute.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
 /// How long nothing may happen before a play counts as over.
-const QUIET: Duration = Duration::from_millis(1_200);
+const QUIET: Duration = Duration::from_secs(2);
 /// How long it may take until nothing happens any more.
 const QUIET_WITHIN: Duration = Duration::from_secs(30);
 /// One fault is no reason for more.
