@@ -460,3 +460,14 @@ fn durations_read_like_people_write_them() {
         assert_eq!(human(SignedDuration::from_secs(seconds)), text);
     }
 }
+
+#[test]
+fn who_knows_that_nothing_was_sent_opens_a_run_that_ended_in_doubt() {
+    let object = object();
+    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "Nobody can tell.", None, at(0));
+    assert!(doubtful.completion_time.is_some());
+    let object = with(object, doubtful);
+    let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
+    let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "It was not sent.", again, at(1));
+    assert_eq!((status.completion_time, status.duration, status.phase), (None, None, Some(Phase::Pending)));
+}

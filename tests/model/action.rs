@@ -21,6 +21,8 @@ pub enum Action {
     Leave { operator: usize },
     /// Time passes.
     Tick { long: bool },
+    /// A pass is broken off, and the process goes on.
+    BreakOff { operator: usize, run: usize },
     /// A process is told to end: it sends nothing more, and writes what it knows.
     Drain { operator: usize },
     /// A run has ended, or was deleted, and gives the lock back, now or later.
@@ -84,6 +86,8 @@ pub enum StepCourse {
     RequestLost,
     /// The write is applied later, if it then still can be.
     Late,
+    /// The write is refused for good.
+    Denied,
     /// The POST is carried out, starts this many executions, and its answer arrives.
     Executed(u8),
     /// The POST is carried out, starts this many executions, and its answer does not tell the ids.

@@ -7,11 +7,10 @@
 //!
 //! | what goes wrong | standard scope | large scope |
 //! |---|---|---|
-//! | crash; write lost, its answer lost, or late; 409 by a foreign edit; stale cache; refusal; slow, ending or leaving operator; deletion; status wiped; marker wiped | one of them, 2 runs and 2 operators | each with a crash, 2 runs and 2 operators |
+//! | crash; write lost, its answer lost, or late; 409 by a foreign edit; stale cache; refusal; slow, ending or leaving operator; deletion; status wiped; marker wiped; pass broken off; marker refused for good; lock deleted | one of them, 2 runs and 2 operators | each but the last three with a crash, 2 runs and 2 operators |
 //! | POST whose answer is lost or does not tell the ids; POST that lands late; 0 to 2 executions; list that lags | one POST, 2 runs and 2 operators, 0 or 2 executions with a prompt list | with a crash, a deletion or a wipe; two POSTs; 0 to 2 executions with a list that lags |
 //! | status and marker wiped | 2 runs and 1 operator, 1 run and 2 operators | 2 runs and 2 operators |
 //! | another attempt | the same | with a crash, 2 runs and 2 operators |
-//! | lock deleted | 2 runs and 2 operators; with a status wiped and 1 operator | |
 //! | ledger lost; no list, or a short one; an execution of somebody else; a person's answer; `onAmbiguousTrigger: Adopt` | with a crash and a lost answer, 2 runs and 1 operator | |
 //! | suspended; restored from a backup; an earlier record put back | 2 runs (the last: 1) and 1 operator | 2 runs and 2 operators |
 //! | both runs at once in one process | | with a crash or a lost answer, 2 runs and 2 operators |

@@ -30,8 +30,8 @@ pub enum Mutant {
     UnlockBeforeRecord,
     /// A POST without an answer is taken for one that was not carried out.
     UnansweredMeansRefused,
-    /// W2 is repeated, with a new W1, though another task may hold the nonce that was bumped.
-    MarkAgainAfterBump,
+    /// A task does not know that another one had the lock before: it repeats W2, with a new W1, or gives the lock back.
+    BumpForgotten,
     /// A conflict at W1 is taken for success.
     LockAfterConflict,
     /// A lock is taken at once from a holder whose trigger is not settled.
@@ -90,7 +90,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::SharedNonce, "P1", one.clone()),
         (Mutant::OwnLockMeansGoOn, "P1", Scope { marker_wipes: 1, ..one.clone() }),
         (Mutant::MarkAgain, "P1", Scope { marker_wipes: 1, ..one.clone() }),
-        (Mutant::MarkAgainAfterBump, "P1", Scope { marker_wipes: 1, ..one.clone() }),
+        (Mutant::BumpForgotten, "P1", Scope { marker_wipes: 1, ..one.clone() }),
         (Mutant::NoCompareAtLock, "P1", Scope { marker_wipes: 1, ..one.clone() }),
         (Mutant::MarkerWithoutStatusResumes, "P1", Scope { status_wipes: 1, ledger_losses: 1, ..single.clone() }),
         (Mutant::NoLookUpInLedger, "P1", Scope { status_wipes: 1, marker_wipes: 1, ..single.clone() }),

@@ -22,11 +22,10 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
         all.push(Property::always("P4: what nuvo has said is not forgotten", |_, state: &State| present(state).all(knows_that_it_ran)));
     }
     if scope.list_is_prompt() {
-        // A list that is too short ends a doubt, but nothing in it can be attributed.
-        if scope.short_lists == 0 {
-            all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
-        }
         all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
+    }
+    if scope.list_is_prompt() && scope.short_lists == 0 && !scope.overdue {
+        all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
     }
     if scope.status_wipes == 0 {
         all.push(Property::always("P3: no doubt about what was written", |_, state: &State| no_doubt_about_what_was_written(state)));

@@ -16,6 +16,10 @@ pub struct Scope {
     pub lost: u8,
     /// Writes that are applied long after the writer has given up.
     pub late_writes: u8,
+    /// Markers that the API server refuses for good.
+    pub denied: u8,
+    /// Passes that are broken off.
+    pub broken_off: u8,
     /// POSTs that get no answer, whether they were carried out or not.
     pub unanswered: u8,
     /// POSTs that are carried out long after they were sent.
@@ -30,7 +34,7 @@ pub struct Scope {
     pub drains: u8,
     /// Lists that nuvo does not give to who looks into a doubt.
     pub failed_lists: u8,
-    /// Lists that do not reach as far back as is needed, to who looks into a doubt.
+    /// Lists that do not reach back as far as is needed, to who looks into a doubt.
     pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
     pub blind_lists: u8,
@@ -58,6 +62,8 @@ pub struct Scope {
     pub lease_deletions: u8,
     /// Ledgers that are forgotten, as after sixty-four other runs.
     pub ledger_losses: u8,
+    /// Whether the deadline of the runs is over from the beginning.
+    pub overdue: bool,
     /// Whether runs also take what is not provably theirs.
     pub adopt: bool,
     /// How many executions a POST may start.
@@ -81,6 +87,8 @@ impl Scope {
         leavers: 0,
         lost: 0,
         late_writes: 0,
+        denied: 0,
+        broken_off: 0,
         unanswered: 0,
         late_posts: 0,
         refused: 0,
@@ -102,6 +110,7 @@ impl Scope {
         roll_backs: 0,
         lease_deletions: 0,
         ledger_losses: 0,
+        overdue: false,
         adopt: false,
         batches: &[1],
         lag: false,
@@ -133,7 +142,7 @@ impl Scope {
     pub fn no_doubt_can_arise(&self) -> bool {
         // Who takes the lock over from another task of the same run cannot know what that one has done.
         let undisturbed = self.operators == 1 || [self.edits, self.suspensions, self.slow] == [0; 3];
-        let answered = [self.crashes, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 5];
+        let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
         self.list_is_prompt() && (self.brisk || [self.refused, self.drains] == [0; 2]) && undisturbed && answered
     }
 }
@@ -159,6 +168,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("nuvo refuses", Scope { refused: 1, ..Scope::CALM }),
     ("nuvo refuses, all is written at once", Scope { refused: 1, brisk: true, ..Scope::CALM }),
     ("an operator is slow", Scope { slow: 1, ..Scope::CALM }),
+    ("a pass is broken off", Scope { broken_off: 1, ..Scope::CALM }),
+    ("a marker is refused for good", Scope { denied: 1, ..Scope::CALM }),
     ("an operator is told to end", Scope { drains: 1, ..Scope::CALM }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
@@ -167,6 +178,7 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("the lock is deleted", Scope { lease_deletions: 1, ..Scope::CALM }),
     ("crash, lost answer: twice", Scope { crashes: 2, unanswered: 2, ..ALONE }),
     ("crash, lost answer, writes lost: twice", Scope { lost: 2, ..ALONE }),
+    ("crash, lost answer, pass broken off", Scope { broken_off: 1, ..ALONE }),
     ("crash, lost answer, late write", Scope { late_writes: 1, ..ALONE }),
     ("crash, lost answer, slow list; 0 or 2 executions", Scope { batches: &[0, 2], lag: true, ..ALONE }),
     ("crash, lost answer, slow list, deletion", Scope { deletions: 1, lag: true, ..ALONE }),
@@ -175,6 +187,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
         "crash, lost answer, no list, or a short one; 0 or 2 executions",
         Scope { failed_lists: 1, short_lists: 2, batches: &[0, 2], ..ALONE },
     ),
+    ("crash, lost answer, no list, overdue", Scope { failed_lists: 1, overdue: true, lag: true, ..ALONE }),
+    ("crash, lost answer, marker refused for good, twice", Scope { denied: 2, ..ALONE }),
     ("crash, lost answer, no list before the trigger", Scope { blind_lists: 1, ..ALONE }),
     ("crash, lost answer, somebody else's execution", Scope { intruders: 1, ..ALONE }),
     ("crash, lost answer, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),
@@ -192,6 +206,7 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("crash, foreign edit", Scope { edits: 1, ..ONE_RUN }),
     ("crash, another attempt", Scope { reruns: 1, ..ONE_RUN }),
     ("crash, marker wiped", Scope { marker_wipes: 1, ..ONE_RUN }),
+    ("crash, marker wiped, marker refused for good", Scope { marker_wipes: 1, denied: 1, ..ONE_RUN }),
     ("crash, status wiped", Scope { status_wipes: 1, ..ONE_RUN }),
     ("crash, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ONE_RUN }),
     ("crash, refusal, earlier record put back", Scope { refused: 1, roll_backs: 1, runs: 1, operators: 1, ..ALONE }),
@@ -208,6 +223,7 @@ pub const LARGE: &[(&str, Scope)] = &[
     ("crash, lost answer, slow list", Scope { crashes: 1, unanswered: 1, lag: true, ..Scope::CALM }),
     ("crash, POST lands late, or is lost", Scope { crashes: 1, late_posts: 1, unanswered: 1, ..Scope::CALM }),
     ("crash, write lost, or its answer", Scope { crashes: 1, lost: 1, ..Scope::CALM }),
+    ("lost answer, pass broken off", Scope { broken_off: 1, unanswered: 1, ..Scope::CALM }),
     ("crash, late write", Scope { crashes: 1, late_writes: 1, ..Scope::CALM }),
     ("crash, foreign edit (409)", Scope { crashes: 1, edits: 1, ..Scope::CALM }),
     ("crash, stale cache", Scope { crashes: 1, stale: 1, ..Scope::CALM }),

@@ -63,6 +63,12 @@ impl World {
                 }
                 self.tick(&mut state, if *long { LONG } else { SHORT });
             }
+            Action::BreakOff { operator, run } => {
+                state.spend(|left| left.broken_off -= 1);
+                let Work::Busy(pass) = &*state.operators[*operator][*run] else { return None };
+                let memory = aged(&run::remember(&pass.observed, &pass.step), pass.observed.now, Duration::ZERO);
+                state.operators[*operator][*run] = Shared::new(Work::Resting(memory));
+            }
             Action::Drain { operator } => {
                 state.spend(|left| left.drains -= 1);
                 drain(&mut state.operators[*operator]);
@@ -148,10 +154,11 @@ impl World {
         let object = &state.runs[run];
         let cached = if stale { object.first.clone() } else { object.present.clone()? };
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
-        let begun = Observed::new(self.seen(&cached), memory.clone(), self.limits(), BEGIN, Gate::Open, any_nonce());
+        let mut begun = Observed::new(self.seen(&cached), memory.clone(), self.limits(), BEGIN, Gate::Open, any_nonce());
         if stale {
             state.spend(|left| left.stale -= 1);
         }
+        begun.deadline = self.scope.overdue.then_some(Duration::ZERO);
         go_on(state, operator, run, begun);
         // What a pass reads first it reads at once: that it has begun is seen by nobody.
         self.step(state, operator, run, StepCourse::Well);
@@ -254,7 +261,7 @@ impl World {
             read => self.read(state, run, observed.run(), read),
         };
         match &step {
-            Step::TakeLock { lock, .. } if self.is(Mutant::MarkAgainAfterBump) => {
+            Step::TakeLock { lock, .. } if self.is(Mutant::BumpForgotten) => {
                 observed.learn(&Step::TakeLock { lock: not_bumped(lock), over: None }, answer);
             }
             step => observed.learn(step, answer),

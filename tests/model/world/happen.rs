@@ -131,6 +131,9 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         }
         return;
     }
+    if left.broken_off > 0 {
+        actions.push(Action::BreakOff { operator, run });
+    }
     let mut add = |course| actions.push(Action::Step { operator, run, course });
     match pass.step {
         Step::Post(_) => {
@@ -160,6 +163,9 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
             }
             if left.late_writes > 0 {
                 add(StepCourse::Late);
+            }
+            if left.denied > 0 && matches!(pass.step, Step::Mark { .. }) {
+                add(StepCourse::Denied);
             }
         }
         ref step => {

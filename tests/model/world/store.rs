@@ -25,6 +25,10 @@ impl World {
                 state.late.change(|late| late.push(Late { run: reference(run), step: step.clone() }));
                 Answer::Unsure
             }
+            StepCourse::Denied => {
+                state.spend(|left| left.denied -= 1);
+                Answer::Refused
+            }
             _ => self.write(state, run, step),
         }
     }
@@ -45,7 +49,7 @@ impl World {
             Step::Mark { marker, over } => {
                 let mut marker = marker.clone();
                 if let Some(tenancy) = state.lock().tenancy.as_ref().filter(|tenancy| tenancy.nonce == marker.nonce)
-                    && self.is(Mutant::MarkAgainAfterBump)
+                    && self.is(Mutant::BumpForgotten)
                 {
                     marker.tenure.clone_from(&tenancy.tenure);
                 }
