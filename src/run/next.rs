@@ -202,8 +202,7 @@ fn post(o: &Observed, grant: &Grant) -> Step {
     Step::Record {
         trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate: Fate::NotExecuted },
         executions: Vec::new(),
-        message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended. It will be tried again."
-            .to_owned(),
+        message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended.".to_owned(),
         unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),
     }
