@@ -118,6 +118,13 @@ impl Accounts {
         ))
     }
 
+    /// `spec.baseUrl` of an account, whether or not it can be used.
+    #[must_use]
+    pub fn base_url(&self, key: &AccountKey) -> Option<String> {
+        let account = self.part(&key.namespace)?.store.get(&ObjectRef::new(&key.name).within(&key.namespace))?;
+        Some(account.spec.base_url.clone())
+    }
+
     /// The follower of an account.
     #[must_use]
     pub fn follower(&self, key: &AccountKey) -> Option<Arc<Follower>> {

@@ -42,13 +42,8 @@ pub enum PassError {
         held: bool,
     },
     /// nuvo gives no list, and without one no trigger may start.
-    #[error("nuvo's executions cannot be listed: {error}")]
-    Nuvo {
-        /// Why.
-        error: Error,
-        /// The run holds the pipeline's lock already.
-        held: bool,
-    },
+    #[error("nuvo's executions cannot be listed: {0}")]
+    Nuvo(Error),
     /// Without a version nothing can be compared with later.
     #[error("the API server answered a write with an object that has no resourceVersion")]
     NoVersion,
@@ -67,7 +62,7 @@ impl PassError {
             Self::Run(RunError::Call(error)) => error.is_refused(),
             Self::Lock(error) => error.is_refused(),
             Self::Run(RunError::Invalid { .. } | RunError::Json(_)) | Self::Invalid(_) | Self::Unmarked { .. } | Self::Nonce => true,
-            Self::Nuvo { .. } | Self::NoVersion => false,
+            Self::Nuvo(_) | Self::NoVersion => false,
         }
     }
 }
@@ -267,11 +262,9 @@ impl<'a> Pass<'a> {
             Step::ReadHolder(tenancy) => Answer::Holder(self.shell.runs.holder(&tenancy.holder).await?),
             Step::ReadOthers => Answer::Others(self.shell.runs.others(&pipeline, &me).await?),
             Step::ReadBaseline => {
-                let held = self.observed.holds_lock();
-                let nuvo = |error| PassError::Nuvo { error, held };
                 // For the POST, which must not wait once the lock is taken.
-                self.session.reserve().await.map_err(nuvo)?;
-                Answer::Baseline(self.session.baseline(self.lock_read).await.map_err(nuvo)?)
+                self.session.reserve().await.map_err(PassError::Nuvo)?;
+                Answer::Baseline(self.session.baseline(self.lock_read).await.map_err(PassError::Nuvo)?)
             }
             Step::ReadCandidates => match self.session.sighting(&pipeline).await {
                 Ok(sighting) => Answer::Candidates(Some(sighting.unwrap_or_else(Sighting::of_nothing))),

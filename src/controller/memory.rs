@@ -30,6 +30,7 @@ struct Remembered {
     failures: u32,
     waiting_since: Option<Instant>,
     overdue_since: Option<Instant>,
+    awaited: bool,
 }
 
 impl Memories {
@@ -79,9 +80,20 @@ impl Memories {
         self.with(uid, |remembered| remembered.waiting_since.get_or_insert_with(Instant::now).elapsed())
     }
 
-    /// The run does not wait for another one.
+    /// The run does not wait for another one, and another one that waited for it may look again.
     pub fn moved_on(&self, uid: &str) {
-        self.with(uid, |remembered| remembered.waiting_since = None);
+        self.with(uid, |remembered| (remembered.waiting_since, remembered.awaited) = (None, false));
+    }
+
+    /// Another run waits until this one has given the pipeline's lock back. Whether that is news.
+    pub fn await_it(&self, uid: &str) -> bool {
+        self.with(uid, |remembered| !std::mem::replace(&mut remembered.awaited, true))
+    }
+
+    /// Whether another run waits until this one has given the pipeline's lock back.
+    #[must_use]
+    pub fn is_awaited(&self, uid: &str) -> bool {
+        lock(&self.0).get(uid).is_some_and(|remembered| remembered.awaited)
     }
 
     /// For how long this process has seen that the run's deadline has passed; a run that is not late begins anew.

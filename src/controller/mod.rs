@@ -43,7 +43,7 @@ use crate::{
     follower::Audience,
     nuvo::{Origins, Settings as NuvoSettings},
     operator::Context,
-    run::{Limits, PipelineId, Run},
+    run::{Limits, PipelineId, Run, RunRef},
     shutdown::Shutdown,
     telemetry::Metrics,
 };
@@ -90,6 +90,12 @@ impl Shell {
         self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
     }
 
+    /// Where the requests of an account go; none if there is no such account, or it may not be used.
+    fn origin(&self, account: &AccountKey) -> Option<String> {
+        let base = self.accounts.base_url(account)?;
+        self.origins.check(&base).ok().map(|base| base.origin())
+    }
+
     /// An older run of the same pipeline and account that may start as well.
     fn older(&self, object: &PipelineRun, run: &Run) -> Option<String> {
         let account = AccountKey::of(object);
@@ -112,6 +118,15 @@ impl Shell {
         let left = self.accounts.uids();
         self.proven.retain(&left);
         self.tries.retain(&left);
+    }
+
+    /// A run holds its pipeline's lock, and another one waits for that.
+    fn hurry(&self, holder: &RunRef) {
+        let reference = ObjectRef::new(&holder.name).within(&holder.namespace);
+        let is_it = |run: &PipelineRun| run.metadata.uid.as_deref() == Some(holder.uid.as_str());
+        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.await_it(holder.uid.as_str()) {
+            self.runs.wake(&reference);
+        }
     }
 
     fn wake_waiting(&self, pipeline: &PipelineId) {

@@ -9,8 +9,10 @@ use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
+    events,
     executor::{Ended, Pass, PassError, gate, nonce, pause},
     kube_call::CallError,
+    lock::lock_name,
     now,
 };
 use crate::{
@@ -118,6 +120,29 @@ async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Actio
         Standing::Ready(_) => show(object, run, &run::without_account(run, ""), shell).await,
         Standing::NotReady(why) => show(object, run, &run::without_account(run, &why), shell).await,
     }
+}
+
+/// Shows why a run is not triggered yet.
+///
+/// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a
+/// write to the run would make a doubt of a trigger that can still go on. No process but a new one can meet that, so reading the lock
+/// costs something only when there is something new to say.
+async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<(), ReconcileError> {
+    let status = run::project(object, run, situation, &run::Knowledge::new(), now());
+    if object.status.as_ref() == Some(&status) {
+        return Ok(());
+    }
+    if let Some(origin) = shell.origin(&AccountKey::of(object)) {
+        let read = shell.locks.read(&lock_name(&origin, &run.pipeline)).await.map_err(PassError::from)?;
+        if run::resumable(run, &read.lock) {
+            tracing::info!("it waits, and goes on under the lock that it holds");
+            for notice in run::notices(object.status.as_ref(), &status) {
+                events::publish(&shell.recorder, &shell.metrics, object, notice).await;
+            }
+            return Ok(());
+        }
+    }
+    write(object, status, shell).await
 }
 
 async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<Action, ReconcileError> {
@@ -235,7 +260,8 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     };
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
-    let older = shell.older(&object, &run);
+    // The older one may be waiting for the lock that this one took before a crash.
+    let older = if shell.memories.is_awaited(&uid) { None } else { shell.older(&object, &run) };
     let gate = || {
         if shell.shutdown.is_begun() {
             return Gate::Draining;
@@ -251,7 +277,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     let pass = Pass::new(shell, session.clone(), object, run, shell.memories.get(&uid), &gate)?;
     let passed = match pass.run().await {
         Ok(passed) => passed,
-        Err(PassError::Nuvo { error, held }) => return wait_for_nuvo(&reference, &error, held, shell).await,
+        Err(PassError::Nuvo(error)) => return wait_for_nuvo(&reference, &error, shell).await,
         Err(error) => return Err(error.into()),
     };
     shell.memories.set(&uid, passed.memory);
@@ -305,7 +331,7 @@ async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &She
         write(object, run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
         return Ok(Action::await_change());
     }
-    show(object, run, &run::without_account(run, why), shell).await?;
+    explain(object, run, &run::without_account(run, why), shell).await?;
     Ok(if let Step::Hold(Hold::Unconfirmed(left)) = step { Action::requeue(left) } else { Action::await_change() })
 }
 
@@ -321,6 +347,9 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
             Some(left.max(Duration::from_millis(100)))
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
+            if let Hold::PipelineBusy(tenancy, _) = hold {
+                shell.hurry(&tenancy.holder);
+            }
             shell.waiting.add(&run.pipeline, ObjectRef::from_obj(object));
             let waited = shell.memories.waited(uid);
             if waited < PATIENT && object.status.as_ref().and_then(run::reason) != Some(Reason::PipelineBusy) {
@@ -332,13 +361,13 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
         Hold::Unconfirmed(left) => Some((*left).max(Duration::from_millis(100))),
     };
     if let Some(situation) = run::waiting(run, hold) {
-        show(object, run, &situation, shell).await?;
+        explain(object, run, &situation, shell).await?;
     }
     Ok(requeue.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Without a list of nuvo no trigger starts.
-async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: bool, shell: &Shell) -> Result<Action, ReconcileError> {
+async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell: &Shell) -> Result<Action, ReconcileError> {
     tracing::info!(%error, "no trigger without a list of nuvo's executions");
     let Some(object) = shell.runs.get(reference) else { return Ok(Action::await_change()) };
     let run = run::parse(&object).map_err(PassError::from)?;
@@ -352,10 +381,8 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: 
             backoff(Duration::from_secs(1), Duration::from_secs(60), failures.saturating_sub(1))
         }
     };
-    let situation = run::waiting(&run, &Hold::Gate(gate(error)));
-    // A lock that this run holds speaks of this version of it: a write would look like somebody else's doing.
-    if let Some(situation) = situation.filter(|_| !held) {
-        show(&object, &run, &situation, shell).await?;
+    if let Some(situation) = run::waiting(&run, &Hold::Gate(gate(error))) {
+        explain(&object, &run, &situation, shell).await?;
     }
     Ok(Action::requeue(wait))
 }
@@ -364,7 +391,7 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, held: 
 pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
     let Some(tenure) = run.own_marker().map(|marker| marker.tenure.clone()) else { return };
     let Standing::Ready(session) = shell.accounts.standing(&AccountKey::of(object)) else { return };
-    let name = super::lock::lock_name(&session.origin(), &run.pipeline);
+    let name = lock_name(&session.origin(), &run.pipeline);
     match shell.locks.read(&name).await {
         Ok(read) => {
             if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read)

@@ -92,6 +92,15 @@ pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
     }
 }
 
+/// Whether the lock speaks of exactly this version of the run, so that the attempt can still go on under it.
+///
+/// Any write to the run, even one that only says why it waits, would turn that certainty into a doubt: it could then as well be the
+/// marker that was wiped.
+#[must_use]
+pub fn resumable(run: &Run, lock: &Lock) -> bool {
+    matches!(verdict(run, lock), Verdict::New { resume: Some(_) })
+}
+
 /// No word of the run itself about a delivery: only the lock can know of one.
 fn fresh(run: &Run, lock: &Lock) -> Verdict {
     // A lock that it holds speaks of a newer delivery than the ledger.

@@ -10,6 +10,7 @@ use controlplane::{
     Proxy,
     proxy::{Action, Answer, RequestInfo},
 };
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
@@ -110,6 +111,38 @@ fn killed_after_the_lock() {
     let (world, _proxy) = killed_at(Write::Lock, true);
     let _operator = world.operator();
     same("known by its answer", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Answer)));
+}
+
+#[test]
+fn a_run_that_holds_its_lock_is_not_written_to_while_it_waits_for_its_account() {
+    let (world, _proxy) = killed_at(Write::Lock, true);
+    world.secret("nuvo-credentials", "demo-license-key", false);
+    let _operator = world.operator();
+    assert!(world.wait_note("orders", "AccountNotReady").contains("nuvo-credentials"));
+    same("status", world.get("orders").status.and_then(|status| status.phase), None);
+    world.credential("nuvo-credentials", "demo-license-key");
+    same("known by its answer", trigger(&assert_one_success(&world, "orders")), (TriggerState::Accepted, Some(Evidence::Answer)));
+}
+
+#[test]
+fn a_run_that_holds_its_lock_does_not_wait_for_an_older_one() {
+    let world = World::new("crash", [orders()]);
+    let proxy = Proxy::start(world.server).unwrap();
+    first(&proxy, Write::Lock, Action::ForwardThenHold);
+    let operator = world.operator_through(&proxy, &[]);
+    let born = world.start("older", "orders", json!({ "suspend": true })).metadata.creation_timestamp.unwrap().0;
+    world.wait_phase("older", Phase::Suspended);
+    // The age of an object is known to the second.
+    world.eventually("a second later", || Timestamp::now().as_second() > born.as_second());
+    world.start("younger", "orders", json!({}));
+    assert!(proxy.wait_for(|exchange| Write::Lock.is(&exchange.request) && exchange.held, WITHIN).is_some(), "{}", operator.0.log());
+    operator.kill();
+    world.change("older", json!({ "spec": { "suspend": false } }));
+    let _operator = world.operator();
+    for name in ["older", "younger"] {
+        same(name, trigger(&world.wait_phase(name, Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+    }
+    same("POSTs", world.sim.post_count(), 2);
 }
 
 #[test]
