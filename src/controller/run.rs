@@ -22,7 +22,7 @@ use super::{
 use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
-    nuvo::{Error, Pause, PauseReason, Session},
+    nuvo::{Error, Session},
     run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Reopening, Run, Situation, Step, Trigger},
     telemetry::RunResult,
 };
@@ -377,8 +377,6 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell:
     let run = run::parse(&object).map_err(PassError::from)?;
     let wait = match error {
         Error::Stopping => return Ok(Action::await_change()),
-        // A short wait for the account's own budget is not worth a write.
-        Error::Paused(Pause { left, reason: PauseReason::UsedUp }) if *left < PATIENT => return Ok(Action::requeue(*left)),
         Error::Paused(pause) => pause.left,
         _ => {
             let failures = shell.memories.failed(run.me.uid.as_str());
