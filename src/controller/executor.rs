@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep},
+};
 
 use super::{
     Shell,
@@ -105,6 +108,7 @@ pub struct Passed {
 pub struct Pass<'a> {
     shell: &'a Shell,
     session: Arc<Session>,
+    slot: Option<SemaphorePermit<'a>>,
     lock: String,
     object: Arc<PipelineRun>,
     observed: Observed,
@@ -130,6 +134,7 @@ impl<'a> Pass<'a> {
     pub fn new(
         shell: &'a Shell,
         session: Arc<Session>,
+        slot: SemaphorePermit<'a>,
         object: Arc<PipelineRun>,
         run: Run,
         memory: Memory,
@@ -141,6 +146,7 @@ impl<'a> Pass<'a> {
         Ok(Self {
             shell,
             session,
+            slot: Some(slot),
             lock,
             object,
             observed,
@@ -246,6 +252,10 @@ impl<'a> Pass<'a> {
     async fn carry_out(&mut self, step: &Step) -> Result<Answer, PassError> {
         let run = self.observed.run();
         let (me, pipeline) = (run.me.clone(), run.pipeline.clone());
+        if matches!(step, Step::ReadBaseline | Step::ReadCandidates | Step::Post(_)) {
+            // Others can work while this waits for nuvo. What comes after it must not wait for them.
+            self.slot = None;
+        }
         Ok(match step {
             Step::ReadRun => match self.shell.runs.read(&me).await? {
                 Some(object) => {

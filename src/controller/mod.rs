@@ -7,6 +7,7 @@ mod executor;
 mod kube_call;
 pub mod lock;
 mod memory;
+mod room;
 mod run;
 mod runs;
 
@@ -50,11 +51,14 @@ use crate::{
 use accounts::{AccountKey, Accounts};
 use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
+use room::{Place, Room};
 use run::ReconcileError;
 use runs::Runs;
 
 /// How often the number of runs in each phase is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(10);
+/// For each reconcile that may work at once, so many may wait for nuvo.
+const WAITING_FOR_EACH: u16 = 8;
 /// How many accounts are looked at at once. A look can take as long as nuvo takes to answer, and one account must not keep others waiting.
 const ACCOUNT_CONCURRENCY: u16 = 32;
 
@@ -75,6 +79,7 @@ pub(crate) struct Shell {
     tries: Tries,
     breakers: Breakers,
     slots: Semaphore,
+    room: Arc<Room>,
     started: Instant,
     stopping: OnceLock<Instant>,
     shutdown: Shutdown,
@@ -211,7 +216,9 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         account_watches.push(Watch { api: api(&client, namespace.as_deref()), config: watcher::Config::default(), writer, woken });
         accounts.add(namespace, store, wake);
     }
-    let observer = metrics.clone();
+    let (observer, called) = (metrics.clone(), runs.clone());
+    let concurrency = settings.max_concurrent_reconciles;
+    let waiting = concurrency.saturating_mul(WAITING_FOR_EACH);
     let shell = Arc::new(Shell {
         locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
         recorder: Recorder::new(
@@ -241,14 +248,14 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         proven: Proven::default(),
         tries: Tries::default(),
         breakers: Breakers::default(),
-        slots: Semaphore::new(usize::from(settings.max_concurrent_reconciles)),
+        slots: Semaphore::new(usize::from(concurrency)),
+        room: Room::new(usize::from(waiting.saturating_sub(concurrency)), move |run| called.wake(run)),
         started: Instant::now(),
         stopping: OnceLock::new(),
         shutdown: shutdown.clone(),
     });
-    let concurrency = settings.max_concurrent_reconciles;
     let accounts_work = join_all(account_watches.into_iter().map(|watch| control_accounts(watch, shell.clone())));
-    let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, concurrency, shell.clone())));
+    let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, waiting, shell.clone())));
     let counting = async {
         loop {
             tokio::select! {
@@ -330,6 +337,7 @@ async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Sh
 async fn say_farewell(mut leaving: UnboundedReceiver<PipelineRun>, shell: &Shell) {
     while let Some(object) = leaving.recv().await {
         let uid = object.metadata.uid.clone().unwrap_or_default();
+        shell.room.leave(&AccountKey::of(&object), &Place::of(&object));
         if let Ok(parsed) = crate::run::parse(&object) {
             if crate::run::decided(&parsed) {
                 run::release(&object, &parsed, shell).await;
@@ -349,8 +357,8 @@ fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<It
 async fn reconcile_run(object: Arc<PipelineRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
     let span = tracing::info_span!("run", namespace = object.namespace().unwrap_or_default(), name = object.name_any());
     async move {
-        let Ok(_slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
-        let work = AssertUnwindSafe(run::reconcile(object.clone(), &shell)).catch_unwind();
+        let Ok(slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
+        let work = AssertUnwindSafe(run::reconcile(object.clone(), slot, &shell)).catch_unwind();
         let error = match work.await {
             Ok(Ok(action)) => return Ok(action),
             Ok(Err(error)) => error,

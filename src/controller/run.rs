@@ -8,6 +8,7 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::{controller::Action, reflector::ObjectRef};
+use tokio::sync::SemaphorePermit;
 
 use super::{
     Shell,
@@ -18,6 +19,7 @@ use super::{
     kube_call::CallError,
     lock::lock_name,
     now,
+    room::Place,
 };
 use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
@@ -31,12 +33,19 @@ use crate::{
 const PATIENT: Duration = Duration::from_secs(2);
 /// A run that waits for another one is also looked at without being woken.
 const FALLBACK: Duration = Duration::from_secs(15);
+/// A place in the line of an account that comes up sooner is not worth a write.
+const SOON: Duration = Duration::from_secs(15);
+/// A run that stands in line is also looked at without being called.
+const UNCALLED: Duration = Duration::from_secs(300);
 /// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
 const LATE: Duration = Duration::from_secs(5);
 /// The waits after a failure: doubled each time, from the first to the second.
 const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 /// From this failure on, the status says so.
 const SHOWN_FAILURES: u32 = 3;
+
+/// The permission to work. Whoever waits for nuvo gives it up, so that others can.
+pub type Slot<'a> = SemaphorePermit<'a>;
 
 /// What happened to a reconcile.
 #[derive(Debug, thiserror::Error)]
@@ -56,21 +65,21 @@ pub enum ReconcileError {
 ///
 /// # Errors
 /// [`ReconcileError`]: it is tried again.
-pub async fn reconcile(object: Arc<PipelineRun>, shell: &Shell) -> Result<Action, ReconcileError> {
+pub async fn reconcile(object: Arc<PipelineRun>, slot: Slot<'_>, shell: &Shell) -> Result<Action, ReconcileError> {
     let run = match run::parse(&object) {
         Ok(run) => run,
         Err(error) => return refuse(&object, &error, shell).await,
     };
-    if object.spec.execution_id.is_some() {
-        return observe(&object, &run, shell).await;
+    let reopening = run::reopening(&object, &run);
+    if object.spec.execution_id.is_none() && reopening.is_none() && !run::settled(&run) {
+        return trigger(object, run, slot, shell).await;
     }
-    if let Some(reopening) = run::reopening(&object, &run) {
-        return reopen(&object, &run, reopening, shell).await;
+    shell.room.leave(&AccountKey::of(&object), &Place::of(&object));
+    match reopening {
+        _ if object.spec.execution_id.is_some() => observe(&object, &run, shell).await,
+        Some(reopening) => reopen(&object, &run, reopening, slot, shell).await,
+        None => follow(&object, &run, shell).await,
     }
-    if run::settled(&run) {
-        return follow(&object, &run, shell).await;
-    }
-    trigger(object, run, shell).await
 }
 
 /// The wait after a failed reconcile, and what the status says about it in the long run.
@@ -208,7 +217,7 @@ fn ago(age: Duration) -> Option<Timestamp> {
 }
 
 /// A run that ended goes on: by a new token, a person's answer, or its policy.
-async fn reopen(object: &PipelineRun, run: &Run, reopening: Reopening, shell: &Shell) -> Result<Action, ReconcileError> {
+async fn reopen(object: &PipelineRun, run: &Run, reopening: Reopening, slot: Slot<'_>, shell: &Shell) -> Result<Action, ReconcileError> {
     match reopening {
         Reopening::Attempt(attempt) => {
             tracing::info!(attempt, "another attempt begins");
@@ -220,6 +229,7 @@ async fn reopen(object: &PipelineRun, run: &Run, reopening: Reopening, shell: &S
                 Standing::Ready(session) => session,
                 Standing::Unjudged | Standing::NotReady(_) => return Ok(Action::requeue(FALLBACK)),
             };
+            drop(slot);
             adopt(object, run, &trigger, &executions, &session, shell).await
         }
     }
@@ -254,7 +264,7 @@ async fn adopt(
 }
 
 /// One pass of the trigger protocol.
-async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Action, ReconcileError> {
+async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &Shell) -> Result<Action, ReconcileError> {
     let key = AccountKey::of(&object);
     let session = match shell.accounts.standing(&key) {
         Standing::Ready(session) => session,
@@ -278,8 +288,20 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         }
         older.clone().map_or(Gate::Open, Gate::BehindOlder)
     };
-    let pass = Pass::new(shell, session.clone(), object, run, shell.memories.get(&uid), &gate)?;
-    let passed = match pass.run().await {
+    let (memory, place) = (shell.memories.get(&uid), Place::of(&object));
+    // One that only waits asks nuvo nothing.
+    let seat = if gate() == Gate::Open || run.own_marker().is_some() || memory.inquiry.is_some() {
+        match shell.room.enter(&key, seats(&session), &place) {
+            Ok(seat) => Some(seat),
+            Err(before) => return stand_in_line(&object, &run, before, &session, shell).await,
+        }
+    } else {
+        shell.room.leave(&key, &place);
+        None
+    };
+    let passed = Pass::new(shell, session.clone(), slot, object, run, memory, &gate)?.run().await;
+    drop(seat);
+    let passed = match passed {
         Ok(passed) => passed,
         Err(PassError::Nuvo(error)) => return wait_for_nuvo(&reference, &error, shell).await,
         Err(error) => return Err(error.into()),
@@ -319,6 +341,25 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         Ended::Again => Ok(Action::requeue(backoff(FAILURE.0, FAILURE.1, shell.memories.failed(&uid).saturating_sub(1)))),
         Ended::Hold(hold) => wait(&object, &run, &hold, &session, shell).await,
     }
+}
+
+/// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds.
+fn seats(session: &Session) -> usize {
+    let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
+    usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(8)
+}
+
+/// A run waits for those of its account that are older. It is called.
+async fn stand_in_line(object: &PipelineRun, run: &Run, before: usize, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
+    let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
+    if before / session.rate() > SOON.as_secs_f64() {
+        let why = "Older runs of the account come first, as fast as its request budget allows (spec.requestsPerSecond).";
+        let situation = run::waiting(run, &Hold::Gate(Gate::RateLimited(why.to_owned())));
+        if let Some(situation) = situation {
+            explain(object, run, &situation, shell).await?;
+        }
+    }
+    Ok(Action::requeue(UNCALLED))
 }
 
 /// While its account is away, a run waits; one whose trigger is in doubt waits until its deadline at most.

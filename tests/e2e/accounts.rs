@@ -292,6 +292,37 @@ fn a_paused_account_holds_up_no_other_one_and_no_shutdown() {
 }
 
 #[test]
+fn an_account_whose_nuvo_hangs_holds_up_no_other_one() {
+    let hanging: Vec<String> = (0..20).map(|number| format!("hanging-{number}")).collect();
+    let pipelines = hanging.iter().map(String::as_str).chain(["orders"]).map(|id| Pipeline::new(id).duration(Duration::from_millis(300)));
+    let world = World::with("hanging", SimConfig { pipelines: pipelines.collect(), ..SimConfig::default() });
+    world.account("other");
+    let hangs = |pipeline: &String| world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).pipeline(pipeline));
+    let faults: Vec<_> = hanging.iter().map(hangs).collect();
+    let _operator =
+        world.operator_with(&["--max-concurrent-reconciles", "2", "--trigger-timeout-seconds", "40", "--quarantine-seconds", "60"]);
+    for pipeline in &hanging {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    // Of sixteen that may wait for nuvo, two are kept for what needs no nuvo, and of the rest one account takes half.
+    world.eventually("its share of seats taken", || world.sim.post_count() == 7);
+    for number in 0..5 {
+        let name = format!("orders-{number}");
+        world.start(&name, "orders", json!({ "accountRef": { "name": "other" } }));
+        assert_consistent(&world.wait_phase(&name, Phase::Succeeded));
+    }
+    same("POSTs that hang", world.sim.post_count() - 5, 7);
+    for fault in faults {
+        world.sim.remove_fault(fault);
+        world.sim.release(fault);
+    }
+    for pipeline in &hanging {
+        world.wait_phase(pipeline, Phase::Succeeded);
+    }
+    same("POSTs", world.sim.post_count(), 25);
+}
+
+#[test]
 fn a_proxy_of_the_environment_is_used_only_when_asked_for() {
     let world = World::without_account("proxy", config());
     world.credential("nuvo-credentials", "demo-license-key");

@@ -1,0 +1,233 @@
+//! Who may work on triggers at the same time: one account whose nuvo is slow must not keep those of others waiting.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+
+use super::accounts::AccountKey;
+use crate::api::PipelineRun;
+
+/// The place of a run in the line of its account: the oldest one comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    created: Option<Timestamp>,
+    uid: String,
+    namespace: Option<String>,
+    name: String,
+}
+
+impl Place {
+    /// The place of this run.
+    #[must_use]
+    pub fn of(run: &PipelineRun) -> Self {
+        Self {
+            created: run.metadata.creation_timestamp.as_ref().map(|time| time.0),
+            uid: run.metadata.uid.clone().unwrap_or_default(),
+            namespace: run.metadata.namespace.clone(),
+            name: run.metadata.name.clone().unwrap_or_default(),
+        }
+    }
+
+    fn run(&self) -> ObjectRef<PipelineRun> {
+        let run = ObjectRef::new(&self.name);
+        self.namespace.as_ref().map_or_else(|| run.clone(), |namespace| run.clone().within(namespace))
+    }
+}
+
+/// The seats of all accounts.
+///
+/// An account may take as many as are left: alone half of them, and of several that want more each the same share, while as many stay
+/// free for one that comes later (dynamic thresholds, Choudhury and Hahne 1998).
+pub struct Room {
+    seats: usize,
+    state: Mutex<State>,
+    call: Call,
+}
+
+/// Tells a run that its turn may have come.
+type Call = Box<dyn Fn(&ObjectRef<PipelineRun>) + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    taken: usize,
+    /// Those with a seat taken, or a line. As many as there are accounts at most.
+    accounts: HashMap<AccountKey, Desk>,
+}
+
+#[derive(Default)]
+struct Desk {
+    taken: usize,
+    /// Those that wait, each once.
+    line: BTreeSet<Place>,
+}
+
+/// A seat, until it is dropped.
+pub struct Seat {
+    room: Arc<Room>,
+    account: AccountKey,
+}
+
+impl Room {
+    /// `call` tells a run that its turn may have come.
+    #[must_use]
+    pub fn new(seats: usize, call: impl Fn(&ObjectRef<PipelineRun>) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { seats: seats.max(2), state: Mutex::default(), call: Box::new(call) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat, of which the account takes no more than `most`; else the number of those before the run in the line, which it joins.
+    ///
+    /// # Errors
+    /// The number of runs that come first. It is called when its turn may have come.
+    pub fn enter(self: &Arc<Self>, account: &AccountKey, most: usize, place: &Place) -> Result<Seat, usize> {
+        let mut state = self.state();
+        let left = self.seats.saturating_sub(state.taken);
+        let desk = state.accounts.entry(account.clone()).or_default();
+        let before = desk.line.range(..place).count();
+        if before < left.min(most).saturating_sub(desk.taken) {
+            desk.line.remove(place);
+            desk.taken = desk.taken.saturating_add(1);
+            state.taken = state.taken.saturating_add(1);
+            return Ok(Seat { room: self.clone(), account: account.clone() });
+        }
+        desk.line.insert(place.clone());
+        Err(before)
+    }
+
+    /// The run wants no seat any more.
+    pub fn leave(&self, account: &AccountKey, place: &Place) {
+        let mut state = self.state();
+        let Some(desk) = state.accounts.get_mut(account) else { return };
+        if !desk.line.remove(place) {
+            return;
+        }
+        let next = desk.line.first().map(Place::run);
+        state.tidy(account);
+        drop(state);
+        // It may have been called and not come.
+        if let Some(next) = next {
+            (self.call)(&next);
+        }
+    }
+
+    fn give_back(&self, account: &AccountKey) {
+        let mut state = self.state();
+        state.taken = state.taken.saturating_sub(1);
+        if let Some(desk) = state.accounts.get_mut(account) {
+            desk.taken = desk.taken.saturating_sub(1);
+        }
+        // What is left has grown for all.
+        let left = self.seats.saturating_sub(state.taken);
+        let next: Vec<_> =
+            state.accounts.values().filter(|desk| desk.taken < left).filter_map(|desk| desk.line.first().map(Place::run)).collect();
+        state.tidy(account);
+        drop(state);
+        for run in &next {
+            (self.call)(run);
+        }
+    }
+}
+
+impl State {
+    fn tidy(&mut self, account: &AccountKey) {
+        if self.accounts.get(account).is_some_and(|desk| desk.taken == 0 && desk.line.is_empty()) {
+            self.accounts.remove(account);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.room.give_back(&self.account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(name: &str) -> AccountKey {
+        AccountKey { namespace: "team".into(), name: name.into() }
+    }
+
+    fn place(second: i64) -> Place {
+        Place {
+            created: Some(Timestamp::from_second(second).unwrap()),
+            uid: format!("u{second}"),
+            namespace: Some("team".into()),
+            name: format!("run-{second}"),
+        }
+    }
+
+    fn room(seats: usize) -> (Arc<Room>, Arc<Mutex<Vec<String>>>) {
+        let called: Arc<Mutex<Vec<String>>> = Arc::default();
+        let calls = called.clone();
+        (Room::new(seats, move |run| calls.lock().unwrap().push(run.name.clone())), called)
+    }
+
+    /// As many seats as the account gets.
+    fn fill(room: &Arc<Room>, name: &str, most: usize) -> Vec<Seat> {
+        (0..100).map_while(|second| room.enter(&account(name), most, &place(second)).ok()).collect()
+    }
+
+    #[test]
+    fn an_account_alone_leaves_half_of_the_seats_and_two_leave_a_third() {
+        let (room, _) = room(12);
+        let one = fill(&room, "one", 100);
+        assert_eq!(one.len(), 6);
+        let two = fill(&room, "two", 100);
+        assert_eq!(two.len(), 3, "half of what is left");
+        drop(one);
+        assert_eq!(two.len() + fill(&room, "two", 100).len(), 6);
+    }
+
+    #[test]
+    fn a_small_account_takes_no_more_than_its_budget_can_use() {
+        let (room, _) = room(100);
+        assert_eq!(fill(&room, "small", 3).len(), 3);
+    }
+
+    #[test]
+    fn the_oldest_comes_first_and_is_called() {
+        let (room, called) = room(2);
+        let seat = room.enter(&account("one"), 100, &place(1)).ok().unwrap();
+        assert_eq!(room.enter(&account("one"), 100, &place(9)).err(), Some(0));
+        assert_eq!(room.enter(&account("one"), 100, &place(5)).err(), Some(0));
+        assert_eq!(room.enter(&account("one"), 100, &place(7)).err(), Some(1));
+        drop(seat);
+        assert_eq!(std::mem::take(&mut *called.lock().unwrap()), ["run-5"]);
+        assert_eq!(room.enter(&account("one"), 100, &place(9)).err(), Some(2), "it is not its turn");
+        room.leave(&account("one"), &place(5));
+        assert_eq!(std::mem::take(&mut *called.lock().unwrap()), ["run-7"], "the one that was called does not come");
+        assert!(room.enter(&account("one"), 100, &place(7)).is_ok());
+    }
+
+    #[test]
+    fn who_waits_because_of_other_accounts_is_called_when_they_give_back() {
+        let (room, called) = room(3);
+        let one = fill(&room, "one", 100);
+        let two = fill(&room, "two", 100);
+        assert_eq!((one.len(), two.len()), (2, 1));
+        assert!(room.enter(&account("three"), 100, &place(77)).is_err());
+        drop(two);
+        assert!(called.lock().unwrap().contains(&"run-77".to_owned()));
+        assert!(room.enter(&account("three"), 100, &place(77)).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_accounts_that_are_done() {
+        let (room, _) = room(4);
+        drop(fill(&room, "one", 100));
+        for second in 0..100 {
+            room.leave(&account("one"), &place(second));
+        }
+        assert!(room.state().accounts.is_empty());
+    }
+}
