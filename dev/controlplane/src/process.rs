@@ -69,6 +69,21 @@ impl Process {
         self.child.id()
     }
 
+    /// The process id of the command itself, also behind a guard; none if it has not begun or has ended. Linux only.
+    pub fn command(&mut self) -> Result<Option<u32>, Error> {
+        if self.exited().is_some() {
+            return Ok(None);
+        }
+        let own = self.child.id();
+        if !self.guarded {
+            return Ok(Some(own));
+        }
+        let tasks = fs::read_dir(format!("/proc/{own}/task")).context(|| format!("looking for the threads of process {own}"))?;
+        let children = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect::<String>();
+        // The guard is alive and has started nothing else, so this is its command, or there is none any more.
+        Ok(children.split_whitespace().next().and_then(|pid| pid.parse().ok()))
+    }
+
     /// Asks the process to end. Does nothing when it has ended.
     pub fn signal_term(&mut self) -> Result<(), Error> {
         self.signal(Signal::TERM)
@@ -92,11 +107,7 @@ impl Process {
         if self.exited().is_some() {
             return Ok(());
         }
-        let guard = self.child.id();
-        let tasks = fs::read_dir(format!("/proc/{guard}/task")).context(|| format!("looking for the threads of process {guard}"))?;
-        let children = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect::<String>();
-        // The guard is alive and has started nothing else, so this is its command, or there is none any more.
-        match children.split_whitespace().next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw) {
+        match self.command()?.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) {
             Some(command) => kill_process(command, signal).context(|| format!("sending {signal:?} to process {command:?}")),
             None => Ok(()),
         }

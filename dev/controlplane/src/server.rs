@@ -260,6 +260,12 @@ impl ControlPlane {
         }
     }
 
+    /// The process id of a server, if it was started.
+    pub fn pid(&self, part: Part) -> Option<u32> {
+        let mut parts = lock(&self.parts);
+        parts.slot(part).as_mut().and_then(|process| process.command().ok().flatten())
+    }
+
     /// What a server has written to its log.
     pub fn log(&self, part: Part) -> String {
         read_lossy(&self.log_path(part))

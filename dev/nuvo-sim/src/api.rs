@@ -109,7 +109,10 @@ pub(crate) async fn handle(shared: Arc<Shared>, request: Request<Body>) -> Respo
         Some(taken) => go_wrong(&shared, call, taken).await,
     };
     let answer = if response.extensions().get::<HangUp>().is_some() { Answer::Dropped } else { Answer::Status(response.status().as_u16()) };
-    shared.lock().journal.change(number, |entry| entry.answer = answer);
+    let mut state = shared.lock();
+    let now = state.clock.now();
+    state.journal.change(number, |entry| (entry.answer, entry.answered_ms) = (answer, Some(now)));
+    drop(state);
     response
 }
 
@@ -154,6 +157,7 @@ fn arrive(shared: &Shared, parts: Parts, body: &Bytes) -> (Call, Option<Taken>) 
         fault: taken.as_ref().map(|taken| taken.id),
         executed: false,
         answer: Answer::Pending,
+        answered_ms: None,
     };
     let limit = state.config.journal_limit;
     let number = state.journal.add(entry, limit);

@@ -443,6 +443,23 @@ impl Stored {
         json!({"id": self.id, "pipeline": self.pipeline, "status": "PROCESSING", "trigger_type": self.trigger.name()})
     }
 
+    /// A field that lists are filtered by, as [`Stored::show`] has it; none if it is no text.
+    pub(crate) fn field(&self, name: &str, clock: &Clock, now: Millis) -> Option<String> {
+        if !self.fields.is_empty() {
+            // Whatever was put there by hand counts.
+            let shown = self.show(clock, now, false);
+            return shown.pointer(&format!("/{}", name.replace('.', "/"))).and_then(Value::as_str).map(str::to_owned);
+        }
+        Some(match name {
+            "id" => self.id.clone(),
+            "pipeline" => self.pipeline.clone(),
+            "status" => self.current(now).status(now).as_str().to_owned(),
+            "trigger_type" => self.trigger.name().to_owned(),
+            "created_by.identifier" => self.creator.identifier.clone(),
+            _ => return None,
+        })
+    }
+
     /// An entry of the list, or with `whole` the answer to a GET by id.
     pub(crate) fn show(&self, clock: &Clock, now: Millis, whole: bool) -> Value {
         let run = self.current(now);

@@ -42,6 +42,8 @@ pub struct Request {
     pub executed: bool,
     /// What was answered.
     pub answer: Answer,
+    /// When the answer was ready, in milliseconds since the server's start.
+    pub answered_ms: Option<i64>,
 }
 
 impl Request {

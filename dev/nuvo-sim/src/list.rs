@@ -68,21 +68,17 @@ impl ListQuery {
             executions.reverse();
         }
         let ignored = &state.config.ignored_filters;
-        let matching: Vec<Value> = executions
-            .into_iter()
-            .map(|execution| execution.show(&state.clock, now, false))
-            .filter(|entry| {
-                self.filters.iter().filter(|(field, _)| !ignored.contains(*field)).all(|(field, values)| {
-                    let pointer = format!("/{}", field.replace('.', "/"));
-                    entry.pointer(&pointer).and_then(Value::as_str).is_some_and(|value| values.iter().any(|wanted| wanted == value))
-                })
-            })
-            .collect();
+        let filters: Vec<_> = self.filters.iter().filter(|(field, _)| !ignored.contains(*field)).collect();
+        executions.retain(|execution| {
+            filters.iter().all(|(field, values)| execution.field(field, &state.clock, now).is_some_and(|value| values.contains(&value)))
+        });
         let limit = self.limit.filter(|limit| *limit > 0).unwrap_or(state.config.default_limit).min(state.config.max_limit);
-        let overall = matching.len();
+        let overall = executions.len();
         let skip = usize::try_from(self.offset).unwrap_or(usize::MAX);
         let take = usize::try_from(limit).unwrap_or(usize::MAX);
-        let entries: Vec<Value> = matching.into_iter().skip(skip).take(take).collect();
+        // Only these are worth the work of showing them: a page of thousands is a hundred.
+        let page = executions.into_iter().skip(skip).take(take);
+        let entries: Vec<Value> = page.map(|execution| execution.show(&state.clock, now, false)).collect();
         let total = match state.config.total {
             Total::Overall => overall,
             Total::Page => entries.len(),

@@ -96,6 +96,11 @@ impl Sim {
         self.address
     }
 
+    /// The time since the start, on the clock that the journal counts by.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.shared.lock().clock.now()).unwrap_or_default())
+    }
+
     /// Closes all connections and refuses new ones, the administrative paths included. What requests have set off goes on. A caller with
     /// an idle connection may meet that one closed first, and only then a refusal.
     pub fn go_offline(&self) -> Result<(), SimError> {

@@ -1,5 +1,6 @@
 //! The operator, built for what runs it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
@@ -21,8 +22,33 @@ pub fn repository() -> PathBuf {
     root.canonicalize().unwrap_or(root)
 }
 
+/// The programs as a user runs them, without what a debugger needs.
+pub struct Optimized {
+    pub operator: PathBuf,
+    /// This program.
+    pub xtask: PathBuf,
+}
+
+const OPERATOR: &str = "nuvo-operator";
+const XTASK: &str = "xtask";
+
 /// Builds the operator; cargo says how far it is. The path of the program.
 pub fn operator(stop: &Stop) -> Result<PathBuf, Box<dyn Error>> {
+    take(&mut build(&["--bin=nuvo-operator"], stop)?, OPERATOR)
+}
+
+/// Builds the operator and this program, both with `--release`.
+pub fn optimized(stop: &Stop) -> Result<Optimized, Box<dyn Error>> {
+    let mut programs = build(&["--bin=nuvo-operator", "--bin=xtask", "--release"], stop)?;
+    Ok(Optimized { operator: take(&mut programs, OPERATOR)?, xtask: take(&mut programs, XTASK)? })
+}
+
+fn take(programs: &mut BTreeMap<String, PathBuf>, name: &str) -> Result<PathBuf, Box<dyn Error>> {
+    programs.remove(name).ok_or_else(|| format!("cargo has not said where the program {name} is").into())
+}
+
+/// Builds what these arguments name. The paths of the programs.
+fn build(args: &[&str], stop: &Stop) -> Result<BTreeMap<String, PathBuf>, Box<dyn Error>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Together with this program, so that what both use is built once, with the same features.
     let mut command = Command::new(&cargo);
@@ -31,7 +57,8 @@ pub fn operator(stop: &Stop) -> Result<PathBuf, Box<dyn Error>> {
         command.env_remove(name);
     }
     let mut child = command
-        .args(["build", "--package=xtask", "--package=nuvo-operator", "--bin=nuvo-operator", "--message-format=json-render-diagnostics"])
+        .args(["build", "--package=xtask", "--package=nuvo-operator", "--message-format=json-render-diagnostics"])
+        .args(args)
         .current_dir(repository())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -39,7 +66,7 @@ pub fn operator(stop: &Stop) -> Result<PathBuf, Box<dyn Error>> {
         .process_group(0)
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", cargo.display()))?;
-    let reader = child.stdout.take().map(|stdout| std::thread::spawn(move || executable(BufReader::new(stdout))));
+    let reader = child.stdout.take().map(|stdout| std::thread::spawn(move || executables(BufReader::new(stdout))));
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;
@@ -50,10 +77,9 @@ pub fn operator(stop: &Stop) -> Result<PathBuf, Box<dyn Error>> {
         }
     };
     if !status.success() {
-        return Err("the operator could not be built: see above".into());
+        return Err("cargo could not build it: see above".into());
     }
-    let path = reader.and_then(|reader| reader.join().ok()).flatten();
-    path.ok_or_else(|| "cargo has not said where the program nuvo-operator is".into())
+    Ok(reader.and_then(|reader| reader.join().ok()).unwrap_or_default())
 }
 
 fn is_about_this_package(variable: &str) -> bool {
@@ -69,15 +95,14 @@ fn interrupt(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// The program in cargo's messages.
-fn executable(messages: impl BufRead) -> Option<PathBuf> {
-    let mut found = None;
+/// The programs in cargo's messages.
+fn executables(messages: impl BufRead) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
     for line in messages.lines().map_while(Result::ok) {
         let message: Value = serde_json::from_str(&line).unwrap_or_default();
-        if message.pointer("/target/name").and_then(Value::as_str) == Some("nuvo-operator")
-            && let Some(path) = message.get("executable").and_then(Value::as_str)
-        {
-            found = Some(PathBuf::from(path));
+        let text = |pointer: &str| message.pointer(pointer).and_then(Value::as_str);
+        if let (Some(name), Some(path)) = (text("/target/name"), text("/executable")) {
+            found.insert(name.to_owned(), PathBuf::from(path));
         }
     }
     found

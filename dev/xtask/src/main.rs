@@ -1,5 +1,6 @@
 //! Chores of the repository: `cargo xtask <command>`.
 
+mod bench;
 mod build;
 mod demo;
 mod faults;
@@ -34,6 +35,11 @@ enum Command {
     ///
     /// Needs Rust, Go and a C compiler, and no cluster.
     Storm(faults::storm::Args),
+    /// Measures what runs cost, how late their ends are shown, and what binds; ends with tables.
+    ///
+    /// Needs Rust, Go and Linux, and no cluster. Ends with an error if a run does not end, or if a count that must hold on every machine
+    /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +48,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Storm(args) => faults::storm::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,136 @@
+//! Very many runs that have ended: what they cost while nothing happens, and at a restart.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nuvo_sim::{Pipeline, Stats};
+use serde_json::{Value, json};
+
+use super::forge::{self, Names, Template};
+use super::measure::{self, Sampler};
+use super::requests::Kinds;
+use super::setting::{Account, Operator, Setting, added};
+use super::table::{Table, megabytes, time};
+use super::{Args, Failure, Outcome, say};
+use crate::stop::Stop;
+
+const POLL_PERIOD_SECONDS: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+const AFTER_RESTART: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(5);
+/// The metric changes every ten seconds only.
+const LOOK_AT_METRIC: Duration = Duration::from_millis(100);
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
+
+pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure> {
+    let count = args.ended;
+    say(&format!("{count} ended runs"));
+    let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 36, total_error_rows: 12 };
+    let account = Account { requests_per_second: args.requests_per_second, poll_period_seconds: POLL_PERIOD_SECONDS };
+    let setting = Setting::open(program, &account, vec![Pipeline::new(forge::PIPELINE).stats(stats)], stop)?;
+    let template = Template::make(&setting, |status| status.completion_time.is_some(), stop)?;
+    let names = |number: usize| Names {
+        run: format!("orders-{number:05}"),
+        // As a schedule leaves them: a pipeline has a hundred runs.
+        pipeline: format!("pipeline-{:03}", number.checked_div(100).unwrap_or_default()),
+        execution: format!("{number:024x}"),
+    };
+    template.forge(&setting, count, names, repair, stop)?;
+
+    setting.sim.clear_journal();
+    let mut operator = setting.start_operator(stop)?;
+    let ready = operator.wait("it is ready", STARTS_WITHIN, LOOK, stop, |operator| Ok(operator.is_ready()))?;
+    let cached =
+        operator.wait("its cache is complete", STARTS_WITHIN, LOOK_AT_METRIC, stop, |operator| Ok(operator.watched()? >= count as f64))?;
+    let start_cpu = measure::cpu(operator.pid);
+    let start = Kinds::of(&setting.sim.journal());
+
+    say(&format!("nothing happens for {} s", WINDOW.as_secs()));
+    let sampler = Sampler::start(setting.processes(&operator));
+    let (writes, reads) = (setting.writes(), setting.answered()?);
+    setting.sim.clear_journal();
+    let began = Instant::now();
+    stop.sleep(WINDOW)?;
+    let used = sampler.between(began, Instant::now());
+    let resting = Kinds::of(&setting.sim.journal());
+    let rest_writes = added(&writes, setting.writes());
+    let rest_reads = setting.answered()?;
+    let memory = measure::memory(operator.pid);
+    operator.check()?;
+    operator.stop()?;
+
+    say("the operator starts again");
+    setting.sim.clear_journal();
+    let writes = setting.writes();
+    let mut operator = setting.start_operator(stop)?;
+    let ready_again = operator.wait("it is ready", STARTS_WITHIN, LOOK, stop, |operator| Ok(operator.is_ready()))?;
+    operator.wait("the account is ready", STARTS_WITHIN, LOOK_AT_METRIC, stop, Operator::has_account)?;
+    stop.sleep(AFTER_RESTART)?;
+    let again = Kinds::of(&setting.sim.journal());
+    let again_writes = added(&writes, setting.writes());
+    let memory_again = measure::memory(operator.pid);
+    operator.stop()?;
+
+    let read = |resource: &str| {
+        let of = |verb: &str| {
+            let count = |counts: &std::collections::BTreeMap<[String; 2], f64>| {
+                counts.get(&[verb, resource].map(str::to_owned)).copied().unwrap_or_default()
+            };
+            count(&rest_reads) - count(&reads)
+        };
+        of("GET") + of("LIST") + of("WATCH")
+    };
+    let sum = |counts: &std::collections::BTreeMap<String, usize>| counts.values().copied().fold(0, usize::saturating_add);
+    let mut table = Table::new("At rest", ["", "measured"]);
+    table.fact("ended runs", count.to_string());
+    table.fact("start of the process to `/readyz`", format!("{}; after the restart {}", time(ready), time(ready_again)));
+    table.fact("start to the metric that counts all runs (which is refreshed every 10 s)", time(cached));
+    table.fact("processor time until then", format!("{:.2} s", start_cpu.as_secs_f64()));
+    table.fact("requests to nuvo in the meantime (proof of the account)", described(start));
+    table.fact("requests to nuvo in 60 s", resting.all().to_string());
+    table.fact("writes to the API server in 60 s", sum(&rest_writes).to_string());
+    table.fact(
+        "GET, LIST and ended WATCH requests for runs, accounts and Secrets in 60 s",
+        format!("{:.0}, {:.0}, {:.0}", read("pipelineruns"), read("nuvoaccounts"), read("secrets")),
+    );
+    table.fact("processor time of the operator in 60 s", format!("{:.2} s", used.operator.as_secs_f64()));
+    table.fact("resident after that; peak", format!("{}; {}", megabytes(memory.resident), megabytes(memory.peak)));
+    table.fact("resident after the restart; peak", format!("{}; {}", megabytes(memory_again.resident), megabytes(memory_again.peak)));
+    table.fact("requests to nuvo in 30 s after a restart", described(again));
+    table.fact("writes in 30 s after a restart", sum(&again_writes).to_string());
+
+    let mut broken = Vec::new();
+    if !rest_writes.is_empty() {
+        broken.push(format!("at rest: writes {rest_writes:?}"));
+    }
+    if resting.all() > 0 {
+        broken.push(format!("at rest: requests to nuvo: {}", described(resting)));
+    }
+    if !again_writes.is_empty() {
+        broken.push(format!("at rest, after a restart: writes {again_writes:?}"));
+    }
+    if again.create > 0 || again.read > 0 {
+        broken.push(format!("at rest, after a restart: requests to nuvo: {}", described(again)));
+    }
+    Ok(Outcome { text: table.to_string(), broken })
+}
+
+fn described(kinds: Kinds) -> String {
+    let Kinds { create, read, list, token, other } = kinds;
+    let named = [(create, "POST"), (read, "GET by id"), (list, "list"), (token, "token"), (other, "other")];
+    let there: Vec<String> = named.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if there.is_empty() { "0".to_owned() } else { there.join(", ") }
+}
+
+/// A second pass in the log of each execution, as a repair in nuvo leaves it.
+fn repair(status: &mut Value) {
+    let executions = status.get_mut("executions").and_then(Value::as_array_mut);
+    for runs in executions.into_iter().flatten().filter_map(|execution| execution.get_mut("runs")?.as_array_mut()) {
+        if let Some(mut fix) = runs.first().cloned() {
+            if let Some(kind) = fix.get_mut("type") {
+                *kind = json!("FIX");
+            }
+            runs.push(fix);
+        }
+    }
+}
