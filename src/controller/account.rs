@@ -136,7 +136,7 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
         Ok(client) => client,
         Err(error) => return Ok(unknown(&error)),
     };
-    let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (rejected, mut told) = tokio::sync::mpsc::channel(1);
     let accounts = Arc::downgrade(&shell.accounts);
     tokio::spawn(async move {
         while let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {

@@ -46,7 +46,9 @@ impl fmt::Display for Pause {
 /// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// A trigger, and the look at the list that it rests on.
+    /// The look at the list that triggers rest on: one for many.
+    Baseline,
+    /// A trigger.
     Trigger,
     /// Finding out what became of a trigger in doubt.
     Recovery,
@@ -80,6 +82,7 @@ struct State {
 /// Each length is bounded by who waits: the seats that an account has for its triggers, and a few reads and lists of its follower.
 #[derive(Debug, Default)]
 struct Waiting {
+    baselines: VecDeque<oneshot::Sender<()>>,
     triggers: VecDeque<oneshot::Sender<()>>,
     recoveries: VecDeque<oneshot::Sender<()>>,
     endings: VecDeque<oneshot::Sender<()>>,
@@ -87,8 +90,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    const fn queues(&mut self) -> [&mut VecDeque<oneshot::Sender<()>>; 4] {
-        [&mut self.triggers, &mut self.recoveries, &mut self.endings, &mut self.polls]
+    const fn queues(&mut self) -> [&mut VecDeque<oneshot::Sender<()>>; 5] {
+        [&mut self.baselines, &mut self.triggers, &mut self.recoveries, &mut self.endings, &mut self.polls]
     }
 
     fn is_empty(&mut self) -> bool {
@@ -98,6 +101,7 @@ impl Waiting {
     fn add(&mut self, priority: Priority) -> oneshot::Receiver<()> {
         let (turn, wait) = oneshot::channel();
         match priority {
+            Priority::Baseline => &mut self.baselines,
             Priority::Trigger => &mut self.triggers,
             Priority::Recovery => &mut self.recoveries,
             Priority::Ending => &mut self.endings,
@@ -262,7 +266,7 @@ mod tests {
         let budget = Budget::new(1);
         budget.take(Priority::Polling).await.unwrap();
         let served: Arc<Mutex<Vec<(Priority, u32)>>> = Arc::default();
-        let wanted = [Priority::Polling, Priority::Ending, Priority::Recovery, Priority::Trigger];
+        let wanted = [Priority::Polling, Priority::Ending, Priority::Recovery, Priority::Trigger, Priority::Baseline];
         let calls: Vec<_> = (0..2)
             .flat_map(|number| wanted.map(|priority| (priority, number)))
             .map(|(priority, number)| {

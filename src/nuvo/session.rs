@@ -11,7 +11,7 @@ use std::{
 
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
-use tokio::{sync::mpsc::UnboundedSender, time::Instant};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Breaker, Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Priority, Status, breaker::Kind,
@@ -38,8 +38,8 @@ const SHARED_BY: f64 = 10.0;
 /// The longest time that a trigger waits for others to share a look with.
 const SHARE_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the account's controller must be told.
-pub type Rejected = UnboundedSender<()>;
+/// What the account's controller must be told. One word waits at most: another one would say the same.
+pub type Rejected = mpsc::Sender<()>;
 
 /// How an account is treated, and who is told.
 pub struct SessionSettings {
@@ -268,13 +268,13 @@ impl Session {
 
     async fn look(&self) -> Result<Option<Baseline>, Error> {
         let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
-        self.take(Priority::Trigger).await?;
+        self.take(Priority::Baseline).await?;
         let page = self.get(self.client.list_page(&newest_first, 0)).await?;
-        if page.unreadable == 0 && sorted(&page.items) == Sorting::NewestFirst {
+        if page.unreadable == 0 && (page.sent == 0 || sorted(&page.items) == Sorting::NewestFirst) {
             return Ok(Some(baseline_of(&page.items)));
         }
         // Which end is the new one cannot be told from this page: everything there is can.
-        let all = self.list(&newest_first, ALL_PAGES, Priority::Trigger).await?;
+        let all = self.list(&newest_first, ALL_PAGES, Priority::Baseline).await?;
         Ok(all.complete.then(|| baseline_of(&all.items)))
     }
 
@@ -334,8 +334,8 @@ impl Session {
     fn tell_if_rejected(&self) {
         let rejected = self.client.credentials_rejected();
         if rejected && !self.told.swap(true, Ordering::Relaxed) {
-            // The other end is gone only when the process ends.
-            let _ended = self.rejected.send(());
+            // A word that waits says it already, and the other end is gone only when the process ends.
+            let _said = self.rejected.try_send(());
         } else if !rejected {
             self.told.store(false, Ordering::Relaxed);
         }

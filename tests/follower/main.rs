@@ -79,7 +79,7 @@ impl World {
         let credential = Credential::AccessToken(SecretString::from("token"));
         let client = Client::new(base, credential, Settings::default()).unwrap();
         let (stop, shutdown) = shutdown::channel();
-        let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
+        let (rejected, _) = tokio::sync::mpsc::channel(1);
         let settings = SessionSettings {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),

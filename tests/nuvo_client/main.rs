@@ -446,7 +446,7 @@ async fn a_list_ends_where_leave_is_refused() {
 }
 
 fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Session {
-    let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
+    let (rejected, _) = tokio::sync::mpsc::channel(1);
     session_telling(client, requests_per_second, rejected, shutdown)
 }
 
@@ -505,7 +505,7 @@ async fn every_new_rejection_is_told_once() {
     })
     .await;
     let (_stop, shutdown) = shutdown::channel();
-    let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (rejected, mut told) = tokio::sync::mpsc::channel(1);
     let session = session_telling(client(&server), 100, rejected, shutdown);
     for _ in 0..2 {
         accepted.store(false, Ordering::SeqCst);
@@ -606,4 +606,43 @@ async fn a_server_that_does_not_answer_is_left_alone_and_one_get_finds_out_when_
     session.read(&e("e1")).await.unwrap();
     assert_eq!((session.paused(), server.requests().len()), (None, 6));
     assert!(matches!(session.create(&p(), &nonce).await, Outcome::Accepted(_)));
+}
+
+const NEWEST_FIRST: &str = r#"{"data":[
+    {"id":"e2","status":"PROCESSING","pipeline":"p","created_at":"2026-01-01T10:00:02Z"},
+    {"id":"e1","status":"PROCESSING","pipeline":"p","created_at":"2026-01-01T10:00:01Z"}
+]}"#;
+
+#[tokio::test]
+async fn one_look_serves_all_triggers_that_wait_for_one_also_when_it_fails() {
+    let well = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&well);
+    let server = Server::start(move |_| json(if now.load(Ordering::SeqCst) { 200 } else { 500 }, NEWEST_FIRST)).await;
+    let (_stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 100, shutdown);
+    let look = async || {
+        let after = tokio::time::Instant::now();
+        futures::future::join_all((0..20).map(|_| session.baseline(after))).await
+    };
+    assert!(look().await.iter().all(|result| matches!(result, Err(Error::Server { .. }))));
+    assert_eq!(server.requests().len(), 1, "a failure is shared");
+    well.store(true, Ordering::SeqCst);
+    assert!(look().await.iter().all(Result::is_ok));
+    assert_eq!(server.requests().len(), 2);
+    look().await.into_iter().for_each(|result| drop(result.unwrap()));
+    assert_eq!(server.requests().len(), 3, "a later one needs a later look");
+}
+
+#[tokio::test]
+async fn while_the_budget_is_tight_triggers_share_their_looks() {
+    let server = Server::start(|_| json(200, NEWEST_FIRST)).await;
+    let (_stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 50, shutdown);
+    let trigger = async || {
+        session.reserve().await.unwrap();
+        session.baseline(tokio::time::Instant::now()).await.unwrap();
+    };
+    futures::future::join_all((0..200).map(|_| trigger())).await;
+    let looks = server.requests().len();
+    assert!(looks <= 40, "{looks} looks for 200 triggers");
 }
