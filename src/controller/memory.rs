@@ -119,14 +119,32 @@ impl Memories {
     }
 }
 
-/// The runs that wait for another run of their pipeline.
+/// The runs that may be waiting until another run gives back the lock of their pipeline. They are few: of each account only the oldest run
+/// of a pipeline asks for its lock.
 #[derive(Default)]
 pub struct Waiting(Mutex<HashMap<PipelineId, HashSet<ObjectRef<PipelineRun>>>>);
 
 impl Waiting {
-    /// This one waits.
+    /// This one may have to wait. It says so before it reads the lock, or it might miss that the lock is given back right after that.
     pub fn add(&self, pipeline: &PipelineId, run: ObjectRef<PipelineRun>) {
         lock(&self.0).entry(pipeline.clone()).or_default().insert(run);
+    }
+
+    /// This one does not wait.
+    pub fn remove(&self, pipeline: &PipelineId, run: &ObjectRef<PipelineRun>) {
+        let mut waiting = lock(&self.0);
+        if let Some(runs) = waiting.get_mut(pipeline) {
+            runs.remove(run);
+            if runs.is_empty() {
+                waiting.remove(pipeline);
+            }
+        }
+    }
+
+    /// All that wait, for whatever pipeline.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<ObjectRef<PipelineRun>> {
+        std::mem::take(&mut *lock(&self.0)).into_values().flatten().collect()
     }
 
     /// All that wait; they add themselves again if they have to.

@@ -4,14 +4,15 @@ mod account;
 mod accounts;
 mod events;
 mod executor;
+mod index;
 mod kube_call;
 pub mod lock;
 mod memory;
 mod run;
 mod runs;
+mod wakes;
 
 use std::{
-    collections::HashSet,
     fmt::Debug,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
@@ -33,7 +34,10 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::{Semaphore, mpsc::UnboundedReceiver},
+    sync::{
+        Semaphore,
+        mpsc::{Receiver, Sender},
+    },
     time::Instant,
 };
 use tracing::Instrument;
@@ -52,11 +56,16 @@ use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
 use run::ReconcileError;
 use runs::Runs;
+use wakes::{Woken, wakes};
 
 /// How often the number of runs in each phase is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(10);
 /// How many accounts are looked at at once. A look can take as long as nuvo takes to answer, and one account must not keep others waiting.
 const ACCOUNT_CONCURRENCY: u16 = 32;
+
+/// How many deleted runs can wait until their lock is given back, in each watch: as many as are deleted in one go where runs are many. For
+/// those beyond, nobody looks after the lock, and the next run of their pipeline takes it over after the quarantine.
+const FAREWELLS: usize = 1_024;
 
 /// What every reconcile works with.
 pub(crate) struct Shell {
@@ -96,22 +105,6 @@ impl Shell {
         self.origins.check(&base).ok().map(|base| base.origin())
     }
 
-    /// An older run of the same pipeline and account that may start as well.
-    fn older(&self, object: &PipelineRun, run: &Run) -> Option<String> {
-        let account = AccountKey::of(object);
-        let age = |run: &PipelineRun| (run.creation_timestamp().map(|time| time.0), run.metadata.uid.clone());
-        let mine = age(object);
-        let ahead = |other: &PipelineRun| {
-            other.spec.pipeline_id == run.pipeline.as_str()
-                && age(other) < mine
-                && AccountKey::of(other) == account
-                && other.spec.execution_id.is_none()
-                && crate::run::parse(other)
-                    .is_ok_and(|other| !other.suspended && !other.deleting && !other.ended && !crate::run::settled(&other))
-        };
-        self.runs.cached().iter().find(|other| ahead(other)).map(|other| other.name_any())
-    }
-
     /// The account is gone, and so is what was remembered of it, and of others that are gone.
     fn forget_account(&self, namespace: &str, name: &str) {
         self.metrics.forget_account(namespace, name);
@@ -129,10 +122,42 @@ impl Shell {
         }
     }
 
+    /// The lock of this pipeline may be free for another run.
     fn wake_waiting(&self, pipeline: &PipelineId) {
         for run in self.waiting.take(pipeline) {
             self.runs.wake(&run);
         }
+    }
+
+    /// The cache knows what a watch has told.
+    fn seen(&self, namespace: Option<&str>, event: &watcher::Event<PipelineRun>, leaving: &Sender<Leaving>) {
+        match event {
+            watcher::Event::Apply(object) => {
+                if let Some(pipeline) = self.runs.applied(object) {
+                    self.wake_waiting(&pipeline);
+                }
+            }
+            watcher::Event::Delete(object) => self.gone(object, leaving),
+            watcher::Event::InitDone => {
+                self.runs.filled(namespace);
+                for run in self.waiting.take_all() {
+                    self.runs.wake(&run);
+                }
+                self.memories.retain(&self.runs.uids());
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        }
+    }
+
+    fn gone(&self, object: &PipelineRun, leaving: &Sender<Leaving>) {
+        self.runs.removed(object);
+        self.memories.forget(object.metadata.uid.as_deref().unwrap_or_default());
+        let Ok(run) = crate::run::parse(object) else { return };
+        let pipeline = run.pipeline.clone();
+        if crate::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
+            return;
+        }
+        self.wake_waiting(&pipeline);
     }
 
     /// Tells people and metrics what a change of a status means.
@@ -165,12 +190,19 @@ fn now() -> Timestamp {
     executor::whole_seconds(Timestamp::now())
 }
 
+/// What is left of a run that was deleted, and may hold the lock of its pipeline.
+struct Leaving {
+    account: AccountKey,
+    run: Run,
+}
+
 /// What one watch needs to begin.
 struct Watch<K: kube::Resource<DynamicType = ()> + Clone + 'static> {
+    namespace: Option<String>,
     api: Api<K>,
     config: watcher::Config,
     writer: Writer<K>,
-    woken: UnboundedReceiver<ObjectRef<K>>,
+    woken: Woken<ObjectRef<K>>,
 }
 
 /// The watched namespaces; `None` stands for all of them.
@@ -196,19 +228,20 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
     let selector = settings.label_selector.as_deref();
     for namespace in places(&settings.namespaces) {
         let (store, writer) = reflector::store();
-        let (wake, woken) = tokio::sync::mpsc::unbounded_channel();
+        let (wakes, woken) = wakes();
         let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
-        run_watches.push(Watch { api: api(&client, namespace.as_deref()), config, writer, woken });
-        runs.add(namespace, store, wake);
+        run_watches.push(Watch { namespace: namespace.clone(), api: api(&client, namespace.as_deref()), config, writer, woken });
+        runs.add(namespace, store, wakes);
     }
     let runs = Arc::new(runs);
     let mut accounts = Accounts::new(runs.clone(), settings.trigger_settle, shutdown.clone());
     let mut account_watches = Vec::new();
     for namespace in places(&settings.namespaces) {
         let (store, writer) = reflector::store();
-        let (wake, woken) = tokio::sync::mpsc::unbounded_channel();
-        account_watches.push(Watch { api: api(&client, namespace.as_deref()), config: watcher::Config::default(), writer, woken });
-        accounts.add(namespace, store, wake);
+        let (wakes, woken) = wakes();
+        let (api, config) = (api(&client, namespace.as_deref()), watcher::Config::default());
+        account_watches.push(Watch { namespace: namespace.clone(), api, config, writer, woken });
+        accounts.add(namespace, store, wakes);
     }
     let observer = metrics.clone();
     let shell = Arc::new(Shell {
@@ -251,17 +284,11 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         loop {
             tokio::select! {
                 () = shutdown.begun() => return,
-                () = tokio::time::sleep(COUNT_PERIOD) => count(&shell),
+                () = tokio::time::sleep(COUNT_PERIOD) => shell.metrics.set_pipelineruns(shell.runs.phases()),
             }
         }
     };
     tokio::join!(accounts_work, runs_work, counting);
-}
-
-fn count(shell: &Shell) {
-    let runs = shell.runs.cached();
-    let phases = runs.iter().filter_map(|run| run.status.as_ref()?.phase);
-    shell.metrics.set_pipelineruns(phases.map(|phase| (phase.as_str(), 1)));
 }
 
 /// The objects of a watch, which also feed the cache; `seen` is told of every event after the cache has it.
@@ -288,32 +315,15 @@ where
 }
 
 async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Shell>) {
-    let Watch { api, config, writer, woken } = watch;
+    let Watch { namespace, api, config, writer, woken } = watch;
     let reader = writer.as_reader();
-    let (gone, leaving) = tokio::sync::mpsc::unbounded_channel();
+    let (gone, leaving) = tokio::sync::mpsc::channel(FAREWELLS);
     let eyes = shell.clone();
-    let seen = move |event: &watcher::Event<PipelineRun>| match event {
-        watcher::Event::Apply(object) => {
-            if let Ok(run) = crate::run::parse(object)
-                && crate::run::settled(&run)
-            {
-                eyes.wake_waiting(&run.pipeline);
-            }
-        }
-        watcher::Event::Delete(object) => {
-            // Received until the process ends.
-            let _ended = gone.send(object.clone());
-        }
-        watcher::Event::InitDone => {
-            let uids: HashSet<String> = eyes.runs.cached().iter().filter_map(|run| run.metadata.uid.clone()).collect();
-            eyes.memories.retain(&uids);
-        }
-        watcher::Event::Init | watcher::Event::InitApply(_) => {}
-    };
+    let seen = move |event: &watcher::Event<PipelineRun>| eyes.seen(namespace.as_deref(), event, &gone);
     let stop = shell.shutdown.clone();
     let work = Controller::for_stream(objects(api, config, writer, seen).applied_objects(), reader)
         .with_config(controller::Config::default().concurrency(concurrency))
-        .reconcile_on(received(woken))
+        .reconcile_on(woken)
         .graceful_shutdown_on(async move { stop.begun().await })
         .run(reconcile_run, |_, never, _| match *never {}, shell.clone())
         .for_each(|_| std::future::ready(()));
@@ -325,22 +335,12 @@ async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Sh
 }
 
 /// Looks after what deleted runs leave behind, one at a time: a lock that is given back at once spares the next run the quarantine.
-async fn say_farewell(mut leaving: UnboundedReceiver<PipelineRun>, shell: &Shell) {
-    while let Some(object) = leaving.recv().await {
-        let uid = object.metadata.uid.clone().unwrap_or_default();
-        if let Ok(parsed) = crate::run::parse(&object) {
-            if crate::run::decided(&parsed) {
-                run::release(&object, &parsed, shell).await;
-            }
-            shell.wake_waiting(&parsed.pipeline);
-        }
-        shell.memories.forget(&uid);
+async fn say_farewell(mut leaving: Receiver<Leaving>, shell: &Shell) {
+    while let Some(Leaving { account, run }) = leaving.recv().await {
+        run::release(&account, &run, shell).await;
+        shell.wake_waiting(&run.pipeline);
     }
     std::future::pending::<()>().await;
-}
-
-fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send {
-    futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
 }
 
 /// One reconcile of a run. Its failures are its own: nothing that happens here stops another object.
@@ -349,19 +349,23 @@ async fn reconcile_run(object: Arc<PipelineRun>, shell: Arc<Shell>) -> Result<Ac
     async move {
         let Ok(_slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
         let work = AssertUnwindSafe(run::reconcile(object.clone(), &shell)).catch_unwind();
-        let error = match work.await {
-            Ok(Ok(action)) => return Ok(action),
-            Ok(Err(error)) => error,
-            Err(_) => ReconcileError::Panic,
+        let action = match work.await {
+            Ok(Ok(action)) => action,
+            Ok(Err(error)) => Action::requeue(run::after_failure(&object, &error, &shell).await),
+            Err(_) => Action::requeue(run::after_failure(&object, &ReconcileError::Panic, &shell).await),
         };
-        Ok(Action::requeue(run::after_failure(&object, &error, &shell).await))
+        // What is noted of a run that was deleted meanwhile would stay for ever.
+        if !shell.runs.exists(&ObjectRef::from_obj(&*object)) {
+            shell.memories.forget(&object.uid().unwrap_or_default());
+        }
+        Ok(action)
     }
     .instrument(span)
     .await
 }
 
 async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
-    let Watch { api, config, writer, woken } = watch;
+    let Watch { namespace: _, api, config, writer, woken } = watch;
     let reader = writer.as_reader();
     let eyes = shell.clone();
     let seen = move |event: &watcher::Event<NuvoAccount>| match event {
@@ -384,7 +388,7 @@ async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
     Controller::for_stream(changed, reader)
         .with_config(controller::Config::default().concurrency(ACCOUNT_CONCURRENCY))
-        .reconcile_on(received(woken))
+        .reconcile_on(woken)
         .graceful_shutdown_on(async move { stop.begun().await })
         .run(reconcile_account, |_, never, _| match *never {}, shell.clone())
         .for_each(|_| std::future::ready(()))

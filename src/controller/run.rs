@@ -10,7 +10,7 @@ use super::{
     account::backoff,
     accounts::{AccountKey, Standing},
     events,
-    executor::{Ended, Pass, PassError, gate, nonce, pause},
+    executor::{Ended, Pass, PassError, Passed, gate, nonce, pause},
     kube_call::CallError,
     lock::lock_name,
     now,
@@ -183,7 +183,7 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
             follower.forget(&reference);
         }
         if ends {
-            release(object, run, shell).await;
+            release(&account, run, shell).await;
         }
         shell.memories.forget(run.me.uid.as_str());
         return Ok(Action::await_change());
@@ -261,7 +261,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
     // The older one may be waiting for the lock that this one took before a crash.
-    let older = if shell.memories.is_awaited(&uid) { None } else { shell.older(&object, &run) };
+    let older = if shell.memories.is_awaited(&uid) { None } else { shell.runs.older(&object, &run.pipeline) };
     let gate = || {
         if shell.shutdown.is_begun() {
             return Gate::Draining;
@@ -274,8 +274,18 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
         }
         older.clone().map_or(Gate::Open, Gate::BehindOlder)
     };
+    let pipeline = run.pipeline.clone();
     let pass = Pass::new(shell, session.clone(), object, run, shell.memories.get(&uid), &gate)?;
-    let passed = match pass.run().await {
+    if older.is_none() {
+        shell.waiting.add(&pipeline, reference.clone());
+    }
+    let passed = pass.run().await;
+    if matches!(&passed, Ok(Passed { ended: Ended::Hold(Hold::PipelineBusy(..)), .. })) {
+        shell.waiting.add(&pipeline, reference.clone());
+    } else {
+        shell.waiting.remove(&pipeline, &reference);
+    }
+    let passed = match passed {
         Ok(passed) => passed,
         Err(PassError::Nuvo(error)) => return wait_for_nuvo(&reference, &error, shell).await,
         Err(error) => return Err(error.into()),
@@ -299,7 +309,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, shell: &Shell) -> Result<Ac
     let run = run::parse(&object).map_err(PassError::from)?;
     if !matches!(&passed.ended, Ended::Hold(Hold::PipelineBusy(..) | Hold::Gate(Gate::BehindOlder(_)))) {
         shell.memories.moved_on(&uid);
-        // Whatever this pass did, those who wait behind it may find the way free.
+        // Whatever this pass did, those who wait for the lock may find it free.
         shell.wake_waiting(&run.pipeline);
     }
     if !matches!(passed.ended, Ended::Again) {
@@ -350,7 +360,6 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
             if let Hold::PipelineBusy(tenancy, _) = hold {
                 shell.hurry(&tenancy.holder);
             }
-            shell.waiting.add(&run.pipeline, ObjectRef::from_obj(object));
             let waited = shell.memories.waited(uid);
             if waited < PATIENT && object.status.as_ref().and_then(run::reason) != Some(Reason::PipelineBusy) {
                 return Ok(Action::requeue(PATIENT.saturating_sub(waited)));
@@ -388,10 +397,10 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell:
 }
 
 /// Gives the pipeline's lock back, off the hot path. If it fails, the next run takes the lock over.
-pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
+pub async fn release(account: &AccountKey, run: &Run, shell: &Shell) {
     let Some(tenure) = run.own_marker().map(|marker| marker.tenure.clone()) else { return };
-    let Standing::Ready(session) = shell.accounts.standing(&AccountKey::of(object)) else { return };
-    let name = lock_name(&session.origin(), &run.pipeline);
+    let Some(origin) = shell.origin(account) else { return };
+    let name = lock_name(&origin, &run.pipeline);
     match shell.locks.read(&name).await {
         Ok(read) => {
             if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read)

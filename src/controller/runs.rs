@@ -1,6 +1,9 @@
 //! The runs: their caches, quorum reads, and writes by compare-and-swap.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use kube::{
     Api, Client,
@@ -8,9 +11,13 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use serde_json::json;
-use tokio::sync::mpsc::UnboundedSender;
 
-use super::kube_call::{CallError, call};
+use super::{
+    accounts::AccountKey,
+    index::{Change, Index},
+    kube_call::{CallError, call},
+    wakes::Wakes,
+};
 use crate::{
     api::{
         PipelineRun, PipelineRunStatus,
@@ -48,7 +55,7 @@ pub enum RunError {
 struct Part {
     namespace: Option<String>,
     store: Store<PipelineRun>,
-    wake: UnboundedSender<ObjectRef<PipelineRun>>,
+    wakes: Wakes<ObjectRef<PipelineRun>>,
 }
 
 /// All runs that this operator watches.
@@ -56,18 +63,19 @@ pub struct Runs {
     client: Client,
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
+    index: Index,
 }
 
 impl Runs {
     /// No watch yet.
     #[must_use]
-    pub const fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { client, metrics, parts: Vec::new() }
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics, parts: Vec::new(), index: Index::default() }
     }
 
     /// Adds what one watch feeds; `None` stands for all namespaces.
-    pub fn add(&mut self, namespace: Option<String>, store: Store<PipelineRun>, wake: UnboundedSender<ObjectRef<PipelineRun>>) {
-        self.parts.push(Part { namespace, store, wake });
+    pub fn add(&mut self, namespace: Option<String>, store: Store<PipelineRun>, wakes: Wakes<ObjectRef<PipelineRun>>) {
+        self.parts.push(Part { namespace, store, wakes });
     }
 
     fn part(&self, namespace: Option<&str>) -> Option<&Part> {
@@ -81,15 +89,66 @@ impl Runs {
     /// Has a run looked at again.
     pub fn wake(&self, run: &ObjectRef<PipelineRun>) {
         if let Some(part) = self.part(run.namespace.as_deref()) {
-            // The other end is gone only when the process ends.
-            let _ended = part.wake.send(run.clone());
+            part.wakes.wake(run.clone());
         }
     }
 
-    /// Every cached run.
+    /// Takes in what the cache has got to know of a run, and wakes those whose turn it is now. Returns the pipeline whose trigger has been
+    /// settled by that.
+    pub fn applied(&self, run: &PipelineRun) -> Option<PipelineId> {
+        self.changed(self.index.put(run))
+    }
+
+    /// The same when the run is gone.
+    pub fn removed(&self, run: &PipelineRun) -> Option<PipelineId> {
+        self.changed(self.index.remove(run))
+    }
+
+    fn changed(&self, change: Change) -> Option<PipelineId> {
+        for run in &change.next {
+            self.wake(run);
+        }
+        change.settled
+    }
+
+    /// The cache of a namespace (or of all) has been filled anew: those whose turn it is are woken.
+    pub fn filled(&self, namespace: Option<&str>) {
+        if let Some(part) = self.part(namespace) {
+            let runs = part.store.state();
+            for run in self.index.replace(namespace, runs.iter().map(|run| &**run)) {
+                self.wake(&run);
+            }
+        }
+    }
+
+    /// See [`Index::older`].
     #[must_use]
-    pub fn cached(&self) -> Vec<Arc<PipelineRun>> {
-        self.parts.iter().flat_map(|part| part.store.state()).collect()
+    pub fn older(&self, run: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
+        self.index.older(run, pipeline)
+    }
+
+    /// See [`Index::going`].
+    #[must_use]
+    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+        self.index.going(account)
+    }
+
+    /// See [`Index::accounts`].
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountKey> {
+        self.index.accounts()
+    }
+
+    /// See [`Index::phases`].
+    #[must_use]
+    pub fn phases(&self) -> Vec<(&'static str, usize)> {
+        self.index.phases()
+    }
+
+    /// The uids of all cached runs.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.parts.iter().flat_map(|part| part.store.state()).filter_map(|run| run.metadata.uid.clone()).collect()
     }
 
     /// The run as the cache has it.
@@ -247,7 +306,7 @@ mod tests {
         );
         let mut runs = Runs::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
-        runs.add(None, store, tokio::sync::mpsc::unbounded_channel().0);
+        runs.add(None, store, crate::controller::wakes::wakes().0);
         let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
