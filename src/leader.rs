@@ -14,12 +14,24 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::shutdown::Shutdown;
 
-/// The name of the lease, in the namespace of the operator.
-pub const LEASE_NAME: &str = "nuvo-operator-leader";
+/// The name of the lease of an operator that watches everything, and the beginning of the others' names.
+const LEASE_NAME: &str = "nuvo-operator-leader";
+
+/// The name of the lease, in the namespace of the operator. Operators that watch different objects each have their own leader.
+#[must_use]
+pub fn lease_name(namespaces: &[String], label_selector: Option<&str>) -> String {
+    if namespaces.is_empty() && label_selector.is_none() {
+        return LEASE_NAME.to_owned();
+    }
+    let hash = Sha256::digest(format!("{}\n{}", namespaces.join(","), label_selector.unwrap_or_default()).as_bytes());
+    let hex: String = hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    format!("{LEASE_NAME}-{hex}")
+}
 
 /// The times of the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +104,7 @@ fn decide(me: &str, seen: Option<Seen<'_>>, unchanged: Duration, ours: Duration)
 pub struct Elector {
     api: Api<Lease>,
     namespace: String,
+    lease: String,
     identity: String,
     timing: Timing,
     /// The lease as it was read or written last, and since when it has looked like that.
@@ -102,9 +115,9 @@ pub struct Elector {
 
 impl Elector {
     /// A candidate. `identity` must never be used by two processes, not even one after the other.
-    pub fn new(client: Client, namespace: &str, identity: String, timing: Timing) -> Self {
+    pub fn new(client: Client, namespace: &str, lease: String, identity: String, timing: Timing) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, namespace: namespace.to_owned(), identity, timing, observed: None, renewed: None }
+        Self { api, namespace: namespace.to_owned(), lease, identity, timing, observed: None, renewed: None }
     }
 
     /// Waits until this process is the leader. Failures are logged and tried again.
@@ -112,12 +125,12 @@ impl Elector {
         loop {
             match self.attempt(self.timing.request).await {
                 Ok(None) => {
-                    tracing::info!(namespace = self.namespace, lease = LEASE_NAME, identity = self.identity, "leading");
+                    tracing::info!(namespace = self.namespace, lease = self.lease, identity = self.identity, "leading");
                     return;
                 }
                 Ok(Some(holder)) => tracing::debug!(holder, "standing by"),
                 Err(error) => {
-                    tracing::warn!(namespace = self.namespace, lease = LEASE_NAME, error, "cannot take the leader lease, trying again");
+                    tracing::warn!(namespace = self.namespace, lease = self.lease, error, "cannot take the leader lease, trying again");
                 }
             }
             sleep(self.timing.retry).await;
@@ -142,7 +155,7 @@ impl Elector {
                 Ok(None) => renewed = self.renewed.unwrap_or(renewed),
                 Ok(Some(holder)) => return Err(Lost::Taken(holder)),
                 Err(error) => {
-                    tracing::warn!(namespace = self.namespace, lease = LEASE_NAME, error, "cannot renew the leader lease, trying again");
+                    tracing::warn!(namespace = self.namespace, lease = self.lease, error, "cannot renew the leader lease, trying again");
                     reason = error;
                 }
             }
@@ -154,7 +167,7 @@ impl Elector {
         // Read first: the answer of the last renewal may have been lost.
         for _ in 0..2 {
             let released = timeout(self.timing.request, async {
-                let Some(lease) = self.api.get_opt(LEASE_NAME).await? else { return Ok(()) };
+                let Some(lease) = self.api.get_opt(&self.lease).await? else { return Ok(()) };
                 if holder(&lease) != Some(self.identity.as_str()) {
                     return Ok(());
                 }
@@ -164,7 +177,7 @@ impl Elector {
                     ..lease.spec.clone().unwrap_or_default()
                 };
                 let free = Lease { spec: Some(LeaseSpec { renew_time: Some(MicroTime(Timestamp::now())), ..free }), ..lease };
-                self.api.replace(LEASE_NAME, &PostParams::default(), &free).await.map(drop)
+                self.api.replace(&self.lease, &PostParams::default(), &free).await.map(drop)
             });
             match released.await {
                 Ok(Ok(())) => break,
@@ -189,7 +202,7 @@ impl Elector {
     }
 
     async fn step(&mut self) -> Result<Option<String>, String> {
-        let stored = self.api.get_opt(LEASE_NAME).await.map_err(|error| error.to_string())?;
+        let stored = self.api.get_opt(&self.lease).await.map_err(|error| error.to_string())?;
         let unchanged = self.observe(stored.as_ref());
         let seen = stored
             .as_ref()
@@ -199,14 +212,14 @@ impl Elector {
         let written = match (action, stored) {
             (Action::Wait, stored) => return Ok(Some(stored.as_ref().and_then(holder).unwrap_or_default().to_owned())),
             (Action::Create, _) | (_, None) => {
-                let metadata = ObjectMeta { name: Some(LEASE_NAME.to_owned()), ..ObjectMeta::default() };
+                let metadata = ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
                 let lease = Lease { metadata, spec: Some(self.record(None, true)) };
                 self.api.create(&PostParams::default(), &lease).await
             }
             (Action::Take | Action::Renew, Some(lease)) => {
                 let spec = self.record(lease.spec.as_ref(), action == Action::Take);
                 // The metadata that was read, with its resourceVersion: stale means 409.
-                self.api.replace(LEASE_NAME, &PostParams::default(), &Lease { spec: Some(spec), ..lease }).await
+                self.api.replace(&self.lease, &PostParams::default(), &Lease { spec: Some(spec), ..lease }).await
             }
         };
         // After a 409 the next try reads again; the lease may even be ours through a lost answer.

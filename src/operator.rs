@@ -19,7 +19,7 @@ use crate::{
     config::Settings,
     controller::run_controllers,
     http::{BindError, Health, Server},
-    leader::{Elector, LEASE_NAME, Lost, Timing},
+    leader::{Elector, Lost, Timing, lease_name},
     shutdown::{self, Shutdown},
     telemetry::Metrics,
 };
@@ -164,14 +164,16 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
         check_readable(&client, &server, kind, &settings.namespaces).await?;
     }
     check_permissions(&client, &server, &settings.namespaces, &operator_namespace).await?;
-    check_namespace(&client, &server, &operator_namespace).await?;
+    let lease = lease_name(&settings.namespaces, settings.label_selector.as_deref());
+    check_namespace(&client, &server, &operator_namespace, &lease).await?;
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty()).unwrap_or_else(|| "nuvo-operator".to_owned());
     let identity = format!("{host}_{}", uuid::Uuid::new_v4());
     let elector = if settings.leader_elect {
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
-        Some(Elector::new(Client::try_from(config).map_err(failed)?, &operator_namespace, identity.clone(), Timing::default()))
+        let client = Client::try_from(config).map_err(failed)?;
+        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default()))
     } else {
         None
     };
@@ -277,10 +279,10 @@ async fn check_permissions(client: &Client, server: &str, namespaces: &[String],
 }
 
 /// Whether locks can be made in the operator's namespace. It needs no right to read namespaces: a write that is only tried tells.
-async fn check_namespace(client: &Client, server: &str, namespace: &str) -> Result<(), StartError> {
+async fn check_namespace(client: &Client, server: &str, namespace: &str, lease: &str) -> Result<(), StartError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let try_out = PostParams { dry_run: true, ..PostParams::default() };
-    let lease = Lease { metadata: ObjectMeta { name: Some(LEASE_NAME.to_owned()), ..ObjectMeta::default() }, spec: None };
+    let lease = Lease { metadata: ObjectMeta { name: Some(lease.to_owned()), ..ObjectMeta::default() }, spec: None };
     let Err(kube::Error::Api(status)) = first_answer(server, leases.create(&try_out, &lease)).await? else { return Ok(()) };
     match status.code {
         404 => Err(StartError::NamespaceMissing(namespace.to_owned())),

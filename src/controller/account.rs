@@ -27,7 +27,7 @@ use crate::{
         conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
         names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
     },
-    nuvo::{self, Credential, Error, Session},
+    nuvo::{self, Credential, Error, Session, SessionSettings},
 };
 
 /// A Secret is read again at least this often.
@@ -136,8 +136,6 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
         Ok(client) => client,
         Err(error) => return Ok(unknown(&error)),
     };
-    let poll_period = Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10));
-    let rate = u32::try_from(account.spec.requests_per_second).unwrap_or(1);
     let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
     let accounts = Arc::downgrade(&shell.accounts);
     tokio::spawn(async move {
@@ -146,8 +144,15 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
         }
     });
     let metrics = shell.metrics.clone();
-    let waited = Box::new(move |time| metrics.budget_wait(time));
-    let session = Arc::new(Session::new(client, rate, poll_period, identity.clone(), rejected, waited, shell.shutdown.clone()));
+    let settings = SessionSettings {
+        requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
+        poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
+        identity: identity.clone(),
+        breaker: shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
+        rejected,
+        waited: Box::new(move |time| metrics.budget_wait(time)),
+    };
+    let session = Arc::new(Session::new(client, settings, shell.shutdown.clone()));
     Ok(match session.prove().await {
         Ok(()) => {
             shell.proven.set(account.uid().unwrap_or_default(), fingerprint);

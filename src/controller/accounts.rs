@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -143,7 +144,7 @@ impl Accounts {
         }
         let entry = judged.entry(key.clone()).or_insert_with(|| {
             let (stop, stopped) = shutdown::channel();
-            let follower = Arc::new(Follower::new(self.runs.clone(), self.grace));
+            let follower = Arc::new(Follower::new(self.runs.clone(), self.grace, spread(&key)));
             let (works, ending) = (follower.clone(), self.shutdown.clone());
             tokio::spawn(async move {
                 tokio::select! {
@@ -224,6 +225,14 @@ impl Accounts {
             }
         }
     }
+}
+
+/// A number from 0 to 1 that differs from account to account.
+fn spread(account: &AccountKey) -> f64 {
+    let mut hasher = DefaultHasher::new();
+    account.hash(&mut hasher);
+    let [part, ..] = hasher.finish().to_le_bytes();
+    f64::from(part) / f64::from(u8::MAX)
 }
 
 #[cfg(test)]

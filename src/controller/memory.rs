@@ -15,6 +15,9 @@ use crate::{
     run::{Memory, Obstacle, PipelineId},
 };
 
+/// Words that somebody else has replaced are written again after this time.
+const REPEAT: Duration = Duration::from_secs(60);
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -31,6 +34,7 @@ struct Remembered {
     waiting_since: Option<Instant>,
     overdue_since: Option<Instant>,
     awaited: bool,
+    said: Option<(Instant, u64)>,
 }
 
 impl Memories {
@@ -94,6 +98,18 @@ impl Memories {
     #[must_use]
     pub fn is_awaited(&self, uid: &str) -> bool {
         lock(&self.0).get(uid).is_some_and(|remembered| remembered.awaited)
+    }
+
+    /// This process has written these words into the status.
+    pub fn say(&self, uid: &str, words: u64) {
+        self.with(uid, |remembered| remembered.said = Some((Instant::now(), words)));
+    }
+
+    /// Whether these words are the last ones that this process has written into the status, a short while ago.
+    #[must_use]
+    pub fn has_said(&self, uid: &str, words: u64) -> bool {
+        let said = lock(&self.0).get(uid).and_then(|remembered| remembered.said);
+        said.is_some_and(|(at, said)| said == words && at.elapsed() < REPEAT)
     }
 
     /// For how long this process has seen that the run's deadline has passed; a run that is not late begins anew.

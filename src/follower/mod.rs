@@ -3,14 +3,17 @@
 //! Each tick lists what is running. An execution that is not in the list gets one GET by id, which alone can end it: a list never
 //! proves an absence. Runs are woken only when what is known of their executions has changed.
 
+mod pace;
 mod report;
+mod sweep;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::runtime::reflector::ObjectRef;
 use tokio::{sync::Notify, time::Instant};
 
@@ -22,11 +25,13 @@ use crate::{
     run::{ExecutionId, Knowledge, Known, PipelineId},
     shutdown::Shutdown,
 };
+use pace::{FASTEST, Past, period};
+use sweep::{Sweep, Swept};
 
-/// The shortest time between two ticks.
-const FASTEST: Duration = Duration::from_millis(500);
-/// The most pages of one tick.
-const MAX_PAGES: usize = 50;
+/// How many executions are read at once: enough to use up a large budget though an answer takes its time.
+const READS: usize = 32;
+/// A run that is younger was started just now. What is stored of its start is whole seconds.
+const NEW: Duration = Duration::from_secs(2);
 
 /// Those who want to know.
 pub trait Audience: Send + Sync {
@@ -62,6 +67,8 @@ type Key = (PipelineId, ExecutionId);
 pub struct Follower {
     audience: Arc<dyn Audience>,
     grace: Duration,
+    /// Which part of its first period passes before the first look, so that not all accounts look at once after a start.
+    spread: f64,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -70,6 +77,12 @@ pub struct Follower {
 struct State {
     session: Option<Arc<Session>>,
     entries: BTreeMap<Key, Entry>,
+    by_run: HashMap<String, BTreeSet<Key>>,
+    past: Past,
+    /// When to look next.
+    next: Option<Instant>,
+    /// Not before this, so that looks use no more than their share of the budget.
+    earliest: Option<Instant>,
 }
 
 struct Entry {
@@ -83,6 +96,8 @@ struct Entry {
     asked: Option<Instant>,
     /// A run waits for the next word, whatever that is.
     awaited: bool,
+    /// A read of it is under way, or waits for its turn.
+    reading: bool,
 }
 
 impl Entry {
@@ -96,11 +111,43 @@ impl Entry {
     }
 }
 
+impl State {
+    /// Has the next look happen by then.
+    fn hasten(&mut self, at: Option<Instant>) {
+        let at = at.map(|at| self.earliest.map_or(at, |earliest| at.max(earliest)));
+        self.next = [self.next, at].into_iter().flatten().min();
+    }
+
+    /// When to look after the look that began at `last`.
+    fn plan(&mut self, last: Instant, floor: Duration, slowest: Duration, more_will_end: bool) {
+        self.earliest = last.checked_add(floor);
+        self.next = None;
+        let Some(youngest) = self.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max() else { return };
+        let late = self.entries.values().any(|entry| entry.awaited && entry.is_open());
+        let pace = if late || more_will_end { FASTEST } else { period(last.saturating_duration_since(youngest), slowest) };
+        self.hasten(last.checked_add(pace));
+        let soonest = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_open())
+            .filter_map(|((pipeline, _), entry)| self.past.expected(pipeline)?.next(entry.born, last, pace));
+        let soonest = soonest.min();
+        self.hasten(soonest);
+    }
+}
+
+/// What has come to an end.
+enum Done {
+    Swept { sweep: Sweep, began: Instant, open: BTreeSet<Key>, awaited: BTreeSet<Key>, result: Result<Swept, Error> },
+    Read { key: Key, asked: Instant, awaited: bool, result: Box<Result<nuvo::Execution, Error>> },
+}
+
 impl Follower {
-    /// Follows nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost.
+    /// Follows nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `spread` is the part of
+    /// its first period that passes before the first look, 0 to 1, and should differ from one account to the next.
     #[must_use]
-    pub fn new(audience: Arc<dyn Audience>, grace: Duration) -> Self {
-        Self { audience, grace, state: Mutex::default(), changed: Notify::new() }
+    pub fn new(audience: Arc<dyn Audience>, grace: Duration, spread: f64) -> Self {
+        Self { audience, grace, spread: spread.clamp(0.0, 1.0), state: Mutex::default(), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -120,18 +167,22 @@ impl Follower {
         let mut urgent = false;
         let mut news = false;
         let mut state = self.state();
+        let age = if interest.age < NEW { Duration::ZERO } else { interest.age };
         for id in &interest.executions {
-            let entry = state.entries.entry((interest.pipeline.clone(), id.clone())).or_insert_with(|| {
+            let key = (interest.pipeline.clone(), id.clone());
+            state.by_run.entry(name_of(&interest.run)).or_default().insert(key.clone());
+            let entry = state.entries.entry(key).or_insert_with(|| {
                 added = true;
                 Entry {
                     runs: Vec::new(),
-                    born: now.checked_sub(interest.age).unwrap_or(now),
+                    born: now.checked_sub(age).unwrap_or(now),
                     ours: interest.ours,
                     expected: interest.expected,
                     known: None,
                     denied_since: None,
                     asked: None,
                     awaited: false,
+                    reading: false,
                 }
             });
             entry.expected &= interest.expected;
@@ -146,6 +197,14 @@ impl Follower {
             // What was told to the others before it joined is not told again.
             news |= joins && entry.known.as_ref().is_some_and(|known| !is_processing(known));
         }
+        if added {
+            let slowest = state.session.as_ref().map_or(FASTEST, |session| session.poll_period());
+            let wait = if age.is_zero() { FASTEST } else { period(age, slowest).mul_f64(self.spread) };
+            state.hasten(now.checked_add(wait));
+        }
+        if urgent {
+            state.hasten(now.checked_add(FASTEST));
+        }
         drop(state);
         if news {
             self.audience.wake(&interest.run);
@@ -157,10 +216,14 @@ impl Follower {
 
     /// Follows nothing for this run any more.
     pub fn forget(&self, run: &ObjectRef<PipelineRun>) {
-        self.state().entries.retain(|_, entry| {
+        let mut state = self.state();
+        for key in state.by_run.remove(&name_of(run)).unwrap_or_default() {
+            let Some(entry) = state.entries.get_mut(&key) else { continue };
             entry.runs.retain(|other| !same_object(other, run));
-            !entry.runs.is_empty()
-        });
+            if entry.runs.is_empty() {
+                state.entries.remove(&key);
+            }
+        }
     }
 
     /// What is known of these executions.
@@ -183,101 +246,184 @@ impl Follower {
 
     /// Works until the shutdown begins.
     pub async fn run(&self, shutdown: Shutdown) {
-        let mut last = Instant::now();
+        let mut work: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let mut sweep = Some(Sweep::default());
+        // No longer than the number of executions that are followed: each is in it once.
+        let mut to_read: VecDeque<(Key, bool)> = VecDeque::new();
+        let mut reads = 0_usize;
         loop {
-            let due = self.due(last);
+            let due = if sweep.is_some() { self.due() } else { None };
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
+                Some(done) = work.next(), if !work.is_empty() => match done {
+                    Done::Swept { sweep: read, began, open, awaited, result } => {
+                        sweep = Some(read);
+                        to_read.extend(self.swept(began, &open, &awaited, result));
+                    }
+                    Done::Read { key, asked, awaited, result } => {
+                        reads = reads.saturating_sub(1);
+                        self.answered(&key, asked, awaited, *result);
+                    }
+                },
                 () = self.changed.notified() => {}
                 () = sleep_until(due) => {
-                    last = Instant::now();
-                    let session = self.state().session.clone();
-                    if let Some(session) = session {
-                        tokio::select! {
-                            () = shutdown.begun() => return,
-                            () = self.tick(&session) => {}
-                        }
+                    if let Some(sweep) = sweep.take() {
+                        work.push(self.sweep(sweep));
                     }
                 }
+            }
+            while reads < READS
+                && let Some((key, awaited)) = to_read.pop_front()
+            {
+                reads = reads.saturating_add(1);
+                work.push(self.read(key, awaited));
             }
         }
     }
 
-    /// When the next tick is due; never while there is nothing to ask, or nobody to ask it.
-    fn due(&self, last: Instant) -> Option<Instant> {
+    /// When the next look is due; never while there is nothing to ask, or nobody to ask it.
+    fn due(&self) -> Option<Instant> {
         let state = self.state();
         let session = state.session.as_ref()?;
-        let youngest = state.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max()?;
-        let late = state.entries.values().any(|entry| entry.awaited && entry.is_open());
-        let pace = if late { FASTEST } else { period(last.saturating_duration_since(youngest), session.poll_period()) };
-        let next = last.checked_add(pace)?;
-        // A tick that nuvo does not want comes to nothing.
+        if !state.entries.values().any(Entry::is_open) {
+            return None;
+        }
+        // A look that nuvo does not want comes to nothing.
         let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
-        Some(allowed.map_or(next, |allowed| next.max(allowed)))
+        [state.next, allowed].into_iter().flatten().max()
     }
 
-    async fn tick(&self, session: &Session) {
+    fn sweep(&self, mut sweep: Sweep) -> BoxFuture<'_, Done> {
         self.prune();
-        let mut open: BTreeSet<Key> = BTreeSet::new();
-        let mut awaited: BTreeSet<Key> = BTreeSet::new();
-        for (key, entry) in self.state().entries.iter_mut().filter(|(_, entry)| entry.is_open()) {
+        let began = Instant::now();
+        let (mut open, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+        let mut state = self.state();
+        let session = state.session.clone();
+        for (key, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.reading) {
             open.insert(key.clone());
             // Whoever gets no answer asks again, so that a silent nuvo is not asked at the fastest pace.
             if std::mem::take(&mut entry.awaited) {
                 awaited.insert(key.clone());
             }
         }
-        if open.is_empty() {
-            return;
+        drop(state);
+        async move {
+            let result = match &session {
+                Some(_) if open.is_empty() => Ok(Swept { running: BTreeSet::new(), requests: 0 }),
+                Some(session) => sweep.running(session, &open).await,
+                None => Err(Error::Stopping),
+            };
+            Done::Swept { sweep, began, open, awaited, result }
         }
-        let running = match running(session, &open).await {
-            Ok(running) => running,
+        .boxed()
+    }
+
+    /// Takes in what a list has shown, and says which executions must be asked for by their id.
+    fn swept(&self, began: Instant, open: &BTreeSet<Key>, awaited: &BTreeSet<Key>, result: Result<Swept, Error>) -> Vec<(Key, bool)> {
+        let (running, requests) = match result {
+            Ok(Swept { running, requests }) => (Some(running), requests),
             Err(error) => {
-                tracing::debug!(%error, "what is running cannot be listed; trying again at the next tick");
-                return;
+                tracing::debug!(%error, "what is running cannot be listed; trying again at the next look");
+                (None, 1)
             }
         };
-        for key in &running {
+        for key in running.iter().flatten() {
             self.listed(key);
         }
         // A list may lag, so that a run whose time is up rests on the answer about its own execution only.
-        for key in open.iter().filter(|key| awaited.contains(key) || !running.contains(key)) {
-            let asked = Instant::now();
-            match session.read(&key.1).await {
-                Ok(execution) => {
-                    // One that does not say has not ended either.
-                    let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
-                    let known = match foreign {
-                        Some(pipeline) => Known::Foreign(pipeline.to_owned()),
-                        None => {
-                            if self.state().entries.get(key).is_some_and(|entry| entry.ours) {
-                                session.started_by_us(&execution);
-                            }
-                            Known::Report(Box::new(report(&execution)))
-                        }
-                    };
-                    self.told(key, asked);
-                    self.learn(key, known, awaited.contains(key));
-                }
-                Err(Error::NotFound) => self.denied(key),
-                Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
-                Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next tick"),
+        let missing =
+            |running: &BTreeSet<Key>| open.iter().filter(|key| awaited.contains(*key) || !running.contains(*key)).cloned().collect();
+        let missing: Vec<Key> = running.as_ref().map(missing).unwrap_or_default();
+        let mut state = self.state();
+        let mut to_read = Vec::with_capacity(missing.len());
+        for key in missing {
+            if let Some(entry) = state.entries.get_mut(&key) {
+                entry.reading = true;
+                let awaited = awaited.contains(&key);
+                to_read.push((key, awaited));
             }
+        }
+        if let Some(session) = state.session.clone() {
+            let floor = pace::floor(requests, session.rate());
+            // What was started together ends together.
+            state.plan(began, floor, session.poll_period(), !to_read.is_empty());
+        }
+        to_read
+    }
+
+    fn read(&self, key: Key, awaited: bool) -> BoxFuture<'_, Done> {
+        let session = self.state().session.clone();
+        async move {
+            let asked = Instant::now();
+            let result = match session {
+                Some(session) => {
+                    let result = session.read(&key.1).await;
+                    if let Ok(execution) = &result
+                        && self.state().entries.get(&key).is_some_and(|entry| entry.ours)
+                        && execution.pipeline.as_deref().is_none_or(|pipeline| pipeline == key.0.as_str())
+                    {
+                        session.started_by_us(execution);
+                    }
+                    result
+                }
+                None => Err(Error::Stopping),
+            };
+            Done::Read { key, asked, awaited, result: Box::new(result) }
+        }
+        .boxed()
+    }
+
+    fn answered(&self, key: &Key, asked: Instant, awaited: bool, result: Result<nuvo::Execution, Error>) {
+        if let Some(entry) = self.state().entries.get_mut(key) {
+            entry.reading = false;
+        }
+        match result {
+            Ok(execution) => {
+                // One that does not say has not ended either.
+                let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
+                let known = match foreign {
+                    Some(pipeline) => Known::Foreign(pipeline.to_owned()),
+                    None => Known::Report(Box::new(report(&execution))),
+                };
+                self.told(key, asked, &known);
+                self.learn(key, known, awaited);
+            }
+            Err(Error::NotFound) => self.denied(key),
+            Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
+            Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next look"),
         }
     }
 
     /// Forgets those whose object is gone.
     fn prune(&self) {
-        self.state().entries.retain(|_, entry| {
-            entry.runs.retain(|run| self.audience.exists(run));
+        let mut state = self.state();
+        let State { entries, by_run, .. } = &mut *state;
+        entries.retain(|key, entry| {
+            entry.runs.retain(|run| {
+                let exists = self.audience.exists(run);
+                if !exists && let Some(keys) = by_run.get_mut(&name_of(run)) {
+                    keys.remove(key);
+                }
+                exists
+            });
             !entry.runs.is_empty()
         });
+        by_run.retain(|_, keys| !keys.is_empty());
     }
 
-    fn told(&self, key: &Key, asked: Instant) {
-        if let Some(entry) = self.state().entries.get_mut(key) {
+    fn told(&self, key: &Key, asked: Instant, known: &Known) {
+        let mut state = self.state();
+        if let Some(entry) = state.entries.get_mut(key) {
             entry.asked = Some(asked);
+        }
+        // By nuvo's own clock, which tells when it ended and not when it was noticed.
+        if let Known::Report(report) = known
+            && report.status.as_deref().is_some_and(crate::run::is_terminal)
+            && let (Some(created), Some(updated)) = (&report.created_at, &report.updated_at)
+            && let Ok(took) = Duration::try_from(updated.0.duration_since(created.0))
+        {
+            state.past.add(&key.0, took);
         }
     }
 
@@ -322,29 +468,6 @@ impl Follower {
     }
 }
 
-/// Those of the wanted executions that the list shows as running.
-async fn running(session: &Session, wanted: &BTreeSet<Key>) -> Result<BTreeSet<Key>, Error> {
-    let mut seen: BTreeMap<ExecutionId, Option<String>> = BTreeMap::new();
-    let shown = |seen: &BTreeMap<ExecutionId, Option<String>>, (pipeline, id): &Key| {
-        // One that belongs to another pipeline is asked for by its id, which tells for certain.
-        seen.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
-    };
-    // Whatever the server has sent, also what does not fit: a page of that is no sign of the end.
-    let mut sent = BTreeSet::new();
-    let mut offset = 0_usize;
-    for _ in 0..MAX_PAGES {
-        let page = session.running(offset).await?;
-        let before = sent.len();
-        sent.extend(page.ids);
-        seen.extend(page.items.into_iter().map(|execution| (execution.id, execution.pipeline)));
-        offset = offset.saturating_add(page.sent);
-        if page.short || sent.len() == before || wanted.iter().all(|key| shown(&seen, key)) {
-            break;
-        }
-    }
-    Ok(wanted.iter().filter(|key| shown(&seen, key)).cloned().collect())
-}
-
 /// References are equal by name; an object that was created anew has the name of the one before it.
 fn same_object(one: &ObjectRef<PipelineRun>, other: &ObjectRef<PipelineRun>) -> bool {
     one == other && one.extra.uid == other.extra.uid
@@ -364,9 +487,9 @@ fn same_word(before: &Known, now: &Known) -> bool {
     }
 }
 
-/// A tenth of the age of the youngest execution, within bounds.
-fn period(age: Duration, slowest: Duration) -> Duration {
-    age.checked_div(10).unwrap_or_default().clamp(FASTEST, slowest.max(FASTEST))
+/// Each object has its own, also of those that have the same name one after the other.
+fn name_of(run: &ObjectRef<PipelineRun>) -> String {
+    format!("{}/{}/{}", run.namespace.as_deref().unwrap_or_default(), run.name, run.extra.uid.as_deref().unwrap_or_default())
 }
 
 async fn sleep_until(due: Option<Instant>) {
@@ -422,7 +545,7 @@ mod tests {
 
     fn following(present: &'static str, run: ObjectRef<PipelineRun>) -> (Follower, Arc<Present>) {
         let audience = Arc::new(Present(Mutex::default(), present));
-        let follower = Follower::new(audience.clone(), GRACE);
+        let follower = Follower::new(audience.clone(), GRACE, 1.0);
         follower.follow(&interest(run));
         (follower, audience)
     }
@@ -467,13 +590,5 @@ mod tests {
         follower.denied(&key());
         assert_eq!(woken(&audience).len(), 1);
         assert_eq!(follower.knowledge(&key().0, &[key().1])[&key().1], Known::Lost);
-    }
-
-    #[test]
-    fn ticks_slow_down_with_age_within_bounds() {
-        let slowest = Duration::from_secs(10);
-        assert_eq!(period(Duration::ZERO, slowest), Duration::from_millis(500));
-        assert_eq!(period(Duration::from_secs(60), slowest), Duration::from_secs(6));
-        assert_eq!(period(Duration::from_secs(3_600), slowest), slowest);
     }
 }

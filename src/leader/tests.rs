@@ -69,7 +69,7 @@ impl Store {
             retry: Duration::from_millis(20),
             request: Duration::from_millis(250),
         };
-        Elector::new(self.client(), "operators", identity.to_owned(), timing)
+        Elector::new(self.client(), "operators", LEASE_NAME.to_owned(), identity.to_owned(), timing)
     }
 
     fn holder(&self) -> String {
@@ -180,4 +180,16 @@ async fn of_two_that_see_a_free_lease_one_wins() {
     let most = Duration::from_millis(400);
     let (first, second) = tokio::join!(timeout(most, a.acquire()), timeout(most, b.acquire()));
     assert!(first.is_ok() != second.is_ok());
+}
+
+#[test]
+fn who_watches_the_same_shares_a_lease_and_who_watches_something_else_does_not() {
+    let all = lease_name(&[], None);
+    let (team, other) = (vec!["team-a".to_owned()], vec!["team-b".to_owned()]);
+    assert_eq!(all, "nuvo-operator-leader");
+    let names =
+        [all, lease_name(&team, None), lease_name(&other, None), lease_name(&[], Some("team=a")), lease_name(&team, Some("team=a"))];
+    let different: std::collections::BTreeSet<_> = names.iter().collect();
+    assert_eq!(different.len(), names.len(), "{names:?}");
+    assert_eq!(lease_name(&team, None), names[1]);
 }

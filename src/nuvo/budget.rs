@@ -1,12 +1,16 @@
-//! The request budget of one account: a token bucket, and the pauses that nuvo asks for.
+//! The request budget of one account: a token bucket that serves what is urgent first, and the pauses that nuvo asks for.
 
 use std::{
+    collections::VecDeque,
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 /// Why an account pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +21,6 @@ pub enum PauseReason {
     Unavailable,
     /// nuvo does not take the account's credentials, or is not where the account says.
     Account,
-    /// More requests are wanted than `requestsPerSecond` allows.
-    UsedUp,
 }
 
 /// Nothing is sent for a while.
@@ -37,26 +39,95 @@ impl fmt::Display for Pause {
             PauseReason::RateLimited => "nuvo limits the rate of requests",
             PauseReason::Unavailable => "nuvo does not answer as it should",
             PauseReason::Account => "nuvo has rejected the credentials of the account, or is not where the account says",
-            PauseReason::UsedUp => "the request budget of the account is used up (spec.requestsPerSecond)",
         })
     }
 }
 
-/// A token bucket with a burst of one second. Tokens are handed out in the order in which they are asked for.
+/// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// A trigger, and the look at the list that it rests on.
+    Trigger,
+    /// Finding out what became of a trigger in doubt.
+    Recovery,
+    /// The read that ends an execution.
+    Ending,
+    /// The list of what is running.
+    Polling,
+}
+
+/// A token bucket with a burst of one second. Requests of the same priority are served in the order in which they were asked for.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Shared>);
+
 #[derive(Debug)]
-pub struct Budget {
+struct Shared {
     rate: f64,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Below zero: so many are waited for.
+    /// Below zero after requests that were sent without asking.
     tokens: f64,
     refilled: Instant,
     pause: Option<(Instant, PauseReason)>,
-    /// When the last of those who were sent away shall come back.
-    last_turn: Instant,
+    waiting: Waiting,
+    /// Somebody hands out the tokens as they come.
+    serving: bool,
+}
+
+/// Each length is bounded by who waits: the seats that an account has for its triggers, and a few reads and lists of its follower.
+#[derive(Debug, Default)]
+struct Waiting {
+    triggers: VecDeque<oneshot::Sender<()>>,
+    recoveries: VecDeque<oneshot::Sender<()>>,
+    endings: VecDeque<oneshot::Sender<()>>,
+    polls: VecDeque<oneshot::Sender<()>>,
+}
+
+impl Waiting {
+    const fn queues(&mut self) -> [&mut VecDeque<oneshot::Sender<()>>; 4] {
+        [&mut self.triggers, &mut self.recoveries, &mut self.endings, &mut self.polls]
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.queues().iter().all(|queue| queue.is_empty())
+    }
+
+    fn add(&mut self, priority: Priority) -> oneshot::Receiver<()> {
+        let (turn, wait) = oneshot::channel();
+        match priority {
+            Priority::Trigger => &mut self.triggers,
+            Priority::Recovery => &mut self.recoveries,
+            Priority::Ending => &mut self.endings,
+            Priority::Polling => &mut self.polls,
+        }
+        .push_back(turn);
+        wait
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<()>> {
+        self.queues().into_iter().find_map(VecDeque::pop_front)
+    }
+}
+
+impl State {
+    fn refill(&mut self, rate: f64, now: Instant) {
+        let passed = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.tokens = (self.tokens + passed * rate).min(rate);
+        self.refilled = now;
+    }
+
+    fn pause_left(&mut self, now: Instant) -> Option<Pause> {
+        let (until, reason) = self.pause?;
+        let left = until.saturating_duration_since(now);
+        if left.is_zero() {
+            self.pause = None;
+            return None;
+        }
+        Some(Pause { left, reason })
+    }
 }
 
 impl Budget {
@@ -64,46 +135,90 @@ impl Budget {
     #[must_use]
     pub fn new(requests_per_second: u32) -> Self {
         let rate = f64::from(requests_per_second.max(1));
-        let now = Instant::now();
-        Self { rate, state: Mutex::new(State { tokens: rate, refilled: now, pause: None, last_turn: now }) }
+        let state = State { tokens: rate, refilled: Instant::now(), pause: None, waiting: Waiting::default(), serving: false };
+        Self(Arc::new(Shared { rate, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for permission to send one request, but no longer than this, and says how long it waited. Whoever would have to wait longer
-    /// is sent away at once: a wait keeps something else from being done.
+    /// Waits for permission to send one request, and says how long it waited.
     ///
     /// # Errors
-    /// When to ask again. Those who are sent away get a turn each, so that they do not all come back at once.
-    pub async fn take(&self, patience: Duration) -> Result<Duration, Pause> {
-        let wait = self.queue(patience, Instant::now())?;
-        if !wait.is_zero() {
-            sleep(wait).await;
+    /// A pause: those who already wait when it begins are sent away, too.
+    pub async fn take(&self, priority: Priority) -> Result<Duration, Pause> {
+        let asked = Instant::now();
+        let turn = {
+            let mut state = self.state();
+            if let Some(pause) = state.pause_left(asked) {
+                return Err(pause);
+            }
+            state.refill(self.0.rate, asked);
+            if state.tokens >= 1.0 && state.waiting.is_empty() {
+                state.tokens -= 1.0;
+                return Ok(Duration::ZERO);
+            }
+            let turn = state.waiting.add(priority);
+            if !std::mem::replace(&mut state.serving, true) {
+                tokio::spawn(self.clone().serve());
+            }
+            turn
+        };
+        match turn.await {
+            Ok(()) => Ok(asked.elapsed()),
+            // A pause has emptied the queues. One that is over by now was a short one.
+            Err(_) => Err(self.paused().unwrap_or(Pause { left: Duration::ZERO, reason: PauseReason::Unavailable })),
         }
-        // A pause that began meanwhile holds back those, too, who already had their turn.
-        self.paused().map_or(Ok(wait), Err)
     }
 
-    /// Takes a token, and says after which wait it may be used.
-    fn queue(&self, patience: Duration, now: Instant) -> Result<Duration, Pause> {
+    /// Hands out the tokens as they come, until nobody waits.
+    async fn serve(self) {
+        while let Some(wait) = self.hand_out(Instant::now()) {
+            sleep(wait).await;
+        }
+    }
+
+    /// Serves whoever can be served. The time until the next token, if somebody waits for it.
+    fn hand_out(&self, now: Instant) -> Option<Duration> {
         let mut state = self.state();
-        if let Some(pause) = pause_left(&mut state, now) {
-            return Err(pause);
+        state.refill(self.0.rate, now);
+        while state.tokens >= 1.0 {
+            let Some(turn) = state.waiting.next() else {
+                state.serving = false;
+                return None;
+            };
+            // Whoever has given up needs no token.
+            if turn.send(()).is_ok() {
+                state.tokens -= 1.0;
+            }
         }
-        let passed = now.saturating_duration_since(state.refilled).as_secs_f64();
-        state.tokens = (state.tokens + passed * self.rate).min(self.rate);
-        state.refilled = now;
-        let wait = Duration::from_secs_f64((1.0 - state.tokens).max(0.0) / self.rate);
-        if wait <= patience {
-            state.tokens -= 1.0;
-            return Ok(wait);
+        if state.waiting.is_empty() {
+            state.serving = false;
+            return None;
         }
-        let first = now.checked_add(wait).unwrap_or(now);
-        let turn = state.last_turn.max(first).checked_add(Duration::from_secs_f64(1.0 / self.rate)).unwrap_or(first);
-        state.last_turn = turn;
-        Err(Pause { left: turn.saturating_duration_since(now), reason: PauseReason::UsedUp })
+        Some(Duration::from_secs_f64((1.0 - state.tokens) / self.0.rate))
+    }
+
+    /// Pays for requests that were sent without asking: a token, or a request that is repeated with a new one.
+    pub fn spend(&self, requests: u32) {
+        let mut state = self.state();
+        state.refill(self.0.rate, Instant::now());
+        state.tokens -= f64::from(requests);
+    }
+
+    /// Whether less than half of the burst is left, so that requests should be shared where they can be.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        let mut state = self.state();
+        state.refill(self.0.rate, Instant::now());
+        state.tokens < self.0.rate / 2.0
+    }
+
+    /// Requests per second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.0.rate
     }
 
     /// Sends nothing for this long. A longer pause that is already there stays.
@@ -114,45 +229,65 @@ impl Budget {
         if state.pause.is_none_or(|(present, _)| present < until) {
             state.pause = Some((until, reason));
         }
+        state.waiting = Waiting::default();
     }
 
     /// The rest of the pause, if there is one.
     #[must_use]
     pub fn paused(&self) -> Option<Pause> {
-        pause_left(&mut self.state(), Instant::now())
+        self.state().pause_left(Instant::now())
     }
-}
-
-fn pause_left(state: &mut State, now: Instant) -> Option<Pause> {
-    let (until, reason) = state.pause?;
-    let left = until.saturating_duration_since(now);
-    if left.is_zero() {
-        state.pause = None;
-        return None;
-    }
-    Some(Pause { left, reason })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-
-    const PATIENT: Duration = Duration::MAX;
 
     #[tokio::test(start_paused = true)]
     async fn a_second_holds_no_more_than_the_rate_after_the_burst() {
         let budget = Budget::new(5);
         for _ in 0..5 {
-            assert_eq!(budget.take(PATIENT).await, Ok(Duration::ZERO));
+            assert_eq!(budget.take(Priority::Trigger).await, Ok(Duration::ZERO));
         }
         let start = Instant::now();
         for _ in 0..10 {
-            budget.take(PATIENT).await.unwrap();
+            budget.take(Priority::Polling).await.unwrap();
         }
         let took = start.elapsed();
         assert!((Duration::from_millis(1_950)..Duration::from_millis(2_100)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_urgent_goes_first_and_else_who_asked_first() {
+        let budget = Budget::new(1);
+        budget.take(Priority::Polling).await.unwrap();
+        let served: Arc<Mutex<Vec<(Priority, u32)>>> = Arc::default();
+        let wanted = [Priority::Polling, Priority::Ending, Priority::Recovery, Priority::Trigger];
+        let calls: Vec<_> = (0..2)
+            .flat_map(|number| wanted.map(|priority| (priority, number)))
+            .map(|(priority, number)| {
+                let (budget, served) = (budget.clone(), served.clone());
+                tokio::spawn(async move {
+                    budget.take(priority).await.unwrap();
+                    served.lock().unwrap().push((priority, number));
+                })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        let order: Vec<_> = wanted.into_iter().rev().flat_map(|priority| [(priority, 0), (priority, 1)]).collect();
+        assert_eq!(*served.lock().unwrap(), order);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_costs_nothing() {
+        let budget = Budget::new(1);
+        budget.take(Priority::Trigger).await.unwrap();
+        let start = Instant::now();
+        tokio::time::timeout(Duration::from_millis(100), budget.take(Priority::Trigger)).await.unwrap_err();
+        budget.take(Priority::Polling).await.unwrap();
+        assert!(start.elapsed() <= Duration::from_millis(1_001), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
@@ -162,19 +297,19 @@ mod tests {
         budget.pause(Duration::from_secs(1), PauseReason::Unavailable);
         let pause = Pause { left: Duration::from_secs(30), reason: PauseReason::RateLimited };
         let asked = Instant::now();
-        assert_eq!((budget.paused(), budget.take(PATIENT).await), (Some(pause), Err(pause)));
+        assert_eq!((budget.paused(), budget.take(Priority::Trigger).await), (Some(pause), Err(pause)));
         assert_eq!(asked.elapsed(), Duration::ZERO);
         sleep(pause.left).await;
-        assert_eq!((budget.paused(), budget.take(PATIENT).await), (None, Ok(Duration::ZERO)));
+        assert_eq!((budget.paused(), budget.take(Priority::Trigger).await), (None, Ok(Duration::ZERO)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_begins_during_the_wait_holds_it_back() {
-        let budget = Arc::new(Budget::new(1));
-        budget.take(PATIENT).await.unwrap();
+    async fn a_pause_that_begins_during_the_wait_ends_it() {
+        let budget = Budget::new(1);
+        budget.take(Priority::Trigger).await.unwrap();
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.take(PATIENT).await }
+            async move { budget.take(Priority::Trigger).await }
         });
         sleep(Duration::from_millis(500)).await;
         budget.pause(Duration::from_secs(60), PauseReason::RateLimited);
@@ -182,25 +317,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_would_wait_too_long_is_sent_away_with_a_turn_of_its_own() {
-        let budget = Arc::new(Budget::new(5));
-        let asked = Instant::now();
-        let calls: Vec<_> = (0..100)
-            .map(|_| {
-                let budget = budget.clone();
-                tokio::spawn(async move { budget.take(Duration::from_secs(1)).await })
-            })
-            .collect();
-        let (mut served, mut turns) = (0, Vec::new());
-        for call in calls {
-            match call.await.unwrap() {
-                Ok(_) => served += 1,
-                Err(pause) => turns.push(pause.left),
-            }
-        }
-        assert!(asked.elapsed() <= Duration::from_millis(1_001), "{:?}", asked.elapsed());
-        assert_eq!((served, turns.len()), (10, 90));
-        assert!(turns.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_millis(199)), "{turns:?}");
-        assert!(turns.iter().all(|left| *left <= Duration::from_secs(20)), "{turns:?}");
+    async fn what_was_sent_without_asking_is_paid_afterwards() {
+        let budget = Budget::new(5);
+        budget.spend(7);
+        let start = Instant::now();
+        budget.take(Priority::Trigger).await.unwrap();
+        let took = start.elapsed();
+        assert!((Duration::from_millis(550)..Duration::from_millis(650)).contains(&took), "{took:?}");
     }
 }

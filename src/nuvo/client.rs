@@ -1,7 +1,7 @@
 //! The client of one account.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -38,6 +38,7 @@ pub struct Client {
     trigger_connect: Duration,
     tokens: Tokens,
     rejected: AtomicBool,
+    unasked: AtomicU32,
 }
 
 impl fmt::Debug for Client {
@@ -65,6 +66,7 @@ impl Client {
             settings,
             tokens: Tokens::default(),
             rejected: AtomicBool::new(false),
+            unasked: AtomicU32::new(0),
         })
     }
 
@@ -78,6 +80,12 @@ impl Client {
     #[must_use]
     pub fn credentials_rejected(&self) -> bool {
         self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// How many requests there were, since this was asked last, besides those that the callers know of: tokens, and repetitions with a
+    /// new one.
+    pub fn take_unasked(&self) -> u32 {
+        self.unasked.swap(0, Ordering::Relaxed)
     }
 
     /// Starts the pipeline: exactly one POST, and a second one only after a 401, which says that the first was not carried out.
@@ -218,7 +226,10 @@ impl Client {
     /// Remembers what an authorised request says about the credentials. True: the token is old and can be renewed.
     fn renew_after(&self, reply: &Reply, first: bool) -> bool {
         match reply.status {
-            401 if first && self.renewable() => return true,
+            401 if first && self.renewable() => {
+                self.unasked.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
             401 => self.rejected.store(true, Ordering::Relaxed),
             200..=299 | 403 | 404 => self.rejected.store(false, Ordering::Relaxed),
             _ => {}
@@ -261,6 +272,7 @@ impl Client {
             .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
             .header(http::header::ACCEPT, "application/json")
             .json(&body);
+        self.unasked.fetch_add(1, Ordering::Relaxed);
         let mut reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
         if matches!(reply.status, 400 | 401 | 403 | 422) {
             // The request holds nothing but the credentials, so these are what is wrong with it.

@@ -87,13 +87,19 @@ impl Error {
         }
     }
 
+    /// Whether the server did not answer, or said that it cannot. Anything else comes from a server that is there.
+    #[must_use]
+    pub const fn is_of_server(&self) -> bool {
+        matches!(self, Self::Unreachable | Self::Interrupted | Self::TimedOut | Self::Server { .. })
+    }
+
     /// What a run waits for that cannot be triggered because of this.
     #[must_use]
     pub const fn obstacle(&self) -> Obstacle {
         match self {
             Self::RateLimited { .. } => Obstacle::RateLimited,
             Self::Paused(Pause { reason, left: _ }) => match reason {
-                PauseReason::RateLimited | PauseReason::UsedUp => Obstacle::RateLimited,
+                PauseReason::RateLimited => Obstacle::RateLimited,
                 PauseReason::Unavailable => Obstacle::Unavailable,
                 PauseReason::Account => Obstacle::Account,
             },

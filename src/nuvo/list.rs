@@ -15,6 +15,9 @@ pub enum Order {
     Descending,
 }
 
+/// The page size that every server is taken to give.
+pub(crate) const USUAL_PAGE: usize = 100;
+
 /// Which executions to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListQuery {
@@ -88,7 +91,11 @@ impl ListQuery {
         let asked = usize::try_from(self.limit.max(1)).unwrap_or(usize::MAX);
         let size = raw.limit.and_then(|l| usize::try_from(l).ok()).filter(|l| (1..=asked).contains(l));
         let more = raw.total.and_then(|t| usize::try_from(t).ok()).is_some_and(|t| t > offset.saturating_add(sent));
-        let short = sent == 0 || (!more && size.is_some_and(|size| sent < size));
+        // One that takes any size at its word may still give less, without saying so.
+        let believed = |size: usize| sent < size && (size < asked || sent < USUAL_PAGE);
+        // A total that counts more than this page is one of all pages.
+        let counted = offset > 0 && raw.total.and_then(|t| usize::try_from(t).ok()) == Some(offset.saturating_add(sent));
+        let short = sent == 0 || (!more && (counted || size.is_some_and(believed)));
         let ids = raw.items.iter().map(|e| e.id.clone()).collect();
         let mut items = raw.items;
         items.retain(|e| {

@@ -5,6 +5,7 @@
 //! [`crate::run::Outcome`]. No redirect is followed, nothing is retried behind the caller's back except one renewal of the token
 //! after a 401, and a credential goes to the origin of its [`BaseUrl`] only.
 
+mod breaker;
 mod budget;
 mod client;
 mod credential;
@@ -20,13 +21,14 @@ mod text;
 mod token;
 mod transport;
 
-pub use budget::{Budget, Pause, PauseReason};
+pub use breaker::{Breaker, Breakers};
+pub use budget::{Budget, Pause, PauseReason, Priority};
 pub use client::{Admit, Client};
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use decode::{Execution, ExecutionError, Identity, Log, LogKind, Pipeline, Stats, Status, When};
 pub use error::Error;
 pub use list::{ListQuery, Listing, Order, Page};
 pub use origins::{BaseUrl, OriginError, Origins};
-pub use session::{Rejected, Session, short_hash};
+pub use session::{Rejected, Session, SessionSettings, short_hash};
 pub use settings::{Code, Observer, Operation, Settings};
 pub use text::Redactor;

@@ -75,6 +75,11 @@ pub(crate) fn not_sent(reason: &str) -> Outcome {
     not_executed(SOON, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
 }
 
+/// Nothing was sent, because nuvo has not answered for a while.
+pub(crate) fn away(left: Duration) -> Outcome {
+    not_executed(left, Obstacle::Unavailable, "the trigger was not sent: nuvo does not answer as it should".to_owned())
+}
+
 /// Nothing was sent, because there was no token to send with it.
 pub(crate) fn no_token(error: &Error) -> Outcome {
     let message = format!("the trigger was not sent: there is no access token: {error}");

@@ -3,8 +3,8 @@
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -13,7 +13,10 @@ use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::{sync::mpsc::UnboundedSender, time::Instant};
 
-use super::{Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Status};
+use super::{
+    Breaker, Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Priority, Status, breaker::Kind,
+    outcome,
+};
 use crate::{
     run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Sighting, Unexecuted},
     shutdown::Shutdown,
@@ -25,25 +28,54 @@ const BASELINE_AGE: Duration = Duration::from_secs(10);
 const ALL_PAGES: usize = 100;
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
-/// How long a run that works on its trigger waits for the budget: it keeps runs of other accounts from being worked on.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause after 429 or 503 without Retry-After.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// The page size that is asked for where only the number of requests counts: a server that gives less says so.
+const LARGE_PAGE: u32 = 1_000;
+/// While the budget is tight, one look at the list serves the triggers of the time in which the budget allows this many requests.
+const SHARED_BY: f64 = 10.0;
+/// The longest time that a trigger waits for others to share a look with.
+const SHARE_WITHIN: Duration = Duration::from_secs(2);
+
 /// What the account's controller must be told.
 pub type Rejected = UnboundedSender<()>;
+
+/// How an account is treated, and who is told.
+pub struct SessionSettings {
+    /// The budget.
+    pub requests_per_second: u32,
+    /// The longest time between two looks at running executions.
+    pub poll_period: Duration,
+    /// Who nuvo takes this account for, if that is known.
+    pub identity: Option<String>,
+    /// What is known of the server.
+    pub breaker: Arc<Breaker>,
+    /// Told when nuvo rejects the credentials.
+    pub rejected: Rejected,
+    /// Told how long each request waited for the budget.
+    pub waited: Box<dyn Fn(Duration) + Send + Sync>,
+}
 
 /// One account at work.
 pub struct Session {
     client: Client,
     budget: Budget,
+    breaker: Arc<Breaker>,
     poll_period: Duration,
     identity: Mutex<Option<String>>,
-    baseline: tokio::sync::Mutex<Option<(Instant, Option<Baseline>)>>,
+    looked: tokio::sync::Mutex<Option<Look>>,
+    running_page: AtomicU32,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     told: AtomicBool,
     shutdown: Shutdown,
+}
+
+/// A look at the account's list, and what came of it.
+struct Look {
+    began: Instant,
+    result: Result<Option<Baseline>, Error>,
 }
 
 impl fmt::Debug for Session {
@@ -59,26 +91,19 @@ pub fn short_hash(id: &ExecutionId) -> String {
 }
 
 impl Session {
-    /// Nothing is sent. `identity` is who nuvo takes this account for, if that is known; `waited` is told how long each request waited
-    /// for the budget.
+    /// Nothing is sent.
     #[must_use]
-    pub fn new(
-        client: Client,
-        requests_per_second: u32,
-        poll_period: Duration,
-        identity: Option<String>,
-        rejected: Rejected,
-        waited: Box<dyn Fn(Duration) + Send + Sync>,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub fn new(client: Client, settings: SessionSettings, shutdown: Shutdown) -> Self {
         Self {
             client,
-            budget: Budget::new(requests_per_second),
-            poll_period,
-            identity: Mutex::new(identity),
-            baseline: tokio::sync::Mutex::default(),
-            waited,
-            rejected,
+            budget: Budget::new(settings.requests_per_second),
+            breaker: settings.breaker,
+            poll_period: settings.poll_period,
+            identity: Mutex::new(settings.identity),
+            looked: tokio::sync::Mutex::default(),
+            running_page: AtomicU32::new(LARGE_PAGE),
+            waited: settings.waited,
+            rejected: settings.rejected,
             told: AtomicBool::new(false),
             shutdown,
         }
@@ -96,10 +121,17 @@ impl Session {
         self.poll_period
     }
 
+    /// Requests per second that the account allows.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.budget.rate()
+    }
+
     /// The rest of a pause, if nothing may be sent now.
     #[must_use]
     pub fn paused(&self) -> Option<Pause> {
-        self.budget.paused()
+        let away = self.breaker.left().map(unavailable);
+        [self.budget.paused(), away].into_iter().flatten().max_by_key(|pause| pause.left)
     }
 
     /// Whether nuvo has rejected the credentials since they were proven.
@@ -108,22 +140,42 @@ impl Session {
         self.client.credentials_rejected()
     }
 
-    /// Waits a moment until one request may be sent.
+    /// Waits until a trigger may be sent.
     ///
     /// # Errors
-    /// [`Error::Paused`] when that takes longer, [`Error::Stopping`] when the process is shutting down.
+    /// [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
     pub async fn reserve(&self) -> Result<(), Error> {
-        self.reserve_within(PATIENCE).await
+        self.take(Priority::Trigger).await
     }
 
-    async fn reserve_within(&self, patience: Duration) -> Result<(), Error> {
+    async fn take(&self, priority: Priority) -> Result<(), Error> {
         let waited = tokio::select! {
             biased;
             () = self.shutdown.begun() => return Err(Error::Stopping),
-            waited = self.budget.take(patience) => waited.map_err(Error::Paused)?,
+            waited = self.budget.take(priority) => waited.map_err(Error::Paused)?,
         };
         (self.waited)(waited);
         Ok(())
+    }
+
+    /// Has a GET, or several for one purpose, tell whether the server is there, and whether it wants to be left alone.
+    async fn get<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let entry = self.breaker.enter(Kind::Probe).map_err(|left| Error::Paused(unavailable(left)))?;
+        let result = request.await;
+        match &result {
+            Ok(_) => entry.succeeded(),
+            Err(error) if error.is_of_server() => entry.failed(),
+            // Nothing was sent.
+            Err(Error::Paused(_) | Error::Stopping | Error::Setup { .. }) => drop(entry),
+            Err(_) => entry.succeeded(),
+        }
+        match &result {
+            Err(Error::RateLimited { retry_after }) => self.budget.pause(retry_after.unwrap_or(PAUSE), PauseReason::RateLimited),
+            Err(Error::Server { status: 503, retry_after }) => self.budget.pause(retry_after.unwrap_or(PAUSE), PauseReason::Unavailable),
+            _ => {}
+        }
+        self.settle();
+        result
     }
 
     /// Shows that the account works.
@@ -131,13 +183,21 @@ impl Session {
     /// # Errors
     /// Why it does not.
     pub async fn prove(&self) -> Result<(), Error> {
-        self.reserve().await?;
-        self.client.prove().await
+        self.take(Priority::Trigger).await?;
+        self.get(self.client.prove()).await
     }
 
     /// The one POST. The caller has [reserved](Session::reserve) it, so that it does not wait here, between the lock and the POST.
     pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
+        let entry = match self.breaker.enter(Kind::Post) {
+            Ok(entry) => entry,
+            Err(left) => return outcome::away(left),
+        };
         let outcome = self.client.create(pipeline, nonce).await;
+        match &outcome {
+            Outcome::Unknown { .. } | Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => entry.failed(),
+            Outcome::Accepted(_) | Outcome::ExecutedIdsUnknown { .. } | Outcome::NotExecuted { .. } => entry.succeeded(),
+        }
         if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
             match obstacle {
                 Obstacle::RateLimited => self.budget.pause(*wait, PauseReason::RateLimited),
@@ -147,17 +207,17 @@ impl Session {
                 Obstacle::Operator => {}
             }
         }
-        self.tell_if_rejected();
+        self.settle();
         outcome
     }
 
-    /// Reads one execution, when its turn has come.
+    /// Reads one execution that may have ended, when its turn has come.
     ///
     /// # Errors
     /// As for [`Client::read`] and [`Session::reserve`].
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        self.reserve_within(Duration::MAX).await?;
-        self.note(self.client.read(id).await)
+        self.take(Priority::Ending).await?;
+        self.get(self.client.read(id)).await
     }
 
     /// Reads one page of what is running, oldest first, when its turn has come.
@@ -165,9 +225,20 @@ impl Session {
     /// # Errors
     /// As for [`Client::list_page`] and [`Session::reserve`].
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
-        let query = ListQuery { status: Some(Status::Processing), ..ListQuery::default() };
-        self.reserve_within(Duration::MAX).await?;
-        self.note(self.client.list_page(&query, offset).await)
+        let page = async |limit| {
+            let query = ListQuery { status: Some(Status::Processing), limit, ..ListQuery::default() };
+            self.take(Priority::Polling).await?;
+            self.get(self.client.list_page(&query, offset)).await
+        };
+        let limit = self.running_page.load(Ordering::Relaxed);
+        match page(limit).await {
+            Err(Error::Rejected { .. } | Error::TooLarge | Error::TimedOut) if limit == LARGE_PAGE => {
+                let usual = ListQuery::default().limit;
+                self.running_page.store(usual, Ordering::Relaxed);
+                page(usual).await
+            }
+            result => result,
+        }
     }
 
     /// What the account's list shows now, by a look that began after this moment. Those who wait at the same time share one.
@@ -176,28 +247,34 @@ impl Session {
     /// # Errors
     /// Why there was no list.
     pub async fn baseline(&self, after: Instant) -> Result<Option<Baseline>, Error> {
-        let mut shared = self.baseline.lock().await;
-        if let Some((began, baseline)) = &*shared
-            && *began >= after
-            && began.elapsed() < BASELINE_AGE
+        let mut looked = self.looked.lock().await;
+        if let Some(look) = &*looked
+            && look.began >= after
+            && look.began.elapsed() < BASELINE_AGE
         {
-            return Ok(baseline.clone());
+            return look.result.clone();
+        }
+        if let Some(look) = &*looked
+            && self.budget.is_tight()
+        {
+            let shared = Duration::from_secs_f64(SHARED_BY / self.rate()).min(SHARE_WITHIN);
+            tokio::time::sleep(shared.saturating_sub(look.began.elapsed())).await;
         }
         let began = Instant::now();
-        let baseline = self.note(self.look().await)?;
-        *shared = Some((began, baseline.clone()));
-        Ok(baseline)
+        let result = self.look().await;
+        *looked = Some(Look { began, result: result.clone() });
+        result
     }
 
     async fn look(&self) -> Result<Option<Baseline>, Error> {
         let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
-        self.reserve().await?;
-        let page = self.client.list_page(&newest_first, 0).await?;
+        self.take(Priority::Trigger).await?;
+        let page = self.get(self.client.list_page(&newest_first, 0)).await?;
         if page.unreadable == 0 && sorted(&page.items) == Sorting::NewestFirst {
             return Ok(Some(baseline_of(&page.items)));
         }
         // Which end is the new one cannot be told from this page: everything there is can.
-        let all = self.list(&newest_first, ALL_PAGES).await?;
+        let all = self.list(&newest_first, ALL_PAGES, Priority::Trigger).await?;
         Ok(all.complete.then(|| baseline_of(&all.items)))
     }
 
@@ -207,7 +284,7 @@ impl Session {
     /// Why there was no list.
     pub async fn sighting(&self, pipeline: &PipelineId) -> Result<Option<Sighting>, Error> {
         let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
-        let listing = self.note(self.list(&query, NEWEST_PAGES).await)?;
+        let listing = self.list(&query, NEWEST_PAGES, Priority::Recovery).await?;
         if listing.complete {
             return Ok(Some(Sighting { candidates: self.candidates(&listing.items), after: None }));
         }
@@ -215,14 +292,12 @@ impl Session {
             let after = listing.items.last().and_then(created);
             return Ok(after.map(|after| Sighting { candidates: self.candidates(&listing.items), after: Some(after) }));
         }
-        let listing = self.note(self.list(&query, ALL_PAGES).await)?;
+        let listing = self.list(&query, ALL_PAGES, Priority::Recovery).await?;
         Ok(listing.complete.then(|| Sighting { candidates: self.candidates(&listing.items), after: None }))
     }
 
-    async fn list(&self, query: &ListQuery, pages: usize) -> Result<Listing, Error> {
-        // A list that was begun is finished: what was sent for it would be lost.
-        let patience = |page| if page == 0 { PATIENCE } else { Duration::MAX };
-        self.client.list(query, pages, &|page| self.reserve_within(patience(page)).boxed()).await
+    async fn list(&self, query: &ListQuery, pages: usize, priority: Priority) -> Result<Listing, Error> {
+        self.get(self.client.list(query, pages, &|_| self.take(priority).boxed())).await
     }
 
     fn candidates(&self, executions: &[Execution]) -> Vec<Candidate> {
@@ -248,14 +323,10 @@ impl Session {
         }
     }
 
-    fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        match &result {
-            Err(Error::RateLimited { retry_after }) => self.budget.pause(retry_after.unwrap_or(PAUSE), PauseReason::RateLimited),
-            Err(Error::Server { status: 503, retry_after }) => self.budget.pause(retry_after.unwrap_or(PAUSE), PauseReason::Unavailable),
-            _ => {}
-        }
+    /// After each request.
+    fn settle(&self) {
+        self.budget.spend(self.client.take_unasked());
         self.tell_if_rejected();
-        result
     }
 
     /// Once for each rejection: the account's controller then reads the Secret again and makes a new session, unless the credentials
@@ -269,6 +340,11 @@ impl Session {
             self.told.store(false, Ordering::Relaxed);
         }
     }
+}
+
+/// The server seems to be away.
+const fn unavailable(left: Duration) -> Pause {
+    Pause { left, reason: PauseReason::Unavailable }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

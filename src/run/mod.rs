@@ -26,7 +26,7 @@ pub use outcome::{Obstacle, Outcome, Unexecuted};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
 pub use project::{
     Following, Hearing, Knowledge, Known, Situation, deadline, deadline_left, followed, human, is_terminal, noted, opened, project, reason,
-    recorded, refused,
+    recorded, refused, same_but_for_words,
 };
 pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,

@@ -96,6 +96,20 @@ pub fn reason(status: &PipelineRunStatus) -> Option<Reason> {
     Reason::parse(&condition.reason, &condition.status)
 }
 
+/// Whether the two say the same of a run, if perhaps in other words: only reasons and messages differ.
+#[must_use]
+pub fn same_but_for_words(one: &PipelineRunStatus, other: &PipelineRunStatus) -> bool {
+    let bare = |status: &PipelineRunStatus| {
+        let mut status = status.clone();
+        for condition in &mut status.conditions {
+            condition.reason.clear();
+            condition.message.clear();
+        }
+        status
+    };
+    bare(one) == bare(other)
+}
+
 /// The status of a run that begins another attempt.
 #[must_use]
 pub fn opened(object: &PipelineRun, attempt: i32, now: Timestamp) -> PipelineRunStatus {

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod election;
+mod instances;
 mod outcomes;
 mod protocol;
 mod start;

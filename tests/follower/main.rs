@@ -20,11 +20,11 @@ use kube::runtime::reflector::ObjectRef;
 use nuvo_operator::{
     api::PipelineRun,
     follower::{Audience, Follower, Interest},
-    nuvo::{Client, Credential, Origins, Session, Settings},
+    nuvo::{Client, Credential, Origins, Session, SessionSettings, Settings},
     run::{ExecutionId, Known, PipelineId},
     shutdown::{self, Stop},
 };
-use nuvo_sim::{AccessToken, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
+use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
 use secrecy::SecretString;
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -60,9 +60,15 @@ fn orders() -> PipelineId {
 impl World {
     /// `others` have ended before in the same account.
     fn start(config: SimConfig, others: usize) -> Self {
+        Self::start_with(config, others, |_| {})
+    }
+
+    /// The same after something was done to the simulator.
+    fn start_with(config: SimConfig, others: usize, prepare: impl FnOnce(&Sim)) -> Self {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let access_tokens = vec![AccessToken::new("token", Identity::user("demo@example.com"))];
         let sim = Sim::start(SimConfig { access_tokens, ..config }).unwrap();
+        prepare(&sim);
         for number in 0..others {
             let seed = Seed::new("others").ago(Duration::from_secs(1_000 - number as u64));
             sim.seed_execution(seed.status(Status::Successful)).unwrap();
@@ -74,9 +80,17 @@ impl World {
         let client = Client::new(base, credential, Settings::default()).unwrap();
         let (stop, shutdown) = shutdown::channel();
         let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
-        let session = Session::new(client, 1_000, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown.clone());
+        let settings = SessionSettings {
+            requests_per_second: 1_000,
+            poll_period: Duration::from_secs(1),
+            identity: None,
+            breaker: Arc::default(),
+            rejected,
+            waited: Box::new(|_| {}),
+        };
+        let session = Session::new(client, settings, shutdown.clone());
         let woken = Arc::new(Woken::default());
-        let follower = Arc::new(Follower::new(woken.clone(), Duration::from_secs(300)));
+        let follower = Arc::new(Follower::new(woken.clone(), Duration::from_secs(300), 0.0));
         for (number, execution) in executions.iter().enumerate() {
             follower.follow(&Interest {
                 run: ObjectRef::new(&format!("run-{number}")).within("team"),
@@ -102,24 +116,24 @@ impl World {
         }
     }
 
-    /// The operation of each request, and for a list its offset.
-    fn requests(&self) -> Vec<(Operation, String)> {
-        let offset = |query: &[(String, String)]| query.iter().find(|(key, _)| key == "pagination[offset]").map(|(_, value)| value.clone());
-        self.sim.journal().iter().map(|request| (request.operation, offset(&request.query).unwrap_or_default())).collect()
+    fn requests(&self) -> Vec<Operation> {
+        self.sim.journal().iter().map(|request| request.operation).collect()
     }
 
     fn count(&self, operation: Operation) -> usize {
-        self.requests().iter().filter(|(other, _)| *other == operation).count()
+        self.requests().into_iter().filter(|other| *other == operation).count()
     }
 
-    /// How many lists each tick that is over has asked for. A tick begins with the offset 0.
+    /// How many lists each look that is over has asked for. The pages of one follow each other at once, and looks are half a second apart.
     fn lists_per_tick(&self) -> Vec<usize> {
-        let mut ticks = Vec::new();
-        for (_, offset) in self.requests().into_iter().filter(|(operation, _)| *operation == Operation::List) {
-            if offset == "0" {
+        let mut ticks: Vec<usize> = Vec::new();
+        let mut last = None;
+        for request in self.sim.journal().iter().filter(|request| request.operation == Operation::List) {
+            if last.is_none_or(|last| request.at_ms - last > 300) {
                 ticks.push(0);
             }
             *ticks.last_mut().unwrap() += 1;
+            last = Some(request.at_ms);
         }
         ticks.pop();
         ticks
@@ -141,7 +155,7 @@ async fn many_executions_cost_the_pages_of_a_list_each_tick_and_one_read_each() 
         ("a total of the page only", SimConfig { max_limit: 7, total: Total::Page, ..SimConfig::default() }, 30, 3),
         ("its own order", SimConfig { max_limit: 7, ignore_order: true, ..SimConfig::default() }, 30, 3),
         ("no filter", SimConfig { ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 1),
-        ("no filter and small pages", SimConfig { max_limit: 10, ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 5),
+        ("no filter and small pages", SimConfig { max_limit: 10, ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 2),
         (
             "nothing that it is asked for",
             SimConfig {
@@ -163,7 +177,8 @@ async fn follow_to_the_end((what, config, others, pages): (&str, SimConfig, usiz
     let world = World::start(config, others);
     world.until("three ticks", |world| world.lists_per_tick().len() >= 3).await;
     let lists = world.lists_per_tick();
-    assert!(lists.iter().all(|lists| *lists == pages), "{what}: {lists:?}");
+    // The first look does not know yet where the list ends.
+    assert!(lists[1..].iter().all(|lists| *lists == pages), "{what}: {lists:?}");
     assert_eq!(world.count(Operation::Read), 0, "{what}: the list tells that they run");
     assert_eq!(*world.woken.0.lock().unwrap(), BTreeMap::new(), "{what}: and that is no news");
     for execution in &world.executions {
@@ -173,7 +188,7 @@ async fn follow_to_the_end((what, config, others, pages): (&str, SimConfig, usiz
     assert_eq!(world.count(Operation::Read), ACTIVE, "{what}: one read each");
     let woken = world.woken.0.lock().unwrap().clone();
     assert!(woken.len() == ACTIVE && woken.values().all(|times| *times == 1), "{what}: {woken:?}");
-    let after_the_end = world.requests().into_iter().rev().take_while(|(operation, _)| *operation == Operation::List).count();
+    let after_the_end = world.requests().into_iter().rev().take_while(|operation| *operation == Operation::List).count();
     assert_eq!(after_the_end, 0, "{what}: nothing is asked after the last read");
 }
 
@@ -194,4 +209,38 @@ async fn some_that_end_are_read_and_the_others_are_not() {
         assert_eq!(world.woken.0.lock().unwrap()[&format!("run-{number}")], 1);
     }
     assert_eq!(world.woken.0.lock().unwrap().len(), ending.len());
+}
+
+#[tokio::test]
+async fn what_moves_up_in_the_list_while_it_is_read_is_not_asked_for() {
+    let config = SimConfig { max_limit: 4, ..SimConfig::default() };
+    // The third page of the second look.
+    let mut fault = None;
+    let world = World::start_with(config, 0, |sim| {
+        fault = Some(sim.add_fault(Fault::on(Operation::List, Effect::HANG_BEFORE_EXECUTING).skip(5 + 2).once()));
+    });
+    let fault = fault.unwrap();
+    world.until("in the middle of a look", |world| world.sim.fault_reached(fault, Duration::ZERO)).await;
+    // The oldest one ends, and all others move up.
+    world.sim.finish(world.executions[0].as_str(), Status::Successful).unwrap();
+    world.sim.release(fault);
+    world.until("its end known", |world| world.ended() == 1).await;
+    world.until("another look", |world| world.count(Operation::List) >= 15).await;
+    assert_eq!(world.count(Operation::Read), 1, "only what has ended is read");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_large_pages_is_asked_for_usual_ones() {
+    let config = SimConfig::default();
+    let world = World::start_with(config, 0, |sim| {
+        sim.add_fault(Fault::on(Operation::List, Effect::status(422)).once());
+    });
+    world.until("three looks", |world| world.lists_per_tick().len() >= 3).await;
+    let limits: Vec<String> = world
+        .sim
+        .journal()
+        .iter()
+        .flat_map(|request| request.query.iter().filter(|(key, _)| key == "pagination[limit]").map(|(_, value)| value.clone()))
+        .collect();
+    assert_eq!(limits[..3], ["1000", "100", "100"]);
 }

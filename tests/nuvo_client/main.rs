@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use nuvo_operator::nuvo::{
-    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Session, Settings, Status,
+    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Rejected, Session,
+    SessionSettings, Settings, Status,
 };
 use nuvo_operator::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
 use nuvo_operator::shutdown::{self, Shutdown};
@@ -446,7 +447,19 @@ async fn a_list_ends_where_leave_is_refused() {
 
 fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Session {
     let (rejected, _) = tokio::sync::mpsc::unbounded_channel();
-    Session::new(client, requests_per_second, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown)
+    session_telling(client, requests_per_second, rejected, shutdown)
+}
+
+fn session_telling(client: Client, requests_per_second: u32, rejected: Rejected, shutdown: Shutdown) -> Session {
+    let settings = SessionSettings {
+        requests_per_second,
+        poll_period: Duration::from_secs(1),
+        identity: None,
+        breaker: Arc::default(),
+        rejected,
+        waited: Box::new(|_| {}),
+    };
+    Session::new(client, settings, shutdown)
 }
 
 #[tokio::test]
@@ -493,7 +506,7 @@ async fn every_new_rejection_is_told_once() {
     .await;
     let (_stop, shutdown) = shutdown::channel();
     let (rejected, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let session = Session::new(client(&server), 100, Duration::from_secs(1), None, rejected, Box::new(|_| {}), shutdown);
+    let session = session_telling(client(&server), 100, rejected, shutdown);
     for _ in 0..2 {
         accepted.store(false, Ordering::SeqCst);
         assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
@@ -553,4 +566,44 @@ async fn an_entry_that_cannot_be_read_makes_a_list_incomplete() {
     let query = ListQuery { pipeline: Some(p()), status: Some(Status::Processing), ..ListQuery::default() };
     let (listing, _) = listing(&client(&server), &query).await;
     assert_eq!((listing.items.len(), listing.complete), (1, false));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_left_alone_and_one_get_finds_out_when_it_is_back() {
+    let well = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&well);
+    let server = Server::start(move |request| {
+        if !now.load(Ordering::SeqCst) {
+            return json(502, "{}");
+        }
+        json(
+            200,
+            if request.starts_with("POST") {
+                r#"{"data":[{"id":"e1","pipeline":"p","status":"PROCESSING"}]}"#
+            } else {
+                r#"{"data":{"id":"e1","status":"PROCESSING"}}"#
+            },
+        )
+    })
+    .await;
+    let (_stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 100, shutdown);
+    let nonce = Nonce::new("nonce-1").unwrap();
+    for _ in 0..5 {
+        assert!(matches!(session.read(&e("e1")).await, Err(Error::Server { .. })));
+    }
+    assert!(session.paused().is_some_and(|pause| pause.reason == PauseReason::Unavailable));
+    for _ in 0..5 {
+        assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
+    }
+    let not_sent = |outcome| matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. });
+    assert!(not_sent(session.create(&p(), &nonce).await));
+    assert_eq!(server.requests().len(), 5, "nothing was sent meanwhile");
+    well.store(true, Ordering::SeqCst);
+    tokio::time::sleep(session.paused().unwrap().left).await;
+    assert!(not_sent(session.create(&p(), &nonce).await), "a POST does not find out");
+    assert_eq!(server.requests().len(), 5);
+    session.read(&e("e1")).await.unwrap();
+    assert_eq!((session.paused(), server.requests().len()), (None, 6));
+    assert!(matches!(session.create(&p(), &nonce).await, Outcome::Accepted(_)));
 }

@@ -39,8 +39,9 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
     let may_doubt = hidden || plan.fault.leaves_doubt(&plan.operation);
     for run in &doubtful {
         let name = name(run);
-        // Whoever dies may be about to send the POST of another run: the one routine exception of the protocol.
-        let died_before = plan.fault.is_death() && !was_sent(evidence, run);
+        // Whoever dies may have announced a POST of this run, and not sent it, or not recorded that it was refused: the one routine
+        // exception of the protocol.
+        let died_before = plan.fault.is_death() && !may_have_started(evidence, run);
         if !may_doubt && !died_before {
             broken.push(format!("{name} is in doubt, though its outcome could be known"));
         }
@@ -139,8 +140,8 @@ fn ownership(evidence: &Evidence) -> Vec<String> {
 }
 
 /// Whether a POST of this run has left an operator.
-fn was_sent(evidence: &Evidence, run: &PipelineRun) -> bool {
-    evidence.deliveries.iter().any(|delivery| belongs(evidence, &delivery.nonce, run))
+fn may_have_started(evidence: &Evidence, run: &PipelineRun) -> bool {
+    evidence.deliveries.iter().any(|delivery| !delivery.is_refused() && belongs(evidence, &delivery.nonce, run))
 }
 
 fn belongs(evidence: &Evidence, nonce: &str, run: &PipelineRun) -> bool {
