@@ -6,9 +6,9 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, runtime::reflector::ObjectRef};
 
-use super::accounts::AccountKey;
+use super::{accounts::AccountKey, cache::CachedRun};
 use crate::{
     api::{Phase, PipelineRun},
     run::{PipelineId, awaits_trigger, parse, settled},
@@ -39,7 +39,7 @@ struct Entry {
     going: Option<Box<Going>>,
 }
 
-/// What it has noted of one that has not ended.
+/// What it has noted of one that is not at rest.
 struct Going {
     account: AccountKey,
     /// Its place among those that wait for their trigger.
@@ -48,7 +48,7 @@ struct Going {
     unsettled: Option<PipelineId>,
 }
 
-/// The runs of an account that have not ended, by their names.
+/// The runs of an account that are not at rest, by their names.
 #[derive(Default)]
 struct Account {
     going: BTreeSet<String>,
@@ -64,16 +64,12 @@ pub struct Change {
     pub settled: Option<PipelineId>,
 }
 
-fn entry(object: &PipelineRun) -> Entry {
-    let status = object.status.as_ref();
-    let phase = status.and_then(|status| status.phase);
-    let ended = status.is_some_and(|status| status.completion_time.is_some());
-    let run = parse(object).ok();
-    let run = run.filter(|_| object.spec.execution_id.is_none());
-    let unsettled = run.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
-    let waits = run.filter(awaits_trigger);
-    let place = waits.map(|run| (run.pipeline, age(object)));
-    Entry { phase, going: (!ended).then(|| Box::new(Going { account: AccountKey::of(object), place, unsettled })) }
+fn entry(run: &CachedRun) -> Entry {
+    let Some(object) = run.whole() else { return Entry { phase: run.phase(), going: None } };
+    let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
+    let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
+    let place = parsed.filter(awaits_trigger).map(|run| (run.pipeline, age(object)));
+    Entry { phase: run.phase(), going: Some(Box::new(Going { account: AccountKey::of(object), place, unsettled })) }
 }
 
 impl Entry {
@@ -167,8 +163,9 @@ impl State {
     }
 }
 
-fn place(object: &PipelineRun) -> (&str, &str) {
-    (object.metadata.namespace.as_deref().unwrap_or_default(), object.metadata.name.as_deref().unwrap_or_default())
+fn place(run: &CachedRun) -> (&str, &str) {
+    let metadata = run.meta();
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 impl Index {
@@ -177,37 +174,33 @@ impl Index {
     }
 
     /// A run is new, or has changed.
-    pub fn put(&self, object: &PipelineRun) -> Change {
-        let (namespace, name) = place(object);
-        let entry = entry(object);
-        self.state().change(namespace, name, Some(entry))
+    pub fn put(&self, run: &CachedRun) -> Change {
+        let (namespace, name) = place(run);
+        self.state().change(namespace, name, Some(entry(run)))
     }
 
     /// A run is gone.
-    pub fn remove(&self, object: &PipelineRun) -> Change {
-        let (namespace, name) = place(object);
+    pub fn remove(&self, run: &CachedRun) -> Change {
+        let (namespace, name) = place(run);
         self.state().change(namespace, name, None)
     }
 
     /// These are all runs of a namespace (none stands for all of them) that there are. Returns those that no older one is ahead of.
-    pub fn replace<'a>(&self, namespace: Option<&str>, objects: impl IntoIterator<Item = &'a PipelineRun>) -> Vec<ObjectRef<PipelineRun>> {
+    pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>) -> Vec<ObjectRef<PipelineRun>> {
         let mut state = self.state();
         let in_place = |other: &str| namespace.is_none_or(|namespace| namespace == other);
-        let known: Vec<(String, String)> = state
-            .runs
-            .iter()
-            .filter(|(namespace, _)| in_place(namespace))
-            .flat_map(|(namespace, runs)| runs.keys().map(move |name| (namespace.clone(), name.clone())))
-            .collect();
+        let known = state.runs.iter().filter(|(namespace, _)| in_place(namespace));
+        let known: Vec<(String, String)> =
+            known.flat_map(|(namespace, runs)| runs.keys().map(|name| (namespace.clone(), name.clone()))).collect();
         for (namespace, name) in known {
             state.remove(&namespace, &name);
         }
-        for object in objects {
-            let (namespace, name) = place(object);
-            state.add(namespace, name, entry(object));
+        for run in runs {
+            let (namespace, name) = place(run);
+            state.add(namespace, name, entry(run));
         }
         let accounts = state.accounts.iter().filter(|(account, _)| in_place(&account.namespace));
-        let queues = accounts.flat_map(|(account, known)| known.queues.values().map(move |queue| (&account.namespace, queue)));
+        let queues = accounts.flat_map(|(account, known)| known.queues.values().map(|queue| (&account.namespace, queue)));
         queues.filter_map(|(namespace, queue)| Some(ObjectRef::new(queue.first_key_value()?.1).within(namespace))).collect()
     }
 
@@ -219,7 +212,7 @@ impl Index {
         (*first < age(object)).then(|| name.clone())
     }
 
-    /// The runs of an account that have not ended.
+    /// The runs of an account that are not at rest.
     #[must_use]
     pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
         let state = self.state();
@@ -227,7 +220,7 @@ impl Index {
         names.map(|name| ObjectRef::new(name).within(&account.namespace)).collect()
     }
 
-    /// The accounts of runs that have not ended.
+    /// The accounts of runs that are not at rest.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountKey> {
         self.state().accounts.keys().cloned().collect()
@@ -245,8 +238,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::controller::cache;
 
-    fn run(name: &str, second: u8, fields: &Value) -> PipelineRun {
+    fn run(name: &str, second: u8, fields: &Value) -> CachedRun {
         let mut run = json!({
             "metadata": {
                 "name": name, "namespace": "team", "uid": format!("uid-{name}"), "resourceVersion": "1",
@@ -263,17 +257,21 @@ mod tests {
         serde_json::from_value(run).unwrap()
     }
 
-    fn waiting(name: &str, second: u8) -> PipelineRun {
+    fn waiting(name: &str, second: u8) -> CachedRun {
         run(name, second, &Value::Null)
     }
 
-    fn accepted(name: &str, second: u8) -> PipelineRun {
+    fn accepted(name: &str, second: u8) -> CachedRun {
         let trigger = json!({ "nonce": "n", "attempt": 1, "state": "Accepted", "evidence": "Answer" });
         run(name, second, &json!({ "status": { "phase": "Running", "trigger": trigger, "attempt": 1 } }))
     }
 
     fn names(refs: &[ObjectRef<PipelineRun>]) -> Vec<&str> {
         refs.iter().map(|run| run.name.as_str()).collect()
+    }
+
+    fn older(index: &Index, name: &str, second: u8) -> Option<String> {
+        index.older(waiting(name, second).whole().unwrap(), &orders())
     }
 
     fn orders() -> PipelineId {
@@ -286,7 +284,7 @@ mod tests {
         for object in [waiting("c", 3), waiting("a", 1), waiting("b", 2)] {
             index.put(&object);
         }
-        let older = |name, second| index.older(&waiting(name, second), &orders());
+        let older = |name, second| older(&index, name, second);
         assert_eq!([older("a", 1), older("b", 2), older("c", 3)], [None, Some("a".into()), Some("a".into())]);
         let change = index.put(&accepted("a", 1));
         assert_eq!((names(&change.next), &change.settled), (vec!["b"], &Some(orders())));
@@ -304,8 +302,8 @@ mod tests {
         let index = Index::default();
         index.put(&waiting("b", 1));
         index.put(&waiting("a", 1));
-        assert_eq!(index.older(&waiting("b", 1), &orders()), Some("a".into()));
-        assert_eq!(index.older(&waiting("a", 1), &orders()), None);
+        assert_eq!(older(&index, "b", 1), Some("a".into()));
+        assert_eq!(older(&index, "a", 1), None);
     }
 
     #[test]
@@ -323,7 +321,7 @@ mod tests {
         for fields in elsewhere {
             let index = Index::default();
             index.put(&run("a", 1, &fields));
-            assert_eq!(index.older(&waiting("b", 2), &orders()), None, "{fields}");
+            assert_eq!(older(&index, "b", 2), None, "{fields}");
             // It steps back, and the next one is told.
             let index = Index::default();
             index.put(&waiting("a", 1));
@@ -339,7 +337,7 @@ mod tests {
         let index = Index::default();
         index.put(&waiting("b", 2));
         assert_eq!(index.put(&waiting("a", 1)), Change::default());
-        assert_eq!(index.older(&waiting("b", 2), &orders()), Some("a".into()));
+        assert_eq!(older(&index, "b", 2), Some("a".into()));
     }
 
     #[test]
@@ -351,7 +349,7 @@ mod tests {
         }
         let first = index.replace(Some("team"), [&waiting("b", 2), &waiting("c", 3)]);
         assert_eq!((names(&first), index.phases()), (vec!["b"], vec![("Pending", 3)]));
-        assert_eq!(index.older(&waiting("c", 3), &orders()), Some("b".into()));
+        assert_eq!(older(&index, "c", 3), Some("b".into()));
         let first = index.replace(None, [&accepted("c", 3)]);
         assert_eq!((first.len(), index.accounts().len()), (0, 1));
         index.replace(None, []);
@@ -360,20 +358,19 @@ mod tests {
     }
 
     #[test]
-    fn an_account_knows_its_runs_until_they_end() {
+    fn an_account_knows_its_runs_until_they_are_at_rest() {
         let index = Index::default();
-        let account = AccountKey { namespace: "team".into(), name: "default".into() };
-        index.put(&waiting("a", 1));
-        index.put(&accepted("b", 2));
-        assert_eq!(names(&index.going(&account)), ["a", "b"]);
-        let ended = run("b", 2, &json!({ "status": { "completionTime": "2026-01-01T00:01:00Z", "phase": "Succeeded" } }));
-        index.put(&ended);
-        assert_eq!(names(&index.going(&account)), ["a"]);
-        let mut phases = index.phases();
-        phases.retain(|(_, count)| *count > 0);
-        phases.sort_unstable();
-        assert_eq!(phases, [("Pending", 1), ("Succeeded", 1)]);
-        index.put(&run("a", 1, &json!({ "spec": { "accountRef": { "name": "other" } } })));
-        assert!(index.going(&account).is_empty());
+        let mut ended = cache::tests::ended("Succeeded", "True");
+        let account = AccountKey::of(&ended);
+        ended.metadata.generation = Some(2);
+        index.put(&CachedRun::from(ended.clone()));
+        assert_eq!((names(&index.going(&account)), index.accounts()), (vec!["orders-2026-01-01"], vec![account.clone()]));
+        ended.metadata.generation = Some(1);
+        let rests = CachedRun::from(ended);
+        assert!(rests.whole().is_none());
+        index.put(&rests);
+        assert_eq!((index.going(&account).len(), index.accounts().len(), index.phases()), (0, 0, vec![("Succeeded", 1)]));
+        index.remove(&rests);
+        assert_eq!(index.phases(), [("Succeeded", 0)]);
     }
 }

@@ -34,6 +34,7 @@ struct Remembered {
     waiting_since: Option<Instant>,
     overdue_since: Option<Instant>,
     awaited: bool,
+    owes: bool,
     said: Option<(Instant, u64)>,
 }
 
@@ -98,6 +99,17 @@ impl Memories {
     #[must_use]
     pub fn is_awaited(&self, uid: &str) -> bool {
         lock(&self.0).get(uid).is_some_and(|remembered| remembered.awaited)
+    }
+
+    /// The run ends, and has the lock of its pipeline to give back then.
+    pub fn owe(&self, uid: &str) {
+        self.with(uid, |remembered| remembered.owes = true);
+    }
+
+    /// Whether the run still has the lock of its pipeline to give back.
+    #[must_use]
+    pub fn owes(&self, uid: &str) -> bool {
+        lock(&self.0).get(uid).is_some_and(|remembered| remembered.owes)
     }
 
     /// This process has written these words into the status.

@@ -2,6 +2,7 @@
 
 mod account;
 mod accounts;
+mod cache;
 mod events;
 mod executor;
 mod index;
@@ -22,7 +23,7 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::join_all};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     runtime::{
         Predicate, PredicateConfig, WatchStreamExt,
         controller::{self, Action, Controller},
@@ -52,6 +53,7 @@ use crate::{
     telemetry::Metrics,
 };
 use accounts::{AccountKey, Accounts};
+use cache::CachedRun;
 use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
 use run::ReconcileError;
@@ -90,6 +92,45 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
+    fn new(context: &Context, runs: Arc<Runs>, accounts: Arc<Accounts>, shutdown: Shutdown) -> Self {
+        let Context { client, settings, metrics, health: _, operator_namespace, identity } = context.clone();
+        let observer = metrics.clone();
+        Self {
+            locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
+            recorder: Recorder::new(
+                client.clone(),
+                Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) },
+            ),
+            client,
+            metrics,
+            origins: settings.allowed_origins.clone(),
+            nuvo_settings: NuvoSettings {
+                trigger_timeout: settings.trigger_timeout,
+                use_env_proxy: settings.use_env_proxy,
+                observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
+                ..NuvoSettings::default()
+            },
+            limits: Limits {
+                fence: settings.fence,
+                post_deadline: settings.trigger_timeout,
+                settle: settings.trigger_settle,
+                quarantine: settings.quarantine,
+                confirm: settings.adoption_confirm,
+            },
+            runs,
+            accounts,
+            memories: Memories::default(),
+            waiting: Waiting::default(),
+            proven: Proven::default(),
+            tries: Tries::default(),
+            breakers: Breakers::default(),
+            slots: Semaphore::new(usize::from(settings.max_concurrent_reconciles)),
+            started: Instant::now(),
+            stopping: OnceLock::new(),
+            shutdown,
+        }
+    }
+
     /// Monotonic time since the process began to work.
     fn uptime(&self) -> Duration {
         self.started.elapsed()
@@ -131,14 +172,14 @@ impl Shell {
     }
 
     /// The cache knows what a watch has told.
-    fn seen(&self, namespace: Option<&str>, event: &watcher::Event<PipelineRun>, leaving: &Sender<Leaving>) {
+    fn seen(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>, leaving: &Sender<Leaving>) {
         match event {
-            watcher::Event::Apply(object) => {
-                if let Some(pipeline) = self.runs.applied(object) {
+            watcher::Event::Apply(run) => {
+                if let Some(pipeline) = self.runs.applied(run) {
                     self.wake_waiting(&pipeline);
                 }
             }
-            watcher::Event::Delete(object) => self.gone(object, leaving),
+            watcher::Event::Delete(run) => self.gone(run, leaving),
             watcher::Event::InitDone => {
                 self.runs.filled(namespace);
                 for run in self.waiting.take_all() {
@@ -150,15 +191,28 @@ impl Shell {
         }
     }
 
-    fn gone(&self, object: &PipelineRun, leaving: &Sender<Leaving>) {
-        self.runs.removed(object);
-        self.memories.forget(object.metadata.uid.as_deref().unwrap_or_default());
+    /// A run was deleted. One that has ended costs no request: it gave its lock back at its end. Only a process that died between the two
+    /// leaves the lock to the next run of the pipeline, which then waits for the quarantine because it cannot ask this one any more.
+    fn gone(&self, run: &CachedRun, leaving: &Sender<Leaving>) {
+        self.runs.removed(run);
+        self.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
+        let Some(object) = run.whole() else { return };
         let Ok(run) = crate::run::parse(object) else { return };
         let pipeline = run.pipeline.clone();
-        if crate::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
+        if !run.ended && crate::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
             return;
         }
         self.wake_waiting(&pipeline);
+    }
+
+    /// This status is about to be written. If the run ends with it, it must give back its lock, also when the answer to the write is lost.
+    fn note_end(&self, object: &PipelineRun, status: &PipelineRunStatus) {
+        if crate::run::lets_go(object.status.as_ref(), status)
+            && let Ok(run) = crate::run::parse(object)
+            && run.own_marker().is_some()
+        {
+            self.memories.owe(run.me.uid.as_str());
+        }
     }
 
     /// Tells people and metrics what a change of a status means.
@@ -181,8 +235,10 @@ impl Audience for Runs {
         Self::wake(self, run);
     }
 
+    /// A run at rest needs no answers, as if it were gone.
     fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
-        Self::exists(self, run)
+        let uid = run.extra.uid.as_ref();
+        self.get(run).is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
     }
 }
 
@@ -198,7 +254,7 @@ struct Leaving {
 }
 
 /// What one watch needs to begin.
-struct Watch<K: kube::Resource<DynamicType = ()> + Clone + 'static> {
+struct Watch<K: Resource<DynamicType = ()> + Clone + 'static> {
     namespace: Option<String>,
     api: Api<K>,
     config: watcher::Config,
@@ -213,7 +269,7 @@ fn places(namespaces: &[String]) -> Vec<Option<String>> {
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -223,8 +279,8 @@ where
 
 /// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
 pub async fn run_controllers(context: Context, shutdown: Shutdown) {
-    let Context { client, settings, metrics, health: _, operator_namespace, identity } = context;
-    let mut runs = Runs::new(client.clone(), metrics.clone());
+    let Context { client, settings, metrics, .. } = context.clone();
+    let mut runs = Runs::new(client.clone(), metrics);
     let mut run_watches = Vec::new();
     let selector = settings.label_selector.as_deref();
     for namespace in places(&settings.namespaces) {
@@ -244,41 +300,7 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         account_watches.push(Watch { namespace: namespace.clone(), api, config, writer, woken });
         accounts.add(namespace, store, wakes);
     }
-    let observer = metrics.clone();
-    let shell = Arc::new(Shell {
-        locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) },
-        ),
-        client,
-        metrics,
-        origins: settings.allowed_origins.clone(),
-        nuvo_settings: NuvoSettings {
-            trigger_timeout: settings.trigger_timeout,
-            use_env_proxy: settings.use_env_proxy,
-            observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
-            ..NuvoSettings::default()
-        },
-        limits: Limits {
-            fence: settings.fence,
-            post_deadline: settings.trigger_timeout,
-            settle: settings.trigger_settle,
-            quarantine: settings.quarantine,
-            confirm: settings.adoption_confirm,
-        },
-        runs,
-        accounts: Arc::new(accounts),
-        memories: Memories::default(),
-        waiting: Waiting::default(),
-        proven: Proven::default(),
-        tries: Tries::default(),
-        breakers: Breakers::default(),
-        slots: Semaphore::new(usize::from(settings.max_concurrent_reconciles)),
-        started: Instant::now(),
-        stopping: OnceLock::new(),
-        shutdown: shutdown.clone(),
-    });
+    let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone()));
     let concurrency = settings.max_concurrent_reconciles;
     let accounts_work = join_all(account_watches.into_iter().map(|watch| control_accounts(watch, shell.clone())));
     let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, concurrency, shell.clone())));
@@ -301,7 +323,7 @@ fn objects<K>(
     seen: impl Fn(&watcher::Event<K>) + Send + 'static,
 ) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send
 where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     watcher(api, config)
         .default_backoff()
@@ -316,12 +338,12 @@ where
         })
 }
 
-async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Shell>) {
+async fn control_runs(watch: Watch<CachedRun>, concurrency: u16, shell: Arc<Shell>) {
     let Watch { namespace, api, config, writer, woken } = watch;
     let reader = writer.as_reader();
     let (gone, leaving) = tokio::sync::mpsc::channel(FAREWELLS);
     let eyes = shell.clone();
-    let seen = move |event: &watcher::Event<PipelineRun>| eyes.seen(namespace.as_deref(), event, &gone);
+    let seen = move |event: &watcher::Event<CachedRun>| eyes.seen(namespace.as_deref(), event, &gone);
     let stop = shell.shutdown.clone();
     let work = Controller::for_stream(objects(api, config, writer, seen).applied_objects(), reader)
         .with_config(controller::Config::default().concurrency(concurrency))
@@ -339,26 +361,38 @@ async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Sh
 /// Looks after what deleted runs leave behind, one at a time: a lock that is given back at once spares the next run the quarantine.
 async fn say_farewell(mut leaving: Receiver<Leaving>, shell: &Shell) {
     while let Some(Leaving { account, run }) = leaving.recv().await {
-        run::release(&account, &run, shell).await;
+        if let Err(error) = run::release(&account, &run, shell).await {
+            tracing::debug!(%error, "the lock of a deleted run was not given back");
+        }
         shell.wake_waiting(&run.pipeline);
     }
     std::future::pending::<()>().await;
 }
 
 /// One reconcile of a run. Its failures are its own: nothing that happens here stops another object.
-async fn reconcile_run(object: Arc<PipelineRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
-    let span = tracing::info_span!("run", namespace = object.namespace().unwrap_or_default(), name = object.name_any());
+async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
+    let uid = run.uid().unwrap_or_default();
+    if run.whole().is_none() && !shell.memories.owes(&uid) {
+        shell.memories.forget(&uid);
+        return Ok(Action::await_change());
+    }
+    let span = tracing::info_span!("run", namespace = run.namespace().unwrap_or_default(), name = run.name_any());
     async move {
         let Ok(_slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
-        let work = AssertUnwindSafe(run::reconcile(object.clone(), &shell)).catch_unwind();
-        let action = match work.await {
+        let work = async {
+            match run.whole() {
+                Some(object) => run::reconcile(object.clone(), &shell).await,
+                None => run::settle_up(run.meta(), &shell).await,
+            }
+        };
+        let action = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(action)) => action,
-            Ok(Err(error)) => Action::requeue(run::after_failure(&object, &error, &shell).await),
-            Err(_) => Action::requeue(run::after_failure(&object, &ReconcileError::Panic, &shell).await),
+            Ok(Err(error)) => Action::requeue(run::after_failure(&run, &error, &shell).await),
+            Err(_) => Action::requeue(run::after_failure(&run, &ReconcileError::Panic, &shell).await),
         };
         // What is noted of a run that was deleted meanwhile would stay for ever.
-        if !shell.runs.exists(&ObjectRef::from_obj(&*object)) {
-            shell.memories.forget(&object.uid().unwrap_or_default());
+        if !shell.runs.exists(&ObjectRef::from_obj(&*run)) {
+            shell.memories.forget(&uid);
         }
         Ok(action)
     }
@@ -413,3 +447,6 @@ async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Resu
     .instrument(span)
     .await
 }
+
+#[cfg(test)]
+mod rest_tests;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{ListParams, Patch, PatchParams, PostParams},
     runtime::reflector::{ObjectRef, Store},
 };
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{
     accounts::AccountKey,
+    cache::CachedRun,
     index::{Change, Index},
     kube_call::{CallError, call},
     wakes::Wakes,
@@ -54,8 +55,8 @@ pub enum RunError {
 /// What one watch feeds: the cache of a namespace (or of all), and the way to wake its runs.
 struct Part {
     namespace: Option<String>,
-    store: Store<PipelineRun>,
-    wakes: Wakes<ObjectRef<PipelineRun>>,
+    store: Store<CachedRun>,
+    wakes: Wakes<ObjectRef<CachedRun>>,
 }
 
 /// All runs that this operator watches.
@@ -74,7 +75,7 @@ impl Runs {
     }
 
     /// Adds what one watch feeds; `None` stands for all namespaces.
-    pub fn add(&mut self, namespace: Option<String>, store: Store<PipelineRun>, wakes: Wakes<ObjectRef<PipelineRun>>) {
+    pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: Wakes<ObjectRef<CachedRun>>) {
         self.parts.push(Part { namespace, store, wakes });
     }
 
@@ -89,18 +90,18 @@ impl Runs {
     /// Has a run looked at again.
     pub fn wake(&self, run: &ObjectRef<PipelineRun>) {
         if let Some(part) = self.part(run.namespace.as_deref()) {
-            part.wakes.wake(run.clone());
+            part.wakes.wake(run.clone().into_kind_unchecked(()));
         }
     }
 
     /// Takes in what the cache has got to know of a run, and wakes those whose turn it is now. Returns the pipeline whose trigger has been
     /// settled by that.
-    pub fn applied(&self, run: &PipelineRun) -> Option<PipelineId> {
+    pub fn applied(&self, run: &CachedRun) -> Option<PipelineId> {
         self.changed(self.index.put(run))
     }
 
     /// The same when the run is gone.
-    pub fn removed(&self, run: &PipelineRun) -> Option<PipelineId> {
+    pub fn removed(&self, run: &CachedRun) -> Option<PipelineId> {
         self.changed(self.index.remove(run))
     }
 
@@ -148,22 +149,22 @@ impl Runs {
     /// The uids of all cached runs.
     #[must_use]
     pub fn uids(&self) -> HashSet<String> {
-        self.parts.iter().flat_map(|part| part.store.state()).filter_map(|run| run.metadata.uid.clone()).collect()
+        self.parts.iter().flat_map(|part| part.store.state()).filter_map(|run| run.meta().uid.clone()).collect()
     }
 
-    /// The run as the cache has it.
+    /// The run as the cache has it; none also if it is at rest.
     #[must_use]
     pub fn get(&self, run: &ObjectRef<PipelineRun>) -> Option<Arc<PipelineRun>> {
-        self.part(run.namespace.as_deref())?.store.get(run)
+        self.part(run.namespace.as_deref())?.store.get(&run.clone().into_kind_unchecked(()))?.whole().cloned()
     }
 
     /// Whether the cache still has this very object.
     #[must_use]
-    pub fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+    pub fn exists(&self, run: &ObjectRef<CachedRun>) -> bool {
         let uid = run.extra.uid.as_ref();
         self.part(run.namespace.as_deref())
             .and_then(|part| part.store.get(run))
-            .is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
+            .is_some_and(|cached| uid.is_none() || cached.meta().uid.as_ref() == uid)
     }
 
     /// Quorum GET of this very object: none if it is gone, or another one has its name.
@@ -240,10 +241,9 @@ impl Runs {
     /// # Errors
     /// [`CallError`], a conflict among them.
     pub async fn write_status(&self, object: &PipelineRun, over: &str, status: PipelineRunStatus) -> Result<PipelineRun, CallError> {
-        let mut object = object.clone();
+        let mut object = PipelineRun { metadata: object.metadata.clone(), spec: object.spec.clone(), status: Some(status) };
         object.metadata.resource_version = Some(over.to_owned());
         object.metadata.managed_fields = None;
-        object.status = Some(status);
         let (namespace, name) = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
         self.metrics.kube_write("pipelineruns/status");
         let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };

@@ -541,7 +541,12 @@ fn kubectl_shows_the_columns_and_can_wait() {
     let stats = Stats { total_rows: 12, total_cells: 24, total_error_cells: 1, total_error_rows: 1 };
     let world = World::new("columns", [quick("orders").stats(stats), quick("bad").failing("PARSING_FAILURE", "line 7").stats(stats)]);
     let _operator = world.operator();
-    world.start("orders", "orders", json!({}));
+    let run = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "orders" }, "spec": { "pipelineId": "orders" },
+    });
+    let file = world.kubeconfig.with_file_name(format!("{}-orders.json", world.namespace));
+    std::fs::write(&file, run.to_string()).unwrap();
+    world.kubectl(&["apply", "--filename", file.to_str().unwrap()]).unwrap();
     world.start("bad", "bad", json!({}));
     world.kubectl(&["wait", "--for=condition=Succeeded", "--timeout=60s", "pipelinerun.nuvo.dev/orders"]).unwrap();
     world.kubectl(&["wait", "--for=condition=Finished", "--timeout=60s", "pipelinerun.nuvo.dev/bad"]).unwrap();
@@ -568,6 +573,8 @@ fn kubectl_shows_the_columns_and_can_wait() {
         |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     same("bad", row("bad")[1..6].to_vec(), ["bad", "Failed", "PARSING_FAILURE", "12", "1"].map(str::to_owned).to_vec());
     assert!(row("orders").contains(&"Succeeded".to_owned()), "{table}");
+    let kept = world.get("orders").metadata.annotations.unwrap_or_default();
+    assert!(kept.contains_key("kubectl.kubernetes.io/last-applied-configuration"), "what kubectl keeps for itself is there: {kept:?}");
     let running = world.kubectl(&["get", "npr", "--field-selector", "status.phase=Failed", "-o", "name"]).unwrap();
     same("selected by phase", running.trim(), "pipelinerun.nuvo.dev/bad");
 }
