@@ -8,9 +8,8 @@ use std::{
 };
 
 use kube::runtime::reflector::{ObjectRef, Store};
-use tokio::sync::mpsc::UnboundedSender;
 
-use super::runs::Runs;
+use super::{runs::Runs, wakes::Wakes};
 use crate::{
     api::{NuvoAccount, PipelineRun},
     follower::Follower,
@@ -19,7 +18,7 @@ use crate::{
 };
 
 /// An account by its namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountKey {
     /// Its namespace.
     pub namespace: String,
@@ -54,7 +53,7 @@ pub enum Standing {
 struct Part {
     namespace: Option<String>,
     store: Store<NuvoAccount>,
-    wake: UnboundedSender<ObjectRef<NuvoAccount>>,
+    wakes: Wakes<ObjectRef<NuvoAccount>>,
 }
 
 /// All accounts that this operator watches.
@@ -80,8 +79,8 @@ impl Accounts {
     }
 
     /// Adds what one watch feeds; `None` stands for all namespaces.
-    pub fn add(&mut self, namespace: Option<String>, store: Store<NuvoAccount>, wake: UnboundedSender<ObjectRef<NuvoAccount>>) {
-        self.parts.push(Part { namespace, store, wake });
+    pub fn add(&mut self, namespace: Option<String>, store: Store<NuvoAccount>, wakes: Wakes<ObjectRef<NuvoAccount>>) {
+        self.parts.push(Part { namespace, store, wakes });
     }
 
     fn judged(&self) -> MutexGuard<'_, HashMap<AccountKey, Judged>> {
@@ -95,8 +94,7 @@ impl Accounts {
     /// Has an account looked at again.
     pub fn wake(&self, account: &ObjectRef<NuvoAccount>) {
         if let Some(part) = account.namespace.as_deref().and_then(|namespace| self.part(namespace)) {
-            // The other end is gone only when the process ends.
-            let _ended = part.wake.send(account.clone());
+            part.wakes.wake(account.clone());
         }
     }
 
@@ -214,19 +212,16 @@ impl Accounts {
     }
 
     fn wake_runs(&self, key: &AccountKey) {
-        self.wake_where(|run| AccountKey::of(run) == *key);
+        for run in self.runs.going(key) {
+            self.runs.wake(&run);
+        }
     }
 
     /// The cache has been filled: now it can be told which accounts are missing.
     pub fn wake_unjudged(&self) {
-        self.wake_where(|run| !matches!(self.standing(&AccountKey::of(run)), Standing::Ready(_)));
-    }
-
-    fn wake_where(&self, concerned: impl Fn(&PipelineRun) -> bool) {
-        for run in self.runs.cached() {
-            let ended = run.status.as_ref().is_some_and(|status| status.completion_time.is_some());
-            if !ended && concerned(&run) {
-                self.runs.wake(&ObjectRef::from_obj(&*run));
+        for key in self.runs.accounts() {
+            if !matches!(self.standing(&key), Standing::Ready(_)) {
+                self.wake_runs(&key);
             }
         }
     }
@@ -252,7 +247,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::telemetry::Metrics;
+    use crate::{controller::wakes::wakes, telemetry::Metrics};
 
     fn account(uid: &str) -> NuvoAccount {
         serde_json::from_value(serde_json::json!({
@@ -269,7 +264,7 @@ mod tests {
         let (_stop, shutdown) = shutdown::channel();
         let mut accounts = Accounts::new(runs, Duration::ZERO, shutdown);
         let (store, mut writer) = reflector::store();
-        accounts.add(None, store, tokio::sync::mpsc::unbounded_channel().0);
+        accounts.add(None, store, wakes().0);
         let key = AccountKey { namespace: "team".into(), name: "default".into() };
         let (old, new) = (account("old"), account("new"));
         let judge = |account: &NuvoAccount| accounts.judge(&ObjectRef::from_obj(account), Standing::NotReady("because".into()));

@@ -313,6 +313,7 @@ impl<'a> Pass<'a> {
     }
 
     async fn record(&mut self, status: PipelineRunStatus, over: &str) -> Result<Answer, PassError> {
+        self.shell.note_end(&self.object, &status);
         match self.shell.runs.write_status(&self.object, over, status).await {
             Ok(object) => {
                 let version = object.metadata.resource_version.clone();

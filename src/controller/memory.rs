@@ -34,6 +34,7 @@ struct Remembered {
     waiting_since: Option<Instant>,
     overdue_since: Option<Instant>,
     awaited: bool,
+    owes: bool,
     said: Option<(Instant, u64)>,
 }
 
@@ -100,6 +101,17 @@ impl Memories {
         lock(&self.0).get(uid).is_some_and(|remembered| remembered.awaited)
     }
 
+    /// The run ends, and has the lock of its pipeline to give back then.
+    pub fn owe(&self, uid: &str) {
+        self.with(uid, |remembered| remembered.owes = true);
+    }
+
+    /// Whether the run still has the lock of its pipeline to give back.
+    #[must_use]
+    pub fn owes(&self, uid: &str) -> bool {
+        lock(&self.0).get(uid).is_some_and(|remembered| remembered.owes)
+    }
+
     /// This process has written these words into the status.
     pub fn say(&self, uid: &str, words: u64) {
         self.with(uid, |remembered| remembered.said = Some((Instant::now(), words)));
@@ -135,14 +147,32 @@ impl Memories {
     }
 }
 
-/// The runs that wait for another run of their pipeline.
+/// The runs that may be waiting until another run gives back the lock of their pipeline. They are few: of each account only the oldest run
+/// of a pipeline asks for its lock.
 #[derive(Default)]
 pub struct Waiting(Mutex<HashMap<PipelineId, HashSet<ObjectRef<PipelineRun>>>>);
 
 impl Waiting {
-    /// This one waits.
+    /// This one may have to wait. It says so before it reads the lock, or it might miss that the lock is given back right after that.
     pub fn add(&self, pipeline: &PipelineId, run: ObjectRef<PipelineRun>) {
         lock(&self.0).entry(pipeline.clone()).or_default().insert(run);
+    }
+
+    /// This one does not wait.
+    pub fn remove(&self, pipeline: &PipelineId, run: &ObjectRef<PipelineRun>) {
+        let mut waiting = lock(&self.0);
+        if let Some(runs) = waiting.get_mut(pipeline) {
+            runs.remove(run);
+            if runs.is_empty() {
+                waiting.remove(pipeline);
+            }
+        }
+    }
+
+    /// All that wait, for whatever pipeline.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<ObjectRef<PipelineRun>> {
+        std::mem::take(&mut *lock(&self.0)).into_values().flatten().collect()
     }
 
     /// All that wait; they add themselves again if they have to.

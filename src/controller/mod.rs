@@ -2,17 +2,19 @@
 
 mod account;
 mod accounts;
+mod cache;
 mod events;
 mod executor;
+mod index;
 mod kube_call;
 pub mod lock;
 mod memory;
 mod room;
 mod run;
 mod runs;
+mod wakes;
 
 use std::{
-    collections::HashSet,
     fmt::Debug,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
@@ -22,7 +24,7 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::join_all};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     runtime::{
         Predicate, PredicateConfig, WatchStreamExt,
         controller::{self, Action, Controller},
@@ -34,7 +36,10 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::{
-    sync::{Semaphore, mpsc::UnboundedReceiver},
+    sync::{
+        Semaphore,
+        mpsc::{Receiver, Sender},
+    },
     time::Instant,
 };
 use tracing::Instrument;
@@ -49,11 +54,13 @@ use crate::{
     telemetry::Metrics,
 };
 use accounts::{AccountKey, Accounts};
+use cache::CachedRun;
 use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
-use room::{Place, Room};
+use room::Room;
 use run::ReconcileError;
 use runs::Runs;
+use wakes::{Woken, wakes};
 
 /// How often the number of runs in each phase is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(10);
@@ -61,6 +68,10 @@ const COUNT_PERIOD: Duration = Duration::from_secs(10);
 const WAITING_FOR_EACH: u16 = 8;
 /// How many accounts are looked at at once. A look can take as long as nuvo takes to answer, and one account must not keep others waiting.
 const ACCOUNT_CONCURRENCY: u16 = 32;
+
+/// How many deleted runs can wait until their lock is given back, in each watch: as many as are deleted in one go where runs are many. For
+/// those beyond, nobody looks after the lock, and the next run of their pipeline takes it over after the quarantine.
+const FAREWELLS: usize = 1_024;
 
 /// What every reconcile works with.
 pub(crate) struct Shell {
@@ -86,6 +97,48 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
+    fn new(context: &Context, runs: Arc<Runs>, accounts: Arc<Accounts>, shutdown: Shutdown) -> Self {
+        let Context { client, settings, metrics, health: _, operator_namespace, identity } = context.clone();
+        let observer = metrics.clone();
+        let concurrency = settings.max_concurrent_reconciles;
+        let waiting = concurrency.saturating_mul(WAITING_FOR_EACH);
+        Self {
+            locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
+            recorder: Recorder::new(
+                client.clone(),
+                Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) },
+            ),
+            client,
+            metrics,
+            origins: settings.allowed_origins.clone(),
+            nuvo_settings: NuvoSettings {
+                trigger_timeout: settings.trigger_timeout,
+                use_env_proxy: settings.use_env_proxy,
+                observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
+                ..NuvoSettings::default()
+            },
+            limits: Limits {
+                fence: settings.fence,
+                post_deadline: settings.trigger_timeout,
+                settle: settings.trigger_settle,
+                quarantine: settings.quarantine,
+                confirm: settings.adoption_confirm,
+            },
+            room: Room::new(usize::from(waiting.saturating_sub(concurrency)), runs.clone()),
+            runs,
+            accounts,
+            memories: Memories::default(),
+            waiting: Waiting::default(),
+            proven: Proven::default(),
+            tries: Tries::default(),
+            breakers: Breakers::default(),
+            slots: Semaphore::new(usize::from(concurrency)),
+            started: Instant::now(),
+            stopping: OnceLock::new(),
+            shutdown,
+        }
+    }
+
     /// Monotonic time since the process began to work.
     fn uptime(&self) -> Duration {
         self.started.elapsed()
@@ -100,22 +153,6 @@ impl Shell {
     fn origin(&self, account: &AccountKey) -> Option<String> {
         let base = self.accounts.base_url(account)?;
         self.origins.check(&base).ok().map(|base| base.origin())
-    }
-
-    /// An older run of the same pipeline and account that may start as well.
-    fn older(&self, object: &PipelineRun, run: &Run) -> Option<String> {
-        let account = AccountKey::of(object);
-        let age = |run: &PipelineRun| (run.creation_timestamp().map(|time| time.0), run.metadata.uid.clone());
-        let mine = age(object);
-        let ahead = |other: &PipelineRun| {
-            other.spec.pipeline_id == run.pipeline.as_str()
-                && age(other) < mine
-                && AccountKey::of(other) == account
-                && other.spec.execution_id.is_none()
-                && crate::run::parse(other)
-                    .is_ok_and(|other| !other.suspended && !other.deleting && !other.ended && !crate::run::settled(&other))
-        };
-        self.runs.cached().iter().find(|other| ahead(other)).map(|other| other.name_any())
     }
 
     /// The account is gone, and so is what was remembered of it, and of others that are gone.
@@ -135,9 +172,54 @@ impl Shell {
         }
     }
 
+    /// The lock of this pipeline may be free for another run.
     fn wake_waiting(&self, pipeline: &PipelineId) {
         for run in self.waiting.take(pipeline) {
             self.runs.wake(&run);
+        }
+    }
+
+    /// The cache knows what a watch has told.
+    fn seen(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>, leaving: &Sender<Leaving>) {
+        match event {
+            watcher::Event::Apply(run) => {
+                if let Some(pipeline) = self.runs.applied(run) {
+                    self.wake_waiting(&pipeline);
+                }
+            }
+            watcher::Event::Delete(run) => self.gone(run, leaving),
+            watcher::Event::InitDone => {
+                self.runs.filled(namespace);
+                for run in self.waiting.take_all() {
+                    self.runs.wake(&run);
+                }
+                self.memories.retain(&self.runs.uids());
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        }
+    }
+
+    /// A run was deleted. One that has ended costs no request: it gave its lock back at its end. Only a process that died between the two
+    /// leaves the lock to the next run of the pipeline, which then waits for the quarantine because it cannot ask this one any more.
+    fn gone(&self, run: &CachedRun, leaving: &Sender<Leaving>) {
+        self.runs.removed(run);
+        self.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
+        let Some(object) = run.whole() else { return };
+        let Ok(run) = crate::run::parse(object) else { return };
+        let pipeline = run.pipeline.clone();
+        if !run.ended && crate::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
+            return;
+        }
+        self.wake_waiting(&pipeline);
+    }
+
+    /// This status is about to be written. If the run ends with it, it must give back its lock, also when the answer to the write is lost.
+    fn note_end(&self, object: &PipelineRun, status: &PipelineRunStatus) {
+        if crate::run::lets_go(object.status.as_ref(), status)
+            && let Ok(run) = crate::run::parse(object)
+            && run.own_marker().is_some()
+        {
+            self.memories.owe(run.me.uid.as_str());
         }
     }
 
@@ -161,8 +243,10 @@ impl Audience for Runs {
         Self::wake(self, run);
     }
 
+    /// A run at rest needs no answers, as if it were gone.
     fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
-        Self::exists(self, run)
+        let uid = run.extra.uid.as_ref();
+        self.get(run).is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
     }
 }
 
@@ -171,12 +255,19 @@ fn now() -> Timestamp {
     executor::whole_seconds(Timestamp::now())
 }
 
+/// What is left of a run that was deleted, and may hold the lock of its pipeline.
+struct Leaving {
+    account: AccountKey,
+    run: Run,
+}
+
 /// What one watch needs to begin.
-struct Watch<K: kube::Resource<DynamicType = ()> + Clone + 'static> {
+struct Watch<K: Resource<DynamicType = ()> + Clone + 'static> {
+    namespace: Option<String>,
     api: Api<K>,
     config: watcher::Config,
     writer: Writer<K>,
-    woken: UnboundedReceiver<ObjectRef<K>>,
+    woken: Woken<ObjectRef<K>>,
 }
 
 /// The watched namespaces; `None` stands for all of them.
@@ -186,7 +277,7 @@ fn places(namespaces: &[String]) -> Vec<Option<String>> {
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
-    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -196,81 +287,40 @@ where
 
 /// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
 pub async fn run_controllers(context: Context, shutdown: Shutdown) {
-    let Context { client, settings, metrics, health: _, operator_namespace, identity } = context;
-    let mut runs = Runs::new(client.clone(), metrics.clone());
+    let Context { client, settings, metrics, .. } = context.clone();
+    let mut runs = Runs::new(client.clone(), metrics);
     let mut run_watches = Vec::new();
     let selector = settings.label_selector.as_deref();
     for namespace in places(&settings.namespaces) {
         let (store, writer) = reflector::store();
-        let (wake, woken) = tokio::sync::mpsc::unbounded_channel();
+        let (wakes, woken) = wakes();
         let config = selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
-        run_watches.push(Watch { api: api(&client, namespace.as_deref()), config, writer, woken });
-        runs.add(namespace, store, wake);
+        run_watches.push(Watch { namespace: namespace.clone(), api: api(&client, namespace.as_deref()), config, writer, woken });
+        runs.add(namespace, store, wakes);
     }
     let runs = Arc::new(runs);
     let mut accounts = Accounts::new(runs.clone(), settings.trigger_settle, shutdown.clone());
     let mut account_watches = Vec::new();
     for namespace in places(&settings.namespaces) {
         let (store, writer) = reflector::store();
-        let (wake, woken) = tokio::sync::mpsc::unbounded_channel();
-        account_watches.push(Watch { api: api(&client, namespace.as_deref()), config: watcher::Config::default(), writer, woken });
-        accounts.add(namespace, store, wake);
+        let (wakes, woken) = wakes();
+        let (api, config) = (api(&client, namespace.as_deref()), watcher::Config::default());
+        account_watches.push(Watch { namespace: namespace.clone(), api, config, writer, woken });
+        accounts.add(namespace, store, wakes);
     }
-    let (observer, called) = (metrics.clone(), runs.clone());
-    let concurrency = settings.max_concurrent_reconciles;
-    let waiting = concurrency.saturating_mul(WAITING_FOR_EACH);
-    let shell = Arc::new(Shell {
-        locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
-        recorder: Recorder::new(
-            client.clone(),
-            Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) },
-        ),
-        client,
-        metrics,
-        origins: settings.allowed_origins.clone(),
-        nuvo_settings: NuvoSettings {
-            trigger_timeout: settings.trigger_timeout,
-            use_env_proxy: settings.use_env_proxy,
-            observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
-            ..NuvoSettings::default()
-        },
-        limits: Limits {
-            fence: settings.fence,
-            post_deadline: settings.trigger_timeout,
-            settle: settings.trigger_settle,
-            quarantine: settings.quarantine,
-            confirm: settings.adoption_confirm,
-        },
-        runs,
-        accounts: Arc::new(accounts),
-        memories: Memories::default(),
-        waiting: Waiting::default(),
-        proven: Proven::default(),
-        tries: Tries::default(),
-        breakers: Breakers::default(),
-        slots: Semaphore::new(usize::from(concurrency)),
-        room: Room::new(usize::from(waiting.saturating_sub(concurrency)), move |run| called.wake(run)),
-        started: Instant::now(),
-        stopping: OnceLock::new(),
-        shutdown: shutdown.clone(),
-    });
+    let waiting = settings.max_concurrent_reconciles.saturating_mul(WAITING_FOR_EACH);
+    let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone()));
     let accounts_work = join_all(account_watches.into_iter().map(|watch| control_accounts(watch, shell.clone())));
     let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, waiting, shell.clone())));
     let counting = async {
         loop {
             tokio::select! {
                 () = shutdown.begun() => return,
-                () = tokio::time::sleep(COUNT_PERIOD) => count(&shell),
+                () = tokio::time::sleep(COUNT_PERIOD) => shell.metrics.set_pipelineruns(shell.runs.phases()),
             }
         }
     };
     tokio::join!(accounts_work, runs_work, counting);
-}
-
-fn count(shell: &Shell) {
-    let runs = shell.runs.cached();
-    let phases = runs.iter().filter_map(|run| run.status.as_ref()?.phase);
-    shell.metrics.set_pipelineruns(phases.map(|phase| (phase.as_str(), 1)));
 }
 
 /// The objects of a watch, which also feed the cache; `seen` is told of every event after the cache has it.
@@ -281,7 +331,7 @@ fn objects<K>(
     seen: impl Fn(&watcher::Event<K>) + Send + 'static,
 ) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send
 where
-    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     watcher(api, config)
         .default_backoff()
@@ -296,33 +346,16 @@ where
         })
 }
 
-async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Shell>) {
-    let Watch { api, config, writer, woken } = watch;
+async fn control_runs(watch: Watch<CachedRun>, concurrency: u16, shell: Arc<Shell>) {
+    let Watch { namespace, api, config, writer, woken } = watch;
     let reader = writer.as_reader();
-    let (gone, leaving) = tokio::sync::mpsc::unbounded_channel();
+    let (gone, leaving) = tokio::sync::mpsc::channel(FAREWELLS);
     let eyes = shell.clone();
-    let seen = move |event: &watcher::Event<PipelineRun>| match event {
-        watcher::Event::Apply(object) => {
-            if let Ok(run) = crate::run::parse(object)
-                && crate::run::settled(&run)
-            {
-                eyes.wake_waiting(&run.pipeline);
-            }
-        }
-        watcher::Event::Delete(object) => {
-            // Received until the process ends.
-            let _ended = gone.send(object.clone());
-        }
-        watcher::Event::InitDone => {
-            let uids: HashSet<String> = eyes.runs.cached().iter().filter_map(|run| run.metadata.uid.clone()).collect();
-            eyes.memories.retain(&uids);
-        }
-        watcher::Event::Init | watcher::Event::InitApply(_) => {}
-    };
+    let seen = move |event: &watcher::Event<CachedRun>| eyes.seen(namespace.as_deref(), event, &gone);
     let stop = shell.shutdown.clone();
     let work = Controller::for_stream(objects(api, config, writer, seen).applied_objects(), reader)
         .with_config(controller::Config::default().concurrency(concurrency))
-        .reconcile_on(received(woken))
+        .reconcile_on(woken)
         .graceful_shutdown_on(async move { stop.begun().await })
         .run(reconcile_run, |_, never, _| match *never {}, shell.clone())
         .for_each(|_| std::future::ready(()));
@@ -334,44 +367,49 @@ async fn control_runs(watch: Watch<PipelineRun>, concurrency: u16, shell: Arc<Sh
 }
 
 /// Looks after what deleted runs leave behind, one at a time: a lock that is given back at once spares the next run the quarantine.
-async fn say_farewell(mut leaving: UnboundedReceiver<PipelineRun>, shell: &Shell) {
-    while let Some(object) = leaving.recv().await {
-        let uid = object.metadata.uid.clone().unwrap_or_default();
-        shell.room.leave(&AccountKey::of(&object), &Place::of(&object));
-        if let Ok(parsed) = crate::run::parse(&object) {
-            if crate::run::decided(&parsed) {
-                run::release(&object, &parsed, shell).await;
-            }
-            shell.wake_waiting(&parsed.pipeline);
+async fn say_farewell(mut leaving: Receiver<Leaving>, shell: &Shell) {
+    while let Some(Leaving { account, run }) = leaving.recv().await {
+        if let Err(error) = run::release(&account, &run, shell).await {
+            tracing::debug!(%error, "the lock of a deleted run was not given back");
         }
-        shell.memories.forget(&uid);
+        shell.wake_waiting(&run.pipeline);
     }
     std::future::pending::<()>().await;
 }
 
-fn received<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send {
-    futures::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
-}
-
 /// One reconcile of a run. Its failures are its own: nothing that happens here stops another object.
-async fn reconcile_run(object: Arc<PipelineRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
-    let span = tracing::info_span!("run", namespace = object.namespace().unwrap_or_default(), name = object.name_any());
+async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
+    let uid = run.uid().unwrap_or_default();
+    if run.whole().is_none() && !shell.memories.owes(&uid) {
+        shell.memories.forget(&uid);
+        return Ok(Action::await_change());
+    }
+    let span = tracing::info_span!("run", namespace = run.namespace().unwrap_or_default(), name = run.name_any());
     async move {
         let Ok(slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
-        let work = AssertUnwindSafe(run::reconcile(object.clone(), slot, &shell)).catch_unwind();
-        let error = match work.await {
-            Ok(Ok(action)) => return Ok(action),
-            Ok(Err(error)) => error,
-            Err(_) => ReconcileError::Panic,
+        let work = async {
+            match run.whole() {
+                Some(object) => run::reconcile(object.clone(), slot, &shell).await,
+                None => run::settle_up(run.meta(), &shell).await,
+            }
         };
-        Ok(Action::requeue(run::after_failure(&object, &error, &shell).await))
+        let action = match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(Ok(action)) => action,
+            Ok(Err(error)) => Action::requeue(run::after_failure(&run, &error, &shell).await),
+            Err(_) => Action::requeue(run::after_failure(&run, &ReconcileError::Panic, &shell).await),
+        };
+        // What is noted of a run that was deleted meanwhile would stay for ever.
+        if !shell.runs.exists(&ObjectRef::from_obj(&*run)) {
+            shell.memories.forget(&uid);
+        }
+        Ok(action)
     }
     .instrument(span)
     .await
 }
 
 async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
-    let Watch { api, config, writer, woken } = watch;
+    let Watch { namespace: _, api, config, writer, woken } = watch;
     let reader = writer.as_reader();
     let eyes = shell.clone();
     let seen = move |event: &watcher::Event<NuvoAccount>| match event {
@@ -394,7 +432,7 @@ async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
     Controller::for_stream(changed, reader)
         .with_config(controller::Config::default().concurrency(ACCOUNT_CONCURRENCY))
-        .reconcile_on(received(woken))
+        .reconcile_on(woken)
         .graceful_shutdown_on(async move { stop.begun().await })
         .run(reconcile_account, |_, never, _| match *never {}, shell.clone())
         .for_each(|_| std::future::ready(()))
@@ -417,3 +455,6 @@ async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Resu
     .instrument(span)
     .await
 }
+
+#[cfg(test)]
+mod rest_tests;

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
 use super::accounts::AccountKey;
-use crate::api::PipelineRun;
+use crate::{api::PipelineRun, follower::Audience};
 
 /// The place of a run in the line of its account: the oldest one comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,8 +33,10 @@ impl Place {
     }
 
     fn run(&self) -> ObjectRef<PipelineRun> {
-        let run = ObjectRef::new(&self.name);
-        self.namespace.as_ref().map_or_else(|| run.clone(), |namespace| run.clone().within(namespace))
+        let mut run = ObjectRef::new(&self.name);
+        run.namespace.clone_from(&self.namespace);
+        run.extra.uid = Some(self.uid.clone());
+        run
     }
 }
 
@@ -45,11 +47,8 @@ impl Place {
 pub struct Room {
     seats: usize,
     state: Mutex<State>,
-    call: Call,
+    audience: Arc<dyn Audience>,
 }
-
-/// Tells a run that its turn may have come.
-type Call = Box<dyn Fn(&ObjectRef<PipelineRun>) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -65,6 +64,19 @@ struct Desk {
     line: BTreeSet<Place>,
 }
 
+impl Desk {
+    /// The first one in the line that is still there.
+    fn next(&mut self, audience: &dyn Audience) -> Option<ObjectRef<PipelineRun>> {
+        while let Some(first) = self.line.first().map(Place::run) {
+            if audience.exists(&first) {
+                return Some(first);
+            }
+            self.line.pop_first();
+        }
+        None
+    }
+}
+
 /// A seat, until it is dropped.
 pub struct Seat {
     room: Arc<Room>,
@@ -72,10 +84,10 @@ pub struct Seat {
 }
 
 impl Room {
-    /// `call` tells a run that its turn may have come.
+    /// Those who wait are woken when their turn may have come.
     #[must_use]
-    pub fn new(seats: usize, call: impl Fn(&ObjectRef<PipelineRun>) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { seats: seats.max(2), state: Mutex::default(), call: Box::new(call) })
+    pub fn new(seats: usize, audience: Arc<dyn Audience>) -> Arc<Self> {
+        Arc::new(Self { seats: seats.max(2), state: Mutex::default(), audience })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -90,8 +102,13 @@ impl Room {
         let mut state = self.state();
         let left = self.seats.saturating_sub(state.taken);
         let desk = state.accounts.entry(account.clone()).or_default();
+        let free = left.min(most).saturating_sub(desk.taken);
+        // Nobody says so when a run that waits is gone.
+        while let Some(gone) = desk.line.range(..place).take(free).find(|other| !self.audience.exists(&other.run())).cloned() {
+            desk.line.remove(&gone);
+        }
         let before = desk.line.range(..place).count();
-        if before < left.min(most).saturating_sub(desk.taken) {
+        if before < free {
             desk.line.remove(place);
             desk.taken = desk.taken.saturating_add(1);
             state.taken = state.taken.saturating_add(1);
@@ -108,12 +125,12 @@ impl Room {
         if !desk.line.remove(place) {
             return;
         }
-        let next = desk.line.first().map(Place::run);
+        let next = desk.next(&*self.audience);
         state.tidy(account);
         drop(state);
         // It may have been called and not come.
         if let Some(next) = next {
-            (self.call)(&next);
+            self.audience.wake(&next);
         }
     }
 
@@ -125,12 +142,12 @@ impl Room {
         }
         // What is left has grown for all.
         let left = self.seats.saturating_sub(state.taken);
-        let next: Vec<_> =
-            state.accounts.values().filter(|desk| desk.taken < left).filter_map(|desk| desk.line.first().map(Place::run)).collect();
+        let desks = state.accounts.values_mut().filter(|desk| desk.taken < left);
+        let next: Vec<_> = desks.filter_map(|desk| desk.next(&*self.audience)).collect();
         state.tidy(account);
         drop(state);
         for run in &next {
-            (self.call)(run);
+            self.audience.wake(run);
         }
     }
 }
@@ -166,10 +183,32 @@ mod tests {
         }
     }
 
-    fn room(seats: usize) -> (Arc<Room>, Arc<Mutex<Vec<String>>>) {
-        let called: Arc<Mutex<Vec<String>>> = Arc::default();
-        let calls = called.clone();
-        (Room::new(seats, move |run| calls.lock().unwrap().push(run.name.clone())), called)
+    /// Who was called, and who is gone.
+    #[derive(Default)]
+    struct People {
+        called: Mutex<Vec<String>>,
+        gone: Mutex<Vec<String>>,
+    }
+
+    impl Audience for People {
+        fn wake(&self, run: &ObjectRef<PipelineRun>) {
+            self.called.lock().unwrap().push(run.name.clone());
+        }
+
+        fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+            !self.gone.lock().unwrap().contains(&run.name)
+        }
+    }
+
+    impl People {
+        fn take_called(&self) -> Vec<String> {
+            std::mem::take(&mut *self.called.lock().unwrap())
+        }
+    }
+
+    fn room(seats: usize) -> (Arc<Room>, Arc<People>) {
+        let people = Arc::new(People::default());
+        (Room::new(seats, people.clone()), people)
     }
 
     /// As many seats as the account gets.
@@ -196,29 +235,43 @@ mod tests {
 
     #[test]
     fn the_oldest_comes_first_and_is_called() {
-        let (room, called) = room(2);
+        let (room, people) = room(2);
         let seat = room.enter(&account("one"), 100, &place(1)).ok().unwrap();
         assert_eq!(room.enter(&account("one"), 100, &place(9)).err(), Some(0));
         assert_eq!(room.enter(&account("one"), 100, &place(5)).err(), Some(0));
         assert_eq!(room.enter(&account("one"), 100, &place(7)).err(), Some(1));
         drop(seat);
-        assert_eq!(std::mem::take(&mut *called.lock().unwrap()), ["run-5"]);
+        assert_eq!(people.take_called(), ["run-5"]);
         assert_eq!(room.enter(&account("one"), 100, &place(9)).err(), Some(2), "it is not its turn");
         room.leave(&account("one"), &place(5));
-        assert_eq!(std::mem::take(&mut *called.lock().unwrap()), ["run-7"], "the one that was called does not come");
+        assert_eq!(people.take_called(), ["run-7"], "the one that was called does not come");
         assert!(room.enter(&account("one"), 100, &place(7)).is_ok());
     }
 
     #[test]
     fn who_waits_because_of_other_accounts_is_called_when_they_give_back() {
-        let (room, called) = room(3);
+        let (room, people) = room(3);
         let one = fill(&room, "one", 100);
         let two = fill(&room, "two", 100);
         assert_eq!((one.len(), two.len()), (2, 1));
         assert!(room.enter(&account("three"), 100, &place(77)).is_err());
         drop(two);
-        assert!(called.lock().unwrap().contains(&"run-77".to_owned()));
+        assert!(people.take_called().contains(&"run-77".to_owned()));
         assert!(room.enter(&account("three"), 100, &place(77)).is_ok());
+    }
+
+    #[test]
+    fn who_is_gone_keeps_nobody_waiting() {
+        let (room, people) = room(2);
+        let seat = room.enter(&account("one"), 100, &place(1)).ok().unwrap();
+        for second in 2..10 {
+            assert!(room.enter(&account("one"), 100, &place(second)).is_err());
+        }
+        people.gone.lock().unwrap().extend((2..8).map(|second| format!("run-{second}")));
+        drop(seat);
+        assert_eq!(people.take_called(), ["run-8"]);
+        people.gone.lock().unwrap().push("run-8".to_owned());
+        assert!(room.enter(&account("one"), 100, &place(9)).is_ok());
     }
 
     #[test]

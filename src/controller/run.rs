@@ -7,17 +7,22 @@ use std::{
 };
 
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::{controller::Action, reflector::ObjectRef};
+use kube::{
+    Resource,
+    core::ObjectMeta,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 use tokio::sync::SemaphorePermit;
 
 use super::{
     Shell,
     account::backoff,
     accounts::{AccountKey, Standing},
+    cache::CachedRun,
     events,
-    executor::{Ended, Pass, PassError, gate, nonce, pause},
+    executor::{Ended, Pass, PassError, Passed, gate, nonce, pause},
     kube_call::CallError,
-    lock::lock_name,
+    lock::{LockError, lock_name},
     now,
     room::Place,
 };
@@ -25,7 +30,10 @@ use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
     nuvo::{Error, Session},
-    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Reopening, Run, Situation, Step, Trigger},
+    run::{
+        self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Reopening, Run, RunRef, Situation, Step,
+        Trigger,
+    },
     telemetry::RunResult,
 };
 
@@ -83,15 +91,16 @@ pub async fn reconcile(object: Arc<PipelineRun>, slot: Slot<'_>, shell: &Shell) 
 }
 
 /// The wait after a failed reconcile, and what the status says about it in the long run.
-pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: &Shell) -> Duration {
+pub async fn after_failure(run: &CachedRun, error: &ReconcileError, shell: &Shell) -> Duration {
     if matches!(error, ReconcileError::Call(error) if error.is_conflict()) {
         // The cache was behind. What it was behind of is on its way, and is looked at when it comes.
         return FALLBACK;
     }
-    let uid = object.metadata.uid.clone().unwrap_or_default();
-    let failures = shell.memories.failed(&uid);
+    let failures = shell.memories.failed(run.meta().uid.as_deref().unwrap_or_default());
     let (first, longest) = FAILURE;
+    let wait = backoff(first, longest, failures.saturating_sub(1));
     tracing::warn!(%error, failures, "the reconcile failed");
+    let Some(object) = run.whole() else { return wait };
     // A write would change the version that a held lock speaks of.
     let free = match error {
         ReconcileError::Pass(PassError::Unmarked { held, .. }) => !held,
@@ -109,7 +118,7 @@ pub async fn after_failure(object: &PipelineRun, error: &ReconcileError, shell: 
             tracing::debug!(%error, "the failure cannot be shown");
         }
     }
-    backoff(first, longest, failures.saturating_sub(1))
+    wait
 }
 
 /// An object that the schema would not have let through.
@@ -188,18 +197,13 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     let left = run::deadline_left(&status, object, now());
     let age =
         status.start_time.as_ref().map_or(Duration::ZERO, |start| Duration::try_from(now().duration_since(start.0)).unwrap_or_default());
-    let ends = ended && !run.ended;
     write(object, status, shell).await?;
     // A run that is being deleted may stay for long, because of somebody else's finalizer: it is followed until it is gone.
     if ended {
         if let Some(follower) = &follower {
             follower.forget(&reference);
         }
-        if ends {
-            release(object, run, shell).await;
-        }
-        shell.memories.forget(run.me.uid.as_str());
-        return Ok(Action::await_change());
+        return let_go(&account, run, shell).await;
     }
     if let Some(follower) = &follower {
         let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
@@ -209,6 +213,42 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         return Ok(Action::requeue(LATE));
     }
     Ok(left.map_or_else(Action::await_change, |left| Action::requeue(left.saturating_add(Duration::from_millis(100)))))
+}
+
+/// Gives back the lock of a run that ended, if it has not been given back since.
+async fn let_go(account: &AccountKey, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
+    let uid = run.me.uid.as_str();
+    if shell.memories.owes(uid) {
+        match release(account, run, shell).await {
+            Err(error) if !error.is_refused() => return Err(PassError::from(error).into()),
+            Err(error) => tracing::warn!(%error, "the lock is not given back; the next run of the pipeline takes it over"),
+            Ok(()) => {}
+        }
+    }
+    shell.memories.forget(uid);
+    Ok(Action::await_change())
+}
+
+/// A run is at rest, but its lock was not given back at its end. The cache does not have what that takes any more.
+///
+/// # Errors
+/// [`ReconcileError`]: it is tried again.
+pub async fn settle_up(metadata: &ObjectMeta, shell: &Shell) -> Result<Action, ReconcileError> {
+    let uid = metadata.uid.clone().unwrap_or_default();
+    let (Ok(known), Some(namespace), Some(name)) = (run::Uid::new(uid.clone()), metadata.namespace.clone(), metadata.name.clone()) else {
+        shell.memories.forget(&uid);
+        return Ok(Action::await_change());
+    };
+    let Some(object) = shell.runs.read(&RunRef { uid: known, namespace, name }).await? else {
+        shell.memories.forget(&uid);
+        return Ok(Action::await_change());
+    };
+    let run = run::parse(&object).map_err(PassError::from)?;
+    if !run.ended {
+        // It goes on again. The cache will know.
+        return Ok(Action::await_change());
+    }
+    let_go(&AccountKey::of(&object), &run, shell).await
 }
 
 /// The time of day this long ago.
@@ -275,7 +315,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
     // The older one may be waiting for the lock that this one took before a crash.
-    let older = if shell.memories.is_awaited(&uid) { None } else { shell.older(&object, &run) };
+    let older = if shell.memories.is_awaited(&uid) { None } else { shell.runs.older(&object, &run.pipeline) };
     let gate = || {
         if shell.shutdown.is_begun() {
             return Gate::Draining;
@@ -299,8 +339,18 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
         shell.room.leave(&key, &place);
         None
     };
-    let passed = Pass::new(shell, session.clone(), slot, object, run, memory, &gate)?.run().await;
+    let pipeline = run.pipeline.clone();
+    let pass = Pass::new(shell, session.clone(), slot, object, run, memory, &gate)?;
+    if older.is_none() {
+        shell.waiting.add(&pipeline, reference.clone());
+    }
+    let passed = pass.run().await;
     drop(seat);
+    if matches!(&passed, Ok(Passed { ended: Ended::Hold(Hold::PipelineBusy(..)), .. })) {
+        shell.waiting.add(&pipeline, reference.clone());
+    } else {
+        shell.waiting.remove(&pipeline, &reference);
+    }
     let passed = match passed {
         Ok(passed) => passed,
         Err(PassError::Nuvo(error)) => return wait_for_nuvo(&reference, &error, shell).await,
@@ -325,7 +375,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
     let run = run::parse(&object).map_err(PassError::from)?;
     if !matches!(&passed.ended, Ended::Hold(Hold::PipelineBusy(..) | Hold::Gate(Gate::BehindOlder(_)))) {
         shell.memories.moved_on(&uid);
-        // Whatever this pass did, those who wait behind it may find the way free.
+        // Whatever this pass did, those who wait for the lock may find it free.
         shell.wake_waiting(&run.pipeline);
     }
     if !matches!(passed.ended, Ended::Again) {
@@ -395,7 +445,6 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
             if let Hold::PipelineBusy(tenancy, _) = hold {
                 shell.hurry(&tenancy.holder);
             }
-            shell.waiting.add(&run.pipeline, ObjectRef::from_obj(object));
             let waited = shell.memories.waited(uid);
             if waited < PATIENT && object.status.as_ref().and_then(run::reason) != Some(Reason::PipelineBusy) {
                 return Ok(Action::requeue(PATIENT.saturating_sub(waited)));
@@ -430,22 +479,21 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell:
     Ok(Action::requeue(wait))
 }
 
-/// Gives the pipeline's lock back, off the hot path. If it fails, the next run takes the lock over.
-pub async fn release(object: &PipelineRun, run: &Run, shell: &Shell) {
-    let Some(tenure) = run.own_marker().map(|marker| marker.tenure.clone()) else { return };
-    let Standing::Ready(session) = shell.accounts.standing(&AccountKey::of(object)) else { return };
-    let name = lock_name(&session.origin(), &run.pipeline);
-    match shell.locks.read(&name).await {
-        Ok(read) => {
-            if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read)
-                && let Err(error) = shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await
-            {
-                tracing::debug!(%error, "the lock was not given back");
-            }
-        }
-        Err(error) => tracing::debug!(%error, "the lock was not given back"),
+/// Gives the pipeline's lock back, if the run holds it and nothing can come of its trigger any more.
+///
+/// # Errors
+/// [`LockError`]: whether it was given back is not known.
+pub async fn release(account: &AccountKey, run: &Run, shell: &Shell) -> Result<(), LockError> {
+    let Some(tenure) = run.own_marker().map(|marker| marker.tenure.clone()) else { return Ok(()) };
+    // Without the account nobody knows which lock it is.
+    let Some(origin) = shell.origin(account) else { return Ok(()) };
+    let name = lock_name(&origin, &run.pipeline);
+    let read = shell.locks.read(&name).await?;
+    if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read) {
+        shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await?;
     }
     shell.wake_waiting(&run.pipeline);
+    Ok(())
 }
 
 fn words(status: &PipelineRunStatus) -> u64 {
@@ -467,6 +515,7 @@ async fn write(object: &PipelineRun, status: PipelineRunStatus, shell: &Shell) -
     if object.status.as_ref().is_some_and(|present| run::same_but_for_words(present, &status)) && shell.memories.has_said(&uid, words) {
         return Ok(());
     }
+    shell.note_end(object, &status);
     match shell.runs.write_status(object, &over, status.clone()).await {
         Ok(_) => {
             shell.memories.say(&uid, words);

@@ -1,16 +1,24 @@
 //! The runs: their caches, quorum reads, and writes by compare-and-swap.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::{ListParams, Patch, PatchParams, PostParams},
     runtime::reflector::{ObjectRef, Store},
 };
 use serde_json::json;
-use tokio::sync::mpsc::UnboundedSender;
 
-use super::kube_call::{CallError, call};
+use super::{
+    accounts::AccountKey,
+    cache::CachedRun,
+    index::{Change, Index},
+    kube_call::{CallError, call},
+    wakes::Wakes,
+};
 use crate::{
     api::{
         PipelineRun, PipelineRunStatus,
@@ -47,8 +55,8 @@ pub enum RunError {
 /// What one watch feeds: the cache of a namespace (or of all), and the way to wake its runs.
 struct Part {
     namespace: Option<String>,
-    store: Store<PipelineRun>,
-    wake: UnboundedSender<ObjectRef<PipelineRun>>,
+    store: Store<CachedRun>,
+    wakes: Wakes<ObjectRef<CachedRun>>,
 }
 
 /// All runs that this operator watches.
@@ -56,18 +64,19 @@ pub struct Runs {
     client: Client,
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
+    index: Index,
 }
 
 impl Runs {
     /// No watch yet.
     #[must_use]
-    pub const fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { client, metrics, parts: Vec::new() }
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
+        Self { client, metrics, parts: Vec::new(), index: Index::default() }
     }
 
     /// Adds what one watch feeds; `None` stands for all namespaces.
-    pub fn add(&mut self, namespace: Option<String>, store: Store<PipelineRun>, wake: UnboundedSender<ObjectRef<PipelineRun>>) {
-        self.parts.push(Part { namespace, store, wake });
+    pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: Wakes<ObjectRef<CachedRun>>) {
+        self.parts.push(Part { namespace, store, wakes });
     }
 
     fn part(&self, namespace: Option<&str>) -> Option<&Part> {
@@ -81,30 +90,81 @@ impl Runs {
     /// Has a run looked at again.
     pub fn wake(&self, run: &ObjectRef<PipelineRun>) {
         if let Some(part) = self.part(run.namespace.as_deref()) {
-            // The other end is gone only when the process ends.
-            let _ended = part.wake.send(run.clone());
+            part.wakes.wake(run.clone().into_kind_unchecked(()));
         }
     }
 
-    /// Every cached run.
-    #[must_use]
-    pub fn cached(&self) -> Vec<Arc<PipelineRun>> {
-        self.parts.iter().flat_map(|part| part.store.state()).collect()
+    /// Takes in what the cache has got to know of a run, and wakes those whose turn it is now. Returns the pipeline whose trigger has been
+    /// settled by that.
+    pub fn applied(&self, run: &CachedRun) -> Option<PipelineId> {
+        self.changed(self.index.put(run))
     }
 
-    /// The run as the cache has it.
+    /// The same when the run is gone.
+    pub fn removed(&self, run: &CachedRun) -> Option<PipelineId> {
+        self.changed(self.index.remove(run))
+    }
+
+    fn changed(&self, change: Change) -> Option<PipelineId> {
+        for run in &change.next {
+            self.wake(run);
+        }
+        change.settled
+    }
+
+    /// The cache of a namespace (or of all) has been filled anew: those whose turn it is are woken.
+    pub fn filled(&self, namespace: Option<&str>) {
+        if let Some(part) = self.part(namespace) {
+            let runs = part.store.state();
+            for run in self.index.replace(namespace, runs.iter().map(|run| &**run)) {
+                self.wake(&run);
+            }
+        }
+    }
+
+    /// See [`Index::older`].
+    #[must_use]
+    pub fn older(&self, run: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
+        self.index.older(run, pipeline)
+    }
+
+    /// See [`Index::going`].
+    #[must_use]
+    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+        self.index.going(account)
+    }
+
+    /// See [`Index::accounts`].
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountKey> {
+        self.index.accounts()
+    }
+
+    /// See [`Index::phases`].
+    #[must_use]
+    pub fn phases(&self) -> Vec<(&'static str, usize)> {
+        self.index.phases()
+    }
+
+    /// The uids of all cached runs.
+    #[must_use]
+    pub fn uids(&self) -> HashSet<String> {
+        self.parts.iter().flat_map(|part| part.store.state()).filter_map(|run| run.meta().uid.clone()).collect()
+    }
+
+    /// The run as the cache has it; none also if it is at rest.
     #[must_use]
     pub fn get(&self, run: &ObjectRef<PipelineRun>) -> Option<Arc<PipelineRun>> {
-        self.part(run.namespace.as_deref())?.store.get(run)
+        self.part(run.namespace.as_deref())?.store.get(&run.clone().into_kind_unchecked(()))?.whole().cloned()
     }
 
     /// Whether the cache still has this very object.
     #[must_use]
-    pub fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+    pub fn exists(&self, run: &ObjectRef<CachedRun>) -> bool {
         let uid = run.extra.uid.as_ref();
         self.part(run.namespace.as_deref())
             .and_then(|part| part.store.get(run))
-            .is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
+            .is_some_and(|cached| uid.is_none() || cached.meta().uid.as_ref() == uid)
     }
 
     /// Quorum GET of this very object: none if it is gone, or another one has its name.
@@ -181,10 +241,9 @@ impl Runs {
     /// # Errors
     /// [`CallError`], a conflict among them.
     pub async fn write_status(&self, object: &PipelineRun, over: &str, status: PipelineRunStatus) -> Result<PipelineRun, CallError> {
-        let mut object = object.clone();
+        let mut object = PipelineRun { metadata: object.metadata.clone(), spec: object.spec.clone(), status: Some(status) };
         object.metadata.resource_version = Some(over.to_owned());
         object.metadata.managed_fields = None;
-        object.status = Some(status);
         let (namespace, name) = (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
         self.metrics.kube_write("pipelineruns/status");
         let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -247,7 +306,7 @@ mod tests {
         );
         let mut runs = Runs::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
-        runs.add(None, store, tokio::sync::mpsc::unbounded_channel().0);
+        runs.add(None, store, crate::controller::wakes::wakes().0);
         let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();

@@ -13,6 +13,7 @@ mod parse;
 mod project;
 mod record;
 mod reopen;
+mod rest;
 mod situation;
 mod step;
 mod verdict;
@@ -32,9 +33,10 @@ pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,
 };
 pub use reopen::{Reopening, following_attempt, reopening};
+pub use rest::{at_rest, lets_go};
 pub use situation::{waiting, without_account};
 pub use step::{Answer, Gate, Hold, Limits, LockRead, Step};
-pub use verdict::{Doubt, Takeover, Verdict, decided, own_entry, resumable, settled, takeover, verdict};
+pub use verdict::{Doubt, Takeover, Verdict, awaits_trigger, decided, own_entry, resumable, settled, takeover, verdict};
 pub use view::{Candidate, Holder, Others, Run, Sighting};
 
 #[cfg(test)]

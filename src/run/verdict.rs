@@ -54,6 +54,12 @@ pub fn settled(run: &Run) -> bool {
     if decided(run) { !wants_attempt(run) } else { run.ended && run.own_marker().is_none() }
 }
 
+/// Whether the run stands in the queue of its pipeline: nothing but its turn keeps it from its trigger.
+#[must_use]
+pub fn awaits_trigger(run: &Run) -> bool {
+    !run.suspended && !run.deleting && !run.ended && !settled(run)
+}
+
 fn wants_attempt(run: &Run) -> bool {
     run.trigger.as_ref().is_some_and(|trigger| match trigger.fate {
         Fate::NotExecuted => !run.ended,

@@ -7,7 +7,8 @@ use controlplane::{
     proxy::{Action, RequestInfo},
 };
 use k8s_openapi::jiff::Timestamp;
-use nuvo_operator::api::Phase;
+use kube::ResourceExt;
+use nuvo_operator::api::{Phase, PipelineRun};
 use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
 
@@ -307,6 +308,32 @@ fn a_run_waits_for_another_one_of_its_pipeline() {
     same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (2, 2));
 }
 
+/// Each of many runs of one pipeline looks a few times whether it can go on, however many wait with it, and the oldest goes first.
+#[test]
+fn a_queue_of_runs_costs_each_of_them_a_few_looks() {
+    const RUNS: usize = 30;
+    let world = World::new("queue", [quick("orders")]);
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let operator = world.operator_with(&["--trigger-timeout-seconds", "50", "--quarantine-seconds", "60"]);
+    let start = |number: usize| world.start(&format!("run-{number:02}"), "orders", json!({}));
+    let mut runs = vec![start(0)];
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    runs.extend((1..RUNS).map(start));
+    world.wait_reason("run-29", "PipelineBusy");
+    world.sim.release(fault);
+    // The age of an object is known to the second.
+    runs[1..].sort_by_key(|run| (run.metadata.creation_timestamp.as_ref().unwrap().0, uid(run)));
+    let first = |run: &PipelineRun| world.wait_phase(&run.name_any(), Phase::Succeeded).status.unwrap().execution_ids[0].clone();
+    let ids: Vec<String> = runs.iter().map(first).collect();
+    let made: Vec<String> = world.sim.executions().into_iter().map(|execution| execution.id).collect();
+    same("in the order of their age", ids, made);
+    same("POSTs", world.sim.post_count(), RUNS as u64);
+    let log = operator.0.log();
+    let holds = log.lines().filter(|line| line.contains("step=\"hold\"")).count();
+    println!("{RUNS} runs of one pipeline: {holds} looks that came to nothing");
+    assert!((RUNS..=RUNS * 6).contains(&holds), "{holds} looks that came to nothing");
+}
+
 #[test]
 fn an_existing_execution_is_followed_and_nothing_is_triggered() {
     let world = World::new("existing", [quick("orders")]);
@@ -514,7 +541,12 @@ fn kubectl_shows_the_columns_and_can_wait() {
     let stats = Stats { total_rows: 12, total_cells: 24, total_error_cells: 1, total_error_rows: 1 };
     let world = World::new("columns", [quick("orders").stats(stats), quick("bad").failing("PARSING_FAILURE", "line 7").stats(stats)]);
     let _operator = world.operator();
-    world.start("orders", "orders", json!({}));
+    let run = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "orders" }, "spec": { "pipelineId": "orders" },
+    });
+    let file = world.kubeconfig.with_file_name(format!("{}-orders.json", world.namespace));
+    std::fs::write(&file, run.to_string()).unwrap();
+    world.kubectl(&["apply", "--filename", file.to_str().unwrap()]).unwrap();
     world.start("bad", "bad", json!({}));
     world.kubectl(&["wait", "--for=condition=Succeeded", "--timeout=60s", "pipelinerun.nuvo.dev/orders"]).unwrap();
     world.kubectl(&["wait", "--for=condition=Finished", "--timeout=60s", "pipelinerun.nuvo.dev/bad"]).unwrap();
@@ -541,6 +573,8 @@ fn kubectl_shows_the_columns_and_can_wait() {
         |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     same("bad", row("bad")[1..6].to_vec(), ["bad", "Failed", "PARSING_FAILURE", "12", "1"].map(str::to_owned).to_vec());
     assert!(row("orders").contains(&"Succeeded".to_owned()), "{table}");
+    let kept = world.get("orders").metadata.annotations.unwrap_or_default();
+    assert!(kept.contains_key("kubectl.kubernetes.io/last-applied-configuration"), "what kubectl keeps for itself is there: {kept:?}");
     let running = world.kubectl(&["get", "npr", "--field-selector", "status.phase=Failed", "-o", "name"]).unwrap();
     same("selected by phase", running.trim(), "pipelinerun.nuvo.dev/bad");
 }

@@ -10,8 +10,8 @@ use controlplane::{
     Proxy,
     proxy::{Action, Answer, RequestInfo},
 };
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
 use serde_json::json;
@@ -233,6 +233,51 @@ fn killed_before_and_after_the_unlock_the_next_run_goes_on_at_once() {
     }
 }
 
+/// However a run ended: it has given its lock back, so that deleting it keeps nobody waiting for the quarantine.
+fn assert_deleted_keeps_nobody_waiting(world: &World) {
+    let free = |lock: &Lease| lock.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none());
+    world.eventually("unlocked", || block_on(world.leases().list(&ListParams::default())).unwrap().iter().all(free));
+    world.delete("orders");
+    world.start("next", "orders", json!({}));
+    same("known by its answer", trigger(&world.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+}
+
+const LONG: [&str; 2] = ["--quarantine-seconds", "900"];
+
+#[test]
+fn an_unlock_that_fails_is_made_up_for() {
+    let world = World::new("unlock", [orders()]);
+    let proxy = Proxy::start(world.server).unwrap();
+    let away = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 503 });
+    first(&proxy, Write::Unlock, Action::Respond(Answer::json(503, away.to_string())));
+    let _operator = world.operator_through(&proxy, &LONG);
+    world.start("orders", "orders", json!({}));
+    assert_one_success(&world, "orders");
+    assert_deleted_keeps_nobody_waiting(&world);
+    same("POSTs", world.sim.post_count(), 2);
+}
+
+#[test]
+fn a_run_that_nuvo_refused_gives_its_lock_back() {
+    let world = World::new("unlock", [orders()]);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::status(404)).once());
+    let _operator = world.operator_with(&LONG);
+    world.start("orders", "orders", json!({}));
+    world.wait_reason("orders", "TriggerRejected");
+    assert_deleted_keeps_nobody_waiting(&world);
+    same("POSTs", world.sim.post_count(), 2);
+}
+
+#[test]
+fn a_run_whose_doubt_a_person_has_closed_gives_its_lock_back() {
+    let (world, _operator) = unresolved_with(json!({}), &LONG);
+    let run = wait_unresolved(&world);
+    answer(&world, &format!("{}:abandon", nonce(&run)));
+    world.wait_phase("orders", Phase::Failed);
+    assert_deleted_keeps_nobody_waiting(&world);
+    same("POSTs", world.sim.post_count(), 2);
+}
+
 #[test]
 fn lost_answers_of_the_api_server_are_read_again() {
     for write in [Write::Lock, Write::Marker, Write::Accepted, Write::End] {
@@ -301,9 +346,13 @@ fn a_lost_answer_of_nuvo_is_looked_up() {
 
 /// A run whose POST was lost on its way, so that nobody can tell: it waits for a person.
 fn unresolved(fields: serde_json::Value) -> (World, Operator) {
+    unresolved_with(fields, &[])
+}
+
+fn unresolved_with(fields: serde_json::Value, flags: &[&str]) -> (World, Operator) {
     let world = World::new("doubt", [orders()]);
     world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
-    let operator = world.operator();
+    let operator = world.operator_with(flags);
     world.start("orders", "orders", fields);
     (world, operator)
 }

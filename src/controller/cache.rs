@@ -1,0 +1,235 @@
+//! What is kept of a run in memory.
+//!
+//! Runs are kept in the cluster for long after their end, and they are many: of one that is at rest only its name is kept. What was left out
+//! can never be written back, because no [`PipelineRun`] can be made of what was kept, and only that type can be written.
+
+use std::{borrow::Cow, sync::Arc};
+
+use kube::{
+    Resource,
+    core::{NamespaceResourceScope, ObjectMeta},
+};
+use serde::{Deserialize, Deserializer};
+
+use crate::{
+    api::{Phase, PipelineRun},
+    run::at_rest,
+};
+
+/// What `kubectl apply` keeps for itself: the whole object once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A run as the cache has it.
+#[derive(Debug, Clone)]
+pub enum CachedRun {
+    /// Something may have to be done for it, now or later.
+    Whole(Arc<PipelineRun>),
+    /// See [`at_rest`].
+    AtRest(Arc<Stub>),
+}
+
+/// What is kept of a run at rest.
+#[derive(Debug, Clone)]
+pub struct Stub {
+    /// What names the object, and its version.
+    metadata: ObjectMeta,
+    phase: Option<Phase>,
+}
+
+impl CachedRun {
+    /// The whole object, if there is one.
+    #[must_use]
+    pub const fn whole(&self) -> Option<&Arc<PipelineRun>> {
+        match self {
+            Self::Whole(run) => Some(run),
+            Self::AtRest(_) => None,
+        }
+    }
+
+    /// `status.phase`.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        match self {
+            Self::Whole(run) => run.status.as_ref()?.phase,
+            Self::AtRest(stub) => stub.phase,
+        }
+    }
+}
+
+impl From<PipelineRun> for CachedRun {
+    fn from(mut run: PipelineRun) -> Self {
+        if at_rest(&run) {
+            let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata;
+            let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
+            return Self::AtRest(Arc::new(Stub { metadata, phase: run.status.and_then(|status| status.phase) }));
+        }
+        // Half of an object, and nobody reads it. A status is written without them: of the metadata that comes with it, the API server
+        // takes nothing over but the managed fields.
+        run.metadata.managed_fields = None;
+        if let Some(annotations) = &mut run.metadata.annotations {
+            annotations.remove(LAST_APPLIED);
+        }
+        Self::Whole(Arc::new(run))
+    }
+}
+
+impl<'de> Deserialize<'de> for CachedRun {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PipelineRun::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl Resource for CachedRun {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind(known: &()) -> Cow<'_, str> {
+        PipelineRun::kind(known)
+    }
+
+    fn group(known: &()) -> Cow<'_, str> {
+        PipelineRun::group(known)
+    }
+
+    fn version(known: &()) -> Cow<'_, str> {
+        PipelineRun::version(known)
+    }
+
+    fn plural(known: &()) -> Cow<'_, str> {
+        PipelineRun::plural(known)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        match self {
+            Self::Whole(run) => &run.metadata,
+            Self::AtRest(stub) => &stub.metadata,
+        }
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Whole(run) => &mut Arc::make_mut(run).metadata,
+            Self::AtRest(stub) => &mut Arc::make_mut(stub).metadata,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry, jiff::Timestamp};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::run::{Knowledge, Situation, parse, project};
+
+    /// A run that ended like this, with a status as large as most.
+    pub fn ended(reason: &str, succeeded: &str) -> PipelineRun {
+        let execution = json!({
+            "id": "e0e7a7b6-5b1c-4f57-9a8e-2f1b7f0c1a55", "status": "SUCCESSFUL", "triggerType": "MANUAL", "configuration": "c1",
+            "createdAt": "2026-01-01T00:00:01Z", "updatedAt": "2026-01-01T00:00:02Z",
+            "stats": { "totalRows": 12, "totalCells": 120, "totalErrorCells": 0, "totalErrorRows": 0, "durationMilliseconds": 1200 },
+            "runs": [{ "type": "INITIAL", "status": "SUCCESSFUL", "startTime": "2026-01-01T00:00:01Z", "durationMilliseconds": 1200 }],
+        });
+        let mut run: PipelineRun = serde_json::from_value(json!({
+            "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun",
+            "metadata": {
+                "name": "orders-2026-01-01", "namespace": "data-team", "uid": "5b8f3f4e-9a1e-4f57-8a50-000000000001",
+                "resourceVersion": "123456", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {
+                    LAST_APPLIED: json!({ "kind": "PipelineRun", "spec": { "pipelineId": "orders" } }).to_string(),
+                    "nuvo.dev/trigger": json!({
+                        "uid": "5b8f3f4e-9a1e-4f57-8a50-000000000001", "namespace": "data-team", "name": "orders-2026-01-01",
+                        "nonce": "n1", "tenure": "n1", "attempt": 1,
+                    }).to_string(),
+                },
+            },
+            "spec": { "pipelineId": "orders" },
+            "status": {
+                "attempt": 1, "completionTime": "2026-01-01T00:00:03Z", "startTime": "2026-01-01T00:00:01Z", "duration": "2s",
+                "trigger": {
+                    "nonce": "n1", "attempt": 1, "state": "Accepted", "evidence": "Answer", "time": "2026-01-01T00:00:01Z",
+                    "uid": "5b8f3f4e-9a1e-4f57-8a50-000000000001",
+                },
+                "executionIds": [execution["id"]], "executionCount": 1, "stats": execution["stats"], "executions": [execution],
+                "conditions": [{
+                    "type": "Succeeded", "status": succeeded, "reason": reason, "message": "So it ended.",
+                    "lastTransitionTime": "2026-01-01T00:00:03Z",
+                }],
+            },
+        }))
+        .unwrap();
+        let known = parse(&run).unwrap();
+        run.status = Some(project(
+            &run,
+            &known,
+            &Situation::Because(crate::api::conditions::Reason::Pending, String::new()),
+            &Knowledge::new(),
+            Timestamp::UNIX_EPOCH,
+        ));
+        run
+    }
+
+    fn read(run: &Value) -> CachedRun {
+        serde_json::from_value(run.clone()).unwrap()
+    }
+
+    #[test]
+    fn of_a_run_at_rest_only_the_name_is_kept() {
+        for (reason, succeeded) in
+            [("Succeeded", "True"), ("ExecutionFailed", "False"), ("DeadlineExceeded", "False"), ("NothingToProcess", "True")]
+        {
+            let whole = ended(reason, succeeded);
+            let CachedRun::AtRest(stub) = read(&serde_json::to_value(&whole).unwrap()) else { panic!("{reason}: kept whole") };
+            let phase = if succeeded == "True" { Phase::Succeeded } else { Phase::Failed };
+            assert_eq!((stub.phase, &stub.metadata.uid), (Some(phase), &whole.metadata.uid));
+            let ObjectMeta { name, namespace, uid, resource_version, .. } = whole.metadata;
+            assert_eq!(stub.metadata, ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() });
+        }
+    }
+
+    type Edit = fn(&mut PipelineRun);
+
+    #[test]
+    fn whatever_may_make_it_go_on_keeps_it_whole() {
+        let changes: [(&str, Edit); 6] = [
+            ("an edit", |run| run.metadata.generation = Some(2)),
+            ("a new token", |run| run.spec.rerun_token = Some("again".into())),
+            ("it has not ended", |run| run.status.as_mut().unwrap().completion_time = None),
+            ("no status", |run| run.status = None),
+            ("a wiped result", |run| run.status.as_mut().unwrap().trigger = None),
+            ("no run", |run| run.spec.pipeline_id = "not a pipeline".into()),
+        ];
+        for (what, change) in changes {
+            let mut run = ended("Succeeded", "True");
+            change(&mut run);
+            let cached = read(&serde_json::to_value(&run).unwrap());
+            run.metadata.annotations.as_mut().unwrap().remove(LAST_APPLIED);
+            assert_eq!(cached.whole().map(|whole| &**whole), Some(&run), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_not_kept() {
+        let mut run = ended("Succeeded", "True");
+        run.metadata.generation = Some(2);
+        run.metadata.managed_fields = Some(vec![ManagedFieldsEntry::default()]);
+        let cached = CachedRun::from(run);
+        let metadata = &cached.whole().unwrap().metadata;
+        assert_eq!(metadata.managed_fields, None);
+        assert_eq!(metadata.annotations.as_ref().unwrap().keys().collect::<Vec<_>>(), ["nuvo.dev/trigger"]);
+    }
+
+    #[test]
+    fn a_run_at_rest_is_small() {
+        let whole = ended("Succeeded", "True");
+        let CachedRun::AtRest(stub) = CachedRun::from(whole.clone()) else { panic!("kept whole") };
+        let ObjectMeta { name, namespace, uid, resource_version, .. } = &stub.metadata;
+        let text: usize = [name, namespace, uid, resource_version].into_iter().flatten().map(String::capacity).sum();
+        let stub = size_of::<CachedRun>() + size_of::<Stub>() + text;
+        println!(
+            "a run at rest: {stub} bytes, of which {text} are text; as JSON the run has {}",
+            serde_json::to_vec(&whole).unwrap().len()
+        );
+        assert!(stub < 600, "{stub}");
+    }
+}

@@ -1,0 +1,348 @@
+//! The proof that a run at rest may be forgotten: the reconcile, which has the whole object, finds nothing to do for it.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use kube::{
+    Client, Resource,
+    client::Body,
+    runtime::{
+        controller::Action,
+        reflector::{self, ObjectRef},
+        watcher::Event,
+    },
+};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{
+    Shell,
+    accounts::{Accounts, Standing},
+    cache::{self, CachedRun},
+    reconcile_run, run,
+    runs::Runs,
+    wakes::wakes,
+};
+use crate::{
+    api::{
+        Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Trigger, TriggerState,
+        names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    },
+    config::{Command, parse_from},
+    http::Health,
+    nuvo::{self, Credential, Session, SessionSettings},
+    operator::Context,
+    run::{Following, Hearing, Knowledge, Situation, at_rest, parse, project},
+    shutdown::{self, Stop},
+    telemetry::Metrics,
+};
+
+/// Nobody listens there.
+const NUVO: &str = "http://127.0.0.1:9";
+
+/// A shell whose API server counts what it is asked, and refuses everything.
+struct Desk {
+    shell: Arc<Shell>,
+    asked: Arc<AtomicUsize>,
+    _stop: Stop,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let count = asked.clone();
+        let server = tower::service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Ok::<_, Infallible>(Response::builder().status(500).body(Body::empty()).unwrap()))
+        });
+        let Ok(Command::Run(settings)) = parse_from(["nuvo-operator", "--allowed-base-url", NUVO]) else { panic!("no settings") };
+        let context = Context {
+            client: Client::new(server, "team"),
+            settings: Arc::new(*settings),
+            metrics: Metrics::new(),
+            health: Health::default(),
+            operator_namespace: "team".into(),
+            identity: "test".into(),
+        };
+        let (stop, shutdown) = shutdown::channel();
+        let mut runs = Runs::new(context.client.clone(), context.metrics.clone());
+        let (store, mut writer) = reflector::store();
+        for event in [Event::Init, Event::InitApply(CachedRun::from(cache::tests::ended("Succeeded", "True"))), Event::InitDone] {
+            writer.apply_watcher_event(&event);
+        }
+        runs.add(None, store, wakes().0);
+        let runs = Arc::new(runs);
+        let mut accounts = Accounts::new(runs.clone(), Duration::ZERO, shutdown.clone());
+        let (store, mut writer) = reflector::store();
+        for event in [Event::Init, Event::InitApply(account()), Event::InitDone] {
+            writer.apply_watcher_event(&event);
+        }
+        accounts.add(None, store, wakes().0);
+        Self { shell: Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown)), asked, _stop: stop }
+    }
+
+    fn judge(&self, standing: Standing) {
+        assert!(self.shell.accounts.judge(&ObjectRef::from_obj(&account()), standing));
+    }
+
+    fn session(&self) -> Arc<Session> {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let base = self.shell.origins.check(NUVO).unwrap();
+        let credential = Credential::AccessToken(SecretString::from("token"));
+        let client = nuvo::Client::new(base, credential, self.shell.nuvo_settings.clone()).unwrap();
+        let settings = SessionSettings {
+            requests_per_second: 1_000,
+            poll_period: Duration::from_secs(1),
+            identity: None,
+            breaker: self.shell.breakers.of("data-team", NUVO),
+            rejected: tokio::sync::mpsc::channel(1).0,
+            waited: Box::new(|_| {}),
+        };
+        Arc::new(Session::new(client, settings, self.shell.shutdown.clone()))
+    }
+
+    /// Whether a reconcile does anything, or wants to be called again.
+    async fn acts(&self, run: &PipelineRun) -> bool {
+        // A lock that is owed is another matter.
+        self.shell.memories.forget(run.metadata.uid.as_deref().unwrap_or_default());
+        self.asked.store(0, Ordering::Relaxed);
+        let action = run::reconcile(Arc::new(run.clone()), self.shell.slots.acquire().await.unwrap(), &self.shell).await;
+        self.asked.load(Ordering::Relaxed) > 0 || !matches!(action, Ok(action) if action == Action::await_change())
+    }
+}
+
+fn account() -> NuvoAccount {
+    serde_json::from_value(json!({
+        "metadata": { "name": "default", "namespace": "data-team", "uid": "account" },
+        "spec": { "baseUrl": NUVO },
+    }))
+    .unwrap()
+}
+
+/// Numbers that only look random: every test run sees the same.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap().checked_rem(sides).unwrap()
+    }
+
+    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.roll(of.len())]
+    }
+}
+
+const ENDS: [(&str, &str); 11] = [
+    ("Succeeded", "True"),
+    ("NothingToProcess", "True"),
+    ("FixedInNuvo", "True"),
+    ("ExecutionFailed", "False"),
+    ("DeadlineExceeded", "False"),
+    ("TriggerRejected", "False"),
+    ("TriggerOutcomeUnknown", "False"),
+    ("StatusLost", "False"),
+    ("ExecutionLost", "False"),
+    ("InvalidSpec", "False"),
+    ("OfTomorrow", "False"),
+];
+
+/// What is recorded of the trigger, and of whom.
+fn record(run: &mut PipelineRun, dice: &mut Dice) {
+    let uid = run.metadata.uid.clone();
+    let status = run.status.as_mut().unwrap();
+    let states = [TriggerState::Accepted, TriggerState::NotExecuted, TriggerState::Ambiguous, TriggerState::Observed];
+    status.trigger = (dice.roll(8) > 0).then(|| Trigger {
+        nonce: dice.one_of(&["n1", "n2", "not a nonce"]).to_owned(),
+        uid: dice.one_of(&[uid.as_deref(), uid.as_deref(), None, Some("another")]).map(str::to_owned),
+        attempt: dice.one_of(&[1, 1, 2]),
+        state: dice.one_of(&states),
+        evidence: dice.one_of(&[Some(Evidence::Answer), Some(Evidence::Adopted), None]),
+        ..Trigger::default()
+    });
+    status.attempt = dice.one_of(&[Some(1), Some(1), Some(2), None]);
+    if dice.roll(8) == 0 {
+        status.completion_time = None;
+    }
+    if dice.roll(3) == 0 {
+        status.history = vec![PastAttempt { attempt: 1, result: Some("TriggerOutcomeUnknown".to_owned()), ..PastAttempt::default() }];
+    }
+    let marked = dice.one_of(&[uid.as_deref(), uid.as_deref(), Some("another"), None, Some("")]);
+    let annotations = run.metadata.annotations.as_mut().unwrap();
+    let executed = dice.roll(4) == 0;
+    let marker = |uid: &str, dice: &mut Dice| {
+        json!({
+            "uid": uid, "namespace": "data-team", "name": "orders-2026-01-01", "nonce": dice.one_of(&["n1", "n1", "n2"]), "tenure": "n1",
+            "attempt": dice.one_of(&[1, 1, 2]), "executed": executed,
+        })
+    };
+    match marked {
+        Some(uid) => annotations.insert(TRIGGER_ANNOTATION.to_owned(), marker(uid, dice).to_string()),
+        None => annotations.remove(TRIGGER_ANNOTATION),
+    };
+    run.spec.on_ambiguous_trigger = dice.one_of(&[OnAmbiguousTrigger::Fail, OnAmbiguousTrigger::Adopt, OnAmbiguousTrigger::Retrigger]);
+    if dice.roll(6) == 0 {
+        run.spec.execution_id = Some("e1".to_owned());
+    }
+    if dice.roll(6) == 0 {
+        run.spec.suspend = true;
+    }
+}
+
+/// What people may do to a run that has ended.
+fn edit(run: &mut PipelineRun, dice: &mut Dice) {
+    let answers = ["n1:abandon", "n1:retry", "n1:adopt=e1,e2", "n2:abandon", "n2:retry", "other:retry", "n1:perhaps", "n1:adopt=a b"];
+    if dice.roll(2) == 0 {
+        run.metadata.annotations.as_mut().unwrap().insert(RESOLVE_ANNOTATION.to_owned(), dice.one_of(&answers).to_owned());
+    }
+    if dice.roll(3) == 0 {
+        run.spec.rerun_token = dice.one_of(&[Some("one"), Some("two")]).map(str::to_owned);
+    }
+    if dice.roll(4) == 0 {
+        run.status.as_mut().unwrap().rerun_token = dice.one_of(&[Some("one"), None]).map(str::to_owned);
+    }
+    if dice.roll(8) == 0 {
+        run.metadata.generation = dice.one_of(&[Some(2), None]);
+    }
+    if dice.roll(8) == 0 {
+        run.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    }
+}
+
+/// What the operator writes about all that.
+fn write(run: &mut PipelineRun) {
+    if let Ok(known) = parse(run) {
+        let situation = Situation::Settled(Following::Undecided, Hearing::default());
+        run.status = Some(project(run, &known, &situation, &Knowledge::new(), Timestamp::UNIX_EPOCH));
+    }
+}
+
+/// And what others may do to that.
+fn tamper(run: &mut PipelineRun, dice: &mut Dice) {
+    let status = run.status.as_mut().unwrap();
+    match dice.roll(12) {
+        0 => status.phase = None,
+        1 => status.conditions = Vec::new(),
+        2 => status.observed_generation = Some(-1),
+        3 => status.conditions.reverse(),
+        4 => status.conditions.iter_mut().for_each(|condition| condition.message = String::new()),
+        5 => run.spec.pipeline_id = "not a pipeline".to_owned(),
+        6 => run.metadata.resource_version = None,
+        _ => {}
+    }
+}
+
+fn vary(dice: &mut Dice) -> PipelineRun {
+    let (reason, succeeded) = dice.one_of(&ENDS);
+    let mut run = cache::tests::ended(reason, succeeded);
+    record(&mut run, dice);
+    // Before or after the operator has seen it.
+    let edited_first = dice.roll(2) == 0;
+    if edited_first {
+        edit(&mut run, dice);
+    }
+    write(&mut run);
+    if !edited_first && dice.roll(2) == 0 {
+        edit(&mut run, dice);
+    }
+    tamper(&mut run, dice);
+    run
+}
+
+#[tokio::test]
+async fn for_a_run_at_rest_the_reconcile_finds_nothing_to_do() {
+    const RUNS: u64 = 10_000;
+    let desk = Desk::new();
+    let resting: Vec<PipelineRun> = (0..RUNS).map(|seed| vary(&mut Dice(seed))).filter(at_rest).collect();
+    for standing in [None, Some(Standing::NotReady("because".to_owned())), Some(Standing::Ready(desk.session()))] {
+        if let Some(standing) = &standing {
+            desk.judge(standing.clone());
+        }
+        for run in &resting {
+            assert!(!desk.acts(run).await, "{standing:?}: {}", serde_json::to_string_pretty(run).unwrap());
+        }
+    }
+    let answered = resting.iter().filter(|run| run.metadata.annotations.as_ref().unwrap().contains_key(RESOLVE_ANNOTATION)).count();
+    println!("{} of {RUNS} runs are at rest, {answered} of them with an answer of a person", resting.len());
+    assert!(resting.len() > 1_000 && answered > 100);
+}
+
+/// The other half: the cases that people know are not at rest when something is to be done, and are again when it is done.
+#[tokio::test]
+async fn what_is_to_be_done_for_a_run_that_ended_is_seen() {
+    let desk = Desk::new();
+    desk.judge(Standing::NotReady("because".to_owned()));
+    let annotate = |run: &mut PipelineRun, answer: &str| {
+        run.metadata.annotations.as_mut().unwrap().insert(RESOLVE_ANNOTATION.to_owned(), answer.to_owned());
+    };
+    let doubtful = || {
+        let mut run = cache::tests::ended("TriggerOutcomeUnknown", "False");
+        run.status.as_mut().unwrap().trigger.as_mut().unwrap().state = TriggerState::Ambiguous;
+        write(&mut run);
+        run
+    };
+    for word in ["abandon", "retry", "adopt=e1", "perhaps"] {
+        let mut run = doubtful();
+        assert!(at_rest(&run));
+        annotate(&mut run, &format!("n1:{word}"));
+        assert!(!at_rest(&run) && desk.acts(&run).await, "{word}");
+        write(&mut run);
+        let done = ["abandon", "perhaps"].contains(&word);
+        assert_eq!((at_rest(&run), desk.acts(&run).await), (done, !done), "{word}, when it is noted");
+    }
+    let changes: [fn(&mut PipelineRun); 2] = [|run| run.metadata.generation = Some(2), |run| run.spec.rerun_token = Some("again".into())];
+    for change in changes {
+        let mut run = cache::tests::ended("ExecutionFailed", "False");
+        assert!(at_rest(&run) && !desk.acts(&run).await);
+        change(&mut run);
+        assert!(!at_rest(&run) && desk.acts(&run).await);
+    }
+    let mut run = cache::tests::ended("Succeeded", "True");
+    let other = Condition { message: "Somebody else was here.".into(), ..run.status.as_ref().unwrap().conditions[0].clone() };
+    run.status.as_mut().unwrap().conditions.push(other);
+    assert!(!at_rest(&run) && desk.acts(&run).await);
+}
+
+#[tokio::test]
+async fn a_run_at_rest_costs_nothing_unless_it_owes_its_lock() {
+    let desk = Desk::new();
+    let rests = Arc::new(CachedRun::from(cache::tests::ended("Succeeded", "True")));
+    let uid = rests.meta().uid.clone().unwrap();
+    let costs = async || {
+        let action = reconcile_run(rests.clone(), desk.shell.clone()).await.unwrap();
+        (desk.asked.swap(0, Ordering::Relaxed), action == Action::await_change())
+    };
+    assert_eq!(costs().await, (0, true));
+    desk.shell.memories.owe(&uid);
+    assert_eq!(costs().await, (1, false), "the run is read");
+    assert!(desk.shell.memories.owes(&uid), "and tried again, because that failed");
+    // Nor when it is deleted.
+    let (leaving, mut left) = tokio::sync::mpsc::channel(1);
+    desk.shell.seen(None, &Event::Delete((*rests).clone()), &leaving);
+    assert_eq!((desk.asked.load(Ordering::Relaxed), left.try_recv().is_err(), desk.shell.memories.owes(&uid)), (0, true, false));
+}
+
+#[tokio::test]
+async fn a_run_that_is_deleted_before_its_end_leaves_its_lock_to_be_looked_after() {
+    let desk = Desk::new();
+    let mut run = cache::tests::ended("Succeeded", "True");
+    run.status.as_mut().unwrap().completion_time = None;
+    let (leaving, mut left) = tokio::sync::mpsc::channel(1);
+    let deleted = Event::Delete(CachedRun::from(run));
+    desk.shell.seen(None, &deleted, &leaving);
+    // One too many is left to the next run of its pipeline.
+    desk.shell.seen(None, &deleted, &leaving);
+    assert_eq!(left.try_recv().map(|left| left.run.me.name), Ok("orders-2026-01-01".to_owned()));
+    assert!(left.try_recv().is_err());
+}
