@@ -110,6 +110,7 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
         let count = reasons.entry(seen.reason).or_default();
         *count = count.saturating_add(1);
     }
+    say(&format!("{runs} runs: the last was triggered after {}", time(facts.last_post.saturating_duration_since(began))));
     let mut broken = facts.broken;
     broken.extend(requests::over_budget(&journal, args.requests_per_second));
     operator.stop()?;
@@ -391,7 +392,8 @@ fn trigger(args: &Args, rows: &[Row]) -> Table {
             "runs",
             "took",
             "POSTs/s",
-            "requests/s (of the budget)",
+            "requests/s",
+            "of the budget with its burst",
             "most in 5 s (allowed)",
             "waited for the budget",
             "cores: operator",
@@ -407,7 +409,9 @@ fn trigger(args: &Args, rows: &[Row]) -> Table {
     for row in rows {
         let took = row.last_trigger;
         let rate = row.trigger_requests as f64 / took.as_secs_f64();
-        let of_budget = rate / f64::from(args.requests_per_second);
+        // The bucket was full.
+        let budget = f64::from(args.requests_per_second) * (took.as_secs_f64() + 1.0);
+        let of_budget = row.trigger_requests as f64 / budget;
         let cpu = |used| share(used, took);
         let used = row.used_in_trigger;
         let busy = cpu(used.machine);
@@ -422,7 +426,8 @@ fn trigger(args: &Args, rows: &[Row]) -> Table {
             row.runs.to_string(),
             time(took),
             number(row.runs as f64 / took.as_secs_f64()),
-            format!("{rate:.1} ({})", percent(of_budget)),
+            number(rate),
+            percent(of_budget),
             format!("{} ({})", row.densest, requests::allowed(args.requests_per_second)),
             format!("{} each", time(row.budget_wait)),
             format!("{:.2}", cpu(used.operator)),

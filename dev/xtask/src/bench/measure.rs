@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::lock;
 
 /// How often the processes are looked at.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How a measure is spread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Very many runs that have ended: what they cost while nothing happens, and at a restart.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const AFTER_RESTART: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 /// The metric changes every ten seconds only.
 const LOOK_AT_METRIC: Duration = Duration::from_millis(100);
+/// Whoever uses less between two looks answers nothing but those looks.
+const BUSY: Duration = Duration::from_millis(20);
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure> {
@@ -40,8 +43,14 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure>
     setting.sim.clear_journal();
     let mut operator = setting.start_operator(stop)?;
     let ready = operator.wait("it is ready", STARTS_WITHIN, LOOK, stop, |operator| Ok(operator.is_ready()))?;
-    let cached =
-        operator.wait("its cache is complete", STARTS_WITHIN, LOOK_AT_METRIC, stop, |operator| Ok(operator.watched()? >= count as f64))?;
+    let (busy, busy_until) = (Cell::new(Duration::ZERO), Cell::new(Duration::ZERO));
+    let cached = operator.wait("its cache is complete", STARTS_WITHIN, LOOK_AT_METRIC, stop, |operator| {
+        let used = measure::cpu(operator.pid);
+        if used.saturating_sub(busy.replace(used)) >= BUSY {
+            busy_until.set(operator.started.elapsed());
+        }
+        Ok(operator.watched()? >= count as f64)
+    })?;
     let start_cpu = measure::cpu(operator.pid);
     let start = Kinds::of(&setting.sim.journal());
 
@@ -84,6 +93,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure>
     let mut table = Table::new("At rest", ["", "measured"]);
     table.fact("ended runs", count.to_string());
     table.fact("start of the process to `/readyz`", format!("{}; after the restart {}", time(ready), time(ready_again)));
+    table.fact("start to the end of its work with what it has found", time(busy_until.get()));
     table.fact("start to the metric that counts all runs (which is refreshed every 10 s)", time(cached));
     table.fact("processor time until then", format!("{:.2} s", start_cpu.as_secs_f64()));
     table.fact("requests to nuvo in the meantime (proof of the account)", described(start));

@@ -44,12 +44,13 @@ const SAY_EVERY: Duration = Duration::from_secs(5);
 
 /// What a scenario plays on. All of it ends when this is dropped.
 pub struct Setting {
+    // Before what its tasks ask: fields are dropped in this order.
+    runtime: Runtime,
+    pub client: Client,
     pub sim: Sim,
     pub server: ControlPlane,
-    pub client: Client,
     program: PathBuf,
     kubeconfig: PathBuf,
-    runtime: Runtime,
 }
 
 /// The account.

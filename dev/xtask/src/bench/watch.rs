@@ -45,7 +45,12 @@ impl Watch {
         let mut events = Box::pin(watcher(setting.runs(), watcher::Config::default()));
         setting.spawn(async move {
             while let Some(event) = events.next().await {
+                let broken = event.is_err();
                 told.take(event);
+                // It would begin again at once, and again; what was missed would come late, and the times would be wrong.
+                if broken {
+                    break;
+                }
             }
         });
         let began = Instant::now();
@@ -74,7 +79,6 @@ impl Watch {
             }
             Ok(Event::InitDone) => state.begun = true,
             Ok(Event::Delete(_) | Event::Init) => {}
-            // It begins again, and what was missed comes late: the times would be wrong.
             Err(error) => state.failure = Some(error.to_string()),
         }
     }
