@@ -3,7 +3,7 @@
 //! Clocks of other machines are not trusted: a lease has expired when this process has watched it not change for its whole duration.
 //! Every write is a compare-and-swap on the resourceVersion that was read.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -17,7 +17,7 @@ use kube::{
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::shutdown::Shutdown;
+use crate::{shutdown::Shutdown, telemetry::Metrics};
 
 /// The name of the lease of an operator that watches everything, and the beginning of the others' names.
 const LEASE_NAME: &str = "nuvo-operator-leader";
@@ -107,6 +107,7 @@ pub struct Elector {
     lease: String,
     identity: String,
     timing: Timing,
+    metrics: Arc<Metrics>,
     /// The lease as it was read or written last, and since when it has looked like that.
     observed: Option<(Lease, Instant)>,
     /// Sent at, of the last request that made us holder.
@@ -115,9 +116,9 @@ pub struct Elector {
 
 impl Elector {
     /// A candidate. `identity` must never be used by two processes, not even one after the other.
-    pub fn new(client: Client, namespace: &str, lease: String, identity: String, timing: Timing) -> Self {
+    pub fn new(client: Client, namespace: &str, lease: String, identity: String, timing: Timing, metrics: Arc<Metrics>) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, namespace: namespace.to_owned(), lease, identity, timing, observed: None, renewed: None }
+        Self { api, namespace: namespace.to_owned(), lease, identity, timing, metrics, observed: None, renewed: None }
     }
 
     /// Waits until this process is the leader. Failures are logged and tried again.
@@ -177,6 +178,7 @@ impl Elector {
                     ..lease.spec.clone().unwrap_or_default()
                 };
                 let free = Lease { spec: Some(LeaseSpec { renew_time: Some(MicroTime(Timestamp::now())), ..free }), ..lease };
+                self.metrics.kube_write("leases");
                 self.api.replace(&self.lease, &PostParams::default(), &free).await.map(drop)
             });
             match released.await {
@@ -214,10 +216,12 @@ impl Elector {
             (Action::Create, _) | (_, None) => {
                 let metadata = ObjectMeta { name: Some(self.lease.clone()), ..ObjectMeta::default() };
                 let lease = Lease { metadata, spec: Some(self.record(None, true)) };
+                self.metrics.kube_write("leases");
                 self.api.create(&PostParams::default(), &lease).await
             }
             (Action::Take | Action::Renew, Some(lease)) => {
                 let spec = self.record(lease.spec.as_ref(), action == Action::Take);
+                self.metrics.kube_write("leases");
                 // The metadata that was read, with its resourceVersion: stale means 409.
                 self.api.replace(&self.lease, &PostParams::default(), &Lease { spec: Some(spec), ..lease }).await
             }

@@ -173,7 +173,7 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
         let client = Client::try_from(config).map_err(failed)?;
-        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default()))
+        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), metrics.clone()))
     } else {
         None
     };

@@ -1,8 +1,10 @@
 //! Events for `kubectl describe`. They are told once and never retried: the status is what counts.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use kube::{
-    Resource,
-    runtime::events::{Event, EventType, Recorder},
+    Client, Resource,
+    runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
 use crate::{api::PipelineRun, run::Notice, telemetry::Metrics};
@@ -11,27 +13,94 @@ use crate::{api::PipelineRun, run::Notice, telemetry::Metrics};
 const MAX_NOTE: usize = 1_000;
 /// How long one event may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// How many events are remembered, to count those that come again: some 2 MB. kube's recorder remembers all of the last six minutes, and
+/// forgets them only when there is another one.
+const REMEMBERED: usize = 1_000;
 
-/// Publishes an event about a run.
-pub async fn publish(recorder: &Recorder, metrics: &Metrics, object: &PipelineRun, notice: Notice) {
-    let mut note = String::new();
-    for letter in notice.note.chars() {
-        if note.len().saturating_add(letter.len_utf8()) > MAX_NOTE {
-            break;
-        }
-        note.push(letter);
+/// Publishes events about runs.
+pub struct Events {
+    client: Client,
+    reporter: Reporter,
+    metrics: Arc<Metrics>,
+    /// The recorder, and how many events it may remember.
+    recorder: Mutex<(Recorder, usize)>,
+}
+
+impl Events {
+    /// Publishes in the name of this process.
+    #[must_use]
+    pub fn new(client: Client, identity: &str, metrics: Arc<Metrics>) -> Self {
+        let reporter = Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) };
+        let recorder = Mutex::new((Recorder::new(client.clone(), reporter.clone()), 0));
+        Self { client, reporter, metrics, recorder }
     }
-    let event = Event {
-        type_: if notice.warning { EventType::Warning } else { EventType::Normal },
-        reason: notice.reason.to_owned(),
-        note: Some(note),
-        action: notice.action,
-        secondary: None,
-    };
-    metrics.kube_write("events");
-    match tokio::time::timeout(TIMEOUT, recorder.publish(&event, &object.object_ref(&()))).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "the event was not published"),
-        Err(_) => tracing::debug!("the event was not published in time"),
+
+    fn recorder(&self) -> Recorder {
+        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, used) = &mut *recorder;
+        if *used >= REMEMBERED {
+            (*current, *used) = (Recorder::new(self.client.clone(), self.reporter.clone()), 0);
+        }
+        *used = used.saturating_add(1);
+        current.clone()
+    }
+
+    /// Publishes an event about a run.
+    pub async fn publish(&self, object: &PipelineRun, notice: Notice) {
+        let mut note = String::new();
+        for letter in notice.note.chars() {
+            if note.len().saturating_add(letter.len_utf8()) > MAX_NOTE {
+                break;
+            }
+            note.push(letter);
+        }
+        let event = Event {
+            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
+            reason: notice.reason.to_owned(),
+            note: Some(note),
+            action: notice.action,
+            secondary: None,
+        };
+        self.metrics.kube_write("events");
+        match tokio::time::timeout(TIMEOUT, self.recorder().publish(&event, &object.object_ref(&()))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the event was not published"),
+            Err(_) => tracing::debug!("the event was not published in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Method, Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_event_that_comes_again_is_counted_until_many_others_came_between() {
+        let methods: Arc<Mutex<Vec<Method>>> = Arc::default();
+        let log = methods.clone();
+        let server = tower::service_fn(move |request: Request<Body>| {
+            log.lock().unwrap().push(request.method().clone());
+            let event = r#"{"metadata":{"name":"event"},"eventTime":null}"#;
+            std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(event.as_bytes().to_vec()))))
+        });
+        let events = Events::new(Client::new(server, "team"), "test", Metrics::new());
+        let publish = async |name: &str| {
+            let metadata = serde_json::json!({ "name": name, "namespace": "team", "uid": name });
+            let run = serde_json::json!({ "metadata": metadata, "spec": { "pipelineId": "orders" } });
+            let notice = Notice { warning: false, reason: "Triggered", action: "Trigger".into(), note: "It began.".into() };
+            events.publish(&serde_json::from_value(run).unwrap(), notice).await;
+            methods.lock().unwrap().pop()
+        };
+        assert_eq!(publish("first").await, Some(Method::POST));
+        assert_eq!(publish("first").await, Some(Method::PATCH));
+        for number in 2..REMEMBERED {
+            assert_eq!(publish(&format!("run-{number}")).await, Some(Method::POST));
+        }
+        assert_eq!(publish("first").await, Some(Method::POST), "its first time was forgotten");
     }
 }

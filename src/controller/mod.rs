@@ -28,7 +28,6 @@ use kube::{
     runtime::{
         Predicate, PredicateConfig, WatchStreamExt,
         controller::{self, Action, Controller},
-        events::{Recorder, Reporter},
         predicates,
         reflector::{self, ObjectRef, store::Writer},
         watcher,
@@ -55,6 +54,7 @@ use crate::{
 };
 use accounts::{AccountKey, Accounts};
 use cache::CachedRun;
+use events::Events;
 use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
 use room::Room;
@@ -83,7 +83,7 @@ pub(crate) struct Shell {
     runs: Arc<Runs>,
     accounts: Arc<Accounts>,
     locks: Locks,
-    recorder: Recorder,
+    events: Events,
     memories: Memories,
     waiting: Waiting,
     proven: Proven,
@@ -104,10 +104,7 @@ impl Shell {
         let waiting = concurrency.saturating_mul(WAITING_FOR_EACH);
         Self {
             locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
-            recorder: Recorder::new(
-                client.clone(),
-                Reporter { controller: "nuvo-operator".to_owned(), instance: Some(identity.chars().take(128).collect()) },
-            ),
+            events: Events::new(client.clone(), &identity, metrics.clone()),
             client,
             metrics,
             origins: settings.allowed_origins.clone(),
@@ -233,7 +230,7 @@ impl Shell {
             tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
         }
         for notice in crate::run::notices(before, after) {
-            events::publish(&self.recorder, &self.metrics, object, notice).await;
+            self.events.publish(object, notice).await;
         }
     }
 }

@@ -19,7 +19,6 @@ use super::{
     account::backoff,
     accounts::{AccountKey, Standing},
     cache::CachedRun,
-    events,
     executor::{Ended, Pass, PassError, Passed, gate, nonce, pause},
     kube_call::CallError,
     lock::{LockError, lock_name},
@@ -159,7 +158,7 @@ async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: 
         if run::resumable(run, &read.lock) {
             tracing::info!("it waits, and goes on under the lock that it holds");
             for notice in run::notices(object.status.as_ref(), &status) {
-                events::publish(&shell.recorder, &shell.metrics, object, notice).await;
+                shell.events.publish(object, notice).await;
             }
             return Ok(());
         }

@@ -69,7 +69,7 @@ impl Store {
             retry: Duration::from_millis(20),
             request: Duration::from_millis(250),
         };
-        Elector::new(self.client(), "operators", LEASE_NAME.to_owned(), identity.to_owned(), timing)
+        Elector::new(self.client(), "operators", LEASE_NAME.to_owned(), identity.to_owned(), timing, Metrics::new())
     }
 
     fn holder(&self) -> String {

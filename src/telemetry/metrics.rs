@@ -49,7 +49,7 @@ describe! {
     RUN_DURATION: "histogram" "nuvo_operator_run_duration_seconds" [] "Time from the start to the end of a run";
     NUVO_REQUESTS: "counter" "nuvo_operator_nuvo_requests_total" ["operation", "code"] "Requests to nuvo, by operation and by HTTP status or, without a whole answer that can be understood, by broken, cancelled, connect, malformed, timeout or too_large";
     NUVO_REQUEST_DURATION: "histogram" "nuvo_operator_nuvo_request_duration_seconds" ["operation"] "Time until nuvo's answer was read, or failed";
-    KUBE_WRITES: "counter" "nuvo_operator_kube_writes_total" ["resource"] "Writes to the Kubernetes API";
+    KUBE_WRITES: "counter" "nuvo_operator_kube_writes_total" ["resource"] "Writes to the Kubernetes API, renewals of the leader lease included";
     ACCOUNT_READY: "gauge" "nuvo_operator_account_ready" ["namespace", "account"] "Whether a NuvoAccount can be used (1) or not (0)";
     BUDGET_WAIT: "histogram" "nuvo_operator_budget_wait_seconds" [] "Time that requests to nuvo waited for the budget of their account";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";

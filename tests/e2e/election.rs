@@ -97,3 +97,11 @@ fn a_leader_that_dies_right_before_its_post_is_replaced_after_its_lease() {
     same("a late write is a conflict", late.unwrap().server_status, Some(409));
     same("POSTs", world.sim.post_count(), 1);
 }
+
+#[test]
+fn renewals_of_the_lease_are_counted_as_writes() {
+    let world = world("renewals");
+    let operator = world.operator_with(&ELECTION);
+    world.eventually("two renewals", || world.written().get("{resource=\"leases\"}").is_some_and(|writes| *writes >= 3.0));
+    world.eventually("as many writes as in the audit log", || operator.metrics("nuvo_operator_kube_writes_total") == world.written());
+}

@@ -65,17 +65,10 @@ fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
 
 /// The counters against those who were asked: the API server's audit log, and the simulator's journal.
 fn assert_metrics_tell_what_happened(world: &World, operator: &Operator) {
-    let written = || {
-        let mut counts = BTreeMap::new();
-        for write in world.writes() {
-            let separator = if write.subresource.is_empty() { "" } else { "/" };
-            *counts.entry(format!("{{resource=\"{}{separator}{}\"}}", write.resource, write.subresource)).or_insert(0.0) += 1.0;
-        }
-        counts
-    };
-    world.eventually("as many writes as in the audit log", || operator.metrics("nuvo_operator_kube_writes_total") == written());
+    world.eventually("as many writes as in the audit log", || operator.metrics("nuvo_operator_kube_writes_total") == world.written());
     for resource in ["leases", "pipelineruns", "pipelineruns/status", "nuvoaccounts/status", "events"] {
-        assert!(written().contains_key(&format!("{{resource=\"{resource}\"}}")), "{resource} is not in {:?}", written());
+        let written = world.written();
+        assert!(written.contains_key(&format!("{{resource=\"{resource}\"}}")), "{resource} is not in {written:?}");
     }
     let asked = || {
         let mut counts = BTreeMap::new();
@@ -577,6 +570,43 @@ fn kubectl_shows_the_columns_and_can_wait() {
     assert!(kept.contains_key("kubectl.kubernetes.io/last-applied-configuration"), "what kubectl keeps for itself is there: {kept:?}");
     let running = world.kubectl(&["get", "npr", "--field-selector", "status.phase=Failed", "-o", "name"]).unwrap();
     same("selected by phase", running.trim(), "pipelinerun.nuvo.dev/bad");
+}
+
+/// Writes up to and including the final status: of the run itself, and of its pipeline's lock. The lock is given back after that.
+#[test]
+fn a_run_costs_at_most_five_writes_and_two_events_and_none_at_rest() {
+    let world = World::new("writes", [quick("good"), quick("bad").failing("PARSING_FAILURE", "line 7"), quick("busy")]);
+    let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    let operator = world.operator_with(&["--trigger-timeout-seconds", "50", "--quarantine-seconds", "60"]);
+    world.start("first", "busy", json!({}));
+    assert!(world.sim.fault_reached(fault, WITHIN));
+    world.start("second", "busy", json!({}));
+    for pipeline in ["good", "bad"] {
+        world.start(pipeline, pipeline, json!({}));
+    }
+    world.wait_reason("second", "PipelineBusy");
+    world.sim.release(fault);
+    for (name, end) in [("good", Phase::Succeeded), ("bad", Phase::Failed), ("first", Phase::Succeeded), ("second", Phase::Succeeded)] {
+        world.wait_phase(name, end);
+    }
+    let free = || world.all_leases().iter().all(|lock| lock.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none()));
+    world.eventually("unlocked", || world.all_leases().len() == 3 && free());
+    let of = |resource: &str, name: &str| world.writes().iter().filter(|write| write.resource == resource && write.name == name).count();
+    // Marker, accepted, end; the one that waits says so.
+    for (name, wanted) in [("good", 3), ("bad", 3), ("first", 3), ("second", 4)] {
+        same(name, of("pipelineruns", name), wanted);
+        world.eventually("two events", || world.events(name).len() == 2);
+    }
+    // One to take each lock and one to give it back, if the next run has not taken it over.
+    let locks: Vec<usize> = world.all_leases().iter().map(|lock| of("leases", &lock.name_any())).collect();
+    assert!(locks.iter().all(|writes| (2..=4).contains(writes)) && locks.iter().filter(|writes| **writes == 2).count() >= 2, "{locks:?}");
+    let all = || (world.writes().len(), world.requests(Operation::Read), world.requests(Operation::List));
+    let events = world.writes().iter().filter(|write| write.resource == "events").count();
+    same("writes of events", events, 8);
+    let before = all();
+    std::thread::sleep(Duration::from_secs(3));
+    same("writes and requests at rest", all(), before);
+    same("as counted", operator.metrics("nuvo_operator_kube_writes_total"), world.written());
 }
 
 #[test]

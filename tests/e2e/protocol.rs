@@ -11,7 +11,7 @@ use controlplane::{
     proxy::{Action, Answer, RequestInfo},
 };
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
 use serde_json::json;
@@ -236,7 +236,7 @@ fn killed_before_and_after_the_unlock_the_next_run_goes_on_at_once() {
 /// However a run ended: it has given its lock back, so that deleting it keeps nobody waiting for the quarantine.
 fn assert_deleted_keeps_nobody_waiting(world: &World) {
     let free = |lock: &Lease| lock.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none());
-    world.eventually("unlocked", || block_on(world.leases().list(&ListParams::default())).unwrap().iter().all(free));
+    world.eventually("unlocked", || world.all_leases().iter().all(free));
     world.delete("orders");
     world.start("next", "orders", json!({}));
     same("known by its answer", trigger(&world.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));

@@ -117,6 +117,10 @@ impl World {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    pub fn all_leases(&self) -> Vec<Lease> {
+        block_on(self.leases().list(&ListParams::default())).unwrap().items
+    }
+
     /// A Secret that may be used.
     pub fn credential(&self, name: &str, key: &str) {
         self.secret(name, key, true);
@@ -323,6 +327,16 @@ impl World {
     pub fn writes(&self) -> Vec<AuditEvent> {
         let user = format!("system:serviceaccount:{}:nuvo-operator", self.namespace);
         self.server.writes(|event| event.user == user)
+    }
+
+    /// The number of those writes, as the operators should have counted them: by the labels of the metric.
+    pub fn written(&self) -> BTreeMap<String, f64> {
+        let mut counts = BTreeMap::new();
+        for write in self.writes() {
+            let separator = if write.subresource.is_empty() { "" } else { "/" };
+            *counts.entry(format!("{{resource=\"{}{separator}{}\"}}", write.resource, write.subresource)).or_insert(0.0) += 1.0;
+        }
+        counts
     }
 
     /// The events about a run: type, reason and note.
