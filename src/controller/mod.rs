@@ -62,8 +62,8 @@ use run::ReconcileError;
 use runs::Runs;
 use wakes::{Woken, wakes};
 
-/// How often the number of runs in each phase is counted.
-const COUNT_PERIOD: Duration = Duration::from_secs(10);
+/// How often the number of runs in each phase is told. The index has it ready.
+const COUNT_PERIOD: Duration = Duration::from_secs(1);
 /// For each reconcile that may work at once, so many may wait for nuvo.
 const WAITING_FOR_EACH: u16 = 8;
 /// How many accounts are looked at at once. A look can take as long as nuvo takes to answer, and one account must not keep others waiting.
