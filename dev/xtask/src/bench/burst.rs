@@ -321,13 +321,15 @@ fn times(rows: &[Row]) -> Table {
 }
 
 fn nuvo(rows: &[Row]) -> Table {
-    let mut table =
-        Table::new("Burst: requests to nuvo per run", ["runs", "POST", "GET by id", "list pages", "token", "all", "all, in number"]);
+    let mut table = Table::new(
+        "Burst: requests to nuvo per run",
+        ["runs", "POST", "GET by id", "pages of what runs", "lists before triggers", "token", "all", "all, in number"],
+    );
     for row in rows {
         let each = |count| format!("{:.2}", ratio(count, row.runs));
-        let Kinds { create, read, list, token, other: _ } = row.requests;
+        let Kinds { create, read, list, newest, token, other: _ } = row.requests;
         let all = row.requests.all();
-        table.row([row.runs.to_string(), each(create), each(read), each(list), each(token), each(all), all.to_string()]);
+        table.row([row.runs.to_string(), each(create), each(read), each(list), each(newest), each(token), each(all), all.to_string()]);
     }
     table
 }
@@ -415,13 +417,9 @@ fn trigger(args: &Args, rows: &[Row]) -> Table {
         let cpu = |used| share(used, took);
         let used = row.used_in_trigger;
         let busy = cpu(used.machine);
-        let binds = if of_budget >= FULL {
-            "the budget"
-        } else if busy >= cores * FULL {
-            "the processor"
-        } else {
-            "neither: waits in the operator"
-        };
+        let used_up = [(of_budget, "the budget"), (busy / cores, "the processor")];
+        let used_up: Vec<&str> = used_up.into_iter().filter(|(share, _)| *share >= FULL).map(|(_, what)| what).collect();
+        let binds = if used_up.is_empty() { "neither: the operator waits".to_owned() } else { used_up.join(" and ") };
         table.row([
             row.runs.to_string(),
             time(took),
@@ -436,7 +434,7 @@ fn trigger(args: &Args, rows: &[Row]) -> Table {
             format!("{:.2}", cpu(used.bench)),
             format!("{:.2}", cpu(used.others())),
             format!("{:.2}", (cores - busy).max(0.0)),
-            binds.to_owned(),
+            binds,
         ]);
     }
     table

@@ -15,7 +15,10 @@ const WINDOW_MS: i64 = 5_000;
 pub struct Kinds {
     pub create: usize,
     pub read: usize,
+    /// Lists of what is running.
     pub list: usize,
+    /// Lists of what is newest, before a trigger and to prove the account.
+    pub newest: usize,
     pub token: usize,
     pub other: usize,
 }
@@ -27,7 +30,8 @@ impl Kinds {
             let count = match request.operation {
                 Operation::Create => &mut kinds.create,
                 Operation::Read => &mut kinds.read,
-                Operation::List => &mut kinds.list,
+                Operation::List if request.query.iter().any(|(key, _)| key.starts_with("filters[status]")) => &mut kinds.list,
+                Operation::List => &mut kinds.newest,
                 Operation::Token => &mut kinds.token,
                 _ => &mut kinds.other,
             };
@@ -37,7 +41,7 @@ impl Kinds {
     }
 
     pub fn all(self) -> usize {
-        [self.create, self.read, self.list, self.token, self.other].into_iter().fold(0, usize::saturating_add)
+        [self.create, self.read, self.list, self.newest, self.token, self.other].into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -126,8 +126,15 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure>
 }
 
 fn described(kinds: Kinds) -> String {
-    let Kinds { create, read, list, token, other } = kinds;
-    let named = [(create, "POST"), (read, "GET by id"), (list, "list"), (token, "token"), (other, "other")];
+    let Kinds { create, read, list, newest, token, other } = kinds;
+    let named = [
+        (create, "POST"),
+        (read, "GET by id"),
+        (list, "list of what runs"),
+        (newest, "list of what is newest"),
+        (token, "token"),
+        (other, "other"),
+    ];
     let there: Vec<String> = named.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
     if there.is_empty() { "0".to_owned() } else { there.join(", ") }
 }
