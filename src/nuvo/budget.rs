@@ -43,6 +43,9 @@ impl fmt::Display for Pause {
     }
 }
 
+/// Of so many requests one is of the least urgent kind that is wanted, so that nothing waits for ever.
+const TURN_OF_THE_LAST: u32 = 4;
+
 /// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
@@ -82,15 +85,18 @@ struct State {
 /// Each length is bounded by who waits: the seats that an account has for its triggers, and a few reads and lists of its follower.
 #[derive(Debug, Default)]
 struct Waiting {
-    baselines: VecDeque<oneshot::Sender<()>>,
-    triggers: VecDeque<oneshot::Sender<()>>,
-    recoveries: VecDeque<oneshot::Sender<()>>,
-    endings: VecDeque<oneshot::Sender<()>>,
-    polls: VecDeque<oneshot::Sender<()>>,
+    baselines: Line,
+    triggers: Line,
+    recoveries: Line,
+    endings: Line,
+    polls: Line,
+    served: u32,
 }
 
+type Line = VecDeque<oneshot::Sender<()>>;
+
 impl Waiting {
-    const fn queues(&mut self) -> [&mut VecDeque<oneshot::Sender<()>>; 5] {
+    const fn queues(&mut self) -> [&mut Line; 5] {
         [&mut self.baselines, &mut self.triggers, &mut self.recoveries, &mut self.endings, &mut self.polls]
     }
 
@@ -112,7 +118,10 @@ impl Waiting {
     }
 
     fn next(&mut self) -> Option<oneshot::Sender<()>> {
-        self.queues().into_iter().find_map(VecDeque::pop_front)
+        self.served = self.served.wrapping_add(1);
+        let last = self.served.is_multiple_of(TURN_OF_THE_LAST);
+        let mut lines = self.queues().into_iter().filter(|line| !line.is_empty());
+        if last { lines.next_back()?.pop_front() } else { lines.next()?.pop_front() }
     }
 }
 
@@ -245,6 +254,8 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use futures::future::join_all;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -259,6 +270,21 @@ mod tests {
         }
         let took = start.elapsed();
         assert!((Duration::from_millis(1_950)..Duration::from_millis(2_100)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_for_ever_behind_what_is_more_urgent() {
+        let budget = Budget::new(10);
+        let urgent: Vec<_> = (0..200)
+            .map(|_| {
+                let budget = budget.clone();
+                tokio::spawn(async move { budget.take(Priority::Trigger).await })
+            })
+            .collect();
+        sleep(Duration::from_millis(50)).await;
+        let waits = join_all((0..5).map(|_| budget.take(Priority::Polling))).await;
+        let longest = waits.into_iter().map(Result::unwrap).max().unwrap();
+        assert!(urgent.iter().any(|call| !call.is_finished()) && longest < Duration::from_secs(3), "{longest:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -280,8 +306,11 @@ mod tests {
         for call in calls {
             call.await.unwrap();
         }
-        let order: Vec<_> = wanted.into_iter().rev().flat_map(|priority| [(priority, 0), (priority, 1)]).collect();
-        assert_eq!(*served.lock().unwrap(), order);
+        let order = served.lock().unwrap().clone();
+        // Each fourth request is of the last kind.
+        assert_eq!(order[..3], [(Priority::Baseline, 0), (Priority::Baseline, 1), (Priority::Trigger, 0)]);
+        assert_eq!(order[3], (Priority::Polling, 0));
+        assert_eq!(order[4..7], [(Priority::Trigger, 1), (Priority::Recovery, 0), (Priority::Recovery, 1)]);
     }
 
     #[tokio::test(start_paused = true)]
