@@ -252,7 +252,8 @@ impl Follower {
         let mut to_read: VecDeque<(Key, bool)> = VecDeque::new();
         let mut reads = 0_usize;
         loop {
-            let due = if sweep.is_some() { self.due() } else { None };
+            // A list would tell what is known while so many wait to be read, and take the requests that their reads need.
+            let due = if sweep.is_some() && to_read.len() < READS { self.due() } else { None };
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
