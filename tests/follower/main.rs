@@ -65,6 +65,11 @@ impl World {
 
     /// The same after something was done to the simulator.
     fn start_with(config: SimConfig, others: usize, prepare: impl FnOnce(&Sim)) -> Self {
+        Self::start_after(config, others, prepare, Duration::ZERO, 0.0)
+    }
+
+    /// The same with executions of this age, and with this part of a period before the first look.
+    fn start_after(config: SimConfig, others: usize, prepare: impl FnOnce(&Sim), age: Duration, spread: f64) -> Self {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let access_tokens = vec![AccessToken::new("token", Identity::user("demo@example.com"))];
         let sim = Sim::start(SimConfig { access_tokens, ..config }).unwrap();
@@ -90,19 +95,20 @@ impl World {
         };
         let session = Session::new(client, settings, shutdown.clone());
         let woken = Arc::new(Woken::default());
-        let follower = Arc::new(Follower::new(woken.clone(), Duration::from_secs(300), 0.0));
+        let session = Arc::new(session);
+        let follower = Arc::new(Follower::new(woken.clone(), Duration::from_secs(300), spread));
+        follower.connect(Some(session));
         for (number, execution) in executions.iter().enumerate() {
             follower.follow(&Interest {
                 run: ObjectRef::new(&format!("run-{number}")).within("team"),
                 pipeline: orders(),
                 executions: vec![execution.clone()],
-                age: Duration::ZERO,
+                age,
                 ours: true,
                 expected: true,
                 late: false,
             });
         }
-        follower.connect(Some(Arc::new(session)));
         let works = follower.clone();
         tokio::spawn(async move { works.run(shutdown).await });
         Self { sim, follower, woken, executions, _stop: stop }
@@ -243,4 +249,14 @@ async fn a_server_that_refuses_large_pages_is_asked_for_usual_ones() {
         .flat_map(|request| request.query.iter().filter(|(key, _)| key == "pagination[limit]").map(|(_, value)| value.clone()))
         .collect();
     assert_eq!(limits[..3], ["1000", "100", "100"]);
+}
+
+#[tokio::test]
+async fn after_a_start_each_account_begins_at_another_time_of_its_period() {
+    let age = Duration::from_secs(100);
+    let begun = Instant::now();
+    let world = World::start_after(SimConfig::default(), 0, |_| {}, age, 1.0);
+    world.until("the first look", |world| world.count(Operation::List) > 0).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "a whole period of one second: {:?}", begun.elapsed());
+    assert_eq!(world.count(Operation::Read), 0, "nothing is asked for that is still running");
 }
