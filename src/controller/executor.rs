@@ -272,9 +272,8 @@ impl<'a> Pass<'a> {
             Step::ReadHolder(tenancy) => Answer::Holder(self.shell.runs.holder(&tenancy.holder).await?),
             Step::ReadOthers => Answer::Others(self.shell.runs.others(&pipeline, &me).await?),
             Step::ReadBaseline => {
-                // For the POST, which must not wait once the lock is taken.
-                self.session.reserve().await.map_err(PassError::Nuvo)?;
-                Answer::Baseline(self.session.baseline(self.lock_read).await.map_err(PassError::Nuvo)?)
+                // With a reservation for the POST, which must not wait once the lock is taken.
+                Answer::Baseline(self.session.prepare(self.lock_read).await.map_err(PassError::Nuvo)?)
             }
             Step::ReadCandidates => match self.session.sighting(&pipeline).await {
                 Ok(sighting) => Answer::Candidates(Some(sighting.unwrap_or_else(Sighting::of_nothing))),

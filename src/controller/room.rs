@@ -100,6 +100,7 @@ impl Room {
     /// The number of runs that come first. It is called when its turn may have come.
     pub fn enter(self: &Arc<Self>, account: &AccountKey, most: usize, place: &Place) -> Result<Seat, usize> {
         let mut state = self.state();
+        let moved = state.stand_nowhere_else(account, place, &*self.audience);
         let left = self.seats.saturating_sub(state.taken);
         let desk = state.accounts.entry(account.clone()).or_default();
         let free = left.min(most).saturating_sub(desk.taken);
@@ -115,28 +116,33 @@ impl Room {
             let next = if free > 1 { desk.next(&*self.audience) } else { None };
             state.taken = state.taken.saturating_add(1);
             drop(state);
-            if let Some(next) = next {
-                self.audience.wake(&next);
+            for next in moved.iter().chain(&next) {
+                self.audience.wake(next);
             }
             return Ok(Seat { room: self.clone(), account: account.clone() });
         }
         desk.line.insert(place.clone());
+        drop(state);
+        for next in &moved {
+            self.audience.wake(next);
+        }
         Err(before)
     }
 
     /// The run wants no seat any more.
     pub fn leave(&self, account: &AccountKey, place: &Place) {
         let mut state = self.state();
-        let Some(desk) = state.accounts.get_mut(account) else { return };
-        if !desk.line.remove(place) {
-            return;
+        let mut called = state.stand_nowhere_else(account, place, &*self.audience);
+        if let Some(desk) = state.accounts.get_mut(account)
+            && desk.line.remove(place)
+        {
+            // It may have been called and not come.
+            called.extend(desk.next(&*self.audience));
         }
-        let next = desk.next(&*self.audience);
-        state.tidy(account);
+        state.tidy();
         drop(state);
-        // It may have been called and not come.
-        if let Some(next) = next {
-            self.audience.wake(&next);
+        for run in &called {
+            self.audience.wake(run);
         }
     }
 
@@ -150,7 +156,7 @@ impl Room {
         let left = self.seats.saturating_sub(state.taken);
         let desks = state.accounts.values_mut().filter(|desk| desk.taken < left);
         let next: Vec<_> = desks.filter_map(|desk| desk.next(&*self.audience)).collect();
-        state.tidy(account);
+        state.tidy();
         drop(state);
         for run in &next {
             self.audience.wake(run);
@@ -159,10 +165,14 @@ impl Room {
 }
 
 impl State {
-    fn tidy(&mut self, account: &AccountKey) {
-        if self.accounts.get(account).is_some_and(|desk| desk.taken == 0 && desk.line.is_empty()) {
-            self.accounts.remove(account);
-        }
+    fn tidy(&mut self) {
+        self.accounts.retain(|_, desk| desk.taken > 0 || !desk.line.is_empty());
+    }
+
+    /// A run may name another account than before. Who is to be called because of that.
+    fn stand_nowhere_else(&mut self, account: &AccountKey, place: &Place, audience: &dyn Audience) -> Vec<ObjectRef<PipelineRun>> {
+        let others = self.accounts.iter_mut().filter(|(other, _)| *other != account);
+        others.filter_map(|(_, desk)| desk.line.remove(place).then(|| desk.next(audience))?).collect()
     }
 }
 
@@ -298,6 +308,20 @@ mod tests {
         assert_eq!(people.take_called(), ["run-8"]);
         people.gone.lock().unwrap().push("run-8".to_owned());
         assert!(room.enter(&account("one"), 100, &place(9)).is_ok());
+    }
+
+    #[test]
+    fn who_goes_to_another_account_stands_in_one_line_only() {
+        let (room, people) = room(2);
+        let seat = room.enter(&account("one"), 100, &place(1)).ok().unwrap();
+        for second in 2..4 {
+            assert!(room.enter(&account("one"), 100, &place(second)).is_err());
+        }
+        assert!(room.enter(&account("two"), 100, &place(2)).is_ok());
+        assert!(people.take_called().contains(&"run-3".to_owned()), "the next one of the first account");
+        drop(seat);
+        assert!(people.take_called().contains(&"run-3".to_owned()));
+        assert!(room.enter(&account("one"), 100, &place(3)).is_ok());
     }
 
     #[test]

@@ -44,6 +44,8 @@ const FALLBACK: Duration = Duration::from_secs(15);
 const SOON: Duration = Duration::from_secs(15);
 /// A run that stands in line is also looked at without being called.
 const UNCALLED: Duration = Duration::from_secs(300);
+/// A run that waits for a server that does not answer is looked at no more often than this.
+const UNAVAILABLE: Duration = Duration::from_secs(2);
 /// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
 const LATE: Duration = Duration::from_secs(5);
 /// The waits after a failure: doubled each time, from the first to the second.
@@ -438,7 +440,9 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
         Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_)) => {
             let held_off = shell.memories.held_off(uid).map(|(left, _)| left);
             let left = session.paused().map(|pause| pause.left).max(held_off).unwrap_or_default();
-            Some(left.max(Duration::from_millis(100)))
+            // While one request finds out whether nuvo is back, all others would ask again and again.
+            let least = if matches!(hold, Hold::Gate(Gate::NuvoUnavailable(_))) { UNAVAILABLE } else { Duration::from_millis(100) };
+            Some(left.max(least))
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
             if let Hold::PipelineBusy(tenancy, _) = hold {

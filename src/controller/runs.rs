@@ -112,12 +112,16 @@ impl Runs {
         change.settled
     }
 
-    /// The cache of a namespace (or of all) has been filled anew: those whose turn it is are woken.
+    /// The cache of a namespace (or of all) has been filled anew: all are woken that may have something to do. While the pages of the list
+    /// came in, they were looked at as the cache had them before, and nobody tells again what has changed meanwhile.
     pub fn filled(&self, namespace: Option<&str>) {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
             for run in self.index.replace(namespace, runs.iter().map(|run| &**run)) {
                 self.wake(&run);
+            }
+            for run in runs.iter().filter_map(|run| run.whole()) {
+                self.wake(&ObjectRef::from_obj(&**run));
             }
         }
     }

@@ -98,6 +98,8 @@ struct Entry {
     awaited: bool,
     /// A read of it is under way, or waits for its turn.
     reading: bool,
+    /// When nuvo has answered a read since the list showed it last: it is neither in the list nor has it ended.
+    missed: Option<Instant>,
 }
 
 impl Entry {
@@ -183,6 +185,7 @@ impl Follower {
                     asked: None,
                     awaited: false,
                     reading: false,
+                    missed: None,
                 }
             });
             entry.expected &= interest.expected;
@@ -252,8 +255,8 @@ impl Follower {
         let mut to_read: VecDeque<(Key, bool)> = VecDeque::new();
         let mut reads = 0_usize;
         loop {
-            // A list would tell what is known while so many wait to be read, and take the requests that their reads need.
-            let due = if sweep.is_some() && to_read.len() < READS { self.due() } else { None };
+            // A list would tell what is known while some wait to be read, and take the requests that their reads need.
+            let due = if sweep.is_some() && to_read.is_empty() { self.due() } else { None };
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
@@ -332,23 +335,29 @@ impl Follower {
         for key in running.iter().flatten() {
             self.listed(key);
         }
-        // A list may lag, so that a run whose time is up rests on the answer about its own execution only.
-        let missing =
-            |running: &BTreeSet<Key>| open.iter().filter(|key| awaited.contains(*key) || !running.contains(*key)).cloned().collect();
-        let missing: Vec<Key> = running.as_ref().map(missing).unwrap_or_default();
+        // A list may lag, so that a run whose time is up rests on the answer about its own execution only. It needs no list, either.
+        let missing = |key: &&Key| awaited.contains(*key) || running.as_ref().is_some_and(|running| !running.contains(*key));
+        let missing: Vec<Key> = open.iter().filter(missing).cloned().collect();
         let mut state = self.state();
+        let slowest = state.session.as_ref().map_or(FASTEST, |session| session.poll_period());
         let mut to_read = Vec::with_capacity(missing.len());
+        let mut news = false;
         for key in missing {
-            if let Some(entry) = state.entries.get_mut(&key) {
-                entry.reading = true;
-                let awaited = awaited.contains(&key);
-                to_read.push((key, awaited));
+            let Some(entry) = state.entries.get_mut(&key) else { continue };
+            let awaited = awaited.contains(&key);
+            // Nuvo has a word of its own for it, or denies it: asking at every look would bring nothing new.
+            let pace = period(began.saturating_duration_since(entry.born), slowest);
+            if !awaited && entry.missed.is_some_and(|missed| began.saturating_duration_since(missed) < pace) {
+                continue;
             }
+            news |= entry.missed.is_none();
+            entry.reading = true;
+            to_read.push((key, awaited));
         }
         if let Some(session) = state.session.clone() {
             let floor = pace::floor(requests, session.rate());
             // What was started together ends together.
-            state.plan(began, floor, session.poll_period(), !to_read.is_empty());
+            state.plan(began, floor, slowest, news);
         }
         to_read
     }
@@ -357,7 +366,9 @@ impl Follower {
         let session = self.state().session.clone();
         async move {
             let asked = Instant::now();
-            let result = match session {
+            // It may have waited for long.
+            let wanted = self.state().entries.contains_key(&key);
+            let result = match session.filter(|_| wanted) {
                 Some(session) => {
                     let result = session.read(&key.1).await;
                     if let Ok(execution) = &result
@@ -378,6 +389,9 @@ impl Follower {
     fn answered(&self, key: &Key, asked: Instant, awaited: bool, result: Result<nuvo::Execution, Error>) {
         if let Some(entry) = self.state().entries.get_mut(key) {
             entry.reading = false;
+            if matches!(result, Ok(_) | Err(Error::NotFound | Error::Malformed { .. })) {
+                entry.missed = Some(asked);
+            }
         }
         match result {
             Ok(execution) => {
@@ -387,8 +401,8 @@ impl Follower {
                     Some(pipeline) => Known::Foreign(pipeline.to_owned()),
                     None => Known::Report(Box::new(report(&execution))),
                 };
-                self.told(key, asked, &known);
-                self.learn(key, known, awaited);
+                self.remember_duration(key, &known);
+                self.learn(key, known, Some(asked), awaited);
             }
             Err(Error::NotFound) => self.denied(key),
             Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
@@ -413,25 +427,24 @@ impl Follower {
         by_run.retain(|_, keys| !keys.is_empty());
     }
 
-    fn told(&self, key: &Key, asked: Instant, known: &Known) {
-        let mut state = self.state();
-        if let Some(entry) = state.entries.get_mut(key) {
-            entry.asked = Some(asked);
-        }
+    fn remember_duration(&self, key: &Key, known: &Known) {
         // By nuvo's own clock, which tells when it ended and not when it was noticed.
         if let Known::Report(report) = known
             && report.status.as_deref().is_some_and(crate::run::is_terminal)
             && let (Some(created), Some(updated)) = (&report.created_at, &report.updated_at)
             && let Ok(took) = Duration::try_from(updated.0.duration_since(created.0))
         {
-            state.past.add(&key.0, took);
+            self.state().past.add(&key.0, took);
         }
     }
 
-    fn learn(&self, key: &Key, known: Known, awaited: bool) {
+    /// `asked` is when nuvo was asked for it by its id, if it was.
+    fn learn(&self, key: &Key, known: Known, asked: Option<Instant>, awaited: bool) {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
         entry.denied_since = None;
+        // Together with what was said: a run that sees the one must see the other.
+        entry.asked = asked.or(entry.asked);
         // A first answer that says what every new execution is said to be is no news.
         let told = entry
             .known
@@ -448,12 +461,12 @@ impl Follower {
     /// The list shows it as running, so that it is not asked for by its id.
     fn listed(&self, key: &Key) {
         let news = self.state().entries.get_mut(key).is_some_and(|entry| {
-            entry.denied_since = None;
+            (entry.denied_since, entry.missed) = (None, None);
             entry.known.is_none() && !entry.expected
         });
         if news {
             let status = Some(nuvo::Status::Processing.as_str().to_owned());
-            self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), false);
+            self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), None, false);
         }
     }
 
@@ -464,7 +477,7 @@ impl Follower {
         let since = *entry.denied_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.grace {
             drop(state);
-            self.learn(key, Known::Lost, false);
+            self.learn(key, Known::Lost, None, false);
         }
     }
 }
@@ -561,17 +574,17 @@ mod tests {
         follower.follow(&interest(run("orders", "new")));
         follower.forget(&run("orders", "old"));
         follower.prune();
-        follower.learn(&key(), says("SUCCESSFUL"), false);
+        follower.learn(&key(), says("SUCCESSFUL"), None, false);
         assert_eq!(woken(&audience), [("orders".to_owned(), "new".to_owned())]);
     }
 
     #[test]
     fn who_joins_late_is_told_the_news_once() {
         let (follower, audience) = following("u", run("first", "u"));
-        follower.learn(&key(), says("PROCESSING"), false);
+        follower.learn(&key(), says("PROCESSING"), None, false);
         follower.follow(&interest(run("second", "u")));
         assert_eq!(woken(&audience), [], "what everybody expects is no news");
-        follower.learn(&key(), says("FAILED"), false);
+        follower.learn(&key(), says("FAILED"), None, false);
         assert_eq!(woken(&audience).len(), 2);
         for _ in 0..2 {
             follower.follow(&interest(run("third", "u")));

@@ -46,8 +46,8 @@ impl fmt::Display for Pause {
 /// The burst, as the time in which it fills: a little less than a second, so that the server, which sees some requests a moment later than
 /// others, never counts more in a second than it should.
 const BURST: f64 = 0.9;
-/// Of so many requests one is of the least urgent kind that is wanted, so that nothing waits for ever.
-const TURN_OF_THE_LAST: u32 = 4;
+/// Of so many requests one is of each kind in turn, so that nothing waits for ever.
+const TURN_OF_ALL: u32 = 4;
 
 /// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +123,11 @@ impl Waiting {
 
     fn next(&mut self) -> Option<oneshot::Sender<()>> {
         self.served = self.served.wrapping_add(1);
-        let last = self.served.is_multiple_of(TURN_OF_THE_LAST);
-        let mut lines = self.queues().into_iter().filter(|line| !line.is_empty());
-        if last { lines.next_back()?.pop_front() } else { lines.next()?.pop_front() }
+        let round = self.served.checked_div(TURN_OF_ALL).filter(|_| self.served.is_multiple_of(TURN_OF_ALL));
+        let mut lines: Vec<_> = self.queues().into_iter().filter(|line| !line.is_empty()).collect();
+        let kinds = u32::try_from(lines.len()).unwrap_or(1);
+        let turn = round.and_then(|round| round.checked_rem(kinds)).and_then(|turn| usize::try_from(turn).ok()).unwrap_or(0);
+        lines.get_mut(turn)?.pop_front()
     }
 }
 
@@ -289,7 +291,7 @@ mod tests {
         sleep(Duration::from_millis(50)).await;
         let waits = join_all((0..5).map(|_| budget.take(Priority::Polling))).await;
         let longest = waits.into_iter().map(Result::unwrap).max().unwrap();
-        assert!(urgent.iter().any(|call| !call.is_finished()) && longest < Duration::from_secs(3), "{longest:?}");
+        assert!(urgent.iter().any(|call| !call.is_finished()) && longest < Duration::from_secs(6), "{longest:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -311,11 +313,14 @@ mod tests {
         for call in calls {
             call.await.unwrap();
         }
-        let order = served.lock().unwrap().clone();
-        // Each fourth request is of the last kind.
-        assert_eq!(order[..3], [(Priority::Baseline, 0), (Priority::Baseline, 1), (Priority::Trigger, 0)]);
-        assert_eq!(order[3], (Priority::Polling, 0));
-        assert_eq!(order[4..7], [(Priority::Trigger, 1), (Priority::Recovery, 0), (Priority::Recovery, 1)]);
+        let order: Vec<_> = served.lock().unwrap().iter().map(|(priority, _)| *priority).collect();
+        // Each fourth request is of another kind in turn.
+        let [polling, ending, recovery, trigger, baseline] = wanted;
+        assert_eq!(order[..3], [baseline, baseline, trigger]);
+        assert_eq!(order[3], recovery);
+        assert_eq!(order[4..7], [trigger, recovery, ending]);
+        assert_eq!(order[7..], [ending, polling, polling]);
+        assert!(served.lock().unwrap().iter().filter(|(priority, _)| *priority == baseline).map(|(_, number)| *number).eq([0, 1]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
 //! The client of one account.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -23,6 +26,8 @@ use super::token::{Token, Tokens};
 use super::transport::{self, Asked, Failure, ONE, PAGE, Reply};
 use crate::run::{ExecutionId, Nonce, Outcome, PipelineId};
 
+/// The pause after a 503 without Retry-After.
+const UNAVAILABLE: Duration = Duration::from_secs(5);
 const REQUEST_ID: &str = "x-request-id";
 
 /// Says whether one more page may be asked for, as soon as it may.
@@ -39,6 +44,7 @@ pub struct Client {
     tokens: Tokens,
     rejected: AtomicBool,
     unasked: AtomicU32,
+    wait: Mutex<Option<Duration>>,
 }
 
 impl fmt::Debug for Client {
@@ -67,6 +73,7 @@ impl Client {
             tokens: Tokens::default(),
             rejected: AtomicBool::new(false),
             unasked: AtomicU32::new(0),
+            wait: Mutex::default(),
         })
     }
 
@@ -86,6 +93,11 @@ impl Client {
     /// new one.
     pub fn take_unasked(&self) -> u32 {
         self.unasked.swap(0, Ordering::Relaxed)
+    }
+
+    /// For how long nothing is to be sent, if a POST was answered with 503 since this was asked last.
+    pub fn take_wait(&self) -> Option<Duration> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Starts the pipeline: exactly one POST, and a second one only after a 401, which says that the first was not carried out.
@@ -126,6 +138,10 @@ impl Client {
             if self.renew_after(&reply, stale.is_none()) {
                 stale = Some(token.generation);
                 continue;
+            }
+            if reply.status == 503 {
+                let wait = decode::retry_after(&reply.headers).unwrap_or(UNAVAILABLE);
+                *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
             }
             let body = reply.body.as_deref().map_err(|fault| *fault);
             let outcome = outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));

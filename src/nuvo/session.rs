@@ -194,6 +194,9 @@ impl Session {
             Err(left) => return outcome::away(left),
         };
         let outcome = self.client.create(pipeline, nonce).await;
+        if let Some(wait) = self.client.take_wait() {
+            self.budget.pause(wait, PauseReason::Unavailable);
+        }
         match &outcome {
             Outcome::Unknown { .. } | Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => entry.failed(),
             Outcome::Accepted(_) | Outcome::ExecutedIdsUnknown { .. } | Outcome::NotExecuted { .. } => entry.succeeded(),
@@ -232,7 +235,7 @@ impl Session {
         };
         let limit = self.running_page.load(Ordering::Relaxed);
         match page(limit).await {
-            Err(Error::Rejected { .. } | Error::TooLarge | Error::TimedOut) if limit == LARGE_PAGE => {
+            Err(Error::Rejected { .. } | Error::TooLarge | Error::TimedOut | Error::Malformed { .. }) if limit == LARGE_PAGE => {
                 let usual = ListQuery::default().limit;
                 self.running_page.store(usual, Ordering::Relaxed);
                 page(usual).await
@@ -247,12 +250,30 @@ impl Session {
     /// # Errors
     /// Why there was no list.
     pub async fn baseline(&self, after: Instant) -> Result<Option<Baseline>, Error> {
+        Ok(self.looked_since(after).await?.1)
+    }
+
+    /// The same, and a [reservation](Session::reserve) that is made afterwards, so that it is used at once.
+    ///
+    /// # Errors
+    /// As for the two.
+    pub async fn prepare(&self, after: Instant) -> Result<Option<Baseline>, Error> {
+        loop {
+            let (began, baseline) = self.looked_since(after).await?;
+            self.reserve().await?;
+            if began.elapsed() < BASELINE_AGE {
+                return Ok(baseline);
+            }
+        }
+    }
+
+    async fn looked_since(&self, after: Instant) -> Result<(Instant, Option<Baseline>), Error> {
         let mut looked = self.looked.lock().await;
         if let Some(look) = &*looked
             && look.began >= after
             && look.began.elapsed() < BASELINE_AGE
         {
-            return look.result.clone();
+            return look.result.clone().map(|baseline| (look.began, baseline));
         }
         if let Some(look) = &*looked
             && self.budget.is_tight()
@@ -263,7 +284,7 @@ impl Session {
         let began = Instant::now();
         let result = self.look().await;
         *looked = Some(Look { began, result: result.clone() });
-        result
+        result.map(|baseline| (began, baseline))
     }
 
     async fn look(&self) -> Result<Option<Baseline>, Error> {

@@ -260,3 +260,20 @@ async fn after_a_start_each_account_begins_at_another_time_of_its_period() {
     assert!(begun.elapsed() >= Duration::from_secs(1), "a whole period of one second: {:?}", begun.elapsed());
     assert_eq!(world.count(Operation::Read), 0, "nothing is asked for that is still running");
 }
+
+#[tokio::test]
+async fn one_that_is_not_listed_and_has_not_ended_is_not_asked_for_at_every_look() {
+    // It has been going for so long that asking again within ten seconds would be too often.
+    let world = World::start_after(SimConfig::default(), 0, |_| {}, Duration::from_secs(100), 0.0);
+    world.until("a look", |world| !world.lists_per_tick().is_empty()).await;
+    for execution in &world.executions {
+        world.sim.finish(execution.as_str(), Status::Other("QUEUED".into())).unwrap();
+    }
+    world.until("all asked for", |world| world.count(Operation::Read) >= ACTIVE).await;
+    let lists = world.lists_per_tick().len();
+    world.until("two more looks", |world| world.lists_per_tick().len() >= lists + 2).await;
+    let reads = world.count(Operation::Read);
+    assert!(reads <= 4 * ACTIVE, "once for each period of a second, however often there is a look: {reads}");
+    world.sim.finish(world.executions[0].as_str(), Status::Successful).unwrap();
+    world.until("the end of one is known", |world| world.ended() == 1).await;
+}

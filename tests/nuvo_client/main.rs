@@ -646,3 +646,14 @@ async fn while_the_budget_is_tight_triggers_share_their_looks() {
     let looks = server.requests().len();
     assert!(looks <= 40, "{looks} looks for 200 triggers");
 }
+
+#[tokio::test]
+async fn a_503_to_a_post_leaves_the_outcome_open_and_pauses_the_account_for_as_long_as_it_says() {
+    let server = Server::start(|_| raw("HTTP/1.1 503 X\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")).await;
+    let (_stop, shutdown) = shutdown::channel();
+    let session = session(client(&server), 100, shutdown);
+    assert!(matches!(session.create(&p(), &Nonce::new("nonce-1").unwrap()).await, Outcome::Unknown { .. }));
+    let pause = session.paused().unwrap();
+    assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (PauseReason::Unavailable, 60.0));
+    assert!(matches!(session.reserve().await, Err(Error::Paused(_))));
+}
