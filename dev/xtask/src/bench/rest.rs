@@ -94,7 +94,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure>
     table.fact("ended runs", count.to_string());
     table.fact("start of the process to `/readyz`", format!("{}; after the restart {}", time(ready), time(ready_again)));
     table.fact("start to the end of its work with what it has found", time(busy_until.get()));
-    table.fact("start to the metric that counts all runs (which is refreshed every 10 s)", time(cached));
+    table.fact("start to the metric that counts all runs (which is refreshed every second)", time(cached));
     table.fact("processor time until then", format!("{:.2} s", start_cpu.as_secs_f64()));
     table.fact("requests to nuvo in the meantime (proof of the account)", described(start));
     table.fact("requests to nuvo in 60 s", resting.all().to_string());
