@@ -42,11 +42,13 @@ struct Finding {
     message: String,
     identity: Option<String>,
     session: Option<Arc<Session>>,
+    /// nuvo asks to be left alone for this long.
+    wait: Option<Duration>,
 }
 
 impl Finding {
     fn bad(reason: AccountReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), identity: None, session: None }
+        Self { reason, message: message.into(), identity: None, session: None, wait: None }
     }
 }
 
@@ -82,7 +84,7 @@ pub async fn reconcile(account: &NuvoAccount, shell: &Shell) -> Result<Action, C
         AccountReason::CredentialsRejected | AccountReason::PermissionMissing | AccountReason::NuvoUnavailable => NUVO_WAIT,
     };
     let tries = shell.tries.count(&account.uid().unwrap_or_default(), ready);
-    Ok(Action::requeue(backoff(first, longest, tries)))
+    Ok(Action::requeue(backoff(first, longest, tries).max(finding.wait.unwrap_or_default())))
 }
 
 /// A wait that doubles with each try.
@@ -175,11 +177,12 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
 
 fn unknown(error: &Error) -> Finding {
     let message = format!("Whether the credentials work is not known: {error}. It is tried again.");
-    Finding::bad(AccountReason::NuvoUnavailable, message)
+    Finding { wait: error.retry_after(), ..Finding::bad(AccountReason::NuvoUnavailable, message) }
 }
 
 fn ready(identity: Option<String>, session: Arc<Session>) -> Finding {
-    Finding { reason: AccountReason::Ready, message: "nuvo accepts the credentials.".to_owned(), identity, session: Some(session) }
+    let message = "nuvo accepts the credentials.".to_owned();
+    Finding { reason: AccountReason::Ready, message, identity, session: Some(session), wait: None }
 }
 
 fn secret_ref(account: &NuvoAccount) -> Option<&SecretRef> {

@@ -277,8 +277,9 @@ mod tests {
         sync::{Mutex, PoisonError},
     };
 
+    use futures::{FutureExt, StreamExt};
     use http::{Request, Response};
-    use kube::client::Body;
+    use kube::{client::Body, runtime::watcher::Event};
     use serde_json::Value;
 
     use super::*;
@@ -321,5 +322,24 @@ mod tests {
             assert!(query.contains("limit=500") && query.contains("spec.pipelineId%3Dorders"), "{query}");
             assert!(!query.contains("resourceVersion"), "a list of the newest: {query}");
         }
+    }
+    #[tokio::test]
+    async fn after_the_cache_was_filled_anew_every_run_that_is_not_at_rest_is_looked_at() {
+        let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+        let mut runs = Runs::new(Client::new(nobody, "team"), Metrics::new());
+        let (store, mut writer) = kube::runtime::reflector::store();
+        let (wakes, mut woken) = crate::controller::wakes::wakes();
+        runs.add(None, store, wakes);
+        writer.apply_watcher_event(&Event::Init);
+        // All of one pipeline, so that only the first one may be triggered.
+        for name in ["a", "b", "c"] {
+            let run: PipelineRun = serde_json::from_value(run(name, &[])).unwrap();
+            writer.apply_watcher_event(&Event::InitApply(CachedRun::from(run)));
+        }
+        writer.apply_watcher_event(&Event::InitDone);
+        runs.filled(None);
+        let mut names: Vec<String> = std::iter::from_fn(|| woken.next().now_or_never()?).map(|run| run.name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b", "c"]);
     }
 }
