@@ -148,8 +148,7 @@ async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Actio
 /// Shows why a run is not triggered yet.
 ///
 /// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a
-/// write to the run would make a doubt of a trigger that can still go on. No process but a new one can meet that, so reading the lock
-/// costs something only when there is something new to say.
+/// write to the run would make a doubt of a trigger that can still go on. The lock is read only when there is something new to say.
 async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<(), ReconcileError> {
     let status = run::project(object, run, situation, &run::Knowledge::new(), now());
     if object.status.as_ref() == Some(&status) {
@@ -394,21 +393,18 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
     }
 }
 
-/// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds.
+/// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds, and of a small one not
+/// so many that the look which they share is too old when the last of them gets its turn.
 fn seats(session: &Session) -> usize {
     let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
-    usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(8)
+    usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(4)
 }
 
 /// A run waits for those of its account that are older. It is called.
 async fn stand_in_line(object: &PipelineRun, run: &Run, before: usize, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
     let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
     if before / session.rate() > SOON.as_secs_f64() {
-        let why = "Older runs of the account come first, as fast as its request budget allows (spec.requestsPerSecond).";
-        let situation = run::waiting(run, &Hold::Gate(Gate::RateLimited(why.to_owned())));
-        if let Some(situation) = situation {
-            explain(object, run, &situation, shell).await?;
-        }
+        explain(object, run, &run::in_line(run), shell).await?;
     }
     Ok(Action::requeue(UNCALLED))
 }

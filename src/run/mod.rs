@@ -34,7 +34,7 @@ pub use record::{
 };
 pub use reopen::{Reopening, following_attempt, reopening};
 pub use rest::{at_rest, lets_go};
-pub use situation::{waiting, without_account};
+pub use situation::{in_line, waiting, without_account};
 pub use step::{Answer, Gate, Hold, Limits, LockRead, Step};
 pub use verdict::{Doubt, Takeover, Verdict, awaits_trigger, decided, own_entry, resumable, settled, takeover, verdict};
 pub use view::{Candidate, Holder, Others, Run, Sighting};

@@ -59,10 +59,26 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
     })
 }
 
+/// What to show while older runs of the same account come first.
+#[must_use]
+pub fn in_line(run: &Run) -> Situation {
+    if in_doubt(run) {
+        return because(
+            Reason::TriggerUnconfirmed,
+            "The trigger may have been carried out: older runs of the account are looked into first.",
+        );
+    }
+    because(Reason::RateLimited, "Older runs of the account come first, as fast as its request budget allows (spec.requestsPerSecond).")
+}
+
+fn in_doubt(run: &Run) -> bool {
+    run.own_marker().is_some() && !super::verdict::decided(run)
+}
+
 /// What to show while the account of a run cannot be used.
 #[must_use]
 pub fn without_account(run: &Run, why: &str) -> Situation {
-    if run.own_marker().is_some() && !super::verdict::decided(run) {
+    if in_doubt(run) {
         let message = format!("The trigger may have been carried out; this can only be found out with the account. {why}");
         return because(Reason::TriggerUnconfirmed, message);
     }
