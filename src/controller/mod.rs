@@ -101,7 +101,6 @@ impl Shell {
         let Context { client, settings, metrics, health: _, operator_namespace, identity } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
-        let waiting = concurrency.saturating_mul(WAITING_FOR_EACH);
         Self {
             locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
             events: Events::new(client.clone(), &identity, metrics.clone()),
@@ -121,7 +120,8 @@ impl Shell {
                 quarantine: settings.quarantine,
                 confirm: settings.adoption_confirm,
             },
-            room: Room::new(usize::from(waiting.saturating_sub(concurrency)), runs.clone()),
+            // The rest is kept for what needs no nuvo.
+            room: Room::new(usize::from(at_once(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,
             accounts,
             memories: Memories::default(),
@@ -282,6 +282,11 @@ where
     }
 }
 
+/// How many runs can be looked at at once, those included that wait for nuvo.
+const fn at_once(working: u16) -> u16 {
+    working.saturating_mul(WAITING_FOR_EACH)
+}
+
 /// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
 pub async fn run_controllers(context: Context, shutdown: Shutdown) {
     let Context { client, settings, metrics, .. } = context.clone();
@@ -305,10 +310,10 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         account_watches.push(Watch { namespace: namespace.clone(), api, config, writer, woken });
         accounts.add(namespace, store, wakes);
     }
-    let waiting = settings.max_concurrent_reconciles.saturating_mul(WAITING_FOR_EACH);
+    let concurrency = at_once(settings.max_concurrent_reconciles);
     let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone()));
     let accounts_work = join_all(account_watches.into_iter().map(|watch| control_accounts(watch, shell.clone())));
-    let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, waiting, shell.clone())));
+    let runs_work = join_all(run_watches.into_iter().map(|watch| control_runs(watch, concurrency, shell.clone())));
     let counting = async {
         loop {
             tokio::select! {

@@ -5,17 +5,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 
-use super::accounts::AccountKey;
+use super::{
+    accounts::AccountKey,
+    index::{Age, age},
+};
 use crate::{api::PipelineRun, follower::Audience};
 
 /// The place of a run in the line of its account: the oldest one comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    created: Option<Timestamp>,
-    uid: String,
+    age: Age,
     namespace: Option<String>,
     name: String,
 }
@@ -24,18 +25,13 @@ impl Place {
     /// The place of this run.
     #[must_use]
     pub fn of(run: &PipelineRun) -> Self {
-        Self {
-            created: run.metadata.creation_timestamp.as_ref().map(|time| time.0),
-            uid: run.metadata.uid.clone().unwrap_or_default(),
-            namespace: run.metadata.namespace.clone(),
-            name: run.metadata.name.clone().unwrap_or_default(),
-        }
+        Self { age: age(run), namespace: run.metadata.namespace.clone(), name: run.metadata.name.clone().unwrap_or_default() }
     }
 
     fn run(&self) -> ObjectRef<PipelineRun> {
         let mut run = ObjectRef::new(&self.name);
         run.namespace.clone_from(&self.namespace);
-        run.extra.uid = Some(self.uid.clone());
+        run.extra.uid.clone_from(&self.age.1);
         run
     }
 }
@@ -184,6 +180,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
     use super::*;
 
     fn account(name: &str) -> AccountKey {
@@ -192,8 +190,7 @@ mod tests {
 
     fn place(second: i64) -> Place {
         Place {
-            created: Some(Timestamp::from_second(second).unwrap()),
-            uid: format!("u{second}"),
+            age: (Some(Timestamp::from_second(second).unwrap()), Some(format!("u{second}"))),
             namespace: Some("team".into()),
             name: format!("run-{second}"),
         }

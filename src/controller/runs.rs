@@ -117,9 +117,7 @@ impl Runs {
     pub fn filled(&self, namespace: Option<&str>) {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
-            for run in self.index.replace(namespace, runs.iter().map(|run| &**run)) {
-                self.wake(&run);
-            }
+            self.index.replace(namespace, runs.iter().map(|run| &**run));
             for run in runs.iter().filter_map(|run| run.whole()) {
                 self.wake(&ObjectRef::from_obj(&**run));
             }

@@ -20,14 +20,13 @@ use super::error::Error;
 use super::list::{Collector, ListQuery, Listing, Next, Page};
 use super::origins::BaseUrl;
 use super::outcome;
+use super::session::PAUSE;
 use super::settings::{Operation, Settings};
 use super::text::Redactor;
 use super::token::{Token, Tokens};
 use super::transport::{self, Asked, Failure, ONE, PAGE, Reply};
 use crate::run::{ExecutionId, Nonce, Outcome, PipelineId};
 
-/// The pause after a 503 without Retry-After.
-const UNAVAILABLE: Duration = Duration::from_secs(5);
 const REQUEST_ID: &str = "x-request-id";
 
 /// Says whether one more page may be asked for, as soon as it may.
@@ -140,7 +139,7 @@ impl Client {
                 continue;
             }
             if reply.status == 503 {
-                let wait = decode::retry_after(&reply.headers).unwrap_or(UNAVAILABLE);
+                let wait = decode::retry_after(&reply.headers).unwrap_or(PAUSE);
                 *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
             }
             let body = reply.body.as_deref().map_err(|fault| *fault);

@@ -29,7 +29,7 @@ const ALL_PAGES: usize = 100;
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
 /// The pause after 429 or 503 without Retry-After.
-const PAUSE: Duration = Duration::from_secs(5);
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
 /// The page size that is asked for where only the number of requests counts: a server that gives less says so.
 const LARGE_PAGE: u32 = 1_000;
@@ -140,14 +140,7 @@ impl Session {
         self.client.credentials_rejected()
     }
 
-    /// Waits until a trigger may be sent.
-    ///
-    /// # Errors
-    /// [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
-    pub async fn reserve(&self) -> Result<(), Error> {
-        self.take(Priority::Trigger).await
-    }
-
+    /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
     async fn take(&self, priority: Priority) -> Result<(), Error> {
         let waited = tokio::select! {
             biased;
@@ -187,7 +180,7 @@ impl Session {
         self.get(self.client.prove()).await
     }
 
-    /// The one POST. The caller has [reserved](Session::reserve) it, so that it does not wait here, between the lock and the POST.
+    /// The one POST. The caller has [prepared](Session::prepare) it, so that it does not wait here, between the lock and the POST.
     pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
         let entry = match self.breaker.enter(Kind::Post) {
             Ok(entry) => entry,
@@ -217,7 +210,7 @@ impl Session {
     /// Reads one execution that may have ended, when its turn has come.
     ///
     /// # Errors
-    /// As for [`Client::read`] and [`Session::reserve`].
+    /// As for [`Client::read`] and [`Session::prepare`].
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
         self.take(Priority::Ending).await?;
         self.get(self.client.read(id)).await
@@ -226,7 +219,7 @@ impl Session {
     /// Reads one page of what is running, oldest first, when its turn has come.
     ///
     /// # Errors
-    /// As for [`Client::list_page`] and [`Session::reserve`].
+    /// As for [`Client::list_page`] and [`Session::prepare`].
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
         let page = async |limit| {
             let query = ListQuery { status: Some(Status::Processing), limit, ..ListQuery::default() };
@@ -244,23 +237,16 @@ impl Session {
         }
     }
 
-    /// What the account's list shows now, by a look that began after this moment. Those who wait at the same time share one.
-    /// None if the list does not show reliably what is newest.
+    /// What the account's list shows now, by a look that began after this moment, and leave to send a POST, which is waited for after the
+    /// look, so that it is used at once. Those who wait at the same time share one look. None if the list does not show reliably what is
+    /// newest.
     ///
     /// # Errors
-    /// Why there was no list.
-    pub async fn baseline(&self, after: Instant) -> Result<Option<Baseline>, Error> {
-        Ok(self.looked_since(after).await?.1)
-    }
-
-    /// The same, and a [reservation](Session::reserve) that is made afterwards, so that it is used at once.
-    ///
-    /// # Errors
-    /// As for the two.
+    /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
     pub async fn prepare(&self, after: Instant) -> Result<Option<Baseline>, Error> {
         loop {
             let (began, baseline) = self.looked_since(after).await?;
-            self.reserve().await?;
+            self.take(Priority::Trigger).await?;
             if began.elapsed() < BASELINE_AGE {
                 return Ok(baseline);
             }

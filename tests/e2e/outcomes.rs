@@ -9,7 +9,7 @@ use controlplane::{
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use nuvo_operator::api::{Phase, PipelineRun};
-use nuvo_sim::{Effect, Ending, Fault, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
+use nuvo_sim::{AccessToken, Effect, Ending, Fault, Identity, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
 
 use crate::world::{Operator, WITHIN, World, assert_consistent, message, reason, same, uid};
@@ -575,7 +575,12 @@ fn kubectl_shows_the_columns_and_can_wait() {
 /// Writes up to and including the final status: of the run itself, and of its pipeline's lock. The lock is given back after that.
 #[test]
 fn a_run_costs_at_most_five_writes_and_two_events_and_none_at_rest() {
-    let world = World::new("writes", [quick("good"), quick("bad").failing("PARSING_FAILURE", "line 7"), quick("busy")]);
+    let clock = Pipeline::new("clock").duration(Duration::from_secs(3));
+    let world = World::new("writes", [quick("good"), quick("bad").failing("PARSING_FAILURE", "line 7"), quick("busy"), clock]);
+    world.sim.set_access_tokens(vec![AccessToken::new("a-made-token", Identity::user("clock@example.com"))]);
+    world.credential("token", "a-made-token");
+    let token = json!({ "secretRef": { "name": "token", "key": "license-key" } });
+    world.account_with("other", json!({ "licenseKey": null, "accessToken": token }));
     let fault = world.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
     let operator = world.operator_with(&["--trigger-timeout-seconds", "50", "--quarantine-seconds", "60"]);
     world.start("first", "busy", json!({}));
@@ -600,12 +605,24 @@ fn a_run_costs_at_most_five_writes_and_two_events_and_none_at_rest() {
     // One to take each lock and one to give it back, if the next run has not taken it over.
     let locks: Vec<usize> = world.all_leases().iter().map(|lock| of("leases", &lock.name_any())).collect();
     assert!(locks.iter().all(|writes| (2..=4).contains(writes)) && locks.iter().filter(|writes| **writes == 2).count() >= 2, "{locks:?}");
-    let all = || (world.writes().len(), world.requests(Operation::Read), world.requests(Operation::List));
     let events = world.writes().iter().filter(|write| write.resource == "events").count();
     same("writes of events", events, 8);
+    // Another run, of another account, tells how time passes.
+    let locks: Vec<String> = world.all_leases().iter().map(ResourceExt::name_any).collect();
+    let all = || {
+        let names = ["good", "bad", "first", "second"];
+        let writes: usize = names.iter().map(|name| of("pipelineruns", name) + world.events(name).len()).sum();
+        let unlocks: usize = locks.iter().map(|lock| of("leases", lock)).sum();
+        let journal = world.sim.journal();
+        let asked = journal.iter().filter(|request| request.identity.as_ref().is_some_and(|who| who.identifier == "demo@example.com"));
+        (writes, unlocks, asked.count())
+    };
     let before = all();
-    std::thread::sleep(Duration::from_secs(3));
+    world.start("clock", "clock", json!({ "accountRef": { "name": "other" } }));
+    world.wait_phase("clock", Phase::Succeeded);
     same("writes and requests at rest", all(), before);
+    world.eventually("two events", || world.events("clock").len() == 2);
+    world.eventually("unlocked", free);
     same("as counted", operator.metrics("nuvo_operator_kube_writes_total"), world.written());
 }
 

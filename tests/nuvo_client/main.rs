@@ -473,7 +473,7 @@ async fn a_paused_account_is_not_waited_for() {
         assert_eq!(pause.reason, PauseReason::RateLimited);
         assert!(pause.left > Duration::from_secs(590), "{pause}");
         assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
-        assert!(matches!(session.reserve().await, Err(Error::Paused(_))));
+        assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
     }
     assert_eq!(server.requests().len(), 1);
 }
@@ -622,7 +622,7 @@ async fn one_look_serves_all_triggers_that_wait_for_one_also_when_it_fails() {
     let session = session(client(&server), 100, shutdown);
     let look = async || {
         let after = tokio::time::Instant::now();
-        futures::future::join_all((0..20).map(|_| session.baseline(after))).await
+        futures::future::join_all((0..20).map(|_| session.prepare(after))).await
     };
     assert!(look().await.iter().all(|result| matches!(result, Err(Error::Server { .. }))));
     assert_eq!(server.requests().len(), 1, "a failure is shared");
@@ -638,10 +638,7 @@ async fn while_the_budget_is_tight_triggers_share_their_looks() {
     let server = Server::start(|_| json(200, NEWEST_FIRST)).await;
     let (_stop, shutdown) = shutdown::channel();
     let session = session(client(&server), 50, shutdown);
-    let trigger = async || {
-        session.reserve().await.unwrap();
-        session.baseline(tokio::time::Instant::now()).await.unwrap();
-    };
+    let trigger = async || session.prepare(tokio::time::Instant::now()).await.unwrap();
     futures::future::join_all((0..200).map(|_| trigger())).await;
     let looks = server.requests().len();
     assert!(looks <= 40, "{looks} looks for 200 triggers");
@@ -655,5 +652,5 @@ async fn a_503_to_a_post_leaves_the_outcome_open_and_pauses_the_account_for_as_l
     assert!(matches!(session.create(&p(), &Nonce::new("nonce-1").unwrap()).await, Outcome::Unknown { .. }));
     let pause = session.paused().unwrap();
     assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (PauseReason::Unavailable, 60.0));
-    assert!(matches!(session.reserve().await, Err(Error::Paused(_))));
+    assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
 }
