@@ -14,7 +14,7 @@ pub fn rules() -> Vec<PolicyRule> {
 #[must_use]
 pub fn where_it_watches() -> Vec<PolicyRule> {
     vec![
-        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch"]),
+        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["get", "list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),

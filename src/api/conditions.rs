@@ -13,6 +13,11 @@ pub const RECONCILING: &str = "Reconciling";
 /// kstatus: it will not get further by itself. Never True together with [`RECONCILING`].
 pub const STALLED: &str = "Stalled";
 
+/// The pipeline was in developer mode when the run ended, so that nuvo has delivered its first 100 rows only. Absent otherwise.
+pub const DEVELOPER_MODE: &str = "DeveloperMode";
+/// The object is not deleted although `spec.ttlSecondsAfterFinished` says so. Absent otherwise.
+pub const DELETION_BLOCKED: &str = "DeletionBlocked";
+
 /// The longest condition message that the operator writes. Kubernetes allows 32,768; people read far less.
 pub const MAX_MESSAGE: usize = 1024;
 

@@ -18,7 +18,7 @@ pub use nuvo_account::{
 pub use pipeline_run::{
     AccountRef, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER,
     MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec,
-    PipelineRunStatus, Stats, Trigger, TriggerState,
+    PipelineRunStatus, QualityGate, Retry, RetryStatus, Stats, Trigger, TriggerState,
 };
 
 /// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, which lacks the last touches.

@@ -106,7 +106,10 @@ pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
         .field_path(".onAmbiguousTrigger"),
     validation = Rule::new("!has(self.executionId) || self.onNothingToProcess == 'Succeed'")
         .message("onNothingToProcess cannot be used with executionId, because such a run triggers nothing: remove one of the two")
-        .field_path(".onNothingToProcess")
+        .field_path(".onNothingToProcess"),
+    validation = Rule::new("!has(self.executionId) || !has(self.retry) || self.retry.limit == 0")
+        .message("retry cannot be used with executionId, because such a run triggers nothing that could be repeated: remove one of the two")
+        .field_path(".retry")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineRunSpec {
@@ -134,7 +137,7 @@ pub struct PipelineRunSpec {
     pub execution_id: Option<String>,
 
     /// Any text of 1 to 64 characters. Changing it after the run has ended starts a new attempt, that is, the pipeline is triggered
-    /// once more. Nothing else does that.
+    /// once more. Changed while the run is active, it counts when it has ended. Besides spec.retry nothing else does that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self != ''").message("rerunToken must have 1 to 64 characters: write any new text, for example the time, or remove the field"))]
@@ -145,13 +148,18 @@ pub struct PipelineRunSpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// How long the run may take from status.startTime, in seconds: 1 to 2592000 (30 days), default 86400 (one day). After that the
-    /// run is reported as failed with reason DeadlineExceeded; the execution in nuvo is not stopped. A trigger in doubt is looked into for
+    /// How long the run may take from status.startTime, with all its retries, in seconds: 1 to 2592000 (30 days), default 86400 (one day).
+    /// After that the run is reported as failed with reason DeadlineExceeded; the execution in nuvo is not stopped. A trigger in doubt is looked into for
     /// the operator's --trigger-settle-seconds in any case; if nuvo or the account could not be asked before the deadline, the run ends
     /// with reason TriggerOutcomeUnknown, because what it may have started is still to be found out, and nothing is triggered again.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: i64,
+
+    /// Start the pipeline again when an execution fails with one of these error types. Without it, a failed run stays failed until
+    /// spec.rerunToken changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
 
     /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. In any case the operator
     /// first looks in nuvo for what it may have started: executions of the pipeline that are new, were started through the API by the
@@ -165,10 +173,39 @@ pub struct PipelineRunSpec {
     /// What it means when nuvo accepts the trigger and starts nothing, for example because there is no new file: Succeed or Fail.
     #[serde(default, deserialize_with = "known_or_default")]
     pub on_nothing_to_process: OnNothingToProcess,
+
+    /// What the statistics of a run must show that nuvo calls successful; otherwise it fails with reason QualityGateFailed. The limits
+    /// are about all executions of the run together. A count that nuvo does not give fails the limit that needs it. A run that found
+    /// nothing to process has no statistics: spec.onNothingToProcess decides about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_gate: Option<QualityGate>,
+
+    /// How long a run whose execution failed is watched for a repair that somebody makes in nuvo, in seconds from
+    /// status.completionTime: 0 (default, not at all) to 604800 (one week). When all its executions are successful, the run becomes
+    /// Succeeded with reason FixedInNuvo and the new statistics. Watching costs requests to nuvo, fewer as time passes. Runs with more than 64
+    /// executions are not watched.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 604_800))]
+    pub follow_fixes_seconds: i64,
+
+    /// Delete this object so many seconds after status.completionTime: 0 to 31536000 (one year). Without it, it stays. Not deleted, and the
+    /// condition DeletionBlocked says why: a run that a person must decide about (phase Unresolved), and one that Argo CD, Flux or Helm
+    /// tracks, because they would create it again, which would trigger the pipeline again; hooks of Argo CD and Helm excepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<i64>,
 }
 
 const fn default_deadline() -> i64 {
     86_400
+}
+
+const fn default_backoff() -> i64 {
+    60
+}
+
+fn default_error_types() -> Vec<String> {
+    ["SOURCE_UNRESPONSIVE", "DESTINATION_UNRESPONSIVE"].map(str::to_owned).to_vec()
 }
 
 impl Default for PipelineRunSpec {
@@ -182,9 +219,70 @@ impl Default for PipelineRunSpec {
             suspend: false,
             active_deadline_seconds: default_deadline(),
             on_ambiguous_trigger: OnAmbiguousTrigger::default(),
+            retry: None,
             on_nothing_to_process: OnNothingToProcess::default(),
+            quality_gate: None,
+            follow_fixes_seconds: 0,
+            ttl_seconds_after_finished: None,
         }
     }
+}
+
+/// Further attempts after a failed execution.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// How many attempts may follow the first one: 0 to 10, default 0. A new spec.rerunToken begins to count anew.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    pub limit: i32,
+
+    /// The wait before the first of them, in seconds: 1 to 86400, default 60. It doubles each time, up to 3600; a longer one stays as it is.
+    /// An attempt that would begin after the deadline (spec.activeDeadlineSeconds) is not made.
+    #[serde(default = "default_backoff")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub backoff_seconds: i64,
+
+    /// The error types of nuvo after which it is worth trying again, default SOURCE_UNRESPONSIVE and DESTINATION_UNRESPONSIVE. Every failed
+    /// execution of the run must have one of them. At most 32.
+    #[serde(default = "default_error_types")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub on_error_types: Vec<String>,
+}
+
+impl Default for Retry {
+    /// What the API server fills in.
+    fn default() -> Self {
+        Self { limit: 0, backoff_seconds: default_backoff(), on_error_types: default_error_types() }
+    }
+}
+
+/// What the statistics of a successful run must show.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.maxErrorRows) || has(self.maxErrorCells) || has(self.maxErrorRowPercent) || has(self.minRows)")
+    .message("qualityGate must have at least one limit: set maxErrorRows, maxErrorCells, maxErrorRowPercent or minRows, or remove qualityGate"))]
+pub struct QualityGate {
+    /// The most rows with errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub max_error_rows: Option<i64>,
+
+    /// The most cells with errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub max_error_cells: Option<i64>,
+
+    /// The largest share of rows with errors among all rows, in percent: 0 to 100. Without rows it is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_error_row_percent: Option<i64>,
+
+    /// The fewest rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub min_rows: Option<i64>,
 }
 
 /// A NuvoAccount in the namespace of the run.
@@ -243,7 +341,8 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
     pub phase: Option<Phase>,
 
-    /// Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them.
+    /// Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them. Only where they apply:
+    /// DeveloperMode (nuvo delivered the first 100 rows only) and DeletionBlocked (spec.ttlSecondsAfterFinished is not carried out).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -252,6 +351,10 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub attempt: Option<i32>,
+
+    /// What has become of spec.retry. Absent before the first retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryStatus>,
 
     /// The spec.rerunToken that was acted on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -291,11 +394,11 @@ pub struct PipelineRunStatus {
     pub history: Vec<PastAttempt>,
 
     /// When nuvo answered the trigger of this attempt, or when its outcome fell into doubt; with spec.executionId, when following began.
-    /// What the run waited for before that does not count.
+    /// What the run waited for before that does not count. A retry (spec.retry) keeps the time of the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// When the attempt ended. Set exactly when the condition Succeeded is True or False.
+    /// When the attempt ended, or was repaired in nuvo. Set exactly when the condition Succeeded is True or False.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
@@ -303,6 +406,20 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub duration: Option<String>,
+}
+
+/// The retries of a run.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryStatus {
+    /// How many attempts of spec.retry have been made or scheduled since the run was started, or started again by spec.rerunToken.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub count: i32,
+
+    /// When the next attempt begins. Set while the reason is RetryScheduled and the wait is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_time: Option<Time>,
 }
 
 /// Where a run is, in one word. Derived from the condition Succeeded.

@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Resource,
     core::{NamespaceResourceScope, ObjectMeta},
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     api::{Phase, PipelineRun},
-    run::at_rest,
+    run::{at_rest, expires},
 };
 
 /// What `kubectl apply` keeps for itself: the whole object once more.
@@ -34,6 +35,7 @@ pub struct Stub {
     /// What names the object, and its version.
     metadata: ObjectMeta,
     phase: Option<Phase>,
+    expires: Option<Timestamp>,
 }
 
 impl CachedRun {
@@ -43,6 +45,15 @@ impl CachedRun {
         match self {
             Self::Whole(run) => Some(run),
             Self::AtRest(_) => None,
+        }
+    }
+
+    /// When a run at rest is to be deleted; none if it is not.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        match self {
+            Self::Whole(_) => None,
+            Self::AtRest(stub) => stub.expires,
         }
     }
 
@@ -58,10 +69,11 @@ impl CachedRun {
 
 impl From<PipelineRun> for CachedRun {
     fn from(mut run: PipelineRun) -> Self {
-        if at_rest(&run) {
+        if at_rest(&run, Timestamp::now()) {
+            let expires = expires(&run);
             let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata;
             let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
-            return Self::AtRest(Arc::new(Stub { metadata, phase: run.status.and_then(|status| status.phase) }));
+            return Self::AtRest(Arc::new(Stub { metadata, phase: run.status.and_then(|status| status.phase), expires }));
         }
         // Half of an object, and nobody reads it. A status is written without them: of the metadata that comes with it, the API server
         // takes nothing over but the managed fields.

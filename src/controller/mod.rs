@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod cache;
+mod ended;
 mod events;
 mod executor;
 mod index;
@@ -371,7 +372,7 @@ async fn control_runs(watch: Watch<CachedRun>, concurrency: u16, shell: Arc<Shel
 /// Looks after what deleted runs leave behind, one at a time: a lock that is given back at once spares the next run the quarantine.
 async fn say_farewell(mut leaving: Receiver<Leaving>, shell: &Shell) {
     while let Some(Leaving { account, run }) = leaving.recv().await {
-        if let Err(error) = run::release(&account, &run, shell).await {
+        if let Err(error) = ended::release(&account, &run, shell).await {
             tracing::debug!(%error, "the lock of a deleted run was not given back");
         }
         shell.wake_waiting(&run.pipeline);
@@ -383,8 +384,11 @@ async fn say_farewell(mut leaving: Receiver<Leaving>, shell: &Shell) {
 async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
     let uid = run.uid().unwrap_or_default();
     if run.whole().is_none() && !shell.memories.owes(&uid) {
-        shell.memories.forget(&uid);
-        return Ok(Action::await_change());
+        let left = run.expires().map(ended::left_until);
+        if left.is_none_or(|left| !left.is_zero()) {
+            shell.memories.forget(&uid);
+            return Ok(left.map_or_else(Action::await_change, Action::requeue));
+        }
     }
     let span = tracing::info_span!("run", namespace = run.namespace().unwrap_or_default(), name = run.name_any());
     async move {
@@ -392,7 +396,7 @@ async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action,
         let work = async {
             match run.whole() {
                 Some(object) => run::reconcile(object.clone(), slot, &shell).await,
-                None => run::settle_up(run.meta(), &shell).await,
+                None => ended::settle_up(run.meta(), &shell).await,
             }
         };
         let action = match AssertUnwindSafe(work).catch_unwind().await {

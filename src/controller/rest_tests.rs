@@ -30,20 +30,20 @@ use super::{
     Shell,
     accounts::{Accounts, Standing},
     cache::{self, CachedRun},
-    reconcile_run, run,
+    now, reconcile_run, run,
     runs::Runs,
     wakes::wakes,
 };
 use crate::{
     api::{
-        Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Trigger, TriggerState,
+        Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
         names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
     },
     config::{Command, parse_from},
     http::Health,
     nuvo::{self, Credential, Session, SessionSettings},
     operator::Context,
-    run::{Following, Hearing, Knowledge, Situation, at_rest, parse, project},
+    run::{Following, Hearing, Knowledge, Situation, at_rest, expires, parse, project},
     shutdown::{self, Stop},
     telemetry::Metrics,
 };
@@ -212,6 +212,17 @@ fn edit(run: &mut PipelineRun, dice: &mut Dice) {
     if dice.roll(4) == 0 {
         run.status.as_mut().unwrap().rerun_token = dice.one_of(&[Some("one"), None]).map(str::to_owned);
     }
+    if dice.roll(4) == 0 {
+        run.spec.follow_fixes_seconds = dice.one_of(&[1, 604_800]);
+    }
+    if dice.roll(4) == 0 {
+        run.spec.ttl_seconds_after_finished = Some(0);
+        let labels = dice.one_of(&[None, Some(("kustomize.toolkit.fluxcd.io/name", "apps"))]);
+        run.metadata.labels = Some(labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect());
+    }
+    if dice.roll(4) == 0 {
+        run.spec.retry = Some(Retry { limit: 10, on_error_types: vec![String::new()], ..Retry::default() });
+    }
     if dice.roll(8) == 0 {
         run.metadata.generation = dice.one_of(&[Some(2), None]);
     }
@@ -264,18 +275,22 @@ fn vary(dice: &mut Dice) -> PipelineRun {
 async fn for_a_run_at_rest_the_reconcile_finds_nothing_to_do() {
     const RUNS: u64 = 10_000;
     let desk = Desk::new();
-    let resting: Vec<PipelineRun> = (0..RUNS).map(|seed| vary(&mut Dice(seed))).filter(at_rest).collect();
+    let resting: Vec<PipelineRun> = (0..RUNS).map(|seed| vary(&mut Dice(seed))).filter(|run| at_rest(run, now())).collect();
     for standing in [None, Some(Standing::NotReady("because".to_owned())), Some(Standing::Ready(desk.session()))] {
         if let Some(standing) = &standing {
             desk.judge(standing.clone());
         }
         for run in &resting {
-            assert!(!desk.acts(run).await, "{standing:?}: {}", serde_json::to_string_pretty(run).unwrap());
+            // One that has expired is deleted, and nothing else.
+            let deleted = expires(run).is_some();
+            assert_eq!(desk.acts(run).await, deleted, "{standing:?}: {}", serde_json::to_string_pretty(run).unwrap());
         }
     }
     let answered = resting.iter().filter(|run| run.metadata.annotations.as_ref().unwrap().contains_key(RESOLVE_ANNOTATION)).count();
     println!("{} of {RUNS} runs are at rest, {answered} of them with an answer of a person", resting.len());
     assert!(resting.len() > 1_000 && answered > 100);
+    let expired = resting.iter().filter(|run| expires(run).is_some()).count();
+    assert!(expired > 100 && expired < resting.len(), "{expired}");
 }
 
 /// The other half: the cases that people know are not at rest when something is to be done, and are again when it is done.
@@ -294,24 +309,24 @@ async fn what_is_to_be_done_for_a_run_that_ended_is_seen() {
     };
     for word in ["abandon", "retry", "adopt=e1", "perhaps"] {
         let mut run = doubtful();
-        assert!(at_rest(&run));
+        assert!(at_rest(&run, now()));
         annotate(&mut run, &format!("n1:{word}"));
-        assert!(!at_rest(&run) && desk.acts(&run).await, "{word}");
+        assert!(!at_rest(&run, now()) && desk.acts(&run).await, "{word}");
         write(&mut run);
         let done = ["abandon", "perhaps"].contains(&word);
-        assert_eq!((at_rest(&run), desk.acts(&run).await), (done, !done), "{word}, when it is noted");
+        assert_eq!((at_rest(&run, now()), desk.acts(&run).await), (done, !done), "{word}, when it is noted");
     }
     let changes: [fn(&mut PipelineRun); 2] = [|run| run.metadata.generation = Some(2), |run| run.spec.rerun_token = Some("again".into())];
     for change in changes {
         let mut run = cache::tests::ended("ExecutionFailed", "False");
-        assert!(at_rest(&run) && !desk.acts(&run).await);
+        assert!(at_rest(&run, now()) && !desk.acts(&run).await);
         change(&mut run);
-        assert!(!at_rest(&run) && desk.acts(&run).await);
+        assert!(!at_rest(&run, now()) && desk.acts(&run).await);
     }
     let mut run = cache::tests::ended("Succeeded", "True");
     let other = Condition { message: "Somebody else was here.".into(), ..run.status.as_ref().unwrap().conditions[0].clone() };
     run.status.as_mut().unwrap().conditions.push(other);
-    assert!(!at_rest(&run) && desk.acts(&run).await);
+    assert!(!at_rest(&run, now()) && desk.acts(&run).await);
 }
 
 #[tokio::test]

@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Resource,
-    core::ObjectMeta,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use tokio::sync::SemaphorePermit;
@@ -19,9 +18,10 @@ use super::{
     account::backoff,
     accounts::{AccountKey, Standing},
     cache::CachedRun,
+    ended::{await_retry, expire, let_go, reopen},
     executor::{Ended, Pass, PassError, Passed, gate, nonce, pause},
     kube_call::CallError,
-    lock::{LockError, lock_name},
+    lock::lock_name,
     now,
     room::Place,
 };
@@ -29,17 +29,14 @@ use crate::{
     api::{PipelineRun, PipelineRunStatus, conditions::Reason},
     follower::Interest,
     nuvo::{Error, Session},
-    run::{
-        self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Reopening, Run, RunRef, Situation, Step,
-        Trigger,
-    },
+    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Run, Situation, Step},
     telemetry::RunResult,
 };
 
 /// A wait for another run that is over sooner is not worth a write.
 const PATIENT: Duration = Duration::from_secs(2);
 /// A run that waits for another one is also looked at without being woken.
-const FALLBACK: Duration = Duration::from_secs(15);
+pub(super) const FALLBACK: Duration = Duration::from_secs(15);
 /// A place in the line of an account that comes up sooner is not worth a write.
 const SOON: Duration = Duration::from_secs(15);
 /// A run that stands in line is also looked at without being called.
@@ -79,7 +76,7 @@ pub async fn reconcile(object: Arc<PipelineRun>, slot: Slot<'_>, shell: &Shell) 
         Ok(run) => run,
         Err(error) => return refuse(&object, &error, shell).await,
     };
-    let reopening = run::reopening(&object, &run);
+    let reopening = run::reopening(&object, &run, now());
     if object.spec.execution_id.is_none() && reopening.is_none() && !run::settled(&run) {
         return trigger(object, run, slot, shell).await;
     }
@@ -128,7 +125,7 @@ async fn refuse(object: &PipelineRun, error: &InvalidRun, shell: &Shell) -> Resu
     let message = format!("The object cannot be carried out: {error}. Create a corrected PipelineRun.");
     let status = run::refused(object, message, now());
     write(object, status, shell).await?;
-    Ok(Action::await_change())
+    Ok(expire(object, shell).await?.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// A run that follows an execution which was there before: nothing is ever triggered.
@@ -184,30 +181,45 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         Standing::NotReady(why) => Following::Halted(why),
     };
     let executions = run::followed(object, run);
+    if object.status.as_ref().is_some_and(run::awaits_retry) {
+        return await_retry(object, run, shell).await;
+    }
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
     let late = run::deadline(object, now()).is_some_and(|left| left.is_zero());
     let hearing = Hearing {
         asked: follower.as_ref().and_then(|follower| follower.asked(&run.pipeline, &executions)).and_then(|at| ago(at.elapsed())),
         waited: shell.memories.overdue(run.me.uid.as_str(), late),
         patience: shell.limits.quarantine,
+        developer_mode: follower.as_ref().is_some_and(|follower| follower.developer_mode(&run.pipeline, &executions)),
     };
     let status = run::project(object, run, &Situation::Settled(following, hearing), &known, now());
     let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
     let ended = status.completion_time.is_some();
     let left = run::deadline_left(&status, object, now());
-    let age =
-        status.start_time.as_ref().map_or(Duration::ZERO, |start| Duration::try_from(now().duration_since(start.0)).unwrap_or_default());
+    let watched = run::watched(object, &status, now());
+    let repairable = run::repairable(&status);
+    let since =
+        |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now().duration_since(time.0)).unwrap_or_default());
+    let (age, ended_for) = (since(status.start_time.as_ref()), since(status.completion_time.as_ref()));
+    let another_attempt = run::awaits_retry(&status);
     write(object, status, shell).await?;
+    let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
+    let interest = Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected, late, ended_for: None };
     // A run that is being deleted may stay for long, because of somebody else's finalizer: it is followed until it is gone.
-    if ended {
+    if ended || another_attempt {
         if let Some(follower) = &follower {
-            follower.forget(&reference);
+            match watched {
+                Some(_) => follower.follow(&Interest { executions: repairable, ended_for: Some(ended_for), late: false, ..interest }),
+                None => follower.forget(&interest.run),
+            }
         }
-        return let_go(&account, run, shell).await;
+        let_go(&account, run, shell).await?;
+        // When the write that ended it comes back, it is looked at again, and then knows by when.
+        let expiry = expire(object, shell).await?;
+        return Ok([watched, expiry].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue));
     }
     if let Some(follower) = &follower {
-        let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
-        follower.follow(&Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected, late });
+        follower.follow(&interest);
     }
     if late {
         return Ok(Action::requeue(LATE));
@@ -215,92 +227,9 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     Ok(left.map_or_else(Action::await_change, |left| Action::requeue(left.saturating_add(Duration::from_millis(100)))))
 }
 
-/// Gives back the lock of a run that ended, if it has not been given back since.
-async fn let_go(account: &AccountKey, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
-    let uid = run.me.uid.as_str();
-    if shell.memories.owes(uid) {
-        match release(account, run, shell).await {
-            Err(error) if !error.is_refused() => return Err(PassError::from(error).into()),
-            Err(error) => tracing::warn!(%error, "the lock is not given back; the next run of the pipeline takes it over"),
-            Ok(()) => {}
-        }
-    }
-    shell.memories.forget(uid);
-    Ok(Action::await_change())
-}
-
-/// A run is at rest, but its lock was not given back at its end. The cache does not have what that takes any more.
-///
-/// # Errors
-/// [`ReconcileError`]: it is tried again.
-pub async fn settle_up(metadata: &ObjectMeta, shell: &Shell) -> Result<Action, ReconcileError> {
-    let uid = metadata.uid.clone().unwrap_or_default();
-    let (Ok(known), Some(namespace), Some(name)) = (run::Uid::new(uid.clone()), metadata.namespace.clone(), metadata.name.clone()) else {
-        shell.memories.forget(&uid);
-        return Ok(Action::await_change());
-    };
-    let Some(object) = shell.runs.read(&RunRef { uid: known, namespace, name }).await? else {
-        shell.memories.forget(&uid);
-        return Ok(Action::await_change());
-    };
-    let run = run::parse(&object).map_err(PassError::from)?;
-    if !run.ended {
-        // It goes on again. The cache will know.
-        return Ok(Action::await_change());
-    }
-    let_go(&AccountKey::of(&object), &run, shell).await
-}
-
 /// The time of day this long ago.
 fn ago(age: Duration) -> Option<Timestamp> {
     Timestamp::now().checked_sub(age).ok()
-}
-
-/// A run that ended goes on: by a new token, a person's answer, or its policy.
-async fn reopen(object: &PipelineRun, run: &Run, reopening: Reopening, slot: Slot<'_>, shell: &Shell) -> Result<Action, ReconcileError> {
-    match reopening {
-        Reopening::Attempt(attempt) => {
-            tracing::info!(attempt, "another attempt begins");
-            write(object, run::opened(object, attempt, now()), shell).await?;
-            Ok(Action::await_change())
-        }
-        Reopening::Adopt(trigger, executions) => {
-            let session = match shell.accounts.standing(&AccountKey::of(object)) {
-                Standing::Ready(session) => session,
-                Standing::Unjudged | Standing::NotReady(_) => return Ok(Action::requeue(FALLBACK)),
-            };
-            drop(slot);
-            adopt(object, run, &trigger, &executions, &session, shell).await
-        }
-    }
-}
-
-/// A person names the executions. They are taken if nuvo says that they belong to the pipeline.
-async fn adopt(
-    object: &PipelineRun,
-    run: &Run,
-    trigger: &Trigger,
-    executions: &[run::ExecutionId],
-    session: &Session,
-    shell: &Shell,
-) -> Result<Action, ReconcileError> {
-    for id in executions {
-        let why = match session.read(id).await {
-            Ok(execution) if execution.pipeline.as_deref() == Some(run.pipeline.as_str()) => continue,
-            Ok(_) => format!("Execution {id} does not belong to pipeline {}; nothing was changed.", run.pipeline),
-            Err(Error::NotFound) => format!("nuvo does not know execution {id}; nothing was changed."),
-            Err(error) => {
-                tracing::info!(%error, execution = %id, "the named execution cannot be read yet");
-                let wait = if let Error::Paused(pause) = error { pause.left } else { FALLBACK };
-                return Ok(Action::requeue(wait));
-            }
-        };
-        write(object, run::noted(object, run, &why, now()), shell).await?;
-        return Ok(Action::await_change());
-    }
-    let message = "A person has named the executions (nuvo.dev/resolve: adopt).";
-    write(object, run::recorded(object, trigger, executions, message, None, now()), shell).await?;
-    Ok(Action::await_change())
 }
 
 /// One pass of the trigger protocol.
@@ -431,6 +360,13 @@ async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &She
 async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
     let uid = run.me.uid.as_str();
     let requeue = match hold {
+        // Also while it holds the lock: a run that has ended goes on under none.
+        Hold::Overdue => {
+            if let Some(situation) = run::waiting(run, hold) {
+                show(object, run, &situation, shell).await?;
+            }
+            return Ok(Action::await_change());
+        }
         Hold::Suspended | Hold::Lost | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(FALLBACK),
         Hold::Gate(Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_)) => {
@@ -478,23 +414,6 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell:
     Ok(Action::requeue(wait))
 }
 
-/// Gives the pipeline's lock back, if the run holds it and nothing can come of its trigger any more.
-///
-/// # Errors
-/// [`LockError`]: whether it was given back is not known.
-pub async fn release(account: &AccountKey, run: &Run, shell: &Shell) -> Result<(), LockError> {
-    let Some(tenure) = run.own_marker().map(|marker| marker.tenure.clone()) else { return Ok(()) };
-    // Without the account nobody knows which lock it is.
-    let Some(origin) = shell.origin(account) else { return Ok(()) };
-    let name = lock_name(&origin, &run.pipeline);
-    let read = shell.locks.read(&name).await?;
-    if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read) {
-        shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await?;
-    }
-    shell.wake_waiting(&run.pipeline);
-    Ok(())
-}
-
 fn words(status: &PipelineRunStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
     for condition in &status.conditions {
@@ -504,7 +423,7 @@ fn words(status: &PipelineRunStatus) -> u64 {
 }
 
 /// Writes a status if it says something new, and tells people and metrics.
-async fn write(object: &PipelineRun, status: PipelineRunStatus, shell: &Shell) -> Result<(), ReconcileError> {
+pub(super) async fn write(object: &PipelineRun, status: PipelineRunStatus, shell: &Shell) -> Result<(), ReconcileError> {
     if object.status.as_ref() == Some(&status) {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::{
 
 use kube::{
     Api, Client, Resource,
-    api::{ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
     runtime::reflector::{ObjectRef, Store},
 };
 use serde_json::json;
@@ -220,6 +220,17 @@ impl Runs {
             }
         }
         Ok(others)
+    }
+
+    /// Deletes exactly this version of this object.
+    ///
+    /// # Errors
+    /// [`CallError`]: whether it was deleted is not known, except for the statuses that say no.
+    pub async fn delete(&self, me: &RunRef, version: &str) -> Result<(), CallError> {
+        let preconditions = Preconditions { uid: Some(me.uid.to_string()), resource_version: Some(version.to_owned()) };
+        self.metrics.kube_write("pipelineruns");
+        let request = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        call("delete the PipelineRun", self.api(&me.namespace).delete(&me.name, &request)).await.map(|_| ())
     }
 
     /// W2: the marker, on exactly this version.

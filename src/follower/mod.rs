@@ -25,7 +25,7 @@ use crate::{
     run::{ExecutionId, Knowledge, Known, PipelineId},
     shutdown::Shutdown,
 };
-use pace::{FASTEST, Past, period};
+use pace::{FASTEST, Past, period, watch_period};
 use sweep::{Sweep, Swept};
 
 /// How many executions are read at once: enough to use up a large budget though an answer takes its time.
@@ -58,6 +58,8 @@ pub struct Interest {
     pub expected: bool,
     /// The run waits for nuvo's next word, whatever that is.
     pub late: bool,
+    /// The run has failed so long ago, and is watched for a repair.
+    pub ended_for: Option<Duration>,
 }
 
 /// One execution, as a run of this pipeline sees it.
@@ -100,6 +102,19 @@ struct Entry {
     reading: bool,
     /// When nuvo has answered a read since the list showed it last: it is neither in the list nor has it ended.
     missed: Option<Instant>,
+    /// Its failure may be repaired.
+    watch: Option<Watch>,
+    /// nuvo has said that the pipeline is in developer mode.
+    developer_mode: bool,
+}
+
+/// An execution that has failed and may be repaired.
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    /// When it failed.
+    since: Instant,
+    /// When to ask for it again.
+    next: Instant,
 }
 
 impl Entry {
@@ -110,6 +125,11 @@ impl Entry {
             Some(Known::Report(report)) => !report.status.as_deref().is_some_and(crate::run::is_terminal),
             Some(Known::Lost | Known::Foreign(_)) => false,
         }
+    }
+
+    /// When to ask again whether its failure was repaired. A repair that is under way is followed like any execution.
+    fn watched(&self) -> Option<Instant> {
+        self.watch.filter(|_| !self.is_open()).map(|watch| watch.next)
     }
 }
 
@@ -124,6 +144,8 @@ impl State {
     fn plan(&mut self, last: Instant, floor: Duration, slowest: Duration, more_will_end: bool) {
         self.earliest = last.checked_add(floor);
         self.next = None;
+        let repair = self.entries.values().filter_map(Entry::watched).min();
+        self.hasten(repair);
         let Some(youngest) = self.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max() else { return };
         let late = self.entries.values().any(|entry| entry.awaited && entry.is_open());
         let pace = if late || more_will_end { FASTEST } else { period(last.saturating_duration_since(youngest), slowest) };
@@ -141,7 +163,15 @@ impl State {
 /// What has come to an end.
 enum Done {
     Swept { sweep: Sweep, began: Instant, open: BTreeSet<Key>, awaited: BTreeSet<Key>, result: Result<Swept, Error> },
-    Read { key: Key, asked: Instant, awaited: bool, result: Box<Result<nuvo::Execution, Error>> },
+    Read { key: Key, asked: Instant, awaited: bool, answer: Box<Result<Answer, Error>> },
+}
+
+/// What nuvo says of an execution that was asked for by its id.
+enum Answer {
+    /// This; and whether its pipeline is in developer mode, if it is successful.
+    Found(nuvo::Execution, bool),
+    /// It does not exist. `confirmed`: neither does the list of its pipeline have it.
+    Denied { confirmed: bool },
 }
 
 impl Follower {
@@ -187,8 +217,15 @@ impl Follower {
                     awaited: false,
                     reading: false,
                     missed: None,
+                    watch: None,
+                    developer_mode: false,
                 }
             });
+            if let (Some(ended_for), None) = (interest.ended_for, entry.watch) {
+                let since = now.checked_sub(ended_for).unwrap_or(now);
+                entry.watch = Some(Watch { since, next: now });
+                added = true;
+            }
             entry.expected &= interest.expected;
             entry.awaited |= interest.late;
             urgent |= entry.awaited;
@@ -248,6 +285,13 @@ impl Follower {
         open.map(|entry| entry?.asked).min().flatten()
     }
 
+    /// Whether nuvo has said of one of these executions that its pipeline is in developer mode.
+    #[must_use]
+    pub fn developer_mode(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> bool {
+        let state = self.state();
+        executions.iter().any(|id| state.entries.get(&(pipeline.clone(), id.clone())).is_some_and(|entry| entry.developer_mode))
+    }
+
     /// Works until the shutdown begins.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut work: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
@@ -266,9 +310,9 @@ impl Follower {
                         sweep = Some(read);
                         to_read.extend(self.swept(began, &open, &awaited, result));
                     }
-                    Done::Read { key, asked, awaited, result } => {
+                    Done::Read { key, asked, awaited, answer } => {
                         reads = reads.saturating_sub(1);
-                        self.answered(&key, asked, awaited, *result);
+                        self.answered(&key, asked, awaited, *answer);
                     }
                 },
                 () = self.changed.notified() => {}
@@ -291,7 +335,7 @@ impl Follower {
     fn due(&self) -> Option<Instant> {
         let state = self.state();
         let session = state.session.as_ref()?;
-        if !state.entries.values().any(Entry::is_open) {
+        if !state.entries.values().any(|entry| entry.is_open() || entry.watch.is_some()) {
             return None;
         }
         // A look that nuvo does not want comes to nothing.
@@ -312,10 +356,23 @@ impl Follower {
                 awaited.insert(key.clone());
             }
         }
+        let to_list = !open.is_empty();
+        let slowest = session.as_ref().map_or(FASTEST, |session| session.poll_period());
+        for (key, entry) in &mut state.entries {
+            if !entry.reading
+                && entry.watched().is_some_and(|next| next <= began)
+                && let Some(watch) = &mut entry.watch
+            {
+                watch.next = began.checked_add(watch_period(began.saturating_duration_since(watch.since), slowest)).unwrap_or(began);
+                // A list of what is running does not show what has failed.
+                open.insert(key.clone());
+                awaited.insert(key.clone());
+            }
+        }
         drop(state);
         async move {
             let result = match &session {
-                Some(_) if open.is_empty() => Ok(Swept { running: BTreeSet::new(), requests: 0 }),
+                Some(_) if !to_list => Ok(Swept { running: BTreeSet::new(), requests: 0 }),
                 Some(session) => sweep.running(session, &open).await,
                 None => Err(Error::Stopping),
             };
@@ -369,33 +426,48 @@ impl Follower {
             let asked = Instant::now();
             // It may have waited for long.
             let wanted = self.state().entries.contains_key(&key);
-            let result = match session.filter(|_| wanted) {
-                Some(session) => {
-                    let result = session.read(&key.1).await;
-                    if let Ok(execution) = &result
-                        && self.state().entries.get(&key).is_some_and(|entry| entry.ours)
-                        && execution.pipeline.as_deref().is_none_or(|pipeline| pipeline == key.0.as_str())
-                    {
-                        session.started_by_us(execution);
-                    }
-                    result
-                }
+            let answer = match session.filter(|_| wanted) {
+                Some(session) => self.ask(&session, &key).await,
                 None => Err(Error::Stopping),
             };
-            Done::Read { key, asked, awaited, result: Box::new(result) }
+            Done::Read { key, asked, awaited, answer: Box::new(answer) }
         }
         .boxed()
     }
 
-    fn answered(&self, key: &Key, asked: Instant, awaited: bool, result: Result<nuvo::Execution, Error>) {
+    async fn ask(&self, session: &Session, key: &Key) -> Result<Answer, Error> {
+        let (pipeline, id) = key;
+        match session.read(id).await {
+            Ok(execution) => {
+                let fits = execution.pipeline.as_deref().is_none_or(|named| named == pipeline.as_str());
+                if fits && self.state().entries.get(key).is_some_and(|entry| entry.ours) {
+                    session.started_by_us(&execution);
+                }
+                let delivered = fits && execution.status == nuvo::Status::Successful;
+                let developer_mode = delivered && session.developer_mode(pipeline).await;
+                Ok(Answer::Found(execution, developer_mode))
+            }
+            Err(Error::NotFound) => {
+                let denied_for = self.state().entries.get(key).and_then(|entry| entry.denied_since).map(|since| since.elapsed());
+                let confirmed = denied_for.is_some_and(|time| time >= self.grace) && session.lacks(pipeline, id).await?;
+                Ok(Answer::Denied { confirmed })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn answered(&self, key: &Key, asked: Instant, awaited: bool, answer: Result<Answer, Error>) {
         if let Some(entry) = self.state().entries.get_mut(key) {
             entry.reading = false;
-            if matches!(result, Ok(_) | Err(Error::NotFound | Error::Malformed { .. })) {
+            if matches!(answer, Ok(_) | Err(Error::Malformed { .. })) {
                 entry.missed = Some(asked);
             }
+            if let Ok(Answer::Found(_, developer_mode)) = &answer {
+                entry.developer_mode = *developer_mode;
+            }
         }
-        match result {
-            Ok(execution) => {
+        match answer {
+            Ok(Answer::Found(execution, _)) => {
                 // One that does not say has not ended either.
                 let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                 let known = match foreign {
@@ -405,7 +477,7 @@ impl Follower {
                 self.remember_duration(key, &known);
                 self.learn(key, known, Some(asked), awaited);
             }
-            Err(Error::NotFound) => self.denied(key),
+            Ok(Answer::Denied { confirmed }) => self.denied(key, confirmed),
             Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
             Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next look"),
         }
@@ -471,12 +543,12 @@ impl Follower {
         }
     }
 
-    fn denied(&self, key: &Key) {
-        let now = Instant::now();
+    /// nuvo denies that it exists. `confirmed`: for the whole grace time, and the list of the pipeline agrees.
+    fn denied(&self, key: &Key, confirmed: bool) {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
-        let since = *entry.denied_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= self.grace {
+        let since = *entry.denied_since.get_or_insert_with(Instant::now);
+        if confirmed && since.elapsed() >= self.grace {
             drop(state);
             self.learn(key, Known::Lost, None, false);
         }

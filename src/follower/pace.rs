@@ -11,6 +11,8 @@ use crate::run::PipelineId;
 
 /// The shortest time between two looks.
 pub const FASTEST: Duration = Duration::from_millis(500);
+/// The longest time between two looks for a repair.
+const WATCH_PERIOD: Duration = Duration::from_secs(300);
 /// The part of the budget that looks may use, so that the reads which end executions find room.
 const SHARE: f64 = 0.8;
 /// How many durations of a pipeline are remembered.
@@ -24,6 +26,12 @@ const LOOKS: u32 = 20;
 #[must_use]
 pub fn period(age: Duration, slowest: Duration) -> Duration {
     age.checked_div(10).unwrap_or_default().clamp(FASTEST, slowest.max(FASTEST))
+}
+
+/// The time between two looks at an execution that failed so long ago and may be repaired: people take hours for that rather than seconds.
+#[must_use]
+pub fn watch_period(age: Duration, slowest: Duration) -> Duration {
+    age.checked_div(20).unwrap_or_default().clamp(slowest.max(FASTEST), WATCH_PERIOD.max(slowest))
 }
 
 /// The least time between two looks that cost this many requests.

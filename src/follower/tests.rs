@@ -35,7 +35,7 @@ fn run(name: &str, uid: &str) -> ObjectRef<PipelineRun> {
 
 fn interest(run: ObjectRef<PipelineRun>) -> Interest {
     let (pipeline, id) = key();
-    Interest { run, pipeline, executions: vec![id], age: Duration::ZERO, ours: false, expected: true, late: false }
+    Interest { run, pipeline, executions: vec![id], age: Duration::ZERO, ours: false, expected: true, late: false, ended_for: None }
 }
 
 fn says(word: &str) -> Known {
@@ -80,13 +80,13 @@ fn who_joins_late_is_told_the_news_once() {
 #[tokio::test(start_paused = true)]
 async fn only_a_denial_without_a_word_to_the_contrary_makes_an_execution_lost() {
     let (follower, audience) = following("u", run("orders", "u"));
-    follower.denied(&key());
+    follower.denied(&key(), true);
     follower.listed(&key());
     tokio::time::advance(GRACE).await;
-    follower.denied(&key());
+    follower.denied(&key(), true);
     assert_eq!(woken(&audience), [], "the list has shown it meanwhile");
     tokio::time::advance(GRACE).await;
-    follower.denied(&key());
+    follower.denied(&key(), true);
     assert_eq!(woken(&audience).len(), 1);
     assert_eq!(follower.knowledge(&key().0, &[key().1])[&key().1], Known::Lost);
 }

@@ -1,6 +1,7 @@
 //! One account at work: its client behind its budget, and the looks at its list that the trigger protocol needs.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,7 +12,10 @@ use std::{
 
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{OnceCell, mpsc},
+    time::Instant,
+};
 
 use super::{
     Breaker, Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Priority, Status, breaker::Kind,
@@ -28,6 +32,12 @@ const BASELINE_AGE: Duration = Duration::from_secs(10);
 const ALL_PAGES: usize = 100;
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
+/// How long what nuvo has said about a pipeline's mode is taken for true.
+const MODE_AGE: Duration = Duration::from_secs(60);
+/// How long an answer about it is waited for.
+const MODE_PATIENCE: Duration = Duration::from_secs(5);
+/// Of so many pipelines it is remembered without looking through them for what is too old.
+const MODES: usize = 1_024;
 /// The pause after 429 or 503 without Retry-After.
 pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
@@ -66,10 +76,17 @@ pub struct Session {
     identity: Mutex<Option<String>>,
     looked: tokio::sync::Mutex<Option<Look>>,
     running_page: AtomicU32,
+    modes: Mutex<HashMap<PipelineId, Mode>>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     told: AtomicBool,
     shutdown: Shutdown,
+}
+
+/// Whether a pipeline is in developer mode, asked at this time: once for all who want to know.
+struct Mode {
+    asked: Instant,
+    developer: Arc<OnceCell<bool>>,
 }
 
 /// A look at the account's list, and what came of it.
@@ -102,6 +119,7 @@ impl Session {
             identity: Mutex::new(settings.identity),
             looked: tokio::sync::Mutex::default(),
             running_page: AtomicU32::new(LARGE_PAGE),
+            modes: Mutex::default(),
             waited: settings.waited,
             rejected: settings.rejected,
             told: AtomicBool::new(false),
@@ -214,6 +232,47 @@ impl Session {
     pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
         self.take(Priority::Ending).await?;
         self.get(self.client.read(id)).await
+    }
+
+    /// Whether a pipeline is in developer mode, as nuvo has said within the last minute. One of which nuvo does not say so is not.
+    pub async fn developer_mode(&self, pipeline: &PipelineId) -> bool {
+        let developer = {
+            let mut modes = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
+            if modes.len() >= MODES {
+                modes.retain(|_, mode| mode.asked.elapsed() < MODE_AGE);
+            }
+            let fresh = modes.get(pipeline).filter(|mode| mode.asked.elapsed() < MODE_AGE).map(|mode| mode.developer.clone());
+            fresh.unwrap_or_else(|| {
+                let mode = Mode { asked: Instant::now(), developer: Arc::default() };
+                let developer = mode.developer.clone();
+                modes.insert(pipeline.clone(), mode);
+                developer
+            })
+        };
+        let ask = async || {
+            self.take(Priority::Ending).await?;
+            // A run waits for this with its end, which must not depend on it.
+            let answer = tokio::time::timeout(MODE_PATIENCE, self.get(self.client.pipeline(pipeline))).await;
+            answer.unwrap_or(Err(Error::TimedOut))
+        };
+        let asked = async || match ask().await {
+            Ok(pipeline) => pipeline.developer_mode == Some(true),
+            Err(error) => {
+                tracing::debug!(%error, %pipeline, "the pipeline cannot be read");
+                false
+            }
+        };
+        *developer.get_or_init(asked).await
+    }
+
+    /// Whether the list of a pipeline, read to its end, does not have this execution.
+    ///
+    /// # Errors
+    /// Why there was no list.
+    pub async fn lacks(&self, pipeline: &PipelineId, id: &ExecutionId) -> Result<bool, Error> {
+        let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
+        let listing = self.list(&query, ALL_PAGES, Priority::Recovery).await?;
+        Ok(listing.complete && listing.items.iter().all(|execution| execution.id != *id))
     }
 
     /// Reads one page of what is running, oldest first, when its turn has come.

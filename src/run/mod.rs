@@ -3,6 +3,9 @@
 //! Nothing here performs I/O, reads a clock or draws a random number; facts come in as values and decisions leave as values,
 //! so every rule can be read, tested and model-checked without a cluster.
 
+mod executions;
+mod expiry;
+mod fixes;
 mod ids;
 mod inquire;
 mod next;
@@ -11,14 +14,18 @@ mod observed;
 mod outcome;
 mod parse;
 mod project;
+mod quality;
 mod record;
 mod reopen;
 mod rest;
+mod retry;
 mod situation;
 mod step;
 mod verdict;
 mod view;
 
+pub use expiry::expires;
+pub use fixes::{repairable, watched};
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use next::{next, release, remember};
 pub use notice::{Ending, Notice, ending, notices};
@@ -34,11 +41,14 @@ pub use record::{
 };
 pub use reopen::{Reopening, following_attempt, reopening};
 pub use rest::{at_rest, lets_go};
+pub use retry::is_awaited as awaits_retry;
 pub use situation::{in_line, waiting, without_account};
 pub use step::{Answer, Gate, Hold, Limits, LockRead, Step};
 pub use verdict::{Doubt, Takeover, Verdict, awaits_trigger, decided, own_entry, resumable, settled, takeover, verdict};
 pub use view::{Candidate, Holder, Others, Run, Sighting};
 
+#[cfg(test)]
+mod lifecycle_tests;
 #[cfg(test)]
 mod project_tests;
 #[cfg(test)]

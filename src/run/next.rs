@@ -49,6 +49,9 @@ fn start(o: &Observed) -> Step {
     if o.cached.deleting {
         return Step::Forget;
     }
+    if is_overdue(o) {
+        return overdue(o);
+    }
     if let Some(hold) = held_back(o, o.run()) {
         return hold;
     }
@@ -90,6 +93,24 @@ fn start(o: &Observed) -> Step {
                 Tenancy { holder: run.me.clone(), nonce: o.spare.clone(), tenure, run_version: run.version.clone(), baseline, young };
             Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger }), over: read.version.clone() }
         }
+    }
+}
+
+/// Only a run that has begun has a deadline: this is another attempt of it.
+fn is_overdue(o: &Observed) -> bool {
+    decided(&o.cached) && o.deadline.is_some_and(|left| left.is_zero())
+}
+
+/// The run ends, unless the lock knows of a delivery that the run does not: that one is looked into.
+fn overdue(o: &Observed) -> Step {
+    let Some(read) = &o.lock else { return Step::ReadLock };
+    let Some(run) = &o.run else { return Step::ReadRun };
+    match verdict(run, &read.lock) {
+        Verdict::Decided => Step::Follow,
+        Verdict::Lost => Step::Hold(Hold::Lost),
+        Verdict::InDoubt(_) => inquire(o),
+        Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
+        Verdict::New { .. } => Step::Hold(Hold::Overdue),
     }
 }
 
@@ -138,7 +159,7 @@ pub fn remember(o: &Observed, last: &Step) -> Memory {
         Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Again => memory.inquiry = None,
-        Step::Follow | Step::Forget | Step::Hold(Hold::Lost) => memory = Memory::default(),
+        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue) => memory = Memory::default(),
         _ if decided(o.run()) => memory.inquiry = None,
         // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
         _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),

@@ -8,23 +8,24 @@ use k8s_openapi::{
 };
 
 use super::{
+    executions::{MEND, Part, detail, judge, part, unheard_of},
+    expiry, fixes,
     ids::ExecutionId,
     outcome::{Obstacle, Unexecuted},
     record::{self, Fate},
     reopen::{abandoned, doubtful, question, reply},
+    retry::{self, Prospect},
     view::Run,
 };
 use crate::api::{
-    Evidence, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER, MAX_STATUS_MESSAGE,
-    OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunStatus, Stats, Trigger, TriggerState,
-    conditions::{ConditionStatus, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED},
+    Evidence, Execution, MAX_EXECUTION_IDS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_STATUS_MESSAGE, PastAttempt, Phase, PipelineRun,
+    PipelineRunStatus, RetryStatus, Trigger, TriggerState,
+    conditions::{ConditionStatus, DELETION_BLOCKED, DEVELOPER_MODE, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED},
 };
 
-const PROCESSING: &str = "PROCESSING";
+pub(super) const PROCESSING: &str = "PROCESSING";
 const SUCCESSFUL: &str = "SUCCESSFUL";
-const FAILED: &str = "FAILED";
-/// An answer of nuvo that comes within this time is not waited for in public.
-const PROMPT: Duration = Duration::from_secs(15);
+pub(super) const FAILED: &str = "FAILED";
 
 /// What is known of one execution.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +50,7 @@ pub enum Situation {
     Settled(Following, Hearing),
 }
 
-/// How far what is known of executions can be relied on when the deadline has passed.
+/// What else nuvo has said, and how far what is known of executions can be relied on when the deadline has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hearing {
     /// When nuvo was asked last about each of those that may still be running, and answered; none before that.
@@ -58,6 +59,8 @@ pub struct Hearing {
     pub waited: Duration,
     /// For how long it waits.
     pub patience: Duration,
+    /// nuvo has said that the pipeline is in developer mode.
+    pub developer_mode: bool,
 }
 
 /// Whether nuvo is asked about the executions of a run.
@@ -110,28 +113,25 @@ pub fn same_but_for_words(one: &PipelineRunStatus, other: &PipelineRunStatus) ->
     bare(one) == bare(other)
 }
 
-/// The status of a run that begins another attempt.
+/// The status of a run that begins another attempt. `retry`: by itself, so that it goes on with what it has left of its time and attempts.
 #[must_use]
-pub fn opened(object: &PipelineRun, attempt: i32, now: Timestamp) -> PipelineRunStatus {
-    let old = object.status.clone().unwrap_or_default();
-    let past = PastAttempt {
-        attempt: old.attempt.unwrap_or(1),
-        result: old.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.reason.clone()),
-        error_type: old.error.and_then(|error| error.error_type),
-        start_time: old.start_time,
-        completion_time: old.completion_time,
-        execution_ids: old.execution_ids.into_iter().take(MAX_HISTORY_IDS).collect(),
-    };
-    let mut history = old.history;
-    history.push(past);
-    history.drain(..history.len().saturating_sub(MAX_HISTORY));
+pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -> PipelineRunStatus {
+    let mut old = object.status.clone().unwrap_or_default();
+    if !retry::is_awaited(&old) {
+        let result = old.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.reason.clone());
+        remember(&mut old, result, None);
+    }
+    // It was about the executions of another attempt.
+    old.conditions.retain(|condition| condition.type_ != DEVELOPER_MODE);
     let mut status = PipelineRunStatus {
         attempt: Some(attempt),
-        rerun_token: object.spec.rerun_token.clone(),
+        retry: old.retry.filter(|_| retry).map(|made| RetryStatus { next_time: None, ..made }),
+        rerun_token: if retry { old.rerun_token } else { object.spec.rerun_token.clone() },
         // What a backup brought back speaks of another object, and the person who opens this attempt has been told so.
         trigger: old.trigger.filter(|trigger| trigger.uid.is_none() || trigger.uid == object.metadata.uid),
         conditions: old.conditions,
-        history,
+        history: old.history,
+        start_time: old.start_time.filter(|_| retry),
         ..PipelineRunStatus::default()
     };
     conclude(&mut status, object, Reason::RetryScheduled, format!("Attempt {attempt} is about to start."), now);
@@ -210,6 +210,7 @@ pub fn recorded(
 pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
     let mut status = begun(object);
     match situation {
+        Situation::Settled(..) if fixes::mended(&mut status, object, known, now) => {}
         _ if status.completion_time.is_some() => reviewed(&mut status, object, run, now),
         Situation::Because(Reason::StatusLost, why) => {
             let message = doubtful(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
@@ -243,7 +244,7 @@ fn begun(object: &PipelineRun) -> PipelineRunStatus {
     status
 }
 
-fn present_message(status: &PipelineRunStatus) -> Option<String> {
+pub(super) fn present_message(status: &PipelineRunStatus) -> Option<String> {
     status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone())
 }
 
@@ -256,40 +257,24 @@ fn reviewed(status: &mut PipelineRunStatus, object: &PipelineRun, run: &Run, now
     conclude(status, object, reason, message, now);
     if asked && abandoned(run) {
         status.phase = Some(Phase::Failed);
+        expiry::note(status, object, now);
     }
 }
 
-/// What one execution contributes.
-struct Part {
-    report: Execution,
-    end: End,
-}
-
-enum End {
-    Open,
-    Reported,
-    Lost,
-    Foreign(String),
-}
-
-fn part(id: &str, status: &PipelineRunStatus, object: &PipelineRun, known: &Knowledge) -> Part {
-    // nuvo has said that it runs what it started for us; of an execution that a person named it has said nothing yet.
-    let word = object.spec.execution_id.is_none().then(|| PROCESSING.to_owned());
-    let unheard = || Execution { id: id.to_owned(), status: word, ..Execution::default() };
-    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
-    match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
-        Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
-        Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
-        Some(Known::Report(report)) => Part { end: end(report), report: (**report).clone() },
-        None => {
-            let report = earlier();
-            Part { end: end(&report), report }
-        }
-    }
-}
-
-fn end(report: &Execution) -> End {
-    if report.status.as_deref().is_some_and(is_terminal) { End::Reported } else { End::Open }
+/// Keeps the present attempt in the history. `completed` is when it ended, if the status does not say.
+fn remember(status: &mut PipelineRunStatus, result: Option<String>, completed: Option<Time>) {
+    // A retry has the start of the first attempt, and its own trigger.
+    let began = status.trigger.as_ref().filter(|_| status.retry.is_some()).and_then(|trigger| trigger.time.clone());
+    status.history.push(PastAttempt {
+        attempt: status.attempt.unwrap_or(1),
+        result,
+        error_type: status.error.as_ref().and_then(|error| error.error_type.clone()),
+        start_time: began.or_else(|| status.start_time.clone()),
+        completion_time: completed.or_else(|| status.completion_time.clone()),
+        execution_ids: status.execution_ids.iter().take(MAX_HISTORY_IDS).cloned().collect(),
+    });
+    let surplus = status.history.len().saturating_sub(MAX_HISTORY);
+    status.history.drain(..surplus);
 }
 
 fn settled(
@@ -311,167 +296,64 @@ fn settled(
             ..Trigger::default()
         });
     }
-    let parts: Vec<Part> = status.execution_ids.iter().map(|id| part(id, status, object, known)).collect();
-    let (reason, message) = judge(status, object, &parts, following, hearing, now);
+    // Of the attempt that failed, the status has all that matters, and nuvo is not asked any more.
+    let waits = retry::is_awaited(status);
+    let parts: Vec<Part> = if waits {
+        status.executions.iter().map(Part::stored).collect()
+    } else {
+        status.execution_ids.iter().map(|id| part(id, status, object, known)).collect()
+    };
+    let (reason, mut message) = judge(status, object, &parts, following, hearing, now);
+    if reason == Reason::ExecutionFailed {
+        match retry::prospect(status, object, &parts, now) {
+            Prospect::Again(next) => return await_retry(status, object, parts, next, &message, now),
+            Prospect::Never(why) => {
+                message = [Some(message), why, Some(MEND.to_owned())].into_iter().flatten().collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+    if waits {
+        // The attempt that was announced is not made.
+        status.history.pop();
+        status.retry = status.retry.take().map(|made| RetryStatus { count: made.count.saturating_sub(1), next_time: None });
+    }
+    if hearing.developer_mode && reason.is_final() {
+        warn_of_developer_mode(status, now);
+    }
     // Progress of a part of the executions is not worth a write; the end, a word that nobody knows, and that an execution which a
     // person named exists at all, are.
     let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
     let found = object.spec.execution_id.is_some() && status.executions.is_empty() && !parts.iter().any(unheard_of);
-    if reason.is_final() || found || parts.iter().any(unknown_word) {
+    if !waits && (reason.is_final() || found || parts.iter().any(unknown_word)) {
         detail(status, parts);
     }
     conclude(status, object, reason, message, now);
 }
 
-/// nuvo has not said a word about it.
-const fn unheard_of(part: &Part) -> bool {
-    part.report.status.is_none()
+/// The attempt has failed, and another one follows. Until then the status shows what failed.
+fn await_retry(status: &mut PipelineRunStatus, object: &PipelineRun, parts: Vec<Part>, next: RetryStatus, failure: &str, now: Timestamp) {
+    if !retry::is_awaited(status) {
+        detail(status, parts);
+        remember(status, Some(Reason::ExecutionFailed.to_string()), Some(Time(now)));
+    }
+    let message = format!("{failure} {}", retry::announcement(status, object, &next));
+    status.retry = Some(next);
+    conclude(status, object, Reason::RetryScheduled, message, now);
 }
 
-fn judge(
-    status: &PipelineRunStatus,
-    object: &PipelineRun,
-    parts: &[Part],
-    following: &Following,
-    hearing: Hearing,
-    now: Timestamp,
-) -> (Reason, String) {
-    let again = "a new spec.rerunToken starts another attempt";
-    if parts.is_empty() {
-        return nothing_to_process(object);
-    }
-    if parts.iter().any(|part| matches!(part.end, End::Open)) {
-        let running = running(status, parts, following);
-        let Some(deadline) = due(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
-        let seconds = object.spec.active_deadline_seconds;
-        // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
-        let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
-        if confirmed || hearing.waited >= hearing.patience {
-            let fact = if confirmed {
-                format!("The run has not ended within {seconds} s (spec.activeDeadlineSeconds).")
-            } else {
-                format!(
-                    "Whether the run has ended within {seconds} s (spec.activeDeadlineSeconds) is not known: nuvo could not be asked for {} s \
-                     after that.",
-                    hearing.patience.as_secs()
-                )
-            };
-            let message = format!("{fact} nuvo has no cancel: what it runs may still end there, and is not followed any more; {again}.");
-            return (Reason::DeadlineExceeded, message);
-        }
-        if hearing.waited < PROMPT {
-            // The answer is on its way, and not worth a write.
-            return (Reason::Running, running);
-        }
-        let waiting = format!(
-            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), and nuvo has not said since how far the run is: it ends when \
-             nuvo does, or when nuvo could not be asked for {} s.",
-            hearing.patience.as_secs()
-        );
-        return (Reason::Running, format!("{running} {waiting}"));
-    }
-    for part in parts {
-        let id = &part.report.id;
-        match &part.end {
-            End::Foreign(pipeline) => {
-                let wanted = &object.spec.pipeline_id;
-                let message = format!(
-                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}: create a new PipelineRun with a pipelineId and an \
-                     executionId that belong together."
-                );
-                return (Reason::InvalidSpec, message);
-            }
-            End::Lost => {
-                return (Reason::ExecutionLost, format!("nuvo says that execution {id} does not exist. Look for it in nuvo; {again}."));
-            }
-            End::Open | End::Reported => {}
-        }
-    }
-    match parts.iter().find(|part| part.report.status.as_deref() == Some(FAILED)) {
-        Some(part) => (Reason::ExecutionFailed, failure(&part.report, parts.len())),
-        None => (Reason::Succeeded, success(parts)),
-    }
-}
-
-fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
-    let mut executions: Vec<Execution> = parts.into_iter().map(|part| part.report).collect();
-    let failed = |execution: &Execution| execution.status.as_deref() == Some(FAILED);
-    status.error = executions.iter().find(|execution| failed(execution)).and_then(|execution| execution.error.clone());
-    status.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
-        total_rows: plus(a.total_rows, b.total_rows),
-        total_cells: plus(a.total_cells, b.total_cells),
-        total_error_cells: plus(a.total_error_cells, b.total_error_cells),
-        total_error_rows: plus(a.total_error_rows, b.total_error_rows),
-        duration_milliseconds: plus(a.duration_milliseconds, b.duration_milliseconds),
-    });
-    executions.sort_by_key(|execution| !failed(execution));
-    executions.truncate(MAX_EXECUTIONS);
-    status.executions = executions;
-}
-
-fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.saturating_add(b).min(MAX_INTEGER)),
-        (a, b) => a.or(b),
-    }
-}
-
-fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
-    let found = "nuvo accepted the trigger and found nothing to process.";
-    match object.spec.on_nothing_to_process {
-        OnNothingToProcess::Succeed => (Reason::NothingToProcess, found.to_owned()),
-        OnNothingToProcess::Fail => (
-            Reason::NothingToProcessFailed,
-            format!("{found} spec.onNothingToProcess is Fail: provide input for the pipeline, then set a new spec.rerunToken."),
-        ),
-    }
-}
-
-fn failure(execution: &Execution, count: usize) -> String {
-    let error = execution.error.clone().unwrap_or_default();
-    let what = match (error.error_type, error.message) {
-        (Some(word), Some(message)) => format!("{word}: {message}"),
-        (Some(text), None) | (None, Some(text)) => text,
-        (None, None) => "nuvo gave no reason".to_owned(),
-    };
-    let of = if count > 1 { format!(" (of {count})") } else { String::new() };
-    let advice = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
-    // The advice must survive a long message of nuvo.
-    let head: String = format!("Execution {}{of} failed: {what}", execution.id).chars().take(900).collect();
-    format!("{} {advice}", sentence(&head))
-}
-
-fn success(parts: &[Part]) -> String {
-    let rows = parts.iter().filter_map(|part| part.report.stats).map(|stats| stats.total_rows).reduce(plus).flatten();
-    let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
-    match parts.len() {
-        1 => format!("The execution succeeded{rows}."),
-        count => format!("All {count} executions succeeded{rows}."),
-    }
-}
-
-fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) -> String {
-    let subject = match parts {
-        [part] => format!("Execution {}", part.report.id),
-        parts => format!("{} executions", parts.len()),
-    };
-    let verb = |one: &'static str, many: &'static str| if parts.len() == 1 { one } else { many };
-    let unheard = parts.iter().any(unheard_of);
-    match following {
-        Following::Halted(why) => {
-            let last = if unheard {
-                verb("has not been looked up yet", "have not been looked up yet")
-            } else {
-                verb("was running when nuvo was asked last", "were running when nuvo was asked last")
-            };
-            format!(
-                "{subject} {last}. At present nuvo is not asked: {} The run goes on by itself when the account is ready.",
-                sentence(why)
-            )
-        }
-        Following::Undecided if reason(status) == Some(Reason::Running) => present_message(status).unwrap_or_default(),
-        Following::Active | Following::Undecided if unheard => format!("{subject} {} being looked up in nuvo.", verb("is", "are")),
-        Following::Active | Following::Undecided => format!("{subject} {} running.", verb("is", "are")),
+/// `conclude` keeps the condition as long as the attempt lasts, and says which generation it is about.
+fn warn_of_developer_mode(status: &mut PipelineRunStatus, now: Timestamp) {
+    if status.conditions.iter().all(|condition| condition.type_ != DEVELOPER_MODE) {
+        status.conditions.push(Condition {
+            type_: DEVELOPER_MODE.to_owned(),
+            status: ConditionStatus::True.to_string(),
+            reason: DEVELOPER_MODE.to_owned(),
+            message: "The pipeline is in developer mode: nuvo delivers only the first 100 rows. Switch it off in nuvo, then set a new \
+                      spec.rerunToken to deliver all of them."
+                .to_owned(),
+            observed_generation: None,
+            last_transition_time: Time(now),
+        });
     }
 }
 
@@ -497,7 +379,7 @@ pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Time
     Some(Duration::try_from(due(status, object)?.duration_since(now)).unwrap_or(Duration::ZERO))
 }
 
-fn due(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
+pub(super) fn due(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
     let start = status.start_time.as_ref()?.0;
     start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()
 }
@@ -515,7 +397,7 @@ const fn phase(reason: Reason) -> Phase {
 }
 
 /// Sets everything that follows from the reason: phase, conditions, times.
-fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason, message: String, now: Timestamp) {
+pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason, message: String, now: Timestamp) {
     let generation = object.metadata.generation;
     status.observed_generation = generation;
     status.phase = Some(phase(reason));
@@ -538,6 +420,13 @@ fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason
         (STALLED, failure.then_some(ConditionStatus::True)),
     ];
     let message = cut(&message);
+    let kept: Vec<Condition> = status
+        .conditions
+        .iter()
+        .filter(|condition| condition.type_ == DEVELOPER_MODE)
+        .map(|condition| Condition { observed_generation: generation, ..condition.clone() })
+        .collect();
+    let blocked = status.conditions.iter().find(|condition| condition.type_ == DELETION_BLOCKED).cloned();
     status.conditions = wanted
         .into_iter()
         .filter_map(|(kind, holds)| {
@@ -552,18 +441,21 @@ fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason
                 last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
             })
         })
+        .chain(kept)
+        .chain(blocked)
         .collect();
+    expiry::note(status, object, now);
 }
 
 fn count(length: usize) -> Option<i32> {
     i32::try_from(length).ok()
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(MAX_STATUS_MESSAGE).collect()
 }
 
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let text = text.trim();
     if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }

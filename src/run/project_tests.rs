@@ -226,7 +226,8 @@ fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
     object.spec.active_deadline_seconds = 60;
     let patience = Duration::from_secs(900);
     let heard = |asked: Option<i64>, waited: u64| {
-        hear(&object, &Knowledge::new(), Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience }, at(5_000))
+        let hearing = Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience, ..Hearing::default() };
+        hear(&object, &Knowledge::new(), hearing, at(5_000))
     };
     for asked in [None, Some(10), Some(59)] {
         let status = heard(asked, 0);
@@ -258,7 +259,7 @@ fn everything_is_bounded() {
     assert!(show(&object, Reason::AccountNotReady, &long, at(0)).conditions.iter().all(|c| c.message.len() <= MAX_STATUS_MESSAGE));
     object.status = Some(status);
     for attempt in 2..10 {
-        let next = opened(&object, attempt, at(i64::from(attempt)));
+        let next = opened(&object, attempt, false, at(i64::from(attempt)));
         assert_eq!(next.history.last().unwrap().attempt, attempt - 1, "oldest first");
         object.status = Some(next);
     }
@@ -294,7 +295,7 @@ fn answered(mut object: PipelineRun, answer: &str) -> PipelineRun {
 }
 
 fn reopens(object: &PipelineRun) -> Option<Reopening> {
-    reopening(object, &parse(object).unwrap())
+    reopening(object, &parse(object).unwrap(), at(100))
 }
 
 #[test]
@@ -357,14 +358,14 @@ fn a_restored_status_never_permits_a_trigger() {
     for fate in decided {
         let old = with(first.clone(), recorded(&first, &trigger(fate.clone()), &ids(1), "", None, at(0)));
         // The backup was made when another attempt had been opened.
-        for status in [old.status.clone().unwrap(), opened(&old, 2, at(1))] {
+        for status in [old.status.clone().unwrap(), opened(&old, 2, false, at(1))] {
             let attempt = status.attempt;
             for marker in [true, false] {
                 let mut back = with(restored(), status.clone());
                 back.metadata.annotations = back.metadata.annotations.filter(|_| marker);
                 let judged = verdict(&parse(&back).unwrap(), &Lock::default());
                 assert!(matches!(judged, Verdict::Lost | Verdict::Decided), "{fate:?} {attempt:?} {marker}: {judged:?}");
-                let again = with(back.clone(), opened(&back, 3, at(2)));
+                let again = with(back.clone(), opened(&back, 3, false, at(2)));
                 assert_eq!(
                     verdict(&parse(&again).unwrap(), &Lock::default()),
                     Verdict::New { resume: None },
@@ -394,7 +395,7 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
     assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
     assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
-    let mut second = with(first.clone(), opened(&first, 2, at(1)));
+    let mut second = with(first.clone(), opened(&first, 2, false, at(1)));
     second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
     assert_eq!(reopens(&second), None);
 }
@@ -447,7 +448,7 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     assert_eq!(words(None, &waiting), ["AccountNotReady"]);
     assert_eq!(words(Some(&waiting), &show(&with(object(), waiting.clone()), Reason::AccountNotReady, "no key", at(1))), [""; 0]);
 
-    let second = with(object(), opened(&with(object(), failed), 2, at(8)));
+    let second = with(object(), opened(&with(object(), failed), 2, false, at(8)));
     let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
     let again = recorded(&second, &again, &ids(1), "", None, at(9));
     let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();

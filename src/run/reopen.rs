@@ -1,12 +1,14 @@
-//! What makes a run that ended go on: a new `rerunToken`, a person's answer to a trigger in doubt, or the policy for one.
+//! What makes a run that ended go on: a new `rerunToken`, a retry that is due, a person's answer to a trigger in doubt, or the policy for
+//! one.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     ids::ExecutionId,
     parse::{Resolution, ResolutionAnswer, resolution},
     project::deadline_left,
     record::{Evidence, Fate, Trigger},
+    retry,
     view::Run,
 };
 use crate::api::{OnAmbiguousTrigger, PipelineRun, conditions::Reason, names::RESOLVE_ANNOTATION};
@@ -16,6 +18,8 @@ use crate::api::{OnAmbiguousTrigger, PipelineRun, conditions::Reason, names::RES
 pub enum Reopening {
     /// With this attempt.
     Attempt(i32),
+    /// With this attempt, by itself: `spec.retry`.
+    Retry(i32),
     /// With executions that a person names; it must be shown first that they belong to the pipeline.
     Adopt(Trigger, Vec<ExecutionId>),
 }
@@ -28,16 +32,20 @@ pub fn following_attempt(run: &Run) -> i32 {
     run.attempt.max(marker).max(trigger).saturating_add(1)
 }
 
-/// Whether an ended run goes on, and how.
+/// Whether a run whose attempt has ended goes on now, and how.
 #[must_use]
-pub fn reopening(object: &PipelineRun, run: &Run) -> Option<Reopening> {
+pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reopening> {
     let status = object.status.as_ref()?;
-    if !run.ended || object.spec.execution_id.is_some() || run.deleting {
+    let between_attempts = run.ended || retry::is_awaited(status);
+    if !between_attempts || object.spec.execution_id.is_some() || run.deleting {
         return None;
     }
     let next = Reopening::Attempt(following_attempt(run));
     if object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token {
         return Some(next);
+    }
+    if !run.ended {
+        return retry::is_due(status, object, now).then(|| Reopening::Retry(following_attempt(run)));
     }
     let doubtful = doubtful(run)?;
     if let Ok(Some(Resolution { nonce, answer })) = resolution(object)

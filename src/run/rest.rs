@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
+    fixes::watched,
     parse::parse,
     project::{Following, Hearing, Knowledge, Situation, project},
     reopen::reopening,
@@ -10,14 +11,16 @@ use super::{
 };
 use crate::api::{PipelineRun, PipelineRunStatus};
 
-/// Whether it is certain that nothing is to be done for a run until its object changes, so that nothing else of it needs to be kept.
+/// Whether it is certain that nothing is to be done for a run until its object changes, besides deleting it when it
+/// [expires](super::expires), so that nothing else of it needs to be kept.
 ///
 /// The answer is that of the functions which decide what is done for a run, not of a summary of them. What becomes of a run that has ended
-/// follows from its object alone, not from the account, nuvo or the time. Whoever changes that has to say here when a run must be kept.
+/// and is not watched for a repair follows from its object alone, not from the account, nuvo or the time. Whoever changes that has to say
+/// here when a run must be kept.
 #[must_use]
-pub fn at_rest(object: &PipelineRun) -> bool {
+pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
     let (Some(status), Ok(run)) = (&object.status, parse(object)) else { return false };
-    if !run.ended || reopening(object, &run).is_some() {
+    if !run.ended || reopening(object, &run, now).is_some() || watched(object, status, now).is_some() {
         return false;
     }
     // Without a settled trigger the pipeline's lock may tell more. A run that follows an execution that was there has none.
@@ -25,7 +28,7 @@ pub fn at_rest(object: &PipelineRun) -> bool {
         return false;
     }
     let situation = Situation::Settled(Following::Undecided, Hearing::default());
-    project(object, &run, &situation, &Knowledge::new(), Timestamp::UNIX_EPOCH) == *status
+    project(object, &run, &situation, &Knowledge::new(), now) == *status
 }
 
 /// Whether a run with this change of its status has no use for its pipeline's lock any more: it ends, or a person has closed its doubt.

@@ -52,6 +52,11 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
             });
             because(Reason::TriggerUnconfirmed, format!("{watched}{}", answer.unwrap_or_default()))
         }
+        Hold::Overdue => because(
+            Reason::DeadlineExceeded,
+            "The deadline (spec.activeDeadlineSeconds) came before the next attempt was triggered, and nothing was started for it. Set a new \
+             spec.rerunToken to start again.",
+        ),
         Hold::Lost => because(
             Reason::StatusLost,
             "The record of what this run has triggered is lost, or belongs to an earlier object of this name. It is not triggered again.",

@@ -124,6 +124,8 @@ pub enum Hold {
     PipelineBusy(Box<Tenancy>, Option<Duration>),
     /// A trigger is in doubt. Look again after this time.
     Unconfirmed(Duration),
+    /// The deadline came before the trigger of a later attempt: it is not made.
+    Overdue,
     /// Only a person can decide.
     Lost,
 }

@@ -63,7 +63,7 @@ pub fn awaits_trigger(run: &Run) -> bool {
 fn wants_attempt(run: &Run) -> bool {
     run.trigger.as_ref().is_some_and(|trigger| match trigger.fate {
         Fate::NotExecuted => !run.ended,
-        Fate::Accepted(_) | Fate::Ambiguous { .. } => run.attempt > trigger.attempt,
+        Fate::Accepted(_) | Fate::Ambiguous { .. } => !run.ended && run.attempt > trigger.attempt,
         Fate::Observed => false,
     })
 }

@@ -76,9 +76,25 @@ fn an_execution_that_is_only_followed_has_no_trigger_to_configure() {
     refused(RUN, &with("onAmbiguousTrigger", "Adopt"), None, "onAmbiguousTrigger cannot be used with executionId");
     refused(RUN, &with("onAmbiguousTrigger", "Retrigger"), None, "onAmbiguousTrigger cannot be used with executionId");
     refused(RUN, &with("onNothingToProcess", "Fail"), None, "onNothingToProcess cannot be used with executionId");
+    let with_retry = |limit: i32| json!({"pipelineId": "orders", "executionId": "e-1", "retry": {"limit": limit}});
+    refused(RUN, &with_retry(1), None, "retry cannot be used with executionId");
+    accepted(RUN, &with_retry(0), None);
     // The defaults, written out, say nothing wrong.
     accepted(RUN, &with("onAmbiguousTrigger", "Fail"), None);
     accepted(RUN, &with("onNothingToProcess", "Succeed"), None);
+}
+
+#[test]
+fn a_quality_gate_has_a_limit() {
+    for limit in ["maxErrorRows", "maxErrorCells", "maxErrorRowPercent", "minRows"] {
+        accepted(RUN, &json!({"pipelineId": "orders", "qualityGate": {limit: 5}}), None);
+    }
+    refused(
+        RUN,
+        &json!({"pipelineId": "orders", "qualityGate": {}}),
+        None,
+        "set maxErrorRows, maxErrorCells, maxErrorRowPercent or minRows",
+    );
 }
 
 #[test]

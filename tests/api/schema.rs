@@ -3,7 +3,7 @@
 use nuvo_operator::api::conditions::{AccountReason, ConditionStatus, Reason};
 use nuvo_operator::api::{
     MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, NuvoAccountSpec, Phase,
-    PipelineRunSpec,
+    PipelineRunSpec, Retry,
 };
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn everything_is_bounded_described_and_structural() {
                 Some("string" | "array" | "integer" | "boolean" | "object") => {}
                 other => wrong.push(format!("{path}: type {other:?}")),
             }
-            if !has("description") && !path.ends_with("Ids[]") {
+            if !has("description") && !path.ends_with("Ids[]") && !path.ends_with("Types[]") {
                 wrong.push(format!("{path}: no description"));
             }
             for key in ["anyOf", "oneOf", "allOf", "$ref", "nullable", "additionalProperties", "x-kubernetes-preserve-unknown-fields"] {
@@ -96,6 +96,7 @@ fn the_api_server_fills_in_what_the_code_assumes() {
         "accountRef": {"name": "default"},
         "suspend": false,
         "activeDeadlineSeconds": 86400,
+        "followFixesSeconds": 0,
         "onAmbiguousTrigger": "Fail",
         "onNothingToProcess": "Succeed",
     });
@@ -103,6 +104,11 @@ fn the_api_server_fills_in_what_the_code_assumes() {
     let mut assumed = serde_json::to_value(PipelineRunSpec::default()).unwrap();
     assumed.as_object_mut().unwrap().remove("pipelineId");
     assert_eq!(assumed, run);
+
+    let retry = &schema("PipelineRun")["properties"]["spec"]["properties"]["retry"]["properties"];
+    let filled_in = json!({"limit": retry["limit"]["default"], "backoffSeconds": retry["backoffSeconds"]["default"], "onErrorTypes": retry["onErrorTypes"]["default"]});
+    assert_eq!(filled_in, json!({"limit": 0, "backoffSeconds": 60, "onErrorTypes": ["SOURCE_UNRESPONSIVE", "DESTINATION_UNRESPONSIVE"]}));
+    assert_eq!(serde_json::to_value(Retry::default()).unwrap(), filled_in);
 
     let account = json!({"baseUrl": "https://api-gateway.getnuvo.com/dp/api/v1", "requestsPerSecond": 5, "pollPeriodSeconds": 10});
     assert_eq!(defaults("NuvoAccount"), account);

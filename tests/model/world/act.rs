@@ -316,7 +316,7 @@ fn go_on(state: &mut State, operator: usize, run: usize, mut observed: Observed)
     observed.spare = any_nonce();
     let step = run::next(&observed);
     let is_there = state.runs[run].is(&observed.cached.me);
-    if step == Step::Hold(Hold::Lost) && is_there {
+    if matches!(step, Step::Hold(Hold::Lost | Hold::Overdue)) && is_there {
         let shown = observed.run().version.clone();
         state.object(run, |object| {
             object.write(&shown, true, |run| run.ended = true);
