@@ -335,7 +335,7 @@ async fn stand_in_line(object: &PipelineRun, run: &Run, before: usize, session: 
     if before / session.rate() > SOON.as_secs_f64() {
         explain(object, run, &run::in_line(run), shell).await?;
     }
-    Ok(Action::requeue(UNCALLED))
+    Ok(Action::requeue(until_deadline(object).map_or(UNCALLED, |left| left.min(UNCALLED))))
 }
 
 /// While its account is away, a run waits; one whose trigger is in doubt waits until its deadline at most.
@@ -392,7 +392,12 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
     if let Some(situation) = run::waiting(run, hold) {
         explain(object, run, &situation, shell).await?;
     }
-    Ok(requeue.map_or_else(Action::await_change, Action::requeue))
+    Ok([requeue, until_deadline(object)].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
+}
+
+/// A later attempt that waits is not made after the deadline, which has to be noticed.
+fn until_deadline(object: &PipelineRun) -> Option<Duration> {
+    run::deadline(object, now()).filter(|left| !left.is_zero())
 }
 
 /// Without a list of nuvo no trigger starts.

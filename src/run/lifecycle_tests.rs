@@ -102,14 +102,14 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!((why(&run), status(&run).phase, status(&run).attempt), (Some(Reason::RetryScheduled), Some(Phase::Pending), Some(1)));
     assert!(
-        message(&run).contains("SOURCE_UNRESPONSIVE: no answer. Attempt 2 begins at 1970-01-12T13:49:20Z (retry 1 of 2"),
+        message(&run).contains("SOURCE_UNRESPONSIVE: no answer. Attempt 2 begins at 1970-01-12T13:49:21Z (retry 1 of 2"),
         "{}",
         message(&run)
     );
     assert_eq!((status(&run).completion_time.is_some(), status(&run).error.is_some()), (false, true), "what failed is shown meanwhile");
     assert!(settled_again(&run, 130), "and nothing is written before the wait is over");
-    assert_eq!(go_on(&mut run, 159), None);
-    assert_eq!(go_on(&mut run, 160), Some(Reopening::Retry(2)));
+    assert_eq!(go_on(&mut run, 160), None);
+    assert_eq!(go_on(&mut run, 161), Some(Reopening::Retry(2)));
     assert_eq!((why(&run), status(&run).error.clone()), (Some(Reason::Running), None));
     assert_eq!(
         status(&run).start_time,
@@ -118,8 +118,8 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
     );
 
     hear(&mut run, &all(1, "FAILED"), 200);
-    assert_eq!(go_on(&mut run, 319), None, "120 s");
-    assert_eq!(go_on(&mut run, 320), Some(Reopening::Retry(3)));
+    assert_eq!(go_on(&mut run, 320), None, "120 s");
+    assert_eq!(go_on(&mut run, 321), Some(Reopening::Retry(3)));
     hear(&mut run, &all(1, "FAILED"), 400);
     assert_eq!((why(&run), go_on(&mut run, 100_000)), (Some(Reason::ExecutionFailed), None));
     assert!(message(&run).contains("all 2 retries were made") && message(&run).contains("rerunToken"), "{}", message(&run));
@@ -128,7 +128,7 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
     let failed = |attempt| (attempt, "ExecutionFailed".to_owned(), Some("SOURCE_UNRESPONSIVE".to_owned()));
     assert_eq!(history, [failed(1), failed(2)]);
     let times = |past: &crate::api::PastAttempt| [&past.start_time, &past.completion_time].map(|time| time.as_ref().unwrap().0);
-    assert_eq!(times(&status(&run).history[1]), [at(160), at(200)]);
+    assert_eq!(times(&status(&run).history[1]), [at(161), at(200)]);
     assert_eq!(status(&run).duration.as_deref(), Some("6m40s"), "from the first start");
 }
 
@@ -161,7 +161,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
         (|spec| spec.retry = None, "rerunToken"),
         (|spec| spec.retry.as_mut().unwrap().limit = 0, "rerunToken"),
         (|spec| spec.retry.as_mut().unwrap().on_error_types.clear(), "onErrorTypes"),
-        (|spec| spec.active_deadline_seconds = 160, "deadline"),
+        (|spec| spec.active_deadline_seconds = 161, "deadline"),
     ];
     for (edit, words) in ends {
         let mut run = scheduled();
@@ -176,7 +176,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     }
     let mut hastened = scheduled();
     hastened.spec.retry.as_mut().unwrap().backoff_seconds = 1;
-    assert_eq!(go_on(&mut hastened, 101), Some(Reopening::Retry(2)));
+    assert_eq!(go_on(&mut hastened, 102), Some(Reopening::Retry(2)));
     let mut again = scheduled();
     again.spec.rerun_token = Some("now".into());
     assert_eq!(go_on(&mut again, 101), Some(Reopening::Attempt(2)), "a person does not wait, and has all retries again");
@@ -190,11 +190,11 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
 #[test]
 fn an_attempt_that_would_begin_after_the_deadline_is_not_made() {
     let mut run = retrying(1);
-    run.spec.active_deadline_seconds = 161;
+    run.spec.active_deadline_seconds = 162;
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!(why(&run), Some(Reason::RetryScheduled));
     let mut run = retrying(1);
-    run.spec.active_deadline_seconds = 160;
+    run.spec.active_deadline_seconds = 161;
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!(why(&run), Some(Reason::ExecutionFailed));
     assert!(message(&run).contains("the deadline would be over"), "{}", message(&run));
@@ -222,7 +222,7 @@ fn overdue(run: &Run, lock: Lock) -> Step {
 fn a_later_attempt_is_not_triggered_after_the_deadline() {
     let mut object = retrying(1);
     hear(&mut object, &all(1, "FAILED"), 100);
-    object.status = Some(opened(&object, 2, true, at(160)));
+    object.status = Some(opened(&object, 2, true, at(161)));
     let run = parse(&object).unwrap();
     assert!(!settled(&run) && awaits_trigger(&run));
     assert_eq!(overdue(&run, Lock::default()), Step::Hold(Hold::Overdue));

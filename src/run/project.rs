@@ -217,8 +217,10 @@ pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &K
             conclude(&mut status, object, Reason::StatusLost, message, now);
         }
         Situation::Because(present, message) => {
-            // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend.
-            let kept = present_message(&status).filter(|_| reason(&status) == Some(*present) && *present != Reason::AccountNotReady);
+            // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend, also
+            // if a doubt cannot be looked into because of that.
+            let telling = matches!(present, Reason::AccountNotReady | Reason::TriggerUnconfirmed);
+            let kept = present_message(&status).filter(|_| reason(&status) == Some(*present) && !telling);
             let message = kept.unwrap_or_else(|| message.clone());
             conclude(&mut status, object, *present, message, now);
         }

@@ -40,7 +40,8 @@ pub(super) fn prospect(status: &PipelineRunStatus, object: &PipelineRun, parts: 
         return never(format!("It is not tried again, because all {} retries were made (spec.retry.limit).", retry.limit));
     }
     let failed_at = status.history.last().filter(|_| waits).and_then(|past| past.completion_time.as_ref()).map_or(now, |time| time.0);
-    let wait = SignedDuration::from_secs(backoff(retry.backoff_seconds, count));
+    // Times in a status are whole seconds, rounded down, and the wait must not become shorter by that.
+    let wait = SignedDuration::from_secs(backoff(retry.backoff_seconds, count).saturating_add(1));
     let Ok(next) = failed_at.checked_add(wait) else { return Prospect::Never(None) };
     if due(status, object).is_some_and(|deadline| next >= deadline) {
         return never("It is not tried again, because the deadline would be over by then (spec.activeDeadlineSeconds).".to_owned());

@@ -11,8 +11,10 @@
 )]
 
 mod accounts;
+mod credentials;
 mod election;
 mod instances;
+mod lifecycle;
 mod outcomes;
 mod protocol;
 mod start;
