@@ -163,13 +163,13 @@ impl State {
 /// What has come to an end.
 enum Done {
     Swept { sweep: Sweep, began: Instant, open: BTreeSet<Key>, awaited: BTreeSet<Key>, result: Result<Swept, Error> },
-    Read { key: Key, asked: Instant, awaited: bool, answer: Box<Result<Answer, Error>> },
+    Read { key: Key, asked: Instant, awaited: bool, answer: Result<Answer, Error> },
 }
 
 /// What nuvo says of an execution that was asked for by its id.
 enum Answer {
     /// This; and whether its pipeline is in developer mode, if it is successful.
-    Found(nuvo::Execution, bool),
+    Found(Box<nuvo::Execution>, bool),
     /// It does not exist. `confirmed`: neither does the list of its pipeline have it.
     Denied { confirmed: bool },
 }
@@ -312,7 +312,7 @@ impl Follower {
                     }
                     Done::Read { key, asked, awaited, answer } => {
                         reads = reads.saturating_sub(1);
-                        self.answered(&key, asked, awaited, *answer);
+                        self.answered(&key, asked, awaited, answer);
                     }
                 },
                 () = self.changed.notified() => {}
@@ -430,7 +430,7 @@ impl Follower {
                 Some(session) => self.ask(&session, &key).await,
                 None => Err(Error::Stopping),
             };
-            Done::Read { key, asked, awaited, answer: Box::new(answer) }
+            Done::Read { key, asked, awaited, answer }
         }
         .boxed()
     }
@@ -445,7 +445,7 @@ impl Follower {
                 }
                 let delivered = fits && execution.status == nuvo::Status::Successful;
                 let developer_mode = delivered && session.developer_mode(pipeline).await;
-                Ok(Answer::Found(execution, developer_mode))
+                Ok(Answer::Found(Box::new(execution), developer_mode))
             }
             Err(Error::NotFound) => {
                 let denied_for = self.state().entries.get(key).and_then(|entry| entry.denied_since).map(|since| since.elapsed());

@@ -107,6 +107,7 @@ impl World {
                 ours: true,
                 expected: true,
                 late: false,
+                ended_for: None,
             });
         }
         let works = follower.clone();
