@@ -11,6 +11,7 @@ pub mod http;
 pub mod leader;
 pub mod nuvo;
 pub mod operator;
+pub mod plugin;
 pub mod rbac;
 pub mod run;
 pub mod shutdown;

@@ -157,7 +157,7 @@ pub struct PipelineRunSpec {
     pub active_deadline_seconds: i64,
 
     /// Start the pipeline again when an execution fails with one of these error types. Without it, a failed run stays failed until
-    /// spec.rerunToken changes.
+    /// spec.rerunToken changes. A repair that somebody makes in nuvo while the next attempt is waited for does not keep it from being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 
@@ -182,7 +182,7 @@ pub struct PipelineRunSpec {
 
     /// How long a run whose execution failed is watched for a repair that somebody makes in nuvo, in seconds from
     /// status.completionTime: 0 (default, not at all) to 604800 (one week). When all its executions are successful, the run becomes
-    /// Succeeded with reason FixedInNuvo and the new statistics. Watching costs requests to nuvo, fewer as time passes. Runs with more than 64
+    /// Succeeded with reason FixedInNuvo and the new statistics, or fails for good with QualityGateFailed. Watching costs requests to nuvo, fewer as time passes. Runs with more than 64
     /// executions are not watched.
     #[serde(default)]
     #[schemars(range(min = 0, max = 604_800))]
@@ -190,7 +190,8 @@ pub struct PipelineRunSpec {
 
     /// Delete this object so many seconds after status.completionTime: 0 to 31536000 (one year). Without it, it stays. Not deleted, and the
     /// condition DeletionBlocked says why: a run that a person must decide about (phase Unresolved), and one that Argo CD, Flux or Helm
-    /// tracks, because they would create it again, which would trigger the pipeline again; hooks of Argo CD and Helm excepted.
+    /// tracks (by the label app.kubernetes.io/instance, too), because they would create it again, which would trigger the pipeline again; hooks of
+    /// Argo CD and Helm excepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i64>,

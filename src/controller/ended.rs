@@ -28,7 +28,7 @@ pub(super) async fn await_retry(object: &PipelineRun, run: &Run, shell: &Shell) 
     let status = run::project(object, run, &situation, &run::Knowledge::new(), now());
     let next = status.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).map(|time| left_until(time.0));
     write(object, status, shell).await?;
-    Ok(next.map_or_else(Action::await_change, Action::requeue))
+    Ok(next.filter(|_| !run.deleting).map_or_else(Action::await_change, Action::requeue))
 }
 
 /// The time until then.
@@ -52,6 +52,13 @@ pub(super) async fn expire(object: &PipelineRun, shell: &Shell) -> Result<Option
     ) else {
         return Ok(None);
     };
+    // Nobody could do it afterwards, and the next run of the pipeline would wait for the quarantine.
+    if let Ok(run) = run::parse(object) {
+        match release(&AccountKey::of(object), &run, shell).await {
+            Err(error) if !error.is_refused() => return Err(PassError::from(error).into()),
+            Err(_) | Ok(()) => {}
+        }
+    }
     match shell.runs.delete(&RunRef { uid, namespace, name }, version).await {
         Ok(()) => tracing::info!("deleted (spec.ttlSecondsAfterFinished)"),
         Err(error) if error.is_not_found() => {}
@@ -70,7 +77,7 @@ pub(super) async fn let_go(account: &AccountKey, run: &Run, shell: &Shell) -> Re
             Ok(()) => {}
         }
     }
-    shell.memories.forget(uid);
+    shell.memories.paid(uid);
     Ok(())
 }
 
@@ -94,7 +101,13 @@ pub async fn settle_up(metadata: &ObjectMeta, shell: &Shell) -> Result<Action, R
         return Ok(Action::await_change());
     }
     let_go(&AccountKey::of(&object), &run, shell).await?;
-    Ok(expire(&object, shell).await?.map_or_else(Action::await_change, Action::requeue))
+    if !run::at_rest(&object, now()) {
+        // A person has something else in mind. The cache will know.
+        return Ok(Action::await_change());
+    }
+    let expiry = expire(&object, shell).await?;
+    shell.memories.forget(&uid);
+    Ok(expiry.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// A run that ended goes on: by a new token, a person's answer, or its policy.

@@ -106,6 +106,13 @@ impl Memories {
         self.with(uid, |remembered| remembered.owes = true);
     }
 
+    /// The lock has been given back.
+    pub fn paid(&self, uid: &str) {
+        if let Some(remembered) = lock(&self.0).get_mut(uid) {
+            remembered.owes = false;
+        }
+    }
+
     /// Whether the run still has the lock of its pipeline to give back.
     #[must_use]
     pub fn owes(&self, uid: &str) -> bool {

@@ -216,6 +216,7 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         let_go(&account, run, shell).await?;
         // When the write that ended it comes back, it is looked at again, and then knows by when.
         let expiry = expire(object, shell).await?;
+        shell.memories.forget(run.me.uid.as_str());
         return Ok([watched, expiry].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue));
     }
     if let Some(follower) = &follower {
@@ -346,14 +347,27 @@ async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &She
     observed.deadline = run::deadline(object, now());
     // The cache is good enough here: what is written is written over this very version of the run.
     observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    let step = run::next(&observed);
+    let mut step = run::next(&observed);
+    if step == Step::ReadLock
+        && let Some(origin) = shell.origin(&AccountKey::of(object))
+    {
+        let read = shell.locks.read(&lock_name(&origin, &run.pipeline)).await.map_err(PassError::from)?;
+        observed.learn(&step, Answer::Lock(Box::new(read)));
+        step = run::next(&observed);
+    }
     shell.memories.set(uid, run::remember(&observed, &step));
+    if let Step::Hold(Hold::Overdue) = step
+        && let Some(situation) = run::waiting(run, &Hold::Overdue)
+    {
+        return show(object, run, &situation, shell).await;
+    }
     if let Step::Record { trigger, executions, message, unexecuted, .. } = &step {
         write(object, run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
         return Ok(Action::await_change());
     }
     explain(object, run, &run::without_account(run, why), shell).await?;
-    Ok(if let Step::Hold(Hold::Unconfirmed(left)) = step { Action::requeue(left) } else { Action::await_change() })
+    let again = if let Step::Hold(Hold::Unconfirmed(left)) = step { Some(left) } else { until_deadline(object) };
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Shows why a run waits, and says when it is looked at again at the latest.

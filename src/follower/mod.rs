@@ -5,10 +5,11 @@
 
 mod pace;
 mod report;
+mod state;
 mod sweep;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -25,7 +26,8 @@ use crate::{
     run::{ExecutionId, Knowledge, Known, PipelineId},
     shutdown::Shutdown,
 };
-use pace::{FASTEST, Past, period, watch_period};
+use pace::{FASTEST, period, watch_period};
+use state::{Entry, Key, State, Watch};
 use sweep::{Sweep, Swept};
 
 /// How many executions are read at once: enough to use up a large budget though an answer takes its time.
@@ -62,9 +64,6 @@ pub struct Interest {
     pub ended_for: Option<Duration>,
 }
 
-/// One execution, as a run of this pipeline sees it.
-type Key = (PipelineId, ExecutionId);
-
 /// The follower of one account.
 pub struct Follower {
     audience: Arc<dyn Audience>,
@@ -75,103 +74,30 @@ pub struct Follower {
     changed: Notify,
 }
 
-#[derive(Default)]
-struct State {
-    session: Option<Arc<Session>>,
-    entries: BTreeMap<Key, Entry>,
-    by_run: HashMap<String, BTreeSet<Key>>,
-    past: Past,
-    /// When to look next.
-    next: Option<Instant>,
-    /// Not before this, so that looks use no more than their share of the budget.
-    earliest: Option<Instant>,
-}
-
-struct Entry {
-    runs: Vec<ObjectRef<PipelineRun>>,
-    born: Instant,
-    ours: bool,
-    expected: bool,
-    known: Option<Known>,
-    denied_since: Option<Instant>,
-    /// When it was last asked for by its id, and nuvo told its status.
-    asked: Option<Instant>,
-    /// A run waits for the next word, whatever that is.
-    awaited: bool,
-    /// A read of it is under way, or waits for its turn.
-    reading: bool,
-    /// When nuvo has answered a read since the list showed it last: it is neither in the list nor has it ended.
-    missed: Option<Instant>,
-    /// Its failure may be repaired.
-    watch: Option<Watch>,
-    /// nuvo has said that the pipeline is in developer mode.
-    developer_mode: bool,
-}
-
-/// An execution that has failed and may be repaired.
-#[derive(Debug, Clone, Copy)]
-struct Watch {
-    /// When it failed.
-    since: Instant,
-    /// When to ask for it again.
-    next: Instant,
-}
-
-impl Entry {
-    /// Whether nuvo can still have news.
-    fn is_open(&self) -> bool {
-        match &self.known {
-            None => true,
-            Some(Known::Report(report)) => !report.status.as_deref().is_some_and(crate::run::is_terminal),
-            Some(Known::Lost | Known::Foreign(_)) => false,
-        }
-    }
-
-    /// When to ask again whether its failure was repaired. A repair that is under way is followed like any execution.
-    fn watched(&self) -> Option<Instant> {
-        self.watch.filter(|_| !self.is_open()).map(|watch| watch.next)
-    }
-}
-
-impl State {
-    /// Has the next look happen by then.
-    fn hasten(&mut self, at: Option<Instant>) {
-        let at = at.map(|at| self.earliest.map_or(at, |earliest| at.max(earliest)));
-        self.next = [self.next, at].into_iter().flatten().min();
-    }
-
-    /// When to look after the look that began at `last`.
-    fn plan(&mut self, last: Instant, floor: Duration, slowest: Duration, more_will_end: bool) {
-        self.earliest = last.checked_add(floor);
-        self.next = None;
-        let repair = self.entries.values().filter_map(Entry::watched).min();
-        self.hasten(repair);
-        let Some(youngest) = self.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max() else { return };
-        let late = self.entries.values().any(|entry| entry.awaited && entry.is_open());
-        let pace = if late || more_will_end { FASTEST } else { period(last.saturating_duration_since(youngest), slowest) };
-        self.hasten(last.checked_add(pace));
-        let soonest = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.is_open())
-            .filter_map(|((pipeline, _), entry)| self.past.expected(pipeline)?.next(entry.born, last, pace));
-        let soonest = soonest.min();
-        self.hasten(soonest);
-    }
-}
-
 /// What has come to an end.
 enum Done {
-    Swept { sweep: Sweep, began: Instant, open: BTreeSet<Key>, awaited: BTreeSet<Key>, result: Result<Swept, Error> },
-    Read { key: Key, asked: Instant, awaited: bool, answer: Result<Answer, Error> },
+    Swept {
+        sweep: Sweep,
+        began: Instant,
+        open: BTreeSet<Key>,
+        awaited: BTreeSet<Key>,
+        repairs: Vec<(Key, bool)>,
+        result: Result<Swept, Error>,
+    },
+    Read {
+        key: Key,
+        asked: Instant,
+        awaited: bool,
+        answer: Result<Answer, Error>,
+    },
 }
 
 /// What nuvo says of an execution that was asked for by its id.
 enum Answer {
     /// This; and whether its pipeline is in developer mode, if it is successful.
     Found(Box<nuvo::Execution>, bool),
-    /// It does not exist. `confirmed`: neither does the list of its pipeline have it.
-    Denied { confirmed: bool },
+    /// It does not exist. After the grace time: whether the list of its pipeline does not have it, either.
+    Denied(Option<bool>),
 }
 
 impl Follower {
@@ -306,8 +232,9 @@ impl Follower {
                 biased;
                 () = shutdown.begun() => return,
                 Some(done) = work.next(), if !work.is_empty() => match done {
-                    Done::Swept { sweep: read, began, open, awaited, result } => {
+                    Done::Swept { sweep: read, began, open, awaited, repairs, result } => {
                         sweep = Some(read);
+                        to_read.extend(repairs);
                         to_read.extend(self.swept(began, &open, &awaited, result));
                     }
                     Done::Read { key, asked, awaited, answer } => {
@@ -356,7 +283,8 @@ impl Follower {
                 awaited.insert(key.clone());
             }
         }
-        let to_list = !open.is_empty();
+        // A list of what is running does not show what has failed.
+        let mut repairs = Vec::new();
         let slowest = session.as_ref().map_or(FASTEST, |session| session.poll_period());
         for (key, entry) in &mut state.entries {
             if !entry.reading
@@ -364,19 +292,18 @@ impl Follower {
                 && let Some(watch) = &mut entry.watch
             {
                 watch.next = began.checked_add(watch_period(began.saturating_duration_since(watch.since), slowest)).unwrap_or(began);
-                // A list of what is running does not show what has failed.
-                open.insert(key.clone());
-                awaited.insert(key.clone());
+                entry.reading = true;
+                repairs.push((key.clone(), false));
             }
         }
         drop(state);
         async move {
             let result = match &session {
-                Some(_) if !to_list => Ok(Swept { running: BTreeSet::new(), requests: 0 }),
+                Some(_) if open.is_empty() => Ok(Swept { running: BTreeSet::new(), requests: 0 }),
                 Some(session) => sweep.running(session, &open).await,
                 None => Err(Error::Stopping),
             };
-            Done::Swept { sweep, began, open, awaited, result }
+            Done::Swept { sweep, began, open, awaited, repairs, result }
         }
         .boxed()
     }
@@ -449,8 +376,8 @@ impl Follower {
             }
             Err(Error::NotFound) => {
                 let denied_for = self.state().entries.get(key).and_then(|entry| entry.denied_since).map(|since| since.elapsed());
-                let confirmed = denied_for.is_some_and(|time| time >= self.grace) && session.lacks(pipeline, id).await?;
-                Ok(Answer::Denied { confirmed })
+                let is_over = denied_for.is_some_and(|time| time >= self.grace);
+                Ok(Answer::Denied(if is_over { Some(session.lacks(pipeline, id).await?) } else { None }))
             }
             Err(error) => Err(error),
         }
@@ -472,12 +399,14 @@ impl Follower {
                 let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                 let known = match foreign {
                     Some(pipeline) => Known::Foreign(pipeline.to_owned()),
-                    None => Known::Report(Box::new(report(&execution))),
+                    None => {
+                        self.remember_duration(key, &execution);
+                        Known::Report(Box::new(report(&execution)))
+                    }
                 };
-                self.remember_duration(key, &known);
                 self.learn(key, known, Some(asked), awaited);
             }
-            Ok(Answer::Denied { confirmed }) => self.denied(key, confirmed),
+            Ok(Answer::Denied(confirmed)) => self.denied(key, confirmed),
             Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
             Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next look"),
         }
@@ -500,14 +429,17 @@ impl Follower {
         by_run.retain(|_, keys| !keys.is_empty());
     }
 
-    fn remember_duration(&self, key: &Key, known: &Known) {
+    fn remember_duration(&self, key: &Key, execution: &nuvo::Execution) {
+        let mut state = self.state();
+        // Its end is news once.
+        let news = execution.status.is_terminal() && state.entries.get(key).is_some_and(Entry::is_open);
         // By nuvo's own clock, which tells when it ended and not when it was noticed.
-        if let Known::Report(report) = known
-            && report.status.as_deref().is_some_and(crate::run::is_terminal)
-            && let (Some(created), Some(updated)) = (&report.created_at, &report.updated_at)
-            && let Ok(took) = Duration::try_from(updated.0.duration_since(created.0))
+        let at = |time: &Option<nuvo::When>| time.as_ref()?.at;
+        if news
+            && let (Some(created), Some(updated)) = (at(&execution.created_at), at(&execution.updated_at))
+            && let Ok(took) = Duration::try_from(updated.duration_since(created))
         {
-            self.state().past.add(&key.0, took);
+            state.past.add(&key.0, took);
         }
     }
 
@@ -543,14 +475,20 @@ impl Follower {
         }
     }
 
-    /// nuvo denies that it exists. `confirmed`: for the whole grace time, and the list of the pipeline agrees.
-    fn denied(&self, key: &Key, confirmed: bool) {
+    /// nuvo denies that it exists, and so does the list of its pipeline, if it was read because the grace time is over.
+    fn denied(&self, key: &Key, confirmed: Option<bool>) {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
-        let since = *entry.denied_since.get_or_insert_with(Instant::now);
-        if confirmed && since.elapsed() >= self.grace {
-            drop(state);
-            self.learn(key, Known::Lost, None, false);
+        match confirmed {
+            None => _ = entry.denied_since.get_or_insert_with(Instant::now),
+            // The list may be long: it is not read again before the grace time has passed once more.
+            Some(false) => entry.denied_since = Some(Instant::now()),
+            Some(true) if entry.denied_since.is_some() => {
+                drop(state);
+                self.learn(key, Known::Lost, None, false);
+            }
+            // Something has shown it meanwhile.
+            Some(true) => {}
         }
     }
 }

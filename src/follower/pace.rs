@@ -121,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_is_looked_at_less_and_less() {
+        let waits = [0.0, 100.0, 1_000.0, 100_000.0].map(|age| watch_period(seconds(age), seconds(10.0)).as_secs());
+        assert_eq!(waits, [10, 10, 50, 300]);
+        assert_eq!(watch_period(seconds(0.0), seconds(3_600.0)), seconds(3_600.0), "never more often than the account polls");
+    }
+
+    #[test]
     fn looks_slow_down_with_age_within_bounds() {
         let slowest = Duration::from_secs(10);
         assert_eq!(period(Duration::ZERO, slowest), Duration::from_millis(500));

@@ -1,6 +1,6 @@
 //! From nuvo's answer to what a status shows of it.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::{
     api::{Execution, ExecutionError, LogRun, MAX_RUNS, Stats},
@@ -46,6 +46,7 @@ fn log_run(log: &nuvo::Log) -> LogRun {
     }
 }
 
+/// Whole seconds, as they are stored: what is read back must be equal to what is known.
 fn time(when: &nuvo::When) -> Option<Time> {
-    when.at.map(Time)
+    Timestamp::from_second(when.at?.as_second()).ok().map(Time)
 }

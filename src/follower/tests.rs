@@ -80,13 +80,15 @@ fn who_joins_late_is_told_the_news_once() {
 #[tokio::test(start_paused = true)]
 async fn only_a_denial_without_a_word_to_the_contrary_makes_an_execution_lost() {
     let (follower, audience) = following("u", run("orders", "u"));
-    follower.denied(&key(), true);
+    follower.denied(&key(), None);
     follower.listed(&key());
-    tokio::time::advance(GRACE).await;
-    follower.denied(&key(), true);
+    follower.denied(&key(), Some(true));
     assert_eq!(woken(&audience), [], "the list has shown it meanwhile");
+    follower.denied(&key(), None);
     tokio::time::advance(GRACE).await;
-    follower.denied(&key(), true);
+    follower.denied(&key(), Some(false));
+    assert_eq!(woken(&audience), [], "the list of its pipeline has it");
+    follower.denied(&key(), Some(true));
     assert_eq!(woken(&audience).len(), 1);
     assert_eq!(follower.knowledge(&key().0, &[key().1])[&key().1], Known::Lost);
 }

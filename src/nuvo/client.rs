@@ -221,7 +221,8 @@ impl Client {
                 .header(http::header::ACCEPT, "application/json")
                 .header(http::header::AUTHORIZATION, token.header.clone());
             let reply = self.send(request, operation, self.soon(), cap).await?;
-            if self.renew_after(&reply, stale.is_none()) {
+            // Reading pipelines is a right of its own, and nothing that the credentials are judged by.
+            if operation != Operation::Pipeline && self.renew_after(&reply, stale.is_none()) {
                 stale = Some(token.generation);
                 continue;
             }

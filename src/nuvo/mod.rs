@@ -31,4 +31,4 @@ pub use list::{ListQuery, Listing, Order, Page};
 pub use origins::{BaseUrl, OriginError, Origins};
 pub use session::{Rejected, Session, SessionSettings, short_hash};
 pub use settings::{Code, Observer, Operation, Settings};
-pub use text::Redactor;
+pub use text::{Redactor, printable};

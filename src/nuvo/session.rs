@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -18,7 +18,9 @@ use tokio::{
 };
 
 use super::{
-    Breaker, Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Priority, Status, breaker::Kind,
+    Breaker, Budget, Client, Error, Execution, ListQuery, Listing, Order, Page, Pause, PauseReason, Priority, Status,
+    breaker::Kind,
+    list::{Collector, Next},
     outcome,
 };
 use crate::{
@@ -76,11 +78,19 @@ pub struct Session {
     identity: Mutex<Option<String>>,
     looked: tokio::sync::Mutex<Option<Look>>,
     running_page: AtomicU32,
-    modes: Mutex<HashMap<PipelineId, Mode>>,
+    modes: Mutex<Modes>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     told: AtomicBool,
     shutdown: Shutdown,
+}
+
+/// What is known of the modes of pipelines.
+#[derive(Default)]
+struct Modes {
+    known: HashMap<PipelineId, Mode>,
+    /// When nuvo has not told the mode of a pipeline.
+    hidden: Option<Instant>,
 }
 
 /// Whether a pipeline is in developer mode, asked at this time: once for all who want to know.
@@ -234,45 +244,74 @@ impl Session {
         self.get(self.client.read(id)).await
     }
 
+    fn modes(&self) -> MutexGuard<'_, Modes> {
+        self.modes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether a pipeline is in developer mode, as nuvo has said within the last minute. One of which nuvo does not say so is not.
     pub async fn developer_mode(&self, pipeline: &PipelineId) -> bool {
         let developer = {
-            let mut modes = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
-            if modes.len() >= MODES {
-                modes.retain(|_, mode| mode.asked.elapsed() < MODE_AGE);
+            let mut modes = self.modes();
+            let known = &mut modes.known;
+            if known.len() >= MODES {
+                known.retain(|_, mode| mode.asked.elapsed() < MODE_AGE);
             }
-            let fresh = modes.get(pipeline).filter(|mode| mode.asked.elapsed() < MODE_AGE).map(|mode| mode.developer.clone());
+            let fresh = known.get(pipeline).filter(|mode| mode.asked.elapsed() < MODE_AGE).map(|mode| mode.developer.clone());
+            if fresh.is_none() && modes.hidden.is_some_and(|since| since.elapsed() < MODE_AGE) {
+                return false;
+            }
             fresh.unwrap_or_else(|| {
                 let mode = Mode { asked: Instant::now(), developer: Arc::default() };
                 let developer = mode.developer.clone();
-                modes.insert(pipeline.clone(), mode);
+                modes.known.insert(pipeline.clone(), mode);
                 developer
             })
         };
+        // A run waits for this with its end, which must not depend on it; nor must anything else of the account. So what it leads to is
+        // no sign for the breaker or of the credentials, and no reason for a pause.
         let ask = async || {
             self.take(Priority::Ending).await?;
-            // A run waits for this with its end, which must not depend on it.
-            let answer = tokio::time::timeout(MODE_PATIENCE, self.get(self.client.pipeline(pipeline))).await;
-            answer.unwrap_or(Err(Error::TimedOut))
+            let answer = self.client.pipeline(pipeline).await;
+            self.budget.spend(self.client.take_unasked());
+            answer
         };
-        let asked = async || match ask().await {
-            Ok(pipeline) => pipeline.developer_mode == Some(true),
-            Err(error) => {
-                tracing::debug!(%error, %pipeline, "the pipeline cannot be read");
-                false
+        let asked = async || {
+            if self.paused().is_some() {
+                return false;
+            }
+            match tokio::time::timeout(MODE_PATIENCE, ask()).await.unwrap_or(Err(Error::TimedOut)) {
+                Ok(pipeline) => pipeline.developer_mode == Some(true),
+                Err(error) => {
+                    tracing::debug!(%error, %pipeline, "the pipeline cannot be read; none is asked for some time");
+                    self.modes().hidden = Some(Instant::now());
+                    false
+                }
             }
         };
         *developer.get_or_init(asked).await
     }
 
-    /// Whether the list of a pipeline, read to its end, does not have this execution.
+    /// Whether the list of a pipeline, read to its end, does not have this execution. False also if it has no end within 100 pages.
     ///
     /// # Errors
     /// Why there was no list.
     pub async fn lacks(&self, pipeline: &PipelineId, id: &ExecutionId) -> Result<bool, Error> {
-        let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
-        let listing = self.list(&query, ALL_PAGES, Priority::Recovery).await?;
-        Ok(listing.complete && listing.items.iter().all(|execution| execution.id != *id))
+        let limit = self.running_page.load(Ordering::Relaxed);
+        let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, limit, thorough: true, ..ListQuery::default() };
+        let mut pages = Collector::new(&query);
+        let mut offset = 0;
+        for _ in 0..ALL_PAGES {
+            self.take(Priority::Polling).await?;
+            let page = self.get(self.client.list_page(&query, offset)).await?;
+            if page.items.iter().any(|execution| execution.id == *id) {
+                return Ok(false);
+            }
+            match pages.add(page) {
+                Next::At(next) => offset = next,
+                Next::Done => break,
+            }
+        }
+        Ok(pages.finish().complete)
     }
 
     /// Reads one page of what is running, oldest first, when its turn has come.

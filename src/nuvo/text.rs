@@ -42,6 +42,12 @@ impl Redactor {
     }
 }
 
+/// Text that does nothing to the terminal it is shown on, whoever wrote it: without control, format and bidirectional characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    strip(text)
+}
+
 /// Text without control, format and bidirectional characters; a run of them (with white space) becomes one blank. A terminal sequence
 /// goes as a whole.
 fn strip(text: &str) -> String {

@@ -128,13 +128,13 @@ pub(super) fn judge(
             End::Open | End::Reported => {}
         }
     }
-    finished(object, parts)
+    finished(object, parts, status.execution_ids.len().max(parts.len()))
 }
 
-/// What it comes to when all have ended.
-pub(super) fn finished(object: &PipelineRun, parts: &[Part]) -> (Reason, String) {
+/// What it comes to when all have ended; `count` is how many there are, also if not all are shown.
+pub(super) fn finished(object: &PipelineRun, parts: &[Part], count: usize) -> (Reason, String) {
     if let Some(part) = parts.iter().find(|part| part.failed()) {
-        return (Reason::ExecutionFailed, failure(&part.report, parts.len()));
+        return (Reason::ExecutionFailed, failure(&part.report, count));
     }
     match object.spec.quality_gate.and_then(|gate| shortfall(&gate, parts.iter().map(|part| &part.report))) {
         Some(shortfall) => (Reason::QualityGateFailed, shortfall),

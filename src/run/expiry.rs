@@ -21,9 +21,11 @@ const TRACKS: [(Mark, &str, Tracker); 6] = [
     (Mark::Label, "kustomize.toolkit.fluxcd.io/name", Tracker::Flux),
     (Mark::Label, "helm.toolkit.fluxcd.io/name", Tracker::Flux),
     (Mark::Annotation, "meta.helm.sh/release-name", Tracker::Helm),
-    // What Argo CD has tracked by before 3.0. Helm charts set it, too.
-    (Mark::Label, "app.kubernetes.io/instance", Tracker::ArgoCd),
+    (Mark::Label, COMMON, Tracker::ArgoCd),
 ];
+
+/// What Argo CD has tracked by before 3.0, and can be told to track by still. Others set it, too.
+const COMMON: &str = "app.kubernetes.io/instance";
 
 /// The phases of Argo CD's hooks. `Skip` is none: it keeps a resource out of every sync.
 const HOOKS: [&str; 6] = ["PreSync", "Sync", "PostSync", "SyncFail", "PreDelete", "PostDelete"];
@@ -96,10 +98,11 @@ fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'stati
     let (mark, key, tracker) = TRACKS.into_iter().find(|(mark, key, tracker)| has(object, *mark, key) && !is_exempt(object, *tracker))?;
     let kind = if mark == Mark::Label { "label" } else { "annotation" };
     let who = tracker.name();
+    let tracks = if key == COMMON { "may track" } else { "tracks" };
     let message = format!(
-        "The object is not deleted (spec.ttlSecondsAfterFinished), because {who} tracks it ({kind} {key}) and would create it again, which \
-         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} keeps in sync, \
-         for example as a hook of Argo CD."
+        "The object is not deleted (spec.ttlSecondsAfterFinished), because {who} {tracks} it ({kind} {key}) and would create it again, which \
+         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} keeps in sync \
+         and without that {kind}, for example as a hook of Argo CD."
     );
     Some((tracker.reason(), message))
 }

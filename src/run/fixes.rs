@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::{
     executions::{MEND, Part, detail, finished, has_failed},
     ids::ExecutionId,
-    project::{Knowledge, Known, conclude, is_terminal, reason},
+    project::{Knowledge, Known, conclude, is_terminal, reason, warn_of_developer_mode},
 };
 use crate::api::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason};
 
@@ -32,7 +32,13 @@ pub fn repairable(status: &PipelineRunStatus) -> Vec<ExecutionId> {
 }
 
 /// Takes in what nuvo says of the executions of a watched run that has failed. Whether that was any news.
-pub(super) fn mended(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, now: Timestamp) -> bool {
+pub(super) fn mended(
+    status: &mut PipelineRunStatus,
+    object: &PipelineRun,
+    known: &Knowledge,
+    developer_mode: bool,
+    now: Timestamp,
+) -> bool {
     if watched(object, status, now).is_none() {
         return false;
     }
@@ -41,7 +47,10 @@ pub(super) fn mended(status: &mut PipelineRunStatus, object: &PipelineRun, known
         return false;
     }
     let parts: Vec<Part> = news.iter().map(Part::stored).collect();
-    let (found, message) = finished(object, &parts);
+    let (found, message) = finished(object, &parts, parts.len());
+    if developer_mode && found != Reason::ExecutionFailed {
+        warn_of_developer_mode(status, now);
+    }
     detail(status, parts);
     match found {
         Reason::ExecutionFailed => conclude(status, object, found, format!("{message} {MEND}"), now),

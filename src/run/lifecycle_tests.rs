@@ -187,6 +187,43 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     assert_eq!(go_on(&mut deleted, 1_000), None);
 }
 
+/// A restored backup, or a status that somebody has put back.
+#[test]
+fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
+    let mut scheduled = retrying(3);
+    hear(&mut scheduled, &all(1, "FAILED"), 100);
+    let marker = |nonce: &str, attempt: i32| {
+        let text = format!(r#"{{"uid":"u1","namespace":"team","name":"orders","nonce":"{nonce}","tenure":"{nonce}","attempt":{attempt}}}"#);
+        Some(BTreeMap::from([("nuvo.dev/trigger".to_owned(), text)]))
+    };
+    scheduled.metadata.annotations = marker("n1", 1);
+    assert!(matches!(reopening(&scheduled, &parse(&scheduled).unwrap(), at(1_000)), Some(Reopening::Retry(2))));
+
+    let mut restored = scheduled.clone();
+    restored.metadata.uid = Some("u2".into());
+    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
+    assert_eq!(verdict(&parse(&restored).unwrap(), &Lock::default()), Verdict::Lost);
+    restored.spec.rerun_token = Some("again".into());
+    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None, "not before a person has been told");
+    restored.spec.rerun_token = None;
+    restored.metadata.annotations = None;
+    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
+    hear(&mut restored, &Knowledge::new(), 1_000);
+    assert_eq!(why(&restored), Some(Reason::ExecutionFailed));
+    assert!(message(&restored).contains("this object has not triggered it"), "{}", message(&restored));
+
+    let mut put_back = scheduled.clone();
+    put_back.metadata.annotations = marker("n2", 2);
+    let run = parse(&put_back).unwrap();
+    assert_eq!(reopening(&put_back, &run, at(1_000)), None, "the second attempt may be out");
+    assert!(matches!(verdict(&run, &Lock::default()), Verdict::InDoubt(_)));
+    put_back.status = Some(recorded(&put_back, &trigger("n2", 2), &ids(1), "", None, at(1_000)));
+    assert_eq!((why(&put_back), status(&put_back).executions.len()), (Some(Reason::Running), 0), "it is followed, and made no more");
+    assert_eq!(reopening(&put_back, &parse(&put_back).unwrap(), at(100_000)), None);
+    hear(&mut put_back, &all(1, "SUCCESSFUL"), 1_100);
+    assert_eq!((why(&put_back), status(&put_back).retry.as_ref().unwrap().count), (Some(Reason::Succeeded), 1));
+}
+
 #[test]
 fn an_attempt_that_would_begin_after_the_deadline_is_not_made() {
     let mut run = retrying(1);
@@ -313,7 +350,8 @@ fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
     hear(&mut run, &all(1, "PROCESSING"), 200);
     assert_eq!(run.status, failed, "a repair that is under way is none yet");
     let repaired: Knowledge = [says(&ids(1)[0], "SUCCESSFUL", Stats { total_rows: Some(12), ..Stats::default() })].into();
-    hear(&mut run, &repaired, 300);
+    hear_of(&mut run, &repaired, true, 300);
+    assert!(told(&run, "DeveloperMode").is_some());
     assert_eq!((why(&run), status(&run).phase, status(&run).error.clone()), (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None));
     assert_eq!((status(&run).stats.unwrap().total_rows, status(&run).duration.as_deref()), (Some(12), Some("5m00s")));
     assert!(at_rest(&run, at(301)));

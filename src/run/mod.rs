@@ -39,7 +39,7 @@ pub use project::{
 pub use record::{
     BASELINE_IDS, Baseline, Entry, Evidence, Fate, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, Lock, Marker, RunRef, Tenancy, Trigger,
 };
-pub use reopen::{Reopening, following_attempt, reopening};
+pub use reopen::{Reopening, following_attempt, in_question, reopening};
 pub use rest::{at_rest, lets_go};
 pub use retry::is_awaited as awaits_retry;
 pub use situation::{in_line, waiting, without_account};

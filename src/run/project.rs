@@ -172,6 +172,9 @@ pub fn recorded(
             status.completion_time = None;
             status.duration = None;
             status.start_time.get_or_insert(Time(now));
+            // A status that was put back may still show another attempt.
+            (status.executions, status.error, status.stats) = (Vec::new(), None, None);
+            status.retry = status.retry.take().map(|made| RetryStatus { next_time: None, ..made });
             status.execution_ids = executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect();
             status.execution_count = count(executions.len());
             settled(&mut status, object, &Knowledge::new(), &Following::Active, Hearing::default(), now);
@@ -210,7 +213,7 @@ pub fn recorded(
 pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
     let mut status = begun(object);
     match situation {
-        Situation::Settled(..) if fixes::mended(&mut status, object, known, now) => {}
+        Situation::Settled(_, hearing) if fixes::mended(&mut status, object, known, hearing.developer_mode, now) => {}
         _ if status.completion_time.is_some() => reviewed(&mut status, object, run, now),
         Situation::Because(Reason::StatusLost, why) => {
             let message = doubtful(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
@@ -344,7 +347,7 @@ fn await_retry(status: &mut PipelineRunStatus, object: &PipelineRun, parts: Vec<
 }
 
 /// `conclude` keeps the condition as long as the attempt lasts, and says which generation it is about.
-fn warn_of_developer_mode(status: &mut PipelineRunStatus, now: Timestamp) {
+pub(super) fn warn_of_developer_mode(status: &mut PipelineRunStatus, now: Timestamp) {
     if status.conditions.iter().all(|condition| condition.type_ != DEVELOPER_MODE) {
         status.conditions.push(Condition {
             type_: DEVELOPER_MODE.to_owned(),

@@ -383,7 +383,7 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
         object
     };
     let first = policy(ambiguous(false));
-    assert_eq!(reopens(&first), Some(Reopening::Attempt(2)));
+    assert_eq!(reopens(&first), Some(Reopening::Retry(2)));
     assert_eq!(reopens(&policy(ambiguous(true))), None);
     let mut marked = first.clone();
     let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };

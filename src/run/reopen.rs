@@ -4,21 +4,22 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
-    ids::ExecutionId,
+    ids::{ExecutionId, Nonce},
     parse::{Resolution, ResolutionAnswer, resolution},
     project::deadline_left,
     record::{Evidence, Fate, Trigger},
     retry,
+    verdict::decided,
     view::Run,
 };
-use crate::api::{OnAmbiguousTrigger, PipelineRun, conditions::Reason, names::RESOLVE_ANNOTATION};
+use crate::api::{MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, conditions::Reason, names::RESOLVE_ANNOTATION};
 
 /// How an ended run goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reopening {
     /// With this attempt.
     Attempt(i32),
-    /// With this attempt, by itself: `spec.retry`.
+    /// With this attempt, by itself: `spec.retry`, or `spec.onAmbiguousTrigger: Retrigger`.
     Retry(i32),
     /// With executions that a person names; it must be shown first that they belong to the pipeline.
     Adopt(Trigger, Vec<ExecutionId>),
@@ -36,7 +37,8 @@ pub fn following_attempt(run: &Run) -> i32 {
 #[must_use]
 pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reopening> {
     let status = object.status.as_ref()?;
-    let between_attempts = run.ended || retry::is_awaited(status);
+    // What is decided is decided about the newest trigger that anybody knows of.
+    let between_attempts = run.ended || (retry::is_awaited(status) && decided(run));
     if !between_attempts || object.spec.execution_id.is_some() || run.deleting {
         return None;
     }
@@ -60,12 +62,14 @@ pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reop
         };
     }
     let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce && !marker.executed);
-    // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell.
-    let first = !status.history.iter().any(|past| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str()));
+    // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell. What a full history has
+    // forgotten may have been it.
+    let doubted = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
+    let first = status.history.len() < MAX_HISTORY && !status.history.iter().any(doubted);
     let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
     let in_time = status.completion_time.as_ref().is_some_and(in_time);
     let automatic = object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && proven && first && in_time;
-    (automatic && doubtful.fate == Fate::Ambiguous { executed: false }).then_some(next)
+    (automatic && doubtful.fate == Fate::Ambiguous { executed: false }).then(|| Reopening::Retry(following_attempt(run)))
 }
 
 /// The trigger that a person is asked about, if there is one.
@@ -80,6 +84,13 @@ pub(super) fn doubtful(run: &Run) -> Option<Trigger> {
             trigger.as_ref().filter(|_| run.own_marker().is_none()).cloned()
         }
     }
+}
+
+/// The nonce that a person's answer has to name, if one is asked for, or counts at all.
+#[must_use]
+pub fn in_question(run: &Run) -> Option<Nonce> {
+    let marked = || run.own_marker().filter(|_| !decided(run)).map(|marker| marker.nonce.clone());
+    doubtful(run).map(|trigger| trigger.nonce).or_else(marked)
 }
 
 /// Whether a person has closed the doubt without an answer.

@@ -3,7 +3,7 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration, jiff::Timestamp};
 
 use super::{executions::Part, project::due};
-use crate::api::{Execution, PipelineRun, PipelineRunStatus, RetryStatus};
+use crate::api::{Execution, PipelineRun, PipelineRunStatus, RetryStatus, TriggerState};
 
 /// The longest wait that doubling leads to, in seconds.
 const LONGEST: i64 = 3_600;
@@ -27,6 +27,13 @@ pub fn is_awaited(status: &PipelineRunStatus) -> bool {
 pub(super) fn prospect(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> Prospect {
     let Some(retry) = object.spec.retry.as_ref().filter(|retry| retry.limit > 0) else { return Prospect::Never(None) };
     let never = |why: String| Prospect::Never(Some(why));
+    // A status that was restored or put back speaks of another object, or of an attempt before the last one.
+    let own = status.trigger.as_ref().is_some_and(|trigger| {
+        trigger.uid == object.metadata.uid && Some(trigger.attempt) == status.attempt && trigger.state == TriggerState::Accepted
+    });
+    if !own {
+        return never("It is not tried again by itself, because this object has not triggered it.".to_owned());
+    }
     let word = |execution: &Execution| execution.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
     let words = parts.iter().filter(|part| part.failed()).map(|part| word(&part.report));
     if let Some(other) = words.into_iter().find(|word| !retry.on_error_types.contains(word)) {

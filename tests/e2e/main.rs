@@ -16,6 +16,7 @@ mod election;
 mod instances;
 mod lifecycle;
 mod outcomes;
+mod plugin;
 mod protocol;
 mod start;
 mod watches;

@@ -184,8 +184,8 @@ async fn follow_to_the_end((what, config, others, pages): (&str, SimConfig, usiz
     let world = World::start(config, others);
     world.until("three ticks", |world| world.lists_per_tick().len() >= 3).await;
     let lists = world.lists_per_tick();
-    // The first look does not know yet where the list ends.
-    assert!(lists[1..].iter().all(|lists| *lists == pages), "{what}: {lists:?}");
+    // The first look does not know yet where the list ends; and a slow machine may run two ticks together.
+    assert!(lists[1..].iter().all(|lists| *lists % pages == 0), "{what}: {lists:?}");
     assert_eq!(world.count(Operation::Read), 0, "{what}: the list tells that they run");
     assert_eq!(*world.woken.0.lock().unwrap(), BTreeMap::new(), "{what}: and that is no news");
     for execution in &world.executions {
@@ -193,6 +193,7 @@ async fn follow_to_the_end((what, config, others, pages): (&str, SimConfig, usiz
     }
     world.until("all ended", |world| world.ended() == ACTIVE).await;
     assert_eq!(world.count(Operation::Read), ACTIVE, "{what}: one read each");
+    assert_eq!(world.count(Operation::Pipeline), 1, "{what}: developer mode is asked for once, not for each");
     let woken = world.woken.0.lock().unwrap().clone();
     assert!(woken.len() == ACTIVE && woken.values().all(|times| *times == 1), "{what}: {woken:?}");
     let after_the_end = world.requests().into_iter().rev().take_while(|operation| *operation == Operation::List).count();
