@@ -399,13 +399,15 @@ impl Follower {
                 // One that does not say has not ended either.
                 let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                 let known = match foreign {
+                    // nuvo has said before that it belongs to this pipeline: one answer to the contrary ends nothing.
+                    Some(pipeline) if self.is_expected(key) => return self.denied(key, Known::Foreign(pipeline.to_owned())),
                     Some(pipeline) => Known::Foreign(pipeline.to_owned()),
                     None => Known::Report(Box::new(report(&execution))),
                 };
                 self.remember_duration(key, &known);
                 self.learn(key, known, Some(asked), awaited);
             }
-            Err(Error::NotFound) => self.denied(key),
+            Err(Error::NotFound) => self.denied(key, Known::Lost),
             Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
             Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next look"),
         }
@@ -471,14 +473,19 @@ impl Follower {
         }
     }
 
-    fn denied(&self, key: &Key) {
+    fn is_expected(&self, key: &Key) -> bool {
+        self.state().entries.get(key).is_some_and(|entry| entry.expected)
+    }
+
+    /// nuvo says that there is no such execution of this pipeline. When it has said nothing else for long enough, that is what is known.
+    fn denied(&self, key: &Key, known: Known) {
         let now = Instant::now();
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(key) else { return };
         let since = *entry.denied_since.get_or_insert(now);
         if now.saturating_duration_since(since) >= self.grace {
             drop(state);
-            self.learn(key, Known::Lost, None, false);
+            self.learn(key, known, None, false);
         }
     }
 }
