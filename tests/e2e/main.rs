@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod answers;
 mod election;
 mod instances;
 mod outcomes;
