@@ -398,6 +398,8 @@ impl Follower {
                 // One that does not say has not ended either.
                 let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                 let known = match foreign {
+                    // nuvo has said before that it belongs to this pipeline: one answer to the contrary ends nothing.
+                    Some(pipeline) if self.is_expected(key) => return self.contradicted(key, pipeline),
                     Some(pipeline) => Known::Foreign(pipeline.to_owned()),
                     None => {
                         self.remember_duration(key, &execution);
@@ -472,6 +474,21 @@ impl Follower {
         if news {
             let status = Some(nuvo::Status::Processing.as_str().to_owned());
             self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), None, false);
+        }
+    }
+
+    fn is_expected(&self, key: &Key) -> bool {
+        self.state().entries.get(key).is_some_and(|entry| entry.expected)
+    }
+
+    /// nuvo says that it belongs to another pipeline, after it has said that it does not. When it has said nothing else for the grace time,
+    /// that is what is known.
+    fn contradicted(&self, key: &Key, pipeline: &str) {
+        let mut state = self.state();
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        if entry.denied_since.get_or_insert_with(Instant::now).elapsed() >= self.grace {
+            drop(state);
+            self.learn(key, Known::Foreign(pipeline.to_owned()), None, false);
         }
     }
 

@@ -92,3 +92,36 @@ async fn only_a_denial_without_a_word_to_the_contrary_makes_an_execution_lost() 
     assert_eq!(woken(&audience).len(), 1);
     assert_eq!(follower.knowledge(&key().0, &[key().1])[&key().1], Known::Lost);
 }
+
+fn answer(pipeline: &str, status: &str) -> Result<Answer, Error> {
+    let body = format!(r#"{{"id":"e1","pipeline":"{pipeline}","status":"{status}"}}"#);
+    nuvo::decode::one(body.as_bytes(), &key().1, &nuvo::Redactor::default()).map(|found| Answer::Found(Box::new(found), false))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_about_another_pipeline_does_not_undo_what_nuvo_has_said_before() {
+    let (follower, audience) = following("u", run("orders", "u"));
+    let says_another = || follower.answered(&key(), Instant::now(), false, answer("another", "SUCCESSFUL"));
+    let known = || follower.knowledge(&key().0, &[key().1]).remove(&key().1);
+    says_another();
+    tokio::time::advance(GRACE / 2).await;
+    says_another();
+    assert_eq!((woken(&audience), known()), (vec![], None), "the answer to the trigger has said something else");
+    follower.answered(&key(), Instant::now(), false, answer("orders", "PROCESSING"));
+    tokio::time::advance(GRACE).await;
+    says_another();
+    assert!(matches!(known(), Some(Known::Report(_))));
+    tokio::time::advance(GRACE).await;
+    says_another();
+    assert_eq!(known(), Some(Known::Foreign("another".to_owned())), "it says nothing else any more");
+    assert_eq!(woken(&audience).len(), 1);
+}
+
+#[test]
+fn what_a_person_has_named_and_belongs_to_another_pipeline_is_known_at_once() {
+    let (follower, audience) = following("u", run("orders", "u"));
+    follower.follow(&Interest { expected: false, ..interest(run("orders", "u")) });
+    follower.answered(&key(), Instant::now(), false, answer("another", "PROCESSING"));
+    assert_eq!(follower.knowledge(&key().0, &[key().1])[&key().1], Known::Foreign("another".to_owned()));
+    assert_eq!(woken(&audience).len(), 1);
+}

@@ -44,13 +44,22 @@ impl Status {
         matches!(self, Self::Successful | Self::Failed)
     }
 
-    fn read(word: &str, redactor: &Redactor) -> Self {
+    fn known(word: &str) -> Option<Self> {
         match word {
-            "PROCESSING" => Self::Processing,
-            "SUCCESSFUL" => Self::Successful,
-            "FAILED" => Self::Failed,
-            other => Self::Other(redactor.clean(other, WORD)),
+            "PROCESSING" => Some(Self::Processing),
+            "SUCCESSFUL" => Some(Self::Successful),
+            "FAILED" => Some(Self::Failed),
+            _ => None,
         }
+    }
+
+    fn read(word: &str, redactor: &Redactor) -> Result<Self, Reason> {
+        if let Some(known) = Self::known(word) {
+            return Ok(known);
+        }
+        let cleaned = redactor.clean(word, WORD);
+        // It would be taken for the word of the API wherever it is shown or stored, and end what has not ended.
+        if Self::known(&cleaned).is_some() { Err("a status is a word of the API only after cleaning") } else { Ok(Self::Other(cleaned)) }
     }
 }
 
@@ -228,7 +237,10 @@ fn execution(node: &Node, redactor: &Redactor) -> Result<Execution, Reason> {
     let status = node.get("status")?.ok_or("an execution has no status")?.text().ok_or("an execution's status is not a text")?;
     let pipeline = match node.get("pipeline")? {
         None => None,
-        Some(p) => Some(id_of(p)?.filter(|p| !p.is_empty()).ok_or("an execution's pipeline is not an id")?),
+        // What had to be cleaned could be taken for the id of another one afterwards.
+        Some(p) => {
+            Some(id_of(p)?.filter(|p| !p.is_empty() && redactor.clean(p, WORD) == *p).ok_or("an execution's pipeline is not an id")?)
+        }
     };
     let configuration = node.get("configuration")?.map(id_of).transpose()?.flatten();
     let error = match node.get("error")? {
@@ -258,8 +270,8 @@ fn execution(node: &Node, redactor: &Redactor) -> Result<Execution, Reason> {
     };
     Ok(Execution {
         id,
-        pipeline: pipeline.map(|p| redactor.clean(p, WORD)),
-        status: Status::read(status, redactor),
+        pipeline: pipeline.map(str::to_owned),
+        status: Status::read(status, redactor)?,
         error,
         trigger_type: word(node.any(&["trigger_type", "triggerType"])?, WORD, redactor),
         configuration: configuration.map(|c| redactor.clean(c, WORD)).filter(|c| !c.is_empty()),
@@ -279,7 +291,7 @@ fn log(node: &Node, redactor: &Redactor) -> Result<Log, Reason> {
     let data = node.get("data")?.unwrap_or(&Node::Null);
     let count = |key| Ok::<_, Reason>(data.get(key)?.and_then(Node::count));
     Ok(Log {
-        status: node.get("status")?.and_then(Node::text).map(|w| Status::read(w, redactor)),
+        status: node.get("status")?.and_then(Node::text).and_then(|w| Status::read(w, redactor).ok()),
         kind,
         started_at: time(node.any(&["started_at", "started_on"])?, redactor),
         duration_ms: match node.get("duration")? {

@@ -74,6 +74,20 @@ fn form_is_tolerated() {
 }
 
 #[test]
+fn a_word_or_an_id_that_is_known_only_after_cleaning_is_none() {
+    let one = |pipeline: &str, status: &str| read(&format!(r#"{{"id":"e1","pipeline":"{pipeline}","status":"{status}"}}"#));
+    for status in [" SUCCESSFUL", "FAILED\\n", "SUCC\\u200bESSFUL", "\\u001b[31mFAILED", "PROCESSING\\u0000"] {
+        assert!(matches!(one("p", status), Err(Error::Malformed { .. })), "{status}");
+    }
+    for pipeline in ["p ", "\\u200bp", "p\\u0007", "T0KEN"] {
+        assert!(matches!(one(pipeline, "PROCESSING"), Err(Error::Malformed { .. })), "{pipeline}");
+    }
+    let log = r#"{"status":" FAILED","type":"FIX"}"#;
+    let e = read(&format!(r#"{{"id":"e1","pipeline":"p","status":"SUCCESSFUL","logs":[{log}]}}"#)).unwrap();
+    assert_eq!((e.status, &e.logs[0].status), (Status::Successful, &None));
+}
+
+#[test]
 fn meaning_is_strict() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let wide = format!("[{}1]", "1,".repeat(400_000));

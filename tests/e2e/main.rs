@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod answers;
 mod credentials;
 mod election;
 mod instances;
