@@ -67,9 +67,11 @@ fn strip(text: &str) -> String {
     out
 }
 
+/// What Unicode calls ignorable (`Default_Ignorable_Code_Point`), which may stand inside a word and is not seen, and the annotation marks.
 fn invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -81,6 +83,9 @@ mod tests {
         let redactor = Redactor::new([SecretString::from("s3cr3t-token"), SecretString::from("")]);
         assert_eq!(redactor.clean("a\u{1b}[31mred\u{1b}[0m\r\n\tb\u{202e}c\u{7}", 99), "ared bc");
         assert_eq!(redactor.clean("bad token s3cr3t\u{200b}-to\u{0}ken!", 99), "bad token [redacted]!");
+        for ignorable in ['\u{34f}', '\u{115f}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{e0100}'] {
+            assert_eq!(redactor.clean(&format!("s3cr3t{ignorable}-token"), 99), "[redacted]");
+        }
         assert_eq!(redactor.clean(&"ä".repeat(5_000), MESSAGE).chars().count(), MESSAGE);
         assert_eq!(format!("{redactor:?}"), "Redactor(..)");
     }
