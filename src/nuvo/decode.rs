@@ -12,6 +12,8 @@ use crate::run::{ExecutionId, PipelineId};
 
 const MAX_LOGS: usize = 64;
 const TIME: usize = 64;
+/// An id goes into the status as it is, and whoever may read a run may not read its account's Secret.
+const SECRET_ID: Reason = "an id in it contains the account's own secret";
 
 /// The status of an execution or of one of its runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -225,6 +227,9 @@ fn execution(node: &Node, redactor: &Redactor) -> Result<Execution, Reason> {
     }
     let id = node.get("id")?.ok_or("an execution has no id")?.text().ok_or("an execution's id is not a text")?;
     let id = ExecutionId::new(id).map_err(|_| "an execution's id is not a valid id")?;
+    if redactor.is_told_by(id.as_str()) {
+        return Err(SECRET_ID);
+    }
     let status = node.get("status")?.ok_or("an execution has no status")?.text().ok_or("an execution's status is not a text")?;
     let pipeline = match node.get("pipeline")? {
         None => None,
@@ -360,7 +365,7 @@ pub(crate) fn access_token(body: &[u8]) -> Result<String, Error> {
 }
 
 /// The ids in the answer to a POST.
-pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize) -> Result<Vec<ExecutionId>, Reason> {
+pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize, redactor: &Redactor) -> Result<Vec<ExecutionId>, Reason> {
     let root = Node::parse(body)?;
     let data = unwrapped(&root)?;
     let entries = match data {
@@ -375,6 +380,9 @@ pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize) -> Result<Vec
     for entry in entries {
         let id = entry.get("id")?.and_then(Node::text).ok_or("an execution in it has no id")?;
         let id = ExecutionId::new(id).map_err(|_| "an id in it is not valid")?;
+        if redactor.is_told_by(id.as_str()) {
+            return Err(SECRET_ID);
+        }
         let pipeline = entry.get("pipeline")?.ok_or("an execution in it does not name its pipeline")?;
         if id_of(pipeline)? != Some(ours.as_str()) {
             return Err("an execution in it belongs to another pipeline");

@@ -9,6 +9,8 @@ pub(crate) const MESSAGE: usize = 1_024;
 /// The longest word that is kept, in characters.
 pub(crate) const WORD: usize = 128;
 const REDACTED: &str = "[redacted]";
+/// In bytes; licence keys and tokens are far longer.
+const SHORTEST_SECRET: usize = 8;
 
 /// Removes the account's own secrets from text that comes from outside.
 #[derive(Clone, Default)]
@@ -25,6 +27,11 @@ impl Redactor {
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
         Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).collect())
+    }
+
+    /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short secret may stand in a name by chance.
+    pub(crate) fn is_told_by(&self, name: &str) -> bool {
+        self.0.iter().map(ExposeSecret::expose_secret).any(|secret| secret.len() >= SHORTEST_SECRET && name.contains(secret))
     }
 
     /// Removes control, format and bidirectional characters and terminal sequences, replaces secrets, and cuts to `max` characters.
