@@ -187,13 +187,15 @@ pub struct Pipeline {
 
 /// One page of a list as it was sent.
 #[derive(Debug)]
-pub(crate) struct RawPage {
-    pub(crate) items: Vec<Execution>,
+pub struct RawPage {
+    /// The entries that could be read.
+    pub items: Vec<Execution>,
     /// Entries that could not be read.
-    pub(crate) unreadable: usize,
+    pub unreadable: usize,
     /// The page size that the server says it used.
-    pub(crate) limit: Option<i64>,
-    pub(crate) total: Option<i64>,
+    pub limit: Option<i64>,
+    /// How many executions there are, as far as the server says it.
+    pub total: Option<i64>,
 }
 
 fn malformed(reason: Reason) -> Error {
@@ -318,7 +320,10 @@ pub fn one(body: &[u8], asked: &ExecutionId, redactor: &Redactor) -> Result<Exec
 }
 
 /// Reads a page of executions. An entry that cannot be read is counted and left out.
-pub(crate) fn page(body: &[u8], redactor: &Redactor) -> Result<RawPage, Error> {
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub fn page(body: &[u8], redactor: &Redactor) -> Result<RawPage, Error> {
     let root = Node::parse(body).map_err(malformed)?;
     let Node::List(entries) = unwrapped(&root).map_err(malformed)? else {
         return Err(malformed("the answer is not a list"));
@@ -355,7 +360,10 @@ pub fn pipeline(body: &[u8], asked: &PipelineId) -> Result<Pipeline, Error> {
 }
 
 /// Reads the token out of `{"access_token": …}`, possibly inside `data`.
-pub(crate) fn access_token(body: &[u8]) -> Result<String, Error> {
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub fn access_token(body: &[u8]) -> Result<String, Error> {
     let read = || -> Result<String, Reason> {
         let root = Node::parse(body)?;
         let token = unwrapped(&root)?.get("access_token")?.and_then(Node::text).ok_or("there is no access token in the answer")?;
