@@ -12,6 +12,8 @@ use crate::run::{ExecutionId, PipelineId};
 
 const MAX_LOGS: usize = 64;
 const TIME: usize = 64;
+/// An id goes into the status as it is, and whoever may read a run may not read its account's Secret.
+const SECRET_ID: Reason = "an id in it contains the account's own secret";
 
 /// The status of an execution or of one of its runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -194,13 +196,15 @@ pub struct Pipeline {
 
 /// One page of a list as it was sent.
 #[derive(Debug)]
-pub(crate) struct RawPage {
-    pub(crate) items: Vec<Execution>,
+pub struct RawPage {
+    /// The entries that could be read.
+    pub items: Vec<Execution>,
     /// Entries that could not be read.
-    pub(crate) unreadable: usize,
+    pub unreadable: usize,
     /// The page size that the server says it used.
-    pub(crate) limit: Option<i64>,
-    pub(crate) total: Option<i64>,
+    pub limit: Option<i64>,
+    /// How many executions there are, as far as the server says it.
+    pub total: Option<i64>,
 }
 
 fn malformed(reason: Reason) -> Error {
@@ -234,6 +238,9 @@ fn execution(node: &Node, redactor: &Redactor) -> Result<Execution, Reason> {
     }
     let id = node.get("id")?.ok_or("an execution has no id")?.text().ok_or("an execution's id is not a text")?;
     let id = ExecutionId::new(id).map_err(|_| "an execution's id is not a valid id")?;
+    if redactor.is_told_by(id.as_str()) {
+        return Err(SECRET_ID);
+    }
     let status = node.get("status")?.ok_or("an execution has no status")?.text().ok_or("an execution's status is not a text")?;
     let pipeline = match node.get("pipeline")? {
         None => None,
@@ -325,7 +332,10 @@ pub fn one(body: &[u8], asked: &ExecutionId, redactor: &Redactor) -> Result<Exec
 }
 
 /// Reads a page of executions. An entry that cannot be read is counted and left out.
-pub(crate) fn page(body: &[u8], redactor: &Redactor) -> Result<RawPage, Error> {
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub fn page(body: &[u8], redactor: &Redactor) -> Result<RawPage, Error> {
     let root = Node::parse(body).map_err(malformed)?;
     let Node::List(entries) = unwrapped(&root).map_err(malformed)? else {
         return Err(malformed("the answer is not a list"));
@@ -362,7 +372,10 @@ pub fn pipeline(body: &[u8], asked: &PipelineId) -> Result<Pipeline, Error> {
 }
 
 /// Reads the token out of `{"access_token": …}`, possibly inside `data`.
-pub(crate) fn access_token(body: &[u8]) -> Result<String, Error> {
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub fn access_token(body: &[u8]) -> Result<String, Error> {
     let read = || -> Result<String, Reason> {
         let root = Node::parse(body)?;
         let token = unwrapped(&root)?.get("access_token")?.and_then(Node::text).ok_or("there is no access token in the answer")?;
@@ -372,7 +385,7 @@ pub(crate) fn access_token(body: &[u8]) -> Result<String, Error> {
 }
 
 /// The ids in the answer to a POST.
-pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize) -> Result<Vec<ExecutionId>, Reason> {
+pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize, redactor: &Redactor) -> Result<Vec<ExecutionId>, Reason> {
     let root = Node::parse(body)?;
     let data = unwrapped(&root)?;
     let entries = match data {
@@ -387,6 +400,9 @@ pub(crate) fn created(body: &[u8], ours: &PipelineId, most: usize) -> Result<Vec
     for entry in entries {
         let id = entry.get("id")?.and_then(Node::text).ok_or("an execution in it has no id")?;
         let id = ExecutionId::new(id).map_err(|_| "an id in it is not valid")?;
+        if redactor.is_told_by(id.as_str()) {
+            return Err(SECRET_ID);
+        }
         let pipeline = entry.get("pipeline")?.ok_or("an execution in it does not name its pipeline")?;
         if id_of(pipeline)? != Some(ours.as_str()) {
             return Err("an execution in it belongs to another pipeline");

@@ -144,6 +144,16 @@ fn a_page_keeps_what_it_can_read() {
 }
 
 #[test]
+fn an_id_does_not_tell_a_secret() {
+    let redactor = Redactor::new(["S3CR3T-T0KEN", "e"].map(SecretString::from));
+    let list =
+        br#"{"data":[{"id":"e1","pipeline":"p","status":"PROCESSING"},{"id":"x-S3CR3T-T0KEN","pipeline":"p","status":"PROCESSING"}]}"#;
+    let page = page(list, &redactor).unwrap();
+    assert_eq!((page.items.len(), page.unreadable), (1, 1), "a name may hold a secret of one letter by chance");
+    assert_eq!(created(list, &PipelineId::new("p").unwrap(), 9, &redactor), Err(SECRET_ID));
+}
+
+#[test]
 fn pipelines_and_tokens() {
     let p = PipelineId::new("p").unwrap();
     assert_eq!(

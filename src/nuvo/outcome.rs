@@ -33,7 +33,7 @@ pub enum BodyFault {
 #[must_use]
 pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> Outcome {
     match status {
-        200..=299 => accepted(status, body, pipeline),
+        200..=299 => accepted(status, body, pipeline, redactor),
         300..=399 => {
             rejected(format!("nuvo answered the trigger with a redirect (status {status}), which is never followed: check baseUrl"))
         }
@@ -50,9 +50,9 @@ pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>
     }
 }
 
-fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId) -> Outcome {
+fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> Outcome {
     let reason = match body {
-        Ok(body) => match decode::created(body, pipeline, MAX_EXECUTIONS) {
+        Ok(body) => match decode::created(body, pipeline, MAX_EXECUTIONS, redactor) {
             Ok(ids) => return Outcome::Accepted(ids),
             Err(reason) => reason,
         },

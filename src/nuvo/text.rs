@@ -9,6 +9,8 @@ pub(crate) const MESSAGE: usize = 1_024;
 /// The longest word that is kept, in characters.
 pub(crate) const WORD: usize = 128;
 const REDACTED: &str = "[redacted]";
+/// In bytes; licence keys and tokens are far longer.
+const SHORTEST_SECRET: usize = 8;
 
 /// Removes the account's own secrets from text that comes from outside.
 #[derive(Clone, Default)]
@@ -25,6 +27,11 @@ impl Redactor {
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
         Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).collect())
+    }
+
+    /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short secret may stand in a name by chance.
+    pub(crate) fn is_told_by(&self, name: &str) -> bool {
+        self.0.iter().map(ExposeSecret::expose_secret).any(|secret| secret.len() >= SHORTEST_SECRET && name.contains(secret))
     }
 
     /// Removes control, format and bidirectional characters and terminal sequences, replaces secrets, and cuts to `max` characters.
@@ -73,9 +80,11 @@ fn strip(text: &str) -> String {
     out
 }
 
+/// What Unicode calls ignorable (`Default_Ignorable_Code_Point`), which may stand inside a word and is not seen, and the annotation marks.
 fn invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -87,6 +96,9 @@ mod tests {
         let redactor = Redactor::new([SecretString::from("s3cr3t-token"), SecretString::from("")]);
         assert_eq!(redactor.clean("a\u{1b}[31mred\u{1b}[0m\r\n\tb\u{202e}c\u{7}", 99), "ared bc");
         assert_eq!(redactor.clean("bad token s3cr3t\u{200b}-to\u{0}ken!", 99), "bad token [redacted]!");
+        for ignorable in ['\u{34f}', '\u{115f}', '\u{3164}', '\u{fe0f}', '\u{ffa0}', '\u{e0100}'] {
+            assert_eq!(redactor.clean(&format!("s3cr3t{ignorable}-token"), 99), "[redacted]");
+        }
         assert_eq!(redactor.clean(&"ä".repeat(5_000), MESSAGE).chars().count(), MESSAGE);
         assert_eq!(format!("{redactor:?}"), "Redactor(..)");
     }
