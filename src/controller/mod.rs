@@ -390,7 +390,12 @@ async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action,
             return Ok(left.map_or_else(Action::await_change, Action::requeue));
         }
     }
-    let span = tracing::info_span!("run", namespace = run.namespace().unwrap_or_default(), name = run.name_any());
+    let span = tracing::info_span!(
+        "run",
+        namespace = run.namespace().unwrap_or_default(),
+        name = run.name_any(),
+        reconcileID = %uuid::Uuid::new_v4().simple()
+    );
     async move {
         let Ok(slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
         let work = async {
@@ -446,7 +451,12 @@ async fn control_accounts(watch: Watch<NuvoAccount>, shell: Arc<Shell>) {
 }
 
 async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
-    let span = tracing::info_span!("account", namespace = account.namespace().unwrap_or_default(), name = account.name_any());
+    let span = tracing::info_span!(
+        "account",
+        namespace = account.namespace().unwrap_or_default(),
+        name = account.name_any(),
+        reconcileID = %uuid::Uuid::new_v4().simple()
+    );
     async move {
         let work = AssertUnwindSafe(account::reconcile(&account, &shell)).catch_unwind();
         let error = match work.await {

@@ -13,6 +13,7 @@
 mod accounts;
 mod answers;
 mod credentials;
+mod docs;
 mod election;
 mod instances;
 mod lifecycle;
