@@ -124,7 +124,9 @@ async fn refuse(object: &PipelineRun, error: &InvalidRun, shell: &Shell) -> Resu
     tracing::warn!(%error, "not a run");
     let message = format!("The object cannot be carried out: {error}. Create a corrected PipelineRun.");
     let status = run::refused(object, message, now());
-    write(object, status, shell).await?;
+    if write(object, status, shell).await? {
+        return Ok(Action::await_change());
+    }
     Ok(expire(object, shell).await?.map_or_else(Action::await_change, Action::requeue))
 }
 
@@ -161,7 +163,7 @@ async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: 
             return Ok(());
         }
     }
-    write(object, status, shell).await
+    write(object, status, shell).await.map(|_| ())
 }
 
 async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<Action, ReconcileError> {
@@ -202,7 +204,7 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now().duration_since(time.0)).unwrap_or_default());
     let (age, ended_for) = (since(status.start_time.as_ref()), since(status.completion_time.as_ref()));
     let another_attempt = run::awaits_retry(&status);
-    write(object, status, shell).await?;
+    let written = write(object, status, shell).await?;
     let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
     let interest = Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected, late, ended_for: None };
     // A run that is being deleted may stay for long, because of somebody else's finalizer: it is followed until it is gone.
@@ -214,8 +216,7 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
             }
         }
         let_go(&account, run, shell).await?;
-        // When the write that ended it comes back, it is looked at again, and then knows by when.
-        let expiry = expire(object, shell).await?;
+        let expiry = if written { None } else { expire(object, shell).await? };
         shell.memories.forget(run.me.uid.as_str());
         return Ok([watched, expiry].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue));
     }
@@ -441,25 +442,25 @@ fn words(status: &PipelineRunStatus) -> u64 {
     hasher.finish()
 }
 
-/// Writes a status if it says something new, and tells people and metrics.
-pub(super) async fn write(object: &PipelineRun, status: PipelineRunStatus, shell: &Shell) -> Result<(), ReconcileError> {
+/// Writes a status if it says something new, and tells people and metrics. Whether it was written: then the cache will bring the object back.
+pub(super) async fn write(object: &PipelineRun, status: PipelineRunStatus, shell: &Shell) -> Result<bool, ReconcileError> {
     if object.status.as_ref() == Some(&status) {
-        return Ok(());
+        return Ok(false);
     }
     let (over, uid) = (object.metadata.resource_version.clone().unwrap_or_default(), object.metadata.uid.clone().unwrap_or_default());
     let words = words(&status);
     // Another operator that works on the same runs by mistake may see nuvo otherwise: they would go on to correct each other.
     if object.status.as_ref().is_some_and(|present| run::same_but_for_words(present, &status)) && shell.memories.has_said(&uid, words) {
-        return Ok(());
+        return Ok(false);
     }
     shell.note_end(object, &status);
     match shell.runs.write_status(object, &over, status.clone()).await {
         Ok(_) => {
             shell.memories.say(&uid, words);
             shell.announce(object, object.status.as_ref(), &status).await;
-            Ok(())
+            Ok(true)
         }
-        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
