@@ -10,6 +10,8 @@
 mod audit;
 mod binary;
 mod certificates;
+mod go_program;
+mod helm;
 mod kubeconfig;
 mod process;
 pub mod proxy;
@@ -17,7 +19,9 @@ mod run_dir;
 mod server;
 
 pub use audit::AuditEvent;
-pub use binary::{binary, interrupt, kubectl};
+pub use binary::{binary, kubectl};
+pub use go_program::interrupt;
+pub use helm::helm;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use run_dir::RunDir;
