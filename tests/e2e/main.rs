@@ -17,6 +17,7 @@ mod instances;
 mod lifecycle;
 mod outcomes;
 mod protocol;
+mod rights;
 mod start;
 mod watches;
 mod world;
