@@ -11,6 +11,7 @@
 )]
 
 mod install;
+mod observability;
 mod render;
 mod rights;
 
