@@ -10,6 +10,7 @@
     reason = "a test ends where it cannot go on"
 )]
 
+mod image;
 mod install;
 mod observability;
 mod render;
