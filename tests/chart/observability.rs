@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::Duration,
 };
 
@@ -181,6 +182,29 @@ fn alerts_ask_only_for_what_there_is() {
     }
 }
 
+fn promtool(arguments: &[&str]) {
+    let output = controlplane::promtool().unwrap().args(arguments).current_dir(repository()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn alerts_fire_when_they_should() {
+    promtool(&["check", "rules", "--lint=all", "--lint-fatal", "charts/nuvo-operator/files/alerts.yaml"]);
+    promtool(&["test", "rules", "tests/chart/alerts.yaml"]);
+
+    let tests: Value = serde_yaml::from_str(&read("tests/chart/alerts.yaml")).unwrap();
+    let cases = tests["tests"].as_array().unwrap().iter().flat_map(|test| test["alert_rule_test"].as_array().unwrap());
+    let tested: BTreeSet<(String, bool)> =
+        cases.map(|case| (case["alertname"].as_str().unwrap().to_owned(), case.get("exp_alerts").is_some())).collect();
+    for alert in alerts() {
+        let name = alert["alert"].as_str().unwrap().to_owned();
+        for fires in [true, false] {
+            assert!(tested.contains(&(name.clone(), fires)), "no test says when {name} {}", if fires { "fires" } else { "does not fire" });
+        }
+    }
+}
+
 #[test]
 fn each_alert_has_its_runbook_and_each_runbook_its_alert() {
     let mut expected = BTreeSet::new();
@@ -219,12 +243,16 @@ fn the_dashboard_asks_only_for_what_there_is() {
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let mut ids = BTreeSet::new();
     let mut shown = BTreeSet::new();
+    let mut as_rules = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         let title = panel["title"].as_str().unwrap();
         assert!(ids.insert(panel["id"].as_i64().unwrap()), "{title}: its id is taken");
         for target in panel["targets"].as_array().unwrap() {
             let expression = target["expr"].as_str().unwrap();
             assert_eq!(mistakes(expression), [""; 0], "{title}");
+            // What Grafana puts in.
+            let filled_in = expression.replace("$__rate_interval", "5m").replace("$job", ".*");
+            as_rules.push(json!({ "record": format!("panel:{}:{}", panel["id"], as_rules.len()), "expr": filled_in }));
             let query = query(expression);
             for label in named(target["legendFormat"].as_str().unwrap(), "{{") {
                 assert!(query.grouped.contains(label), "{title}: its result has no label {label}");
@@ -236,6 +264,10 @@ fn the_dashboard_asks_only_for_what_there_is() {
     for variable in dashboard["templating"]["list"].as_array().unwrap().iter().filter(|variable| variable["type"] == "query") {
         assert_eq!(mistakes(variable["query"].as_str().unwrap()), [""; 0]);
     }
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard-rules.json");
+    std::fs::write(&path, json!({ "groups": [{ "name": "dashboard", "rules": as_rules }] }).to_string()).unwrap();
+    promtool(&["check", "rules", &path.display().to_string()]);
+
     let objects = rendered(&json!({ "dashboard": { "enabled": true } }));
     let shipped = of_kind(&objects, "ConfigMap")[0]["data"]["nuvo-operator.json"].as_str().unwrap();
     assert_eq!(serde_json::from_str::<Value>(shipped).unwrap(), dashboard);

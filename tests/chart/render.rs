@@ -104,6 +104,22 @@ fn every_flag_can_be_set_by_a_value() {
     }
 }
 
+/// `a.b=c` and `a={b,c}` between backticks in the table of docs/install.md.
+#[test]
+fn the_values_in_the_documentation_are_ones() {
+    let text = read("docs/install.md");
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let settings: Vec<String> =
+        rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|code| code.contains('=')).map(str::to_owned).collect();
+    assert!(settings.len() >= 8, "{settings:?}");
+    for setting in settings {
+        let (chart, setting) = (chart().display().to_string(), setting.replace('…', &"a".repeat(64)));
+        let arguments = ["template", "nuvo", &chart, "--set", &setting];
+        let output = helm(&mut controlplane::helm().unwrap(), &arguments, &json!({}));
+        assert!(output.status.success(), "{setting}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn further_arguments_are_handed_on() {
     let settings = settings(&json!({ "extraArgs": ["--label-selector=a in (b, c)"] }));

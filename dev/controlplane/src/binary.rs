@@ -66,6 +66,7 @@ fn control_plane() -> Result<Program, Error> {
         without_go: ", or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver, kube-controller-manager and kubectl",
         folder: Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(),
         package: ".",
+        tags: "",
         version: VERSION,
         ldflags: |[major, minor, patch]| {
             let of_version = "k8s.io/component-base/version.git";

@@ -53,6 +53,8 @@ pub(crate) struct Source {
     pub(crate) folder: PathBuf,
     /// The package of its main function.
     pub(crate) package: &'static str,
+    /// The build tags.
+    pub(crate) tags: &'static str,
     /// The version that it cannot know by itself.
     pub(crate) version: [&'static str; 3],
     /// How it is told the version.
@@ -126,14 +128,14 @@ impl Program {
     }
 
     fn build(&self, temporary: &Path) -> Result<(), Error> {
-        let Source { name, called, takes, without_go, folder, package, version, ldflags } = &self.source;
+        let Source { name, called, takes, without_go, folder, package, tags, version, ldflags } = &self.source;
         let ldflags = format!("-s -w {}", ldflags(*version));
         let (unfinished, log_path) = (self.home.join(format!("{name}.new")), self.home.join("build.log"));
         let log = File::create(&log_path).context(|| format!("creating {}", log_path.display()))?;
         let mut go = Command::new("go")
             .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", &ldflags, "-o"])
             .arg(&unfinished)
-            .arg(package)
+            .args(["-tags", tags, package])
             .current_dir(folder)
             .env("CGO_ENABLED", "0")
             .env("GOTMPDIR", temporary)
