@@ -135,7 +135,7 @@ mod tests {
     async fn every_verb_that_is_missing_is_named_with_its_resource_and_place() {
         for namespaces in [vec![], vec!["team-a".to_owned(), "team-b".to_owned()]] {
             let acts = acts(&namespaces, "operators");
-            assert_eq!(acts.len(), 13 * namespaces.len().max(1) + 3);
+            assert_eq!(acts.len(), 12 * namespaces.len().max(1) + 3);
             for denied in &acts {
                 let missing = first_missing(&server(Some(denied.clone()), Arc::default()), acts.clone()).await;
                 assert_eq!(missing.as_ref(), Some(denied));

@@ -16,7 +16,7 @@ pub fn where_it_watches() -> Vec<PolicyRule> {
     vec![
         rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
-        rule("nuvo.dev", &["nuvoaccounts"], &["get", "list", "watch"]),
+        rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
         rule("", &["secrets"], &["get"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),

@@ -20,6 +20,7 @@ mod lifecycle;
 mod outcomes;
 mod plugin;
 mod protocol;
+mod rights;
 mod start;
 mod watches;
 mod world;

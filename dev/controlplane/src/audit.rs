@@ -1,26 +1,37 @@
-//! The audit log of the API server: who wrote what.
+//! The audit log of the API server: who wrote what, and if asked for, who read what.
 
 use serde::Deserialize;
 
-/// What is logged: every write, without its body. Whoever asks what is allowed writes nothing.
-pub(crate) const POLICY: &str = "\
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-  - level: None
-    resources: [{group: authorization.k8s.io}]
-  - level: Metadata
-    verbs: [create, update, patch, delete, deletecollection]
-  - level: None
-";
+/// The verbs of writes.
+const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
 
-/// One write that the API server answered.
+/// What is logged: every write, without its body, and if asked for, what ServiceAccounts read. Whoever asks what is allowed writes nothing.
+pub(crate) fn policy(reads: bool) -> String {
+    // A watch is logged when it has ended: once.
+    let reads = if reads { "  - level: Metadata\n    userGroups: [system:serviceaccounts]\n    verbs: [get, list, watch]\n" } else { "" };
+    format!(
+        "apiVersion: audit.k8s.io/v1\n\
+         kind: Policy\n\
+         omitStages: [RequestReceived, ResponseStarted]\n\
+         rules:\n\
+         {none}\x20   resources: [{{group: authorization.k8s.io}}]\n\
+         \x20 - level: Metadata\n\
+         \x20   verbs: [{}]\n\
+         {reads}\
+         {none}",
+        WRITES.join(", "),
+        none = "  - level: None\n",
+    )
+}
+
+/// One request that the API server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// `create`, `update`, `patch`, `delete` or `deletecollection`.
+    /// Such as `create` or `watch`.
     pub verb: String,
-    /// Who wrote, such as `admin` or `system:serviceaccount:NAMESPACE:NAME`.
+    /// Whether it was only tried.
+    pub dry_run: bool,
+    /// Who asked, such as `admin` or `system:serviceaccount:NAMESPACE:NAME`.
     pub user: String,
     /// What the client calls itself.
     pub user_agent: String,
@@ -77,17 +88,24 @@ struct Status {
     code: u16,
 }
 
-/// The events of a log, oldest first, without writes that were only tried. A last line that is still being written is left out.
+/// The events of a log, oldest first. A last line that is still being written is left out.
 pub(crate) fn parse(log: &str) -> Vec<AuditEvent> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-    lines.filter(|line| !line.uri.contains("dryRun=All")).map(AuditEvent::from).collect()
+    log.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()).map(AuditEvent::from).collect()
+}
+
+impl AuditEvent {
+    /// Whether it may have changed something.
+    pub(crate) fn is_write(&self) -> bool {
+        !self.dry_run && WRITES.contains(&self.verb.as_str())
+    }
 }
 
 impl From<Line> for AuditEvent {
     fn from(line: Line) -> Self {
-        let Line { verb, uri: _, user, user_agent, object_ref, response_status, stage_timestamp: time } = line;
+        let Line { verb, uri, user, user_agent, object_ref, response_status, stage_timestamp: time } = line;
         let ObjectRef { api_group: group, resource, subresource, namespace, name } = object_ref.unwrap_or_default();
         let code = response_status.map_or(0, |status| status.code);
-        Self { verb, user: user.username, user_agent, group, resource, subresource, namespace, name, code, time }
+        let dry_run = uri.contains("dryRun=All");
+        Self { verb, dry_run, user: user.username, user_agent, group, resource, subresource, namespace, name, code, time }
     }
 }

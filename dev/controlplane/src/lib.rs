@@ -10,18 +10,22 @@
 mod audit;
 mod binary;
 mod certificates;
+mod go_program;
 mod kubeconfig;
 mod process;
 pub mod proxy;
 mod run_dir;
 mod server;
+mod tools;
 
 pub use audit::AuditEvent;
-pub use binary::{binary, interrupt, kubectl};
+pub use binary::{binary, kubectl};
+pub use go_program::interrupt;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use run_dir::RunDir;
 pub use server::{ControlPlane, Options, Part, shared};
+pub use tools::{helm, promtool};
 
 /// Why something did not work, with what its log said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

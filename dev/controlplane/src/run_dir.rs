@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::{Context, Error, binary};
+use crate::go_program::{home, say};
+use crate::{Context, Error};
 
 /// Set, it keeps the folders, with all logs.
 const KEEP: &str = "CONTROLPLANE_KEEP";
@@ -23,7 +24,7 @@ pub struct RunDir {
 impl RunDir {
     /// Makes one, where the control planes have theirs.
     pub fn create() -> Result<Self, Error> {
-        let home = binary::home();
+        let home = home("controlplane");
         fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
         let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
         // Held until the new folder is locked too, so that nobody takes it for a left one.
@@ -46,7 +47,7 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         if env::var_os(KEEP).is_some() {
-            binary::say(&format!("{KEEP} is set: the control plane left {}", self.path.display()));
+            say(&format!("{KEEP} is set: the control plane left {}", self.path.display()));
             // Without its lock it is nobody's, and stays.
             let _ = fs::remove_file(self.path.join("in-use.lock"));
         } else {

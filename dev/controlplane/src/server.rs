@@ -15,6 +15,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::json;
 
 use crate::certificates::Certificates;
+use crate::go_program::check_interrupted;
 use crate::process::{read_lossy, tail};
 use crate::run_dir::RunDir;
 use crate::{AuditEvent, Context, Error, Process, audit, binary, kubeconfig, lock};
@@ -32,6 +33,8 @@ const ADMIN_TOKEN: &str = "admin";
 pub struct Options {
     /// Also run kube-controller-manager: without it namespaces stay in deletion and owned objects stay.
     pub controller_manager: bool,
+    /// Log also what ServiceAccounts read, for [`ControlPlane::requests`].
+    pub audit_reads: bool,
     /// More flags for kube-apiserver.
     pub api_server_args: Vec<String>,
 }
@@ -126,7 +129,7 @@ impl ControlPlane {
         kubeconfig::write(&admin_kubeconfig, &url, &certificates.ca, "admin", ADMIN_TOKEN, "default")?;
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).context(|| format!("writing {name}"));
         write("tokens.csv", &format!("{ADMIN_TOKEN},admin,admin,\"system:masters\"\n"))?;
-        write("audit-policy.yaml", audit::POLICY)?;
+        write("audit-policy.yaml", &audit::policy(options.audit_reads))?;
         let ports = Ports { etcd, etcd_peer, api_server };
         let (parts, namespaces) = (Mutex::default(), AtomicU32::new(0));
         let server = Self { parts, options, ports, url, certificates, admin_kubeconfig, kubectl, namespaces, folder };
@@ -211,6 +214,11 @@ impl ControlPlane {
             },
         ]});
         self.apply(&list.to_string())?;
+        self.kubeconfig_of(namespace, name)
+    }
+
+    /// A kubeconfig with a real token of a ServiceAccount.
+    pub fn kubeconfig_of(&self, namespace: &str, name: &str) -> Result<PathBuf, Error> {
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
         let path = self.folder().join(format!("{namespace}.{name}.kubeconfig"));
         kubeconfig::write(&path, &self.url, &self.certificates.ca, name, token.trim(), namespace)?;
@@ -219,6 +227,12 @@ impl ControlPlane {
 
     /// The writes that the API server answered, oldest first, also those of its own. The last may be missing for some milliseconds.
     pub fn writes(&self, filter: impl Fn(&AuditEvent) -> bool) -> Vec<AuditEvent> {
+        self.requests(|event| event.is_write() && filter(event))
+    }
+
+    /// The requests that the API server answered, oldest first: writes, those that were only tried, too, and with
+    /// [`Options::audit_reads`] what ServiceAccounts have read.
+    pub fn requests(&self, filter: impl Fn(&AuditEvent) -> bool) -> Vec<AuditEvent> {
         let mut events = audit::parse(&read_lossy(&self.folder().join("audit.log")));
         events.retain(filter);
         events
@@ -351,7 +365,7 @@ impl ControlPlane {
         let begun = Instant::now();
         let mut last = String::new();
         while begun.elapsed() < READY_WITHIN {
-            binary::check_interrupted()?;
+            check_interrupted()?;
             for part in [Part::Etcd, Part::ApiServer] {
                 if let Some(status) = lock(&self.parts).slot(part).as_mut().and_then(Process::exited) {
                     return Err(self.failed(&format!("{} ended with {status}", part.name())));

@@ -1,5 +1,8 @@
 //! `cargo xtask generate`: the files that are made from the code, and the check that they are not stale.
 
+mod chart;
+mod metrics;
+
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut stale = Vec::new();
-    for (path, text) in files()? {
+    for (path, text) in files(&root)? {
         let full = root.join(&path);
         // A missing file is stale; git may have turned line ends on the way to this machine.
         if fs::read_to_string(&full).is_ok_and(|old| old.replace("\r\n", "\n") == text) {
@@ -38,7 +41,20 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 /// Every generated file: its path from the root of the repository, and its text.
-fn files() -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
+fn files(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let crds = nuvo_operator::api::crd_files()?;
-    Ok(crds.into_iter().map(|(name, text)| (Path::new("crds").join(name), text)).collect())
+    let mut files: Vec<(PathBuf, String)> = crds.into_iter().map(|(name, text)| (Path::new("crds").join(name), text)).collect();
+    files.extend(chart::files(root)?);
+    files.push((PathBuf::from("docs/metrics.md"), metrics::reference()));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_stale() {
+        run(&Args { check: true }).unwrap();
+    }
 }

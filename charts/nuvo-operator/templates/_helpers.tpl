@@ -1,0 +1,86 @@
+{{- define "nuvo-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "nuvo-operator.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- /* Of objects without a namespace: releases of one name in two namespaces must not fight over them. */ -}}
+{{- define "nuvo-operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "nuvo-operator.fullname" .) }}
+{{- end }}
+
+{{- define "nuvo-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "nuvo-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "nuvo-operator.labels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (include "nuvo-operator.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- toYaml (merge $own .Values.commonLabels) }}
+{{- end }}
+
+{{- define "nuvo-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "nuvo-operator.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "nuvo-operator.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "nuvo-operator.operatorNamespace" -}}
+{{- default .Release.Namespace .Values.operatorNamespace }}
+{{- end }}
+
+{{- define "nuvo-operator.address" -}}
+{{- $host := .host }}
+{{- if contains ":" $host }}{{ $host = printf "[%s]" $host }}{{ end }}
+{{- printf "%s:%v" $host .port }}
+{{- end }}
+
+{{- define "nuvo-operator.gracePeriod" -}}
+{{- $given := .Values.terminationGracePeriodSeconds }}
+{{- if kindIs "invalid" $given }}
+{{- add (ceil .Values.trigger.timeoutSeconds) 30 }}
+{{- else }}
+{{- if le (float64 $given) (float64 .Values.trigger.timeoutSeconds) }}
+{{- fail (printf "terminationGracePeriodSeconds (%v) must be longer than trigger.timeoutSeconds (%v): a POST that is in flight would be cut off, and its run end in doubt" $given .Values.trigger.timeoutSeconds) }}
+{{- end }}
+{{- $given }}
+{{- end }}
+{{- end }}
+
+{{- /* What a schema cannot say, because two values are about each other. */ -}}
+{{- define "nuvo-operator.validate" -}}
+{{- if and (not .Values.leaderElection.enabled) (gt (int .Values.replicas) 1) }}
+{{- fail (printf "replicas is %v, but leaderElection.enabled is false: several operators would work on the same runs. Set replicas to 1 or enable the election" .Values.replicas) }}
+{{- end }}
+{{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
+{{- fail (printf "metrics.port and health.port are both %v: give one of them another port" .Values.metrics.port) }}
+{{- end }}
+{{- $inFlight := addf .Values.trigger.timeoutSeconds .Values.trigger.fenceSeconds }}
+{{- if lt (float64 .Values.quarantineSeconds) (float64 $inFlight) }}
+{{- fail (printf "quarantineSeconds (%v) must be at least trigger.timeoutSeconds + trigger.fenceSeconds (%v): so long a POST may be under way" .Values.quarantineSeconds $inFlight) }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,57 @@
+{{- /* Made from src/rbac.rs by `cargo xtask generate`. Do not edit. */ -}}
+
+{{- define "nuvo-operator.rules.whereItWatches" -}}
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - pipelineruns
+  verbs:
+  - get
+  - list
+  - watch
+  - patch
+  - delete
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - pipelineruns/status
+  verbs:
+  - update
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - nuvoaccounts
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - nuvoaccounts/status
+  verbs:
+  - update
+- apiGroups:
+  - ''
+  resources:
+  - secrets
+  verbs:
+  - get
+- apiGroups:
+  - events.k8s.io
+  resources:
+  - events
+  verbs:
+  - create
+  - patch
+{{- end }}
+
+{{- define "nuvo-operator.rules.inItsOwnNamespace" -}}
+- apiGroups:
+  - coordination.k8s.io
+  resources:
+  - leases
+  verbs:
+  - get
+  - create
+  - update
+{{- end }}

@@ -1,0 +1,159 @@
+//! The life of a release on a real API server: what Helm renders is accepted, changed and removed as documented.
+
+use std::time::{Duration, Instant};
+
+use controlplane::{ControlPlane, Options};
+use serde_json::{Value, json};
+
+use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, helm, rendered, value_sets};
+
+const WITHIN: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < WITHIN, "not within {WITHIN:?}: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+struct Cluster(ControlPlane);
+
+impl Cluster {
+    fn start() -> Self {
+        // Who deletes definitions waits for their objects, and aggregated roles are filled by a controller.
+        Self(ControlPlane::start(Options { controller_manager: true, ..Options::default() }).unwrap())
+    }
+
+    #[track_caller]
+    fn helm(&self, arguments: &[&str], values: &Value) -> String {
+        let mut command = controlplane::helm().unwrap();
+        command.env("KUBECONFIG", self.0.admin_kubeconfig());
+        let output = helm(&mut command, &[arguments, &["--namespace", NAMESPACE]].concat(), values);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn install(&self, values: &Value) -> String {
+        self.helm(&["install", RELEASE, &chart().display().to_string(), "--create-namespace", "--values", "-"], values)
+    }
+
+    #[track_caller]
+    fn upgrade(&self, values: &Value) -> String {
+        self.helm(&["upgrade", RELEASE, &chart().display().to_string(), "--values", "-"], values)
+    }
+
+    fn uninstall(&self) {
+        self.helm(&["uninstall", RELEASE], &json!({}));
+    }
+
+    #[track_caller]
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        self.0.kubectl(arguments).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn exists(&self, object: &str) -> bool {
+        !self.kubectl(&["get", object, "--namespace", NAMESPACE, "--ignore-not-found", "--output", "name"]).is_empty()
+    }
+
+    fn established(&self) {
+        let definitions = ["crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"];
+        self.kubectl(&[&["wait", "--for=condition=Established", "--timeout=60s"], &definitions[..]].concat());
+    }
+}
+
+const RUN: &str =
+    "apiVersion: nuvo.dev/v1alpha1\nkind: PipelineRun\nmetadata: {name: orders, namespace: default}\nspec: {pipelineId: orders}\n";
+
+#[test]
+fn the_life_of_a_release() {
+    let cluster = Cluster::start();
+    let notes = cluster.install(&json!({}));
+    assert!(notes.contains("watches all namespaces") && notes.contains(&format!("deployment/{NAME}")), "{notes}");
+    cluster.established();
+    cluster.0.apply(RUN).unwrap();
+    let cluster_role = format!("clusterrole/{NAMESPACE}:{NAME}");
+    assert!(cluster.exists(&cluster_role) && cluster.exists(&format!("pdb/{NAME}")));
+
+    cluster.kubectl(&["create", "namespace", "team"]);
+    let notes = cluster.upgrade(&json!({ "replicas": 1, "watchNamespaces": ["team"], "logLevel": "debug" }));
+    assert!(notes.contains("watches the namespaces team"), "{notes}");
+    let deployment = cluster.kubectl(&["get", "deployment", NAME, "--namespace", NAMESPACE, "--output", "json"]);
+    let deployment: Value = serde_json::from_str(&deployment).unwrap();
+    assert_eq!(deployment["spec"]["replicas"], json!(1));
+    let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    assert!(arguments.contains("--namespaces=team") && arguments.contains("--log-level=debug"), "{arguments}");
+    assert!(!cluster.exists(&cluster_role) && !cluster.exists(&format!("pdb/{NAME}")));
+    cluster.kubectl(&["get", "role", &format!("{NAMESPACE}:{NAME}"), "--namespace", "team"]);
+
+    people_have_their_rights(&cluster);
+
+    cluster.uninstall();
+    assert!(!cluster.exists(&format!("deployment/{NAME}")));
+    assert_eq!(cluster.kubectl(&["get", "npr", "orders", "--output", "jsonpath={.spec.pipelineId}"]), "orders", "the definitions are kept");
+
+    // What was kept belongs to the release of that name, and not for ever.
+    let notes = cluster.install(&json!({ "crds": { "keep": false } }));
+    assert!(notes.contains("deletes all PipelineRuns"), "{notes}");
+    cluster.uninstall();
+    eventually("the definitions are gone", || {
+        cluster.kubectl(&["get", "crd", "pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev", "--ignore-not-found"]).is_empty()
+    });
+    every_pod_is_admitted(&cluster);
+}
+
+/// The roles that come with Kubernetes, after their controller has put the chart's into them.
+fn people_have_their_rights(cluster: &Cluster) {
+    for role in ["view", "edit", "admin"] {
+        cluster.kubectl(&["create", "rolebinding", role, "--clusterrole", role, "--user", role, "--namespace", "team"]);
+    }
+    let can = |user: &str, verb: &str, what: &str| {
+        let mut command = cluster.0.kubectl_command();
+        let (what, part) = what.split_once('/').unwrap_or((what, ""));
+        command.args(["auth", "can-i", verb, what, "--subresource", part, "--as", user, "--namespace", "team", "--quiet"]);
+        command.status().unwrap().success()
+    };
+    for (user, verb, what) in [
+        ("view", "get", "pipelineruns.nuvo.dev"),
+        ("view", "list", "nuvoaccounts.nuvo.dev"),
+        ("edit", "create", "pipelineruns.nuvo.dev"),
+        ("edit", "get", "nuvoaccounts.nuvo.dev"),
+        ("admin", "create", "nuvoaccounts.nuvo.dev"),
+        ("admin", "delete", "pipelineruns.nuvo.dev"),
+    ] {
+        eventually(&format!("{user} may {verb} {what}"), || can(user, verb, what));
+    }
+    for (user, verb, what) in [
+        ("view", "create", "pipelineruns.nuvo.dev"),
+        ("edit", "create", "nuvoaccounts.nuvo.dev"),
+        ("admin", "update", "pipelineruns.nuvo.dev/status"),
+    ] {
+        assert!(!can(user, verb, what), "{user} may {verb} {what}");
+    }
+}
+
+/// Pods as the Deployments would make them, where the API server enforces the Pod Security Standard `restricted`.
+fn every_pod_is_admitted(cluster: &Cluster) {
+    cluster.kubectl(&["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"]);
+    let pod = |values: &Value| {
+        let template = deployment(&rendered(values))["spec"]["template"].clone();
+        let mut metadata = template["metadata"].clone();
+        metadata["generateName"] = json!("pod-");
+        metadata["namespace"] = json!(NAMESPACE);
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"] })
+    };
+    let create = |pod: &Value| {
+        let path = cluster.0.folder().join("pod.json");
+        std::fs::write(&path, pod.to_string()).unwrap();
+        cluster.0.kubectl(&["create", "--dry-run=server", "--filename", &path.display().to_string()])
+    };
+    for (name, values) in value_sets() {
+        create(&pod(&values)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let mut loose = pod(&json!({}));
+    loose["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+    let refusal = create(&loose).unwrap_err().to_string();
+    assert!(refusal.contains("violates PodSecurity"), "{refusal}");
+}

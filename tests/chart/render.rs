@@ -1,0 +1,278 @@
+//! What `helm lint` and `helm template` say.
+
+use std::time::Duration;
+
+use nuvo_operator::{
+    api,
+    config::{self, Command, LogFormat, LogLevel, Settings},
+    nuvo::Origins,
+};
+use serde_json::{Value, json};
+
+use crate::{NAME, NAMESPACE, chart, deployment, everything, helm, kind, of_kind, read, render, rendered, value_sets};
+
+#[test]
+fn helm_has_nothing_against_the_chart() {
+    for (name, values) in value_sets() {
+        let chart = chart().display().to_string();
+        let output = helm(&mut controlplane::helm().unwrap(), &["lint", "--strict", &chart, "--values", "-"], &values);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{name}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!said.contains("[WARNING]") && !said.contains("[ERROR]"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn wrong_values_are_refused_with_what_is_wrong() {
+    for (values, words) in [
+        (json!({ "logFormat": "xml" }), &["/logFormat", "'json', 'text'"][..]),
+        (json!({ "logLevel": "loud" }), &["/logLevel"]),
+        (json!({ "replicas": "two" }), &["/replicas", "want integer"]),
+        (json!({ "replica": 2 }), &["'replica' not allowed"]),
+        (json!({ "trigger": { "timeout": 60 } }), &["/trigger", "'timeout' not allowed"]),
+        (json!({ "trigger": { "timeoutSeconds": 0 } }), &["/trigger/timeoutSeconds", "minimum"]),
+        (json!({ "maxConcurrentReconciles": 1025 }), &["/maxConcurrentReconciles", "maximum"]),
+        (json!({ "allowedBaseUrls": ["api.example.com"] }), &["/allowedBaseUrls/0", "does not match"]),
+        (json!({ "allowedBaseUrls": [] }), &["/allowedBaseUrls", "minItems"]),
+        (json!({ "watchNamespaces": ["Team"] }), &["/watchNamespaces/0", "does not match"]),
+        (json!({ "watchNamespaces": "team" }), &["/watchNamespaces", "want array"]),
+        (json!({ "image": { "digest": "sha256:12" } }), &["/image/digest"]),
+        (json!({ "metrics": { "port": 80 } }), &["/metrics/port", "minimum"]),
+        (json!({ "extraArgs": ["verbose"] }), &["/extraArgs/0"]),
+        (json!({ "podLabels": { "a": 1 } }), &["/podLabels/a", "want string"]),
+        (json!({ "replicas": 2, "leaderElection": { "enabled": false } }), &["Set replicas to 1 or enable the election"]),
+        (json!({ "terminationGracePeriodSeconds": 60 }), &["longer than trigger.timeoutSeconds (60)"]),
+        (json!({ "quarantineSeconds": 64.9 }), &["at least trigger.timeoutSeconds + trigger.fenceSeconds (65)"]),
+        (json!({ "metrics": { "port": 8081 } }), &["another port"]),
+        (json!({ "serviceAccount": { "create": false } }), &["serviceAccount.name is needed"]),
+    ] {
+        let error = render(&values).expect_err(&values.to_string());
+        for word in words {
+            assert!(error.contains(word), "{values}: {word} is not in {error}");
+        }
+    }
+}
+
+/// What Helm hands to the operator, as the operator understands it.
+fn settings(values: &Value) -> Settings {
+    let objects = rendered(values);
+    let arguments = deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    let arguments: Vec<String> = serde_json::from_value(arguments).unwrap();
+    match config::parse_from(std::iter::once("nuvo-operator".to_owned()).chain(arguments.iter().cloned())) {
+        Ok(Command::Run(settings)) => *settings,
+        other => panic!("{arguments:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_operator_with_logs_for_machines() {
+    let Command::Run(mut own) = config::parse_from(["nuvo-operator"]).unwrap() else { panic!("no run") };
+    own.log_format = LogFormat::Json;
+    own.operator_namespace = Some(NAMESPACE.to_owned());
+    assert_eq!(settings(&json!({})), *own);
+}
+
+#[test]
+fn every_flag_can_be_set_by_a_value() {
+    let expected = Settings {
+        allowed_origins: Origins::parse(["http://127.0.0.1:1", "https://nuvo.example.com"]).unwrap(),
+        namespaces: vec!["team-a".to_owned(), "team-b".to_owned()],
+        label_selector: Some("team=a,env in (dev,test)".to_owned()),
+        operator_namespace: Some("locks".to_owned()),
+        leader_elect: true,
+        metrics_addr: "[::]:9080".parse().unwrap(),
+        health_addr: "[::]:9081".parse().unwrap(),
+        log_format: LogFormat::Text,
+        log_level: LogLevel::Trace,
+        trigger_timeout: Duration::from_millis(30_500),
+        trigger_settle: Duration::from_secs(86_400),
+        quarantine: Duration::from_secs(40),
+        fence: Duration::from_millis(500),
+        adoption_confirm: Duration::from_secs(20),
+        max_concurrent_reconciles: 64,
+        use_env_proxy: true,
+    };
+    assert_eq!(settings(&everything()), expected);
+    assert!(!settings(&json!({ "replicas": 1, "leaderElection": { "enabled": false } })).leader_elect);
+
+    // A flag that is new has no value yet.
+    let arguments = deployment(&rendered(&everything()))["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
+    let command = config::command_line();
+    let run = command.find_subcommand("run").unwrap();
+    for flag in run.get_arguments().filter_map(|argument| argument.get_long()).filter(|flag| *flag != "help") {
+        assert!(arguments.contains(&format!("\"--{flag}=")), "no value sets --{flag}: {arguments}");
+    }
+}
+
+/// `a.b=c` and `a={b,c}` between backticks in the table of docs/install.md.
+#[test]
+fn the_values_in_the_documentation_are_ones() {
+    let text = read("docs/install.md");
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let settings: Vec<String> =
+        rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|code| code.contains('=')).map(str::to_owned).collect();
+    assert!(settings.len() >= 8, "{settings:?}");
+    for setting in settings {
+        let (chart, setting) = (chart().display().to_string(), setting.replace('…', &"a".repeat(64)));
+        let arguments = ["template", "nuvo", &chart, "--set", &setting];
+        let output = helm(&mut controlplane::helm().unwrap(), &arguments, &json!({}));
+        assert!(output.status.success(), "{setting}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn further_arguments_are_handed_on() {
+    let settings = settings(&json!({ "extraArgs": ["--label-selector=a in (b, c)"] }));
+    assert_eq!(settings.label_selector.as_deref(), Some("a in (b, c)"));
+}
+
+#[test]
+fn every_pod_keeps_the_standard_restricted() {
+    for (name, values) in value_sets() {
+        let objects = rendered(&values);
+        let mut pods = 0;
+        for template in objects.iter().filter_map(|object| object["spec"].get("template")) {
+            let pod = &template["spec"];
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], json!(true), "{name}");
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], json!("RuntimeDefault"), "{name}");
+            assert_ne!(pod["securityContext"]["runAsUser"], json!(0), "{name}");
+            for forbidden in ["hostNetwork", "hostPID", "hostIPC"] {
+                assert!(pod.get(forbidden).is_none(), "{name}: {forbidden}");
+            }
+            assert!(pod["volumes"].as_array().into_iter().flatten().all(|volume| volume.get("hostPath").is_none()), "{name}");
+            for container in pod["containers"].as_array().unwrap().iter().chain(pod["initContainers"].as_array().into_iter().flatten()) {
+                let security = &container["securityContext"];
+                assert_eq!(security["allowPrivilegeEscalation"], json!(false), "{name}");
+                assert_eq!(security["readOnlyRootFilesystem"], json!(true), "{name}");
+                assert_eq!(security["capabilities"], json!({ "drop": ["ALL"] }), "{name}");
+                assert!(container["resources"]["limits"].get("memory").is_some(), "{name}");
+                pods += 1;
+            }
+        }
+        assert_eq!(pods, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_pod_ends_later_than_the_post_that_is_in_flight() {
+    for (values, seconds) in [
+        (json!({}), 90),
+        (json!({ "trigger": { "timeoutSeconds": 30.5 } }), 61),
+        (json!({ "trigger": { "timeoutSeconds": 600 } }), 630),
+        (json!({ "terminationGracePeriodSeconds": 61 }), 61),
+    ] {
+        let objects = rendered(&values);
+        assert_eq!(deployment(&objects)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], json!(seconds), "{values}");
+    }
+}
+
+#[test]
+fn switches() {
+    let kinds = |values: &Value| {
+        let mut kinds: Vec<String> = rendered(values).iter().map(|object| kind(object).to_owned()).collect();
+        kinds.sort();
+        kinds.dedup();
+        kinds
+    };
+    let defaults = [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "Deployment",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
+        "Service",
+        "ServiceAccount",
+    ];
+    assert_eq!(kinds(&json!({})), defaults);
+    let without = |without: &[&str]| defaults.into_iter().filter(|kind| !without.contains(kind)).collect::<Vec<_>>();
+    assert_eq!(kinds(&json!({ "crds": { "enabled": false } })), without(&["CustomResourceDefinition"]));
+    assert_eq!(kinds(&json!({ "replicas": 1 })), without(&["PodDisruptionBudget"]));
+    assert_eq!(kinds(&json!({ "serviceAccount": { "create": false, "name": "given" } })), without(&["ServiceAccount"]));
+    assert_eq!(
+        kinds(&json!({ "rbac": { "aggregatedRoles": false }, "watchNamespaces": ["a"] })),
+        without(&["ClusterRole", "ClusterRoleBinding"])
+    );
+    for (switch, kind) in [
+        ("serviceMonitor", "ServiceMonitor"),
+        ("prometheusRule", "PrometheusRule"),
+        ("dashboard", "ConfigMap"),
+        ("networkPolicy", "NetworkPolicy"),
+    ] {
+        let mut expected = [&defaults[..], &[kind]].concat();
+        expected.sort_unstable();
+        assert_eq!(kinds(&json!({ switch: { "enabled": true } })), expected);
+    }
+}
+
+#[test]
+fn every_object_has_the_common_labels_and_no_hook() {
+    for object in rendered(&everything()) {
+        let show = || format!("{} {}", kind(&object), object["metadata"]["name"]);
+        assert_eq!(object["metadata"]["labels"]["team"], json!("data"), "{}", show());
+        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/name"], json!("runs"), "{}", show());
+        assert!(object["metadata"]["annotations"].get("helm.sh/hook").is_none(), "{}", show());
+        let wide = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"].contains(&kind(&object));
+        assert_eq!(object["metadata"].get("namespace").is_none(), wide, "{}", show());
+    }
+    for entry in std::fs::read_dir(chart().join("templates")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            assert!(!std::fs::read_to_string(&path).unwrap().contains("lookup"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_definitions_are_those_of_the_operator_and_kept_unless_told_otherwise() {
+    let own: Vec<Value> = api::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();
+    for keep in [true, false] {
+        let mut objects = rendered(&json!({ "crds": { "keep": keep } }));
+        objects.retain(|object| kind(object) == "CustomResourceDefinition");
+        for object in &mut objects {
+            let metadata = object["metadata"].as_object_mut().unwrap();
+            assert!(metadata.remove("labels").is_some());
+            let kept = metadata.remove("annotations");
+            assert_eq!(kept, keep.then(|| json!({ "helm.sh/resource-policy": "keep" })));
+        }
+        objects.sort_by_key(|object| object["metadata"]["name"].to_string());
+        let mut own = own.clone();
+        own.sort_by_key(|object| object["metadata"]["name"].to_string());
+        assert_eq!(objects, own);
+    }
+}
+
+#[test]
+fn the_chart_is_of_the_operators_version() {
+    let chart: Value = serde_yaml::from_str(&read("charts/nuvo-operator/Chart.yaml")).unwrap();
+    assert_eq!((&chart["apiVersion"], &chart["appVersion"]), (&json!("v2"), &json!(env!("CARGO_PKG_VERSION"))));
+    let objects = rendered(&json!({}));
+    let image = |objects: &[Value]| deployment(objects)["spec"]["template"]["spec"]["containers"][0]["image"].clone();
+    assert_eq!(image(&objects), json!(format!("nuvo-operator:{}", env!("CARGO_PKG_VERSION"))));
+    let digest = format!("registry.example.com:5000/nuvo/operator@sha256:{}", "a".repeat(64));
+    assert_eq!(image(&rendered(&everything())), json!(digest), "a digest counts instead of the tag");
+}
+
+#[test]
+fn scrapes_keep_the_namespace_of_an_account() {
+    let objects = rendered(&json!({ "serviceMonitor": { "enabled": true } }));
+    let monitor = of_kind(&objects, "ServiceMonitor")[0];
+    assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], json!(true));
+    let service = of_kind(&objects, "Service")[0];
+    assert_eq!(service["metadata"]["name"], json!(format!("{NAME}-metrics")));
+    assert_eq!(service["spec"]["ports"][0]["name"], monitor["spec"]["endpoints"][0]["port"]);
+    assert_eq!(service["spec"]["selector"], deployment(&objects)["spec"]["selector"]["matchLabels"]);
+}
+
+#[test]
+fn pods_are_spread() {
+    let objects = rendered(&json!({}));
+    let of = |objects: &[Value]| deployment(objects)["spec"]["template"]["spec"]["topologySpreadConstraints"].clone();
+    let matching = &deployment(&objects)["spec"]["selector"];
+    let keys: Vec<Value> = of(&objects).as_array().unwrap().iter().map(|constraint| constraint["topologyKey"].clone()).collect();
+    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
+    assert!(of(&objects).as_array().unwrap().iter().all(|constraint| constraint["labelSelector"] == *matching));
+    let given = &of(&rendered(&everything()))[0];
+    assert_eq!((&given["topologyKey"], &given["labelSelector"]["matchLabels"]["app.kubernetes.io/name"]), (&json!("rack"), &json!("runs")));
+}

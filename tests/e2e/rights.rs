@@ -1,0 +1,146 @@
+//! The rights of the operator, as Helm installs them: they suffice, and none is superfluous. The audit log of the API server tells.
+
+use std::{
+    process::{Command, Stdio},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use controlplane::{AuditEvent, ControlPlane, Options, Process};
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use nuvo_operator::{api::Phase, rbac};
+use nuvo_sim::{Pipeline, SimConfig};
+use serde_json::{Value, json};
+
+use crate::world::{Operator, World, same};
+
+/// The name of the release, and so of the ServiceAccount.
+const RELEASE: &str = "nuvo-operator";
+
+/// A server that also tells what was read: the log of the shared one would grow too long for the tests that look into it again and again.
+fn server() -> &'static ControlPlane {
+    static SERVER: OnceLock<ControlPlane> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let server = ControlPlane::start(Options { audit_reads: true, ..Options::default() }).unwrap();
+        crate::world::install(&server);
+        server
+    })
+}
+
+/// Installs the chart.
+fn install(server: &ControlPlane, namespace: &str, values: &Value) {
+    let path = server.folder().join(format!("{namespace}.values.json"));
+    std::fs::write(&path, values.to_string()).unwrap();
+    let mut helm = controlplane::helm().unwrap();
+    helm.args(["install", RELEASE, concat!(env!("CARGO_MANIFEST_DIR"), "/charts/nuvo-operator"), "--namespace", namespace]);
+    let output = helm.arg("--values").arg(path).env("KUBECONFIG", server.admin_kubeconfig()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The operator with the arguments that the installed Deployment has, on free ports.
+fn operator(world: &World) -> Operator {
+    let arguments =
+        world.kubectl(&["get", "deployment", RELEASE, "--output", "jsonpath={.spec.template.spec.containers[0].args}"]).unwrap();
+    let arguments: Vec<String> = serde_json::from_str(&arguments).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
+    command.args(arguments.iter().filter(|argument| !argument.contains("-addr=")));
+    command.args(["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"]).env("KUBECONFIG", &world.kubeconfig).stdin(Stdio::null());
+    let log = world.server.folder().join(format!("{}-operator.log", world.namespace));
+    Operator(Process::spawn_guarded(&command, log).unwrap())
+}
+
+/// Every kind of thing that an operator does, once; what the API server has answered to it.
+fn scenario(name: &str, only_here: bool) -> Vec<AuditEvent> {
+    let config = SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() };
+    let world = World::on(server(), name, config, |server, namespace, sim| {
+        let watched: Vec<&str> = only_here.then_some(namespace).into_iter().collect();
+        let values = json!({
+            "crds": { "enabled": false },
+            "watchNamespaces": watched,
+            "allowedBaseUrls": [sim.base_url()],
+            "logFormat": "text",
+            "logLevel": "debug",
+        });
+        install(server, namespace, &values);
+        server.kubeconfig_of(namespace, RELEASE).unwrap()
+    });
+    world.credential("nuvo-credentials", "demo-license-key");
+    world.account("default");
+    let user = format!("system:serviceaccount:{}:{RELEASE}", world.namespace);
+    let asked = || {
+        let events = world.server.requests(|event| event.user == user);
+        let refused: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
+        assert!(refused.is_empty(), "the operator was refused: {refused:#?}");
+        events
+    };
+    let operator = operator(&world);
+    world.eventually("a leader", || operator.leads());
+    world.wait_ready("default");
+
+    world.start("orders", "orders", json!({}));
+    world.wait_phase("orders", Phase::Succeeded);
+    world.start("short-lived", "orders", json!({ "ttlSecondsAfterFinished": 0 }));
+    let deleted = || asked().iter().any(|event| event.verb == "delete");
+    world.eventually("a deletion", || deleted() && world.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty());
+
+    // The same event again within six minutes: its series is patched.
+    world.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));
+    world.wait_reason("waiting", "AccountNotReady");
+    world.wait_note("waiting", "AccountNotReady");
+    world.change("waiting", json!({ "spec": { "suspend": true } }));
+    world.wait_phase("waiting", Phase::Suspended);
+    world.change("waiting", json!({ "spec": { "suspend": false } }));
+    world.wait_reason("waiting", "AccountNotReady");
+
+    world.eventually("a patch of an event", || {
+        asked().iter().any(|event| (event.verb.as_str(), event.resource.as_str()) == ("patch", "events"))
+    });
+    same("exit code", operator.stop(), Some(0));
+    // A watch is logged when it has ended.
+    world.eventually("the watches in the log", || {
+        ["pipelineruns", "nuvoaccounts"].iter().all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
+    });
+    asked()
+}
+
+/// Each right with how often it was used.
+fn used(rules: &[PolicyRule], events: &[AuditEvent]) -> Vec<(String, String, usize)> {
+    let mut table = Vec::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                let (kind, part) = resource.split_once('/').unwrap_or((resource, ""));
+                for verb in &rule.verbs {
+                    let counts = |event: &&AuditEvent| {
+                        (event.group.as_str(), event.resource.as_str(), event.subresource.as_str()) == (group, kind, part)
+                            && event.verb == *verb
+                    };
+                    table.push((
+                        format!("{resource}{}{group}", if group.is_empty() { "" } else { "." }),
+                        verb.clone(),
+                        events.iter().filter(counts).count(),
+                    ));
+                }
+            }
+        }
+    }
+    table
+}
+
+fn check(name: &str, only_here: bool) {
+    let events = scenario(name, only_here);
+    let table = used(&rbac::rules(), &events);
+    println!("what the operator did with its rights ({name}):\n| resource | verb | used |\n|---|---|---:|");
+    for (resource, verb, count) in &table {
+        println!("| {resource} | {verb} | {count} |");
+    }
+    let idle: Vec<_> = table.iter().filter(|(_, _, count)| *count == 0).collect();
+    assert!(idle.is_empty(), "rights that nobody uses: {idle:?}; remove them from src/rbac.rs, or show in this scenario what they are for");
+}
+
+/// One after the other: the operator that watches everything would take the other's runs, too.
+#[test]
+fn the_chart_grants_what_the_operator_does_and_nothing_else() {
+    check("one-namespace", true);
+    check("everywhere", false);
+}
