@@ -17,6 +17,7 @@ mod instances;
 mod lifecycle;
 mod outcomes;
 mod protocol;
+mod recordings;
 mod start;
 mod watches;
 mod world;
