@@ -108,7 +108,11 @@ impl Drop for Recorder<'_> {
     fn drop(&mut self) {
         let stale = self.stale.lock().unwrap();
         if !std::thread::panicking() {
-            assert!(stale.is_empty(), "run `UPDATE_RECORDINGS=1 cargo test --test e2e recordings`, and look at the difference:\n{}", stale.join(""));
+            assert!(
+                stale.is_empty(),
+                "run `UPDATE_RECORDINGS=1 cargo test --test e2e recordings`, and look at the difference:\n{}",
+                stale.join("")
+            );
         }
     }
 }
