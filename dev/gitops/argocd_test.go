@@ -82,6 +82,21 @@ func TestTheConfigMapHasTheScriptsOfTheFolder(t *testing.T) {
 	}
 }
 
+// A rule for an action that does not exist would allow nothing, silently.
+func TestTheRulesNameActionsThatExist(t *testing.T) {
+	text, err := os.ReadFile(gitops + "/argocd/argocd-rbac-cm.yaml")
+	must(t, err)
+	rules := regexp.MustCompile(`action/nuvo\.dev/(\w+)/([\w*-]+)`).FindAllStringSubmatch(string(text), -1)
+	if len(rules) == 0 {
+		t.Error("no rules")
+	}
+	for _, rule := range rules {
+		if _, ok := installed(t, rule[1]).actions[rule[2]]; !ok && (rule[2] != "*" || rule[1] != "PipelineRun") {
+			t.Errorf("%s is no action", rule[0])
+		}
+	}
+}
+
 // An unopened library makes only that line fail which is reached.
 func TestNoScriptNeedsALibraryThatIsNotOpened(t *testing.T) {
 	library := regexp.MustCompile(`\b(string|math|io|debug|coroutine|channel|bit32|utf8)\s*[.\[]|["\w)\]]:\w+\s*\(`)
