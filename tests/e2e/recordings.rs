@@ -155,19 +155,13 @@ impl Names<'_> {
     fn text(&mut self, text: &str) -> String {
         let text = text.replace(&self.world.namespace, "team").replace(&self.world.sim.address().to_string(), "127.0.0.1:8080");
         let belongs = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.');
-        let mut out = String::new();
-        let mut rest = text.as_str();
-        while let Some(letter) = rest.chars().next() {
-            let (word, after) = rest.split_at(rest.find(|letter| !belongs(letter)).unwrap_or(rest.len()));
-            if word.is_empty() {
-                out.push(letter);
-                rest = &rest[letter.len_utf8()..];
-            } else {
-                out.push_str(&self.word(word));
-                rest = after;
-            }
-        }
-        out
+        let pieces = text.split_inclusive(|letter| !belongs(letter));
+        pieces
+            .map(|piece| {
+                let (word, end) = piece.split_at(piece.trim_end_matches(|letter| !belongs(letter)).len());
+                self.word(word) + end
+            })
+            .collect()
     }
 
     fn word(&mut self, word: &str) -> String {
