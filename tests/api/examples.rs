@@ -1,4 +1,4 @@
-//! People copy the examples: each parses without a field that nobody knows, and passes every rule.
+//! People copy the examples and the samples: each parses without a field that nobody knows, and passes every rule.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::{accepted, schema};
 
-fn documents() -> Vec<(String, Value)> {
+fn documents(folder: &str) -> Vec<(String, Value)> {
     let mut all = Vec::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
@@ -38,12 +38,18 @@ fn parse<T: DeserializeOwned>(file: &str, value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+fn ours(file: &str, kind: &str, document: &Value) {
+    assert_eq!(document["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION), "{file}");
+    known(file, &schema(kind)["properties"]["spec"], &document["spec"]);
+    accepted(kind, &document["spec"], None);
+}
+
 #[test]
 fn every_example_parses_and_is_accepted() {
     let mut secrets = Vec::new();
     let mut accounts = Vec::new();
     let mut runs = Vec::new();
-    for (file, document) in documents() {
+    for (file, document) in documents("examples") {
         assert!(document["metadata"].get("namespace").is_none(), "{file}: an example is applied to the reader's namespace");
         let kind = document["kind"].as_str().unwrap_or_default();
         match kind {
@@ -55,9 +61,7 @@ fn every_example_parses_and_is_accepted() {
             "PipelineRun" => runs.push(parse::<PipelineRun>(&file, &document)),
             other => panic!("{file}: unexpected kind {other:?}"),
         }
-        assert_eq!(document["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION), "{file}");
-        known(&file, &schema(kind)["properties"]["spec"], &document["spec"]);
-        accepted(kind, &document["spec"], None);
+        ours(&file, kind, &document);
     }
 
     let [account] = accounts.as_slice() else { panic!("one account, not {}", accounts.len()) };
@@ -76,4 +80,30 @@ fn every_example_parses_and_is_accepted() {
     for run in &runs {
         assert_eq!(Some(run.spec.account_ref.name.as_str()), account.metadata.name.as_deref());
     }
+}
+
+#[test]
+fn every_sample_for_argo_cd_and_flux_parses_and_is_accepted() {
+    let mut found = Vec::new();
+    for (file, document) in ["gitops/argocd/samples", "gitops/flux"].into_iter().flat_map(documents) {
+        match document["kind"].as_str().unwrap_or_default() {
+            kind @ "NuvoAccount" => {
+                parse::<NuvoAccount>(&file, &document);
+                ours(&file, kind, &document);
+                found.push(file);
+            }
+            kind @ "PipelineRun" => {
+                let run = parse::<PipelineRun>(&file, &document);
+                ours(&file, kind, &document);
+                let hook = document["metadata"]["annotations"].get("argocd.argoproj.io/hook").is_some();
+                assert_eq!(run.metadata.generate_name.is_some(), hook, "{file}: hooks have a new name each time, and only they can");
+                assert!(hook || run.spec.ttl_seconds_after_finished.is_none(), "{file}: it would be created, and triggered, again");
+                found.push(file);
+            }
+            "Application" | "GitRepository" | "Kustomization" => {}
+            other => panic!("{file}: unexpected kind {other:?}"),
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, ["hook.yaml", "run.yaml", "waves.yaml", "waves.yaml", "waves.yaml"]);
 }

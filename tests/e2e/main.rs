@@ -20,6 +20,7 @@ mod lifecycle;
 mod outcomes;
 mod plugin;
 mod protocol;
+mod recordings;
 mod rights;
 mod start;
 mod watches;

@@ -572,6 +572,36 @@ fn kubectl_shows_the_columns_and_can_wait() {
     same("selected by phase", running.trim(), "pipelinerun.nuvo.dev/bad");
 }
 
+/// The commands of docs/gitops.md, to the letter: for a run that succeeds, and for one that does not.
+#[test]
+fn the_recipes_for_kubectl_do_what_their_page_says() {
+    let world = World::new("recipes", [quick("orders"), quick("bad").failing("PARSING_FAILURE", "line 7")]);
+    let _operator = world.operator();
+    let page = include_str!("../../docs/gitops.md");
+    let section = page.split_once("\n## kubectl\n").unwrap().1.split_once("\n## ").unwrap().0;
+    let commands = section.lines().filter_map(|line| line.trim_start_matches("$ ").trim().strip_prefix("kubectl "));
+    // Without what tells a person about it, and without what joins it to the next one.
+    let bare = |command: &str| command.split("   ").next().unwrap().trim_end_matches(" &&").replace('\'', "");
+    let commands: Vec<String> = commands.map(bare).collect();
+    same("commands", commands.len(), 7);
+    for (name, ends_well) in [("orders", true), ("bad", false)] {
+        world.start(name, name, json!({}));
+        world.wait(name, "ended", |run| run.status.as_ref().is_some_and(|status| status.completion_time.is_some()));
+        for command in &commands {
+            let command = command.replace("run.nuvo.dev/orders", &format!("run.nuvo.dev/{name}"));
+            let waits_for_success = command.contains("condition=Succeeded");
+            // What would come only at the end of its hour.
+            let command = if waits_for_success && !ends_well { command.replace("1h", "1s") } else { command };
+            let args: Vec<&str> = command.split(' ').collect();
+            let outcome = world.kubectl(&args);
+            same(&format!("{name}: {command}: {outcome:?}"), outcome.is_ok(), ends_well || !waits_for_success);
+            if command.contains("type==") {
+                same(&command, outcome.unwrap().as_str(), if ends_well { "True" } else { "False" });
+            }
+        }
+    }
+}
+
 /// Writes up to and including the final status: of the run itself, and of its pipeline's lock. The lock is given back after that.
 #[test]
 fn a_run_costs_at_most_five_writes_and_two_events_and_none_at_rest() {

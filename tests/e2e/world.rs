@@ -192,6 +192,13 @@ impl World {
         block_on(self.runs().get(name)).unwrap()
     }
 
+    /// An object as the API server gives it, also with what the types do not know.
+    pub fn raw(&self, plural: &str, name: &str) -> Value {
+        let path = format!("/apis/nuvo.dev/v1alpha1/namespaces/{}/{plural}/{name}", self.namespace);
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        block_on(self.client.request(request)).unwrap()
+    }
+
     /// The operator with the times of a test; more flags override.
     pub fn operator(&self) -> Operator {
         self.operator_with(&[])

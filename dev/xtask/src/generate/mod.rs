@@ -1,7 +1,9 @@
 //! `cargo xtask generate`: the files that are made from the code, and the check that they are not stale.
 
+mod argocd;
 mod chart;
 mod metrics;
+mod reference;
 
 use std::error::Error;
 use std::fs;
@@ -46,6 +48,8 @@ fn files(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let mut files: Vec<(PathBuf, String)> = crds.into_iter().map(|(name, text)| (Path::new("crds").join(name), text)).collect();
     files.extend(chart::files(root)?);
     files.push((PathBuf::from("docs/metrics.md"), metrics::reference()));
+    files.push((PathBuf::from("docs/api.md"), reference::reference()?));
+    files.push((PathBuf::from("gitops/argocd/argocd-cm.yaml"), argocd::config_map(&root.join("gitops/argocd/resource_customizations"))?));
     Ok(files)
 }
 
@@ -55,6 +59,7 @@ mod tests {
 
     #[test]
     fn nothing_is_stale() {
-        run(&Args { check: true }).unwrap();
+        let outcome = run(&Args { check: true });
+        assert!(outcome.is_ok(), "{}", outcome.err().map(|error| error.to_string()).unwrap_or_default());
     }
 }

@@ -112,11 +112,23 @@ fn collect(schema: &Value, messages: &mut Vec<String>) {
 
 fn reasons(text: &mut String, kind: &str) -> Result<(), Box<dyn Error>> {
     let (condition, rows): (&str, Vec<[String; 3]>) = if kind == "PipelineRun" {
-        ("Succeeded", Reason::ALL.iter().map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()]).collect())
+        (
+            "Succeeded",
+            Reason::ALL.iter().map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()]).collect(),
+        )
     } else {
-        ("Ready", AccountReason::ALL.iter().map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()]).collect())
+        (
+            "Ready",
+            AccountReason::ALL
+                .iter()
+                .map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()])
+                .collect(),
+        )
     };
-    writeln!(text, "### {kind} reasons\n\nOf the condition `{condition}`, and of the others, which follow from it:\n\n| status | reason | |\n|---|---|---|")?;
+    writeln!(
+        text,
+        "### {kind} reasons\n\nOf the condition `{condition}`, and of the others, which follow from it:\n\n| status | reason | |\n|---|---|---|"
+    )?;
     for [status, reason, meaning] in rows {
         writeln!(text, "| {status} | `{reason}` | {} |", meaning.trim())?;
     }

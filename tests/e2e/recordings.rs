@@ -1,0 +1,412 @@
+//! The objects that the scripts in `gitops/` are tested on are recorded from the operator, so that they cannot drift from it.
+//!
+//! `UPDATE_RECORDINGS=1 cargo test --test e2e recordings` writes them.
+
+use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Mutex, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{DeleteParams, PostParams};
+use nuvo_operator::api::{Phase, PipelineRun};
+use nuvo_sim::{Change, Effect, Fault, Identity, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status};
+use serde_json::{Value, json};
+
+use crate::world::{World, assert_consistent, block_on, message, same};
+
+/// Every recording of a run. One that no test makes any more would look like one that is right.
+const RUNS: [&str; 28] = [
+    "abandoned",
+    "account-not-ready",
+    "deadline-exceeded",
+    "deletion-blocked",
+    "developer-mode",
+    "execution-failed",
+    "execution-lost",
+    "files",
+    "fixed-in-nuvo",
+    "invalid-spec",
+    "nothing-to-process",
+    "nothing-to-process-failed",
+    "nuvo-unavailable",
+    "observed-running",
+    "observed-succeeded",
+    "pipeline-busy",
+    "quality-gate-failed",
+    "rate-limited",
+    "rerun",
+    "retry-scheduled",
+    "running",
+    "status-lost",
+    "succeeded",
+    "suspended",
+    "trigger-outcome-unknown",
+    "trigger-rejected",
+    "trigger-unconfirmed",
+    "unobserved",
+];
+
+const ACCOUNTS: [&str; 8] = [
+    "credentials-rejected",
+    "nuvo-unavailable",
+    "origin-not-allowed",
+    "permission-missing",
+    "ready",
+    "secret-invalid",
+    "secret-not-found",
+    "unobserved",
+];
+
+const TIME: &str = "2026-01-01T00:00:00Z";
+
+fn folder(kind: &str) -> PathBuf {
+    let root = env!("CARGO_MANIFEST_DIR");
+    [root, "gitops/argocd/resource_customizations/nuvo.dev", kind, "testdata"].iter().collect()
+}
+
+/// Compares objects with what was recorded, and tells of all that differ at once.
+struct Recorder<'a> {
+    world: &'a World,
+    stale: Mutex<Vec<String>>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(world: &'a World) -> Self {
+        Self { world, stale: Mutex::default() }
+    }
+
+    /// The run with this name is recorded under it.
+    fn run(&self, name: &str) {
+        assert!(RUNS.contains(&name), "{name} is not listed");
+        self.compare("PipelineRun", "pipelineruns", name);
+    }
+
+    fn account(&self, name: &str) {
+        assert!(ACCOUNTS.contains(&name), "{name} is not listed");
+        self.compare("NuvoAccount", "nuvoaccounts", name);
+    }
+
+    fn compare(&self, kind: &str, plural: &str, name: &str) {
+        let object = normalised(self.world.raw(plural, name), self.world);
+        let text = format!("# Recorded by tests/e2e/recordings.rs. Do not edit.\n{}", serde_yaml::to_string(&object).unwrap());
+        let path = folder(kind).join(format!("{name}.yaml"));
+        if env::var_os("UPDATE_RECORDINGS").is_some() {
+            fs::create_dir_all(folder(kind)).unwrap();
+            fs::write(&path, text).unwrap();
+            return;
+        }
+        let recorded = fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+        if recorded != text {
+            let differing = |one: &str, other: &str, sign: &str| -> String {
+                one.lines().filter(|line| !other.lines().any(|same| same == *line)).map(|line| format!("  {sign} {line}\n")).collect()
+            };
+            let (gone, new) = (differing(&recorded, &text, "-"), differing(&text, &recorded, "+"));
+            self.stale.lock().unwrap().push(format!("{kind}/{name}:\n{gone}{new}"));
+        }
+    }
+}
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
+        let stale = self.stale.lock().unwrap();
+        if !std::thread::panicking() {
+            assert!(
+                stale.is_empty(),
+                "run `UPDATE_RECORDINGS=1 cargo test --test e2e recordings`, and look at the difference:\n{}",
+                stale.join("")
+            );
+        }
+    }
+}
+
+/// The object without what differs from one play to the next.
+fn normalised(mut object: Value, world: &World) -> Value {
+    object["metadata"].as_object_mut().unwrap().remove("managedFields");
+    object["metadata"]["resourceVersion"] = json!("1");
+    let mut names = Names { world, known: BTreeMap::new() };
+    names.replace(&mut object);
+    if let Some(duration) = object.pointer_mut("/status/duration") {
+        *duration = json!("1s");
+    }
+    object
+}
+
+/// Ids are numbered in the order in which they appear, so that equal ones stay equal.
+struct Names<'a> {
+    world: &'a World,
+    known: BTreeMap<String, String>,
+}
+
+impl Names<'_> {
+    fn replace(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    if name == "durationMilliseconds" {
+                        *value = json!(1000);
+                    }
+                    self.replace(value);
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.replace(item)),
+            Value::String(text) => *text = self.text(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn text(&mut self, text: &str) -> String {
+        let text = text.replace(&self.world.namespace, "team").replace(&self.world.sim.address().to_string(), "127.0.0.1:8080");
+        let belongs = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.');
+        let pieces = text.split_inclusive(|letter| !belongs(letter));
+        pieces
+            .map(|piece| {
+                let (word, end) = piece.split_at(piece.trim_end_matches(|letter| !belongs(letter)).len());
+                self.word(word) + end
+            })
+            .collect()
+    }
+
+    fn word(&mut self, word: &str) -> String {
+        let bare = word.trim_end_matches(['.', ':']);
+        if bare.parse::<Timestamp>().is_ok() {
+            return word.replace(bare, TIME);
+        }
+        // What is said of a nonce follows it after a colon.
+        word.split_inclusive([':', '.'])
+            .map(|part| {
+                let id = part.trim_end_matches([':', '.']);
+                match self.id(id) {
+                    Some(name) => part.replace(id, &name),
+                    None => part.to_owned(),
+                }
+            })
+            .collect()
+    }
+
+    fn id(&mut self, word: &str) -> Option<String> {
+        let digits = word.chars().filter(char::is_ascii_hexdigit).count();
+        let hyphens = word.chars().filter(|letter| *letter == '-').count();
+        let (of_kubernetes, of_nuvo) = ((digits, hyphens) == (32, 4), (digits, hyphens) == (24, 0));
+        if digits + hyphens != word.len() || !(of_kubernetes || of_nuvo) {
+            return None;
+        }
+        let number = self.known.len() + 1;
+        let name = if of_kubernetes { format!("00000000-0000-4000-8000-{number:012}") } else { format!("{number:024}") };
+        Some(self.known.entry(word.to_owned()).or_insert(name).clone())
+    }
+}
+
+fn quick(id: &str) -> Pipeline {
+    let stats = Stats { total_rows: 1200, total_cells: 9600, total_error_cells: 3, total_error_rows: 2 };
+    Pipeline::new(id).duration(Duration::from_millis(300)).stats(stats)
+}
+
+fn ended(world: &World, name: &str, wanted: &str) {
+    assert_consistent(&world.wait_reason(name, wanted));
+}
+
+#[test]
+fn runs_look_as_recorded() {
+    let pipelines = [
+        quick("orders"),
+        quick("held").held(),
+        quick("fixed").held(),
+        quick("lost").held(),
+        quick("files").files(3),
+        quick("nothing").files(0),
+        quick("trial").developer_mode(true),
+        quick("bad").failing("PARSING_FAILURE", "line 7"),
+        quick("away").failing("SOURCE_UNRESPONSIVE", "no route"),
+        quick("mended").failing("SOURCE_UNRESPONSIVE", "no route"),
+        quick("doubt"),
+        quick("closed"),
+        quick("restored"),
+    ];
+    let world = World::new("recordings", pipelines);
+    let record = Recorder::new(&world);
+    world.start("unobserved", "orders", json!({}));
+    record.run("unobserved");
+    world.delete("unobserved");
+
+    for pipeline in ["doubt", "closed"] {
+        world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).pipeline(pipeline));
+    }
+    let seeded = |pipeline: &str| world.sim.seed_execution(Seed::new(pipeline)).unwrap();
+    let (mine, done, foreign) = (seeded("orders"), seeded("orders"), seeded("another"));
+    world.sim.finish(&done, Status::Successful).unwrap();
+    // Patient, so that only what is meant to go wrong does, however busy the machine is.
+    let _operator = world.operator_with(&["--quarantine-seconds", "120"]);
+
+    let tracked = json!({ "argocd.argoproj.io/tracking-id": "nuvo:nuvo.dev/PipelineRun:team/deletion-blocked" });
+    world.start("deletion-blocked", "orders", json!({ "suspend": true, "ttlSecondsAfterFinished": 3600 }));
+    world.change("deletion-blocked", json!({ "metadata": { "annotations": tracked }, "spec": { "suspend": false } }));
+    for (name, pipeline, fields) in [
+        ("account-not-ready", "orders", json!({ "accountRef": { "name": "missing" } })),
+        ("suspended", "orders", json!({ "suspend": true })),
+        ("running", "held", json!({})),
+        ("deadline-exceeded", "held", json!({ "activeDeadlineSeconds": 2 })),
+        ("succeeded", "orders", json!({})),
+        ("files", "files", json!({})),
+        ("nothing-to-process", "nothing", json!({})),
+        ("nothing-to-process-failed", "nothing", json!({ "onNothingToProcess": "Fail" })),
+        ("developer-mode", "trial", json!({})),
+        ("execution-failed", "bad", json!({})),
+        ("quality-gate-failed", "orders", json!({ "qualityGate": { "maxErrorRows": 1 } })),
+        ("retry-scheduled", "away", json!({ "retry": { "limit": 1, "backoffSeconds": 3600 } })),
+        ("rerun", "mended", json!({ "rerunToken": "first" })),
+        ("fixed-in-nuvo", "fixed", json!({ "followFixesSeconds": 3600 })),
+        ("execution-lost", "lost", json!({})),
+        ("trigger-rejected", "unknown", json!({})),
+        ("trigger-outcome-unknown", "doubt", json!({})),
+        ("abandoned", "closed", json!({})),
+        ("status-lost", "restored", json!({})),
+        ("observed-running", "orders", json!({ "executionId": mine })),
+        ("observed-succeeded", "orders", json!({ "executionId": done })),
+        ("invalid-spec", "orders", json!({ "executionId": foreign })),
+    ] {
+        world.start(name, pipeline, fields);
+    }
+
+    let ids = |run: PipelineRun| run.status.unwrap().execution_ids;
+    world.sim.remove_execution(&ids(world.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
+    let broken = &ids(world.wait_phase("fixed-in-nuvo", Phase::Running))[0];
+    world.sim.update(broken, Change::failed("PARSING_FAILURE", "line 7")).unwrap();
+    world.wait_phase("fixed-in-nuvo", Phase::Failed);
+    world.sim.update(broken, Change::status(Status::Processing)).unwrap();
+    world.sim.update(broken, Change::status(Status::Successful)).unwrap();
+
+    world.wait_phase("rerun", Phase::Failed);
+    world.sim.set_pipeline(quick("mended")).unwrap();
+    world.change("rerun", json!({ "spec": { "rerunToken": "second" } }));
+
+    let backup = world.wait_phase("status-lost", Phase::Succeeded);
+    world.delete("status-lost");
+    let restored = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": { "name": "status-lost", "annotations": backup.metadata.annotations },
+        "spec": backup.spec,
+    });
+    block_on(world.runs().create(&PostParams::default(), &serde_json::from_value(restored).unwrap())).unwrap();
+
+    let doubtful = world.wait_phase("abandoned", Phase::Unresolved);
+    let answer = format!("{}:abandon", doubtful.status.unwrap().trigger.unwrap().nonce);
+    world.change("abandoned", json!({ "metadata": { "annotations": { "nuvo.dev/resolve": answer } } }));
+    world.wait_phase("abandoned", Phase::Failed);
+    world.wait("observed-running", "running", |run| message(run) == format!("Execution {mine} is running."));
+
+    for (name, reason) in [
+        ("account-not-ready", "AccountNotReady"),
+        ("suspended", "Suspended"),
+        ("running", "Running"),
+        ("deadline-exceeded", "DeadlineExceeded"),
+        ("deletion-blocked", "Succeeded"),
+        ("succeeded", "Succeeded"),
+        ("files", "Succeeded"),
+        ("nothing-to-process", "NothingToProcess"),
+        ("nothing-to-process-failed", "NothingToProcess"),
+        ("developer-mode", "Succeeded"),
+        ("execution-failed", "ExecutionFailed"),
+        ("quality-gate-failed", "QualityGateFailed"),
+        ("retry-scheduled", "RetryScheduled"),
+        ("rerun", "Succeeded"),
+        ("fixed-in-nuvo", "FixedInNuvo"),
+        ("execution-lost", "ExecutionLost"),
+        ("trigger-rejected", "TriggerRejected"),
+        ("trigger-outcome-unknown", "TriggerOutcomeUnknown"),
+        ("abandoned", "TriggerOutcomeUnknown"),
+        ("status-lost", "StatusLost"),
+        ("observed-running", "Running"),
+        ("observed-succeeded", "Succeeded"),
+        ("invalid-spec", "InvalidSpec"),
+    ] {
+        ended(&world, name, reason);
+        record.run(name);
+    }
+}
+
+#[test]
+fn runs_in_doubt_and_behind_them_look_as_recorded() {
+    let world = World::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&world);
+    world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
+    let _operator = world.operator_with(&["--trigger-settle-seconds", "600"]);
+    world.start("trigger-unconfirmed", "orders", json!({}));
+    assert_consistent(&world.wait("trigger-unconfirmed", "watched", |run| message(run).contains("is watched to find out")));
+    world.start("pipeline-busy", "orders", json!({}));
+    ended(&world, "pipeline-busy", "PipelineBusy");
+    record.run("trigger-unconfirmed");
+    record.run("pipeline-busy");
+}
+
+#[test]
+fn runs_that_nuvo_keeps_waiting_look_as_recorded() {
+    let world = World::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&world);
+    world.account("other");
+    let _operator = world.operator();
+    for account in ["default", "other"] {
+        world.wait_ready(account);
+    }
+    for (name, account, effect, reason) in [
+        ("rate-limited", "default", Effect::too_many_requests(600), "RateLimited"),
+        ("nuvo-unavailable", "other", Effect::status(503).header("retry-after", "600"), "NuvoUnavailable"),
+    ] {
+        world.sim.add_fault(Fault::on(Operation::List, effect).once());
+        world.start(name, "orders", json!({ "accountRef": { "name": account } }));
+        ended(&world, name, reason);
+        record.run(name);
+    }
+}
+
+#[test]
+fn accounts_look_as_recorded() {
+    let world = World::without_account("recordings", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
+    let record = Recorder::new(&world);
+    world.account("unobserved");
+    record.account("unobserved");
+    block_on(world.accounts().delete("unobserved", &DeleteParams::default())).unwrap();
+    world.sim.set_credentials(vec![
+        nuvo_sim::Credential::default(),
+        nuvo_sim::Credential::new("reads-nothing", Identity::user("demo@example.com")).permissions([Permission::Create]),
+    ]);
+    world.credential("nuvo-credentials", "demo-license-key");
+    world.credential("wrong", "no-such-key");
+    world.credential("empty", "  ");
+    world.credential("cannot-read", "reads-nothing");
+    let key = |secret: &str, token_path: &str| {
+        json!({ "licenseKey": {
+            "secretRef": { "name": secret, "key": "license-key" },
+            "identifier": "demo@example.com",
+            "identityType": "USER",
+            "tokenPath": token_path,
+        } })
+    };
+    let default = "auth/access-token";
+    let _operator = world.operator();
+    for (name, fields, reason) in [
+        ("ready", json!({}), "Ready"),
+        ("secret-not-found", key("missing", default), "SecretNotFound"),
+        ("secret-invalid", key("empty", default), "SecretInvalid"),
+        ("credentials-rejected", key("wrong", default), "CredentialsRejected"),
+        ("permission-missing", key("cannot-read", default), "PermissionMissing"),
+        ("origin-not-allowed", json!({ "baseUrl": "https://nuvo.example.com/dp/api/v1" }), "OriginNotAllowed"),
+        ("nuvo-unavailable", key("nuvo-credentials", "auth/tokens"), "NuvoUnavailable"),
+    ] {
+        world.account_with(name, fields);
+        let said = || {
+            let status = block_on(world.accounts().get(name)).unwrap().status.unwrap_or_default();
+            status.conditions.into_iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.reason)
+        };
+        world.eventually(&format!("account {name} {reason}"), || said().as_deref() == Some(reason));
+        record.account(name);
+    }
+}
+
+#[test]
+fn every_recording_is_made_here() {
+    for (kind, listed) in [("PipelineRun", RUNS.as_slice()), ("NuvoAccount", ACCOUNTS.as_slice())] {
+        let names = fs::read_dir(folder(kind)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut there: Vec<String> = names.map(|name| name.trim_end_matches(".yaml").to_owned()).collect();
+        there.sort();
+        same(kind, there, listed.iter().map(|name| (*name).to_owned()).collect());
+    }
+}
