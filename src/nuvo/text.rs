@@ -21,10 +21,10 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Redacts each of these.
+    /// Redacts each of these, also as a part of a URL and in base64, as servers repeat them in the details of errors.
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
-        Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).collect())
+        Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).flat_map(forms).collect())
     }
 
     /// Removes control, format and bidirectional characters and terminal sequences, replaces secrets, and cuts to `max` characters.
@@ -40,6 +40,31 @@ impl Redactor {
         }
         text.trim().chars().take(max).collect()
     }
+}
+
+/// The secret itself comes last: what holds it in another form is not torn apart before.
+fn forms(secret: SecretString) -> [SecretString; 5] {
+    let bytes = secret.expose_secret().as_bytes();
+    let [base64, base64url] = [BASE64, BASE64URL].map(|alphabet| SecretString::from(base64(bytes, alphabet)));
+    let form: String = url::form_urlencoded::byte_serialize(bytes).collect();
+    // Which characters are left as they are differs.
+    let path = form.replace('+', "%20").replace("%7E", "~");
+    [base64, base64url, SecretString::from(path), SecretString::from(form), secret]
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const BASE64URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// Without padding, so that it is found with and without.
+fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
+    let digit = |bits: u32| usize::try_from(bits & 63).ok().and_then(|at| alphabet.get(at)).map_or('=', |byte| char::from(*byte));
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| group.get(at).copied().map_or(0, u32::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        text.extend([18, 12, 6, 0].map(|shift| digit(bits >> shift)).into_iter().take(group.len().saturating_add(1)));
+    }
+    text
 }
 
 /// Text without control, format and bidirectional characters; a run of them (with white space) becomes one blank. A terminal sequence
@@ -83,5 +108,16 @@ mod tests {
         assert_eq!(redactor.clean("bad token s3cr3t\u{200b}-to\u{0}ken!", 99), "bad token [redacted]!");
         assert_eq!(redactor.clean(&"ä".repeat(5_000), MESSAGE).chars().count(), MESSAGE);
         assert_eq!(format!("{redactor:?}"), "Redactor(..)");
+    }
+
+    #[test]
+    fn a_secret_is_recognized_in_the_forms_in_which_servers_repeat_it() {
+        let redactor = Redactor::new([SecretString::from("a?b>c/d+~k~z~")]);
+        for text in ["a?b>c/d+~k~z~", "YT9iPmMvZCt+a356fg==", "YT9iPmMvZCt-a356fg", "a%3Fb%3Ec%2Fd%2B~k~z~", "a%3Fb%3Ec%2Fd%2B%7Ek%7Ez%7E"]
+        {
+            let cleaned = redactor.clean(&format!("token={text}"), 99);
+            assert_eq!(cleaned.trim_end_matches('='), "token=[redacted]", "{text}");
+        }
+        assert_eq!(["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes(), BASE64)), ["", "Zg", "Zm8", "Zm9v", "Zm9vYg"]);
     }
 }
