@@ -2,6 +2,7 @@
 
 mod bombs;
 mod kinds;
+mod secrets;
 mod server;
 
 use std::{
