@@ -63,8 +63,8 @@ impl Client {
         let quarter = settings.trigger_timeout.checked_div(4).unwrap_or_default();
         let trigger_connect = settings.connect_timeout.min(quarter);
         Ok(Self {
-            reads: transport::build(&settings, settings.connect_timeout, true)?,
-            triggers: transport::build(&settings, trigger_connect, false)?,
+            reads: transport::client(&settings, settings.connect_timeout, true)?,
+            triggers: transport::client(&settings, trigger_connect, false)?,
             trigger_connect,
             base,
             credential,

@@ -30,5 +30,5 @@ pub use error::Error;
 pub use list::{ListQuery, Listing, Order, Page};
 pub use origins::{BaseUrl, OriginError, Origins};
 pub use session::{Rejected, Session, SessionSettings, short_hash};
-pub use settings::{Code, Observer, Operation, Settings};
+pub use settings::{Code, Connections, Observer, Operation, Settings};
 pub use text::{Redactor, printable};

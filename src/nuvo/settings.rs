@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::transport::Connections;
+
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -85,6 +87,8 @@ pub struct Settings {
     pub use_env_proxy: bool,
     /// For metrics.
     pub observer: Option<Observer>,
+    /// Shared by all clients whose settings are copies of these.
+    pub connections: Connections,
 }
 
 impl Default for Settings {
@@ -95,6 +99,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             use_env_proxy: false,
             observer: None,
+            connections: Connections::default(),
         }
     }
 }

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD_NO_PAD as STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD},
+};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The longest message that is kept, in characters.
@@ -23,10 +27,10 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Redacts each of these.
+    /// Redacts each of these, also as a part of a URL and in base64, as servers repeat them in the details of errors.
     #[must_use]
     pub fn new(secrets: impl IntoIterator<Item = SecretString>) -> Self {
-        Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).collect())
+        Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).flat_map(forms).collect())
     }
 
     /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short secret may stand in a name by chance.
@@ -53,6 +57,17 @@ impl Redactor {
 #[must_use]
 pub fn printable(text: &str) -> String {
     strip(text)
+}
+
+/// The secret itself comes last: what holds it in another form is not torn apart before.
+fn forms(secret: SecretString) -> [SecretString; 5] {
+    let bytes = secret.expose_secret().as_bytes();
+    // Without padding, so that it is found with and without.
+    let [base64, base64url] = [STANDARD_NO_PAD, URL_SAFE_NO_PAD].map(|form| SecretString::from(form.encode(bytes)));
+    let form: String = url::form_urlencoded::byte_serialize(bytes).collect();
+    // Which characters are left as they are differs.
+    let path = form.replace('+', "%20").replace("%7E", "~");
+    [base64, base64url, SecretString::from(path), SecretString::from(form), secret]
 }
 
 /// Text without control, format and bidirectional characters; a run of them (with white space) becomes one blank. A terminal sequence
@@ -101,5 +116,16 @@ mod tests {
         }
         assert_eq!(redactor.clean(&"ä".repeat(5_000), MESSAGE).chars().count(), MESSAGE);
         assert_eq!(format!("{redactor:?}"), "Redactor(..)");
+    }
+
+    #[test]
+    fn a_secret_is_recognized_in_the_forms_in_which_servers_repeat_it() {
+        let redactor = Redactor::new([SecretString::from("a?b>c/d+~k~z~")]);
+        for text in ["a?b>c/d+~k~z~", "YT9iPmMvZCt+a356fg==", "YT9iPmMvZCt-a356fg", "a%3Fb%3Ec%2Fd%2B~k~z~", "a%3Fb%3Ec%2Fd%2B%7Ek%7Ez%7E"]
+        {
+            let cleaned = redactor.clean(&format!("token={text}"), 99);
+            assert_eq!(cleaned.trim_end_matches('='), "token=[redacted]", "{text}");
+        }
+        assert_eq!(["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes(), BASE64)), ["", "Zg", "Zm8", "Zm9v", "Zm9vYg"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -73,9 +74,35 @@ impl Drop for Report {
     }
 }
 
-/// Builds a client that never follows, retries, decompresses or uses a proxy unasked. `reuse` keeps idle connections; without it each
-/// request has its own connection, so a failure to connect proves that nothing was sent.
-pub(crate) fn build(settings: &Settings, connect_timeout: Duration, reuse: bool) -> Result<reqwest::Client, Error> {
+/// The HTTP clients that all accounts share. Each holds the root certificates, so that many accounts would otherwise cost many copies of them;
+/// it holds nothing of an account.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<Mutex<Vec<(Setup, reqwest::Client)>>>);
+
+/// What makes two of them different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Setup {
+    connect_timeout: Duration,
+    reuse: bool,
+    use_env_proxy: bool,
+}
+
+/// One that is already there, or a new one. `reuse` keeps idle connections; without it each request has its own connection, so a failure to
+/// connect proves that nothing was sent.
+pub(crate) fn client(settings: &Settings, connect_timeout: Duration, reuse: bool) -> Result<reqwest::Client, Error> {
+    let setup = Setup { connect_timeout, reuse, use_env_proxy: settings.use_env_proxy };
+    let mut made = settings.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, client)) = made.iter().find(|(other, _)| *other == setup) {
+        return Ok(client.clone());
+    }
+    let client = build(setup)?;
+    made.push((setup, client.clone()));
+    Ok(client)
+}
+
+/// Builds a client that never follows, retries, decompresses or uses a proxy unasked.
+fn build(setup: Setup) -> Result<reqwest::Client, Error> {
+    let Setup { connect_timeout, reuse, use_env_proxy } = setup;
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(Error::Setup { reason: "no TLS provider is installed" });
     }
@@ -89,7 +116,7 @@ pub(crate) fn build(settings: &Settings, connect_timeout: Duration, reuse: bool)
     if !reuse {
         builder = builder.pool_max_idle_per_host(0);
     }
-    if !settings.use_env_proxy {
+    if !use_env_proxy {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built (are there root certificates?)" })
@@ -216,6 +243,20 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[tokio::test]
+    async fn accounts_share_their_http_clients_unless_these_must_differ() {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let settings = Settings::default();
+        let made = || settings.connections.0.lock().unwrap().len();
+        for _ in 0..3 {
+            client(&settings.clone(), Duration::from_secs(5), true).unwrap();
+            client(&settings.clone(), Duration::from_secs(5), false).unwrap();
+        }
+        assert_eq!(made(), 2);
+        client(&Settings { use_env_proxy: true, ..settings.clone() }, Duration::from_secs(5), true).unwrap();
+        assert_eq!(made(), 3);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_is_done_after_the_deadline_whatever_had_been_begun() {

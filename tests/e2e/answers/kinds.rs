@@ -395,6 +395,8 @@ fn codes() -> Vec<Kind> {
 /// 429 with all kinds of `Retry-After`.
 fn limits() -> Vec<Kind> {
     const AGAIN: Cell = cell("Pending RateLimited", "Succeeded", 2);
+    /// It is tried again too soon for anybody to see it wait.
+    const SHORT: Row = [ACCOUNT, cell("", "Succeeded", 2), NONE, LIMITED, RUNS, RUNS, DOUBT];
     const ROW: Row = [ACCOUNT, AGAIN, NONE, LIMITED, RUNS, RUNS, DOUBT];
     const LONG: Row = [
         cell("Pending AccountNotReady NuvoUnavailable", "", 0),
@@ -408,15 +410,15 @@ fn limits() -> Vec<Kind> {
     let limited = |headers, row| status(429, headers, row).times(2);
     vec![
         limited("", ROW),
-        limited("Retry-After: 1\r\n", ROW),
-        limited("Retry-After: 0\r\n", ROW),
+        limited("Retry-After: 1\r\n", SHORT),
+        limited("Retry-After: 0\r\n", SHORT),
         limited("Retry-After: -1\r\n", ROW),
         limited("Retry-After: 1.5\r\n", ROW),
         limited("Retry-After: soon\r\n", ROW),
         limited("Retry-After: \r\n", ROW),
         limited("Retry-After: \u{661}\r\n", ROW),
-        limited("Date: Tue, 03 Mar 2026 10:00:00 GMT\r\nRetry-After: Tue, 03 Mar 2026 10:00:02 GMT\r\n", ROW),
-        limited("Date: Tue, 03 Mar 2026 10:00:00 GMT\r\nRetry-After: Tue, 03 Mar 1970 10:00:02 GMT\r\n", ROW),
+        limited("Date: Tue, 03 Mar 2026 10:00:00 GMT\r\nRetry-After: Tue, 03 Mar 2026 10:00:02 GMT\r\n", SHORT),
+        limited("Date: Tue, 03 Mar 2026 10:00:00 GMT\r\nRetry-After: Tue, 03 Mar 1970 10:00:02 GMT\r\n", SHORT),
         limited("Retry-After: Tue, 03 Mar 2026 10:00:02 GMT\r\n", ROW),
         // Beyond the last moment that a clock here can show.
         limited("Date: Tue, 03 Mar 2026 10:00:00 GMT\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n", ROW),

@@ -70,7 +70,9 @@ fn fields(text: &mut String, path: &str, schema: &Value) -> Result<(), Box<dyn E
 }
 
 fn type_of(field: &Value) -> String {
-    let bound = |low: &str, high: &str| match (field.get(low), field.get(high)) {
+    // Bounds are numbers of JSON Schema, which need not be integers.
+    let whole = |key: &str| field.get(key).map(|bound| bound.to_string().trim_end_matches(".0").to_owned());
+    let bound = |low: &str, high: &str| match (whole(low), whole(high)) {
         (Some(low), Some(high)) => format!(", {low} to {high}"),
         (None, Some(high)) => format!(", at most {high}"),
         _ => String::new(),
