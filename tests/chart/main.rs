@@ -88,7 +88,11 @@ fn everything() -> Value {
     json!({
         "nameOverride": "runs",
         "commonLabels": { "team": "data" },
-        "image": { "repository": "registry.example.com:5000/nuvo/operator", "digest": format!("sha256:{}", "a".repeat(64)), "pullPolicy": "Always" },
+        "image": {
+            "repository": "registry.example.com:5000/nuvo/operator",
+            "digest": format!("sha256:{}", "a".repeat(64)),
+            "pullPolicy": "Always",
+        },
         "imagePullSecrets": [{ "name": "regcred" }],
         "crds": { "enabled": true, "keep": false },
         "replicas": 3,

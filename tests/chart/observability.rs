@@ -130,7 +130,8 @@ fn mistakes(expression: &str) -> Vec<String> {
 
 #[test]
 fn a_query_is_understood() {
-    let text = r#"sum by (job, le) (rate(nuvo_operator_nuvo_requests_total{code=~"5..|by",operation="read"}[5m])) > on (job) nuvo_operator_leader"#;
+    let text = "sum by (job, le) (rate(nuvo_operator_nuvo_requests_total{code=~\"5..|by\",operation=\"read\"}[5m]))
+        > on (job) nuvo_operator_leader";
     let expected = Query {
         metrics: vec![
             (

@@ -53,10 +53,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- default .Release.Namespace .Values.operatorNamespace }}
 {{- end }}
 
-{{- define "nuvo-operator.address" -}}
-{{- $host := .host }}
-{{- if contains ":" $host }}{{ $host = printf "[%s]" $host }}{{ end }}
-{{- printf "%s:%v" $host .port }}
+{{- define "nuvo-operator.host" -}}
+{{- if contains ":" .Values.bindAddress }}{{ printf "[%s]" .Values.bindAddress }}{{ else }}{{ .Values.bindAddress }}{{ end }}
 {{- end }}
 
 {{- define "nuvo-operator.gracePeriod" -}}
@@ -65,7 +63,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- add (ceil .Values.trigger.timeoutSeconds) 30 }}
 {{- else }}
 {{- if le (float64 $given) (float64 .Values.trigger.timeoutSeconds) }}
-{{- fail (printf "terminationGracePeriodSeconds (%v) must be longer than trigger.timeoutSeconds (%v): a POST that is in flight would be cut off, and its run end in doubt" $given .Values.trigger.timeoutSeconds) }}
+{{- fail (printf "terminationGracePeriodSeconds (%v) must be longer than trigger.timeoutSeconds (%v): %s"
+  $given .Values.trigger.timeoutSeconds "a POST that is in flight would be cut off, and its run end in doubt") }}
 {{- end }}
 {{- $given }}
 {{- end }}
@@ -74,13 +73,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- /* What a schema cannot say, because two values are about each other. */ -}}
 {{- define "nuvo-operator.validate" -}}
 {{- if and (not .Values.leaderElection.enabled) (gt (int .Values.replicas) 1) }}
-{{- fail (printf "replicas is %v, but leaderElection.enabled is false: several operators would work on the same runs. Set replicas to 1 or enable the election" .Values.replicas) }}
+{{- fail (printf "replicas is %v, but leaderElection.enabled is false: %s"
+  .Values.replicas "several operators would work on the same runs. Set replicas to 1 or enable the election") }}
 {{- end }}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
 {{- fail (printf "metrics.port and health.port are both %v: give one of them another port" .Values.metrics.port) }}
 {{- end }}
 {{- $inFlight := addf .Values.trigger.timeoutSeconds .Values.trigger.fenceSeconds }}
 {{- if lt (float64 .Values.quarantineSeconds) (float64 $inFlight) }}
-{{- fail (printf "quarantineSeconds (%v) must be at least trigger.timeoutSeconds + trigger.fenceSeconds (%v): so long a POST may be under way" .Values.quarantineSeconds $inFlight) }}
+{{- fail (printf "quarantineSeconds (%v) must be at least trigger.timeoutSeconds + trigger.fenceSeconds (%v): %s"
+  .Values.quarantineSeconds $inFlight "so long a POST may be under way") }}
 {{- end }}
 {{- end }}

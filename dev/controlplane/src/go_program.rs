@@ -145,8 +145,8 @@ impl Program {
             .spawn()
             .map_err(|error| match error.kind() {
                 ErrorKind::NotFound => Error::new(format!(
-                    "{called} is built with Go, and there is no `go` in PATH: install Go 1.26 or newer (https://go.dev/dl), which downloads \
-                     its modules once{without_go}"
+                    "{called} is built with Go, and there is no `go` in PATH: install Go 1.26 or newer (https://go.dev/dl), which \
+                     downloads its modules once{without_go}"
                 )),
                 _ => Error::new(format!("starting go: {error}")),
             })?;

@@ -23,9 +23,10 @@ pub fn reference() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "| `{name}` | {kind} | {} | {help} |", labels.join(", "));
     }
-    let words =
-        |words: &[&str]| words.iter().filter(|word| !word.is_empty()).map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let _ = writeln!(text, "\nPhases, each of which is always there: {}.", words(&PHASES));
-    let _ = writeln!(text, "\nError types: {}; empty without one, and `other` for a word that is none of these.", words(&ERROR_TYPES));
+    let words = |words: &[&str]| words.iter().map(|word| format!("- `{word}`\n")).collect::<String>();
+    text.push_str("\nPhases, each of which is always there:\n\n");
+    text.push_str(&words(&PHASES));
+    text.push_str("\nError types, besides the empty one of a run that nuvo did not fail; `other` is any word that is none of these:\n\n");
+    text.push_str(&words(&ERROR_TYPES.map(|word| if word.is_empty() { "other" } else { word })));
     text
 }
