@@ -57,6 +57,7 @@ var expectations = map[string]map[string]expectation{
 		"nuvo-unavailable":          waiting,
 		"observed-running":          active,
 		"observed-succeeded":        {"Healthy", status.CurrentStatus, nil},
+		"pending":                   waiting,
 		"pipeline-busy":             waiting,
 		"quality-gate-failed":       failed,
 		"rate-limited":              waiting,

@@ -2,18 +2,31 @@
 //!
 //! `UPDATE_RECORDINGS=1 cargo test --test e2e recordings` writes them.
 
-use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::PathBuf,
+    sync::Mutex,
+    time::Duration,
+};
 
+use controlplane::{
+    Proxy,
+    proxy::{Action, Answer},
+};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
-use nuvo_operator::api::{Phase, PipelineRun};
+use nuvo_operator::api::{
+    Phase, PipelineRun,
+    conditions::{AccountReason, Reason},
+};
 use nuvo_sim::{Change, Effect, Fault, Identity, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status};
 use serde_json::{Value, json};
 
 use crate::world::{World, assert_consistent, block_on, message, same};
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
-const RUNS: [&str; 28] = [
+const RUNS: [&str; 29] = [
     "abandoned",
     "account-not-ready",
     "deadline-exceeded",
@@ -29,6 +42,7 @@ const RUNS: [&str; 28] = [
     "nuvo-unavailable",
     "observed-running",
     "observed-succeeded",
+    "pending",
     "pipeline-busy",
     "quality-gate-failed",
     "rate-limited",
@@ -199,7 +213,7 @@ fn quick(id: &str) -> Pipeline {
     Pipeline::new(id).duration(Duration::from_millis(300)).stats(stats)
 }
 
-fn ended(world: &World, name: &str, wanted: &str) {
+fn shows(world: &World, name: &str, wanted: &str) {
     assert_consistent(&world.wait_reason(name, wanted));
 }
 
@@ -318,7 +332,7 @@ fn runs_look_as_recorded() {
         ("observed-succeeded", "Succeeded"),
         ("invalid-spec", "InvalidSpec"),
     ] {
-        ended(&world, name, reason);
+        shows(&world, name, reason);
         record.run(name);
     }
 }
@@ -332,7 +346,7 @@ fn runs_in_doubt_and_behind_them_look_as_recorded() {
     world.start("trigger-unconfirmed", "orders", json!({}));
     assert_consistent(&world.wait("trigger-unconfirmed", "watched", |run| message(run).contains("is watched to find out")));
     world.start("pipeline-busy", "orders", json!({}));
-    ended(&world, "pipeline-busy", "PipelineBusy");
+    shows(&world, "pipeline-busy", "PipelineBusy");
     record.run("trigger-unconfirmed");
     record.run("pipeline-busy");
 }
@@ -352,9 +366,28 @@ fn runs_that_nuvo_keeps_waiting_look_as_recorded() {
     ] {
         world.sim.add_fault(Fault::on(Operation::List, effect).once());
         world.start(name, "orders", json!({ "accountRef": { "name": account } }));
-        ended(&world, name, reason);
+        shows(&world, name, reason);
         record.run(name);
     }
+}
+
+#[test]
+fn a_run_that_kubernetes_keeps_waiting_looks_as_recorded() {
+    let world = World::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&world);
+    let proxy = Proxy::start(world.server).unwrap();
+    let denied = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "admission webhook \"policy.example.com\" denied the request: not on a Friday",
+    });
+    proxy.set_rules(move |request| {
+        let marks = request.method == "PATCH" && request.path.ends_with("/pipelineruns/pending");
+        if marks { Action::Respond(Answer::json(403, denied.to_string())) } else { Action::Forward }
+    });
+    let _operator = world.operator_through(&proxy, &[]);
+    world.start("pending", "orders", json!({}));
+    shows(&world, "pending", "Pending");
+    record.run("pending");
 }
 
 #[test]
@@ -409,4 +442,20 @@ fn every_recording_is_made_here() {
         there.sort();
         same(kind, there, listed.iter().map(|name| (*name).to_owned()).collect());
     }
+}
+
+/// A reason without a recording would be one that nobody has shown to Argo CD and Flux.
+#[test]
+fn every_reason_is_recorded() {
+    let recorded = |kind: &str, condition: &str| -> BTreeSet<(String, String)> {
+        let files = fs::read_dir(folder(kind)).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+        let objects = files.map(|text| serde_yaml::from_str::<Value>(&text).unwrap());
+        let conditions = objects.flat_map(|object| object["status"]["conditions"].as_array().cloned().unwrap_or_default());
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        conditions.filter(|found| found["type"] == condition).map(|found| (text(&found["reason"]), text(&found["status"]))).collect()
+    };
+    let of_runs = Reason::ALL.iter().map(|reason| (reason.to_string(), reason.status().to_string()));
+    same("runs", recorded("PipelineRun", "Succeeded"), of_runs.collect());
+    let of_accounts = AccountReason::ALL.iter().map(|reason| (reason.to_string(), reason.status().to_string()));
+    same("accounts", recorded("NuvoAccount", "Ready"), of_accounts.collect());
 }
