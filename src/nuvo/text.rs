@@ -33,7 +33,7 @@ impl Redactor {
         Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).flat_map(forms).collect())
     }
 
-    /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short secret may stand in a name by chance.
+    /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short one may stand in it by chance.
     pub(crate) fn is_told_by(&self, name: &str) -> bool {
         self.0.iter().map(ExposeSecret::expose_secret).any(|secret| secret.len() >= SHORTEST_SECRET && name.contains(secret))
     }

@@ -35,6 +35,10 @@ impl<'a> Bytes<'a> {
         from[self.below(from.len())]
     }
 
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub const fn rest(&self) -> &'a [u8] {
         self.0
     }

@@ -16,22 +16,28 @@
 )]
 
 mod answer;
+mod any;
 mod bytes;
+mod decision;
 mod decoder;
 mod json;
+mod status;
 #[cfg(not(fuzzing))]
 mod steady;
+mod store;
 
 macro_rules! target {
-    ($name:ident) => {
+    ($name:ident, $usual:expr) => {
         #[test]
         fn $name() {
             #[cfg(fuzzing)]
             bolero::check!().for_each($name::check);
             #[cfg(not(fuzzing))]
-            steady::play(stringify!($name), $name::check);
+            steady::play(stringify!($name), $usual, $name::check);
         }
     };
 }
 
-target!(decoder);
+target!(decision, 10_000);
+target!(decoder, 4_000);
+target!(status, 30_000);

@@ -5,16 +5,15 @@
 
 use std::{fs, path::PathBuf, str::FromStr, time::Instant};
 
-/// A few seconds in the dev profile.
-const RUNS: u64 = 20_000;
 const LONGEST: usize = 4_096;
 
-pub fn play(name: &'static str, check: fn(&[u8])) {
+/// `usual` is how many mutations take a few seconds in the dev profile.
+pub fn play(name: &'static str, usual: u64, check: fn(&[u8])) {
     if let Ok(path) = std::env::var("FUZZ_INPUT") {
         check(&fs::read(path).expect("FUZZ_INPUT is a file"));
         return;
     }
-    let (runs, seed) = (setting("FUZZ_RUNS", RUNS), setting("FUZZ_SEED", 1_u64));
+    let (runs, seed) = (setting("FUZZ_RUNS", usual), setting("FUZZ_SEED", 1_u64));
     let corpus = corpus(name);
     let began = Instant::now();
     for input in &corpus {

@@ -1,0 +1,189 @@
+//! Values of the core that need not fit together, out of a small vocabulary, so that they often do.
+
+use std::time::Duration;
+
+use nuvo_operator::run::{
+    Answer, Baseline, Candidate, Entry, Evidence, ExecutionId, Fate, Gate, Holder, Inquiry, LedgerEntry, Limits, Lock, LockRead, Marker,
+    Memory, Nonce, Obstacle, Others, Outcome, PipelineId, Run, RunRef, Sighting, Step, Tenancy, Trigger, Uid, Unexecuted,
+};
+
+use crate::bytes::Bytes;
+
+const ATTEMPTS: [i32; 8] = [1, 1, 2, 3, 0, -1, i32::MAX, i32::MIN];
+const MILLISECONDS: [i64; 6] = [1, 2, 3, 0, i64::MIN, i64::MAX];
+const SECONDS: [u64; 8] = [0, 1, 5, 10, 60, 300, 900, u64::MAX];
+
+fn some<T>(bytes: &mut Bytes, value: impl FnOnce(&mut Bytes) -> T) -> Option<T> {
+    bytes.flag().then(|| value(bytes))
+}
+
+fn several<T>(bytes: &mut Bytes, value: impl Fn(&mut Bytes) -> T) -> Vec<T> {
+    (0..bytes.below(4)).map(|_| value(bytes)).collect()
+}
+
+pub fn seconds(bytes: &mut Bytes) -> Duration {
+    Duration::from_secs(bytes.pick(&SECONDS))
+}
+
+fn version(bytes: &mut Bytes) -> String {
+    bytes.pick(&["1", "2", "3"]).to_owned()
+}
+
+fn nonce(bytes: &mut Bytes, spares: u32) -> Nonce {
+    match bytes.below(4) {
+        // One that this process has made, if there is any.
+        3 if spares > 0 => spare(u32::from(bytes.byte()) % spares),
+        _ => Nonce::new(bytes.pick(&["n1", "n2", "n3"])).unwrap(),
+    }
+}
+
+/// The nonces that the process makes; none is made twice.
+pub fn spare(number: u32) -> Nonce {
+    Nonce::new(format!("s{number}")).unwrap()
+}
+
+fn id(bytes: &mut Bytes) -> ExecutionId {
+    ExecutionId::new(bytes.pick(&["e1", "e2", "e3"])).unwrap()
+}
+
+fn reference(bytes: &mut Bytes) -> RunRef {
+    let uid = Uid::new(bytes.pick(&["a", "a", "b"])).unwrap();
+    RunRef { uid, namespace: bytes.pick(&["default", "default", "other"]).into(), name: bytes.pick(&["run", "run", "another"]).into() }
+}
+
+fn fate(bytes: &mut Bytes) -> Fate {
+    match bytes.below(6) {
+        0 => Fate::NotExecuted,
+        1 => Fate::Accepted(Evidence::Answer),
+        2 => Fate::Accepted(Evidence::Adopted),
+        3 => Fate::Ambiguous { executed: false },
+        4 => Fate::Ambiguous { executed: true },
+        _ => Fate::Observed,
+    }
+}
+
+pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
+    let marker = |bytes: &mut Bytes| Marker {
+        run: reference(bytes),
+        nonce: nonce(bytes, spares),
+        tenure: nonce(bytes, spares),
+        attempt: bytes.pick(&ATTEMPTS),
+        executed: bytes.one_in(4),
+    };
+    Run {
+        me: reference(bytes),
+        version: version(bytes),
+        deleting: bytes.one_in(8),
+        suspended: bytes.one_in(8),
+        pipeline: PipelineId::new("orders").unwrap(),
+        adopt_unproven: bytes.flag(),
+        attempt: bytes.pick(&ATTEMPTS),
+        ended: bytes.one_in(4),
+        marker: some(bytes, marker),
+        trigger: some(bytes, |b| Trigger { nonce: nonce(b, spares), attempt: b.pick(&ATTEMPTS), fate: fate(b) }),
+        executions: several(bytes, id),
+        abandoned: some(bytes, |b| nonce(b, spares)),
+        answered: some(bytes, |b| nonce(b, spares)),
+    }
+}
+
+fn baseline(bytes: &mut Bytes) -> Baseline {
+    Baseline { newest: some(bytes, |b| b.pick(&MILLISECONDS)), ids: several(bytes, |b| b.pick(&["h1", "h2"]).to_owned()) }
+}
+
+pub fn lock(bytes: &mut Bytes, spares: u32) -> LockRead {
+    let tenancy = |bytes: &mut Bytes| Tenancy {
+        holder: reference(bytes),
+        nonce: nonce(bytes, spares),
+        tenure: nonce(bytes, spares),
+        run_version: version(bytes),
+        baseline: some(bytes, baseline),
+        young: bytes.one_in(4),
+    };
+    let entry = |bytes: &mut Bytes| LedgerEntry {
+        uid: reference(bytes).uid,
+        nonce: nonce(bytes, spares),
+        entry: match bytes.below(3) {
+            0 => Entry::Nothing,
+            1 => Entry::Unknown,
+            _ => Entry::Started(several(bytes, id)),
+        },
+    };
+    let lock = Lock { tenancy: some(bytes, tenancy), ledger: several(bytes, entry).into() };
+    LockRead { version: some(bytes, version), lock }
+}
+
+fn candidate(bytes: &mut Bytes) -> Candidate {
+    let hash = bytes.pick(&["h1", "h2", "h3"]).to_owned();
+    Candidate {
+        id: id(bytes),
+        hash,
+        created: some(bytes, |b| b.pick(&MILLISECONDS)),
+        manual: bytes.below(4) < 3,
+        by_us: bytes.below(4) < 3,
+    }
+}
+
+fn outcome(bytes: &mut Bytes) -> Outcome {
+    let message = String::new();
+    match bytes.below(5) {
+        0 => Outcome::Accepted(several(bytes, id)),
+        1 => Outcome::NotExecuted { then: Unexecuted::RetryAfter(seconds(bytes), Obstacle::RateLimited), message },
+        2 => Outcome::NotExecuted { then: Unexecuted::Rejected, message },
+        3 => Outcome::ExecutedIdsUnknown { message },
+        _ => Outcome::Unknown { message },
+    }
+}
+
+pub fn gate(bytes: &mut Bytes) -> Gate {
+    match bytes.below(12) {
+        0 => Gate::Draining,
+        1 => Gate::AccountNotReady(String::new()),
+        2 => Gate::NuvoUnavailable(String::new()),
+        3 => Gate::RateLimited(String::new()),
+        4 => Gate::HeldOff(Obstacle::Account),
+        5 => Gate::BehindOlder(String::new()),
+        _ => Gate::Open,
+    }
+}
+
+pub fn limits(bytes: &mut Bytes) -> Limits {
+    if bytes.below(4) < 3 {
+        let [fence, post_deadline, settle, quarantine, confirm] = [5, 60, 300, 900, 10].map(Duration::from_secs);
+        return Limits { fence, post_deadline, settle, quarantine, confirm };
+    }
+    let [fence, post_deadline, settle, quarantine, confirm] = [(); 5].map(|()| seconds(bytes));
+    Limits { fence, post_deadline, settle, quarantine, confirm }
+}
+
+pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {
+    let inquiry = |bytes: &mut Bytes| Inquiry {
+        doubt: nuvo_operator::run::Doubt { nonce: nonce(bytes, 0), tenure: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
+        since: now.saturating_sub(seconds(bytes)),
+        executed: bytes.one_in(4),
+        last: some(bytes, |b| (now.saturating_sub(seconds(b)), several(b, id))),
+    };
+    Memory { inquiry: some(bytes, inquiry), quarantine: some(bytes, |b| (nonce(b, 0), now.saturating_sub(seconds(b)))) }
+}
+
+/// An answer of the kind that the step asks for. A read by name and uid gives that object, or none.
+pub fn answer(step: &Step, me: &RunRef, bytes: &mut Bytes, spares: u32) -> Answer {
+    match step {
+        Step::ReadRun => Answer::Run((!bytes.one_in(8)).then(|| Box::new(Run { me: me.clone(), ..run(bytes, spares) }))),
+        Step::ReadLock => Answer::Lock(Box::new(lock(bytes, spares))),
+        Step::ReadHolder(_) if bytes.one_in(4) => Answer::Holder(Holder::Gone),
+        Step::ReadHolder(tenancy) => Answer::Holder(Holder::Present(Box::new(Run { me: tenancy.holder.clone(), ..run(bytes, spares) }))),
+        Step::ReadOthers => Answer::Others(Others { undecided: bytes.flag(), claimed: several(bytes, id).into_iter().collect() }),
+        Step::ReadBaseline => Answer::Baseline(some(bytes, baseline)),
+        Step::ReadCandidates => {
+            Answer::Candidates(some(bytes, |b| Sighting { candidates: several(b, candidate), after: some(b, |b| b.pick(&MILLISECONDS)) }))
+        }
+        Step::Post(_) => Answer::Posted(outcome(bytes)),
+        _ => match bytes.below(8) {
+            0 => Answer::Missing,
+            1 => Answer::Refused,
+            2 | 3 => Answer::Unsure,
+            _ => Answer::Written(version(bytes)),
+        },
+    }
+}

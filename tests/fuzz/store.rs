@@ -1,0 +1,384 @@
+//! Operators that trigger three runs of one pipeline against a store that compares and swaps, with everything that may go wrong around it.
+//!
+//! The model checker (`tests/model`) explores small worlds of this kind to their end. Here worlds are longer, times are those of the
+//! operator, and what is stored are the objects themselves, read and written by the functions that the operator uses.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use nuvo_operator::{
+    api::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, names::TRIGGER_ANNOTATION},
+    run::{
+        Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hearing, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker,
+        Memory, Nonce, Observed, Obstacle, Others, Outcome, Run, Sighting, Step, Unexecuted, decided, following_attempt, next, opened,
+        parse, recorded, release, remember, settled,
+    },
+};
+
+use crate::{any::spare, bytes::Bytes, status::shown};
+
+const LIMITS: Limits = Limits {
+    fence: Duration::from_secs(5),
+    post_deadline: Duration::from_secs(60),
+    settle: Duration::from_secs(300),
+    quarantine: Duration::from_secs(900),
+    confirm: Duration::from_secs(10),
+};
+const RUNS: usize = 3;
+const OPERATORS: usize = 3;
+const STEPS: usize = 600;
+/// No effect of a POST comes later than this: the quarantine rests on it.
+const LATEST: Duration = Duration::from_secs(800);
+
+/// A POST, as nuvo saw it.
+struct Delivery {
+    run: usize,
+    attempt: i32,
+    nonce: Nonce,
+    /// Whoever sent it knows that nothing was started.
+    refused: bool,
+    /// On its way since, with this many executions to come.
+    late: Option<(Duration, usize)>,
+}
+
+struct World {
+    now: Duration,
+    objects: Vec<Option<PipelineRun>>,
+    first: Vec<PipelineRun>,
+    lease: LockRead,
+    written: u32,
+    nonces: u32,
+    deliveries: Vec<Delivery>,
+    started: Vec<ExecutionId>,
+    late: Vec<(usize, Step)>,
+    works: Vec<Vec<Work>>,
+    /// Which operators are ending. None of them thinks better of it.
+    draining: [bool; OPERATORS],
+    wipes: Wipes,
+}
+
+#[derive(Clone, Default)]
+struct Work {
+    memory: Memory,
+    pass: Option<Box<Observed>>,
+}
+
+/// What may be taken away in one play. Together they leave no record at all, and then nobody can keep the promise.
+#[derive(Clone, Copy, PartialEq)]
+enum Wipes {
+    None,
+    Status,
+    Marker,
+}
+
+pub fn play(bytes: &mut Bytes) {
+    let wipes = bytes.pick(&[Wipes::None, Wipes::Status, Wipes::Marker]);
+    let objects: Vec<PipelineRun> = (0..RUNS).map(new).collect();
+    let mut world = World {
+        now: Duration::from_secs(1_000),
+        first: objects.clone(),
+        objects: objects.into_iter().map(Some).collect(),
+        lease: LockRead { version: None, lock: Lock::default() },
+        written: 0,
+        nonces: 0,
+        deliveries: Vec::new(),
+        started: Vec::new(),
+        late: Vec::new(),
+        works: vec![vec![Work::default(); RUNS]; OPERATORS],
+        draining: [false; OPERATORS],
+        wipes,
+    };
+    for _ in 0..STEPS {
+        if bytes.is_empty() {
+            break;
+        }
+        world.happen(bytes);
+        world.judge();
+    }
+}
+
+fn new(run: usize) -> PipelineRun {
+    let name = format!("run{run}");
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun",
+        "metadata": { "name": name, "namespace": "default", "uid": name, "resourceVersion": "0", "generation": 1 },
+        "spec": { "pipelineId": "orders" },
+    }))
+    .unwrap()
+}
+
+impl World {
+    fn clock(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::try_from(self.now).unwrap()
+    }
+
+    fn run(&self, run: usize) -> Option<Run> {
+        self.objects[run].as_ref().map(|object| parse(object).unwrap())
+    }
+
+    fn happen(&mut self, bytes: &mut Bytes) {
+        let (operator, run) = (bytes.below(OPERATORS), bytes.below(RUNS));
+        match bytes.below(32) {
+            0 => (self.works[operator], self.draining[operator]) = (vec![Work::default(); RUNS], false),
+            1 => self.pass_time(Duration::from_secs(1)),
+            2 => self.pass_time(Duration::from_secs(11)),
+            3 => self.pass_time(Duration::from_secs(70)),
+            4 => self.pass_time(Duration::from_secs(301)),
+            5 => self.pass_time(Duration::from_secs(901)),
+            6 => self.change(run, |_| ()),
+            7 => self.change(run, |object| object.spec.suspend = !object.spec.suspend),
+            8 => self.release(run),
+            9 => self.rerun(run),
+            10 => self.follow(run),
+            11 if !self.late.is_empty() => {
+                let (run, step) = self.late.remove(bytes.below(self.late.len()));
+                self.write(run, &step);
+            }
+            12 => self.land(bytes.below(self.deliveries.len().max(1))),
+            13 if self.wipes == Wipes::Status => self.change(run, |object| object.status = None),
+            13 if self.wipes == Wipes::Marker => self.change(run, |object| object.metadata.annotations = None),
+            14 if bytes.one_in(4) => self.objects[run] = None,
+            15 => {
+                if let Some(pass) = self.works[operator][run].pass.take() {
+                    self.works[operator][run].memory = remember(&pass, &next(&pass));
+                }
+            }
+            _ => self.step(operator, run, bytes),
+        }
+    }
+
+    fn pass_time(&mut self, time: Duration) {
+        self.now += time;
+        for delivery in 0..self.deliveries.len() {
+            if self.deliveries[delivery].late.is_some_and(|(since, _)| self.now - since >= LATEST) {
+                self.land(delivery);
+            }
+        }
+    }
+
+    fn change(&mut self, run: usize, change: impl FnOnce(&mut PipelineRun)) {
+        self.written += 1;
+        if let Some(object) = &mut self.objects[run] {
+            change(object);
+            object.metadata.resource_version = Some(self.written.to_string());
+        }
+    }
+
+    /// Over this version only.
+    fn change_over(&mut self, run: usize, over: &str, change: impl FnOnce(&mut PipelineRun)) -> Answer {
+        match &self.objects[run] {
+            None => Answer::Missing,
+            Some(object) if object.metadata.resource_version.as_deref() != Some(over) => Answer::Unsure,
+            Some(_) => {
+                self.change(run, change);
+                Answer::Written(self.written.to_string())
+            }
+        }
+    }
+
+    fn land(&mut self, delivery: usize) {
+        let Some(sent) = self.deliveries.get_mut(delivery) else { return };
+        let Some((_, executions)) = sent.late.take() else { return };
+        let (run, nonce) = (sent.run, sent.nonce.clone());
+        self.started.extend((0..executions).map(|number| execution(run, &nonce, number)));
+    }
+
+    /// A settled run gives its lock back.
+    fn release(&mut self, run: usize) {
+        let Some(known) = self.run(run).filter(settled) else { return };
+        let Some(tenure) = known.own_marker().map(|marker| marker.tenure.clone()) else { return };
+        if let Some(step) = release(&known, &tenure, &self.lease) {
+            self.write(run, &step);
+        }
+    }
+
+    fn rerun(&mut self, run: usize) {
+        let Some(known) = self.run(run).filter(|known| known.ended && settled(known)) else { return };
+        let now = self.clock();
+        self.change(run, |object| object.status = Some(opened(object, following_attempt(&known), now)));
+    }
+
+    /// nuvo says that all of a settled run's executions have ended.
+    fn follow(&mut self, run: usize) {
+        let Some(known) = self.run(run).filter(settled) else { return };
+        let report = |id: &ExecutionId| Execution { id: id.to_string(), status: Some("SUCCESSFUL".into()), ..Execution::default() };
+        let knowledge = known.executions.iter().map(|id| (id.clone(), Known::Report(Box::new(report(id))))).collect();
+        self.show(run, &known, None, &knowledge);
+    }
+
+    fn show(&mut self, run: usize, known: &Run, because: Option<(Reason, String)>, knowledge: &Knowledge) {
+        let Some(object) = &self.objects[run] else { return };
+        let status = shown(object, known, because, Hearing::default(), knowledge, self.clock());
+        self.change_over(run, &known.version, |object| object.status = Some(status));
+    }
+
+    fn step(&mut self, operator: usize, run: usize, bytes: &mut Bytes) {
+        let Work { memory, pass } = std::mem::take(&mut self.works[operator][run]);
+        let mut pass = match pass {
+            Some(pass) => pass,
+            None => {
+                let seen = if bytes.one_in(8) { Some(parse(&self.first[run]).unwrap()) } else { self.run(run) };
+                let Some(seen) = seen else { return };
+                Observed::new(seen, memory, LIMITS, self.now, Gate::Open, spare(0)).into()
+            }
+        };
+        // A few at once, so that a play of some hundred bytes gets somewhere.
+        for _ in 0..=bytes.below(8) {
+            pass.now = self.now;
+            self.draining[operator] |= bytes.one_in(64);
+            pass.gate = if self.draining[operator] { Gate::Draining } else { Gate::Open };
+            pass.spare = Nonce::new(format!("n{}", self.nonces)).unwrap();
+            let step = next(&pass);
+            match &step {
+                Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
+                    self.works[operator][run].memory = remember(&pass, &step);
+                    if step == Step::Hold(Hold::Lost) {
+                        self.show(run, pass.run(), Some((Reason::StatusLost, String::new())), &Knowledge::new());
+                    }
+                    return;
+                }
+                Step::TakeLock { .. } => self.nonces += 1,
+                _ => {}
+            }
+            let answer = self.answer(run, &pass, &step, bytes);
+            pass.learn(&step, answer);
+        }
+        self.works[operator][run].pass = Some(pass);
+    }
+
+    fn answer(&mut self, run: usize, pass: &Observed, step: &Step, bytes: &mut Bytes) -> Answer {
+        match step {
+            Step::ReadRun => Answer::Run(self.run(run).map(Box::new)),
+            Step::ReadLock => Answer::Lock(Box::new(self.lease.clone())),
+            Step::ReadHolder(tenancy) => {
+                let holder = (0..RUNS).filter_map(|run| self.run(run)).find(|run| run.me == tenancy.holder);
+                Answer::Holder(holder.map_or(Holder::Gone, |run| Holder::Present(run.into())))
+            }
+            Step::ReadOthers => {
+                let mut others = Others::default();
+                (0..RUNS)
+                    .filter(|other| *other != run)
+                    .filter_map(|run| self.run(run))
+                    .for_each(|run| others.include(&run, run.executions.clone()));
+                Answer::Others(others)
+            }
+            Step::ReadBaseline | Step::ReadCandidates if bytes.one_in(32) => match step {
+                Step::ReadBaseline => Answer::Baseline(None),
+                _ => Answer::Candidates(None),
+            },
+            Step::ReadBaseline => {
+                let newest = self.started.len().checked_sub(1).and_then(|at| i64::try_from(at).ok());
+                let ids = self.started.iter().rev().take(64).map(ToString::to_string).collect();
+                Answer::Baseline(Some(Baseline { newest, ids }))
+            }
+            Step::ReadCandidates => {
+                let candidate = |(at, id): (usize, &ExecutionId)| Candidate {
+                    id: id.clone(),
+                    hash: id.to_string(),
+                    created: i64::try_from(at).ok(),
+                    manual: true,
+                    by_us: true,
+                };
+                Answer::Candidates(Some(Sighting { candidates: self.started.iter().enumerate().map(candidate).collect(), after: None }))
+            }
+            Step::Post(nonce) => Answer::Posted(self.post(run, pass, nonce, bytes)),
+            write => match bytes.below(16) {
+                13 => {
+                    self.write(run, write);
+                    Answer::Unsure
+                }
+                14 => Answer::Unsure,
+                15 if matches!(write, Step::Mark { .. }) && bytes.flag() => Answer::Refused,
+                15 => {
+                    self.late.push((run, write.clone()));
+                    Answer::Unsure
+                }
+                _ => self.write(run, write),
+            },
+        }
+    }
+
+    fn post(&mut self, run: usize, pass: &Observed, nonce: &Nonce, bytes: &mut Bytes) -> Outcome {
+        let attempt = pass.run().own_marker().map_or(pass.run().attempt, |marker| marker.attempt);
+        let executions = bytes.below(3);
+        let course = bytes.below(8);
+        let message = String::new();
+        let delivery =
+            Delivery { run, attempt, nonce: nonce.clone(), refused: matches!(course, 0 | 1), late: Some((self.now, executions)) };
+        self.deliveries.push(delivery);
+        let last = self.deliveries.len() - 1;
+        let unexecuted = match course {
+            0 => Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Unavailable),
+            1 => Unexecuted::Rejected,
+            // On its way, or lost on it.
+            2 | 3 => {
+                self.deliveries[last].late = (course == 2).then_some((self.now, executions));
+                return Outcome::Unknown { message };
+            }
+            answered => {
+                self.land(last);
+                return match answered {
+                    4 => Outcome::Unknown { message },
+                    5 => Outcome::ExecutedIdsUnknown { message },
+                    _ => Outcome::Accepted((0..executions).map(|number| execution(run, nonce, number)).collect()),
+                };
+            }
+        };
+        self.deliveries[last].late = None;
+        Outcome::NotExecuted { then: unexecuted, message }
+    }
+
+    fn write(&mut self, run: usize, step: &Step) -> Answer {
+        let now = self.clock();
+        match step {
+            Step::TakeLock { lock, over } => self.write_lock(lock, over.as_deref()),
+            Step::Release { lock, over } => self.write_lock(lock, Some(over)),
+            Step::Mark { marker, over } => self.change_over(run, over, |object| mark(object, marker)),
+            Step::Record { trigger, executions, message, unexecuted, over } => self.change_over(run, over, |object| {
+                let status: PipelineRunStatus = recorded(object, trigger, executions, message, *unexecuted, now);
+                object.status = Some(status);
+            }),
+            other => panic!("{other:?} is no write"),
+        }
+    }
+
+    fn write_lock(&mut self, lock: &Lock, over: Option<&str>) -> Answer {
+        if self.lease.version.as_deref() != over {
+            return Answer::Unsure;
+        }
+        self.written += 1;
+        // As it is stored.
+        let lock = serde_json::from_value(serde_json::to_value(lock).unwrap()).unwrap();
+        self.lease = LockRead { version: Some(self.written.to_string()), lock };
+        Answer::Written(self.written.to_string())
+    }
+
+    fn judge(&self) {
+        for (at, one) in self.deliveries.iter().enumerate() {
+            for other in &self.deliveries[..at] {
+                assert_ne!(one.nonce, other.nonce, "a nonce was sent twice");
+                let again = one.run == other.run && one.attempt == other.attempt && !one.refused && !other.refused;
+                assert!(!again, "two POSTs for attempt {} of run {}: {} and {}", one.attempt, one.run, other.nonce, one.nonce);
+            }
+        }
+        for run in 0..RUNS {
+            let Some(known) = self.run(run) else { continue };
+            let own = format!("e{run}-");
+            assert!(known.executions.iter().all(|id| id.as_str().starts_with(&own)), "run {run} shows {:?}", known.executions);
+            let refused = known.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::NotExecuted) && decided(&known);
+            let newest = self.deliveries.iter().rev().find(|sent| known.own_marker().is_some_and(|marker| marker.nonce == sent.nonce));
+            let silent =
+                refused && newest.is_some_and(|sent| !sent.refused && Some(&sent.nonce) == known.trigger.as_ref().map(|t| &t.nonce));
+            assert!(!silent, "run {run} says that nothing was sent");
+        }
+    }
+}
+
+fn mark(object: &mut PipelineRun, marker: &Marker) {
+    let text = serde_json::to_string(marker).unwrap();
+    object.metadata.annotations.get_or_insert_default().insert(TRIGGER_ANNOTATION.into(), text);
+}
+
+fn execution(run: usize, nonce: &Nonce, number: usize) -> ExecutionId {
+    ExecutionId::new(format!("e{run}-{nonce}-{number}")).unwrap()
+}
