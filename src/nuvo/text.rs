@@ -126,6 +126,5 @@ mod tests {
             let cleaned = redactor.clean(&format!("token={text}"), 99);
             assert_eq!(cleaned.trim_end_matches('='), "token=[redacted]", "{text}");
         }
-        assert_eq!(["", "f", "fo", "foo", "foob"].map(|text| base64(text.as_bytes(), BASE64)), ["", "Zg", "Zm8", "Zm9v", "Zm9vYg"]);
     }
 }

@@ -9,13 +9,13 @@ use k8s_openapi::{
 use nuvo_operator::{
     api::{
         self, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
-        PastAttempt, PipelineRun, PipelineRunStatus, Stats, TriggerState,
+        PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, Stats, TriggerState,
         conditions::{RECONCILING, Reason, STALLED, SUCCEEDED},
         names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
     },
     run::{
-        ExecutionId, Fate, Following, Hearing, Knowledge, Known, Run, Situation, Verdict, following_attempt, is_terminal, opened, parse,
-        project, recorded, reopening, verdict,
+        ExecutionId, Fate, Following, Hearing, Knowledge, Known, Reopening, Run, Situation, Verdict, is_terminal, opened, parse, project,
+        recorded, reopening, verdict,
     },
 };
 
@@ -48,13 +48,18 @@ pub fn check(data: &[u8]) {
         let Ok(run) = parse(&object) else { return };
         no_permission_beside_a_marker(&object, &run, bytes);
         let now = time(bytes);
-        let status = match bytes.below(6) {
-            0 => {
+        let next = match reopening(&object, &run, now) {
+            Some(Reopening::Attempt(attempt)) => Some((attempt, false)),
+            Some(Reopening::Retry(attempt)) => Some((attempt, true)),
+            Some(Reopening::Adopt(..)) | None => None,
+        };
+        let status = match (bytes.below(6), next) {
+            (0, _) => {
                 let (Some(trigger), ids) = (run_trigger(bytes), ids(bytes)) else { continue };
                 recorded(&object, &trigger, &ids, bytes.pick(&TEXTS), None, now)
             }
-            1 if reopening(&object, &run).is_some() => opened(&object, following_attempt(&run), now),
-            2 => {
+            (1, Some((attempt, retry))) => opened(&object, attempt, retry, now),
+            (2, _) => {
                 edit(&mut object, bytes);
                 continue;
             }
@@ -148,7 +153,7 @@ fn object(bytes: &mut Bytes) -> PipelineRun {
 /// What people, and who restores backups, do to an object.
 fn edit(object: &mut PipelineRun, bytes: &mut Bytes) {
     let annotations = object.metadata.annotations.get_or_insert_default();
-    match bytes.below(6) {
+    match bytes.below(8) {
         0 => {
             if let Some(marker) = any::run(bytes, 0).marker {
                 annotations.insert(TRIGGER_ANNOTATION.into(), serde_json::to_string(&marker).unwrap());
@@ -165,6 +170,16 @@ fn edit(object: &mut PipelineRun, bytes: &mut Bytes) {
         }
         3 => annotations.clear(),
         4 => object.spec.rerun_token = Some(bytes.byte().to_string()),
+        5 => {
+            let words = ["SOURCE_UNRESPONSIVE", "", "PARSING_FAILURE"].map(str::to_owned);
+            object.spec.retry = Some(Retry { limit: i32::from(bytes.byte() % 11), backoff_seconds: 1, on_error_types: words.into() });
+        }
+        6 => {
+            object.spec.follow_fixes_seconds = i64::from(bytes.byte()) * 3_000;
+            object.spec.ttl_seconds_after_finished = bytes.flag().then_some(0);
+            object.spec.quality_gate =
+                bytes.flag().then(|| QualityGate { max_error_rows: Some(i64::from(bytes.byte())), ..QualityGate::default() });
+        }
         _ => object.spec.suspend = bytes.flag(),
     }
 }
@@ -226,7 +241,12 @@ fn no_permission_beside_a_marker(object: &PipelineRun, run: &Run, bytes: &mut By
 
 fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: &mut Bytes) -> PipelineRunStatus {
     let because = bytes.one_in(3).then(|| (bytes.pick(&WAITS), bytes.pick(&TEXTS).repeat(1 + usize::from(bytes.byte()))));
-    let hearing = Hearing { asked: bytes.flag().then(|| time(bytes)), waited: any::seconds(bytes), patience: any::seconds(bytes) };
+    let hearing = Hearing {
+        asked: bytes.flag().then(|| time(bytes)),
+        waited: any::seconds(bytes),
+        patience: any::seconds(bytes),
+        developer_mode: bytes.flag(),
+    };
     let known = knowledge(bytes);
     let status = shown(object, run, because.clone(), hearing, &known, now);
     let mut written = object.clone();

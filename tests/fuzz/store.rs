@@ -195,7 +195,7 @@ impl World {
     fn rerun(&mut self, run: usize) {
         let Some(known) = self.run(run).filter(|known| known.ended && settled(known)) else { return };
         let now = self.clock();
-        self.change(run, |object| object.status = Some(opened(object, following_attempt(&known), now)));
+        self.change(run, |object| object.status = Some(opened(object, following_attempt(&known), false, now)));
     }
 
     /// nuvo says that all of a settled run's executions have ended.
