@@ -241,8 +241,8 @@ impl<'a> Pass<'a> {
         let stopping = self.shell.stopping_since().is_some_and(|since| since.elapsed() >= PATIENCE);
         let patient = self.progress.elapsed() < PATIENCE && !stopping && !refused;
         match &self.observed.task {
-            // This task knows what nobody else does.
-            Task::Posted(_, Outcome::Accepted(_) | Outcome::NotExecuted { .. }) => !stopping,
+            // This task knows what nobody else does. A POST may have ended long after the shutdown began.
+            Task::Posted(_, Outcome::Accepted(_) | Outcome::NotExecuted { .. }) => !stopping || self.progress.elapsed() < PATIENCE,
             // Whether it was written must be read; a read can as well be left to the next pass.
             Task::Idle | Task::Finished => is_write(step) && patient,
             _ => patient,
