@@ -9,7 +9,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The API server said no, or could not be reached.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", told(.source))]
     Kube {
         /// What was asked for.
         what: &'static str,
@@ -22,6 +22,15 @@ pub enum CallError {
         /// What was asked for.
         what: &'static str,
     },
+}
+
+/// What the API server says, or why it could not be asked: for people, without the frame that Rust puts around it.
+#[must_use]
+pub fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl CallError {

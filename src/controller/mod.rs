@@ -53,6 +53,8 @@ use crate::{
     shutdown::Shutdown,
     telemetry::Metrics,
 };
+pub use kube_call::told;
+
 use accounts::{AccountKey, Accounts};
 use cache::CachedRun;
 use events::Events;

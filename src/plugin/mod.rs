@@ -19,7 +19,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory, Parser};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::run::InvalidId;
+use crate::{controller::told, run::InvalidId};
 use args::{Cli, Command};
 use place::Place;
 
@@ -101,14 +101,6 @@ pub enum PluginError {
     /// The run was deleted while it was waited for.
     #[error("PipelineRun {0} was deleted while it was waited for")]
     Deleted(String),
-}
-
-/// What the API server says, without the frame that Rust puts around it.
-fn told(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
 }
 
 impl PluginError {
