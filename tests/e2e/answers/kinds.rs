@@ -163,7 +163,7 @@ pub fn kinds() -> Vec<Kind> {
         .collect()
 }
 
-/// Words for the status. A look before the trigger and the answer to it do not depend on them; a list of what is running does not end a run.
+/// Words for the status. A look before the trigger and the answer to it do not depend on them; a list ends no run.
 fn statuses() -> Vec<Kind> {
     const WORD: [Cell; 5] = [FINE, FINE, RUNS, RUNS, FINE];
     /// An entry that cannot be read makes a list incomplete: the trigger goes on without a baseline.
@@ -273,7 +273,8 @@ fn garbage() -> Vec<Kind> {
         let first = text.find("\"id\":").map_or("\"access_token\":\"x\",", |_| "\"id\":\"x\",");
         let at = text.find("\"id\":").or_else(|| text.find("\"access_token\":")).unwrap_or(1);
         // The first entry stands twice for a name; where there is none, the wrapper does.
-        format!("{}{first}{}", &text[..at], &text[at..]).into_bytes()
+        let (before, after) = text.split_at(at);
+        format!("{before}{first}{after}").into_bytes()
     };
     vec![
         text("HTML", GARBAGE, "<!DOCTYPE html><html><title>SUCCESSFUL</title></html>"),
@@ -301,7 +302,7 @@ fn garbage() -> Vec<Kind> {
         body("duplicate key in an entry", [ACCOUNT, FOUND, NOTHING, FINE, RUNS, RUNS, DOUBT], twice),
         body("duplicate data", [NONE, FOUND, NOTHING, WAITS, RUNS, RUNS, DOUBT], |asked| {
             let text = asked.healthy.to_string();
-            format!("{{\"data\":[],{}", &text[1..]).into_bytes()
+            text.replacen('{', "{\"data\":[],", 1).into_bytes()
         }),
     ]
 }
@@ -464,7 +465,8 @@ fn numbers() -> Vec<Kind> {
     const FAILED: Cell = cell("", "Failed ExecutionFailed", 1);
     let count = |name: &str, value: Value| {
         ended(name, GOOD, "SUCCESSFUL", move |entry| {
-            entry["logs"] = json!([{ "type": "CREATE", "status": "SUCCESSFUL", "duration": value, "data": { "total_rows": value, "total_cells": value } }]);
+            let data = json!({ "total_rows": value, "total_cells": value });
+            entry["logs"] = json!([{ "type": "CREATE", "status": "SUCCESSFUL", "duration": value, "data": data }]);
         })
     };
     let time = |name: &str, row: [Cell; 3], value: &'static str| {

@@ -183,7 +183,7 @@ impl State {
     fn earlier(&self) -> [Value; 2] {
         ["2026-03-01T10:00:00.000Z", "2026-02-01T10:00:00.000Z"].map(|created| {
             let mut entry = self.ours("SUCCESSFUL");
-            entry["id"] = format!("{}-of-{}", self.script.pipeline, &created[..10]).into();
+            entry["id"] = format!("{}-of-{}", self.script.pipeline, created.split('T').next().unwrap()).into();
             entry["created_at"] = created.into();
             entry["updated_at"] = created.into();
             entry
