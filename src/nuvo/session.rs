@@ -89,8 +89,8 @@ pub struct Session {
 #[derive(Default)]
 struct Modes {
     known: HashMap<PipelineId, Mode>,
-    /// When nuvo has not told the mode of a pipeline.
-    hidden: Option<Instant>,
+    /// When nuvo has not answered in time.
+    silent: Option<Instant>,
 }
 
 /// Whether a pipeline is in developer mode, asked at this time: once for all who want to know.
@@ -257,7 +257,7 @@ impl Session {
                 known.retain(|_, mode| mode.asked.elapsed() < MODE_AGE);
             }
             let fresh = known.get(pipeline).filter(|mode| mode.asked.elapsed() < MODE_AGE).map(|mode| mode.developer.clone());
-            if fresh.is_none() && modes.hidden.is_some_and(|since| since.elapsed() < MODE_AGE) {
+            if fresh.is_none() && modes.silent.is_some_and(|since| since.elapsed() < MODE_AGE) {
                 return false;
             }
             fresh.unwrap_or_else(|| {
@@ -282,8 +282,11 @@ impl Session {
             match tokio::time::timeout(MODE_PATIENCE, ask()).await.unwrap_or(Err(Error::TimedOut)) {
                 Ok(pipeline) => pipeline.developer_mode == Some(true),
                 Err(error) => {
-                    tracing::debug!(%error, %pipeline, "the pipeline cannot be read; none is asked for some time");
-                    self.modes().hidden = Some(Instant::now());
+                    tracing::debug!(%error, %pipeline, "the pipeline cannot be read");
+                    if error == Error::TimedOut {
+                        // Each end would wait as long again.
+                        self.modes().silent = Some(Instant::now());
+                    }
                     false
                 }
             }

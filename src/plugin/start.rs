@@ -97,14 +97,9 @@ mod tests {
 
     #[test]
     fn a_name_begins_like_its_pipeline() {
-        let long = "x".repeat(128);
-        let names = [
-            ("orders", "orders-"),
-            ("Sales_Orders", "sales-orders-"),
-            ("_-_", "run-"),
-            ("a--", "a-"),
-            (&long, &format!("{}-", &long[..57])),
-        ];
+        let (long, kept) = ("x".repeat(128), "x".repeat(57));
+        let names =
+            [("orders", "orders-"), ("Sales_Orders", "sales-orders-"), ("_-_", "run-"), ("a--", "a-"), (&long, &format!("{kept}-"))];
         for (pipeline, wanted) in names {
             assert_eq!(start_of_name(pipeline), *wanted);
         }

@@ -28,7 +28,8 @@ pub(super) fn inquire(o: &Observed) -> Step {
     let inquiry = current_inquiry(o);
     if let Some(marker) = run.own_marker().filter(|m| inquiry.executed && m.nonce == inquiry.doubt.nonce && !m.executed && !o.untold) {
         // Before anything else: what nuvo has answered must outlive this process, or its successor might trigger again.
-        return Step::Mark { marker: Marker { executed: true, ..marker.clone() }, over: run.version.clone() };
+        let told = Marker { run: run.me.clone(), executed: true, ..marker.clone() };
+        return Step::Mark { marker: told, over: run.version.clone() };
     }
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
     if o.now < ripe {

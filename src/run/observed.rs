@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{
     ids::{ExecutionId, Nonce},
-    outcome::Outcome,
-    record::{Baseline, Lock, Marker},
+    outcome::{Obstacle, Outcome, Unexecuted},
+    record::{Baseline, Fate, Lock, Marker},
     step::{Answer, Gate, Limits, LockRead, Step},
     verdict::Doubt,
     view::{Holder, Others, Run, Sighting},
@@ -176,8 +176,13 @@ impl Observed {
                 self.task = Task::Finished;
             }
             (Step::Record { .. }, Answer::Missing) => self.gone(),
-            // What it was concluded from is as old as the run that it was to be written over.
-            (Step::Record { .. }, _) => (self.run, self.lock, self.candidates) = (None, None, None),
+            (Step::Record { trigger, message, unexecuted, .. }, _) => {
+                if trigger.fate == Fate::NotExecuted {
+                    self.renounce(message, *unexecuted);
+                }
+                // What it was concluded from is as old as the run that it was to be written over.
+                (self.run, self.lock, self.candidates) = (None, None, None);
+            }
             (Step::Release { .. }, Answer::Unsure) => self.lock = None,
             (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_)) => {
                 self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
@@ -185,6 +190,17 @@ impl Observed {
             (Step::Release { .. }, _) => self.task = Task::Finished,
             _ => {}
         }
+    }
+
+    /// The record that nothing was sent may be there already, so that nothing may be sent any more.
+    fn renounce(&mut self, message: &str, unexecuted: Option<Unexecuted>) {
+        self.task = match std::mem::take(&mut self.task) {
+            Task::Marked(grant) | Task::Marking(grant) => {
+                let then = unexecuted.unwrap_or(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
+                Task::Posted(grant, Outcome::NotExecuted { then, message: message.to_owned() })
+            }
+            other => other,
+        };
     }
 
     /// The run is gone. A known outcome still goes into the ledger, so that nobody adopts what this run started.

@@ -216,7 +216,8 @@ pub fn project(object: &PipelineRun, run: &Run, situation: &Situation, known: &K
         Situation::Settled(_, hearing) if fixes::mended(&mut status, object, known, hearing.developer_mode, now) => {}
         _ if status.completion_time.is_some() => reviewed(&mut status, object, run, now),
         Situation::Because(Reason::StatusLost, why) => {
-            let message = doubtful(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
+            let asked = || doubtful(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
+            let message = reply(object, run).unwrap_or_else(asked);
             conclude(&mut status, object, Reason::StatusLost, message, now);
         }
         Situation::Because(present, message) => {

@@ -138,6 +138,21 @@ fn a_stopping_operator_does_not_post() {
 }
 
 #[test]
+fn a_task_that_has_asked_to_record_that_it_did_not_send_never_sends() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    o.gate = Gate::Draining;
+    answer(&mut o, |step| matches!(step, Step::Record { .. }), Answer::Unsure);
+    // Whatever the reason was, it is over.
+    o.gate = Gate::Open;
+    let marked = Run { marker: o.run().marker.clone(), version: "11".into(), ..run.clone() };
+    answer(&mut o, |step| *step == Step::ReadRun, Answer::Run(Some(Box::new(marked))));
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted), "{step:?}");
+}
+
+#[test]
 fn a_marker_without_a_result_never_posts() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));

@@ -31,18 +31,18 @@ pub fn reference() -> Result<String, Box<dyn Error>> {
 
 fn kind(text: &mut String, crd: &Value) -> Result<(), Box<dyn Error>> {
     let spec = &crd["spec"];
-    let (names, version) = (&spec["names"], &spec["versions"][0]);
+    let (names, version) = (&spec["names"], at(spec, "/versions/0"));
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = word(&names["kind"]);
-    let schema = &version["schema"]["openAPIV3Schema"];
+    let schema = at(version, "/schema/openAPIV3Schema");
     writeln!(text, "## {kind}\n\n{}\n", word(&schema["description"]))?;
     let short: Vec<String> = names["shortNames"].as_array().into_iter().flatten().map(|name| format!("`{}`", word(name))).collect();
     writeln!(text, "Plural `{}`, short {}, category `nuvo`; namespaced.\n", word(&names["plural"]), short.join(", "))?;
     for part in ["spec", "status"] {
         writeln!(text, "### {kind} {part}\n\n| field | type | default | |\n|---|---|---|---|")?;
-        fields(text, "", &schema["properties"][part])?;
+        fields(text, "", at(schema, &format!("/properties/{part}")))?;
         text.push('\n');
-        rules(text, &schema["properties"][part])?;
+        rules(text, at(schema, &format!("/properties/{part}")))?;
     }
     writeln!(text, "### {kind} columns\n\n| column | path | |\n|---|---|---|")?;
     for column in version["additionalPrinterColumns"].as_array().into_iter().flatten() {
@@ -51,6 +51,11 @@ fn kind(text: &mut String, crd: &Value) -> Result<(), Box<dyn Error>> {
     }
     text.push('\n');
     reasons(text, &kind)
+}
+
+/// The value at a JSON pointer; null if there is none.
+fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
+    value.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn fields(text: &mut String, path: &str, schema: &Value) -> Result<(), Box<dyn Error>> {
