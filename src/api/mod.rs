@@ -7,6 +7,7 @@ pub mod names;
 mod nuvo_account;
 mod pipeline_run;
 mod reading;
+mod run_status;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -15,10 +16,10 @@ use kube::CustomResourceExt;
 pub use nuvo_account::{
     AccessToken, DEFAULT_BASE_URL, DEFAULT_TOKEN_PATH, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef,
 };
-pub use pipeline_run::{
-    AccountRef, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER,
-    MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec,
-    PipelineRunStatus, QualityGate, Retry, RetryStatus, Stats, Trigger, TriggerState,
+pub use pipeline_run::{AccountRef, OnAmbiguousTrigger, OnNothingToProcess, PipelineRun, PipelineRunSpec, QualityGate, Retry};
+pub use run_status::{
+    Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER, MAX_RUNS,
+    MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, Stats, Trigger, TriggerState,
 };
 
 /// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, which lacks the last touches.

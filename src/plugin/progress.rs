@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 
@@ -43,14 +43,7 @@ impl Progress {
     /// A moving line on the standard error if that is a terminal.
     #[must_use]
     pub fn new() -> Self {
-        let moving = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(BEAT);
-            bar
-        });
+        let moving = std::io::stderr().is_terminal().then(|| moving(ProgressDrawTarget::stderr()));
         Self { moving, said: String::new() }
     }
 
@@ -87,5 +80,45 @@ impl Progress {
         if let Some(bar) = &self.moving {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn moving(terminal: ProgressDrawTarget) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, terminal);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(BEAT);
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn on_a_terminal_a_line_moves_while_the_run_goes_on_and_is_gone_at_its_end() {
+        let terminal = InMemoryTerm::new(10, 120);
+        let mut progress =
+            Progress { moving: Some(moving(ProgressDrawTarget::term_like(Box::new(terminal.clone())))), said: String::new() };
+        for (phase, reason) in [("Pending", "PipelineBusy"), ("Running", "Running")] {
+            let run: PipelineRun = serde_json::from_value(json!({
+                "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "orders" }, "spec": { "pipelineId": "orders" },
+                "status": { "phase": phase, "attempt": 2, "conditions": [{
+                    "type": "Succeeded", "status": "Unknown", "reason": reason, "message": "because\u{1b}[2J", "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }] },
+            }))
+            .unwrap();
+            progress.show(&run, Timestamp::UNIX_EPOCH).unwrap();
+            let shown = terminal.contents();
+            let state = if phase == "Running" { "Running attempt 2" } else { "Pending (PipelineBusy) attempt 2" };
+            assert!(shown.contains(&format!("orders: {state}  because")), "{shown:?}");
+            assert_eq!(progress.said, state);
+        }
+        progress.end();
+        assert_eq!(terminal.contents(), "");
     }
 }

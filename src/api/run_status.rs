@@ -1,0 +1,368 @@
+//! The status of a `PipelineRun`: what has happened, in bounds that fit into an object.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::reading::{known_or_default, known_or_none};
+
+/// The most executions whose details are kept in `status.executions`.
+pub const MAX_EXECUTIONS: usize = 64;
+/// The most ids in `status.executionIds`.
+pub const MAX_EXECUTION_IDS: usize = 1_000;
+/// The most log runs of one execution.
+pub const MAX_RUNS: usize = 10;
+/// The most earlier attempts in `status.history`.
+pub const MAX_HISTORY: usize = 5;
+/// The most ids of one earlier attempt.
+pub const MAX_HISTORY_IDS: usize = 64;
+/// The longest message in a status, in characters.
+pub const MAX_STATUS_MESSAGE: usize = 1_024;
+/// The longest word of nuvo (status, trigger type, error type) in a status, in characters.
+pub const MAX_WORD: usize = 128;
+
+/// The largest integer in a status: the largest that every reader of JSON takes for what it is.
+pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
+
+/// What has happened. Written by the operator only.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = serde_json::json!({ "observedGeneration": -1 })))]
+pub struct PipelineRunStatus {
+    /// The metadata.generation that this status is about; -1 until the operator has seen the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
+    pub observed_generation: Option<i64>,
+
+    /// Where the run is, in one word: Pending, Suspended, Triggering (a trigger may be out and is not confirmed), Running, Succeeded,
+    /// Failed or Unresolved (a person must decide). Scripts should rather read the condition Succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
+    pub phase: Option<Phase>,
+
+    /// Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them. Only where they apply:
+    /// DeveloperMode (nuvo delivered the first 100 rows only) and DeletionBlocked (spec.ttlSecondsAfterFinished is not carried out).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::conditions")]
+    pub conditions: Vec<Condition>,
+
+    /// Which attempt the status is about, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub attempt: Option<i32>,
+
+    /// What has become of spec.retry. Absent before the first retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryStatus>,
+
+    /// The spec.rerunToken that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub rerun_token: Option<String>,
+
+    /// The trigger of this attempt, and what is known of its outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<Trigger>,
+
+    /// Details of the executions of this attempt: at most 64, failed ones first. status.executionIds has all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub executions: Vec<Execution>,
+
+    /// Ids of all executions of this attempt in nuvo, at most 1000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1_000), inner(length(max = 128)))]
+    pub execution_ids: Vec<String>,
+
+    /// Number of executions of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub execution_count: Option<i32>,
+
+    /// The error of the first failed execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ExecutionError>,
+
+    /// The sum over all executions, of the last log run of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+
+    /// Earlier attempts, oldest first, at most the last 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub history: Vec<PastAttempt>,
+
+    /// When nuvo answered the trigger of this attempt, or when its outcome fell into doubt; with spec.executionId, when following began.
+    /// What the run waited for before that does not count. A retry (spec.retry) keeps the time of the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When the attempt ended, or was repaired in nuvo. Set exactly when the condition Succeeded is True or False.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// From startTime to completionTime, for people, for example "1m32s".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub duration: Option<String>,
+}
+
+/// The retries of a run.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryStatus {
+    /// How many attempts of spec.retry have been made or scheduled since the run was started, or started again by spec.rerunToken.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub count: i32,
+
+    /// When the next attempt begins. Set while the reason is RetryScheduled and the wait is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_time: Option<Time>,
+}
+
+/// Where a run is, in one word. Derived from the condition Succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum Phase {
+    Pending,
+    Suspended,
+    Triggering,
+    Running,
+    Succeeded,
+    Failed,
+    Unresolved,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Suspended, Self::Triggering, Self::Running, Self::Succeeded, Self::Failed, Self::Unresolved];
+
+    /// The word in the object and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Suspended => "Suspended",
+            Self::Triggering => "Triggering",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Unresolved => "Unresolved",
+        }
+    }
+}
+
+/// One trigger, that is, one POST to nuvo or one execution that was there already.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trigger {
+    /// Names this trigger; it was sent to nuvo as X-Request-Id, and the annotation nuvo.dev/resolve refers to it. Empty when nothing was
+    /// sent (state Observed).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub nonce: String,
+
+    /// The metadata.uid of the object that it was recorded for. Another one shows that the status was restored from a backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub uid: Option<String>,
+
+    /// The attempt that it belongs to.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub attempt: i32,
+
+    /// Accepted: nuvo carried it out. NotExecuted: it certainly started nothing. Ambiguous: nobody can tell. Observed: spec.executionId is
+    /// followed, nothing was sent.
+    #[serde(default, deserialize_with = "known_or_default")]
+    pub state: TriggerState,
+
+    /// How it is known that it was accepted. Answer: nuvo's answer. Adopted: the execution was found in nuvo afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
+    pub evidence: Option<Evidence>,
+
+    /// When this became known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
+
+    /// What happened, at most 1024 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1_024))]
+    pub message: String,
+}
+
+/// What is known of a trigger's outcome.
+///
+/// A word that this version does not know reads as Ambiguous: a doubt must never look like a permission to trigger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "What is known of the trigger's outcome.")]
+#[allow(missing_docs)]
+pub enum TriggerState {
+    Accepted,
+    NotExecuted,
+    #[default]
+    Ambiguous,
+    Observed,
+}
+
+/// How it is known that a trigger was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum Evidence {
+    Answer,
+    Adopted,
+}
+
+/// One execution in nuvo.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Execution {
+    /// Id of the execution in nuvo.
+    #[serde(default)]
+    #[schemars(length(max = 128))]
+    pub id: String,
+
+    /// nuvo's word, for example PROCESSING, SUCCESSFUL or FAILED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub status: Option<String>,
+
+    /// nuvo's word for what started it, for example MANUAL, TIME_BASE or EVENT_BASE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub trigger_type: Option<String>,
+
+    /// Id of the pipeline configuration that it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub configuration: Option<String>,
+
+    /// When nuvo created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+
+    /// When nuvo changed it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ExecutionError>,
+
+    /// The statistics of its last log run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+
+    /// Its log runs: the first pass and repairs made in nuvo, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub runs: Vec<LogRun>,
+}
+
+/// Why an execution failed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecutionError {
+    /// nuvo's error type, for example SOURCE_UNRESPONSIVE.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub error_type: Option<String>,
+
+    /// What it means, at most 1024 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1_024))]
+    pub message: Option<String>,
+}
+
+/// Counts from nuvo's log. A count that nuvo does not give is absent.
+#[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    /// Rows processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_rows: Option<i64>,
+
+    /// Cells processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_cells: Option<i64>,
+
+    /// Cells with an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_error_cells: Option<i64>,
+
+    /// Rows with an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub total_error_rows: Option<i64>,
+
+    /// Processing time in nuvo, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub duration_milliseconds: Option<i64>,
+}
+
+/// One pass of an execution, from nuvo's log.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogRun {
+    /// nuvo's word for the kind of pass.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub run_type: Option<String>,
+
+    /// nuvo's word for its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub status: Option<String>,
+
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// How long it took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub duration_milliseconds: Option<i64>,
+
+    /// What it counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+}
+
+/// An earlier attempt.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PastAttempt {
+    /// Its number, from 1.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub attempt: i32,
+
+    /// How it ended: the reason of its condition Succeeded, for example Succeeded or ExecutionFailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub result: Option<String>,
+
+    /// nuvo's error type of its first failed execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub error_type: Option<String>,
+
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_time: Option<Time>,
+
+    /// Ids of its executions, at most the first 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
+    pub execution_ids: Vec<String>,
+}
