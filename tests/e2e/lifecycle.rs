@@ -451,3 +451,27 @@ fn a_run_that_is_watched_costs_a_read_each_poll_period_at_most_and_no_write() {
     let lists = world.sim.journal().iter().filter(|request| request.operation == Operation::List && request.at_ms > times[2]).count();
     same("lists for it", lists, 0);
 }
+
+#[test]
+fn a_later_attempt_ends_at_its_deadline_also_while_its_account_cannot_be_used() {
+    let world = World::new("overdue-account", [unresponsive("orders")]);
+    let _operator = world.operator();
+    world.start("orders", "orders", json!({ "activeDeadlineSeconds": 600, "retry": { "limit": 1, "backoffSeconds": 300 } }));
+    world.wait_reason("orders", "RetryScheduled");
+    let missing =
+        json!({ "secretRef": { "name": "missing", "key": "license-key" }, "identifier": "demo@example.com", "identityType": "USER" });
+    world.account_with("default", json!({ "licenseKey": missing }));
+    let ready = || {
+        let status = block_on(world.accounts().get("default")).unwrap().status.unwrap_or_default();
+        status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == "SecretNotFound")
+    };
+    world.eventually("the account without its Secret", ready);
+    world.change("orders", json!({ "spec": { "retry": { "backoffSeconds": 1 } } }));
+    let run = world.wait_reason("orders", "AccountNotReady");
+    same("attempt", attempt(&run), Some(2));
+    world.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
+    let run = world.wait_phase("orders", Phase::Failed);
+    assert_consistent(&run);
+    same("reason", reason(&run), "DeadlineExceeded");
+    same("POSTs", world.sim.post_count(), 1);
+}
