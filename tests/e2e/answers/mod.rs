@@ -6,7 +6,7 @@ mod secrets;
 mod server;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -15,10 +15,13 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use kube::runtime::{
-    WatchStreamExt as _,
-    reflector::{self, ObjectRef, Store},
-    watcher,
+use kube::{
+    ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
 };
 use nuvo_operator::api::{Phase, PipelineRun};
 use nuvo_sim::{Pipeline, SimConfig};
@@ -98,8 +101,9 @@ impl Cell {
     }
 
     /// Takes in what the run shows now. True when there is nothing more to see.
-    fn look(&mut self, run: &PipelineRun, others: usize) -> bool {
+    fn look(&mut self, run: &PipelineRun, shown: &Shown, others: usize) -> bool {
         let state = state(run);
+        let since = shown.lock().unwrap().remove(&self.name).unwrap_or_default();
         let ended = run.status.as_ref().is_some_and(|status| status.completion_time.is_some());
         if self.site.given() > 0 {
             self.others.0.get_or_insert(others);
@@ -108,6 +112,7 @@ impl Cell {
             if self.site.given() >= self.times {
                 let reached = *self.reached.get_or_insert_with(Instant::now);
                 let others_got_on = self.others.0 < Some(others);
+                self.shown.extend(since);
                 self.shown.insert(state.clone());
                 let seen = self.expect.during.is_empty() || (self.shown.contains(self.expect.during) && others_got_on);
                 if seen || ended || reached.elapsed() > PATIENCE {
@@ -166,14 +171,25 @@ fn state(run: &PipelineRun) -> String {
     words.join(" ")
 }
 
+/// What each run has shown since its cell has asked last, also for less time than a look takes.
+type Shown = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
+
 /// All runs as they are now: a list of them each time would cost more than everything else.
-fn mirror(world: &World) -> Store<PipelineRun> {
+fn mirror(world: &World) -> (Store<PipelineRun>, Shown) {
     let (store, writer) = reflector::store();
     let changes = watcher(world.runs(), watcher::Config::default());
+    let shown = Shown::default();
+    let log = Arc::clone(&shown);
+    let note = move |event: Result<watcher::Event<PipelineRun>, watcher::Error>| {
+        if let Ok(watcher::Event::Apply(run) | watcher::Event::InitApply(run)) = event {
+            log.lock().unwrap().entry(run.name_any()).or_default().insert(state(&run));
+        }
+        std::future::ready(())
+    };
     block_on(async move {
-        tokio::spawn(changes.default_backoff().reflect(writer).for_each(|_| std::future::ready(())));
+        tokio::spawn(changes.default_backoff().reflect(writer).for_each(note));
     });
-    store
+    (store, shown)
 }
 
 /// What the kernel says about the most memory that the operator ever had.
@@ -241,7 +257,7 @@ fn no_answer_makes_the_operator_do_or_say_what_is_not_so() {
     let mut operator = world.operator_with(&flags);
     world.wait_ready("default");
     let idle = peak(&mut operator);
-    let runs = mirror(&world);
+    let (runs, shown) = mirror(&world);
     let key = |name: &str| ObjectRef::new(name).within(&world.namespace);
     let (stop, longest) = (AtomicBool::new(false), Mutex::new((0, Duration::ZERO)));
     let mut done: Vec<Cell> = Vec::new();
@@ -261,7 +277,7 @@ fn no_answer_makes_the_operator_do_or_say_what_is_not_so() {
                 active.push(cell);
             }
             let others = longest.lock().unwrap().0;
-            done.extend(active.extract_if(.., |cell| runs.get(&key(&cell.name)).is_some_and(|run| cell.look(&run, others))));
+            done.extend(active.extract_if(.., |cell| runs.get(&key(&cell.name)).is_some_and(|run| cell.look(&run, &shown, others))));
             std::thread::sleep(LOOK);
         }
     });
