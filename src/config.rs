@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, ffi::OsString, net::SocketAddr, time::Duration};
 
-use crate::nuvo::Origins;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use nuvo_client::Origins;
 
 /// The two public origins of nuvo and its successor name. Plain http is never among the defaults.
 pub const DEFAULT_BASE_URLS: [&str; 2] = ["https://api-gateway.getnuvo.com", "https://api-gateway.ingestro.com"];

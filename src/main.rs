@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let settings = match config::parse() {
         Command::Run(settings) => *settings,
         Command::Crds => {
-            return match nuvo_operator::api::crds_yaml() {
+            return match nuvo_crds::crds_yaml() {
                 Ok(yaml) => print(&yaml),
                 Err(error) => failed(&error.to_string()),
             };

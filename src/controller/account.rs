@@ -21,13 +21,12 @@ use super::{
     kube_call::{CallError, call},
     now,
 };
-use crate::{
-    api::{
-        NuvoAccount, NuvoAccountStatus, SecretRef,
-        conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
-        names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
-    },
-    nuvo::{self, Credential, Error, Session, SessionSettings},
+use crate::account::{Session, SessionSettings};
+use nuvo_client::{Credential, Error};
+use nuvo_crds::{
+    NuvoAccount, NuvoAccountStatus, SecretRef,
+    conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
+    names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
 };
 
 /// A Secret is read again at least this often.
@@ -134,7 +133,7 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
             return Ok(Finding::bad(AccountReason::SecretInvalid, message));
         }
     };
-    let client = match nuvo::Client::new(base, credential, shell.nuvo_settings.clone()) {
+    let client = match nuvo_client::Client::new(base, credential, shell.nuvo_settings.clone()) {
         Ok(client) => client,
         Err(error) => return Ok(unknown(&error)),
     };
@@ -225,7 +224,10 @@ fn credential(account: &NuvoAccount, secret: SecretString) -> Option<Credential>
         Some(key) => Credential::LicenseKey {
             key: secret,
             identifier: key.identifier.clone(),
-            identity_type: key.identity_type?,
+            identity_type: match key.identity_type? {
+                nuvo_crds::IdentityType::User => nuvo_client::IdentityType::User,
+                nuvo_crds::IdentityType::SubOrg => nuvo_client::IdentityType::SubOrg,
+            },
             token_path: key.token_path.clone(),
         },
         None => Credential::AccessToken(secret),
@@ -293,7 +295,7 @@ fn status(account: &NuvoAccount, finding: &Finding, now: Timestamp) -> NuvoAccou
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{IdentityType, LicenseKey, NuvoAccountSpec};
+    use nuvo_crds::{IdentityType, LicenseKey, NuvoAccountSpec};
 
     fn finding(reason: AccountReason, identity: Option<&str>) -> Finding {
         Finding { identity: identity.map(str::to_owned), ..Finding::bad(reason, "because") }

@@ -10,12 +10,10 @@ use std::{
 use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::{runs::Runs, wakes::Wakes};
-use crate::{
-    api::{NuvoAccount, PipelineRun},
-    follower::Follower,
-    nuvo::Session,
-    shutdown::{self, Shutdown, Stop},
-};
+use crate::account::Session;
+use crate::account::follower::Follower;
+use crate::shutdown::{self, Shutdown, Stop};
+use nuvo_crds::{NuvoAccount, PipelineRun};
 
 /// An account by its namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,10 +12,8 @@ use kube::{
 };
 use serde::{Deserialize, Deserializer};
 
-use crate::{
-    api::{Phase, PipelineRun},
-    run::{at_rest, expires},
-};
+use nuvo_core::run::{at_rest, expires};
+use nuvo_crds::{Phase, PipelineRun};
 
 /// What `kubectl apply` keeps for itself: the whole object once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -132,7 +130,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::run::{Knowledge, Situation, parse, project};
+    use nuvo_core::run::{Knowledge, Situation, parse, project};
 
     /// A run that ended like this, with a status as large as most.
     pub fn ended(reason: &str, succeeded: &str) -> PipelineRun {
@@ -174,7 +172,7 @@ pub(super) mod tests {
         run.status = Some(project(
             &run,
             &known,
-            &Situation::Because(crate::api::conditions::Reason::Pending, String::new()),
+            &Situation::Because(nuvo_crds::conditions::Reason::Pending, String::new()),
             &Knowledge::new(),
             Timestamp::UNIX_EPOCH,
         ));

@@ -16,16 +16,15 @@ use super::{
     now,
     run::{FALLBACK, ReconcileError, Slot, write},
 };
-use crate::{
-    api::PipelineRun,
-    nuvo::{Error, Session},
-    run::{self, Following, Hearing, Reopening, Run, RunRef, Situation, Step, Trigger},
-};
+use crate::account::Session;
+use nuvo_client::Error;
+use nuvo_core::run::{Following, Hearing, Reopening, Run, RunRef, Situation, Step, Trigger};
+use nuvo_crds::PipelineRun;
 
 /// The attempt has failed, and the next one is waited for. nuvo is not asked meanwhile; what the spec says of it may change.
 pub(super) async fn await_retry(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
     let situation = Situation::Settled(Following::Undecided, Hearing::default());
-    let status = run::project(object, run, &situation, &run::Knowledge::new(), now());
+    let status = nuvo_core::run::project(object, run, &situation, &nuvo_core::run::Knowledge::new(), now());
     let next = status.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).map(|time| left_until(time.0));
     write(object, status, shell).await?;
     Ok(next.filter(|_| !run.deleting).map_or_else(Action::await_change, Action::requeue))
@@ -39,13 +38,13 @@ pub fn left_until(then: Timestamp) -> Duration {
 
 /// Deletes a run that has expired. Otherwise, the time until it does; none if it does not.
 pub(super) async fn expire(object: &PipelineRun, shell: &Shell) -> Result<Option<Duration>, ReconcileError> {
-    let Some(due) = run::expires(object) else { return Ok(None) };
+    let Some(due) = nuvo_core::run::expires(object) else { return Ok(None) };
     if now() < due {
         return Ok(Some(left_until(due)));
     }
     let metadata = &object.metadata;
     let (Ok(uid), Some(namespace), Some(name), Some(version)) = (
-        run::Uid::new(metadata.uid.clone().unwrap_or_default()),
+        nuvo_core::run::Uid::new(metadata.uid.clone().unwrap_or_default()),
         metadata.namespace.clone(),
         metadata.name.clone(),
         metadata.resource_version.as_deref(),
@@ -53,7 +52,7 @@ pub(super) async fn expire(object: &PipelineRun, shell: &Shell) -> Result<Option
         return Ok(None);
     };
     // Nobody could do it afterwards, and the next run of the pipeline would wait for the quarantine.
-    if let Ok(run) = run::parse(object) {
+    if let Ok(run) = nuvo_core::run::parse(object) {
         match release(&AccountKey::of(object), &run, shell).await {
             Err(error) if !error.is_refused() => return Err(PassError::from(error).into()),
             Err(_) | Ok(()) => {}
@@ -87,7 +86,9 @@ pub(super) async fn let_go(account: &AccountKey, run: &Run, shell: &Shell) -> Re
 /// [`ReconcileError`]: it is tried again.
 pub async fn settle_up(metadata: &ObjectMeta, shell: &Shell) -> Result<Action, ReconcileError> {
     let uid = metadata.uid.clone().unwrap_or_default();
-    let (Ok(known), Some(namespace), Some(name)) = (run::Uid::new(uid.clone()), metadata.namespace.clone(), metadata.name.clone()) else {
+    let (Ok(known), Some(namespace), Some(name)) =
+        (nuvo_core::run::Uid::new(uid.clone()), metadata.namespace.clone(), metadata.name.clone())
+    else {
         shell.memories.forget(&uid);
         return Ok(Action::await_change());
     };
@@ -95,13 +96,13 @@ pub async fn settle_up(metadata: &ObjectMeta, shell: &Shell) -> Result<Action, R
         shell.memories.forget(&uid);
         return Ok(Action::await_change());
     };
-    let run = run::parse(&object).map_err(PassError::from)?;
+    let run = nuvo_core::run::parse(&object).map_err(PassError::from)?;
     if !run.ended {
         // It goes on again. The cache will know.
         return Ok(Action::await_change());
     }
     let_go(&AccountKey::of(&object), &run, shell).await?;
-    if !run::at_rest(&object, now()) {
+    if !nuvo_core::run::at_rest(&object, now()) {
         // A person has something else in mind. The cache will know.
         return Ok(Action::await_change());
     }
@@ -137,7 +138,7 @@ async fn open(object: &PipelineRun, attempt: i32, retry: bool, shell: &Shell) ->
     if let Some(follower) = shell.accounts.follower(&AccountKey::of(object)) {
         follower.forget(&ObjectRef::from_obj(object));
     }
-    write(object, run::opened(object, attempt, retry, now()), shell).await?;
+    write(object, nuvo_core::run::opened(object, attempt, retry, now()), shell).await?;
     Ok(Action::await_change())
 }
 
@@ -146,7 +147,7 @@ async fn adopt(
     object: &PipelineRun,
     run: &Run,
     trigger: &Trigger,
-    executions: &[run::ExecutionId],
+    executions: &[nuvo_core::run::ExecutionId],
     session: &Session,
     shell: &Shell,
 ) -> Result<Action, ReconcileError> {
@@ -161,11 +162,11 @@ async fn adopt(
                 return Ok(Action::requeue(wait));
             }
         };
-        write(object, run::noted(object, run, &why, now()), shell).await?;
+        write(object, nuvo_core::run::noted(object, run, &why, now()), shell).await?;
         return Ok(Action::await_change());
     }
     let message = "A person has named the executions (nuvo.dev/resolve: adopt).";
-    write(object, run::recorded(object, trigger, executions, message, None, now()), shell).await?;
+    write(object, nuvo_core::run::recorded(object, trigger, executions, message, None, now()), shell).await?;
     Ok(Action::await_change())
 }
 
@@ -179,7 +180,7 @@ pub async fn release(account: &AccountKey, run: &Run, shell: &Shell) -> Result<(
     let Some(origin) = shell.origin(account) else { return Ok(()) };
     let name = lock_name(&origin, &run.pipeline);
     let read = shell.locks.read(&name).await?;
-    if let Some(Step::Release { lock, over }) = run::release(run, &tenure, &read) {
+    if let Some(Step::Release { lock, over }) = nuvo_core::run::release(run, &tenure, &read) {
         shell.locks.write(&name, &run.pipeline, &lock, Some(&over)).await?;
     }
     shell.wake_waiting(&run.pipeline);

@@ -7,7 +7,9 @@ use kube::{
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
 
-use crate::{api::PipelineRun, run::Notice, telemetry::Metrics};
+use crate::telemetry::Metrics;
+use nuvo_core::run::Notice;
+use nuvo_crds::PipelineRun;
 
 /// The longest note that the API server takes is 1 kB.
 const MAX_NOTE: usize = 1_000;

@@ -15,12 +15,11 @@ use super::{
     now,
     runs::RunError,
 };
-use crate::{
-    api::{PipelineRun, PipelineRunStatus},
-    nuvo::{Error, Session},
-    run::{self, Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Obstacle, Outcome, Run, Sighting, Step, Task, Unexecuted},
-    telemetry::TriggerOutcome,
-};
+use crate::account::Session;
+use crate::telemetry::TriggerOutcome;
+use nuvo_client::Error;
+use nuvo_core::run::{Answer, Gate, Hold, InvalidRun, Memory, Nonce, Observed, Obstacle, Outcome, Run, Sighting, Step, Task, Unexecuted};
+use nuvo_crds::{PipelineRun, PipelineRunStatus};
 
 /// How long a pass tries a step again, before it leaves that to the next pass; and how long the process waits for its passes when it stops.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -168,9 +167,9 @@ impl<'a> Pass<'a> {
         loop {
             self.observed.now = self.shell.uptime();
             self.observed.gate = (self.gate)();
-            self.observed.deadline = run::deadline(&self.object, now());
+            self.observed.deadline = nuvo_core::run::deadline(&self.object, now());
             self.observed.silence = self.session.paused().map(|pause| pause.left);
-            let step = run::next(&self.observed);
+            let step = nuvo_core::run::next(&self.observed);
             tracing::debug!(step = name(&step), "next");
             let ended = match &step {
                 Step::Follow => Ended::Follow,
@@ -191,7 +190,7 @@ impl<'a> Pass<'a> {
                         }
                         Err(error) => {
                             if let Err(error) = self.failed(&step, error) {
-                                let memory = run::remember(&self.observed, &step);
+                                let memory = nuvo_core::run::remember(&self.observed, &step);
                                 self.shell.memories.set(self.observed.cached.me.uid.as_str(), memory);
                                 return Err(error);
                             }
@@ -206,7 +205,7 @@ impl<'a> Pass<'a> {
                     continue;
                 }
             };
-            let memory = run::remember(&self.observed, &step);
+            let memory = nuvo_core::run::remember(&self.observed, &step);
             return Ok(Passed { ended, object: self.object, memory, recorded_over: self.recorded_over, retry_after: self.retry_after });
         }
     }
@@ -259,7 +258,7 @@ impl<'a> Pass<'a> {
         Ok(match step {
             Step::ReadRun => match self.shell.runs.read(&me).await? {
                 Some(object) => {
-                    let run = run::parse(&object)?;
+                    let run = nuvo_core::run::parse(&object)?;
                     self.object = Arc::new(object);
                     Answer::Run(Some(Box::new(run)))
                 }
@@ -301,7 +300,7 @@ impl<'a> Pass<'a> {
                 Answer::Posted(outcome)
             }
             Step::Record { trigger, executions, message, unexecuted, over } => {
-                let status = run::recorded(&self.object, trigger, executions, message, *unexecuted, now());
+                let status = nuvo_core::run::recorded(&self.object, trigger, executions, message, *unexecuted, now());
                 if let Some(Unexecuted::RetryAfter(wait, obstacle)) = unexecuted {
                     self.retry_after = Some((*wait, *obstacle));
                 }

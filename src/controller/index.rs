@@ -9,10 +9,8 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::reflector::ObjectRef};
 
 use super::{accounts::AccountKey, cache::CachedRun};
-use crate::{
-    api::{Phase, PipelineRun},
-    run::{PipelineId, awaits_trigger, parse, settled},
-};
+use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
+use nuvo_crds::{Phase, PipelineRun};
 
 /// Older runs come first; those of the same second in the order of their uids.
 pub type Age = (Option<Timestamp>, Option<String>);

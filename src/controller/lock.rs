@@ -8,9 +8,9 @@ use kube::core::ObjectMeta;
 use sha2::{Digest, Sha256};
 
 use super::kube_call::{CallError, call};
-use crate::api::names::FIELD_MANAGER;
-use crate::run::{Lock, LockRead, PipelineId};
 use crate::telemetry::Metrics;
+use nuvo_core::run::{Lock, LockRead, PipelineId};
+use nuvo_crds::names::FIELD_MANAGER;
 
 /// The annotation of the Lease that holds the lock's content as JSON.
 pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";

@@ -10,10 +10,8 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
 use super::account::Fingerprint;
-use crate::{
-    api::PipelineRun,
-    run::{Memory, Obstacle, PipelineId},
-};
+use nuvo_core::run::{Memory, Obstacle, PipelineId};
+use nuvo_crds::PipelineRun;
 
 /// Words that somebody else has replaced are written again after this time.
 const REPEAT: Duration = Duration::from_secs(60);

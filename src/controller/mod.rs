@@ -44,16 +44,13 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use crate::{
-    api::{NuvoAccount, PipelineRun, PipelineRunStatus},
-    follower::Audience,
-    nuvo::{Breakers, Origins, Settings as NuvoSettings},
-    operator::Context,
-    run::{Limits, PipelineId, Run, RunRef},
-    shutdown::Shutdown,
-    telemetry::Metrics,
-};
+use crate::account::Breakers;
+use crate::account::follower::Audience;
+use crate::{operator::Context, shutdown::Shutdown, telemetry::Metrics};
 pub use kube_call::told;
+use nuvo_client::{Origins, Settings as NuvoSettings};
+use nuvo_core::run::{Limits, PipelineId, Run, RunRef};
+use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus};
 
 use accounts::{AccountKey, Accounts};
 use cache::CachedRun;
@@ -205,9 +202,9 @@ impl Shell {
         self.runs.removed(run);
         self.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
         let Some(object) = run.whole() else { return };
-        let Ok(run) = crate::run::parse(object) else { return };
+        let Ok(run) = nuvo_core::run::parse(object) else { return };
         let pipeline = run.pipeline.clone();
-        if !run.ended && crate::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
+        if !run.ended && nuvo_core::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
             return;
         }
         self.wake_waiting(&pipeline);
@@ -215,8 +212,8 @@ impl Shell {
 
     /// This status is about to be written. If the run ends with it, it must give back its lock, also when the answer to the write is lost.
     fn note_end(&self, object: &PipelineRun, status: &PipelineRunStatus) {
-        if crate::run::lets_go(object.status.as_ref(), status)
-            && let Ok(run) = crate::run::parse(object)
+        if nuvo_core::run::lets_go(object.status.as_ref(), status)
+            && let Ok(run) = nuvo_core::run::parse(object)
             && run.own_marker().is_some()
         {
             self.memories.owe(run.me.uid.as_str());
@@ -225,14 +222,14 @@ impl Shell {
 
     /// Tells people and metrics what a change of a status means.
     async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
-        if let Some(ending) = crate::run::ending(before, after) {
+        if let Some(ending) = nuvo_core::run::ending(before, after) {
             self.metrics.run_finished(run::result(ending.reason), &ending.error_type);
             if let Some(took) = ending.took {
                 self.metrics.run_duration(took.as_secs_f64());
             }
             tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
         }
-        for notice in crate::run::notices(before, after) {
+        for notice in nuvo_core::run::notices(before, after) {
             self.events.publish(object, notice).await;
         }
     }

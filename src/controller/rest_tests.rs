@@ -34,18 +34,19 @@ use super::{
     runs::Runs,
     wakes::wakes,
 };
+use crate::account::{Session, SessionSettings};
 use crate::{
-    api::{
-        Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
-        names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
-    },
     config::{Command, parse_from},
     http::Health,
-    nuvo::{self, Credential, Session, SessionSettings},
     operator::Context,
-    run::{Following, Hearing, Knowledge, Situation, at_rest, expires, parse, project},
     shutdown::{self, Stop},
     telemetry::Metrics,
+};
+use nuvo_client::Credential;
+use nuvo_core::run::{Following, Hearing, Knowledge, Situation, at_rest, expires, parse, project};
+use nuvo_crds::{
+    Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
+    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Nobody listens there.
@@ -100,7 +101,7 @@ impl Desk {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let base = self.shell.origins.check(NUVO).unwrap();
         let credential = Credential::AccessToken(SecretString::from("token"));
-        let client = nuvo::Client::new(base, credential, self.shell.nuvo_settings.clone()).unwrap();
+        let client = nuvo_client::Client::new(base, credential, self.shell.nuvo_settings.clone()).unwrap();
         let settings = SessionSettings {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),

@@ -11,7 +11,8 @@ use super::{
     accounts::AccountKey,
     index::{Age, age},
 };
-use crate::{api::PipelineRun, follower::Audience};
+use crate::account::follower::Audience;
+use nuvo_crds::PipelineRun;
 
 /// The place of a run in the line of its account: the oldest one comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

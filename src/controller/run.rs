@@ -25,13 +25,12 @@ use super::{
     now,
     room::Place,
 };
-use crate::{
-    api::{PipelineRun, PipelineRunStatus, conditions::Reason},
-    follower::Interest,
-    nuvo::{Error, Session},
-    run::{self, Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Run, Situation, Step},
-    telemetry::RunResult,
-};
+use crate::account::Session;
+use crate::account::follower::Interest;
+use crate::telemetry::RunResult;
+use nuvo_client::Error;
+use nuvo_core::run::{Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Run, Situation, Step};
+use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
 /// A wait for another run that is over sooner is not worth a write.
 const PATIENT: Duration = Duration::from_secs(2);
@@ -72,12 +71,12 @@ pub enum ReconcileError {
 /// # Errors
 /// [`ReconcileError`]: it is tried again.
 pub async fn reconcile(object: Arc<PipelineRun>, slot: Slot<'_>, shell: &Shell) -> Result<Action, ReconcileError> {
-    let run = match run::parse(&object) {
+    let run = match nuvo_core::run::parse(&object) {
         Ok(run) => run,
         Err(error) => return refuse(&object, &error, shell).await,
     };
-    let reopening = run::reopening(&object, &run, now());
-    if object.spec.execution_id.is_none() && reopening.is_none() && !run::settled(&run) {
+    let reopening = nuvo_core::run::reopening(&object, &run, now());
+    if object.spec.execution_id.is_none() && reopening.is_none() && !nuvo_core::run::settled(&run) {
         return trigger(object, run, slot, shell).await;
     }
     shell.room.leave(&AccountKey::of(&object), &Place::of(&object));
@@ -103,13 +102,13 @@ pub async fn after_failure(run: &CachedRun, error: &ReconcileError, shell: &Shel
     let free = match error {
         ReconcileError::Pass(PassError::Unmarked { held, .. }) => !held,
         ReconcileError::Pass(PassError::Lock(_)) => {
-            run::parse(object).is_ok_and(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended)
+            nuvo_core::run::parse(object).is_ok_and(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended)
         }
         _ => false,
     };
     if failures >= SHOWN_FAILURES
         && free
-        && let Ok(run) = run::parse(object)
+        && let Ok(run) = nuvo_core::run::parse(object)
     {
         let message = format!("The operator cannot go on: {error}. Grant it what it lacks, or mend what refuses; it keeps trying.");
         if let Err(error) = show(object, &run, &Situation::Because(Reason::Pending, message), shell).await {
@@ -123,7 +122,7 @@ pub async fn after_failure(run: &CachedRun, error: &ReconcileError, shell: &Shel
 async fn refuse(object: &PipelineRun, error: &InvalidRun, shell: &Shell) -> Result<Action, ReconcileError> {
     tracing::warn!(%error, "not a run");
     let message = format!("The object cannot be carried out: {error}. Create a corrected PipelineRun.");
-    let status = run::refused(object, message, now());
+    let status = nuvo_core::run::refused(object, message, now());
     if write(object, status, shell).await? {
         return Ok(Action::await_change());
     }
@@ -139,8 +138,8 @@ async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Actio
     match shell.accounts.standing(&AccountKey::of(object)) {
         Standing::Unjudged => Ok(Action::await_change()),
         Standing::Ready(_) if !run.suspended => follow(object, run, shell).await,
-        Standing::Ready(_) => show(object, run, &run::without_account(run, ""), shell).await,
-        Standing::NotReady(why) => show(object, run, &run::without_account(run, &why), shell).await,
+        Standing::Ready(_) => show(object, run, &nuvo_core::run::without_account(run, ""), shell).await,
+        Standing::NotReady(why) => show(object, run, &nuvo_core::run::without_account(run, &why), shell).await,
     }
 }
 
@@ -149,15 +148,15 @@ async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Actio
 /// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a
 /// write to the run would make a doubt of a trigger that can still go on. The lock is read only when there is something new to say.
 async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<(), ReconcileError> {
-    let status = run::project(object, run, situation, &run::Knowledge::new(), now());
+    let status = nuvo_core::run::project(object, run, situation, &nuvo_core::run::Knowledge::new(), now());
     if object.status.as_ref() == Some(&status) {
         return Ok(());
     }
     if let Some(origin) = shell.origin(&AccountKey::of(object)) {
         let read = shell.locks.read(&lock_name(&origin, &run.pipeline)).await.map_err(PassError::from)?;
-        if run::resumable(run, &read.lock) {
+        if nuvo_core::run::resumable(run, &read.lock) {
             tracing::info!("it waits, and goes on under the lock that it holds");
-            for notice in run::notices(object.status.as_ref(), &status) {
+            for notice in nuvo_core::run::notices(object.status.as_ref(), &status) {
                 shell.events.publish(object, notice).await;
             }
             return Ok(());
@@ -167,7 +166,7 @@ async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: 
 }
 
 async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<Action, ReconcileError> {
-    let status = run::project(object, run, situation, &run::Knowledge::new(), now());
+    let status = nuvo_core::run::project(object, run, situation, &nuvo_core::run::Knowledge::new(), now());
     write(object, status, shell).await?;
     Ok(Action::await_change())
 }
@@ -182,30 +181,30 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         Standing::Unjudged => Following::Undecided,
         Standing::NotReady(why) => Following::Halted(why),
     };
-    let executions = run::followed(object, run);
-    if object.status.as_ref().is_some_and(run::awaits_retry) {
+    let executions = nuvo_core::run::followed(object, run);
+    if object.status.as_ref().is_some_and(nuvo_core::run::awaits_retry) {
         return await_retry(object, run, shell).await;
     }
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
-    let late = run::deadline(object, now()).is_some_and(|left| left.is_zero());
+    let late = nuvo_core::run::deadline(object, now()).is_some_and(|left| left.is_zero());
     let hearing = Hearing {
         asked: follower.as_ref().and_then(|follower| follower.asked(&run.pipeline, &executions)).and_then(|at| ago(at.elapsed())),
         waited: shell.memories.overdue(run.me.uid.as_str(), late),
         patience: shell.limits.quarantine,
         developer_mode: follower.as_ref().is_some_and(|follower| follower.developer_mode(&run.pipeline, &executions)),
     };
-    let status = run::project(object, run, &Situation::Settled(following, hearing), &known, now());
+    let status = nuvo_core::run::project(object, run, &Situation::Settled(following, hearing), &known, now());
     let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
     let ended = status.completion_time.is_some();
-    let left = run::deadline_left(&status, object, now());
-    let watched = run::watched(object, &status, now());
-    let repairable = run::repairable(&status);
+    let left = nuvo_core::run::deadline_left(&status, object, now());
+    let watched = nuvo_core::run::watched(object, &status, now());
+    let repairable = nuvo_core::run::repairable(&status);
     let since =
         |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now().duration_since(time.0)).unwrap_or_default());
     let (age, ended_for) = (since(status.start_time.as_ref()), since(status.completion_time.as_ref()));
-    let another_attempt = run::awaits_retry(&status);
+    let another_attempt = nuvo_core::run::awaits_retry(&status);
     let written = write(object, status, shell).await?;
-    let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
+    let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(nuvo_core::run::Evidence::Answer));
     let interest = Interest { run: reference, pipeline: run.pipeline.clone(), executions, age, ours, expected, late, ended_for: None };
     // A run that is being deleted may stay for long, because of somebody else's finalizer: it is followed until it is gone.
     if ended || another_attempt {
@@ -303,7 +302,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
     {
         shell.announce(&object, before.as_ref(), after).await;
     }
-    let run = run::parse(&object).map_err(PassError::from)?;
+    let run = nuvo_core::run::parse(&object).map_err(PassError::from)?;
     if !matches!(&passed.ended, Ended::Hold(Hold::PipelineBusy(..) | Hold::Gate(Gate::BehindOlder(_)))) {
         shell.memories.moved_on(&uid);
         // Whatever this pass did, those who wait for the lock may find it free.
@@ -313,7 +312,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
         shell.memories.succeeded(&uid);
     }
     match passed.ended {
-        Ended::Follow if run::settled(&run) => follow(&object, &run, shell).await,
+        Ended::Follow if nuvo_core::run::settled(&run) => follow(&object, &run, shell).await,
         Ended::Follow => Ok(Action::requeue(retry_after)),
         Ended::Forget => {
             shell.memories.forget(&uid);
@@ -335,7 +334,7 @@ fn seats(session: &Session) -> usize {
 async fn stand_in_line(object: &PipelineRun, run: &Run, before: usize, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
     let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
     if before / session.rate() > SOON.as_secs_f64() {
-        explain(object, run, &run::in_line(run), shell).await?;
+        explain(object, run, &nuvo_core::run::in_line(run), shell).await?;
     }
     Ok(Action::requeue(until_deadline(object).map_or(UNCALLED, |left| left.min(UNCALLED))))
 }
@@ -345,28 +344,28 @@ async fn without_account(object: &PipelineRun, run: &Run, why: &str, shell: &She
     let uid = run.me.uid.as_str();
     let gate = Gate::AccountNotReady(why.to_owned());
     let mut observed = Observed::new(run.clone(), shell.memories.get(uid), shell.limits, shell.uptime(), gate, nonce()?);
-    observed.deadline = run::deadline(object, now());
+    observed.deadline = nuvo_core::run::deadline(object, now());
     // The cache is good enough here: what is written is written over this very version of the run.
     observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    let mut step = run::next(&observed);
+    let mut step = nuvo_core::run::next(&observed);
     if step == Step::ReadLock
         && let Some(origin) = shell.origin(&AccountKey::of(object))
     {
         let read = shell.locks.read(&lock_name(&origin, &run.pipeline)).await.map_err(PassError::from)?;
         observed.learn(&step, Answer::Lock(Box::new(read)));
-        step = run::next(&observed);
+        step = nuvo_core::run::next(&observed);
     }
-    shell.memories.set(uid, run::remember(&observed, &step));
+    shell.memories.set(uid, nuvo_core::run::remember(&observed, &step));
     if let Step::Hold(Hold::Overdue) = step
-        && let Some(situation) = run::waiting(run, &Hold::Overdue)
+        && let Some(situation) = nuvo_core::run::waiting(run, &Hold::Overdue)
     {
         return show(object, run, &situation, shell).await;
     }
     if let Step::Record { trigger, executions, message, unexecuted, .. } = &step {
-        write(object, run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
+        write(object, nuvo_core::run::recorded(object, trigger, executions, message, *unexecuted, now()), shell).await?;
         return Ok(Action::await_change());
     }
-    explain(object, run, &run::without_account(run, why), shell).await?;
+    explain(object, run, &nuvo_core::run::without_account(run, why), shell).await?;
     let again = if let Step::Hold(Hold::Unconfirmed(left)) = step { Some(left) } else { until_deadline(object) };
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
@@ -377,7 +376,7 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
     let requeue = match hold {
         // Also while it holds the lock: a run that has ended goes on under none.
         Hold::Overdue => {
-            if let Some(situation) = run::waiting(run, hold) {
+            if let Some(situation) = nuvo_core::run::waiting(run, hold) {
                 show(object, run, &situation, shell).await?;
             }
             return Ok(Action::await_change());
@@ -396,7 +395,7 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
                 shell.hurry(&tenancy.holder);
             }
             let waited = shell.memories.waited(uid);
-            if waited < PATIENT && object.status.as_ref().and_then(run::reason) != Some(Reason::PipelineBusy) {
+            if waited < PATIENT && object.status.as_ref().and_then(nuvo_core::run::reason) != Some(Reason::PipelineBusy) {
                 return Ok(Action::requeue(PATIENT.saturating_sub(waited)));
             }
             let left = if let Hold::PipelineBusy(_, Some(left)) = hold { *left } else { FALLBACK };
@@ -404,7 +403,7 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
         }
         Hold::Unconfirmed(left) => Some((*left).max(Duration::from_millis(100))),
     };
-    if let Some(situation) = run::waiting(run, hold) {
+    if let Some(situation) = nuvo_core::run::waiting(run, hold) {
         explain(object, run, &situation, shell).await?;
     }
     Ok([requeue, until_deadline(object)].into_iter().flatten().min().map_or_else(Action::await_change, Action::requeue))
@@ -412,14 +411,14 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
 
 /// A later attempt that waits is not made after the deadline, which has to be noticed.
 fn until_deadline(object: &PipelineRun) -> Option<Duration> {
-    run::deadline(object, now()).filter(|left| !left.is_zero())
+    nuvo_core::run::deadline(object, now()).filter(|left| !left.is_zero())
 }
 
 /// Without a list of nuvo no trigger starts.
 async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell: &Shell) -> Result<Action, ReconcileError> {
     tracing::info!(%error, "no trigger without a list of nuvo's executions");
     let Some(object) = shell.runs.get(reference) else { return Ok(Action::await_change()) };
-    let run = run::parse(&object).map_err(PassError::from)?;
+    let run = nuvo_core::run::parse(&object).map_err(PassError::from)?;
     let wait = match error {
         Error::Stopping => return Ok(Action::await_change()),
         Error::Paused(pause) => pause.left,
@@ -428,7 +427,7 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell:
             backoff(Duration::from_secs(1), Duration::from_secs(60), failures.saturating_sub(1))
         }
     };
-    if let Some(situation) = run::waiting(&run, &Hold::Gate(gate(error))) {
+    if let Some(situation) = nuvo_core::run::waiting(&run, &Hold::Gate(gate(error))) {
         explain(&object, &run, &situation, shell).await?;
     }
     Ok(Action::requeue(wait))
@@ -450,7 +449,9 @@ pub(super) async fn write(object: &PipelineRun, status: PipelineRunStatus, shell
     let (over, uid) = (object.metadata.resource_version.clone().unwrap_or_default(), object.metadata.uid.clone().unwrap_or_default());
     let words = words(&status);
     // Another operator that works on the same runs by mistake may see nuvo otherwise: they would go on to correct each other.
-    if object.status.as_ref().is_some_and(|present| run::same_but_for_words(present, &status)) && shell.memories.has_said(&uid, words) {
+    if object.status.as_ref().is_some_and(|present| nuvo_core::run::same_but_for_words(present, &status))
+        && shell.memories.has_said(&uid, words)
+    {
         return Ok(false);
     }
     shell.note_end(object, &status);

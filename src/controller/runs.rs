@@ -19,13 +19,11 @@ use super::{
     kube_call::{CallError, call},
     wakes::Wakes,
 };
-use crate::{
-    api::{
-        PipelineRun, PipelineRunStatus,
-        names::{FIELD_MANAGER, TRIGGER_ANNOTATION},
-    },
-    run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse},
-    telemetry::Metrics,
+use crate::telemetry::Metrics;
+use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse};
+use nuvo_crds::{
+    PipelineRun, PipelineRunStatus,
+    names::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
 
 /// How many runs are listed at once: thousands that were kept for long would take longer than a call may.
@@ -264,7 +262,7 @@ impl Runs {
     }
 }
 
-fn read_as_run(object: &PipelineRun) -> Result<crate::run::Run, RunError> {
+fn read_as_run(object: &PipelineRun) -> Result<nuvo_core::run::Run, RunError> {
     parse(object).map_err(|source| RunError::Invalid {
         namespace: object.metadata.namespace.clone().unwrap_or_default(),
         name: object.metadata.name.clone().unwrap_or_default(),

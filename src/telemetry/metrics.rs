@@ -13,10 +13,8 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use crate::{
-    nuvo::{Code, Operation},
-    run::{Outcome, Unexecuted},
-};
+use nuvo_client::{Code, Operation};
+use nuvo_core::run::{Outcome, Unexecuted};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use nuvo_operator::api;
 use serde::Deserialize;
 use serde_json::Value;
 
 #[test]
 fn the_files_in_crds_are_not_stale() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
-    let files = api::crd_files().unwrap();
+    let files = nuvo_crds::crd_files().unwrap();
     for (name, text) in &files {
         let old = fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(old == *text, "crds/{name} is stale: run `cargo xtask generate` and commit the result");
@@ -24,9 +23,9 @@ fn the_files_in_crds_are_not_stale() {
 
 #[test]
 fn the_printed_definitions_are_the_same() {
-    let text = api::crds_yaml().unwrap();
+    let text = nuvo_crds::crds_yaml().unwrap();
     let printed: Vec<Value> = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect();
-    let files: Vec<Value> = api::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();
+    let files: Vec<Value> = nuvo_crds::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();
     assert_eq!(printed, files);
     assert_eq!(printed[0]["kind"], "CustomResourceDefinition");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
-use nuvo_operator::api::{NuvoAccount, PipelineRun, names};
+use nuvo_crds::{NuvoAccount, PipelineRun, names};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -9,12 +9,12 @@ mod rules;
 mod schema;
 
 use kube::core::cel::Validator;
-use nuvo_operator::api;
 use serde_json::{Value, json};
 
 /// A definition as it is installed, by its kind.
 fn crd(kind: &str) -> Value {
-    let crd = api::crds().unwrap().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap_or_else(|| panic!("no definition of {kind}"));
+    let crd =
+        nuvo_crds::crds().unwrap().into_iter().find(|crd| crd.spec.names.kind == kind).unwrap_or_else(|| panic!("no definition of {kind}"));
     serde_json::to_value(crd).unwrap()
 }
 

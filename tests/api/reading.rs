@@ -1,6 +1,6 @@
 //! A status written by another version is readable: one unreadable object would stall the watch of all of them.
 
-use nuvo_operator::api::{NuvoAccount, PipelineRun, PipelineRunStatus, TriggerState};
+use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus, TriggerState};
 use serde_json::json;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use nuvo_operator::nuvo::{Credential, IdentityType};
+use nuvo_client::{Credential, IdentityType};
 use secrecy::SecretString;
 
 use crate::{accepted, refused};

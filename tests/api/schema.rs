@@ -1,7 +1,7 @@
 //! What every schema must be: bounded, without formats that Kubernetes does not know, with the defaults of the contract.
 
-use nuvo_operator::api::conditions::{AccountReason, ConditionStatus, Reason};
-use nuvo_operator::api::{
+use nuvo_crds::conditions::{AccountReason, ConditionStatus, Reason};
+use nuvo_crds::{
     MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, NuvoAccountSpec, Phase,
     PipelineRunSpec, Retry,
 };

@@ -6,12 +6,10 @@ use std::{
     time::Duration,
 };
 
-use nuvo_operator::{
-    nuvo::{Code, Operation},
-    telemetry::{
-        Metrics, RunResult, TriggerOutcome,
-        metrics::{ALL, Description, PHASES},
-    },
+use nuvo_client::{Code, Operation};
+use nuvo_operator::telemetry::{
+    Metrics, RunResult, TriggerOutcome,
+    metrics::{ALL, Description, PHASES},
 };
 use serde_json::{Value, json};
 

@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use nuvo_operator::{
-    api,
-    config::{self, Command, LogFormat, LogLevel, Settings},
-    nuvo::Origins,
-};
+use nuvo_client::Origins;
+use nuvo_operator::config::{self, Command, LogFormat, LogLevel, Settings};
 use serde_json::{Value, json};
 
 use crate::{NAME, NAMESPACE, chart, deployment, everything, helm, kind, of_kind, read, render, rendered, value_sets};
@@ -226,7 +223,7 @@ fn every_object_has_the_common_labels_and_no_hook() {
 
 #[test]
 fn the_definitions_are_those_of_the_operator_and_kept_unless_told_otherwise() {
-    let own: Vec<Value> = api::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();
+    let own: Vec<Value> = nuvo_crds::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();
     for keep in [true, false] {
         let mut objects = rendered(&json!({ "crds": { "keep": keep } }));
         objects.retain(|object| kind(object) == "CustomResourceDefinition");

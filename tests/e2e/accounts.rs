@@ -7,7 +7,7 @@ use controlplane::{
     proxy::{Action, Answer, RequestInfo},
 };
 use kube::api::DeleteParams;
-use nuvo_operator::api::{NuvoAccount, Phase};
+use nuvo_crds::{NuvoAccount, Phase};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
 use serde_json::json;
 

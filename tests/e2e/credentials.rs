@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_operator::api::{Phase, PipelineRun};
+use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Permission, Pipeline, Sim, SimConfig, Status};
 use serde_json::json;
 

@@ -76,7 +76,7 @@ fn steady(line: &str) -> String {
 fn tools(world: &World) -> PathBuf {
     let folder = world.server.folder().join(format!("{}-bin", world.namespace));
     fs::create_dir_all(&folder).unwrap();
-    let plugin = env!("CARGO_BIN_EXE_kubectl-nuvo");
+    let plugin = crate::world::kubectl_nuvo();
     let kubectl = world.server.kubectl_command();
     let words: Vec<String> =
         std::iter::once(kubectl.get_program()).chain(kubectl.get_args()).map(|word| format!("'{}'", word.display())).collect();

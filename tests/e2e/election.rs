@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use controlplane::{Proxy, proxy::Action};
-use nuvo_operator::api::{Evidence, Phase, TriggerState};
+use nuvo_crds::{Evidence, Phase, TriggerState};
 use nuvo_sim::{Effect, Fault, Operation, Pipeline};
 use serde_json::json;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_operator::api::Phase;
+use nuvo_crds::Phase;
 use nuvo_sim::Pipeline;
 use serde_json::json;
 

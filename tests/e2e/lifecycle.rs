@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use nuvo_operator::api::{Phase, PipelineRun};
+use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{Change, Delays, Effect, Fault, Operation, Pipeline, Stats, Status};
 use serde_json::json;
 

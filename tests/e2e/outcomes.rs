@@ -8,7 +8,7 @@ use controlplane::{
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use nuvo_operator::api::{Phase, PipelineRun};
+use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{AccessToken, Effect, Ending, Fault, Identity, Operation, Pipeline, Seed, SimConfig, Spelling, Stats, Status};
 use serde_json::json;
 

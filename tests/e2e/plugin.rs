@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use nuvo_operator::api::Phase;
+use nuvo_crds::Phase;
 use nuvo_sim::{Effect, Fault, Operation, Pipeline, Stats, Status};
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ impl Said {
 }
 
 fn command(world: &World, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-nuvo"));
+    let mut command = Command::new(crate::world::kubectl_nuvo());
     command.env("KUBECONFIG", world.server.admin_kubeconfig()).args(["--namespace", &world.namespace]).args(arguments);
     command
 }

@@ -12,7 +12,7 @@ use controlplane::{
 };
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use nuvo_operator::api::{Evidence, Phase, PipelineRun, TriggerState};
+use nuvo_crds::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
 use serde_json::json;
 

@@ -16,7 +16,7 @@ use controlplane::{
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
-use nuvo_operator::api::{
+use nuvo_crds::{
     Phase, PipelineRun,
     conditions::{AccountReason, Reason},
 };

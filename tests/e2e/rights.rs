@@ -8,7 +8,8 @@ use std::{
 
 use controlplane::{AuditEvent, ControlPlane, Options, Process};
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use nuvo_operator::{api::Phase, rbac};
+use nuvo_crds::Phase;
+use nuvo_operator::rbac;
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::{Value, json};
 

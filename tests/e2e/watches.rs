@@ -17,10 +17,8 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::watcher,
 };
-use nuvo_operator::{
-    api::{Phase, PipelineRun},
-    operator,
-};
+use nuvo_crds::{Phase, PipelineRun};
+use nuvo_operator::operator;
 use nuvo_sim::Pipeline;
 use serde_json::json;
 

@@ -5,7 +5,7 @@ use std::{
     fmt::Debug,
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         LazyLock, Mutex, Once,
@@ -24,10 +24,8 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use nuvo_operator::{
-    api::{NuvoAccount, Phase, PipelineRun},
-    rbac,
-};
+use nuvo_crds::{NuvoAccount, Phase, PipelineRun};
+use nuvo_operator::rbac;
 use nuvo_sim::{Operation, Pipeline, Sim, SimConfig};
 use serde_json::{Value, json};
 
@@ -60,6 +58,20 @@ pub fn install(server: &ControlPlane) {
     assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
     server.apply(&String::from_utf8(crds.stdout).unwrap()).unwrap();
     server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"]).unwrap();
+}
+
+/// The plugin, which is a program of another package. cargo builds it with its tests, from what this test was built from.
+pub fn kubectl_nuvo() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--no-run", "--locked", "--test", "cli"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let built = cargo.output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        let program = Path::new(env!("CARGO_BIN_EXE_nuvo-operator")).with_file_name("kubectl-nuvo");
+        assert!(program.is_file(), "cargo has built no {}", program.display());
+        program.display().to_string()
+    });
+    &PROGRAM
 }
 
 /// A client of the admin.

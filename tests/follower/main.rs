@@ -17,13 +17,12 @@ use std::{
 
 use futures::future::join_all;
 use kube::runtime::reflector::ObjectRef;
-use nuvo_operator::{
-    api::PipelineRun,
-    follower::{Audience, Follower, Interest},
-    nuvo::{Client, Credential, Origins, Session, SessionSettings, Settings},
-    run::{ExecutionId, Known, PipelineId},
-    shutdown::{self, Stop},
-};
+use nuvo_client::{Client, Credential, Origins, Settings};
+use nuvo_core::run::{ExecutionId, Known, PipelineId};
+use nuvo_crds::PipelineRun;
+use nuvo_operator::account::follower::{Audience, Follower, Interest};
+use nuvo_operator::account::{Session, SessionSettings};
+use nuvo_operator::shutdown::{self, Stop};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
 use secrecy::SecretString;
 

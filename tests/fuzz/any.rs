@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_operator::run::{
+use nuvo_core::run::{
     Answer, Baseline, Candidate, Entry, Evidence, ExecutionId, Fate, Gate, Holder, Inquiry, LedgerEntry, Limits, Lock, LockRead, Marker,
     Memory, Nonce, Obstacle, Others, Outcome, PipelineId, Run, RunRef, Sighting, Step, Tenancy, Trigger, Uid, Unexecuted,
 };
@@ -158,7 +158,7 @@ pub fn limits(bytes: &mut Bytes) -> Limits {
 
 pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {
     let inquiry = |bytes: &mut Bytes| Inquiry {
-        doubt: nuvo_operator::run::Doubt { nonce: nonce(bytes, 0), tenure: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
+        doubt: nuvo_core::run::Doubt { nonce: nonce(bytes, 0), tenure: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
         since: now.saturating_sub(seconds(bytes)),
         executed: bytes.one_in(4),
         last: some(bytes, |b| (now.saturating_sub(seconds(b)), several(b, id))),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_operator::run::{Answer, Gate, Memory, Nonce, Observed, Step, decided, next, remember};
+use nuvo_core::run::{Answer, Gate, Memory, Nonce, Observed, Step, decided, next, remember};
 
 use crate::{any, bytes::Bytes, store};
 

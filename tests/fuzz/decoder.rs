@@ -1,14 +1,12 @@
 //! nuvo's answers: whatever comes, nothing is believed that the answer does not say, and nothing comes out that must not be shown.
 
 use http::{HeaderMap, HeaderValue, header};
-use nuvo_operator::{
-    api::MAX_INTEGER,
-    nuvo::{
-        Execution, Redactor, Status, When, decode,
-        outcome::{BodyFault, MAX_EXECUTIONS, classify},
-    },
-    run::{ExecutionId, Outcome, PipelineId, Unexecuted},
+use nuvo_client::{
+    Execution, Redactor, Status, When, decode,
+    outcome::{BodyFault, MAX_EXECUTIONS, classify},
 };
+use nuvo_core::run::{ExecutionId, Outcome, PipelineId, Unexecuted};
+use nuvo_crds::MAX_INTEGER;
 use secrecy::SecretString;
 
 use crate::{

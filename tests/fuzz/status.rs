@@ -6,17 +6,15 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::{SignedDuration, Timestamp},
 };
-use nuvo_operator::{
-    api::{
-        self, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
-        PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, Stats, TriggerState,
-        conditions::{RECONCILING, Reason, STALLED, SUCCEEDED},
-        names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
-    },
-    run::{
-        ExecutionId, Fate, Following, Hearing, Knowledge, Known, Reopening, Run, Situation, Verdict, is_terminal, opened, parse, project,
-        recorded, reopening, verdict,
-    },
+use nuvo_core::run::{
+    ExecutionId, Fate, Following, Hearing, Knowledge, Known, Reopening, Run, Situation, Verdict, is_terminal, opened, parse, project,
+    recorded, reopening, verdict,
+};
+use nuvo_crds::{
+    self, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
+    PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, Stats, TriggerState,
+    conditions::{RECONCILING, Reason, STALLED, SUCCEEDED},
+    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 use crate::{any, bytes::Bytes};
@@ -103,13 +101,13 @@ fn ids(bytes: &mut Bytes) -> Vec<ExecutionId> {
     some.into_iter().chain((0..copies).map(|copy| ExecutionId::new(format!("c{copy}")).unwrap())).collect()
 }
 
-fn run_trigger(bytes: &mut Bytes) -> Option<nuvo_operator::run::Trigger> {
+fn run_trigger(bytes: &mut Bytes) -> Option<nuvo_core::run::Trigger> {
     // Nobody records that nothing was to be sent.
     any::run(bytes, 0).trigger.filter(|trigger| trigger.fate != Fate::Observed)
 }
 
 fn report(id: &str, bytes: &mut Bytes) -> Execution {
-    let stats = Stats { total_rows: Some(bytes.pick(&[0, 7, api::MAX_INTEGER, i64::MAX])), ..Stats::default() };
+    let stats = Stats { total_rows: Some(bytes.pick(&[0, 7, nuvo_crds::MAX_INTEGER, i64::MAX])), ..Stats::default() };
     Execution {
         id: id.to_owned(),
         status: bytes.below(8).checked_sub(1).map(|word| WORDS[word].to_owned()),
@@ -186,13 +184,13 @@ fn edit(object: &mut PipelineRun, bytes: &mut Bytes) {
 
 fn status(bytes: &mut Bytes) -> PipelineRunStatus {
     let states = [TriggerState::Accepted, TriggerState::NotExecuted, TriggerState::Ambiguous, TriggerState::Observed];
-    let trigger = |bytes: &mut Bytes| api::Trigger {
+    let trigger = |bytes: &mut Bytes| nuvo_crds::Trigger {
         nonce: bytes.pick(&["n1", "n2", "n3", "", "not a nonce"]).to_owned(),
         uid: bytes.pick(&[None, Some("a"), Some("b")]).map(str::to_owned),
         attempt: bytes.pick(&[1, 2, 0, i32::MAX, i32::MIN]),
         state: bytes.pick(&states),
-        evidence: bytes.pick(&[None, Some(api::Evidence::Answer), Some(api::Evidence::Adopted)]),
-        ..api::Trigger::default()
+        evidence: bytes.pick(&[None, Some(nuvo_crds::Evidence::Answer), Some(nuvo_crds::Evidence::Adopted)]),
+        ..nuvo_crds::Trigger::default()
     };
     let condition = |bytes: &mut Bytes| Condition {
         type_: bytes.pick(&[SUCCEEDED, RECONCILING, STALLED, "Other"]).to_owned(),

@@ -1,19 +1,17 @@
 //! Operators that trigger three runs of one pipeline against a store that compares and swaps, with everything that may go wrong around it.
 //!
-//! The model checker (`tests/model`) explores small worlds of this kind to their end. Here worlds are longer, times are those of the
+//! The model checker (`crates/nuvo-core/tests/model`) explores small worlds of this kind to their end. Here worlds are longer, times are those of the
 //! operator, and what is stored are the objects themselves, read and written by the functions that the operator uses.
 
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use nuvo_operator::{
-    api::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, names::TRIGGER_ANNOTATION},
-    run::{
-        Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hearing, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker,
-        Memory, Nonce, Observed, Obstacle, Others, Outcome, Run, Sighting, Step, Unexecuted, decided, following_attempt, next, opened,
-        parse, recorded, release, remember, settled,
-    },
+use nuvo_core::run::{
+    Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hearing, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker, Memory,
+    Nonce, Observed, Obstacle, Others, Outcome, Run, Sighting, Step, Unexecuted, decided, following_attempt, next, opened, parse, recorded,
+    release, remember, settled,
 };
+use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, names::TRIGGER_ANNOTATION};
 
 use crate::{any::spare, bytes::Bytes, status::shown};
 

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use nuvo_operator::nuvo::{
-    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Rejected, Session,
-    SessionSettings, Settings, Status,
+use nuvo_client::{
+    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Settings, Status,
 };
-use nuvo_operator::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
+use nuvo_core::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
+use nuvo_operator::account::{Rejected, Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Shutdown};
 use nuvo_operator::telemetry::Metrics;
 use secrecy::SecretString;

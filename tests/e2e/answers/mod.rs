@@ -23,7 +23,7 @@ use kube::{
         watcher,
     },
 };
-use nuvo_operator::api::{Phase, PipelineRun};
+use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::json;
 

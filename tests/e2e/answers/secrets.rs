@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use kube::{Api, api::PostParams};
-use nuvo_operator::{
-    api::{NuvoAccount, Phase},
-    nuvo::{Client, Credential, IdentityType, Origins, Settings},
-};
+use nuvo_client::{Client, Credential, IdentityType, Origins, Settings};
+use nuvo_crds::{NuvoAccount, Phase};
 use nuvo_sim::SimConfig;
 use serde_json::json;
 

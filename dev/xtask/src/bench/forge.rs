@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use nuvo_operator::api::names::TRIGGER_ANNOTATION;
-use nuvo_operator::api::{PipelineRun, PipelineRunStatus};
+use nuvo_crds::names::TRIGGER_ANNOTATION;
+use nuvo_crds::{PipelineRun, PipelineRunStatus};
 use serde_json::{Value, json};
 
 use super::setting::{Operator, Setting};

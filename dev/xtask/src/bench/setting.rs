@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use nuvo_operator::api::{NuvoAccount, PipelineRun};
+use nuvo_crds::{NuvoAccount, PipelineRun};
 use nuvo_sim::{Credential, Identity, Pipeline, Sim, SimConfig};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
@@ -77,7 +77,7 @@ impl Setting {
         let _chosen = rustls::crypto::ring::default_provider().install_default();
         let server = ControlPlane::start(Options::default())?;
         stop.check()?;
-        server.apply(&nuvo_operator::api::crds_yaml()?)?;
+        server.apply(&nuvo_crds::crds_yaml()?)?;
         let crds = ["crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"];
         server.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", crds[0], crds[1]])?;
         server.kubectl(&["create", "namespace", OPERATOR])?;

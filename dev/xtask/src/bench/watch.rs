@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use nuvo_operator::api::PipelineRun;
+use nuvo_crds::PipelineRun;
 
 use super::setting::Setting;
 use super::{Failure, lock};

@@ -75,7 +75,7 @@ impl Cluster {
             (0, _) => say("the custom resource definitions are there already, and stay as they are"),
             (_, true) => {
                 self.record(|created| created.crds = missing);
-                self.apply(&nuvo_operator::api::crds_yaml()?)?;
+                self.apply(&nuvo_crds::crds_yaml()?)?;
             }
             _ => {
                 return Err(format!("the cluster has only one of the definitions {runs} and {accounts}: install both, or remove it").into());

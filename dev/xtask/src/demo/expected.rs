@@ -1,6 +1,6 @@
 //! What must come out of the examples.
 
-use nuvo_operator::api::PipelineRun;
+use nuvo_crds::PipelineRun;
 
 struct Expected {
     name: &'static str,

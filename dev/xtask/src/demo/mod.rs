@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use nuvo_operator::api::PipelineRun;
+use nuvo_crds::PipelineRun;
 use nuvo_sim::{BUILTIN_PIPELINES, Sim, SimConfig, parse_pipelines};
 use serde::Deserialize;
 use serde_json::{Value, json};

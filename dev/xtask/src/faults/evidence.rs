@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controlplane::proxy::Exchange;
-use nuvo_operator::api::PipelineRun;
-use nuvo_operator::api::names::TRIGGER_ANNOTATION;
+use nuvo_crds::PipelineRun;
+use nuvo_crds::names::TRIGGER_ANNOTATION;
 use nuvo_sim::{Operation as Asked, Sim};
 use serde::Deserialize;
 use serde_json::Value;

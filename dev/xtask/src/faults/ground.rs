@@ -8,7 +8,7 @@ use controlplane::{Process, Proxy};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use nuvo_operator::api::{NuvoAccount, PipelineRun};
+use nuvo_crds::{NuvoAccount, PipelineRun};
 use nuvo_sim::{Credential, Identity, Pipeline, Sim, SimConfig};
 use serde_json::json;
 

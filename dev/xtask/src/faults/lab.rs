@@ -40,7 +40,7 @@ impl Lab {
         let _chosen = rustls::crypto::ring::default_provider().install_default();
         let server = ControlPlane::start(Options::default())?;
         stop.check()?;
-        server.apply(&nuvo_operator::api::crds_yaml()?)?;
+        server.apply(&nuvo_crds::crds_yaml()?)?;
         server.kubectl(&[
             "wait",
             "--for=condition=Established",

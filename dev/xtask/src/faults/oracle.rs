@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nuvo_operator::api::PipelineRun;
-use nuvo_operator::api::conditions::Reason;
+use nuvo_crds::PipelineRun;
+use nuvo_crds::conditions::Reason;
 
 use super::evidence::{Attempt, Evidence};
 use super::fault::Fault;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use nuvo_operator::{api, rbac};
+use nuvo_operator::rbac;
 use serde_json::Value;
 
 const CHART: &str = "charts/nuvo-operator";
@@ -15,7 +15,7 @@ const CHART: &str = "charts/nuvo-operator";
 pub fn files(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let chart = Path::new(CHART);
     let mut files = Vec::new();
-    for (name, text) in api::crd_files()? {
+    for (name, text) in nuvo_crds::crd_files()? {
         files.push((chart.join("templates/crds").join(&name), definition(&name, &text)?));
     }
     files.push((chart.join("templates/_rules.tpl"), rules()?));

@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 
 /// Every generated file: its path from the root of the repository, and its text.
 fn files(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
-    let crds = nuvo_operator::api::crd_files()?;
+    let crds = nuvo_crds::crd_files()?;
     let mut files: Vec<(PathBuf, String)> = crds.into_iter().map(|(name, text)| (Path::new("crds").join(name), text)).collect();
     files.extend(chart::files(root)?);
     files.push((PathBuf::from("docs/metrics.md"), metrics::reference()));

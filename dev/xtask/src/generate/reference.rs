@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt::Write};
 
-use nuvo_operator::api::{
+use nuvo_crds::{
     self,
     conditions::{AccountReason, Reason},
     names,
@@ -10,7 +10,7 @@ use nuvo_operator::api::{
 use serde_json::Value;
 
 const HEAD: &str = "\
-<!-- Made from src/api by `cargo xtask generate`. Do not edit. -->
+<!-- Made from crates/nuvo-crds by `cargo xtask generate`. Do not edit. -->
 # API reference
 
 Group `nuvo.dev`, version `v1alpha1`. `kubectl explain pipelinerun.spec --api-version=nuvo.dev/v1alpha1` tells the same in a terminal. What is
@@ -21,7 +21,7 @@ wrong is refused by the API server, with a message that says what to write inste
 /// `docs/api.md`.
 pub fn reference() -> Result<String, Box<dyn Error>> {
     let mut text = HEAD.to_owned();
-    for crd in api::crds()? {
+    for crd in nuvo_crds::crds()? {
         let crd = serde_json::to_value(crd)?;
         kind(&mut text, &crd)?;
     }

@@ -1,0 +1,300 @@
+//! The client of one account.
+
+use std::fmt;
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::credential::Credential;
+use super::decode::{self, Execution, Pipeline};
+use super::error::Error;
+use super::list::{Collector, ListQuery, Listing, Next, Page};
+use super::origins::BaseUrl;
+use super::outcome;
+use super::pause::PAUSE;
+use super::settings::{Operation, Settings};
+use super::text::Redactor;
+use super::token::{Token, Tokens};
+use super::transport::{self, Asked, Failure, ONE, PAGE, Reply};
+use nuvo_core::run::{ExecutionId, Nonce, Outcome, PipelineId};
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Says whether one more page may be asked for, as soon as it may.
+pub type Admit<'a> = &'a (dyn Fn(usize) -> BoxFuture<'a, Result<(), Error>> + Send + Sync);
+
+/// The client of one account. Shared by reference: the token cache is inside.
+pub struct Client {
+    base: BaseUrl,
+    credential: Credential,
+    settings: Settings,
+    reads: reqwest::Client,
+    triggers: reqwest::Client,
+    trigger_connect: Duration,
+    tokens: Tokens,
+    rejected: AtomicBool,
+    unasked: AtomicU32,
+    wait: Mutex<Option<Duration>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base", &self.base).field("credential", &self.credential).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Builds the client; nothing is sent. The process must have installed a TLS provider.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when the credential is unusable, or TLS cannot be set up.
+    pub fn new(base: BaseUrl, credential: Credential, settings: Settings) -> Result<Self, Error> {
+        let credential = credential.validated().map_err(|_| Error::Setup { reason: "the credential is not usable" })?;
+        // A connection that cannot be made must fail as such, well before the deadline: only then is it certain that nothing was sent.
+        let quarter = settings.trigger_timeout.checked_div(4).unwrap_or_default();
+        let trigger_connect = settings.connect_timeout.min(quarter);
+        Ok(Self {
+            reads: transport::client(&settings, settings.connect_timeout, true)?,
+            triggers: transport::client(&settings, trigger_connect, false)?,
+            trigger_connect,
+            base,
+            credential,
+            settings,
+            tokens: Tokens::default(),
+            rejected: AtomicBool::new(false),
+            unasked: AtomicU32::new(0),
+            wait: Mutex::default(),
+        })
+    }
+
+    /// The base URL of the account.
+    #[must_use]
+    pub const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// Whether the last request that could tell was answered with "credentials rejected". Any accepted request clears it.
+    #[must_use]
+    pub fn credentials_rejected(&self) -> bool {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// How many requests there were, since this was asked last, besides those that the callers know of: tokens, and repetitions with a
+    /// new one.
+    pub fn take_unasked(&self) -> u32 {
+        self.unasked.swap(0, Ordering::Relaxed)
+    }
+
+    /// For how long nothing is to be sent, if a POST was answered with 503 since this was asked last.
+    pub fn take_wait(&self) -> Option<Duration> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Starts the pipeline: exactly one POST, and a second one only after a 401, which says that the first was not carried out.
+    /// The whole call ends within `Settings::trigger_timeout`.
+    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
+        let now = Instant::now();
+        let deadline = now.checked_add(self.settings.trigger_timeout).unwrap_or(now);
+        // The last moment at which a connection can still fail in time as such.
+        let latest = deadline.checked_sub(self.trigger_connect).unwrap_or(now);
+        let Ok(request_id) = HeaderValue::from_str(nonce.as_str()) else {
+            return outcome::not_sent("the nonce cannot be sent");
+        };
+        let mut stale = None;
+        loop {
+            let token = match timeout_at(latest, self.token(stale)).await {
+                Ok(Ok(token)) => token,
+                Ok(Err(Error::Unauthorized)) => return outcome::credentials_rejected(),
+                Ok(Err(error)) => return outcome::no_token(&error),
+                Err(_) => return outcome::not_sent("there was no access token in time"),
+            };
+            if Instant::now() > latest {
+                return outcome::not_sent("too little time was left");
+            }
+            let request = self
+                .triggers
+                .post(self.base.join(["execution", ""]))
+                .header(REQUEST_ID, request_id.clone())
+                .header(http::header::AUTHORIZATION, token.header.clone())
+                .json(&json!({ "pipeline_id": pipeline.as_str() }));
+            let mut reply = match self.send(request, Operation::Create, deadline, ONE).await {
+                Ok(reply) => reply,
+                Err(Failure::Connect) => return outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
+                Err(Failure::Timeout) => return outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
+                Err(Failure::Broken) => {
+                    return outcome::unknown("the connection broke before nuvo answered the trigger".to_owned());
+                }
+            };
+            if self.renew_after(&reply, stale.is_none()) {
+                stale = Some(token.generation);
+                continue;
+            }
+            if reply.status == 503 {
+                let wait = decode::retry_after(&reply.headers).unwrap_or(PAUSE);
+                *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
+            }
+            let body = reply.body.as_deref().map_err(|fault| *fault);
+            let outcome = outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
+            if body.is_ok() && matches!(outcome, Outcome::ExecutedIdsUnknown { .. }) {
+                reply.is_malformed();
+            }
+            return outcome;
+        }
+    }
+
+    /// Reads one execution.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for 404 and 400; [`Error::Malformed`] also when the answer is about another execution.
+    pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
+        let (mut reply, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE).await?;
+        reply.understood(Asked::One, |body| decode::one(body, id, &redactor))
+    }
+
+    /// Reads a pipeline.
+    ///
+    /// # Errors
+    /// As for [`Client::read`].
+    pub async fn pipeline(&self, id: &PipelineId) -> Result<Pipeline, Error> {
+        let (mut reply, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE).await?;
+        reply.understood(Asked::One, |body| decode::pipeline(body, id))
+    }
+
+    /// Reads one page of executions.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn list_page(&self, query: &ListQuery, offset: usize) -> Result<Page, Error> {
+        let mut url = self.base.join(["execution", ""]);
+        url.query_pairs_mut().extend_pairs(query.parameters(offset));
+        let (mut reply, redactor) = self.get(url, Operation::List, PAGE).await?;
+        let raw = reply.understood(Asked::List, |body| decode::page(body, &redactor))?;
+        if raw.unreadable > 0 {
+            reply.is_malformed();
+        }
+        Ok(query.filter(raw, offset))
+    }
+
+    /// Reads executions over at most `pages` pages. `admit` is asked before each of them, counted from 0: each is a request.
+    ///
+    /// # Errors
+    /// Any [`Error`] of any page: a list of which a page failed is no list.
+    pub async fn list(&self, query: &ListQuery, pages: usize, admit: Admit<'_>) -> Result<Listing, Error> {
+        let mut collector = Collector::new(query);
+        let mut offset = 0;
+        for page in 0..pages {
+            admit(page).await?;
+            match collector.add(self.list_page(query, offset).await?) {
+                Next::At(next) => offset = next,
+                Next::Done => break,
+            }
+        }
+        Ok(collector.finish())
+    }
+
+    /// Shows that the account works: a token, if one is needed, and a list of one.
+    ///
+    /// # Errors
+    /// Why it does not work.
+    pub async fn prove(&self) -> Result<(), Error> {
+        self.list_page(&ListQuery { limit: 1, ..ListQuery::default() }, 0).await.map(|_| ())
+    }
+
+    /// An authorised GET, repeated once with a new token after a 401.
+    async fn get(&self, url: Url, operation: Operation, cap: usize) -> Result<(Reply, Redactor), Error> {
+        let mut stale = None;
+        loop {
+            let token = self.token(stale).await?;
+            let request = self
+                .reads
+                .get(url.clone())
+                .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
+                .header(http::header::ACCEPT, "application/json")
+                .header(http::header::AUTHORIZATION, token.header.clone());
+            let reply = self.send(request, operation, self.soon(), cap).await?;
+            // Reading pipelines is a right of its own, and nothing that the credentials are judged by.
+            if operation != Operation::Pipeline && self.renew_after(&reply, stale.is_none()) {
+                stale = Some(token.generation);
+                continue;
+            }
+            return Ok((reply, self.redactor(&token)));
+        }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, operation: Operation, deadline: Instant, cap: usize) -> Result<Reply, Failure> {
+        transport::send(request, operation, deadline, cap, self.settings.observer.as_ref()).await
+    }
+
+    fn soon(&self) -> Instant {
+        let now = Instant::now();
+        now.checked_add(self.settings.request_timeout).unwrap_or(now)
+    }
+
+    /// Remembers what an authorised request says about the credentials. True: the token is old and can be renewed.
+    fn renew_after(&self, reply: &Reply, first: bool) -> bool {
+        match reply.status {
+            401 if first && self.renewable() => {
+                self.unasked.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+            401 => self.rejected.store(true, Ordering::Relaxed),
+            200..=299 | 403 | 404 => self.rejected.store(false, Ordering::Relaxed),
+            _ => {}
+        }
+        false
+    }
+
+    const fn renewable(&self) -> bool {
+        matches!(self.credential, Credential::LicenseKey { .. })
+    }
+
+    /// Everything that must not come back out of an answer.
+    fn redactor(&self, token: &Token) -> Redactor {
+        let key = match &self.credential {
+            Credential::LicenseKey { key, .. } => Some(key.clone()),
+            Credential::AccessToken(_) => None,
+        };
+        Redactor::new(key.into_iter().chain([token.secret.clone()]))
+    }
+
+    /// A token other than the one of generation `stale`.
+    async fn token(&self, stale: Option<u64>) -> Result<Token, Error> {
+        match &self.credential {
+            Credential::AccessToken(token) => Token::new(0, token),
+            Credential::LicenseKey { .. } => self.tokens.get(stale, self.fetch_token()).await,
+        }
+    }
+
+    async fn fetch_token(&self) -> Result<SecretString, Error> {
+        let Credential::LicenseKey { key, identifier, identity_type, token_path } = &self.credential else {
+            return Err(Error::Unauthorized);
+        };
+        let body = json!({
+            "license_key": key.expose_secret(),
+            "auth": { "identifier": identifier, "type": identity_type.as_str() },
+        });
+        let request = self
+            .reads
+            .post(self.base.join(token_path.split('/')))
+            .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
+            .header(http::header::ACCEPT, "application/json")
+            .json(&body);
+        self.unasked.fetch_add(1, Ordering::Relaxed);
+        let mut reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
+        if matches!(reply.status, 400 | 401 | 403 | 422) {
+            // The request holds nothing but the credentials, so these are what is wrong with it.
+            self.rejected.store(true, Ordering::Relaxed);
+            return Err(Error::Unauthorized);
+        }
+        reply.understood(Asked::Token, decode::access_token).map(SecretString::from)
+    }
+}

@@ -1,0 +1,189 @@
+//! What is known after the one POST of an attempt: the table of the trigger protocol as a pure function.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::decode;
+use super::error::Error;
+use super::text::Redactor;
+use nuvo_core::run::{Obstacle, Outcome, PipelineId, Unexecuted};
+
+/// The most executions one POST may report.
+pub const MAX_EXECUTIONS: usize = 1_000;
+/// When to try again after a failure that sent nothing.
+const SOON: Duration = Duration::from_secs(5);
+/// When to try again after a 429 without `Retry-After`.
+const LIMITED: Duration = Duration::from_secs(30);
+/// When to try again after rejected credentials.
+const CREDENTIALS: Duration = Duration::from_secs(60);
+
+/// Why the body of an answer is not there as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFault {
+    /// The connection broke.
+    Broken,
+    /// Not within the time.
+    Timeout,
+    /// Larger than its cap.
+    TooLarge,
+}
+
+/// Classifies the answer to a POST. A 401 is classified as final here: renewing the token is the caller's part.
+#[must_use]
+pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> Outcome {
+    match status {
+        200..=299 => accepted(status, body, pipeline, redactor),
+        300..=399 => {
+            rejected(format!("nuvo answered the trigger with a redirect (status {status}), which is never followed: check baseUrl"))
+        }
+        401 => credentials_rejected(),
+        429 => {
+            let pause = decode::retry_after(headers).unwrap_or(LIMITED);
+            not_executed(pause, Obstacle::RateLimited, "nuvo limits the rate of requests (status 429)".to_owned())
+        }
+        400 | 403 | 404 | 405 | 413 | 415 | 422 => {
+            let said = body.ok().and_then(|b| decode::explanation(b, redactor)).map(|t| format!(": {t}")).unwrap_or_default();
+            rejected(format!("nuvo refused the trigger with status {status}{said}"))
+        }
+        _ => unknown(format!("nuvo answered the trigger with status {status}, which does not tell whether it was carried out")),
+    }
+}
+
+fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> Outcome {
+    let reason = match body {
+        Ok(body) => match decode::created(body, pipeline, MAX_EXECUTIONS, redactor) {
+            Ok(ids) => return Outcome::Accepted(ids),
+            Err(reason) => reason,
+        },
+        Err(BodyFault::Broken) => "the connection broke before it was complete",
+        Err(BodyFault::Timeout) => "it was not complete in time",
+        Err(BodyFault::TooLarge) => "it is too large",
+    };
+    Outcome::ExecutedIdsUnknown {
+        message: format!("nuvo accepted the trigger (status {status}), but the answer does not tell the executions: {reason}"),
+    }
+}
+
+fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> Outcome {
+    let pause = pause.clamp(Duration::from_secs(1), Duration::from_secs(900));
+    Outcome::NotExecuted { then: Unexecuted::RetryAfter(pause, obstacle), message }
+}
+
+/// Nothing was sent, because nuvo was not there in time; the reason is a fixed text.
+pub(crate) fn not_sent(reason: &str) -> Outcome {
+    not_executed(SOON, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
+}
+
+/// Nothing was sent, because nuvo has not answered for a while.
+#[must_use]
+pub fn away(left: Duration) -> Outcome {
+    not_executed(left, Obstacle::Unavailable, "the trigger was not sent: nuvo does not answer as it should".to_owned())
+}
+
+/// Nothing was sent, because there was no token to send with it.
+pub(crate) fn no_token(error: &Error) -> Outcome {
+    let message = format!("the trigger was not sent: there is no access token: {error}");
+    not_executed(error.retry_after().unwrap_or(SOON), error.obstacle(), message)
+}
+
+pub(crate) fn credentials_rejected() -> Outcome {
+    not_executed(CREDENTIALS, Obstacle::Account, "nuvo rejected the account's credentials (status 401)".to_owned())
+}
+
+pub(crate) fn unknown(message: String) -> Outcome {
+    Outcome::Unknown { message }
+}
+
+fn rejected(message: String) -> Outcome {
+    Outcome::NotExecuted { then: Unexecuted::Rejected, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn with(status: u16, body: &str) -> Outcome {
+        let redactor = Redactor::new([SecretString::from("T0KEN")]);
+        classify(status, &HeaderMap::new(), Ok(body.as_bytes()), &PipelineId::new("p").unwrap(), &redactor)
+    }
+
+    fn ids(outcome: Outcome) -> Vec<String> {
+        match outcome {
+            Outcome::Accepted(ids) => ids.iter().map(ToString::to_string).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn accepted_only_when_every_id_is_known() {
+        assert_eq!(
+            ids(with(200, r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b","pipeline":{"_id":"p"}},{"id":"a","pipeline":"p"}]}"#)),
+            ["a", "b"]
+        );
+        assert_eq!(ids(with(201, r#"[{"id":"a","pipeline":"p"}]"#)), ["a"]);
+        assert_eq!(ids(with(202, r#"{"data":{"id":"a","pipeline":{"id":"p"}}}"#)), ["a"]);
+        assert!(ids(with(200, r#"{"data":[]}"#)).is_empty());
+        let many = |n: usize| format!("[{}]", (0..n).map(|i| format!(r#"{{"id":"e{i}","pipeline":"p"}}"#)).collect::<Vec<_>>().join(","));
+        assert_eq!(ids(with(200, &many(1_000))).len(), 1_000);
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            "null",
+            "true",
+            r#"{"data":null}"#,
+            r#"{"data":[{"id":"a"}"#,
+            r#"{"data":[{}]}"#,
+            r#"{"data":["a"]}"#,
+            r#"{"data":[{"id":"a","pipeline":"p"},{"id":"../x","pipeline":"p"}]}"#,
+            r#"{"data":[{"id":"a"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":null}]}"#,
+            r#"{"data":[{"id":"a","pipeline":""}]}"#,
+            r#"{"data":[{"id":"a","pipeline":{"name":"p"}}]}"#,
+            r#"{"data":[{"id":"a","pipeline":"q"}]}"#,
+            r#"{"data":[{"id":"a","pipeline":7}]}"#,
+            r#"{"data":[{"id":"a","id":"b","pipeline":"p"}]}"#,
+            r#"{"error":{"message":"no"}}"#,
+            &many(1_001),
+        ] {
+            assert!(matches!(with(200, body), Outcome::ExecutedIdsUnknown { .. }), "{body:.60}");
+        }
+        for fault in [BodyFault::Broken, BodyFault::Timeout, BodyFault::TooLarge] {
+            let outcome = classify(200, &HeaderMap::new(), Err(fault), &PipelineId::new("p").unwrap(), &Redactor::default());
+            assert!(matches!(outcome, Outcome::ExecutedIdsUnknown { .. }));
+        }
+    }
+
+    #[test]
+    fn every_other_status_has_its_class() {
+        for status in 100..=1_000u16 {
+            let outcome = with(status, "{}");
+            let fits = match status {
+                200..=299 => matches!(outcome, Outcome::ExecutedIdsUnknown { .. }),
+                300..=399 | 400 | 403 | 404 | 405 | 413 | 415 | 422 => {
+                    matches!(outcome, Outcome::NotExecuted { then: Unexecuted::Rejected, .. })
+                }
+                401 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }),
+                429 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::RateLimited), .. }),
+                _ => matches!(outcome, Outcome::Unknown { .. }),
+            };
+            assert!(fits, "{status}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_repeats_only_what_the_error_says() {
+        let Outcome::NotExecuted { message, .. } = with(422, r#"{"error":{"message":"inactive\u001b[2J T0KEN"},"secret":"body"}"#) else {
+            panic!("another class")
+        };
+        assert_eq!(message, "nuvo refused the trigger with status 422: inactive [redacted]");
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", "100000".parse().unwrap());
+        let outcome = classify(429, &headers, Ok(b""), &PipelineId::new("p").unwrap(), &Redactor::default());
+        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(d, _), .. } if d.as_secs() == 900));
+    }
+}

@@ -1,0 +1,11 @@
+//! What the operator decides, as pure functions.
+//!
+//! Nothing here performs I/O, reads a clock or draws a random number, and nothing here could: this crate depends on no client of anything.
+//! Facts come in as values and decisions leave as values, so every rule can be read, tested and model-checked without a cluster.
+//! Start reading at [`run`].
+
+pub mod run;
+pub mod text;
+
+/// The largest integer that every reader of JSON takes as it is.
+pub use nuvo_crds::MAX_INTEGER;

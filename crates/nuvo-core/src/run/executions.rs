@@ -1,0 +1,224 @@
+//! What the executions of a run come to: whether it has ended, how, and what is told of it.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    ids::ExecutionId,
+    project::{FAILED, Following, Hearing, Knowledge, Known, PROCESSING, due, is_terminal, present_message, reason, sentence},
+    quality::shortfall,
+};
+use nuvo_crds::{Execution, MAX_EXECUTIONS, MAX_INTEGER, OnNothingToProcess, PipelineRun, PipelineRunStatus, Stats, conditions::Reason};
+
+/// An answer of nuvo that comes within this time is not waited for in public.
+const PROMPT: std::time::Duration = std::time::Duration::from_secs(15);
+/// What a person can do about a run that failed.
+pub(super) const MEND: &str = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
+
+/// What one execution contributes.
+pub(super) struct Part {
+    pub(super) report: Execution,
+    end: End,
+}
+
+pub(super) enum End {
+    Open,
+    Reported,
+    Lost,
+    Foreign(String),
+}
+
+pub(super) fn part(id: &str, status: &PipelineRunStatus, object: &PipelineRun, known: &Knowledge) -> Part {
+    // nuvo has said that it runs what it started for us; of an execution that a person named it has said nothing yet.
+    let word = object.spec.execution_id.is_none().then(|| PROCESSING.to_owned());
+    let unheard = || Execution { id: id.to_owned(), status: word, ..Execution::default() };
+    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
+    match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
+        Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
+        Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
+        Some(Known::Report(report)) => Part { end: end(report), report: (**report).clone() },
+        None => {
+            let report = earlier();
+            Part { end: end(&report), report }
+        }
+    }
+}
+
+impl Part {
+    /// As the status has it.
+    pub(super) fn stored(report: &Execution) -> Self {
+        Self { end: end(report), report: report.clone() }
+    }
+
+    /// Whether nuvo says of it that it failed.
+    pub(super) fn failed(&self) -> bool {
+        has_failed(&self.report)
+    }
+}
+
+/// Whether nuvo says of an execution that it failed.
+pub(super) fn has_failed(execution: &Execution) -> bool {
+    execution.status.as_deref() == Some(FAILED)
+}
+
+fn end(report: &Execution) -> End {
+    if report.status.as_deref().is_some_and(is_terminal) { End::Reported } else { End::Open }
+}
+
+/// nuvo has not said a word about it.
+pub(super) const fn unheard_of(part: &Part) -> bool {
+    part.report.status.is_none()
+}
+
+pub(super) fn judge(
+    status: &PipelineRunStatus,
+    object: &PipelineRun,
+    parts: &[Part],
+    following: &Following,
+    hearing: Hearing,
+    now: Timestamp,
+) -> (Reason, String) {
+    let again = "a new spec.rerunToken starts another attempt";
+    if parts.is_empty() {
+        return nothing_to_process(object);
+    }
+    if parts.iter().any(|part| matches!(part.end, End::Open)) {
+        let running = running(status, parts, following);
+        let Some(deadline) = due(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
+        let seconds = object.spec.active_deadline_seconds;
+        // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
+        let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
+        if confirmed || hearing.waited >= hearing.patience {
+            let fact = if confirmed {
+                format!("The run has not ended within {seconds} s (spec.activeDeadlineSeconds).")
+            } else {
+                format!(
+                    "Whether the run has ended within {seconds} s (spec.activeDeadlineSeconds) is not known: nuvo could not be asked for {} s \
+                     after that.",
+                    hearing.patience.as_secs()
+                )
+            };
+            let message = format!("{fact} nuvo has no cancel: what it runs may still end there, and is not followed any more; {again}.");
+            return (Reason::DeadlineExceeded, message);
+        }
+        if hearing.waited < PROMPT {
+            // The answer is on its way, and not worth a write.
+            return (Reason::Running, running);
+        }
+        let waiting = format!(
+            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), and nuvo has not said since how far the run is: it ends when \
+             nuvo does, or when nuvo could not be asked for {} s.",
+            hearing.patience.as_secs()
+        );
+        return (Reason::Running, format!("{running} {waiting}"));
+    }
+    for part in parts {
+        let id = &part.report.id;
+        match &part.end {
+            End::Foreign(pipeline) => {
+                let wanted = &object.spec.pipeline_id;
+                let message = format!(
+                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}: create a new PipelineRun with a pipelineId and an \
+                     executionId that belong together."
+                );
+                return (Reason::InvalidSpec, message);
+            }
+            End::Lost => {
+                return (Reason::ExecutionLost, format!("nuvo says that execution {id} does not exist. Look for it in nuvo; {again}."));
+            }
+            End::Open | End::Reported => {}
+        }
+    }
+    finished(object, parts, status.execution_ids.len().max(parts.len()))
+}
+
+/// What it comes to when all have ended; `count` is how many there are, also if not all are shown.
+pub(super) fn finished(object: &PipelineRun, parts: &[Part], count: usize) -> (Reason, String) {
+    if let Some(part) = parts.iter().find(|part| part.failed()) {
+        return (Reason::ExecutionFailed, failure(&part.report, count));
+    }
+    match object.spec.quality_gate.and_then(|gate| shortfall(&gate, parts.iter().map(|part| &part.report))) {
+        Some(shortfall) => (Reason::QualityGateFailed, shortfall),
+        None => (Reason::Succeeded, success(parts)),
+    }
+}
+
+pub(super) fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
+    let mut executions: Vec<Execution> = parts.into_iter().map(|part| part.report).collect();
+    status.error = executions.iter().find(|execution| has_failed(execution)).and_then(|execution| execution.error.clone());
+    status.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
+        total_rows: plus(a.total_rows, b.total_rows),
+        total_cells: plus(a.total_cells, b.total_cells),
+        total_error_cells: plus(a.total_error_cells, b.total_error_cells),
+        total_error_rows: plus(a.total_error_rows, b.total_error_rows),
+        duration_milliseconds: plus(a.duration_milliseconds, b.duration_milliseconds),
+    });
+    executions.sort_by_key(|execution| !has_failed(execution));
+    executions.truncate(MAX_EXECUTIONS);
+    status.executions = executions;
+}
+
+fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.saturating_add(b).min(MAX_INTEGER)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
+    let found = "nuvo accepted the trigger and found nothing to process.";
+    match object.spec.on_nothing_to_process {
+        OnNothingToProcess::Succeed => (Reason::NothingToProcess, found.to_owned()),
+        OnNothingToProcess::Fail => (
+            Reason::NothingToProcessFailed,
+            format!("{found} spec.onNothingToProcess is Fail: provide input for the pipeline, then set a new spec.rerunToken."),
+        ),
+    }
+}
+
+/// Why a run failed, without what can be done about it.
+fn failure(execution: &Execution, count: usize) -> String {
+    let error = execution.error.clone().unwrap_or_default();
+    let what = match (error.error_type, error.message) {
+        (Some(word), Some(message)) => format!("{word}: {message}"),
+        (Some(text), None) | (None, Some(text)) => text,
+        (None, None) => "nuvo gave no reason".to_owned(),
+    };
+    let of = if count > 1 { format!(" (of {count})") } else { String::new() };
+    // What is said after it must survive a long message of nuvo.
+    let head: String = format!("Execution {}{of} failed: {what}", execution.id).chars().take(700).collect();
+    sentence(&head)
+}
+
+fn success(parts: &[Part]) -> String {
+    let rows = parts.iter().filter_map(|part| part.report.stats).map(|stats| stats.total_rows).reduce(plus).flatten();
+    let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+    match parts.len() {
+        1 => format!("The execution succeeded{rows}."),
+        count => format!("All {count} executions succeeded{rows}."),
+    }
+}
+
+fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) -> String {
+    let subject = match parts {
+        [part] => format!("Execution {}", part.report.id),
+        parts => format!("{} executions", parts.len()),
+    };
+    let verb = |one: &'static str, many: &'static str| if parts.len() == 1 { one } else { many };
+    let unheard = parts.iter().any(unheard_of);
+    match following {
+        Following::Halted(why) => {
+            let last = if unheard {
+                verb("has not been looked up yet", "have not been looked up yet")
+            } else {
+                verb("was running when nuvo was asked last", "were running when nuvo was asked last")
+            };
+            format!(
+                "{subject} {last}. At present nuvo is not asked: {} The run goes on by itself when the account is ready.",
+                sentence(why)
+            )
+        }
+        Following::Undecided if reason(status) == Some(Reason::Running) => present_message(status).unwrap_or_default(),
+        Following::Active | Following::Undecided if unheard => format!("{subject} {} being looked up in nuvo.", verb("is", "are")),
+        Following::Active | Following::Undecided => format!("{subject} {} running.", verb("is", "are")),
+    }
+}

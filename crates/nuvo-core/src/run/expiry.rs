@@ -1,0 +1,130 @@
+//! When the object of a run that has ended is deleted (`spec.ttlSecondsAfterFinished`), and what forbids it.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::{SignedDuration, Timestamp},
+};
+
+use super::project::cut;
+use nuvo_crds::{
+    Phase, PipelineRun, PipelineRunStatus,
+    conditions::{ConditionStatus, DELETION_BLOCKED},
+};
+
+/// The marks that tools leave on what they keep in the state of a repository or a chart: the kind of mark, its key, and whose it is.
+///
+/// Sources: Argo CD "Resource Tracking" (annotation since 3.0, label before, the key of the label can be chosen), Flux "Labels and annotations"
+/// of Kustomization and HelmRelease, Helm "Labels and Annotations".
+const TRACKS: [(Mark, &str, Tracker); 6] = [
+    (Mark::Annotation, "argocd.argoproj.io/tracking-id", Tracker::ArgoCd),
+    (Mark::Label, "argocd.argoproj.io/instance", Tracker::ArgoCd),
+    (Mark::Label, "kustomize.toolkit.fluxcd.io/name", Tracker::Flux),
+    (Mark::Label, "helm.toolkit.fluxcd.io/name", Tracker::Flux),
+    (Mark::Annotation, "meta.helm.sh/release-name", Tracker::Helm),
+    (Mark::Label, COMMON, Tracker::ArgoCd),
+];
+
+/// What Argo CD has tracked by before 3.0, and can be told to track by still. Others set it, too.
+const COMMON: &str = "app.kubernetes.io/instance";
+
+/// The phases of Argo CD's hooks. `Skip` is none: it keeps a resource out of every sync.
+const HOOKS: [&str; 6] = ["PreSync", "Sync", "PostSync", "SyncFail", "PreDelete", "PostDelete"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Label,
+    Annotation,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tracker {
+    ArgoCd,
+    Flux,
+    Helm,
+}
+
+impl Tracker {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::ArgoCd => "TrackedByArgoCD",
+            Self::Flux => "TrackedByFlux",
+            Self::Helm => "TrackedByHelm",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ArgoCd => "Argo CD",
+            Self::Flux => "Flux",
+            Self::Helm => "Helm",
+        }
+    }
+}
+
+/// When the object is to be deleted; none if it is not, or not as it is.
+#[must_use]
+pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
+    let status = object.status.as_ref()?;
+    if object.metadata.deletion_timestamp.is_some() || obstacle(status, object).is_some() {
+        return None;
+    }
+    let ttl = SignedDuration::from_secs(object.spec.ttl_seconds_after_finished?);
+    status.completion_time.as_ref()?.0.checked_add(ttl).ok()
+}
+
+/// Says in the status why the object is not deleted, or takes that back.
+pub(super) fn note(status: &mut PipelineRunStatus, object: &PipelineRun, now: Timestamp) {
+    let wanted = status.completion_time.is_some() && object.spec.ttl_seconds_after_finished.is_some();
+    let present = status.conditions.iter().position(|condition| condition.type_ == DELETION_BLOCKED);
+    let present = present.map(|at| status.conditions.remove(at));
+    let Some((reason, message)) = obstacle(status, object).filter(|_| wanted) else { return };
+    status.conditions.push(Condition {
+        type_: DELETION_BLOCKED.to_owned(),
+        status: ConditionStatus::True.to_string(),
+        reason: reason.to_owned(),
+        message: cut(&message),
+        observed_generation: object.metadata.generation,
+        last_transition_time: present.map_or(Time(now), |condition| condition.last_transition_time),
+    });
+}
+
+/// What forbids the deletion of a run that has ended.
+fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'static str, String)> {
+    if status.phase == Some(Phase::Unresolved) {
+        let message = "The object is not deleted (spec.ttlSecondsAfterFinished) before a person has decided about its trigger: with it, the \
+                       doubt would be gone, too.";
+        return Some(("Unresolved", message.to_owned()));
+    }
+    let (mark, key, tracker) = TRACKS.into_iter().find(|(mark, key, tracker)| has(object, *mark, key) && !is_exempt(object, *tracker))?;
+    let kind = if mark == Mark::Label { "label" } else { "annotation" };
+    let who = tracker.name();
+    let tracks = if key == COMMON { "may track" } else { "tracks" };
+    let message = format!(
+        "The object is not deleted (spec.ttlSecondsAfterFinished), because {who} {tracks} it ({kind} {key}) and would create it again, which \
+         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} keeps in sync \
+         and without that {kind}, for example as a hook of Argo CD."
+    );
+    Some((tracker.reason(), message))
+}
+
+fn value<'a>(object: &'a PipelineRun, mark: Mark, key: &str) -> Option<&'a str> {
+    let marks = if mark == Mark::Label { &object.metadata.labels } else { &object.metadata.annotations };
+    marks.as_ref()?.get(key).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+fn has(object: &PipelineRun, mark: Mark, key: &str) -> bool {
+    value(object, mark, key).is_some()
+}
+
+/// A hook that has been deleted is not created again before the next sync or release, which would start it again in any case.
+/// Flux does not know the hooks of Argo CD.
+fn is_exempt(object: &PipelineRun, tracker: Tracker) -> bool {
+    let argo_hook = value(object, Mark::Annotation, "argocd.argoproj.io/hook")
+        .is_some_and(|hooks| hooks.split(',').any(|hook| HOOKS.contains(&hook.trim())));
+    let helm_hook = has(object, Mark::Annotation, "helm.sh/hook");
+    match tracker {
+        Tracker::ArgoCd => argo_hook || helm_hook,
+        Tracker::Helm => helm_hook,
+        Tracker::Flux => false,
+    }
+}

@@ -1,0 +1,75 @@
+//! Repairs: a person can mend a failed execution in nuvo, which then becomes PROCESSING and SUCCESSFUL under the same id.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{
+    executions::{MEND, Part, detail, finished, has_failed},
+    ids::ExecutionId,
+    project::{Knowledge, Known, conclude, is_terminal, reason, warn_of_developer_mode},
+};
+use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason};
+
+/// For how long a run with this status is still watched for a repair; none if it is not.
+#[must_use]
+pub fn watched(object: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Option<Duration> {
+    let ended = status.completion_time.as_ref()?.0;
+    // Of more executions than it shows, a status does not tell which ones were successful.
+    let all_shown = status.execution_ids.len() == status.executions.len();
+    if object.spec.follow_fixes_seconds <= 0 || !all_shown || reason(status) != Some(Reason::ExecutionFailed) {
+        return None;
+    }
+    let until = ended.checked_add(SignedDuration::from_secs(object.spec.follow_fixes_seconds)).ok()?;
+    Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())
+}
+
+/// The executions of a failed run that may be repaired.
+#[must_use]
+pub fn repairable(status: &PipelineRunStatus) -> Vec<ExecutionId> {
+    let failed = status.executions.iter().filter(|execution| has_failed(execution));
+    failed.filter_map(|execution| ExecutionId::new(execution.id.clone()).ok()).collect()
+}
+
+/// Takes in what nuvo says of the executions of a watched run that has failed. Whether that was any news.
+pub(super) fn mended(
+    status: &mut PipelineRunStatus,
+    object: &PipelineRun,
+    known: &Knowledge,
+    developer_mode: bool,
+    now: Timestamp,
+) -> bool {
+    if watched(object, status, now).is_none() {
+        return false;
+    }
+    let news: Vec<Execution> = status.executions.iter().map(|execution| latest(execution, known)).collect();
+    if news == status.executions {
+        return false;
+    }
+    let parts: Vec<Part> = news.iter().map(Part::stored).collect();
+    let (found, message) = finished(object, &parts, parts.len());
+    if developer_mode && found != Reason::ExecutionFailed {
+        warn_of_developer_mode(status, now);
+    }
+    detail(status, parts);
+    match found {
+        Reason::ExecutionFailed => conclude(status, object, found, format!("{message} {MEND}"), now),
+        Reason::Succeeded => repaired(status, object, Reason::FixedInNuvo, format!("It was repaired in nuvo. {message}"), now),
+        _ => repaired(status, object, found, message, now),
+    }
+    true
+}
+
+fn repaired(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason, message: String, now: Timestamp) {
+    status.completion_time = None;
+    conclude(status, object, reason, message, now);
+}
+
+/// What is known of an execution now, as far as it has ended: a repair that is under way is no end.
+fn latest(execution: &Execution, known: &Knowledge) -> Execution {
+    let report = ExecutionId::new(execution.id.clone()).ok().and_then(|id| known.get(&id));
+    match report {
+        Some(Known::Report(report)) if report.status.as_deref().is_some_and(is_terminal) => (**report).clone(),
+        _ => execution.clone(),
+    }
+}

@@ -1,0 +1,97 @@
+//! What people and metrics are told when a status changes.
+
+use k8s_openapi::jiff::SignedDuration;
+
+use super::project::reason;
+use nuvo_crds::{
+    Evidence, PipelineRunStatus, TriggerState,
+    conditions::{Reason, SUCCEEDED},
+};
+
+/// An event for `kubectl describe`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Something that a person may have to act on.
+    pub warning: bool,
+    /// In PascalCase.
+    pub reason: &'static str,
+    /// What the operator did, in PascalCase; after the first attempt with the attempt's number, because an event that differs from an
+    /// earlier one only in its note is taken for that one again, and shows the earlier note.
+    pub action: String,
+    /// For people.
+    pub note: String,
+}
+
+/// How a run ended, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub reason: Reason,
+    /// nuvo's word for the error; empty without one.
+    pub error_type: String,
+    /// From start to end; none if it never started.
+    pub took: Option<SignedDuration>,
+}
+
+/// The events that a change of the status is worth: none for what only moves on.
+#[must_use]
+pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let action = |word: &str| match new.attempt {
+        Some(attempt) if attempt > 1 => format!("{word}Attempt{attempt}"),
+        _ => word.to_owned(),
+    };
+    let (Some(now), before) = (reason(new), old.and_then(reason)) else { return notices };
+    let message = || {
+        new.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone()).unwrap_or_default()
+    };
+    let accepted = |status: &PipelineRunStatus| {
+        status
+            .trigger
+            .as_ref()
+            .filter(|trigger| trigger.state == TriggerState::Accepted)
+            .map(|trigger| (trigger.nonce.clone(), trigger.evidence))
+    };
+    if let Some((nonce, evidence)) = accepted(new)
+        && old.and_then(accepted).is_none_or(|(earlier, _)| earlier != nonce)
+    {
+        let count = new.execution_ids.len();
+        let started = new.execution_ids.first().map_or_else(
+            || "nothing to process".to_owned(),
+            |first| if count == 1 { format!("execution {first}") } else { format!("{count} executions, the first is {first}") },
+        );
+        let (reason, note) = match evidence {
+            Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost; found in nuvo: {started}.")),
+            Some(Evidence::Answer) | None => ("Triggered", format!("nuvo accepted the trigger: {started}.")),
+        };
+        notices.push(Notice { warning: false, reason, action: action("Trigger"), note });
+    }
+    if before == Some(now) {
+        return notices;
+    }
+    let (warning, reason, word) = match now {
+        Reason::Succeeded | Reason::NothingToProcess => (false, "Succeeded", "Finish"),
+        Reason::FixedInNuvo => (false, "Fixed", "Finish"),
+        Reason::TriggerOutcomeUnknown | Reason::StatusLost => (true, "TriggerOutcomeUnknown", "Trigger"),
+        Reason::AccountNotReady => (true, "AccountNotReady", "Wait"),
+        Reason::RetryScheduled => (false, "RetryScheduled", "Retry"),
+        reason if reason.is_final() => (true, "Failed", "Finish"),
+        _ => return notices,
+    };
+    notices.push(Notice { warning, reason, action: action(word), note: message() });
+    notices
+}
+
+/// The end of a run, if this change of its status is one.
+#[must_use]
+pub fn ending(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Option<Ending> {
+    let ended = new.completion_time.as_ref()?;
+    if old.is_some_and(|old| old.completion_time.is_some()) {
+        return None;
+    }
+    Some(Ending {
+        reason: reason(new)?,
+        error_type: new.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default(),
+        took: new.start_time.as_ref().map(|start| ended.0.duration_since(start.0)),
+    })
+}

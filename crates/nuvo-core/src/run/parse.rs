@@ -1,0 +1,157 @@
+//! From the custom resource to what the protocol needs, once; after this nothing of the protocol reads the raw object again.
+
+use super::{
+    ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
+    record::{Evidence, Fate, Marker, RunRef, Trigger},
+    view::Run,
+};
+use nuvo_crds::{
+    self, OnAmbiguousTrigger, PipelineRun, TriggerState,
+    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+};
+
+/// Why an object cannot be a run. The schema refuses these; an object that was stored before it, or by a server without it, may show them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRun {
+    /// A field has a value that the schema would refuse.
+    #[error("{field}: {source}")]
+    Id {
+        /// The field's path.
+        field: &'static str,
+        /// Why.
+        source: InvalidId,
+    },
+    /// The object did not come from an API server.
+    #[error("the object has no {0}")]
+    Missing(&'static str),
+}
+
+/// A person's answer to a trigger in doubt: the annotation `nuvo.dev/resolve`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// The delivery that it is about.
+    pub nonce: String,
+    /// What to do.
+    pub answer: ResolutionAnswer,
+}
+
+/// What a person decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResolutionAnswer {
+    /// These executions were started by it.
+    Adopt(Vec<ExecutionId>),
+    /// Nothing was started (or it does not matter): start another attempt.
+    Retry,
+    /// Close the run as it is.
+    Abandon,
+}
+
+/// The annotation `nuvo.dev/resolve`.
+///
+/// # Errors
+/// What is wrong with it and what to write instead.
+pub fn resolution(run: &PipelineRun) -> Result<Option<Resolution>, String> {
+    let Some(text) = run.metadata.annotations.as_ref().and_then(|all| all.get(RESOLVE_ANNOTATION)) else { return Ok(None) };
+    let form = format!("the annotation {RESOLVE_ANNOTATION} must be <nonce>:adopt=<id,...>, <nonce>:retry or <nonce>:abandon");
+    let (nonce, answer) = text.trim().split_once(':').ok_or_else(|| form.clone())?;
+    let answer = match (answer, answer.strip_prefix("adopt=")) {
+        ("retry", _) => ResolutionAnswer::Retry,
+        ("abandon", _) => ResolutionAnswer::Abandon,
+        (_, Some(ids)) => {
+            let ids: Result<Vec<_>, _> = ids.split(',').map(|id| ExecutionId::new(id.trim())).collect();
+            ResolutionAnswer::Adopt(ids.map_err(|error| format!("{form} ({error})"))?)
+        }
+        _ => return Err(form),
+    };
+    Ok(Some(Resolution { nonce: nonce.to_owned(), answer }))
+}
+
+fn fate(trigger: &nuvo_crds::Trigger) -> Fate {
+    match (trigger.state, trigger.evidence) {
+        (TriggerState::Accepted, Some(nuvo_crds::Evidence::Answer)) => Fate::Accepted(Evidence::Answer),
+        // Without the word for it the weaker evidence counts: the lock is then kept for the quarantine.
+        (TriggerState::Accepted, Some(nuvo_crds::Evidence::Adopted) | None) => Fate::Accepted(Evidence::Adopted),
+        (TriggerState::NotExecuted, _) => Fate::NotExecuted,
+        (TriggerState::Ambiguous, evidence) => Fate::Ambiguous { executed: evidence == Some(nuvo_crds::Evidence::Answer) },
+        (TriggerState::Observed, _) => Fate::Observed,
+    }
+}
+
+/// Marker and result as far as they speak of this very object, and not of one that it was restored from.
+fn bound(
+    me: &RunRef,
+    attempt: i32,
+    recorded_for: Option<&str>,
+    marker: Option<Marker>,
+    trigger: Option<Trigger>,
+) -> (Option<Marker>, Option<Trigger>) {
+    let own_marker = marker.as_ref().is_some_and(|marker| marker.run.uid == me.uid);
+    match (recorded_for, trigger) {
+        // A result of its own: what an earlier object's marker announced has been decided for this one.
+        (Some(uid), trigger) if uid == me.uid.as_str() => (marker.filter(|_| own_marker), trigger),
+        // Its own marker is newer than the result of another object that was put back over it.
+        (Some(_), _) if own_marker => (marker, None),
+        // It must not look like an attempt that may go on, whatever the restored status says.
+        (Some(_), Some(trigger)) => (marker, Some(Trigger { attempt: trigger.attempt.max(attempt), ..trigger })),
+        (_, trigger) => (marker, trigger),
+    }
+}
+
+/// Reads a run's record.
+///
+/// # Errors
+/// [`InvalidRun`] when the object cannot be a run.
+pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
+    let meta = &run.metadata;
+    let me = RunRef {
+        uid: Uid::new(meta.uid.clone().ok_or(InvalidRun::Missing("metadata.uid"))?)
+            .map_err(|source| InvalidRun::Id { field: "metadata.uid", source })?,
+        namespace: meta.namespace.clone().ok_or(InvalidRun::Missing("metadata.namespace"))?,
+        name: meta.name.clone().ok_or(InvalidRun::Missing("metadata.name"))?,
+    };
+    let pipeline = PipelineId::new(run.spec.pipeline_id.clone()).map_err(|source| InvalidRun::Id { field: "spec.pipelineId", source })?;
+    let marker: Option<Marker> =
+        meta.annotations.as_ref().and_then(|all| all.get(TRIGGER_ANNOTATION)).and_then(|text| serde_json::from_str(text).ok());
+    let status = run.status.clone().unwrap_or_default();
+    // A result that cannot be read must not look like none: without a marker it makes the run "lost", never new.
+    let trigger = match status.trigger.as_ref().filter(|trigger| trigger.state != TriggerState::Observed) {
+        Some(trigger) => {
+            let nonce = Nonce::new(trigger.nonce.clone())
+                .or_else(|_| Nonce::new("unreadable"))
+                .map_err(|source| InvalidRun::Id { field: "status.trigger.nonce", source })?;
+            Some(Trigger { nonce, attempt: trigger.attempt, fate: fate(trigger) })
+        }
+        None => None,
+    };
+    let attempt = status.attempt.unwrap_or(1).max(1);
+    let recorded_for = status.trigger.as_ref().and_then(|trigger| trigger.uid.as_deref());
+    let (marker, trigger) = bound(&me, attempt, recorded_for, marker, trigger);
+    // Once another attempt is open, the ids of the trigger's own attempt are in the history.
+    let ids = match &trigger {
+        Some(trigger) if trigger.attempt < attempt => status
+            .history
+            .iter()
+            .find(|entry| entry.attempt == trigger.attempt)
+            .map(|entry| entry.execution_ids.clone())
+            .unwrap_or_default(),
+        _ => status.execution_ids.clone(),
+    };
+    let answer = resolution(run).ok().flatten();
+    let abandons = answer.as_ref().is_some_and(|resolution| resolution.answer == ResolutionAnswer::Abandon);
+    let answered = answer.and_then(|resolution| Nonce::new(resolution.nonce).ok());
+    Ok(Run {
+        me,
+        version: meta.resource_version.clone().ok_or(InvalidRun::Missing("metadata.resourceVersion"))?,
+        deleting: meta.deletion_timestamp.is_some(),
+        suspended: run.spec.suspend,
+        pipeline,
+        adopt_unproven: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Adopt,
+        attempt,
+        ended: status.completion_time.is_some(),
+        marker,
+        trigger,
+        executions: ids.into_iter().filter_map(|id| ExecutionId::new(id).ok()).collect(),
+        abandoned: answered.clone().filter(|_| abandons),
+        answered,
+    })
+}

@@ -1,0 +1,474 @@
+//! What a status says, and what it is worth to tell.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+
+use super::*;
+use nuvo_crds::{
+    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
+    OnNothingToProcess, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
+    conditions::{ConditionStatus, Reason},
+    names::RESOLVE_ANNOTATION,
+};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds.saturating_add(1_000_000)).unwrap()
+}
+
+fn object() -> PipelineRun {
+    let mut object = PipelineRun::new("orders", PipelineRunSpec { pipeline_id: "orders".into(), ..PipelineRunSpec::default() });
+    object.metadata.namespace = Some("team".into());
+    object.metadata.uid = Some("u1".into());
+    object.metadata.resource_version = Some("1".into());
+    object.metadata.generation = Some(3);
+    object
+}
+
+fn with(mut object: PipelineRun, status: PipelineRunStatus) -> PipelineRun {
+    object.status = Some(status);
+    object
+}
+
+fn trigger(fate: Fate) -> Trigger {
+    Trigger { nonce: Nonce::new("n1").unwrap(), attempt: 1, fate }
+}
+
+fn ids(count: usize) -> Vec<ExecutionId> {
+    (0..count).map(|number| ExecutionId::new(format!("e{number}")).unwrap()).collect()
+}
+
+fn accepted(count: usize) -> PipelineRun {
+    let object = object();
+    let status = recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &ids(count), "", None, at(0));
+    with(object, status)
+}
+
+fn report(id: &ExecutionId, word: &str, rows: i64) -> (ExecutionId, Known) {
+    let failed = word == "FAILED";
+    let execution = Execution {
+        id: id.to_string(),
+        status: Some(word.into()),
+        error: failed.then(|| ExecutionError { error_type: Some("PARSING_FAILURE".into()), message: Some("line 7".into()) }),
+        stats: Some(Stats { total_rows: Some(rows), ..Stats::default() }),
+        ..Execution::default()
+    };
+    (id.clone(), Known::Report(Box::new(execution)))
+}
+
+fn settle(object: &PipelineRun, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
+    hear(object, known, Hearing { asked: Some(now), ..Hearing::default() }, now)
+}
+
+fn hear(object: &PipelineRun, known: &Knowledge, hearing: Hearing, now: Timestamp) -> PipelineRunStatus {
+    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, now)
+}
+
+fn show(object: &PipelineRun, reason: Reason, message: &str, now: Timestamp) -> PipelineRunStatus {
+    project(object, &parse(object).unwrap(), &Situation::Because(reason, message.into()), &Knowledge::new(), now)
+}
+
+fn message(status: &PipelineRunStatus) -> &str {
+    &status.conditions[0].message
+}
+
+#[test]
+fn every_reason_gives_the_conditions_of_kstatus() {
+    for wanted in Reason::ALL {
+        let status = show(&object(), *wanted, "because", at(5));
+        let holds = |kind: &str| status.conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.as_str());
+        let (active, success) = (!wanted.is_final(), wanted.status() == ConditionStatus::True);
+        let yes = |holds: bool| Some(if holds { "True" } else { "False" });
+        assert_eq!(holds("Succeeded"), Some(wanted.status().as_str()), "{wanted}");
+        assert_eq!((holds("Finished"), holds("Ready")), (yes(!active), yes(success)), "{wanted}");
+        assert_eq!(holds("Reconciling"), active.then_some("True"), "{wanted}");
+        assert_eq!(holds("Stalled"), (!active && !success).then_some("True"), "{wanted}");
+        assert_eq!(status.completion_time.is_some(), !active, "{wanted}");
+        assert!(status.conditions.iter().all(|c| c.observed_generation == Some(3) && c.reason == wanted.as_str()), "{wanted}");
+        assert_eq!(reason(&status), Some(*wanted), "it can be read back");
+    }
+}
+
+#[test]
+fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
+    for (obstacle, wanted, phase) in [
+        (Obstacle::RateLimited, Reason::RateLimited, Phase::Pending),
+        (Obstacle::Unavailable, Reason::NuvoUnavailable, Phase::Pending),
+        (Obstacle::Account, Reason::AccountNotReady, Phase::Pending),
+        (Obstacle::Operator, Reason::Pending, Phase::Pending),
+    ] {
+        let object = object();
+        let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
+        let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
+        assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
+        assert!(message(&status).starts_with("Nothing was started: it was not sent. It will be tried again"), "{}", message(&status));
+        // What is shown while it waits for the next try is not another reason, and so not worth a write.
+        let object = with(object, status.clone());
+        let run = parse(&object).unwrap();
+        let waits = waiting(&run, &Hold::Gate(Gate::HeldOff(obstacle))).unwrap();
+        let later = project(&object, &run, &waits, &Knowledge::new(), at(3));
+        assert_eq!(reason(&later), Some(wanted));
+        assert_eq!(later == status, obstacle != Obstacle::Account, "only an account's message changes");
+    }
+}
+
+#[test]
+fn the_same_knowledge_gives_the_same_status() {
+    let running = accepted(2);
+    let status = running.status.clone().unwrap();
+    assert_eq!(status.phase, Some(Phase::Running));
+    assert_eq!(settle(&running, &Knowledge::new(), at(60)), status);
+    let one_of_two: Knowledge = [report(&ids(2)[0], "SUCCESSFUL", 5), report(&ids(2)[1], "PROCESSING", 0)].into();
+    assert_eq!(settle(&running, &one_of_two, at(60)), status, "progress of a part is not worth a write");
+
+    let both: Knowledge = ids(2).iter().map(|id| report(id, "SUCCESSFUL", 5)).collect();
+    let ended = with(running, settle(&with(object(), status), &both, at(92)));
+    let status = ended.status.clone().unwrap();
+    assert_eq!((status.phase, status.duration.as_deref()), (Some(Phase::Succeeded), Some("1m32s")));
+    assert_eq!(status.stats.unwrap().total_rows, Some(10));
+    assert_eq!(settle(&ended, &Knowledge::new(), at(10_000)), status, "an ended run stays as it is");
+    let later: Knowledge = ids(2).iter().map(|id| report(id, "FAILED", 5)).collect();
+    assert_eq!(settle(&ended, &later, at(10_000)), status);
+}
+
+#[test]
+fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
+    let known: Knowledge = [report(&ids(1)[0], "PAUSED", 0)].into();
+    let status = settle(&accepted(1), &known, at(60));
+    assert_eq!((status.phase, status.executions[0].status.as_deref()), (Some(Phase::Running), Some("PAUSED")));
+    for word in ["Successful", "SUCCESSFUL ", "failed", "COMPLETED"] {
+        let known: Knowledge = [report(&ids(1)[0], word, 0)].into();
+        assert_eq!(settle(&accepted(1), &known, at(60)).phase, Some(Phase::Running), "{word}");
+    }
+}
+
+#[test]
+fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
+    let running = accepted(1);
+    let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
+        project(object, &parse(object).unwrap(), &Situation::Settled(following, Hearing::default()), known, now)
+    };
+    let halted = |why: &str| Following::Halted(why.into());
+    let away = with(running.clone(), follow(&running, halted("NuvoAccount a is gone: create it."), &Knowledge::new(), at(5)));
+    let status = away.status.clone().unwrap();
+    assert_eq!((status.phase, reason(&status)), (Some(Phase::Running), Some(Reason::Running)));
+    assert!(message(&status).contains("e0") && message(&status).contains("NuvoAccount a is gone: create it. "), "{}", message(&status));
+    assert!(message(&status).contains("by itself"), "{}", message(&status));
+    assert_eq!(follow(&away, Following::Undecided, &Knowledge::new(), at(6)), status, "a restart says nothing before it knows");
+    let other = follow(&away, halted("no Secret"), &Knowledge::new(), at(7));
+    assert!(message(&other).contains("no Secret. "), "what is to be mended has changed: {}", message(&other));
+    assert_eq!(follow(&away, Following::Active, &Knowledge::new(), at(8)), running.status.clone().unwrap(), "as if nothing had been");
+    let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
+    assert_eq!(reason(&follow(&away, halted("no Secret"), &known, at(9))), Some(Reason::Succeeded), "what is known counts");
+    let end = follow(&away, halted("no Secret"), &Knowledge::new(), at(86_400));
+    assert_eq!(reason(&end), Some(Reason::DeadlineExceeded));
+}
+
+#[test]
+fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
+    let mut object = object();
+    object.spec.execution_id = Some("e0".into());
+    let unheard = with(object.clone(), settle(&object, &Knowledge::new(), at(0)));
+    let status = unheard.status.clone().unwrap();
+    assert_eq!((status.phase, message(&status)), (Some(Phase::Running), "Execution e0 is being looked up in nuvo."));
+    assert_eq!(status.executions, []);
+    assert_eq!(settle(&unheard, &Knowledge::new(), at(1)), status);
+
+    let processing: Knowledge = [report(&ids(1)[0], "PROCESSING", 0)].into();
+    let found = with(unheard, settle(&with(object, status), &processing, at(2)));
+    let status = found.status.clone().unwrap();
+    assert_eq!(message(&status), "Execution e0 is running.");
+    assert_eq!(status.executions[0].status.as_deref(), Some("PROCESSING"));
+    assert_eq!(settle(&found, &Knowledge::new(), at(3)), status, "a restart does not look it up anew");
+    let more: Knowledge = [report(&ids(1)[0], "PROCESSING", 7)].into();
+    assert_eq!(settle(&found, &more, at(4)), status, "progress is not worth a write");
+}
+
+#[test]
+fn one_failure_fails_the_run_when_all_have_ended() {
+    let all = ids(3);
+    let mut known: Knowledge = [report(&all[0], "SUCCESSFUL", 5), report(&all[1], "PROCESSING", 0), report(&all[2], "FAILED", 2)].into();
+    assert_eq!(settle(&accepted(3), &known, at(1)).phase, Some(Phase::Running));
+    known.extend([report(&all[1], "SUCCESSFUL", 1)]);
+    let status = settle(&accepted(3), &known, at(1));
+    assert_eq!((status.phase, reason(&status)), (Some(Phase::Failed), Some(Reason::ExecutionFailed)));
+    assert_eq!(status.executions[0].id, "e2", "failed ones first");
+    assert_eq!(status.error.unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
+    known.insert(all[1].clone(), Known::Lost);
+    assert_eq!(reason(&settle(&accepted(3), &known, at(1))), Some(Reason::ExecutionLost));
+}
+
+#[test]
+fn nothing_to_process_is_what_the_spec_says() {
+    assert_eq!(reason(accepted(0).status.as_ref().unwrap()), Some(Reason::NothingToProcess));
+    let mut object = object();
+    object.spec.on_nothing_to_process = OnNothingToProcess::Fail;
+    let status = recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &[], "", None, at(0));
+    assert_eq!(reason(&status), Some(Reason::NothingToProcessFailed));
+}
+
+#[test]
+fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
+    let mut object = accepted(1);
+    object.spec.active_deadline_seconds = 60;
+    assert_eq!(settle(&object, &Knowledge::new(), at(59)).phase, Some(Phase::Running));
+    assert_eq!(reason(&settle(&object, &Knowledge::new(), at(60))), Some(Reason::DeadlineExceeded));
+    let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
+    assert_eq!(reason(&settle(&object, &known, at(61))), Some(Reason::Succeeded), "an end that is known counts");
+}
+
+#[test]
+fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
+    let mut object = accepted(2);
+    object.spec.active_deadline_seconds = 60;
+    let patience = Duration::from_secs(900);
+    let heard = |asked: Option<i64>, waited: u64| {
+        let hearing = Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience, ..Hearing::default() };
+        hear(&object, &Knowledge::new(), hearing, at(5_000))
+    };
+    for asked in [None, Some(10), Some(59)] {
+        let status = heard(asked, 0);
+        assert_eq!(status, object.status.clone().unwrap(), "not asked since: it may have ended long ago");
+        let status = heard(asked, 899);
+        assert_eq!(status.phase, Some(Phase::Running));
+        assert!(message(&status).contains("The deadline has passed") && message(&status).contains("900 s"), "{}", message(&status));
+        let status = heard(asked, 900);
+        assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
+        assert!(message(&status).contains("could not be asked"), "{}", message(&status));
+    }
+    let status = heard(Some(60), 0);
+    assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
+    assert!(message(&status).contains("has not ended within 60 s"), "{}", message(&status));
+}
+
+#[test]
+fn everything_is_bounded() {
+    let many = ids(MAX_EXECUTION_IDS + 5);
+    let long = "x".repeat(5_000);
+    let object = object();
+    let mut object = with(object.clone(), recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
+    let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
+    let status = settle(&object, &known, at(1));
+    assert_eq!((status.execution_ids.len(), status.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
+    assert_eq!(status.stats.unwrap().total_rows, Some(MAX_INTEGER));
+    assert!(message(&status).contains(&MAX_INTEGER.to_string()), "{}", message(&status));
+    assert!(status.trigger.as_ref().unwrap().message.len() <= MAX_STATUS_MESSAGE);
+    assert!(show(&object, Reason::AccountNotReady, &long, at(0)).conditions.iter().all(|c| c.message.len() <= MAX_STATUS_MESSAGE));
+    object.status = Some(status);
+    for attempt in 2..10 {
+        let next = opened(&object, attempt, false, at(i64::from(attempt)));
+        assert_eq!(next.history.last().unwrap().attempt, attempt - 1, "oldest first");
+        object.status = Some(next);
+    }
+    assert_eq!(object.status.unwrap().history.len(), MAX_HISTORY);
+}
+
+#[test]
+fn waiting_for_the_same_thing_is_not_said_again_in_other_words() {
+    let busy = with(object(), show(&object(), Reason::PipelineBusy, "run a goes first", at(0)));
+    assert_eq!(show(&busy, Reason::PipelineBusy, "run b goes first", at(9)), busy.status.clone().unwrap());
+    let not_ready = with(object(), show(&object(), Reason::AccountNotReady, "no Secret", at(0)));
+    assert_eq!(message(&show(&not_ready, Reason::AccountNotReady, "no key in the Secret", at(9))), "no key in the Secret");
+}
+
+fn ambiguous(executed: bool) -> PipelineRun {
+    let mut object = object();
+    let marker = Marker {
+        run: parse(&object).unwrap().me,
+        nonce: Nonce::new("n1").unwrap(),
+        tenure: Nonce::new("n1").unwrap(),
+        attempt: 1,
+        executed: false,
+    };
+    let text = serde_json::to_string(&marker).unwrap();
+    object.metadata.annotations = Some([(nuvo_crds::names::TRIGGER_ANNOTATION.to_owned(), text)].into());
+    let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "Nobody can tell.", None, at(0));
+    with(object, status)
+}
+
+fn answered(mut object: PipelineRun, answer: &str) -> PipelineRun {
+    object.metadata.annotations.get_or_insert_default().insert(RESOLVE_ANNOTATION.into(), answer.into());
+    object
+}
+
+fn reopens(object: &PipelineRun) -> Option<Reopening> {
+    reopening(object, &parse(object).unwrap(), at(100))
+}
+
+#[test]
+fn a_person_resolves_only_the_trigger_that_is_named() {
+    let run = ambiguous(false);
+    assert_eq!(run.status.as_ref().unwrap().phase, Some(Phase::Unresolved));
+    assert!(message(run.status.as_ref().unwrap()).contains("\"n1:retry\""));
+    assert_eq!(reopens(&run), None);
+    assert_eq!(reopens(&answered(run.clone(), "n1:retry")), Some(Reopening::Attempt(2)));
+    assert_eq!(reopens(&answered(run.clone(), "n0:retry")), None);
+    assert_eq!(reopens(&answered(run.clone(), "n1:restart")), None);
+    let adopted = reopens(&answered(run.clone(), "n1:adopt=e1, e2"));
+    assert!(matches!(adopted, Some(Reopening::Adopt(trigger, ids)) if ids.len() == 2 && trigger.fate == Fate::Accepted(Evidence::Adopted)));
+    assert_eq!(reopens(&answered(run.clone(), "n1:adopt=../e1")), None);
+
+    let wrong = settle(&answered(run.clone(), "n0:retry"), &Knowledge::new(), at(9));
+    assert!(message(&wrong).contains("\"n0\"") && message(&wrong).contains("n1:retry"), "{}", message(&wrong));
+    assert!(message(&wrong).contains("--overwrite"), "kubectl refuses a second answer without it: {}", message(&wrong));
+    let malformed = settle(&answered(run.clone(), "retry"), &Knowledge::new(), at(9));
+    assert!(message(&malformed).contains("must be <nonce>:adopt"), "{}", message(&malformed));
+    let closed = settle(&answered(run, "n1:abandon"), &Knowledge::new(), at(9));
+    assert_eq!((closed.phase, reason(&closed)), (Some(Phase::Failed), Some(Reason::TriggerOutcomeUnknown)));
+}
+
+/// An object that was created from an export of one that is gone: its marker came along.
+fn restored() -> PipelineRun {
+    let mut object = ambiguous(false);
+    object.status = None;
+    object.metadata.uid = Some("u2".into());
+    object
+}
+
+#[test]
+fn the_advice_for_a_restored_object_leads_to_an_end_when_it_is_followed() {
+    let object = restored();
+    assert_eq!(verdict(&parse(&object).unwrap(), &Lock::default()), Verdict::Lost);
+    let lost = with(object.clone(), show(&object, Reason::StatusLost, "It is lost.", at(0)));
+    assert!(message(lost.status.as_ref().unwrap()).contains("\"n1:adopt="), "{}", message(lost.status.as_ref().unwrap()));
+    let answered = answered(lost, "n1:adopt=e1");
+    let Some(Reopening::Adopt(trigger, ids)) = reopens(&answered) else { panic!("{:?}", reopens(&answered)) };
+    let adopted = with(answered.clone(), recorded(&answered, &trigger, &ids, "", None, at(1)));
+    let run = parse(&adopted).unwrap();
+    assert!(settled(&run) && verdict(&run, &Lock::default()) == Verdict::Decided, "{run:?}");
+    assert_eq!(followed(&adopted, &run), ids);
+    let ended = with(adopted.clone(), settle(&adopted, &[report(&ids[0], "SUCCESSFUL", 5)].into(), at(2)));
+    assert_eq!(reason(ended.status.as_ref().unwrap()), Some(Reason::Succeeded));
+    assert_eq!((reopens(&ended), settle(&ended, &Knowledge::new(), at(3))), (None, ended.status.clone().unwrap()), "it rests");
+}
+
+#[test]
+fn a_restored_status_never_permits_a_trigger() {
+    let first = ambiguous(false);
+    let decided = [
+        Fate::Accepted(Evidence::Answer),
+        Fate::Accepted(Evidence::Adopted),
+        Fate::NotExecuted,
+        Fate::Ambiguous { executed: false },
+        Fate::Ambiguous { executed: true },
+    ];
+    for fate in decided {
+        let old = with(first.clone(), recorded(&first, &trigger(fate.clone()), &ids(1), "", None, at(0)));
+        // The backup was made when another attempt had been opened.
+        for status in [old.status.clone().unwrap(), opened(&old, 2, false, at(1))] {
+            let attempt = status.attempt;
+            for marker in [true, false] {
+                let mut back = with(restored(), status.clone());
+                back.metadata.annotations = back.metadata.annotations.filter(|_| marker);
+                let judged = verdict(&parse(&back).unwrap(), &Lock::default());
+                assert!(matches!(judged, Verdict::Lost | Verdict::Decided), "{fate:?} {attempt:?} {marker}: {judged:?}");
+                let again = with(back.clone(), opened(&back, 3, false, at(2)));
+                assert_eq!(
+                    verdict(&parse(&again).unwrap(), &Lock::default()),
+                    Verdict::New { resume: None },
+                    "{fate:?} {attempt:?} {marker}: a person decides"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
+    let policy = |mut object: PipelineRun| {
+        object.spec.on_ambiguous_trigger = OnAmbiguousTrigger::Retrigger;
+        object
+    };
+    let first = policy(ambiguous(false));
+    assert_eq!(reopens(&first), Some(Reopening::Retry(2)));
+    assert_eq!(reopens(&policy(ambiguous(true))), None);
+    let mut marked = first.clone();
+    let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };
+    let text = serde_json::to_string(&marker).unwrap();
+    marked.metadata.annotations.as_mut().unwrap().insert(nuvo_crds::names::TRIGGER_ANNOTATION.into(), text);
+    assert_eq!(reopens(&marked), None, "the marker says so, too");
+    let mut late = first.clone();
+    let status = late.status.as_mut().unwrap();
+    status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
+    assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
+    assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
+    let mut second = with(first.clone(), opened(&first, 2, false, at(1)));
+    second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
+    assert_eq!(reopens(&second), None);
+}
+
+#[test]
+fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
+    let token = |mut object: PipelineRun, token: &str| {
+        object.spec.rerun_token = Some(token.into());
+        object
+    };
+    let running = token(accepted(1), "a");
+    assert_eq!(reopens(&running), None, "not while it runs");
+    let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
+    let ended = with(running.clone(), settle(&running, &known, at(1)));
+    assert_eq!(reopens(&ended), Some(Reopening::Attempt(2)), "the token came while it ran");
+    let mut acted_on = ended.clone();
+    acted_on.status.as_mut().unwrap().rerun_token = Some("a".into());
+    assert_eq!(reopens(&acted_on), None);
+    assert_eq!(reopens(&token(acted_on.clone(), "b")), Some(Reopening::Attempt(2)));
+    acted_on.spec.rerun_token = None;
+    assert_eq!(reopens(&acted_on), None, "removing it triggers nothing");
+}
+
+#[test]
+fn a_result_that_cannot_be_read_never_looks_like_none() {
+    let mut object = object();
+    let broken = serde_json::json!({ "trigger": { "nonce": "not a nonce", "attempt": 1, "state": "Tomorrow" } });
+    object.status = Some(serde_json::from_value(broken).unwrap());
+    let run = parse(&object).unwrap();
+    assert!(matches!(verdict(&run, &Lock::default()), Verdict::Decided | Verdict::Lost), "{run:?}");
+}
+
+#[test]
+fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
+    let running = accepted(1).status.unwrap();
+    let words =
+        |old: Option<&PipelineRunStatus>, new: &PipelineRunStatus| notices(old, new).into_iter().map(|n| n.reason).collect::<Vec<_>>();
+    assert_eq!(words(None, &running), ["Triggered"]);
+    assert_eq!(words(Some(&running), &running), [""; 0]);
+    let known: Knowledge = [report(&ids(1)[0], "FAILED", 5)].into();
+    let failed = settle(&accepted(1), &known, at(7));
+    assert_eq!(words(Some(&running), &failed), ["Failed"]);
+    let ended = ending(Some(&running), &failed).unwrap();
+    assert_eq!((ended.reason, ended.error_type.as_str()), (Reason::ExecutionFailed, "PARSING_FAILURE"));
+    assert_eq!(ended.took, Some(SignedDuration::from_secs(7)));
+    assert_eq!(ending(Some(&failed), &failed), None);
+    assert_eq!(words(None, ambiguous(false).status.as_ref().unwrap()), ["TriggerOutcomeUnknown"]);
+    assert_eq!(words(None, &accepted(0).status.unwrap()), ["Triggered", "Succeeded"]);
+    let waiting = show(&object(), Reason::AccountNotReady, "no Secret", at(0));
+    assert_eq!(words(None, &waiting), ["AccountNotReady"]);
+    assert_eq!(words(Some(&waiting), &show(&with(object(), waiting.clone()), Reason::AccountNotReady, "no key", at(1))), [""; 0]);
+
+    let second = with(object(), opened(&with(object(), failed), 2, false, at(8)));
+    let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
+    let again = recorded(&second, &again, &ids(1), "", None, at(9));
+    let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
+    assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
+}
+
+#[test]
+fn durations_read_like_people_write_them() {
+    for (seconds, text) in [(0, "0s"), (59, "59s"), (92, "1m32s"), (3_600, "1h00m"), (90_061, "25h01m"), (-5, "0s")] {
+        assert_eq!(human(SignedDuration::from_secs(seconds)), text);
+    }
+}
+
+#[test]
+fn who_knows_that_nothing_was_sent_opens_a_run_that_ended_in_doubt() {
+    let object = object();
+    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "Nobody can tell.", None, at(0));
+    assert!(doubtful.completion_time.is_some());
+    let object = with(object, doubtful);
+    let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
+    let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "It was not sent.", again, at(1));
+    assert_eq!((status.completion_time, status.duration, status.phase), (None, None, Some(Phase::Pending)));
+}

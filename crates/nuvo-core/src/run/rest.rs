@@ -1,0 +1,38 @@
+//! Runs at rest, and what is left to do when a run ends.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    fixes::watched,
+    parse::parse,
+    project::{Following, Hearing, Knowledge, Situation, project},
+    reopen::reopening,
+    verdict::settled,
+};
+use nuvo_crds::{PipelineRun, PipelineRunStatus};
+
+/// Whether it is certain that nothing is to be done for a run until its object changes, besides deleting it when it
+/// [expires](super::expires), so that nothing else of it needs to be kept.
+///
+/// The answer is that of the functions which decide what is done for a run, not of a summary of them. What becomes of a run that has ended
+/// and is not watched for a repair follows from its object alone, not from the account, nuvo or the time. Whoever changes that has to say
+/// here when a run must be kept.
+#[must_use]
+pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
+    let (Some(status), Ok(run)) = (&object.status, parse(object)) else { return false };
+    if !run.ended || reopening(object, &run, now).is_some() || watched(object, status, now).is_some() {
+        return false;
+    }
+    // Without a settled trigger the pipeline's lock may tell more. A run that follows an execution that was there has none.
+    if object.spec.execution_id.is_none() && !settled(&run) {
+        return false;
+    }
+    let situation = Situation::Settled(Following::Undecided, Hearing::default());
+    project(object, &run, &situation, &Knowledge::new(), now) == *status
+}
+
+/// Whether a run with this change of its status has no use for its pipeline's lock any more: it ends, or a person has closed its doubt.
+#[must_use]
+pub fn lets_go(before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) -> bool {
+    after.completion_time.is_some() && before.is_none_or(|before| before.completion_time.is_none() || before.phase != after.phase)
+}

@@ -1,0 +1,369 @@
+//! A run in doubt: how it is looked into, and how it ends.
+
+use super::*;
+use nuvo_crds::conditions::Reason;
+
+#[test]
+fn a_doubt_is_shown_also_while_it_waits_behind_older_runs_of_its_account() {
+    let reason = |run: &Run| match in_line(run) {
+        Situation::Because(reason, _) => reason,
+        Situation::Settled(..) => panic!("it waits"),
+    };
+    let (doubtful, _) = doubtful();
+    assert_eq!(reason(&doubtful), Reason::TriggerUnconfirmed);
+    assert_eq!(reason(&Run { marker: None, ..doubtful }), Reason::RateLimited);
+}
+
+fn doubtful() -> (Run, Lock) {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    let mut lock = held(&run, "n1", "9");
+    lock.tenancy.as_mut().unwrap().baseline = Some(Baseline { newest: Some(100), ids: vec!["h-known".into()] });
+    (run, lock)
+}
+
+/// One look into a doubt at this time; the memory is carried on.
+fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
+    look_before(None, run, lock, memory, at, list)
+}
+
+/// The same, this long before the deadline.
+fn look_before(
+    deadline: Option<Duration>,
+    run: &Run,
+    lock: &Lock,
+    memory: &Memory,
+    at: u64,
+    list: Option<Vec<Candidate>>,
+) -> (Step, Memory) {
+    look_at(deadline, run, lock, memory, at, list.map(|candidates| Sighting { candidates, after: None }))
+}
+
+/// The same, at any list.
+fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Sighting>) -> (Step, Memory) {
+    let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
+    o.deadline = deadline;
+    loop {
+        let step = next(&o);
+        let answer = match &step {
+            Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
+            Step::ReadLock => lock_read(lock.clone()),
+            Step::ReadBaseline => Answer::Baseline(Some(Baseline::default())),
+            Step::ReadCandidates => Answer::Candidates(list.clone()),
+            Step::ReadOthers => Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }),
+            _ => {
+                let memory = remember(&o, &step);
+                return (step, memory);
+            }
+        };
+        o.learn(&step, answer);
+    }
+}
+
+#[test]
+fn a_doubt_that_another_operator_has_settled_is_forgotten() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    assert!(memory.inquiry.is_some());
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1001), Gate::Open, nonce("spare"));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    assert_eq!(next(&o), Step::Again);
+    let memory = remember(&o, &Step::Again);
+    assert_eq!(memory, Memory::default());
+    let o = Observed::new(run, memory, limits(), Duration::from_secs(1002), Gate::Open, nonce("spare"));
+    assert_eq!(next(&o), Step::ReadLock, "a pass that may trigger begins");
+}
+
+#[test]
+fn a_doubt_of_which_only_this_process_knows_becomes_ambiguous_and_never_looks_new() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    run.marker = None;
+    let (step, _) = look(&run, &Lock::default(), &memory, 1100, Some(vec![candidate("e1", 100)]));
+    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    // Another attempt that a person has opened is not held up by it.
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.attempt = 2;
+    let (step, memory) = look(&run, &Lock::default(), &memory, 1100, Some(vec![]));
+    assert_eq!((step, memory), (Step::Again, Memory::default()));
+}
+
+#[test]
+fn a_lock_that_knows_more_than_a_run_that_was_rolled_back_is_a_doubt_that_ends() {
+    let mut run = run("u1");
+    run.marker = Some(marker_of(&run, "n1", 1));
+    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    let lock = held(&run, "n2", "9");
+    assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(_)));
+    let (step, memory) = look(&run, &lock, &Memory::default(), 1000, Some(vec![]));
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
+    let (step, _) = look(&run, &lock, &memory, 2000, Some(vec![]));
+    let Step::Record { trigger: found, .. } = step else { panic!("{step:?}") };
+    assert_eq!(found, trigger("n2", 1, Fate::Ambiguous { executed: false }));
+    run.trigger = Some(found);
+    run.ended = true;
+    assert!(settled(&run), "it stays ended, though its marker names the delivery before");
+}
+
+#[test]
+fn a_doubt_adopts_what_two_looks_agree_on() {
+    let (run, lock) = doubtful();
+    let seen = Some(vec![candidate("e1", 100), candidate("known", 100), candidate("old", 99), candidate("claimed", 101)]);
+    let (step, memory) = look(&run, &lock, &Memory::default(), 1000, seen.clone());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(65))), "no look before a late POST must have ended");
+    let (step, memory) = look(&run, &lock, &memory, 1065, seen.clone());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), "one look is not enough");
+    let (step, memory) = look(&run, &lock, &memory, 1070, seen.clone());
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "two looks must be 10 s apart: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1075, seen);
+    assert!(
+        matches!(&step, Step::Record { trigger, executions, .. }
+        if trigger.fate == Fate::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
+        "{step:?}"
+    );
+}
+
+#[test]
+fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused_it() {
+    let (mut run, lock) = doubtful();
+    let seen = Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
+    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
+    let candidates = || Answer::Candidates(Some(Sighting { candidates: vec![candidate("e1", 100)], after: None }));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
+    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
+    answer(&mut o, |s| matches!(s, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), Answer::Unsure);
+    // Meanwhile the lock has been taken anew, for another delivery.
+    run.marker = None;
+    run.version = "20".into();
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n2", "20")));
+    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
+}
+
+#[test]
+fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (step, memory) = look(&run, &lock, &memory, 1364, Some(vec![]));
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
+    let (step, memory) = look(&run, &lock, &memory, 1365, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "a failed list concludes nothing: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1366, Some(vec![]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+fn is_ambiguous(step: &Step) -> bool {
+    matches!(step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false })
+}
+
+#[test]
+fn a_doubt_that_nothing_can_clear_ends_at_the_deadline_but_not_before_the_list_had_its_time() {
+    let (run, lock) = doubtful();
+    let (passed, left) = (Some(Duration::ZERO), Some(Duration::from_secs(1)));
+    let (_, early) = look(&run, &lock, &Memory::default(), 1000, None);
+    let one = || Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &early, 1355, one());
+    let more = Some(vec![candidate("e1", 100), candidate("e2", 101)]);
+    for (what, at, deadline, list, ambiguous) in [
+        ("the list may still show it", 1364, passed, None, false),
+        ("the deadline has not come", 1365, left, None, false),
+        ("it has no deadline yet", 100_000, None, None, false),
+        ("the list fails until the deadline", 1365, passed, None, true),
+        ("what it shows changes with each look", 1365, passed, more, true),
+    ] {
+        let (step, _) = look_before(deadline, &run, &lock, &memory, at, list);
+        assert_eq!(is_ambiguous(&step), ambiguous, "{what}: {step:?}");
+        assert!(ambiguous || matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{what}: {step:?}");
+    }
+    let (step, _) = look_before(passed, &run, &lock, &memory, 1365, one());
+    assert!(matches!(&step, Step::Record { executions, .. } if executions == &[execution("e1")]), "what is found counts: {step:?}");
+}
+
+#[test]
+fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
+    let (mut run, lock) = doubtful();
+    let away = |run: &Run, memory: &Memory, at: u64, deadline: u64| {
+        let gate = Gate::AccountNotReady("no Secret".into());
+        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        o.deadline = Some(Duration::from_secs(deadline));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        let step = next(&o);
+        let memory = remember(&o, &step);
+        (step, memory)
+    };
+    let wait = |seconds| Step::Hold(Hold::Unconfirmed(Duration::from_secs(seconds)));
+    let (step, memory) = away(&run, &Memory::default(), 1000, 0);
+    assert_eq!(step, wait(65), "a POST may be under way");
+    assert_eq!(away(&run, &memory, 1100, 0).0, wait(265), "the account may come back while the list is still to be watched");
+    assert_eq!(away(&run, &memory, 1365, 500).0, wait(500));
+    let (step, _) = away(&run, &memory, 1365, 0);
+    assert!(is_ambiguous(&step), "{step:?}");
+    // Others of the pipeline still wait for the quarantine, and the doubt stays in the ledger.
+    let Step::Record { trigger, .. } = step else { panic!() };
+    (run.trigger, run.ended) = (Some(trigger), true);
+    let tenancy = lock.tenancy.unwrap();
+    let judged = takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
+    assert_eq!(judged, Takeover::AfterQuarantine(tenancy.delivery(&nonce("n1"), Entry::Unknown)));
+    assert!(settled(&run), "and it triggers nothing");
+}
+
+#[test]
+fn a_list_that_never_reaches_back_to_the_trigger_ends_the_doubt_after_the_settle_time() {
+    let (run, lock) = doubtful();
+    let mut without_baseline = lock.clone();
+    without_baseline.tenancy.as_mut().unwrap().baseline = None;
+    let newest = |after| Sighting { candidates: vec![candidate("e1", 300)], after: Some(after) };
+    for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, Sighting::of_nothing())] {
+        let (_, memory) = look(&run, lock, &Memory::default(), 1000, None);
+        let (step, memory) = look_at(None, &run, lock, &memory, 1364, Some(partial.clone()));
+        assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))));
+        let (step, _) = look_at(None, &run, lock, &memory, 1365, Some(partial));
+        let Step::Record { trigger, message, executions, .. } = step else { panic!("{step:?}") };
+        assert_eq!((trigger.fate, executions), (Fate::Ambiguous { executed: false }, vec![]));
+        assert!(message.contains("attributed"), "{message}");
+    }
+}
+
+#[test]
+fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (step, _) = look(&run, &lock, &memory, 99_999, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "nobody has answered: {step:?}");
+    run.answered = Some(nonce("n0"));
+    let (step, _) = look(&run, &lock, &memory, 99_999, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "the answer is about another trigger: {step:?}");
+    run.answered = Some(nonce("n1"));
+    let (step, _) = look(&run, &lock, &memory, 1899, None);
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "it may still land: {step:?}");
+    let (step, _) = look(&run, &lock, &memory, 1900, None);
+    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    // What can be found out is found out, whatever the person says.
+    let (_, memory) = look(&run, &lock, &memory, 1900, Some(vec![candidate("e1", 100)]));
+    let (step, _) = look(&run, &lock, &memory, 1910, Some(vec![candidate("e1", 100)]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+}
+
+#[test]
+fn a_doubt_says_how_a_person_can_end_it() {
+    let (run, _) = doubtful();
+    let Some(Situation::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
+    for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+#[test]
+fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let ripe = || {
+        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(1100), Gate::Open, nonce("spare"));
+        o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        o
+    };
+    assert_eq!(next(&ripe()), Step::ReadCandidates);
+    let mut paused = ripe();
+    paused.silence = Some(Duration::from_secs(600));
+    assert_eq!(next(&paused), Step::Hold(Hold::Unconfirmed(Duration::from_secs(600))));
+    assert_eq!(remember(&paused, &next(&paused)), memory, "the time of the doubt is kept");
+    let mut stopping = ripe();
+    stopping.gate = Gate::Draining;
+    assert!(matches!(next(&stopping), Step::Hold(Hold::Unconfirmed(_))));
+}
+
+#[test]
+fn nothing_is_adopted_under_a_young_or_foreign_lock() {
+    let (run, mut lock) = doubtful();
+    lock.tenancy.as_mut().unwrap().young = true;
+    let seen = Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
+    let (step, _) = look(&run, &lock, &memory, 1200, seen.clone());
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
+    let (step, _) = look(&run, &Lock::default(), &memory, 1200, seen);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+}
+
+#[test]
+fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
+    for (present, wins) in [(Fate::Ambiguous { executed: false }, true), (Fate::Accepted(Evidence::Adopted), false)] {
+        let mut run = run("u1");
+        let mut o = pass(&run);
+        to_marked(&mut o, &run);
+        answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+        answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Unsure);
+        run.marker = None;
+        run.trigger = Some(trigger("spare", 1, present));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run))));
+        assert_eq!(matches!(next(&o), Step::Record { .. }), wins);
+    }
+}
+
+#[test]
+fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_the_process() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    let step = next(&o);
+    let Step::Mark { marker, over } = &step else { panic!("{step:?}") };
+    assert_eq!((marker, over.as_str()), (&Marker { executed: true, ..marker_of(&run, "spare", 1) }, "11"));
+    o.learn(&step, Answer::Written("12".into()));
+    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
+
+    // Another process, which knows only what is stored.
+    let marked = Run { version: "12".into(), marker: Some(marker.clone()), ..run.clone() };
+    let lock = held(&run, "spare", "10");
+    let (_, memory) = look(&marked, &lock, &Memory::default(), 2000, None);
+    let (step, _) = look(&marked, &lock, &memory, 2365, Some(vec![]));
+    let executed = Fate::Ambiguous { executed: true };
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == executed), "{step:?}");
+    let unknown = after(&lock, Entry::Unknown);
+    assert!(matches!(verdict(&marked, &unknown), Verdict::Recorded(trigger, _) if trigger.fate == executed), "whoever took the lock");
+    // What the list shows is adopted as ever.
+    let (_, memory) = look(&marked, &lock, &memory, 2100, Some(vec![candidate("e1", 1)]));
+    let (step, _) = look(&marked, &lock, &memory, 2110, Some(vec![candidate("e1", 1)]));
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+}
+
+#[test]
+fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_over_a_guess() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    to_marked(&mut o, &run);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    let marked = Run { version: "13".into(), marker: Some(marker_of(&run, "spare", 1)), ..run };
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(marked.clone()))));
+    assert!(matches!(next(&o), Step::Mark { marker, over } if marker.executed && over == "13"));
+    let mut refused = o.clone();
+    answer(&mut refused, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
+    assert!(matches!(next(&refused), Step::Hold(Hold::Unconfirmed(_))), "it cannot be written: {:?}", next(&refused));
+
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    let guess = trigger("spare", 1, Fate::Ambiguous { executed: false });
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(Run { trigger: Some(guess), ended: true, ..marked }))));
+    let step = next(&o);
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: true }), "{step:?}");
+    o.learn(&step, Answer::Written("14".into()));
+    assert_eq!(next(&o), Step::Follow);
+}
+
+#[test]
+fn a_doubt_that_another_process_has_decided_is_not_looked_into_for_ever() {
+    let (mut run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    assert!(memory.inquiry.is_some());
+    run.trigger = Some(trigger("n1", 1, Fate::Ambiguous { executed: false }));
+    run.attempt = 2;
+    let (step, memory) = look(&run, &lock, &memory, 1001, None);
+    assert_eq!((step, memory), (Step::Again, Memory::default()));
+}

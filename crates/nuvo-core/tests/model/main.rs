@@ -1,0 +1,123 @@
+//! The trigger protocol, model-checked: the checker calls the very functions of the core that the operator runs.
+//!
+//! `cargo test --test model -- --nocapture` explores the standard scope in well under a minute and prints a table of it.
+//! `MODEL_SCOPE=large cargo test --release --test model the_promises_hold -- --nocapture` goes on with the large one: thirty million
+//! states, some fifteen minutes on two cores, two gigabytes. Every row is explored to its end: P1 to P4 (`promise.rs`) in every world that
+//! can be reached, and from every one of them a world in which every run has ended (backward reachability, `check.rs`).
+//!
+//! | what goes wrong | standard scope | large scope |
+//! |---|---|---|
+//! | crash; write lost, its answer lost, or late; 409 by a foreign edit; stale cache; refusal; slow, ending or leaving operator; deletion; status wiped; marker wiped; pass broken off; marker refused for good; lock deleted | one of them, 2 runs and 2 operators | each but the last three with a crash, 2 runs and 2 operators |
+//! | POST whose answer is lost or does not tell the ids; POST that lands late; 0 to 2 executions; list that lags | one POST, 2 runs and 2 operators, 0 or 2 executions with a prompt list | with a crash, a deletion or a wipe; two POSTs; 0 to 2 executions with a list that lags |
+//! | status and marker wiped | 2 runs and 1 operator, 1 run and 2 operators | 2 runs and 2 operators |
+//! | another attempt | the same | with a crash, 2 runs and 2 operators |
+//! | ledger lost; no list, or a short one; an execution of somebody else; a person's answer; `onAmbiguousTrigger: Adopt` | with a crash and a lost answer, 2 runs and 1 operator | |
+//! | suspended; restored from a backup; an earlier record put back | 2 runs (the last: 1) and 1 operator | 2 runs and 2 operators |
+//! | both runs at once in one process | | with a crash or a lost answer, 2 runs and 2 operators |
+//!
+//! In the rows with one operator it also crashes and loses an answer, twice where the table that is printed says so.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends where it cannot go on"
+)]
+
+mod action;
+mod alike;
+mod check;
+mod mutant;
+mod promise;
+mod scope;
+mod world;
+
+use std::time::Duration;
+
+use check::{alone, explore, story};
+use k8s_openapi::jiff::Timestamp;
+use nuvo_core::run::{Evidence, ExecutionId, Fate, Nonce, Obstacle, Trigger, Unexecuted, parse, recorded};
+use nuvo_crds::PipelineRun;
+use scope::{LARGE, STANDARD};
+use world::World;
+
+#[test]
+fn the_promises_hold() {
+    let _alone = alone();
+    let scopes = match std::env::var("MODEL_SCOPE").as_deref() {
+        Ok("large") => [STANDARD, LARGE].concat(),
+        Ok("standard") | Err(_) => STANDARD.to_vec(),
+        Ok(other) => panic!("MODEL_SCOPE is standard or large, not {other}"),
+    };
+    println!("| what goes wrong | runs | operators | states | seconds |\n|---|---|---|---|---|");
+    let (mut states, mut took) = (0, Duration::ZERO);
+    for (name, scope) in scopes {
+        let (runs, operators) = (scope.runs, scope.operators);
+        let explored = explore(World::new(scope.clone(), None), "");
+        println!("| {name} | {runs} | {operators} | {} | {:.1} |", explored.states, explored.took.as_secs_f64());
+        if let Some((promise, actions)) = explored.broken {
+            panic!("{name}: \"{promise}\" is broken\n{}", story(&World::new(scope, None), &actions));
+        }
+        states += explored.states;
+        took += explored.took;
+    }
+    println!("| together | | | {states} | {:.1} |", took.as_secs_f64());
+}
+
+#[test]
+fn a_missing_safeguard_is_noticed() {
+    let _alone = alone();
+    println!("| safeguard that is switched off | what breaks | steps to that | states without, with the safeguard |\n|---|---|---|---|");
+    let mut unnoticed = Vec::new();
+    for (mutant, promise, scope) in mutant::cases() {
+        let sound = explore(World::new(scope.clone(), None), promise);
+        assert!(sound.broken.is_none(), "{mutant:?} proves nothing: without it {:?}", sound.broken);
+        let explored = explore(World::new(scope, Some(mutant)), promise);
+        match explored.broken {
+            Some((_, actions)) => println!("| {mutant:?} | {promise} | {} | {}, {} |", actions.len(), explored.states, sound.states),
+            None => unnoticed.push((mutant, promise)),
+        }
+    }
+    assert!(unnoticed.is_empty(), "not noticed: {unnoticed:#?}");
+}
+
+/// The world writes results in a few lines; the operator writes a whole status. Both must read the same to the protocol.
+#[test]
+fn the_world_records_what_the_operator_records() {
+    let ids = |count: usize| -> Vec<ExecutionId> { (0..count).map(|n| ExecutionId::new(format!("e{n}")).unwrap()).collect() };
+    let results = [
+        (Fate::Accepted(Evidence::Answer), ids(2), None),
+        (Fate::Accepted(Evidence::Adopted), ids(1), None),
+        (Fate::Accepted(Evidence::Answer), ids(0), None),
+        (Fate::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
+        (Fate::NotExecuted, ids(0), Some(Unexecuted::Rejected)),
+        (Fate::Ambiguous { executed: true }, ids(0), None),
+        (Fate::Ambiguous { executed: false }, ids(0), None),
+    ];
+    for (first, first_ids, first_unexecuted) in &results {
+        for (second, second_ids, second_unexecuted) in &results {
+            let mut object = operators_run();
+            let mut modelled = parse(&object).unwrap();
+            for (nonce, fate, ids, unexecuted) in
+                [("n1", first, first_ids, first_unexecuted), ("n2", second, second_ids, second_unexecuted)]
+            {
+                let trigger = Trigger { nonce: Nonce::new(nonce).unwrap(), attempt: 1, fate: fate.clone() };
+                object.status = Some(recorded(&object, &trigger, ids, "", *unexecuted, Timestamp::UNIX_EPOCH));
+                world::record(&mut modelled, &trigger, ids, *unexecuted);
+            }
+            assert_eq!(parse(&object).unwrap(), modelled, "{first:?} then {second:?}");
+        }
+    }
+}
+
+fn operators_run() -> PipelineRun {
+    serde_json::from_value(serde_json::json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun",
+        "metadata": { "name": "a", "namespace": "default", "uid": "a", "resourceVersion": "0" },
+        "spec": { "pipelineId": "orders" },
+    }))
+    .unwrap()
+}

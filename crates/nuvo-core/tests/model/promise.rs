@@ -1,0 +1,122 @@
+//! What must never be seen, whatever happens (protocol.md, section 7).
+
+use nuvo_core::run::{Evidence, Fate, Run, Trigger, decided, settled};
+use stateright::Property;
+
+use crate::{
+    alike::RUN_NAMES,
+    world::{Course, Delivery, Execution, State, World},
+};
+
+/// The promises that this world must keep.
+pub fn promises(world: &World) -> Vec<Property<World>> {
+    let scope = &world.scope;
+    let mut all = vec![Property::always("P1: at most one POST for an attempt", |_, state: &State| one_post_for_each_attempt(state))];
+    if scope.locks_are_kept() {
+        all.push(Property::always("P2: a run shows only what it started", |_, state: &State| own_executions(state)));
+    }
+    if scope.some_record_remains() {
+        all.push(Property::always("P4: what was started is shown, or the doubt", |_, state: &State| nothing_is_silent(state)));
+    }
+    if scope.roll_backs == 0 {
+        all.push(Property::always("P4: what nuvo has said is not forgotten", |_, state: &State| present(state).all(knows_that_it_ran)));
+    }
+    if scope.list_is_prompt() {
+        all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
+    }
+    if scope.list_is_prompt() && scope.short_lists == 0 && !scope.overdue {
+        all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
+    }
+    if scope.status_wipes == 0 {
+        all.push(Property::always("P3: no doubt about what was written", |_, state: &State| no_doubt_about_what_was_written(state)));
+    }
+    if scope.no_doubt_can_arise() {
+        all.push(Property::always("P3: no doubt without a cause", |_, state: &State| doubtful(state).next().is_none()));
+    }
+    all
+}
+
+fn one_post_for_each_attempt(state: &State) -> bool {
+    let sent = |course: Course| course != Course::Refused;
+    state.deliveries.iter().enumerate().all(|(number, one)| {
+        state.deliveries.iter().skip(number + 1).all(|other| {
+            one.nonce != other.nonce && !(one.run == other.run && one.attempt == other.attempt && sent(one.course) && sent(other.course))
+        })
+    })
+}
+
+fn present(state: &State) -> impl Iterator<Item = &Run> {
+    state.runs.iter().filter_map(|object| object.present.as_deref())
+}
+
+fn own_executions(state: &State) -> bool {
+    state.runs.iter().enumerate().all(|(number, object)| {
+        let shown = object.present.iter().flat_map(|run| &run.executions);
+        shown
+            .into_iter()
+            .all(|id| state.executions.iter().any(|execution| execution.id == *id && id.as_str().starts_with(RUN_NAMES[number])))
+    })
+}
+
+fn doubtful(state: &State) -> impl Iterator<Item = &Trigger> {
+    present(state).filter_map(|run| run.trigger.as_ref()).filter(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }))
+}
+
+/// Else a run might trigger again by itself, though its marker says that something was started.
+fn knows_that_it_ran(run: &Run) -> bool {
+    let Some((marker, trigger)) = run.own_marker().zip(run.trigger.as_ref()) else { return true };
+    !(marker.executed && marker.nonce == trigger.nonce && trigger.fate == Fate::Ambiguous { executed: false })
+}
+
+fn started<'a>(state: &'a State, sent: &Delivery) -> impl Iterator<Item = &'a Execution> {
+    let prefix = format!("{}-", sent.nonce);
+    state.executions.iter().filter(move |execution| execution.id.as_str().starts_with(&prefix))
+}
+
+fn no_doubt_about_what_is_listed(state: &State) -> bool {
+    doubtful(state)
+        .all(|trigger| state.deliveries.iter().filter(|sent| sent.nonce == trigger.nonce).all(|sent| started(state, sent).next().is_none()))
+}
+
+fn no_doubt_about_what_was_written(state: &State) -> bool {
+    doubtful(state).all(|trigger| !state.deliveries.iter().any(|sent| sent.nonce == trigger.nonce && sent.written))
+}
+
+/// The runs with the newest of what was sent for each.
+fn newest(state: &State) -> impl Iterator<Item = (&Run, &Delivery)> {
+    present(state).filter_map(|run| Some((run, state.deliveries.iter().rfind(|sent| sent.run.name == run.me.name)?)))
+}
+
+/// Who says that nothing was started must know it, and who has come to an end must show what was started, or that nobody can tell.
+fn nothing_is_silent(state: &State) -> bool {
+    newest(state).all(|(run, sent)| {
+        let Some(trigger) = &run.trigger else { return true };
+        if trigger.nonce == sent.nonce && trigger.fate == Fate::NotExecuted && matches!(sent.course, Course::Executed | Course::InFlight) {
+            return false;
+        }
+        // Another attempt that is not sent yet has nothing to show, and who has ended without a result says that it is lost.
+        let speaks = decided(run) && settled(run) && run.attempt <= sent.attempt;
+        let mut shown = started(state, sent).map(|execution| run.executions.contains(&execution.id));
+        !speaks
+            || match trigger.fate {
+                Fate::Ambiguous { .. } => true,
+                Fate::Accepted(Evidence::Answer) => shown.all(|shown| shown),
+                // By a list that lags: its status says that it was adopted.
+                Fate::Accepted(Evidence::Adopted) => shown.any(|shown| shown),
+                Fate::NotExecuted | Fate::Observed => shown.next().is_none(),
+            }
+    })
+}
+
+fn all_is_shown(state: &State) -> bool {
+    newest(state).all(|(run, sent)| {
+        let accepted = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Accepted(_)));
+        !(accepted && settled(run) && run.attempt <= sent.attempt)
+            || started(state, sent).all(|execution| run.executions.contains(&execution.id))
+    })
+}
+
+/// Whether every run has come to an end of its trigger: by a result, or by a question that only a person can answer.
+pub fn is_over(state: &State) -> bool {
+    present(state).all(settled)
+}

@@ -1,0 +1,184 @@
+//! What can happen next.
+
+use nuvo_core::run::{self, Fate, Step};
+
+use super::{Course, Object, State, Work, World, is_idle};
+use crate::{
+    action::{Action, Record, Resolution, StepCourse},
+    alike::Shared,
+};
+
+impl World {
+    /// Everything that can happen.
+    pub fn happenings(&self, state: &State, actions: &mut Vec<Action>) {
+        for (operator, works) in state.operators.iter().enumerate() {
+            let is_busy = |work: &Shared<Work>| matches!(**work, Work::Busy(..));
+            let busy = !state.left.concurrent && works.iter().any(is_busy);
+            for (run, work) in works.iter().enumerate().filter(|(_, work)| !busy || is_busy(work)) {
+                happenings_of(state, operator, run, work, actions);
+            }
+            if state.left.crashes > 0 && works.iter().any(|work| !is_idle(work)) {
+                actions.push(Action::Crash { operator });
+            }
+            if state.left.leavers > 0 && state.operators.len() > 1 && !works.iter().any(is_busy) {
+                actions.push(Action::Leave { operator });
+            }
+            if state.left.drains > 0 && works.iter().any(is_busy) {
+                actions.push(Action::Drain { operator });
+            }
+        }
+        for (number, sent) in state.deliveries.iter().enumerate() {
+            if sent.course == Course::InFlight {
+                actions.extend(state.left.batches.iter().map(|count| Action::Land { delivery: number, executions: Some(*count) }));
+                if state.left.unanswered > 0 {
+                    actions.push(Action::Land { delivery: number, executions: None });
+                }
+            }
+        }
+        actions.extend((0..state.executions.len()).filter(|n| !state.executions[*n].listed).map(|execution| Action::List { execution }));
+        actions.extend((0..state.late.len()).map(|write| Action::Arrive { write }));
+        if (state.left.slow > 0 || !state.is_about_to_post()) && !(state.left.brisk && state.is_about_to_record()) {
+            actions.push(Action::Tick { long: false });
+            if state.is_settled_at_nuvo() {
+                actions.push(Action::Tick { long: true });
+            }
+        }
+        for (run, object) in state.runs.iter().enumerate() {
+            done_to(state, run, object, actions);
+        }
+        if state.left.intruders > 0 {
+            actions.push(Action::Intrude);
+        }
+        if state.left.lease_deletions > 0 && state.leases[0].read.version.is_some() {
+            actions.push(Action::DeleteLease);
+        }
+        if state.left.ledger_losses > 0 && !state.lock().ledger.is_empty() {
+            actions.push(Action::ForgetLedger);
+        }
+    }
+}
+
+/// What people and other controllers do to a run.
+fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>) {
+    let left = &state.left;
+    actions.push(Action::Release { run, late: false });
+    if left.late_writes > 0 {
+        actions.push(Action::Release { run, late: true });
+    }
+    let Some(present) = &object.present else {
+        if left.restores > 0 && object.last.as_ref().is_some_and(|last| last.marker.is_some() || last.trigger.is_some()) {
+            actions.extend([true, false].map(|status| Action::Restore { run, status }));
+        }
+        return;
+    };
+    if left.reruns > 0 && (present.ended || run::settled(present)) {
+        actions.push(Action::Rerun { run });
+    }
+    if left.resolutions > 0 && state.is_settled_at_nuvo() && run::settled(present) && present.abandoned.is_none() {
+        let doubtful = present.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+        actions.extend(
+            [Resolution::Adopt, Resolution::Abandon].into_iter().filter(|_| doubtful).map(|answer| Action::Resolve { run, answer }),
+        );
+    }
+    if present.suspended || left.suspensions > 0 {
+        actions.push(Action::Suspend { run, suspended: !present.suspended });
+    }
+    if left.edits > 0 {
+        actions.push(Action::Edit { run });
+    }
+    if left.deletions > 0 || present.deleting {
+        actions.push(Action::Delete { run });
+    }
+    if left.deletions > 0 && !present.deleting {
+        actions.push(Action::Terminate { run });
+    }
+    if left.status_wipes > 0 && (present.trigger.is_some() || present.attempt > 1) {
+        actions.push(Action::WipeStatus { run });
+    }
+    if left.marker_wipes > 0 && present.marker.is_some() {
+        actions.push(Action::WipeMarker { run });
+    }
+    if left.roll_backs > 0 {
+        let whats = [Record::Marker, Record::Status, Record::Both];
+        actions.extend((0..object.past.len()).flat_map(|to| whats.map(|what| Action::RollBack { run, to, what })));
+    }
+}
+
+fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, actions: &mut Vec<Action>) {
+    let left = &state.left;
+    let pass = match work {
+        Work::Resting(_) => {
+            let object = &state.runs[run];
+            if object.present.as_ref().is_some_and(|present| !run::settled(present)) {
+                actions.push(Action::Begin { operator, run, stale: false });
+            }
+            if left.stale > 0 && object.present.as_ref() != Some(&object.first) {
+                actions.push(Action::Begin { operator, run, stale: true });
+            }
+            return;
+        }
+        Work::Busy(pass) => pass,
+    };
+    if let Some(sent) = &pass.sent {
+        let executed = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Executed);
+        if executed {
+            actions.push(Action::Answer { operator, run, answered: true });
+        }
+        // One that was lost on its way has been accounted for.
+        let lost = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Dropped);
+        if left.unanswered > 0 || lost {
+            actions.push(Action::Answer { operator, run, answered: false });
+        }
+        return;
+    }
+    if left.broken_off > 0 {
+        actions.push(Action::BreakOff { operator, run });
+    }
+    let mut add = |course| actions.push(Action::Step { operator, run, course });
+    match pass.step {
+        Step::Post(_) => {
+            for count in left.batches {
+                add(StepCourse::Executed(*count));
+                if left.unanswered > 0 {
+                    add(StepCourse::Garbled(*count));
+                    add(StepCourse::Unanswered(*count));
+                }
+            }
+            if left.unanswered > 0 {
+                add(StepCourse::Dropped);
+            }
+            if left.late_posts > 0 {
+                add(StepCourse::InFlight);
+            }
+            if left.refused > 0 {
+                add(StepCourse::Refused { for_good: false });
+                add(StepCourse::Refused { for_good: true });
+            }
+        }
+        Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. } => {
+            add(StepCourse::Well);
+            if left.lost > 0 {
+                add(StepCourse::AnswerLost);
+                add(StepCourse::RequestLost);
+            }
+            if left.late_writes > 0 {
+                add(StepCourse::Late);
+            }
+            if left.denied > 0 && matches!(pass.step, Step::Mark { .. }) {
+                add(StepCourse::Denied);
+            }
+        }
+        ref step => {
+            add(StepCourse::Well);
+            if left.failed_lists > 0 && *step == Step::ReadCandidates {
+                add(StepCourse::NoList);
+            }
+            if left.short_lists > 0 && *step == Step::ReadCandidates {
+                add(StepCourse::ShortList);
+            }
+            if left.blind_lists > 0 && *step == Step::ReadBaseline {
+                add(StepCourse::NoList);
+            }
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The world that the core acts in: two runs of one pipeline, their lock, nuvo, two processes, and an adversary with a budget.
+//!
+//! Time is what the protocol's limits make of it: a short tick passes any of the short ones, a long tick the quarantine. The clock is the
+//! same for everybody; what each process remembers is kept as an age, so that the world stays finite.
+
+mod act;
+mod happen;
+mod show;
+mod store;
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use nuvo_core::run::{
+    Answer, ExecutionId, Fate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, Observed, PipelineId, Run, RunRef, Step, Task, Trigger, Uid,
+    Unexecuted,
+};
+
+use crate::{
+    alike::{Form, RUN_NAMES, RUN_VERSIONS, Shared},
+    check::Graph,
+    mutant::Mutant,
+    scope::{RUNS, Scope},
+};
+
+/// When a pass begins, by its own clock. Everything that is remembered lies before it.
+const BEGIN: Duration = Duration::from_secs(1_000);
+/// The fence, which is also how long a doubt is left alone: any tick passes it.
+const SHORT: Duration = Duration::from_secs(1);
+/// The quarantine: a long tick passes it.
+const LONG: Duration = Duration::from_secs(100);
+
+/// The protocol's times in the world's ticks. Without a wait for the list to settle a pass may conclude as early as the order of its
+/// steps allows; that it may also conclude later is the choice of when it begins.
+const LIMITS: Limits =
+    Limits { fence: SHORT, post_deadline: Duration::ZERO, settle: Duration::ZERO, quarantine: LONG, confirm: Duration::ZERO };
+
+/// The execution that somebody else starts.
+const INTRUDER: &str = "intruder";
+
+/// A run in the API server.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// None once it is deleted.
+    pub present: Option<Arc<Run>>,
+    /// As it was created: what a cache may still show.
+    first: Arc<Run>,
+    /// As it was when it was deleted.
+    last: Option<Arc<Run>>,
+    /// As it was before each of its records.
+    past: Vec<Arc<Run>>,
+    /// How often it was written, and how many nonces were made for it.
+    version: u16,
+    nonces: u16,
+}
+
+impl Hash for Object {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A new name is new whatever its number.
+        (&self.present, &self.first, &self.last, &self.past).hash(state);
+    }
+}
+
+/// What has been sent to nuvo.
+#[derive(Debug, Clone, Hash)]
+pub struct Delivery {
+    /// The run that it was sent for.
+    pub run: RunRef,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The attempt of the run.
+    pub attempt: i32,
+    /// What became of it.
+    pub course: Course,
+    /// The run has shown its answer.
+    pub written: bool,
+}
+
+/// What became of a POST at nuvo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Course {
+    /// On its way.
+    InFlight,
+    /// Carried out.
+    Executed,
+    /// Never carried out, and whoever sent it knows that.
+    Refused,
+    /// Never carried out, and nobody knows.
+    Dropped,
+}
+
+/// An execution at nuvo.
+#[derive(Debug, Clone, Hash)]
+pub struct Execution {
+    /// Its id, which begins with the nonce of its delivery, and so with the name of its run.
+    pub id: ExecutionId,
+    /// The list shows it.
+    pub listed: bool,
+}
+
+/// What one process does about one run.
+#[derive(Debug, Clone, Hash)]
+enum Work {
+    /// Nothing; this is what it remembers.
+    Resting(Memory),
+    /// A pass.
+    Busy(Box<Pass>),
+}
+
+/// A pass over a run.
+#[derive(Debug, Clone)]
+struct Pass {
+    observed: Observed,
+    /// What the core decides next. Where that needs a nonce, it has the one that stands for any.
+    step: Step,
+    /// The nonce of the POST whose answer it waits for.
+    sent: Option<Nonce>,
+}
+
+impl Hash for Pass {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The step follows from what is observed.
+        self.observed.hash(state);
+        self.sent.hash(state);
+    }
+}
+
+/// A write whose writer has given up waiting.
+#[derive(Debug, Clone, Hash)]
+struct Late {
+    run: RunRef,
+    step: Step,
+}
+
+/// The lock in the API server, and how often it was written.
+#[derive(Debug, Clone)]
+struct Lease {
+    read: LockRead,
+    writes: u16,
+}
+
+impl Hash for Lease {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.read.hash(state);
+    }
+}
+
+/// The world at one moment.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Names this world and those that are like it.
+    pub id: u64,
+    /// The runs.
+    pub runs: Vec<Shared<Object>>,
+    /// What nuvo has been sent.
+    pub deliveries: Shared<Vec<Delivery>>,
+    /// What nuvo has started.
+    pub executions: Shared<Vec<Execution>>,
+    leases: Vec<Shared<Lease>>,
+    operators: Vec<Vec<Shared<Work>>>,
+    late: Shared<Vec<Late>>,
+    left: Shared<Scope>,
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+/// The rules of the world, and what is sabotaged.
+#[derive(Debug)]
+pub struct World {
+    /// What may go wrong.
+    pub scope: Scope,
+    /// Which safeguard is switched off.
+    mutant: Option<Mutant>,
+    /// What has been seen of it.
+    pub graph: Graph,
+}
+
+fn reference(run: usize) -> RunRef {
+    let name = RUN_NAMES[run];
+    RunRef { uid: Uid::new(name).unwrap(), namespace: "default".into(), name: name.into() }
+}
+
+/// Which run a uid, a nonce or the id of an execution belongs to.
+pub fn whose(text: &str) -> usize {
+    usize::from(text.starts_with(RUN_NAMES[1]))
+}
+
+/// A nonce that stands for any that nobody has used.
+fn any_nonce() -> Nonce {
+    static ANY: LazyLock<Nonce> = LazyLock::new(|| Nonce::new("any").unwrap());
+    ANY.clone()
+}
+
+fn hash(id: &ExecutionId) -> String {
+    format!("h{id}")
+}
+
+/// A pristine run.
+pub fn new_run(run: usize) -> Run {
+    Run {
+        me: reference(run),
+        version: format!("{}0", RUN_VERSIONS[run]),
+        deleting: false,
+        suspended: false,
+        pipeline: PipelineId::new("orders").unwrap(),
+        adopt_unproven: false,
+        attempt: 1,
+        ended: false,
+        marker: None,
+        trigger: None,
+        executions: Vec::new(),
+        abandoned: None,
+        answered: None,
+    }
+}
+
+/// What a recorded result makes of a run. The test `the_world_records_what_the_operator_records` holds it against the operator's.
+pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], unexecuted: Option<Unexecuted>) {
+    run.attempt = run.attempt.max(trigger.attempt);
+    match trigger.fate {
+        Fate::Accepted(_) => {
+            run.executions = executions.to_vec();
+            run.ended = executions.is_empty();
+        }
+        Fate::Ambiguous { .. } => run.ended = true,
+        Fate::NotExecuted => run.ended = unexecuted == Some(Unexecuted::Rejected),
+        Fate::Observed => {}
+    }
+    run.trigger = Some(trigger.clone());
+}
+
+/// Times as ages, so that two memories that no rule can tell apart are the same.
+fn aged(memory: &Memory, now: Duration, passed: Duration) -> Memory {
+    let age = |at: Duration| now.saturating_sub(at).saturating_add(passed);
+    let shift = |at: Duration| BEGIN.saturating_sub(age(at).min(SHORT));
+    let long_ago = |at: Duration| BEGIN.saturating_sub(if age(at) >= LONG { LONG } else { Duration::ZERO });
+    Memory {
+        inquiry: memory.inquiry.as_ref().map(|inquiry| Inquiry {
+            since: shift(inquiry.since),
+            last: inquiry.last.as_ref().map(|(_, ids)| (BEGIN, ids.clone())),
+            ..inquiry.clone()
+        }),
+        quarantine: memory.quarantine.as_ref().map(|(nonce, at)| (nonce.clone(), long_ago(*at))),
+    }
+}
+
+/// A process that does nothing and remembers nothing.
+fn idle() -> Shared<Work> {
+    static IDLE: LazyLock<Shared<Work>> = LazyLock::new(|| Shared::new(Work::Resting(Memory::default())));
+    IDLE.clone()
+}
+
+fn is_idle(work: &Work) -> bool {
+    matches!(work, Work::Resting(memory) if *memory == Memory::default())
+}
+
+impl Object {
+    fn new(first: Run) -> Self {
+        let first = Arc::new(first);
+        Self { present: Some(first.clone()), first, last: None, past: Vec::new(), version: 0, nonces: 0 }
+    }
+
+    /// Whether this is the object that somebody speaks of, and not a later one of its name.
+    fn is(&self, me: &RunRef) -> bool {
+        self.present.as_ref().is_some_and(|present| present.me == *me)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Run)) {
+        let Some(present) = &mut self.present else { return };
+        self.version += 1;
+        let run = Arc::make_mut(present);
+        change(run);
+        run.version = format!("{}{}", RUN_VERSIONS[whose(&run.me.name)], self.version);
+    }
+
+    /// A write over this version, or, with the comparison switched off, over any.
+    fn write(&mut self, over: &str, compare: bool, change: impl FnOnce(&mut Run)) -> Answer {
+        match &self.present {
+            None => Answer::Missing,
+            Some(run) if compare && run.version != over => Answer::Unsure,
+            Some(_) => {
+                self.change(change);
+                self.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))
+            }
+        }
+    }
+}
+
+impl State {
+    /// Whether nothing that was sent to nuvo still has effects that the list does not show.
+    fn is_settled_at_nuvo(&self) -> bool {
+        self.executions.iter().all(|execution| execution.listed) && self.deliveries.iter().all(|sent| sent.course != Course::InFlight)
+    }
+
+    fn passes(&self) -> impl Iterator<Item = &Pass> {
+        self.operators.iter().flatten().filter_map(|work| match &**work {
+            Work::Resting(_) => None,
+            Work::Busy(pass) => Some(&**pass),
+        })
+    }
+
+    /// Whether a fence runs.
+    fn is_about_to_post(&self) -> bool {
+        let granted = |task: &Task| matches!(task, Task::Locking(_) | Task::Locked(_) | Task::Marking(_) | Task::Marked(_));
+        self.passes().any(|pass| pass.sent.is_none() && granted(&pass.observed.task))
+    }
+
+    /// Whether an answer of nuvo has not been written yet.
+    fn is_about_to_record(&self) -> bool {
+        self.passes().any(|pass| matches!(pass.observed.task, Task::Posted(..)))
+    }
+
+    /// The lock, as a person would see it.
+    pub fn lock(&self) -> &Lock {
+        &self.leases[0].read.lock
+    }
+
+    fn land(&mut self, delivery: usize, executions: u8) -> Vec<ExecutionId> {
+        let lag = self.left.lag;
+        let nonce = self.deliveries[delivery].nonce.clone();
+        self.deliveries.change(|all| all[delivery].course = Course::Executed);
+        let ids: Vec<_> = (0..executions).map(|number| ExecutionId::new(format!("{nonce}-{number}")).unwrap()).collect();
+        self.executions.change(|all| all.extend(ids.iter().map(|id| Execution { id: id.clone(), listed: !lag })));
+        ids
+    }
+
+    fn listed(&self) -> impl Iterator<Item = (usize, &Execution)> {
+        self.executions.iter().enumerate().filter(|(_, execution)| execution.listed)
+    }
+
+    /// The form of this world, told in this order.
+    fn form(&self, runs: &[usize], operators: impl Iterator<Item = usize>) -> u64 {
+        let mut form = Form::default();
+        runs.iter().for_each(|run| form.take(&self.runs[*run]));
+        match &self.leases[..] {
+            [shared] => form.take(shared),
+            each => runs.iter().for_each(|run| form.take(&each[*run])),
+        }
+        form.take(&self.deliveries);
+        form.take(&self.executions);
+        form.take(&self.late);
+        form.take(&self.left);
+        for operator in operators {
+            runs.iter().for_each(|run| form.take(&self.operators[operator][*run]));
+        }
+        form.finish()
+    }
+
+    /// Which run and which process is which makes no difference.
+    fn identify(&mut self) {
+        let orders: &[&[usize]] = if self.runs.len() == 1 { &[&[0]] } else { &[&[0, 1], &[1, 0]] };
+        let last = self.operators.len();
+        let forms = orders.iter().flat_map(|runs| [self.form(runs, 0..last), self.form(runs, (0..last).rev())]);
+        self.id = forms.min().unwrap_or_default();
+    }
+}
+
+impl World {
+    /// A world that nobody has seen anything of.
+    pub fn new(scope: Scope, mutant: Option<Mutant>) -> Self {
+        Self { scope, mutant, graph: Graph::default() }
+    }
+
+    fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn slot(&self, run: usize) -> usize {
+        if self.is(Mutant::LockForEachRun) { run } else { 0 }
+    }
+
+    /// The world before anything has happened.
+    pub fn first(&self) -> State {
+        let leases = if self.is(Mutant::LockForEachRun) { RUNS } else { 1 };
+        let lease = Lease { read: LockRead { version: None, lock: Lock::default() }, writes: 0 };
+        let mut state = State {
+            id: 0,
+            runs: (0..self.scope.runs)
+                .map(|run| Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, ..new_run(run) })))
+                .collect(),
+            deliveries: Shared::new(Vec::new()),
+            executions: Shared::new(Vec::new()),
+            leases: vec![Shared::new(lease); leases],
+            operators: vec![vec![idle(); self.scope.runs]; self.scope.operators],
+            late: Shared::new(Vec::new()),
+            left: Shared::new(self.scope.clone()),
+        };
+        state.identify();
+        state
+    }
+
+    fn limits(&self) -> Limits {
+        let quarantine = if self.is(Mutant::NoQuarantine) { Duration::ZERO } else { LIMITS.quarantine };
+        Limits { quarantine, ..LIMITS }
+    }
+}

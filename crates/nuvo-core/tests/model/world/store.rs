@@ -1,0 +1,251 @@
+//! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
+
+use nuvo_core::run::{
+    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Fate, Holder, Lock, LockRead, Marker, Others, Run, Sighting, Step, Takeover,
+    Tenancy, Trigger,
+};
+
+use super::{INTRUDER, Late, Object, State, World, hash, record, reference, whose};
+use crate::{action::StepCourse, alike::LOCK_VERSIONS, mutant::Mutant};
+
+impl World {
+    pub(super) fn write_as(&self, state: &mut State, run: usize, step: &Step, course: StepCourse) -> Answer {
+        match course {
+            StepCourse::AnswerLost => {
+                state.spend(|left| left.lost -= 1);
+                self.write(state, run, step);
+                Answer::Unsure
+            }
+            StepCourse::RequestLost => {
+                state.spend(|left| left.lost -= 1);
+                Answer::Unsure
+            }
+            StepCourse::Late => {
+                state.spend(|left| left.late_writes -= 1);
+                state.late.change(|late| late.push(Late { run: reference(run), step: step.clone() }));
+                Answer::Unsure
+            }
+            StepCourse::Denied => {
+                state.spend(|left| left.denied -= 1);
+                Answer::Refused
+            }
+            _ => self.write(state, run, step),
+        }
+    }
+
+    pub(super) fn write(&self, state: &mut State, run: usize, step: &Step) -> Answer {
+        match step {
+            Step::TakeLock { lock, over } => {
+                let compare = !self.is(Mutant::NoCompareAtLock);
+                let answer = self.write_lock(state, run, lock, over.as_deref(), compare);
+                match answer {
+                    Answer::Unsure if self.is(Mutant::LockAfterConflict) => {
+                        Answer::Written(state.leases[self.slot(run)].read.version.clone().unwrap_or_default())
+                    }
+                    answer => answer,
+                }
+            }
+            Step::Release { lock, over } => self.write_lock(state, run, lock, Some(over), true),
+            Step::Mark { marker, over } => {
+                let mut marker = marker.clone();
+                if let Some(tenancy) = state.lock().tenancy.as_ref().filter(|tenancy| tenancy.nonce == marker.nonce)
+                    && self.is(Mutant::BumpForgotten)
+                {
+                    marker.tenure.clone_from(&tenancy.tenure);
+                }
+                let keep = state.left.roll_backs > 0;
+                state.runs[run].change(|object| keeping(object, keep, |object| self.mark(object, &marker, over)))
+            }
+            Step::Record { trigger, executions, unexecuted, over, .. } => {
+                let compare = !self.is(Mutant::NoCompareAtRecord);
+                let answer = state.runs[run].change(|object| {
+                    keeping(object, state.left.roll_backs > 0, |object| {
+                        object.write(over, compare, |run| record(run, trigger, executions, *unexecuted))
+                    })
+                });
+                if matches!(answer, Answer::Written(_)) && trigger.fate == Fate::Accepted(Evidence::Answer) {
+                    state
+                        .deliveries
+                        .change(|all| all.iter_mut().filter(|sent| sent.nonce == trigger.nonce).for_each(|sent| sent.written = true));
+                }
+                answer
+            }
+            _ => Answer::Unsure,
+        }
+    }
+
+    fn mark(&self, object: &mut Object, marker: &Marker, over: &str) -> Answer {
+        let compare = !self.is(Mutant::NoCompareAtMark);
+        let answer = object.write(over, compare, |run| run.marker = Some(marker.clone()));
+        let undecided = object.present.as_ref().is_some_and(|run| run.marker.is_none() && run.trigger.is_none());
+        match answer {
+            Answer::Unsure if self.is(Mutant::PostAfterConflict) => {
+                object.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))
+            }
+            Answer::Unsure if self.is(Mutant::MarkAgain) && undecided => object.write(over, false, |run| run.marker = Some(marker.clone())),
+            answer => answer,
+        }
+    }
+
+    fn write_lock(&self, state: &mut State, run: usize, lock: &Lock, over: Option<&str>, compare: bool) -> Answer {
+        let slot = self.slot(run);
+        if compare && state.leases[slot].read.version.as_deref() != over {
+            return Answer::Unsure;
+        }
+        let version = self.put_lock(state, slot, lock.clone());
+        Answer::Written(version)
+    }
+
+    pub(super) fn put_lock(&self, state: &mut State, slot: usize, mut lock: Lock) -> String {
+        if self.is(Mutant::NoLedger) {
+            lock.ledger.clear();
+        }
+        if self.is(Mutant::AmbiguousLeavesNoEntry) {
+            lock.ledger.retain(|entry| entry.entry != run::Entry::Unknown);
+        }
+        state.leases[slot].change(|lease| {
+            lease.writes += 1;
+            let version = format!("{}{}", LOCK_VERSIONS[slot], lease.writes);
+            lease.read = LockRead { version: Some(version.clone()), lock };
+            version
+        })
+    }
+
+    pub(super) fn unlock(&self, state: &mut State, run: usize, ids: &[ExecutionId]) {
+        let slot = self.slot(run);
+        let read = state.leases[slot].read.clone();
+        if let Some(tenancy) = read.lock.held_by(&reference(run).uid) {
+            let delivery = tenancy.delivery(&tenancy.nonce, run::Entry::Started(ids.to_vec()));
+            self.put_lock(state, slot, read.lock.released(delivery));
+        }
+    }
+
+    /// A run that ended, or is gone, gives the lock back as the shell does it. That its executions have ended, no rule looks at.
+    pub(super) fn release(&self, state: &mut State, run: usize, late: bool) -> Option<()> {
+        let object = &state.runs[run];
+        let known = match (&object.present, &object.last) {
+            (Some(present), _) if run::settled(present) => present.clone(),
+            (None, Some(last)) if run::decided(last) => last.clone(),
+            _ => return None,
+        };
+        let known = self.holder(&known);
+        let tenure = known.own_marker()?.tenure.clone();
+        let slot = self.slot(run);
+        let read = state.leases[slot].read.clone();
+        let step = run::release(&known, &tenure, &read)?;
+        self.write_as(state, run, &step, if late { StepCourse::Late } else { StepCourse::Well });
+        Some(())
+    }
+
+    /// What a pass that sees the run like this reads.
+    pub(super) fn read(&self, state: &State, run: usize, seen: &Run, step: &Step) -> Answer {
+        match step {
+            Step::ReadRun => {
+                let present = state.runs[run].present.as_ref().filter(|present| present.me == seen.me);
+                Answer::Run(present.map(|present| Box::new(self.seen(present))))
+            }
+            Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run, seen))),
+            Step::ReadHolder(tenancy) => Answer::Holder(self.holder_of(state, tenancy)),
+            Step::ReadOthers => {
+                let mut others = Others::default();
+                for present in state.runs.iter().enumerate().filter(|(other, _)| *other != run).filter_map(|(_, o)| o.present.as_ref()) {
+                    others.include(present, present.executions.clone());
+                }
+                if self.is(Mutant::ClaimsIgnored) {
+                    others.claimed.clear();
+                }
+                Answer::Others(others)
+            }
+            Step::ReadBaseline if self.is(Mutant::OldBaseline) => Answer::Baseline(Some(Baseline::default())),
+            Step::ReadBaseline => {
+                let newest = state.listed().map(|(created, _)| i64::try_from(created).unwrap()).max();
+                let ids = state.listed().map(|(_, execution)| hash(&execution.id)).collect();
+                Answer::Baseline(Some(Baseline { newest, ids }))
+            }
+            _ => Answer::Candidates(Some(self.candidates(state))),
+        }
+    }
+
+    pub(super) fn candidates(&self, state: &State) -> Sighting {
+        let candidates = state.listed().map(|(created, execution)| Candidate {
+            id: execution.id.clone(),
+            hash: hash(&execution.id),
+            created: Some(i64::try_from(created).unwrap()),
+            manual: true,
+            by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
+        });
+        Sighting { candidates: candidates.collect(), after: None }
+    }
+
+    /// A run as the operator is made to see it.
+    pub(super) fn seen(&self, run: &Run) -> Run {
+        let mut run = run.clone();
+        if self.is(Mutant::MarkerWithoutStatusResumes) && run.trigger.is_none() {
+            run.marker = None;
+        }
+        if let Some(marker) = run.marker.as_mut().filter(|_| self.is(Mutant::MarkerTellsNoAnswer)) {
+            marker.executed = false;
+        }
+        if self.is(Mutant::RestoredMeansNew) && run.own_marker().is_none() && run.me.uid != reference(whose(&run.me.name)).uid {
+            (run.marker, run.trigger) = (None, None);
+        }
+        run
+    }
+
+    fn lock_seen(&self, state: &State, run: usize, seen: &Run) -> LockRead {
+        let mut read = state.leases[self.slot(run)].read.clone();
+        let uid = &seen.me.uid;
+        let present = state.runs[run].present.as_ref();
+        if self.is(Mutant::NoLookUpInLedger) && seen.own_marker().is_none() {
+            read.lock.ledger.retain(|entry| entry.uid != *uid);
+        }
+        if let Some(tenancy) = read.lock.tenancy.as_mut().filter(|tenancy| tenancy.holder.uid == *uid) {
+            if let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn)) {
+                tenancy.run_version.clone_from(&present.version);
+            }
+            if let Some(marker) = seen.own_marker().filter(|_| self.is(Mutant::RecoveryTrustsUid) && !run::decided(seen)) {
+                tenancy.tenure.clone_from(&marker.tenure);
+            }
+        }
+        read
+    }
+
+    fn holder_of(&self, state: &State, tenancy: &Tenancy) -> Holder {
+        if self.is(Mutant::StealByTime) {
+            return Holder::Gone;
+        }
+        let present = state.runs[whose(tenancy.holder.uid.as_str())].present.as_ref().filter(|run| run.me == tenancy.holder);
+        let Some(run) = present else { return Holder::Gone };
+        let mut run = self.holder(run);
+        if self.is(Mutant::StealAtOnce) && run::takeover(tenancy, &Holder::Present(Box::new(run.clone()))) == Takeover::No {
+            let fate = Fate::Ambiguous { executed: false };
+            run.trigger = Some(Trigger { nonce: tenancy.nonce.clone(), attempt: run.attempt, fate });
+            run.marker = None;
+            run.abandoned = Some(tenancy.nonce.clone());
+        }
+        Holder::Present(Box::new(run))
+    }
+
+    /// A run as it is made to look to whoever asks whether it is done with the lock.
+    fn holder(&self, run: &Run) -> Run {
+        let mut run = run.clone();
+        match run.trigger.as_mut().map(|trigger| &mut trigger.fate) {
+            Some(fate @ Fate::Accepted(Evidence::Adopted)) if self.is(Mutant::AdoptedGivesWayAtOnce) => {
+                *fate = Fate::Accepted(Evidence::Answer);
+            }
+            Some(Fate::Ambiguous { .. }) if self.is(Mutant::AmbiguousNeverGivesWay) => run.trigger = None,
+            _ => {}
+        }
+        run
+    }
+}
+
+/// A write of a record, after which the run as it was before it is remembered.
+fn keeping(object: &mut Object, keep: bool, write: impl FnOnce(&mut Object) -> Answer) -> Answer {
+    let before = object.present.clone();
+    let answer = write(object);
+    if keep && matches!(answer, Answer::Written(_)) {
+        object.past.extend(before);
+    }
+    answer
+}

@@ -1,0 +1,340 @@
+//! The request budget of one account: a token bucket that serves what is urgent first, and the pauses that nuvo asks for.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use nuvo_client::{Pause, PauseReason};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+/// The burst, as the time in which it fills: a little less than a second, so that the server, which sees some requests a moment later than
+/// others, never counts more in a second than it should.
+const BURST: f64 = 0.9;
+/// Of so many requests one is of each kind in turn, so that nothing waits for ever.
+const TURN_OF_ALL: u32 = 4;
+
+/// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// The look at the list that triggers rest on: one for many.
+    Baseline,
+    /// A trigger.
+    Trigger,
+    /// Finding out what became of a trigger in doubt.
+    Recovery,
+    /// The read that ends an execution.
+    Ending,
+    /// The list of what is running.
+    Polling,
+}
+
+/// A token bucket. Requests of the same priority are served in the order in which they were asked for.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    rate: f64,
+    burst: f64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Below zero after requests that were sent without asking.
+    tokens: f64,
+    refilled: Instant,
+    pause: Option<(Instant, PauseReason)>,
+    waiting: Waiting,
+    /// Somebody hands out the tokens as they come.
+    serving: bool,
+}
+
+/// Each length is bounded by who waits: the seats that an account has for its triggers, and a few reads and lists of its follower.
+#[derive(Debug, Default)]
+struct Waiting {
+    baselines: Line,
+    triggers: Line,
+    recoveries: Line,
+    endings: Line,
+    polls: Line,
+    served: u32,
+}
+
+type Line = VecDeque<oneshot::Sender<()>>;
+
+impl Waiting {
+    const fn queues(&mut self) -> [&mut Line; 5] {
+        [&mut self.baselines, &mut self.triggers, &mut self.recoveries, &mut self.endings, &mut self.polls]
+    }
+
+    fn is_empty(&mut self) -> bool {
+        self.queues().iter().all(|queue| queue.is_empty())
+    }
+
+    fn add(&mut self, priority: Priority) -> oneshot::Receiver<()> {
+        let (turn, wait) = oneshot::channel();
+        match priority {
+            Priority::Baseline => &mut self.baselines,
+            Priority::Trigger => &mut self.triggers,
+            Priority::Recovery => &mut self.recoveries,
+            Priority::Ending => &mut self.endings,
+            Priority::Polling => &mut self.polls,
+        }
+        .push_back(turn);
+        wait
+    }
+
+    fn next(&mut self) -> Option<oneshot::Sender<()>> {
+        self.served = self.served.wrapping_add(1);
+        let round = self.served.checked_div(TURN_OF_ALL).filter(|_| self.served.is_multiple_of(TURN_OF_ALL));
+        let mut lines: Vec<_> = self.queues().into_iter().filter(|line| !line.is_empty()).collect();
+        let kinds = u32::try_from(lines.len()).unwrap_or(1);
+        let turn = round.and_then(|round| round.checked_rem(kinds)).and_then(|turn| usize::try_from(turn).ok()).unwrap_or(0);
+        lines.get_mut(turn)?.pop_front()
+    }
+}
+
+impl State {
+    fn refill(&mut self, shared: &Shared, now: Instant) {
+        let passed = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.tokens = (self.tokens + passed * shared.rate).min(shared.burst);
+        self.refilled = now;
+    }
+
+    fn pause_left(&mut self, now: Instant) -> Option<Pause> {
+        let (until, reason) = self.pause?;
+        let left = until.saturating_duration_since(now);
+        if left.is_zero() {
+            self.pause = None;
+            return None;
+        }
+        Some(Pause { left, reason })
+    }
+}
+
+impl Budget {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(requests_per_second: u32) -> Self {
+        let rate = f64::from(requests_per_second.max(1));
+        let burst = (rate * BURST).max(1.0);
+        let state = State { tokens: burst, refilled: Instant::now(), pause: None, waiting: Waiting::default(), serving: false };
+        Self(Arc::new(Shared { rate, burst, state: Mutex::new(state) }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for permission to send one request, and says how long it waited.
+    ///
+    /// # Errors
+    /// A pause: those who already wait when it begins are sent away, too.
+    pub async fn take(&self, priority: Priority) -> Result<Duration, Pause> {
+        let asked = Instant::now();
+        let turn = {
+            let mut state = self.state();
+            if let Some(pause) = state.pause_left(asked) {
+                return Err(pause);
+            }
+            state.refill(&self.0, asked);
+            if state.tokens >= 1.0 && state.waiting.is_empty() {
+                state.tokens -= 1.0;
+                return Ok(Duration::ZERO);
+            }
+            let turn = state.waiting.add(priority);
+            if !std::mem::replace(&mut state.serving, true) {
+                tokio::spawn(self.clone().serve());
+            }
+            turn
+        };
+        match turn.await {
+            Ok(()) => Ok(asked.elapsed()),
+            // A pause has emptied the queues. One that is over by now was a short one.
+            Err(_) => Err(self.paused().unwrap_or(Pause { left: Duration::ZERO, reason: PauseReason::Unavailable })),
+        }
+    }
+
+    /// Hands out the tokens as they come, until nobody waits.
+    async fn serve(self) {
+        while let Some(wait) = self.hand_out(Instant::now()) {
+            sleep(wait).await;
+        }
+    }
+
+    /// Serves whoever can be served. The time until the next token, if somebody waits for it.
+    fn hand_out(&self, now: Instant) -> Option<Duration> {
+        let mut state = self.state();
+        state.refill(&self.0, now);
+        while state.tokens >= 1.0 {
+            let Some(turn) = state.waiting.next() else {
+                state.serving = false;
+                return None;
+            };
+            // Whoever has given up needs no token.
+            if turn.send(()).is_ok() {
+                state.tokens -= 1.0;
+            }
+        }
+        if state.waiting.is_empty() {
+            state.serving = false;
+            return None;
+        }
+        Some(Duration::from_secs_f64((1.0 - state.tokens) / self.0.rate))
+    }
+
+    /// Pays for requests that were sent without asking: a token, or a request that is repeated with a new one.
+    pub fn spend(&self, requests: u32) {
+        let mut state = self.state();
+        state.refill(&self.0, Instant::now());
+        state.tokens -= f64::from(requests);
+    }
+
+    /// Whether less than half of the burst is left, so that requests should be shared where they can be.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        let mut state = self.state();
+        state.refill(&self.0, Instant::now());
+        state.tokens < self.0.burst / 2.0
+    }
+
+    /// Requests per second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.0.rate
+    }
+
+    /// Sends nothing for this long. A longer pause that is already there stays.
+    pub fn pause(&self, length: Duration, reason: PauseReason) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let Some(until) = now.checked_add(length) else { return };
+        if state.pause.is_none_or(|(present, _)| present < until) {
+            state.pause = Some((until, reason));
+        }
+        state.waiting = Waiting::default();
+    }
+
+    /// The rest of the pause, if there is one.
+    #[must_use]
+    pub fn paused(&self) -> Option<Pause> {
+        self.state().pause_left(Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_holds_no_more_than_the_rate_after_the_burst() {
+        let budget = Budget::new(10);
+        for _ in 0..9 {
+            assert_eq!(budget.take(Priority::Trigger).await, Ok(Duration::ZERO));
+        }
+        let start = Instant::now();
+        for _ in 0..20 {
+            budget.take(Priority::Polling).await.unwrap();
+        }
+        let took = start.elapsed();
+        assert!((Duration::from_millis(1_950)..Duration::from_millis(2_100)).contains(&took), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_for_ever_behind_what_is_more_urgent() {
+        let budget = Budget::new(10);
+        let urgent: Vec<_> = (0..200)
+            .map(|_| {
+                let budget = budget.clone();
+                tokio::spawn(async move { budget.take(Priority::Trigger).await })
+            })
+            .collect();
+        sleep(Duration::from_millis(50)).await;
+        let waits = join_all((0..5).map(|_| budget.take(Priority::Polling))).await;
+        let longest = waits.into_iter().map(Result::unwrap).max().unwrap();
+        assert!(urgent.iter().any(|call| !call.is_finished()) && longest < Duration::from_secs(6), "{longest:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_urgent_goes_first_and_else_who_asked_first() {
+        let budget = Budget::new(1);
+        budget.take(Priority::Polling).await.unwrap();
+        let served: Arc<Mutex<Vec<(Priority, u32)>>> = Arc::default();
+        let wanted = [Priority::Polling, Priority::Ending, Priority::Recovery, Priority::Trigger, Priority::Baseline];
+        let calls: Vec<_> = (0..2)
+            .flat_map(|number| wanted.map(|priority| (priority, number)))
+            .map(|(priority, number)| {
+                let (budget, served) = (budget.clone(), served.clone());
+                tokio::spawn(async move {
+                    budget.take(priority).await.unwrap();
+                    served.lock().unwrap().push((priority, number));
+                })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        let order: Vec<_> = served.lock().unwrap().iter().map(|(priority, _)| *priority).collect();
+        // Each fourth request is of another kind in turn.
+        let [polling, ending, recovery, trigger, baseline] = wanted;
+        assert_eq!(order[..3], [baseline, baseline, trigger]);
+        assert_eq!(order[3], recovery);
+        assert_eq!(order[4..7], [trigger, recovery, ending]);
+        assert_eq!(order[7..], [ending, polling, polling]);
+        assert!(served.lock().unwrap().iter().filter(|(priority, _)| *priority == baseline).map(|(_, number)| *number).eq([0, 1]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_up_costs_nothing() {
+        let budget = Budget::new(1);
+        budget.take(Priority::Trigger).await.unwrap();
+        let start = Instant::now();
+        tokio::time::timeout(Duration::from_millis(100), budget.take(Priority::Trigger)).await.unwrap_err();
+        budget.take(Priority::Polling).await.unwrap();
+        assert!(start.elapsed() <= Duration::from_millis(1_001), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_sends_everybody_away_and_the_longer_one_wins() {
+        let budget = Budget::new(5);
+        budget.pause(Duration::from_secs(30), PauseReason::RateLimited);
+        budget.pause(Duration::from_secs(1), PauseReason::Unavailable);
+        let pause = Pause { left: Duration::from_secs(30), reason: PauseReason::RateLimited };
+        let asked = Instant::now();
+        assert_eq!((budget.paused(), budget.take(Priority::Trigger).await), (Some(pause), Err(pause)));
+        assert_eq!(asked.elapsed(), Duration::ZERO);
+        sleep(pause.left).await;
+        assert_eq!((budget.paused(), budget.take(Priority::Trigger).await), (None, Ok(Duration::ZERO)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_that_begins_during_the_wait_ends_it() {
+        let budget = Budget::new(1);
+        budget.take(Priority::Trigger).await.unwrap();
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.take(Priority::Trigger).await }
+        });
+        sleep(Duration::from_millis(500)).await;
+        budget.pause(Duration::from_secs(60), PauseReason::RateLimited);
+        assert_eq!(waiting.await.unwrap().unwrap_err().reason, PauseReason::RateLimited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_without_asking_is_paid_afterwards() {
+        let budget = Budget::new(10);
+        budget.spend(11);
+        let start = Instant::now();
+        budget.take(Priority::Trigger).await.unwrap();
+        let took = start.elapsed();
+        assert!((Duration::from_millis(290)..Duration::from_millis(350)).contains(&took), "{took:?}");
+    }
+}

@@ -1,0 +1,178 @@
+//! When to look next: pure arithmetic over times.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use nuvo_core::run::PipelineId;
+
+/// The shortest time between two looks.
+pub const FASTEST: Duration = Duration::from_millis(500);
+/// The longest time between two looks for a repair.
+const WATCH_PERIOD: Duration = Duration::from_secs(300);
+/// The part of the budget that looks may use, so that the reads which end executions find room.
+const SHARE: f64 = 0.8;
+/// How many durations of a pipeline are remembered.
+const REMEMBERED: usize = 8;
+/// Of how many pipelines. Forgetting one costs a little delay at its next end.
+const PIPELINES: usize = 1_024;
+/// So many looks at most are spent on the time in which an end is expected.
+const LOOKS: u32 = 20;
+
+/// A tenth of an age, within bounds.
+#[must_use]
+pub fn period(age: Duration, slowest: Duration) -> Duration {
+    age.checked_div(10).unwrap_or_default().clamp(FASTEST, slowest.max(FASTEST))
+}
+
+/// The time between two looks at an execution that failed so long ago and may be repaired: people take hours for that rather than seconds.
+#[must_use]
+pub fn watch_period(age: Duration, slowest: Duration) -> Duration {
+    age.checked_div(20).unwrap_or_default().clamp(slowest.max(FASTEST), WATCH_PERIOD.max(slowest))
+}
+
+/// The least time between two looks that cost this many requests.
+#[must_use]
+pub fn floor(requests: usize, requests_per_second: f64) -> Duration {
+    let requests = f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
+    Duration::try_from_secs_f64(requests / (SHARE * requests_per_second)).unwrap_or(Duration::MAX).max(FASTEST)
+}
+
+/// How long the last executions of each pipeline took.
+#[derive(Debug, Default)]
+pub struct Past(BTreeMap<PipelineId, VecDeque<Duration>>);
+
+/// When an execution is expected to end, counted from its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    from: Duration,
+    to: Duration,
+}
+
+impl Past {
+    /// One has ended after this time.
+    pub fn add(&mut self, pipeline: &PipelineId, took: Duration) {
+        if self.0.len() >= PIPELINES && !self.0.contains_key(pipeline) {
+            self.0.pop_first();
+        }
+        let durations = self.0.entry(pipeline.clone()).or_default();
+        if durations.len() >= REMEMBERED {
+            durations.pop_front();
+        }
+        durations.push_back(took);
+    }
+
+    /// When the next one is expected to end: around the median, as exactly as the last ones agreed.
+    #[must_use]
+    pub fn expected(&self, pipeline: &PipelineId) -> Option<Window> {
+        let mut durations: Vec<Duration> = self.0.get(pipeline)?.iter().copied().collect();
+        durations.sort_unstable();
+        let middle = *durations.get(durations.len().checked_div(2)?)?;
+        let spread = durations.last()?.saturating_sub(*durations.first()?).checked_div(2)?;
+        let margin = spread.max(middle.checked_div(50)?).max(FASTEST);
+        Some(Window { from: middle.saturating_sub(margin), to: middle.saturating_add(margin) })
+    }
+}
+
+impl Window {
+    /// How this changes the time of the next look at an execution that began then, if the last look was at `last` and the next one
+    /// would be `pace` later.
+    #[must_use]
+    pub fn next(&self, born: Instant, last: Instant, pace: Duration) -> Option<Instant> {
+        let (from, to) = (born.checked_add(self.from)?, born.checked_add(self.to)?);
+        let next = last.checked_add(pace)?;
+        if last >= to || next <= from {
+            return Some(next);
+        }
+        let dense = to.saturating_duration_since(from).checked_div(LOOKS)?.max(FASTEST).min(pace);
+        last.max(from.checked_sub(dense)?).checked_add(dense)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn past(durations: &[f64]) -> Window {
+        let (mut past, pipeline) = (Past::default(), PipelineId::new("orders").unwrap());
+        for took in durations {
+            past.add(&pipeline, seconds(*took));
+        }
+        past.expected(&pipeline).unwrap()
+    }
+
+    /// The looks at an execution from its beginning until its end, as times after its beginning.
+    fn looks(window: Option<Window>, slowest: f64, end: f64) -> Vec<f64> {
+        let born = Instant::now();
+        let (mut last, mut times) = (born, Vec::new());
+        while last.duration_since(born) < seconds(end) {
+            let pace = period(last.duration_since(born), seconds(slowest));
+            last = window.and_then(|window| window.next(born, last, pace)).or_else(|| last.checked_add(pace)).unwrap();
+            times.push(last.duration_since(born).as_secs_f64());
+        }
+        times
+    }
+
+    #[test]
+    fn a_failure_is_looked_at_less_and_less() {
+        let waits = [0.0, 100.0, 1_000.0, 100_000.0].map(|age| watch_period(seconds(age), seconds(10.0)).as_secs());
+        assert_eq!(waits, [10, 10, 50, 300]);
+        assert_eq!(watch_period(seconds(0.0), seconds(3_600.0)), seconds(3_600.0), "never more often than the account polls");
+    }
+
+    #[test]
+    fn looks_slow_down_with_age_within_bounds() {
+        let slowest = Duration::from_secs(10);
+        assert_eq!(period(Duration::ZERO, slowest), Duration::from_millis(500));
+        assert_eq!(period(Duration::from_secs(60), slowest), Duration::from_secs(6));
+        assert_eq!(period(Duration::from_secs(3_600), slowest), slowest);
+    }
+
+    #[test]
+    fn looks_leave_room_in_the_budget() {
+        assert_eq!(floor(1, 100.0), FASTEST);
+        assert_eq!(floor(100, 5.0), Duration::from_secs(25));
+    }
+
+    #[test]
+    fn looks_are_dense_where_the_end_is_expected_and_only_there() {
+        let without = looks(None, 10.0, 12.3);
+        let with = looks(Some(past(&[12.3, 12.2, 12.4])), 10.0, 12.3);
+        let near = |times: &[f64]| times.iter().filter(|time| (11.8..12.9).contains(*time)).count();
+        assert!(near(&without) <= 1 && near(&with) >= 2, "{without:?} {with:?}");
+        assert!(with.last().unwrap() - 12.3 <= 0.5, "{with:?}");
+        assert!(with.len() <= without.len() + 3, "{without:?} {with:?}");
+    }
+
+    #[test]
+    fn a_long_run_is_not_looked_at_more_often_than_is_worth_it() {
+        let (without, with) = (looks(None, 60.0, 3_600.0), looks(Some(past(&[3_600.0, 3_590.0, 3_610.0])), 60.0, 3_600.0));
+        assert!(with.len() <= without.len() + 20, "{} {}", without.len(), with.len());
+        assert!(with.last().unwrap() - 3_600.0 <= 10.0, "{with:?}");
+    }
+
+    #[test]
+    fn pipelines_that_vary_are_not_predicted_closely() {
+        let (without, with) = (looks(None, 10.0, 600.0), looks(Some(past(&[1.0, 3_000.0, 600.0])), 10.0, 600.0));
+        assert!(with.len() <= without.len() + 20, "{} {}", without.len(), with.len());
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let mut past = Past::default();
+        for number in 0..2_000 {
+            for took in 0..20 {
+                past.add(&PipelineId::new(format!("p{number}")).unwrap(), Duration::from_secs(took));
+            }
+        }
+        assert_eq!(past.0.len(), PIPELINES);
+        assert!(past.0.values().all(|durations| durations.len() == REMEMBERED));
+    }
+}

@@ -1,0 +1,103 @@
+//! What a follower knows of executions, and when it looks next.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
+
+use super::pace::{FASTEST, Past, period};
+use crate::account::Session;
+use nuvo_core::run::{ExecutionId, Known, PipelineId};
+use nuvo_crds::PipelineRun;
+
+/// One execution, as a run of this pipeline sees it.
+pub(super) type Key = (PipelineId, ExecutionId);
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) entries: BTreeMap<Key, Entry>,
+    pub(super) by_run: HashMap<String, BTreeSet<Key>>,
+    pub(super) past: Past,
+    /// When to look next.
+    pub(super) next: Option<Instant>,
+    /// Not before this, so that looks use no more than their share of the budget.
+    pub(super) earliest: Option<Instant>,
+}
+
+pub(super) struct Entry {
+    pub(super) runs: Vec<ObjectRef<PipelineRun>>,
+    pub(super) born: Instant,
+    pub(super) ours: bool,
+    pub(super) expected: bool,
+    pub(super) known: Option<Known>,
+    pub(super) denied_since: Option<Instant>,
+    /// When it was last asked for by its id, and nuvo told its status.
+    pub(super) asked: Option<Instant>,
+    /// A run waits for the next word, whatever that is.
+    pub(super) awaited: bool,
+    /// A read of it is under way, or waits for its turn.
+    pub(super) reading: bool,
+    /// When nuvo has answered a read since the list showed it last: it is neither in the list nor has it ended.
+    pub(super) missed: Option<Instant>,
+    /// Its failure may be repaired.
+    pub(super) watch: Option<Watch>,
+    /// nuvo has said that the pipeline is in developer mode.
+    pub(super) developer_mode: bool,
+}
+
+/// An execution that has failed and may be repaired.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
+    /// When it failed.
+    pub(super) since: Instant,
+    /// When to ask for it again.
+    pub(super) next: Instant,
+}
+
+impl Entry {
+    /// Whether nuvo can still have news.
+    pub(super) fn is_open(&self) -> bool {
+        match &self.known {
+            None => true,
+            Some(Known::Report(report)) => !report.status.as_deref().is_some_and(nuvo_core::run::is_terminal),
+            Some(Known::Lost | Known::Foreign(_)) => false,
+        }
+    }
+
+    /// When to ask again whether its failure was repaired. A repair that is under way is followed like any execution.
+    pub(super) fn watched(&self) -> Option<Instant> {
+        self.watch.filter(|_| !self.is_open()).map(|watch| watch.next)
+    }
+}
+
+impl State {
+    /// Has the next look happen by then.
+    pub(super) fn hasten(&mut self, at: Option<Instant>) {
+        let at = at.map(|at| self.earliest.map_or(at, |earliest| at.max(earliest)));
+        self.next = [self.next, at].into_iter().flatten().min();
+    }
+
+    /// When to look after the look that began at `last`.
+    pub(super) fn plan(&mut self, last: Instant, floor: Duration, slowest: Duration, more_will_end: bool) {
+        self.earliest = last.checked_add(floor);
+        self.next = None;
+        let repair = self.entries.values().filter_map(Entry::watched).min();
+        self.hasten(repair);
+        let Some(youngest) = self.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max() else { return };
+        let late = self.entries.values().any(|entry| entry.awaited && entry.is_open());
+        let pace = if late || more_will_end { FASTEST } else { period(last.saturating_duration_since(youngest), slowest) };
+        self.hasten(last.checked_add(pace));
+        let soonest = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.is_open())
+            .filter_map(|((pipeline, _), entry)| self.past.expected(pipeline)?.next(entry.born, last, pace));
+        let soonest = soonest.min();
+        self.hasten(soonest);
+    }
+}
