@@ -77,7 +77,7 @@ id!(
     ExecutionId, "execution id", 128
 );
 id!(
-    /// One delivery of one trigger: made in the memory of the one task that may POST for it (protocol.md, section 1).
+    /// One delivery of one trigger: made in the memory of the one task that may POST for it (docs/protocol.md, section 1).
     Nonce, "nonce", 64
 );
 id!(

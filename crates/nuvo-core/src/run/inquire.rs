@@ -1,4 +1,4 @@
-//! A run in doubt: what its trigger has led to, as far as anybody can tell (protocol.md, section 6).
+//! A run in doubt: what its trigger has led to, as far as anybody can tell (docs/protocol.md, section 6).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{
     view::{Others, Run, Sighting},
 };
 
-/// Section 6.
+/// docs/protocol.md, section 6.
 pub(super) fn inquire(o: &Observed) -> Step {
     let Some(run) = &o.run else { return Step::ReadRun };
     if settled(run) {

@@ -1,4 +1,4 @@
-//! `next(observed) -> step`: the trigger protocol, one step at a time (protocol.md, section 4).
+//! `next(observed) -> step`: the trigger protocol, one step at a time (docs/protocol.md, section 4).
 //!
 //! The shell carries a step out and hands the answer to [`Observed::learn`]. One call of [`next`] yields at most one irreversible act,
 //! so every place where a process can die lies between two calls.
@@ -41,7 +41,7 @@ fn in_doubt_by_itself(run: &Run) -> bool {
     run.own_marker().is_some() && !decided(run)
 }
 
-/// Table 2 and section 4, steps 1 to 4.
+/// What the run may do (docs/protocol.md, section 2), and the steps up to W1 (docs/protocol.md, section 4, steps 1 to 4).
 fn start(o: &Observed) -> Step {
     if settled(&o.cached) {
         return Step::Follow;
@@ -124,7 +124,7 @@ fn held_back(o: &Observed, run: &Run) -> Option<Step> {
     }
 }
 
-/// Section 3: whether another holder gives way, and what its delivery leaves in the ledger.
+/// Whether another holder gives way, and what its delivery leaves in the ledger (docs/protocol.md, section 3).
 fn clearance(o: &Observed, read: &LockRead) -> Result<Option<LedgerEntry>, Box<Step>> {
     let Some(tenancy) = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.holder.uid != o.cached.me.uid) else { return Ok(None) };
     let Some(holder) = &o.holder else { return Err(Box::new(Step::ReadHolder(Box::new(tenancy.clone())))) };
@@ -172,7 +172,7 @@ fn mark(o: &Observed, grant: &Grant) -> Step {
     Step::Mark { marker: grant.marker(o.run()), over: grant.run_version.clone() }
 }
 
-/// Section 4, step 5.
+/// docs/protocol.md, section 4, step 5.
 fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
     let Some(run) = &o.run else { return Step::ReadRun };
     if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
@@ -214,7 +214,7 @@ fn fence_open(o: &Observed, grant: &Grant) -> bool {
     o.now.saturating_sub(grant.since) < o.limits.fence
 }
 
-/// Section 4, steps 6 and 7.
+/// docs/protocol.md, section 4, steps 6 and 7.
 fn post(o: &Observed, grant: &Grant) -> Step {
     if fence_open(o, grant) && o.gate != Gate::Draining && !o.run().suspended {
         return Step::Post(grant.nonce.clone());
@@ -229,7 +229,7 @@ fn post(o: &Observed, grant: &Grant) -> Step {
     }
 }
 
-/// Section 4, step 8 and section 5.
+/// docs/protocol.md, section 4, step 8, and docs/protocol.md, section 5.
 fn record_outcome(o: &Observed, grant: &Grant, outcome: &Outcome) -> Step {
     let (fate, executions, message, unexecuted) = match outcome {
         Outcome::Accepted(ids) => (Fate::Accepted(Evidence::Answer), ids.clone(), String::new(), None),

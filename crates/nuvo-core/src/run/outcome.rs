@@ -1,4 +1,4 @@
-//! What is known after the one POST of an attempt (protocol.md, section 5).
+//! What is known after the one POST of an attempt (docs/protocol.md, section 5).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the protocol stores: the lock, the marker and the result (protocol.md, section 1).
+//! What the protocol stores: the lock, the marker and the result (docs/protocol.md, section 1).
 
 use std::collections::VecDeque;
 

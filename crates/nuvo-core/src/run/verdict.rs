@@ -1,4 +1,5 @@
-//! What a run looks like, from the run and its pipeline's lock alone (protocol.md, section 2), and who may take a lock (section 3).
+//! What a run looks like, from the run and its pipeline's lock alone (docs/protocol.md, section 2), and who may take a lock
+//! (docs/protocol.md, section 3).
 
 use super::ids::Nonce;
 use super::record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger};

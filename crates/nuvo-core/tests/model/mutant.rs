@@ -5,7 +5,7 @@
 
 use crate::{check::CAN_END, scope::Scope};
 
-/// A safeguard that is switched off (protocol.md, section 8).
+/// A safeguard that is switched off (docs/protocol.md, section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutant {
     /// W2 is written whatever the version of the run is.

@@ -1,4 +1,4 @@
-//! What must never be seen, whatever happens (protocol.md, section 7).
+//! What must never be seen, whatever happens (docs/protocol.md, section 7).
 
 use nuvo_core::run::{Evidence, Fate, Run, Trigger, decided, settled};
 use stateright::Property;

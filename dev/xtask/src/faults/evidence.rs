@@ -31,7 +31,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether the operator was told that it was not carried out (protocol.md, section 5).
+    /// Whether the operator was told that it was not carried out (docs/protocol.md, section 5).
     pub fn is_refused(&self) -> bool {
         matches!(self.answer, Some(300..=399 | 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 429))
     }

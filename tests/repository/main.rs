@@ -1,0 +1,46 @@
+//! What the files of the repository say about each other. Nothing is started and nothing is built: the files are read.
+
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs, reason = "a test ends where it cannot go on")]
+
+mod citations;
+
+use std::{fs, path::Path};
+
+/// The root of the repository.
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Where text that people write is, besides the pages at the root. A folder that does not exist has none.
+const FOLDERS: [&str; 8] = ["src", "crates", "tests", "dev", "docs", "charts", "gitops", "examples"];
+
+/// The text files with one of these extensions, by their path in the repository.
+fn sources(extensions: &[&str]) -> Vec<(String, String)> {
+    let root = Path::new(REPOSITORY);
+    let mut files = Vec::new();
+    collect(root, extensions, false, &mut files);
+    for folder in FOLDERS {
+        collect(&root.join(folder), extensions, true, &mut files);
+    }
+    files.sort();
+    files
+}
+
+fn collect(folder: &Path, extensions: &[&str], deep: bool, files: &mut Vec<(String, String)>) {
+    if !folder.exists() {
+        return;
+    }
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name());
+        let kind = entry.file_type().unwrap();
+        let is_ours = name != "target" && !name.to_string_lossy().starts_with('.');
+        if deep && kind.is_dir() && is_ours {
+            collect(&path, extensions, deep, files);
+        }
+        let is_wanted = path.extension().is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted));
+        if kind.is_file() && is_wanted {
+            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let path = path.strip_prefix(REPOSITORY).unwrap_or(&path);
+            files.push((path.display().to_string(), text));
+        }
+    }
+}
