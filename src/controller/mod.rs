@@ -3,15 +3,16 @@
 mod account;
 mod accounts;
 mod cache;
-mod ended;
 mod events;
-mod executor;
 mod index;
 mod kube_call;
 pub mod lock;
 mod memory;
+mod message_hash;
 mod room;
-mod run;
+mod run_pass;
+mod run_reconciler;
+mod run_wishes;
 mod runs;
 mod wakes;
 
@@ -46,11 +47,15 @@ use tracing::Instrument;
 
 use crate::account::Breakers;
 use crate::account::follower::Audience;
-use crate::{operator::Context, shutdown::Shutdown, telemetry::Metrics};
+use crate::{
+    operator::Context,
+    shutdown::Shutdown,
+    telemetry::{Metrics, RunResult},
+};
 pub use kube_call::told;
 use nuvo_client::{Origins, Settings as NuvoSettings};
-use nuvo_core::run::{Limits, PipelineId, Run, RunRef};
-use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus};
+use nuvo_core::run::{Limits, PipelineId, RunRef};
+use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus, conditions::Reason};
 
 use accounts::{AccountKey, Accounts};
 use cache::CachedRun;
@@ -58,7 +63,6 @@ use events::Events;
 use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
 use room::Room;
-use run::ReconcileError;
 use runs::Runs;
 use wakes::{Woken, wakes};
 
@@ -71,7 +75,7 @@ const ACCOUNT_CONCURRENCY: u16 = 32;
 
 /// How many deleted runs can wait until their lock is given back, in each watch: as many as are deleted in one go where runs are many. For
 /// those beyond, nobody looks after the lock, and the next run of their pipeline takes it over after the quarantine.
-const FAREWELLS: usize = 1_024;
+const DELETED_RUNS: usize = 1_024;
 
 /// What every reconcile works with.
 pub(crate) struct Shell {
@@ -177,14 +181,14 @@ impl Shell {
     }
 
     /// The cache knows what a watch has told.
-    fn seen(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>, leaving: &Sender<Leaving>) {
+    fn seen(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>, deleted: &Sender<DeletedRun>) {
         match event {
             watcher::Event::Apply(run) => {
                 if let Some(pipeline) = self.runs.applied(run) {
                     self.wake_waiting(&pipeline);
                 }
             }
-            watcher::Event::Delete(run) => self.gone(run, leaving),
+            watcher::Event::Delete(run) => self.gone(run, deleted),
             watcher::Event::InitDone => {
                 self.runs.filled(namespace);
                 for run in self.waiting.take_all() {
@@ -196,34 +200,21 @@ impl Shell {
         }
     }
 
-    /// A run was deleted. One that has ended costs no request: it gave its lock back at its end. Only a process that died between the two
-    /// leaves the lock to the next run of the pipeline, which then waits for the quarantine because it cannot ask this one any more.
-    fn gone(&self, run: &CachedRun, leaving: &Sender<Leaving>) {
+    /// A run was deleted. What it leaves behind is looked after in turn; of one at rest nothing is left.
+    fn gone(&self, run: &CachedRun, deleted: &Sender<DeletedRun>) {
         self.runs.removed(run);
         self.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
         let Some(object) = run.whole() else { return };
         let Ok(run) = nuvo_core::run::parse(object) else { return };
-        let pipeline = run.pipeline.clone();
-        if !run.ended && nuvo_core::run::decided(&run) && leaving.try_send(Leaving { account: AccountKey::of(object), run }).is_ok() {
-            return;
-        }
-        self.wake_waiting(&pipeline);
-    }
-
-    /// This status is about to be written. If the run ends with it, it must give back its lock, also when the answer to the write is lost.
-    fn note_end(&self, object: &PipelineRun, status: &PipelineRunStatus) {
-        if nuvo_core::run::lets_go(object.status.as_ref(), status)
-            && let Ok(run) = nuvo_core::run::parse(object)
-            && run.own_marker().is_some()
-        {
-            self.memories.owe(run.me.uid.as_str());
+        if deleted.try_send(DeletedRun { id: run.me, object: object.clone() }).is_err() {
+            self.wake_waiting(&run.pipeline);
         }
     }
 
     /// Tells people and metrics what a change of a status means.
     async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
         if let Some(ending) = nuvo_core::run::ending(before, after) {
-            self.metrics.run_finished(run::result(ending.reason), &ending.error_type);
+            self.metrics.run_finished(result(ending.reason), &ending.error_type);
             if let Some(took) = ending.took {
                 self.metrics.run_duration(took.as_secs_f64());
             }
@@ -249,13 +240,29 @@ impl Audience for Runs {
 
 /// The current time as it is written into objects.
 fn now() -> Timestamp {
-    executor::whole_seconds(Timestamp::now())
+    whole_seconds(Timestamp::now())
 }
 
-/// What is left of a run that was deleted, and may hold the lock of its pipeline.
-struct Leaving {
-    account: AccountKey,
-    run: Run,
+/// The time that is written into objects: whole seconds, as Kubernetes has it.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// A run that was deleted, as it was seen last. It may hold the lock of its pipeline.
+struct DeletedRun {
+    id: RunRef,
+    object: Arc<PipelineRun>,
+}
+
+/// The word of OpenTelemetry for how a run ended.
+const fn result(reason: Reason) -> RunResult {
+    match reason {
+        Reason::Succeeded | Reason::FixedInNuvo => RunResult::Success,
+        Reason::NothingToProcess | Reason::NothingToProcessFailed => RunResult::Skip,
+        Reason::ExecutionFailed | Reason::QualityGateFailed => RunResult::Failure,
+        Reason::DeadlineExceeded => RunResult::Timeout,
+        _ => RunResult::Error,
+    }
 }
 
 /// What one watch needs to begin.
@@ -351,9 +358,9 @@ where
 async fn control_runs(watch: Watch<CachedRun>, concurrency: u16, shell: Arc<Shell>) {
     let Watch { namespace, api, config, writer, woken } = watch;
     let reader = writer.as_reader();
-    let (gone, leaving) = tokio::sync::mpsc::channel(FAREWELLS);
+    let (deleted, deleted_runs) = tokio::sync::mpsc::channel(DELETED_RUNS);
     let eyes = shell.clone();
-    let seen = move |event: &watcher::Event<CachedRun>| eyes.seen(namespace.as_deref(), event, &gone);
+    let seen = move |event: &watcher::Event<CachedRun>| eyes.seen(namespace.as_deref(), event, &deleted);
     let stop = shell.shutdown.clone();
     let work = Controller::for_stream(objects(api, config, writer, seen).applied_objects(), reader)
         .with_config(controller::Config::default().concurrency(concurrency))
@@ -361,34 +368,24 @@ async fn control_runs(watch: Watch<CachedRun>, concurrency: u16, shell: Arc<Shel
         .graceful_shutdown_on(async move { stop.begun().await })
         .run(reconcile_run, |_, never, _| match *never {}, shell.clone())
         .for_each(|_| std::future::ready(()));
-    let farewell = say_farewell(leaving, &shell);
+    let cleanup = release_locks_of_deleted(deleted_runs, &shell);
     tokio::select! {
         () = work => {}
-        () = farewell => {}
+        () = cleanup => {}
     }
 }
 
-/// Looks after what deleted runs leave behind, one at a time: a lock that is given back at once spares the next run the quarantine.
-async fn say_farewell(mut leaving: Receiver<Leaving>, shell: &Shell) {
-    while let Some(Leaving { account, run }) = leaving.recv().await {
-        if let Err(error) = ended::release(&account, &run, shell).await {
-            tracing::debug!(%error, "the lock of a deleted run was not given back");
-        }
-        shell.wake_waiting(&run.pipeline);
+/// Looks after what deleted runs leave behind, one at a time.
+async fn release_locks_of_deleted(mut deleted: Receiver<DeletedRun>, shell: &Shell) {
+    while let Some(DeletedRun { id, object }) = deleted.recv().await {
+        let span = tracing::info_span!("deleted run", namespace = id.namespace, name = id.name);
+        run_reconciler::clean_up(id, object, shell).instrument(span).await;
     }
     std::future::pending::<()>().await;
 }
 
 /// One reconcile of a run. Its failures are its own: nothing that happens here stops another object.
 async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action, std::convert::Infallible> {
-    let uid = run.uid().unwrap_or_default();
-    if run.whole().is_none() && !shell.memories.owes(&uid) {
-        let left = run.expires().map(ended::left_until);
-        if left.is_none_or(|left| !left.is_zero()) {
-            shell.memories.forget(&uid);
-            return Ok(left.map_or_else(Action::await_change, Action::requeue));
-        }
-    }
     let span = tracing::info_span!(
         "run",
         namespace = run.namespace().unwrap_or_default(),
@@ -397,22 +394,11 @@ async fn reconcile_run(run: Arc<CachedRun>, shell: Arc<Shell>) -> Result<Action,
     );
     async move {
         let Ok(slot) = shell.slots.acquire().await else { return Ok(Action::await_change()) };
-        let work = async {
-            match run.whole() {
-                Some(object) => run::reconcile(object.clone(), slot, &shell).await,
-                None => ended::settle_up(run.meta(), &shell).await,
-            }
-        };
-        let action = match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(Ok(action)) => action,
-            Ok(Err(error)) => Action::requeue(run::after_failure(&run, &error, &shell).await),
-            Err(_) => Action::requeue(run::after_failure(&run, &ReconcileError::Panic, &shell).await),
-        };
-        // What is noted of a run that was deleted meanwhile would stay for ever.
-        if !shell.runs.exists(&ObjectRef::from_obj(&*run)) {
-            shell.memories.forget(&uid);
-        }
-        Ok(action)
+        let work = AssertUnwindSafe(run_reconciler::reconcile(&run, slot, &shell)).catch_unwind();
+        Ok(match work.await {
+            Ok(action) => action,
+            Err(_) => run_reconciler::after_a_panic(&run.uid().unwrap_or_default(), &shell),
+        })
     }
     .instrument(span)
     .await
@@ -460,8 +446,8 @@ async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Resu
         let work = AssertUnwindSafe(account::reconcile(&account, &shell)).catch_unwind();
         let error = match work.await {
             Ok(Ok(action)) => return Ok(action),
-            Ok(Err(error)) => ReconcileError::Call(error),
-            Err(_) => ReconcileError::Panic,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the reconcile panicked".to_owned(),
         };
         let tries = shell.tries.count(&account.uid().unwrap_or_default(), false);
         tracing::warn!(%error, "the account could not be looked at");

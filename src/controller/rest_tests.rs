@@ -30,7 +30,7 @@ use super::{
     Shell,
     accounts::{Accounts, Standing},
     cache::{self, CachedRun},
-    now, reconcile_run, run,
+    now, reconcile_run, run_reconciler,
     runs::Runs,
     wakes::wakes,
 };
@@ -43,7 +43,7 @@ use crate::{
     telemetry::Metrics,
 };
 use nuvo_client::Credential;
-use nuvo_core::run::{Following, Hearing, Knowledge, Situation, at_rest, expires, parse, project};
+use nuvo_core::run::{Following, Hearing, Knowledge, RunMemory, Situation, at_rest, expires, parse, project};
 use nuvo_crds::{
     Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
     names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
@@ -118,8 +118,9 @@ impl Desk {
         // A lock that is owed is another matter.
         self.shell.memories.forget(run.metadata.uid.as_deref().unwrap_or_default());
         self.asked.store(0, Ordering::Relaxed);
-        let action = run::reconcile(Arc::new(run.clone()), self.shell.slots.acquire().await.unwrap(), &self.shell).await;
-        self.asked.load(Ordering::Relaxed) > 0 || !matches!(action, Ok(action) if action == Action::await_change())
+        let whole = CachedRun::Whole(Arc::new(run.clone()));
+        let action = run_reconciler::reconcile(&whole, self.shell.slots.acquire().await.unwrap(), &self.shell).await;
+        self.asked.load(Ordering::Relaxed) > 0 || action != Action::await_change()
     }
 }
 
@@ -340,13 +341,14 @@ async fn a_run_at_rest_costs_nothing_unless_it_owes_its_lock() {
         (desk.asked.swap(0, Ordering::Relaxed), action == Action::await_change())
     };
     assert_eq!(costs().await, (0, true));
-    desk.shell.memories.owe(&uid);
+    let owes = || desk.shell.memories.get(&uid).lock_pending_release;
+    desk.shell.memories.set(&uid, RunMemory { lock_pending_release: true, ..RunMemory::default() });
     assert_eq!(costs().await, (1, false), "the run is read");
-    assert!(desk.shell.memories.owes(&uid), "and tried again, because that failed");
+    assert!(owes(), "and tried again, because that failed");
     // Nor when it is deleted.
     let (leaving, mut left) = tokio::sync::mpsc::channel(1);
     desk.shell.seen(None, &Event::Delete((*rests).clone()), &leaving);
-    assert_eq!((desk.asked.load(Ordering::Relaxed), left.try_recv().is_err(), desk.shell.memories.owes(&uid)), (0, true, false));
+    assert_eq!((desk.asked.load(Ordering::Relaxed), left.try_recv().is_err(), owes()), (0, true, false));
 }
 
 #[tokio::test]
@@ -359,6 +361,6 @@ async fn a_run_that_is_deleted_before_its_end_leaves_its_lock_to_be_looked_after
     desk.shell.seen(None, &deleted, &leaving);
     // One too many is left to the next run of its pipeline.
     desk.shell.seen(None, &deleted, &leaving);
-    assert_eq!(left.try_recv().map(|left| left.run.me.name), Ok("orders-2026-01-01".to_owned()));
+    assert_eq!(left.try_recv().map(|left| left.id.name), Ok("orders-2026-01-01".to_owned()));
     assert!(left.try_recv().is_err());
 }

@@ -322,7 +322,7 @@ fn a_queue_of_runs_costs_each_of_them_a_few_looks() {
     same("in the order of their age", ids, made);
     same("POSTs", world.sim.post_count(), RUNS as u64);
     let log = operator.0.log();
-    let holds = log.lines().filter(|line| line.contains("step=\"hold\"")).count();
+    let holds = log.lines().filter(|line| line.contains("act=\"wait\"")).count();
     println!("{RUNS} runs of one pipeline: {holds} looks that came to nothing");
     assert!((RUNS..=RUNS * 6).contains(&holds), "{holds} looks that came to nothing");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_core::run::{Answer, Gate, Memory, Nonce, Observed, Step, decided, next, remember};
+use nuvo_core::run::{Answer, Gate, Memory, Nonce, Observed, Step, decided, next_step, remember_trigger};
 
 use crate::{any, bytes::Bytes, store};
 
@@ -64,11 +64,11 @@ impl Pass {
                 self.observed.deadline = bytes.flag().then(|| any::seconds(bytes));
                 self.observed.silence = bytes.one_in(4).then(|| any::seconds(bytes));
             }
-            let step = next(&self.observed);
-            assert_eq!(step, next(&self.observed), "the same was observed");
+            let step = next_step(&self.observed);
+            assert_eq!(step, next_step(&self.observed), "the same was observed");
             self.judge(&step);
             if matches!(step, Step::Follow | Step::Forget | Step::Again | Step::Hold(_)) {
-                return remember(&self.observed, &step);
+                return remember_trigger(&self.observed, &step);
             }
             let answer = any::answer(&step, &self.observed.run().me, bytes, self.spares);
             self.note(&step, &answer);
@@ -79,7 +79,7 @@ impl Pass {
             }
         }
         // Broken off.
-        remember(&self.observed, &next(&self.observed))
+        remember_trigger(&self.observed, &next_step(&self.observed))
     }
 
     fn judge(&mut self, step: &Step) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
     Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hearing, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker, Memory,
-    Nonce, Observed, Obstacle, Others, Outcome, Run, Sighting, Step, Unexecuted, decided, following_attempt, next, opened, parse, recorded,
-    release, remember, settled,
+    Nonce, Observed, Obstacle, Others, Outcome, Run, Sighting, Step, Unexecuted, decided, following_attempt, next_step, opened, parse,
+    recorded, release, remember_trigger, settled,
 };
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, names::TRIGGER_ANNOTATION};
 
@@ -138,7 +138,7 @@ impl World {
             14 if bytes.one_in(4) => self.objects[run] = None,
             15 => {
                 if let Some(pass) = self.works[operator][run].pass.take() {
-                    self.works[operator][run].memory = remember(&pass, &next(&pass));
+                    self.works[operator][run].memory = remember_trigger(&pass, &next_step(&pass));
                 }
             }
             _ => self.step(operator, run, bytes),
@@ -226,10 +226,10 @@ impl World {
             self.draining[operator] |= bytes.one_in(64);
             pass.gate = if self.draining[operator] { Gate::Draining } else { Gate::Open };
             pass.spare = Nonce::new(format!("n{}", self.nonces)).unwrap();
-            let step = next(&pass);
+            let step = next_step(&pass);
             match &step {
                 Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
-                    self.works[operator][run].memory = remember(&pass, &step);
+                    self.works[operator][run].memory = remember_trigger(&pass, &step);
                     if step == Step::Hold(Hold::Lost) {
                         self.show(run, pass.run(), Some((Reason::StatusLost, String::new())), &Knowledge::new());
                     }

@@ -84,3 +84,14 @@ id!(
     /// `metadata.uid` of a Kubernetes object.
     Uid, "uid", 64
 );
+
+impl Nonce {
+    /// A nonce made of random bits, in the form of a UUID.
+    #[must_use]
+    pub fn from_bits(bits: u128) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bits.to_be_bytes();
+        Self(format!(
+            "{a:02x}{b:02x}{c:02x}{d:02x}-{e:02x}{f:02x}-{g:02x}{h:02x}-{i:02x}{j:02x}-{k:02x}{l:02x}{m:02x}{n:02x}{o:02x}{p:02x}"
+        ))
+    }
+}

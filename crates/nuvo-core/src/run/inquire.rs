@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     ids::ExecutionId,
-    observed::{Inquiry, Observed, Task},
+    observed::{Inquiry, Observed, Source, Task},
     outcome::{Obstacle, Outcome, Unexecuted},
     record::{Entry, Evidence, Fate, Marker, Tenancy, Trigger},
     step::{Gate, Hold, LockRead, Step},
@@ -14,7 +14,8 @@ use super::{
 
 /// docs/protocol.md, section 6.
 pub(super) fn inquire(o: &Observed) -> Step {
-    let Some(run) = &o.run else { return Step::ReadRun };
+    let without_account = matches!(o.gate, Gate::AccountNotReady(_));
+    let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server || without_account) else { return Step::ReadRun };
     if settled(run) {
         return Step::Follow;
     }
@@ -38,7 +39,7 @@ pub(super) fn inquire(o: &Observed) -> Step {
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
     let settled_at = ripe.saturating_add(o.limits.settle);
     let is_over = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
-    if matches!(o.gate, Gate::AccountNotReady(_)) {
+    if without_account {
         if is_over {
             return ambiguous(run, &inquiry.doubt, inquiry.executed, "its account could not be used before the deadline of the run");
         }

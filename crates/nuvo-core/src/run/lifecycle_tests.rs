@@ -248,11 +248,11 @@ fn overdue(run: &Run, lock: Lock) -> Step {
     };
     let mut observed = Observed::new(run.clone(), Memory::default(), limits, Duration::ZERO, Gate::Open, Nonce::new("spare").unwrap());
     observed.deadline = Some(Duration::ZERO);
-    assert_eq!(next(&observed), Step::ReadLock);
+    assert_eq!(next_step(&observed), Step::ReadLock);
     observed.learn(&Step::ReadLock, Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock })));
-    assert_eq!(next(&observed), Step::ReadRun);
+    assert_eq!(next_step(&observed), Step::ReadRun);
     observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    next(&observed)
+    next_step(&observed)
 }
 
 #[test]

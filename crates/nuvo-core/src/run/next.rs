@@ -1,298 +1,469 @@
-//! `next(observed) -> step`: the trigger protocol, one step at a time (docs/protocol.md, section 4).
+//! `next(facts) -> act`: the whole life of a run, one act at a time. Start reading here.
 //!
-//! The shell carries a step out and hands the answer to [`Observed::learn`]. One call of [`next`] yields at most one irreversible act,
-//! so every place where a process can die lies between two calls.
+//! The shell carries an act out and hands what came of it to [`Facts::learn`]. One call of [`next`] yields at most one irreversible act, so
+//! every place where a process can die lies between two calls.
 
 use std::time::Duration;
 
 use super::{
-    ids::{ExecutionId, Nonce},
-    inquire::{inquire, inquiry_after, record_known},
-    observed::{Grant, Memory, Observed, Task},
-    outcome::{Obstacle, Outcome, Unexecuted},
-    record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger},
-    step::{Gate, Hold, LockRead, Step},
-    verdict::{Takeover, Verdict, decided, own_entry, settled, takeover, verdict},
+    act::{Act, Again, Ask, Change, FailureKind, Follow, Named, Wishes},
+    facts::{Account, Begin, Facts, Failed, LOCK_RECHECK, RunMemory, backoff, obstacle_gate},
+    ids::ExecutionId,
+    life::{RetryWait, goes_on},
+    observed::{Observed, Task},
+    outcome::Obstacle,
+    project::{Following, Hearing, Situation},
+    record::{Evidence, Fate},
+    reopen::Reopening,
+    situation::{in_line, waiting, without_account},
+    status_change::StatusChange,
+    step::{Gate, Hold, Step},
+    trigger::{self, next_step},
+    verdict::{decided, resumable, settled},
     view::Run,
 };
+use nuvo_crds::conditions::Reason;
+
+/// A wait for another run that is over sooner is not worth a status write.
+const BUSY_STATUS_DELAY: Duration = Duration::from_secs(2);
+/// A place in the queue of an account that comes up sooner is not worth a status write.
+const QUEUE_STATUS_THRESHOLD: Duration = Duration::from_secs(15);
+/// A run in the queue of its account is also looked at without being woken.
+const QUEUE_RECHECK: Duration = Duration::from_secs(300);
+/// A run that waits for a server that does not answer is looked at no more often than this.
+const UNAVAILABLE_RECHECK: Duration = Duration::from_secs(2);
+/// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
+const OVERDUE_RECHECK: Duration = Duration::from_secs(5);
+/// After the deadline, so that the time of day, which is whole seconds, has passed it too.
+const AFTER_DEADLINE: Duration = Duration::from_millis(100);
+/// No wait for others is shorter, so that a run that waits does not keep the operator busy.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+/// The waits after a pass that failed: doubled each time, from the first to the second.
+const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The waits after nuvo gave no list, without which no trigger starts.
+const NO_LIST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// From this failure on, the status says so.
+const SHOWN_FAILURES: u32 = 3;
+/// Messages that something else has replaced are written again after this time.
+const REPEAT: Duration = Duration::from_secs(60);
 
 /// Decides what to do next.
 #[must_use]
-pub fn next(o: &Observed) -> Step {
-    match &o.task {
-        Task::Idle if o.memory.inquiry.is_some() || in_doubt_by_itself(&o.cached) => inquire(o),
-        Task::Idle => start(o),
-        Task::Locking(grant) => match &o.lock {
-            None => Step::ReadLock,
-            Some(read) if read.lock.tenancy.as_ref().is_some_and(|t| t.nonce == grant.nonce) => mark(o, grant),
-            Some(_) => Step::Again,
-        },
-        Task::Locked(grant) => mark(o, grant),
-        Task::Marking(grant) => after_unsure_mark(o, grant),
-        Task::Marked(grant) => post(o, grant),
-        Task::Unmarked(grant) => give_back(o, grant),
-        Task::Posted(grant, outcome) => record_outcome(o, grant, outcome),
-        Task::Finished if o.gone => Step::Forget,
-        Task::Finished => Step::Follow,
+pub fn next(f: &Facts) -> Act {
+    if let Some(wait) = f.pause {
+        return Act::Pause(wait);
+    }
+    if f.unannounced {
+        return Act::Announce;
+    }
+    if f.gone {
+        return finish(f, Again::OnChange, Wishes::default());
+    }
+    if let Some((failed, failure)) = &f.failure {
+        return after_failure(f, *failed, failure.kind, &failure.message);
+    }
+    if let Some(why) = &f.invalid {
+        return refuse(f, why);
+    }
+    let Some(o) = &f.trigger else { return at_rest(f) };
+    match f.begin {
+        Begin::Deleted => deleted(f, o),
+        Begin::Changed | Begin::AtRest => live(f, o),
     }
 }
 
-fn in_doubt_by_itself(run: &Run) -> bool {
-    run.own_marker().is_some() && !decided(run)
+/// The object cannot be a run.
+fn refuse(f: &Facts, why: &str) -> Act {
+    let message = format!("The object cannot be carried out: {why}. Create a corrected PipelineRun.");
+    show(f, StatusChange::Refused(message)).unwrap_or_else(|| expire(f, Wishes::default(), None))
 }
 
-/// What the run may do (docs/protocol.md, section 2), and the steps up to W1 (docs/protocol.md, section 4, steps 1 to 4).
-fn start(o: &Observed) -> Step {
-    if settled(&o.cached) {
-        return Step::Follow;
+/// Nothing is known but a name. The object is read only if something is left to do for it.
+fn at_rest(f: &Facts) -> Act {
+    if f.memory.lock_pending_release || f.life.expiry.is_some_and(|left| left.is_zero()) {
+        return Act::Trigger(Step::ReadRun);
     }
-    if o.cached.deleting {
-        return Step::Forget;
+    done(Again::OnChange.or(f.life.expiry))
+}
+
+/// The object is gone. One that had ended gave its lock back at its end.
+fn deleted(f: &Facts, o: &Observed) -> Act {
+    let run = o.run();
+    let release = if !run.ended && decided(run) { release(f, o) } else { None };
+    release.unwrap_or_else(|| if f.woke_waiting { done(Again::OnChange) } else { Act::WakeWaiting })
+}
+
+fn live(f: &Facts, o: &Observed) -> Act {
+    let run = o.run();
+    if !matches!(o.task, Task::Idle | Task::Finished) {
+        return trigger(f, o);
     }
-    if is_overdue(o) {
-        return overdue(o);
+    if matches!(f.shown, Some(StatusChange::Attempt { .. } | StatusChange::Noted(_))) {
+        return done(Again::OnChange);
     }
-    if let Some(hold) = held_back(o, o.run()) {
-        return hold;
+    if f.life.observes {
+        return observe(f, o);
     }
-    let Some(read) = &o.lock else { return Step::ReadLock };
-    let previous = match clearance(o, read) {
-        Ok(delivery) => delivery,
-        Err(step) => return *step,
+    match goes_on(run, &f.life) {
+        Some(Reopening::Attempt(attempt)) => Act::Show(StatusChange::Attempt { attempt, automatic: false }),
+        Some(Reopening::Retry(attempt)) => Act::Show(StatusChange::Attempt { attempt, automatic: true }),
+        Some(Reopening::Adopt(trigger, ids)) => {
+            let message = "A person named the executions (nuvo.dev/resolve: adopt).".to_owned();
+            adopt(f, &ids, StatusChange::Result { trigger, executions: ids.clone(), message, unexecuted: None })
+        }
+        None if settled(run) => follow(f, o),
+        None => trigger(f, o),
+    }
+}
+
+/// A run that follows an execution which was there before: nothing is ever triggered.
+fn observe(f: &Facts, o: &Observed) -> Act {
+    let run = o.run();
+    if f.life.begun || run.ended {
+        return follow(f, o);
+    }
+    let why = match &f.account {
+        Account::Unknown => return done(Again::OnChange),
+        Account::Ready(_) if !run.suspended => return follow(f, o),
+        Account::Ready(_) => "",
+        Account::NotReady(why) => why,
     };
-    if read.version.is_none() && o.others.is_none() {
-        return Step::ReadOthers;
-    }
-    let Some(baseline) = &o.baseline else { return Step::ReadBaseline };
-    let Some(run) = &o.run else { return Step::ReadRun };
-    if let Some(hold) = held_back(o, run) {
-        return hold;
-    }
-    match verdict(run, &read.lock) {
-        Verdict::Decided => Step::Follow,
-        Verdict::Lost => Step::Hold(Hold::Lost),
-        Verdict::InDoubt(_) => inquire(o),
-        Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
-        Verdict::New { resume } => {
-            let held = read.lock.held_by(&run.me.uid);
-            let (tenure, baseline, young, ledger) = match (resume, held) {
-                (Some(tenure), Some(held)) => (tenure, held.baseline.clone(), held.young, read.lock.ledger.clone()),
-                (_, Some(held)) => match own_entry(held, run, true) {
-                    Some(delivery) => (o.spare.clone(), baseline.clone(), false, read.lock.released(delivery).ledger),
-                    None => return Step::Again,
-                },
-                (_, None) => {
-                    let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
-                    // The promises need no such care: where nobody deletes a lock, there is one before anybody is undecided. It keeps a
-                    // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
-                    let young = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
-                    (o.spare.clone(), baseline.clone(), young, ledger)
-                }
-            };
-            let tenancy =
-                Tenancy { holder: run.me.clone(), nonce: o.spare.clone(), tenure, run_version: run.version.clone(), baseline, young };
-            Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger }), over: read.version.clone() }
-        }
-    }
+    show(f, StatusChange::Present(without_account(run, why))).unwrap_or_else(|| done(Again::OnChange))
 }
 
-/// Only a run that has begun has a deadline: this is another attempt of it.
-fn is_overdue(o: &Observed) -> bool {
-    decided(&o.cached) && o.deadline.is_some_and(|left| left.is_zero())
-}
-
-/// The run ends, unless the lock knows of a delivery that the run does not: that one is looked into.
-fn overdue(o: &Observed) -> Step {
-    let Some(read) = &o.lock else { return Step::ReadLock };
-    let Some(run) = &o.run else { return Step::ReadRun };
-    match verdict(run, &read.lock) {
-        Verdict::Decided => Step::Follow,
-        Verdict::Lost => Step::Hold(Hold::Lost),
-        Verdict::InDoubt(_) => inquire(o),
-        Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
-        Verdict::New { .. } => Step::Hold(Hold::Overdue),
+/// A person named the executions of a trigger. They are taken if nuvo says that they belong to the pipeline.
+fn adopt(f: &Facts, ids: &[ExecutionId], result: StatusChange) -> Act {
+    if f.shown.as_ref() == Some(&result) {
+        return done(Again::OnChange);
     }
-}
-
-fn held_back(o: &Observed, run: &Run) -> Option<Step> {
-    if run.suspended {
-        return Some(Step::Hold(Hold::Suspended));
+    if !matches!(f.account, Account::Ready(_)) || f.account_stopping {
+        return done(Again::After(LOCK_RECHECK));
     }
-    match &o.gate {
-        Gate::Open => None,
-        gate => Some(Step::Hold(Hold::Gate(gate.clone()))),
-    }
-}
-
-/// Whether another holder gives way, and what its delivery leaves in the ledger (docs/protocol.md, section 3).
-fn clearance(o: &Observed, read: &LockRead) -> Result<Option<LedgerEntry>, Box<Step>> {
-    let Some(tenancy) = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.holder.uid != o.cached.me.uid) else { return Ok(None) };
-    let Some(holder) = &o.holder else { return Err(Box::new(Step::ReadHolder(Box::new(tenancy.clone())))) };
-    let busy = |left| Err(Box::new(Step::Hold(Hold::PipelineBusy(Box::new(tenancy.clone()), left))));
-    match takeover(tenancy, holder) {
-        Takeover::Now(delivery) => Ok(Some(delivery)),
-        Takeover::No => busy(None),
-        Takeover::AfterQuarantine(delivery) => {
-            let waited = match &o.memory.quarantine {
-                Some((nonce, since)) if nonce == &tenancy.nonce => o.now.saturating_sub(*since),
-                _ => Duration::ZERO,
-            };
-            if waited >= o.limits.quarantine { Ok(Some(delivery)) } else { busy(Some(o.limits.quarantine.saturating_sub(waited))) }
-        }
-    }
-}
-
-/// What the process shall remember after a pass that ended with this step.
-#[must_use]
-pub fn remember(o: &Observed, last: &Step) -> Memory {
-    let mut memory = o.memory.clone();
-    match last {
-        Step::Hold(Hold::PipelineBusy(tenancy, _)) => {
-            let quarantined = o.holder.as_ref().is_some_and(|holder| matches!(takeover(tenancy, holder), Takeover::AfterQuarantine(_)));
-            let known = memory.quarantine.as_ref().is_some_and(|(nonce, _)| nonce == &tenancy.nonce);
-            if !quarantined {
-                memory.quarantine = None;
-            } else if !known {
-                memory.quarantine = Some((tenancy.nonce.clone(), o.now));
-            }
-        }
-        Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
-        // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
-        Step::Again => memory.inquiry = None,
-        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue) => memory = Memory::default(),
-        _ if decided(o.run()) => memory.inquiry = None,
-        // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
-        _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
-        _ => {}
-    }
-    memory
-}
-
-fn mark(o: &Observed, grant: &Grant) -> Step {
-    Step::Mark { marker: grant.marker(o.run()), over: grant.run_version.clone() }
-}
-
-/// docs/protocol.md, section 4, step 5.
-fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
-    let Some(run) = &o.run else { return Step::ReadRun };
-    if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
-        return if decided(run) { Step::Follow } else { post(o, grant) };
-    }
-    // This task has not sent anything, but if it stopped here, nobody else could tell. So it goes on until it may send, or may say that it
-    // did not.
-    match &o.lock {
-        Some(LockRead { version: Some(version), lock }) if !grant.bump => {
-            let Some(tenancy) = lock.tenancy.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Again };
-            let before = Lock { tenancy: None, ledger: lock.ledger.clone() };
-            if run.deleting || !matches!(verdict(run, &before), Verdict::New { .. }) {
-                return Step::Again;
-            }
-            let tenancy = Tenancy { nonce: o.spare.clone(), tenure: o.spare.clone(), run_version: run.version.clone(), ..tenancy.clone() };
-            Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger: lock.ledger.clone() }), over: Some(version.clone()) }
-        }
-        _ => Step::Again,
-    }
-}
-
-/// W2 was refused for good: others of the pipeline need not wait for this run, and its status can say why it waits, which would change
-/// the version that a held lock speaks of.
-///
-/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a tenure that began with another
-/// task, nor of a lock whose ledger may have been lost: those are kept.
-fn give_back(o: &Observed, grant: &Grant) -> Step {
-    let Some(read) = &o.lock else { return Step::ReadLock };
-    let mine = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.nonce == grant.nonce && !tenancy.young && !grant.bump);
-    match (&read.version, mine) {
-        (Some(version), Some(_)) => {
-            Step::Release { lock: Box::new(Lock { tenancy: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
-        }
-        _ => Step::Again,
-    }
-}
-
-fn fence_open(o: &Observed, grant: &Grant) -> bool {
-    o.now.saturating_sub(grant.since) < o.limits.fence
-}
-
-/// docs/protocol.md, section 4, steps 6 and 7.
-fn post(o: &Observed, grant: &Grant) -> Step {
-    if fence_open(o, grant) && o.gate != Gate::Draining && !o.run().suspended {
-        return Step::Post(grant.nonce.clone());
-    }
-    let Some(run) = &o.run else { return Step::ReadRun };
-    Step::Record {
-        trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate: Fate::NotExecuted },
-        executions: Vec::new(),
-        message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended.".to_owned(),
-        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
-        over: run.version.clone(),
-    }
-}
-
-/// docs/protocol.md, section 4, step 8, and docs/protocol.md, section 5.
-fn record_outcome(o: &Observed, grant: &Grant, outcome: &Outcome) -> Step {
-    let (fate, executions, message, unexecuted) = match outcome {
-        Outcome::Accepted(ids) => (Fate::Accepted(Evidence::Answer), ids.clone(), String::new(), None),
-        Outcome::NotExecuted { then, message } => (Fate::NotExecuted, Vec::new(), message.clone(), Some(*then)),
-        Outcome::ExecutedIdsUnknown { .. } | Outcome::Unknown { .. } if o.gone => return Step::Forget,
-        Outcome::ExecutedIdsUnknown { .. } => return record_executed(o, grant),
-        // Nothing to write: the marker says that a POST may be out, and the list may still tell what it started.
-        Outcome::Unknown { .. } => return inquire(o),
+    let Some(named) = &f.named else {
+        return ask(Ask::Executions(ids.to_vec()));
     };
-    if o.gone {
-        return release_gone(o, grant, &fate, executions);
+    let pipeline = f.run().map(|run| run.pipeline.to_string()).unwrap_or_default();
+    for (id, named) in ids.iter().zip(named) {
+        let why = match named {
+            Named::Ours => continue,
+            Named::Foreign => format!("Execution {id} does not belong to pipeline {pipeline}; nothing was changed."),
+            Named::Unknown => format!("nuvo does not know execution {id}; nothing was changed."),
+            Named::Unread(wait) => return done(Again::After(wait.unwrap_or(LOCK_RECHECK))),
+        };
+        return show(f, StatusChange::Noted(why)).unwrap_or_else(|| done(Again::OnChange));
     }
-    let Some(run) = &o.run else { return Step::ReadRun };
-    let trigger = Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate };
-    if !run.trigger.as_ref().is_none_or(|present| yields(present, &trigger)) {
-        return Step::Follow;
-    }
-    Step::Record { trigger, executions, message, unexecuted, over: run.version.clone() }
+    Act::Show(result)
 }
 
-/// Something was started, and the list may still tell what. That much is kept, because a guess that knows less would permit another POST.
-fn record_executed(o: &Observed, grant: &Grant) -> Step {
-    let Some(run) = &o.run else { return Step::ReadRun };
-    let guess = run.trigger.as_ref().filter(|t| t.nonce == grant.nonce && t.fate == Fate::Ambiguous { executed: false });
-    let newest = run.own_marker().is_some_and(|marker| marker.nonce == grant.nonce);
-    match guess {
-        Some(guess) if newest => Step::Record {
-            trigger: Trigger { fate: Fate::Ambiguous { executed: true }, ..guess.clone() },
-            executions: Vec::new(),
-            message: "nuvo answered that the trigger started something, but not what.".to_owned(),
-            unexecuted: None,
-            over: run.version.clone(),
-        },
-        _ => inquire(o),
+/// A run whose trigger is settled: its status follows from what nuvo says of its executions.
+fn follow(f: &Facts, o: &Observed) -> Act {
+    let run = o.run();
+    if let RetryWait::Scheduled(left) = f.life.retry {
+        // nuvo is not asked meanwhile; what the spec says of the retry may change.
+        let waits = StatusChange::Present(Situation::Settled(Following::Undecided, Hearing::default()));
+        let again = if run.deleting { Again::OnChange } else { Again::After(left) };
+        return show(f, waits).unwrap_or_else(|| finish(f, again, Wishes::default()));
     }
-}
-
-/// Whether what the task knows replaces what the status says: an older result, or a guess about the same delivery.
-fn yields(present: &Trigger, known: &Trigger) -> bool {
-    if present.nonce == known.nonce {
-        matches!(present.fate, Fate::Ambiguous { .. })
+    let following = match &f.account {
+        Account::Ready(_) => Following::Active,
+        Account::Unknown => Following::Undecided,
+        Account::NotReady(why) => Following::Halted(why.clone()),
+    };
+    let late = is_late(f);
+    let hearing = Hearing {
+        asked: f.polled.asked,
+        waited: if late { f.began.saturating_sub(f.memory.overdue_since.unwrap_or(f.began)) } else { Duration::ZERO },
+        patience: f.limits.quarantine,
+        developer_mode: f.polled.developer_mode,
+    };
+    if let Some(act) = show(f, StatusChange::Present(Situation::Settled(following, hearing))) {
+        return act;
+    }
+    let wish = Follow {
+        executions: f.life.followed.clone(),
+        age: f.life.age,
+        ours: run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(Evidence::Answer)),
+        expected: !f.life.observes || f.life.shows_executions,
+        late,
+        ended_for: None,
+    };
+    if run.ended {
+        let repairs = f.life.watched.map(|_| Follow {
+            executions: f.life.repairable.clone(),
+            late: false,
+            ended_for: Some(f.life.ended_for),
+            ..wish
+        });
+        if f.memory.lock_pending_release
+            && let Some(act) = release(f, o)
+        {
+            return act;
+        }
+        return expire(f, Wishes { follow: repairs, ..Wishes::default() }, f.life.watched);
+    }
+    // A run that is being deleted may stay for long, because of a finalizer: it is followed until it is gone.
+    let again = if late {
+        Again::After(OVERDUE_RECHECK)
     } else {
-        present.attempt < known.attempt || (present.attempt == known.attempt && !matches!(present.fate, Fate::Accepted(_)))
-    }
+        Again::OnChange.or(f.life.deadline.map(|left| left.saturating_add(AFTER_DEADLINE)))
+    };
+    finish(f, again, Wishes { follow: Some(wish), ..Wishes::default() })
 }
 
-fn release_gone(o: &Observed, grant: &Grant, fate: &Fate, executions: Vec<ExecutionId>) -> Step {
-    let Some(read) = &o.lock else { return Step::ReadLock };
-    let entry = if *fate == Fate::NotExecuted { Entry::Nothing } else { Entry::Started(executions) };
-    match (&read.version, read.lock.tenancy.as_ref().filter(|tenancy| tenancy.tenure == grant.tenure)) {
-        (Some(version), Some(tenancy)) => {
-            Step::Release { lock: Box::new(read.lock.released(tenancy.delivery(&grant.nonce, entry))), over: version.clone() }
+fn is_late(f: &Facts) -> bool {
+    f.life.deadline.is_some_and(|left| left.is_zero())
+}
+
+/// Deletes a run that has ended and whose time is over, after its lock was given back: nothing could do that afterwards, and the next run of
+/// the pipeline would wait for the quarantine.
+fn expire(f: &Facts, wishes: Wishes, again: Option<Duration>) -> Act {
+    if f.life.expiry.is_none_or(|left| !left.is_zero()) {
+        return finish(f, Again::OnChange.or(again).or(f.life.expiry), wishes);
+    }
+    f.trigger.as_ref().and_then(|o| release(f, o)).unwrap_or(Act::Delete)
+}
+
+/// Gives the pipeline's lock back, if the run holds it and nothing can come of its trigger any more; none if that is done.
+fn release(f: &Facts, o: &Observed) -> Option<Act> {
+    let run = o.run();
+    let marker = run.own_marker().filter(|_| f.lock_is_known && !f.lock_released)?;
+    let Some(read) = &o.lock else { return Some(Act::Trigger(Step::ReadLock)) };
+    trigger::release(run, &marker.tenure, read).map(Act::Trigger)
+}
+
+/// A run whose trigger is not settled: one step of the trigger protocol, or what the run waits for.
+fn trigger(f: &Facts, o: &Observed) -> Act {
+    let run = o.run();
+    if o.task == Task::Idle {
+        match &f.account {
+            Account::Unknown => return done(Again::OnChange),
+            Account::NotReady(_) if f.draining || run.deleting => return done(Again::OnChange),
+            _ if f.account_stopping => return done(Again::OnChange),
+            _ => {}
         }
-        _ => Step::Forget,
+        if let Some((obstacle, message, wait)) = &f.refused {
+            return without_list(f, *obstacle, message, *wait);
+        }
+        if let Some(wait) = f.queued {
+            return queued(f, run, wait);
+        }
+    }
+    match next_step(o) {
+        Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
+        Step::ReadBaseline => ask(Ask::Turn),
+        Step::ReadCandidates => ask(Ask::Candidates),
+        Step::Follow if settled(run) => follow(f, o),
+        Step::Follow => finish(f, Again::After(f.retry_after), Wishes::default()),
+        Step::Forget => finish(f, Again::OnChange, Wishes::default()),
+        Step::Again => restart(f, o),
+        Step::Hold(hold) => wait(f, o, &hold),
+        step => Act::Trigger(step),
     }
 }
 
-/// Gives back the lock of a run whose trigger is settled, or says that there is nothing to give back.
+fn ask(ask: Ask) -> Act {
+    Act::Done { again: Again::OnChange, wishes: Some(Wishes { ask, ..Wishes::default() }) }
+}
+
+/// Without a list of nuvo no trigger starts.
+fn without_list(f: &Facts, obstacle: Obstacle, message: &str, retry_after: Option<Duration>) -> Act {
+    let wait = retry_after.unwrap_or_else(|| backoff(NO_LIST.0, NO_LIST.1, f.memory.failures));
+    let situation = f.run().and_then(|run| waiting(run, &Hold::Gate(obstacle_gate(obstacle, message))));
+    let shown = situation.and_then(|situation| show_if_free(f, StatusChange::Present(situation)));
+    shown.unwrap_or_else(|| finish(f, Again::After(wait), Wishes::default()))
+}
+
+/// Older runs of the account come first.
+fn queued(f: &Facts, run: &Run, wait: Duration) -> Act {
+    if wait > QUEUE_STATUS_THRESHOLD
+        && let Some(act) = show_if_free(f, StatusChange::Present(in_line(run)))
+    {
+        return act;
+    }
+    let again = Again::After(QUEUE_RECHECK).or(until_deadline(f));
+    finish(f, again, Wishes { ask: Ask::KeepPlace, ..Wishes::default() })
+}
+
+/// Something else changed what the pass rests on, or the marker was refused.
+fn restart(f: &Facts, o: &Observed) -> Act {
+    match &f.marker_refused {
+        Some(why) => after_failure(f, Failed::Marker { held: o.holds_lock() }, FailureKind::Refused, why),
+        None => finish(f, Again::After(backoff(FAILURE.0, FAILURE.1, f.memory.failures)), Wishes::default()),
+    }
+}
+
+/// The wait after a pass that failed, and what the status says about it in the long run.
+fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act {
+    if failed == Failed::Other && kind == FailureKind::Conflict {
+        // The cache was behind. What it was behind of is on its way, and is looked at when it comes.
+        return try_again(LOCK_RECHECK);
+    }
+    // A write would change the version that a held lock speaks of.
+    let free = match failed {
+        Failed::Marker { held } => !held,
+        Failed::Lock => f.run().is_some_and(|run| run.marker.is_none() && run.trigger.is_none() && !run.ended),
+        Failed::Other => false,
+    };
+    if free && f.memory.failures.saturating_add(1) >= SHOWN_FAILURES {
+        let message = format!("The operator cannot go on: {why}. Grant it what it lacks, or fix what refuses; it keeps trying.");
+        if let Some(act) = show(f, StatusChange::Present(Situation::Because(Reason::Pending, message))) {
+            return act;
+        }
+    }
+    try_again(backoff(FAILURE.0, FAILURE.1, f.memory.failures))
+}
+
+/// Shows why a run waits, and says when it is looked at again at the latest.
+fn wait(f: &Facts, o: &Observed, hold: &Hold) -> Act {
+    let run = o.run();
+    if *hold == Hold::Overdue {
+        // Also while it holds the lock: a run that has ended goes on under none.
+        let ends = waiting(run, hold).and_then(|situation| show(f, StatusChange::Present(situation)));
+        return ends.unwrap_or_else(|| done(Again::OnChange));
+    }
+    if let Account::NotReady(why) = &f.account {
+        let again = if let Hold::Unconfirmed(left) = hold { Again::After(*left) } else { Again::OnChange.or(until_deadline(f)) };
+        let shown = show_if_free(f, StatusChange::Present(without_account(run, why)));
+        return shown.unwrap_or_else(|| finish(f, again, Wishes::default()));
+    }
+    let again = match hold {
+        Hold::Suspended | Hold::Lost | Hold::Overdue | Hold::Gate(Gate::Open | Gate::Draining) => None,
+        Hold::Gate(Gate::AccountNotReady(_)) => Some(LOCK_RECHECK),
+        Hold::Gate(gate @ (Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_))) => {
+            // While one request finds out whether nuvo is back, all others would ask again and again.
+            let least = if matches!(gate, Gate::NuvoUnavailable(_)) { UNAVAILABLE_RECHECK } else { SHORTEST_WAIT };
+            Some(held_for(f).max(least))
+        }
+        Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
+            if let (Hold::PipelineBusy(tenancy, _), false) = (hold, f.woke_holder) {
+                return Act::WakeHolder(tenancy.holder.clone());
+            }
+            let waited = f.memory.waiting_since.map_or(Duration::ZERO, |since| f.now.saturating_sub(since));
+            if waited < BUSY_STATUS_DELAY && f.life.reason != Some(Reason::PipelineBusy) {
+                return wait_for_lock(hold, Again::After(BUSY_STATUS_DELAY.saturating_sub(waited)));
+            }
+            let left = if let Hold::PipelineBusy(_, Some(left)) = hold { *left } else { LOCK_RECHECK };
+            Some(left.clamp(Duration::from_millis(500), LOCK_RECHECK))
+        }
+        Hold::Unconfirmed(left) => Some((*left).max(SHORTEST_WAIT)),
+    };
+    if let Some(act) = waiting(run, hold).and_then(|situation| show_if_free(f, StatusChange::Present(situation))) {
+        return act;
+    }
+    let again = Again::OnChange.or(again).or(until_deadline(f));
+    if is_busy(hold) { wait_for_lock(hold, again) } else { finish(f, again, Wishes::default()) }
+}
+
+fn is_busy(hold: &Hold) -> bool {
+    matches!(hold, Hold::PipelineBusy(..) | Hold::Gate(Gate::BehindOlder(_)))
+}
+
+fn wait_for_lock(hold: &Hold, again: Again) -> Act {
+    Act::Done { again, wishes: Some(Wishes { waits_for_lock: matches!(hold, Hold::PipelineBusy(..)), ..Wishes::default() }) }
+}
+
+/// For how long nothing is triggered, as far as that is known.
+fn held_for(f: &Facts) -> Duration {
+    let paused = if let Account::Ready(Some(pause)) = &f.account { pause.left } else { Duration::ZERO };
+    let held_off = f.memory.held_off.map_or(Duration::ZERO, |(until, _)| until.saturating_sub(f.now));
+    paused.max(held_off)
+}
+
+/// A later attempt that waits is not made after the deadline, which has to be noticed.
+fn until_deadline(f: &Facts) -> Option<Duration> {
+    f.life.deadline.filter(|left| !left.is_zero())
+}
+
+/// Writes what is new about a run whose trigger is not settled.
 ///
-/// `tenure` is the tenure that this process knows of; a lock of another one is not touched.
+/// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a write
+/// to the run would make a doubt of a trigger that can still go on. The lock is read only when there is something new to say.
+fn show_if_free(f: &Facts, change: StatusChange) -> Option<Act> {
+    let act = show(f, change)?;
+    let Act::Show(change) = act else { return Some(act) };
+    let o = f.trigger.as_ref().filter(|_| f.lock_is_known);
+    match o.map(|o| (o.run(), &o.lock)) {
+        Some((_, None)) => Some(Act::Trigger(Step::ReadLock)),
+        Some((run, Some(read))) if resumable(run, &read.lock) => {
+            let known = f.rendered.as_ref().is_some_and(|(_, rendered)| f.memory.announced == Some(rendered.message_hash));
+            if known { None } else { Some(Act::AnnounceOnly(change)) }
+        }
+        _ => Some(Act::Show(change)),
+    }
+}
+
+/// Writes a status that says something new; none if this pass has written it, or it says nothing new.
+fn show(f: &Facts, change: StatusChange) -> Option<Act> {
+    if f.shown.as_ref() == Some(&change) {
+        return None;
+    }
+    let Some((_, rendered)) = f.rendered.as_ref().filter(|(what, _)| *what == change) else { return Some(Act::Render(change)) };
+    // Another operator that works on the same runs by mistake may see nuvo otherwise: they would go on to correct each other.
+    let repeated = || f.memory.note_written.is_some_and(|(at, hash)| hash == rendered.message_hash && f.now.saturating_sub(at) < REPEAT);
+    let is_news = match rendered.change {
+        Change::None => false,
+        Change::Messages => !repeated(),
+        Change::Content => true,
+    };
+    is_news.then_some(Act::Show(change))
+}
+
+/// The pass is over. Whatever it did to the lock, those who wait for it look again.
+fn finish(f: &Facts, again: Again, wishes: Wishes) -> Act {
+    if (f.touched_lock || f.memory.awaited || f.lock_released) && !f.woke_waiting && f.trigger.is_some() {
+        return Act::WakeWaiting;
+    }
+    Act::Done { again, wishes: Some(wishes) }
+}
+
+/// The pass is over, and nothing is wanted of others.
+fn done(again: Again) -> Act {
+    Act::Done { again, wishes: Some(Wishes::default()) }
+}
+
+/// The pass did not get through, and what was wanted of others stays as it is.
+fn try_again(wait: Duration) -> Act {
+    Act::Done { again: Again::After(wait), wishes: None }
+}
+
+/// What the process remembers after a pass that ended now.
 #[must_use]
-pub fn release(run: &Run, tenure: &Nonce, read: &LockRead) -> Option<Step> {
-    let tenancy = read.lock.held_by(&run.me.uid).filter(|tenancy| &tenancy.tenure == tenure)?;
-    let delivery = own_entry(tenancy, run, false)?;
-    Some(Step::Release { lock: Box::new(read.lock.released(delivery)), over: read.version.clone()? })
+pub fn remember(f: &Facts) -> RunMemory {
+    let failed = RunMemory { failures: f.memory.failures.saturating_add(1), ..f.memory.clone() };
+    let through = RunMemory { failures: 0, ..f.memory.clone() };
+    if f.gone || f.begin == Begin::Deleted {
+        return RunMemory::default();
+    }
+    match (&f.failure, &f.trigger) {
+        (Some((Failed::Other, failure)), _) if failure.kind == FailureKind::Conflict => f.memory.clone(),
+        (Some(_), _) => failed,
+        (None, None) => f.memory.clone(),
+        (None, Some(o)) if matches!(o.task, Task::Idle | Task::Finished) && (settled(o.run()) || f.life.observes) => {
+            if o.run().ended || f.life.retry != RetryWait::None {
+                return RunMemory::default();
+            }
+            let overdue_since = is_late(f).then(|| f.memory.overdue_since.unwrap_or(f.began));
+            RunMemory { trigger: super::Memory::default(), waiting_since: None, awaited: false, overdue_since, ..through }
+        }
+        (None, Some(_)) if f.account_stopping || f.queued.is_some() => f.memory.clone(),
+        (None, Some(_)) if f.refused.is_some() => match &f.refused {
+            Some((_, _, None)) => failed,
+            _ => f.memory.clone(),
+        },
+        (None, Some(o)) => {
+            let last = next_step(o);
+            let memory = RunMemory { trigger: trigger::remember(o, &last), ..if last == Step::Again { failed } else { through } };
+            match &last {
+                Step::Hold(hold) if is_busy(hold) => RunMemory { waiting_since: Some(memory.waiting_since.unwrap_or(f.began)), ..memory },
+                _ => RunMemory { waiting_since: None, awaited: false, ..memory },
+            }
+        }
+    }
+}
+
+/// What the process remembers after a pass that panicked, and the wait before the next one.
+#[must_use]
+pub fn after_panic(memory: &RunMemory) -> (RunMemory, Duration) {
+    let wait = backoff(FAILURE.0, FAILURE.1, memory.failures);
+    (RunMemory { failures: memory.failures.saturating_add(1), ..memory.clone() }, wait)
 }

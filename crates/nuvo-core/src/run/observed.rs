@@ -74,20 +74,29 @@ pub struct Memory {
     pub quarantine: Option<(Nonce, Duration)>,
 }
 
-/// Everything that one pass has learned so far.
+/// Where a view of the run comes from. A lock is taken, and executions are adopted, only on a read of the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// A quorum read, or the answer to a write.
+    Server,
+    /// The cache of a watch.
+    Cache,
+}
+
+/// What the trigger protocol has learned so far in one pass.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Observed {
     /// The run as the cache has it, or as it was read last. Nothing irreversible rests on it.
     pub cached: Run,
-    /// Monotonic time since the process started; set before every call of [`next`].
+    /// Monotonic time since the process started; set before every call of [`next_step`].
     pub now: Duration,
     /// The protocol's times.
     pub limits: Limits,
-    /// Whether a trigger may start; set before every call of [`next`].
+    /// Whether a trigger may start; set before every call of [`next_step`].
     pub gate: Gate,
-    /// The time until the run's deadline, once it has begun; set before every call of [`next`].
+    /// The time until the run's deadline, once it has begun; set before every call of [`next_step`].
     pub deadline: Option<Duration>,
-    /// For how long nuvo may not be asked anything, if so; set before every call of [`next`].
+    /// For how long nuvo may not be asked anything, if so; set before every call of [`next_step`].
     pub silence: Option<Duration>,
     /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
@@ -96,6 +105,8 @@ pub struct Observed {
     /// Where the task is.
     pub task: Task,
     pub(super) run: Option<Run>,
+    /// Where `run` comes from.
+    pub(super) source: Source,
     pub(super) lock: Option<LockRead>,
     pub(super) holder: Option<Holder>,
     pub(super) others: Option<Others>,
@@ -121,6 +132,7 @@ impl Observed {
             memory,
             task: Task::Idle,
             run: None,
+            source: Source::Server,
             lock: None,
             holder: None,
             others: None,
@@ -128,6 +140,23 @@ impl Observed {
             candidates: None,
             gone: false,
             untold: false,
+        }
+    }
+
+    /// Takes the run as it was seen for a read of it. What is written because of that is compared and swapped; the lock is not taken on it.
+    pub(super) fn rest_on_cache(&mut self) {
+        if self.run.is_none() && !self.gone {
+            self.run = Some(self.cached.clone());
+            self.source = Source::Cache;
+        }
+    }
+
+    /// A write was applied: this is the run now.
+    pub(super) fn written(&mut self, run: Run) {
+        self.cached.clone_from(&run);
+        if !self.gone {
+            self.run = Some(run);
+            self.source = Source::Server;
         }
     }
 
@@ -150,6 +179,7 @@ impl Observed {
                 Some(run) => {
                     self.cached.clone_from(&run);
                     self.run = Some(*run);
+                    self.source = Source::Server;
                 }
                 None => self.gone(),
             },

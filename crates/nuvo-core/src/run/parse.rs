@@ -27,7 +27,7 @@ pub enum InvalidRun {
 }
 
 /// A person's answer to a trigger in doubt: the annotation `nuvo.dev/resolve`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Resolution {
     /// The delivery that it is about.
     pub nonce: String,
@@ -36,7 +36,7 @@ pub struct Resolution {
 }
 
 /// What a person decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ResolutionAnswer {
     /// These executions were started by it.
     Adopt(Vec<ExecutionId>),

@@ -42,7 +42,7 @@ pub enum Known {
 pub type Knowledge = BTreeMap<ExecutionId, Known>;
 
 /// Where a run stands, besides what its own record says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Situation {
     /// It waits, or it ended without a trigger.
     Because(Reason, String),
@@ -51,7 +51,7 @@ pub enum Situation {
 }
 
 /// What else nuvo has said, and how far what is known of executions can be relied on when the deadline has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Hearing {
     /// When nuvo was asked last about each of those that may still be running, and answered; none before that.
     pub asked: Option<Timestamp>,
@@ -64,7 +64,7 @@ pub struct Hearing {
 }
 
 /// Whether nuvo is asked about the executions of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Following {
     /// It is.
     Active,

@@ -1,18 +1,17 @@
 //! What makes a run that ended go on: a new `rerunToken`, a retry that is due, a person's answer to a trigger in doubt, or the policy for
 //! one.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use super::{
     ids::{ExecutionId, Nonce},
+    life::{Life, goes_on},
     parse::{Resolution, ResolutionAnswer, resolution},
-    project::deadline_left,
-    record::{Evidence, Fate, Trigger},
-    retry,
+    record::{Fate, Trigger},
     verdict::decided,
     view::Run,
 };
-use nuvo_crds::{MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, conditions::Reason, names::RESOLVE_ANNOTATION};
+use nuvo_crds::{PipelineRun, names::RESOLVE_ANNOTATION};
 
 /// How an ended run goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,40 +35,7 @@ pub fn following_attempt(run: &Run) -> i32 {
 /// Whether a run whose attempt has ended goes on now, and how.
 #[must_use]
 pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reopening> {
-    let status = object.status.as_ref()?;
-    // What is decided is decided about the newest trigger that anybody knows of.
-    let between_attempts = run.ended || (retry::is_awaited(status) && decided(run));
-    if !between_attempts || object.spec.execution_id.is_some() || run.deleting {
-        return None;
-    }
-    let next = Reopening::Attempt(following_attempt(run));
-    if object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token {
-        return Some(next);
-    }
-    if !run.ended {
-        return retry::is_due(status, object, now).then(|| Reopening::Retry(following_attempt(run)));
-    }
-    let doubtful = doubtful(run)?;
-    if let Ok(Some(Resolution { nonce, answer })) = resolution(object)
-        && nonce == doubtful.nonce.as_str()
-    {
-        return match answer {
-            ResolutionAnswer::Retry => Some(next),
-            ResolutionAnswer::Adopt(ids) => {
-                Some(Reopening::Adopt(Trigger { attempt: run.attempt, fate: Fate::Accepted(Evidence::Adopted), ..doubtful }, ids))
-            }
-            ResolutionAnswer::Abandon => None,
-        };
-    }
-    let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce && !marker.executed);
-    // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell. What a full history has
-    // forgotten may have been it.
-    let doubted = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
-    let first = status.history.len() < MAX_HISTORY && !status.history.iter().any(doubted);
-    let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
-    let in_time = status.completion_time.as_ref().is_some_and(in_time);
-    let automatic = object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && proven && first && in_time;
-    (automatic && doubtful.fate == Fate::Ambiguous { executed: false }).then(|| Reopening::Retry(following_attempt(run)))
+    goes_on(run, &Life::of(object, Some(run), now))
 }
 
 /// The trigger that a person is asked about, if there is one.

@@ -113,6 +113,30 @@ pub enum Step {
     Again,
 }
 
+impl Step {
+    /// The name of the step, for logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ReadRun => "read run",
+            Self::ReadLock => "read lock",
+            Self::ReadHolder(_) => "read holder",
+            Self::ReadOthers => "read others",
+            Self::ReadBaseline => "read baseline",
+            Self::ReadCandidates => "read candidates",
+            Self::TakeLock { .. } => "take lock",
+            Self::Mark { .. } => "mark",
+            Self::Post(_) => "post",
+            Self::Record { .. } => "record",
+            Self::Release { .. } => "release",
+            Self::Hold(_) => "hold",
+            Self::Follow => "follow",
+            Self::Forget => "forget",
+            Self::Again => "again",
+        }
+    }
+}
+
 /// Why a pass ends before the trigger is settled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Hold {

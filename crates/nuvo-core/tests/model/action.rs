@@ -4,7 +4,9 @@
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// An operator begins a pass over a run; its cache may be behind.
-    Begin { operator: usize, run: usize, stale: bool },
+    Begin { operator: usize, run: usize, stale: bool, late: bool },
+    /// An operator looks after what a deleted run leaves behind.
+    CleanUp { operator: usize, run: usize },
     /// An operator carries out the next step of its pass.
     Step { operator: usize, run: usize, course: StepCourse },
     /// The answer to a POST arrives, or is given up.
@@ -88,6 +90,8 @@ pub enum StepCourse {
     Late,
     /// The write is refused for good.
     Denied,
+    /// nuvo says that the executions have ended.
+    Ended { failed: bool },
     /// The POST is carried out, starts this many executions, and its answer arrives.
     Executed(u8),
     /// The POST is carried out, starts this many executions, and its answer does not tell the ids.

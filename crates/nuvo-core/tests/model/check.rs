@@ -48,7 +48,7 @@ impl Model for World {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if is_over(state) {
+        if is_over(state, &self.scope) {
             locked(&self.graph.over).push(state.id);
         }
         self.happenings(state, actions);

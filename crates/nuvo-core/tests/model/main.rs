@@ -41,16 +41,18 @@ use check::{alone, explore, story};
 use k8s_openapi::jiff::Timestamp;
 use nuvo_core::run::{Evidence, ExecutionId, Fate, Nonce, Obstacle, Trigger, Unexecuted, parse, recorded};
 use nuvo_crds::PipelineRun;
-use scope::{LARGE, STANDARD};
+use scope::{LARGE, LIVES, STANDARD};
 use world::World;
 
 #[test]
 fn the_promises_hold() {
     let _alone = alone();
     let scopes = match std::env::var("MODEL_SCOPE").as_deref() {
-        Ok("large") => [STANDARD, LARGE].concat(),
-        Ok("standard") | Err(_) => STANDARD.to_vec(),
-        Ok(other) => panic!("MODEL_SCOPE is standard or large, not {other}"),
+        Ok("large") => [STANDARD, LIVES, LARGE].concat(),
+        Ok("standard") | Err(_) => [STANDARD, LIVES].concat(),
+        Ok("protocol") => STANDARD.to_vec(),
+        Ok("life") => LIVES.to_vec(),
+        Ok(other) => panic!("MODEL_SCOPE is standard, protocol, life or large, not {other}"),
     };
     println!("| what goes wrong | runs | operators | states | seconds |\n|---|---|---|---|---|");
     let (mut states, mut took) = (0, Duration::ZERO);
@@ -65,6 +67,14 @@ fn the_promises_hold() {
         took += explored.took;
     }
     println!("| together | | | {states} | {:.1} |", took.as_secs_f64());
+    println!("at most {} MiB of memory", peak_memory());
+}
+
+/// The most memory that this process has used, in MiB; 0 where the system does not tell.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 #[test]

@@ -72,6 +72,14 @@ pub enum Mutant {
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
     MarkerTellsNoAnswer,
+    /// A run that has expired is deleted before its lock is given back.
+    DeletedWithItsLock,
+    /// A retry does not wait for its time.
+    RetryAtOnce,
+    /// Why a run waits is written without a look at its lock.
+    NotesOverTheLock,
+    /// A process does not remember that it has written an end, if the answer to that is lost.
+    EndForgotten,
 }
 
 /// What breaks without a safeguard, and in which world that is seen. With the safeguard nothing breaks there, and in a smaller one nothing
@@ -80,6 +88,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
     let one = Scope { runs: 1, ..Scope::CALM };
     let alone = Scope { operators: 1, ..Scope::CALM };
     let single = Scope { runs: 1, ..alone.clone() };
+    let life = Scope { life: true, ..single.clone() };
     let together = Scope { concurrent: true, ..alone.clone() };
     // Who deletes a lock takes the promise away; it still holds if every process writes at once what it knows.
     let lease_deleted = Scope { lease_deletions: 1, brisk: true, unanswered: 1, ..together.clone() };
@@ -117,6 +126,10 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),
         (Mutant::MarkerTellsNoAnswer, "P4", Scope { unanswered: 1, crashes: 1, batches: &[0], ..single.clone() }),
         (Mutant::NoIdsMeansNothingStarted, "P4", Scope { unanswered: 1, ..single }),
+        (Mutant::DeletedWithItsLock, "L1", Scope { expire: true, ..life.clone() }),
+        (Mutant::RetryAtOnce, "L2", Scope { retries: 1, ..life.clone() }),
+        (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
+        (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

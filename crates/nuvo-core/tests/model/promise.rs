@@ -5,7 +5,8 @@ use stateright::Property;
 
 use crate::{
     alike::RUN_NAMES,
-    world::{Course, Delivery, Execution, State, World},
+    scope::Scope,
+    world::{Course, Delivery, Execution, State, World, life::gave_back},
 };
 
 /// The promises that this world must keep.
@@ -32,6 +33,15 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
     }
     if scope.no_doubt_can_arise() {
         all.push(Property::always("P3: no doubt without a cause", |_, state: &State| doubtful(state).next().is_none()));
+    }
+    if scope.life {
+        all.push(Property::always("L1: a run is deleted after its lock", |_, state: &State| !state.deleted_with_its_lock()));
+        all.push(Property::always("L2: no retry before its time", |_, state: &State| state.runs.iter().all(|run| !run.story.too_early)));
+    }
+    if scope.life && scope.operators == 1 {
+        all.push(Property::always("L3: no note over a lock that is gone on with", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.spoiled)
+        }));
     }
     all
 }
@@ -116,7 +126,15 @@ fn all_is_shown(state: &State) -> bool {
     })
 }
 
-/// Whether every run has come to an end of its trigger: by a result, or by a question that only a person can answer.
-pub fn is_over(state: &State) -> bool {
-    present(state).all(settled)
+/// Whether every run has come to an end of its trigger: by a result, or by a question that only a person can answer. Where their life is
+/// explored, too: whether they have ended, are deleted if they expire, and have given their lock back, unless a process died with the
+/// knowledge that they must.
+pub fn is_over(state: &State, scope: &Scope) -> bool {
+    let remembered = [scope.crashes, scope.status_wipes, scope.marker_wipes, scope.unanswered] == [0; 4];
+    // A run that is being deleted starts nothing, however long a finalizer keeps it. A gap that is known: it does not give a lock back that
+    // it took right before its deletion, and the next run of the pipeline waits behind it.
+    let holder = state.lock().tenancy.as_ref().map(|tenancy| &tenancy.holder);
+    let waits = scope.kept && present(state).any(|run| run.deleting && holder == Some(&run.me));
+    let settles = |run: &Run| settled(run) || waits || (scope.kept && run.deleting);
+    present(state).all(settles) && (!scope.life || waits || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
 }

@@ -74,6 +74,16 @@ pub struct Scope {
     pub brisk: bool,
     /// Whether a process works on both runs at once.
     pub concurrent: bool,
+    /// Whether the life of the runs around their triggers is explored, too: what is shown, retried, deleted.
+    pub life: bool,
+    /// Retries that the spec allows.
+    pub retries: u8,
+    /// Whether runs are deleted some time after their end.
+    pub expire: bool,
+    /// Reasons to wait that are written into a status.
+    pub notes: u8,
+    /// Whether a finalizer keeps a deleted run without end.
+    pub kept: bool,
     /// How many processes act.
     pub operators: usize,
     /// How many runs there are.
@@ -116,6 +126,11 @@ impl Scope {
         lag: false,
         brisk: false,
         concurrent: false,
+        life: false,
+        retries: 0,
+        expire: false,
+        notes: 0,
+        kept: false,
         operators: OPERATORS,
         runs: RUNS,
     };
@@ -142,8 +157,10 @@ impl Scope {
     pub fn no_doubt_can_arise(&self) -> bool {
         // Who takes the lock over from another task of the same run cannot know what that one has done.
         let undisturbed = self.operators == 1 || [self.edits, self.suspensions, self.slow] == [0; 3];
+        // A pass that is slow and then disturbed leaves the rest to the next one, which does not know whether it has sent anything.
+        let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
-        self.list_is_prompt() && (self.brisk || [self.refused, self.drains] == [0; 2]) && undisturbed && answered
+        self.list_is_prompt() && (self.brisk || [self.refused, self.drains] == [0; 2]) && undisturbed && patient && answered
     }
 }
 
@@ -245,5 +262,32 @@ pub const LARGE: &[(&str, Scope)] = &[
     ("suspended", Scope { suspensions: 1, ..Scope::CALM }),
     ("deletion, backup", Scope { deletions: 1, restores: 1, ..Scope::CALM }),
     ("both runs at once, crash", Scope { concurrent: true, crashes: 1, ..Scope::CALM }),
+    ("a rerun and a retry, two operators", Scope { reruns: 1, retries: 1, operators: 2, ..LIFE }),
     ("both runs at once, lost answer", Scope { concurrent: true, unanswered: 1, ..Scope::CALM }),
+];
+
+/// The life of runs around their triggers.
+const LIFE: Scope = Scope { life: true, runs: 1, operators: 1, ..Scope::CALM };
+
+/// What is explored of the life of runs on every change.
+pub const LIVES: &[(&str, Scope)] = &[
+    ("an end", LIFE),
+    ("an end, two operators", Scope { operators: 2, ..LIFE }),
+    ("two runs, a crash", Scope { runs: 2, crashes: 1, ..LIFE }),
+    ("a retry, a crash", Scope { retries: 1, crashes: 1, ..LIFE }),
+    ("a retry, two operators", Scope { retries: 1, operators: 2, ..LIFE }),
+    ("a retry, a lost write, a lost answer of nuvo", Scope { retries: 1, lost: 1, unanswered: 1, ..LIFE }),
+    ("a rerun, a crash, a lost write", Scope { reruns: 1, crashes: 1, lost: 1, ..LIFE }),
+    ("a rerun, two operators", Scope { reruns: 1, operators: 2, ..LIFE }),
+    ("expiry, a crash, a lost write", Scope { expire: true, crashes: 1, lost: 1, ..LIFE }),
+    ("expiry, a rerun, two operators", Scope { expire: true, reruns: 1, operators: 2, ..LIFE }),
+    ("expiry, two runs, a lost answer of nuvo", Scope { expire: true, runs: 2, unanswered: 1, ..LIFE }),
+    ("deletion, a finalizer that stays", Scope { deletions: 1, kept: true, runs: 2, crashes: 1, ..LIFE }),
+    ("deletion during a retry, a finalizer that stays", Scope { retries: 1, deletions: 1, kept: true, operators: 2, ..LIFE }),
+    ("suspended, notes, a crash", Scope { suspensions: 1, notes: 2, crashes: 1, ..LIFE }),
+    ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
+    ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),
+    ("overdue, a retry, a lost answer of nuvo", Scope { retries: 1, overdue: true, unanswered: 1, ..LIFE }),
+    ("a retry, a status wiped", Scope { retries: 1, status_wipes: 1, ..LIFE }),
+    ("a rerun, a marker wiped", Scope { reruns: 1, marker_wipes: 1, ..LIFE }),
 ];

@@ -44,7 +44,7 @@ fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, 
     let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
     o.deadline = deadline;
     loop {
-        let step = next(&o);
+        let step = next_step(&o);
         let answer = match &step {
             Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
             Step::ReadLock => lock_read(lock.clone()),
@@ -52,7 +52,7 @@ fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, 
             Step::ReadCandidates => Answer::Candidates(list.clone()),
             Step::ReadOthers => Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }),
             _ => {
-                let memory = remember(&o, &step);
+                let memory = remember_trigger(&o, &step);
                 return (step, memory);
             }
         };
@@ -69,11 +69,11 @@ fn a_doubt_that_another_operator_has_settled_is_forgotten() {
     let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1001), Gate::Open, nonce("spare"));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
-    assert_eq!(next(&o), Step::Again);
-    let memory = remember(&o, &Step::Again);
+    assert_eq!(next_step(&o), Step::Again);
+    let memory = remember_trigger(&o, &Step::Again);
     assert_eq!(memory, Memory::default());
     let o = Observed::new(run, memory, limits(), Duration::from_secs(1002), Gate::Open, nonce("spare"));
-    assert_eq!(next(&o), Step::ReadLock, "a pass that may trigger begins");
+    assert_eq!(next_step(&o), Step::ReadLock, "a pass that may trigger begins");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n2", "20")));
-    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
+    assert!(matches!(next_step(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next_step(&o));
 }
 
 #[test]
@@ -194,8 +194,8 @@ fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
         let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
         o.deadline = Some(Duration::from_secs(deadline));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-        let step = next(&o);
-        let memory = remember(&o, &step);
+        let step = next_step(&o);
+        let memory = remember_trigger(&o, &step);
         (step, memory)
     };
     let wait = |seconds| Step::Hold(Hold::Unconfirmed(Duration::from_secs(seconds)));
@@ -269,14 +269,14 @@ fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
         o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
         o
     };
-    assert_eq!(next(&ripe()), Step::ReadCandidates);
+    assert_eq!(next_step(&ripe()), Step::ReadCandidates);
     let mut paused = ripe();
     paused.silence = Some(Duration::from_secs(600));
-    assert_eq!(next(&paused), Step::Hold(Hold::Unconfirmed(Duration::from_secs(600))));
-    assert_eq!(remember(&paused, &next(&paused)), memory, "the time of the doubt is kept");
+    assert_eq!(next_step(&paused), Step::Hold(Hold::Unconfirmed(Duration::from_secs(600))));
+    assert_eq!(remember_trigger(&paused, &next_step(&paused)), memory, "the time of the doubt is kept");
     let mut stopping = ripe();
     stopping.gate = Gate::Draining;
-    assert!(matches!(next(&stopping), Step::Hold(Hold::Unconfirmed(_))));
+    assert!(matches!(next_step(&stopping), Step::Hold(Hold::Unconfirmed(_))));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
         run.marker = None;
         run.trigger = Some(trigger("spare", 1, present));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run))));
-        assert_eq!(matches!(next(&o), Step::Record { .. }), wins);
+        assert_eq!(matches!(next_step(&o), Step::Record { .. }), wins);
     }
 }
 
@@ -313,11 +313,11 @@ fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_t
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
-    let step = next(&o);
+    let step = next_step(&o);
     let Step::Mark { marker, over } = &step else { panic!("{step:?}") };
     assert_eq!((marker, over.as_str()), (&Marker { executed: true, ..marker_of(&run, "spare", 1) }, "11"));
     o.learn(&step, Answer::Written("12".into()));
-    assert!(matches!(next(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next(&o));
+    assert!(matches!(next_step(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next_step(&o));
 
     // Another process, which knows only what is stored.
     let marked = Run { version: "12".into(), marker: Some(marker.clone()), ..run.clone() };
@@ -343,18 +343,18 @@ fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_ov
     answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
     let marked = Run { version: "13".into(), marker: Some(marker_of(&run, "spare", 1)), ..run };
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(marked.clone()))));
-    assert!(matches!(next(&o), Step::Mark { marker, over } if marker.executed && over == "13"));
+    assert!(matches!(next_step(&o), Step::Mark { marker, over } if marker.executed && over == "13"));
     let mut refused = o.clone();
     answer(&mut refused, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
-    assert!(matches!(next(&refused), Step::Hold(Hold::Unconfirmed(_))), "it cannot be written: {:?}", next(&refused));
+    assert!(matches!(next_step(&refused), Step::Hold(Hold::Unconfirmed(_))), "it cannot be written: {:?}", next_step(&refused));
 
     answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
     let guess = trigger("spare", 1, Fate::Ambiguous { executed: false });
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(Run { trigger: Some(guess), ended: true, ..marked }))));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: true }), "{step:?}");
     o.learn(&step, Answer::Written("14".into()));
-    assert_eq!(next(&o), Step::Follow);
+    assert_eq!(next_step(&o), Step::Follow);
 }
 
 #[test]

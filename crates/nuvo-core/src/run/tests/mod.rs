@@ -1,6 +1,7 @@
 //! Rules of the trigger protocol, one by one.
 
 mod doubt;
+mod life;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -89,7 +90,7 @@ fn candidate(id: &str, created: i64) -> Candidate {
 
 /// Answers the next step, which must be the expected one.
 fn answer(o: &mut Observed, expected: fn(&Step) -> bool, answer: Answer) {
-    let step = next(o);
+    let step = next_step(o);
     assert!(expected(&step), "unexpected step {step:?}");
     o.learn(&step, answer);
 }
@@ -108,14 +109,14 @@ fn a_new_run_locks_marks_posts_and_records_in_this_order() {
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
-    let step = next(&o);
+    let step = next_step(&o);
     let Step::Record { trigger: t, executions, over, .. } = &step else { panic!("{step:?}") };
     assert_eq!(
         (t, executions.as_slice(), over.as_str()),
         (&trigger("spare", 1, Fate::Accepted(Evidence::Answer)), &[execution("e1")][..], "11")
     );
     o.learn(&step, Answer::Written("12".into()));
-    assert_eq!(next(&o), Step::Follow);
+    assert_eq!(next_step(&o), Step::Follow);
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn the_fence_turns_a_late_post_into_not_executed() {
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     o.now = o.now.saturating_add(Duration::from_secs(5));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted), "{step:?}");
 }
 
@@ -134,7 +135,7 @@ fn a_stopping_operator_does_not_post() {
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     o.gate = Gate::Draining;
-    assert!(matches!(next(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn a_task_that_has_asked_to_record_that_it_did_not_send_never_sends() {
     o.gate = Gate::Open;
     let marked = Run { marker: o.run().marker.clone(), version: "11".into(), ..run.clone() };
     answer(&mut o, |step| *step == Step::ReadRun, Answer::Run(Some(Box::new(marked))));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted), "{step:?}");
 }
 
@@ -303,7 +304,7 @@ fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(
         matches!(&step, Step::TakeLock { lock, .. } if lock.of_delivery(&run.me.uid, &nonce("n1")).is_some_and(|known| known.entry == Entry::Nothing)),
         "{step:?}"
@@ -319,7 +320,7 @@ fn another_attempt_starts_though_the_marker_of_the_one_before_was_wiped() {
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n1", "9")));
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    assert!(matches!(next(&o), Step::TakeLock { .. }), "{:?}", next(&o));
+    assert!(matches!(next_step(&o), Step::TakeLock { .. }), "{:?}", next_step(&o));
 }
 
 #[test]
@@ -334,14 +335,14 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
     run.version = "13".into();
     o.spare = nonce("spare2");
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(
         matches!(&step, Step::TakeLock { lock, over: Some(v) }
         if v == "8" && lock.tenancy.as_ref().is_some_and(|t| t.nonce == nonce("spare2") && t.run_version == "13")),
         "{step:?}"
     );
     o.learn(&step, Answer::Written("9".into()));
-    assert!(matches!(next(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
+    assert!(matches!(next_step(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
 }
 
 /// Up to the second W2 of a run that somebody changed before the first.
@@ -362,7 +363,7 @@ fn a_run_that_is_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
     let run = run("u1");
     let mut o = pass(&run);
     to_second_mark(&mut o, &run, &Run { version: "13".into(), suspended: true, ..run.clone() });
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(matches!(&step, Step::Record { trigger, .. } if *trigger == self::trigger("spare2", 1, Fate::NotExecuted)));
 }
 
@@ -372,7 +373,7 @@ fn a_conflict_that_is_seen_after_the_fence_leaves_no_doubt() {
     let mut o = pass(&run);
     o.limits.fence = Duration::ZERO;
     to_second_mark(&mut o, &run, &Run { version: "13".into(), ..run.clone() });
-    assert!(matches!(next(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
 }
 
 #[test]
@@ -385,7 +386,7 @@ fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
     answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Unsure);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
     answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Written("11".into()));
-    assert_eq!(next(&o), Step::Post(nonce("spare")));
+    assert_eq!(next_step(&o), Step::Post(nonce("spare")));
 }
 
 #[test]
@@ -400,7 +401,7 @@ fn an_unsure_marker_that_was_written_goes_on_to_one_post_whose_answer_is_recorde
     run.marker = Some(marker_of(&run, "spare", 1));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Answer)), "{step:?}");
 }
 
@@ -423,11 +424,11 @@ fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
     answer(&mut o, |s| matches!(s, Step::Release { .. }), Answer::Unsure);
     let still_mine = Lock { ledger: other.ledger.clone(), ..held(&run, "spare", "10") };
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(still_mine));
-    let step = next(&o);
+    let step = next_step(&o);
     let Step::Release { lock, over } = &step else { panic!("{step:?}") };
     assert_eq!((lock.as_ref(), over.as_str()), (&other, "7"), "what it remembers of others stays");
     o.learn(&step, Answer::Written("9".into()));
-    assert_eq!(next(&o), Step::Again);
+    assert_eq!(next_step(&o), Step::Again);
     assert!(!o.holds_lock());
     assert_eq!(verdict(&run, &other), Verdict::New { resume: None });
 }
@@ -436,7 +437,7 @@ fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
 fn a_refused_marker_keeps_a_lock_under_which_another_task_may_still_send() {
     let run = run("u1");
     let o = refused_marker(&run, held(&run, "n1", "10"));
-    assert_eq!(next(&o), Step::Again);
+    assert_eq!(next_step(&o), Step::Again);
     assert!(o.holds_lock());
 }
 
@@ -446,7 +447,7 @@ fn a_pass_that_is_broken_off_remembers_that_nuvo_said_yes() {
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
-    let memory = remember(&o, &next(&o));
+    let memory = remember_trigger(&o, &next_step(&o));
     assert!(memory.inquiry.is_some_and(|inquiry| inquiry.executed && inquiry.doubt.nonce == nonce("spare")));
 }
 
@@ -458,10 +459,10 @@ fn an_answer_for_a_deleted_run_goes_into_the_ledger() {
     answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
     answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Missing);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
-    let step = next(&o);
+    let step = next_step(&o);
     assert!(matches!(&step, Step::Release { lock, .. } if lock.remembers(&execution("e1")) && lock.tenancy.is_none()), "{step:?}");
     o.learn(&step, Answer::Written("9".into()));
-    assert_eq!(next(&o), Step::Forget);
+    assert_eq!(next_step(&o), Step::Forget);
 }
 
 #[test]

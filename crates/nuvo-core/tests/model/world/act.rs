@@ -3,13 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use nuvo_core::run::{
-    self, Answer, Evidence, ExecutionId, Fate, Gate, Hold, Lock, LockRead, Memory, Nonce, Observed, Obstacle, Outcome, Run, RunRef,
-    Sighting, Step, Task, Tenancy, Trigger, Uid, Unexecuted,
+    self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, Facts, Failure, FailureKind, Fate, Lock,
+    LockRead, Nonce, Obstacle, Outcome, Polled, Present, Run, RunMemory, RunRef, Sighting, Step, Task, Tenancy, Trigger, Uid, Unexecuted,
 };
 
 use super::{
-    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle, new_run,
-    record, reference, whose,
+    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce,
+    happen::wish,
+    idle,
+    life::{Seen, Story},
+    new_run, record, reference, whose,
 };
 use crate::{
     action::{Action, Record, Resolution, StepCourse},
@@ -34,7 +37,8 @@ impl World {
     pub fn after(&self, before: &State, action: &Action) -> Option<State> {
         let mut state = before.clone();
         match action {
-            Action::Begin { operator, run, stale } => self.begin(&mut state, *operator, *run, *stale)?,
+            Action::Begin { operator, run, stale, late } => self.begin(&mut state, *operator, *run, *stale, *late)?,
+            Action::CleanUp { operator, run } => self.clean_up(&mut state, *operator, *run)?,
             Action::Step { operator, run, course } => self.step(&mut state, *operator, *run, *course),
             Action::Answer { operator, run, answered } => self.answer(&mut state, *operator, *run, *answered)?,
             Action::Land { delivery, executions: Some(count) } => {
@@ -66,17 +70,28 @@ impl World {
             Action::BreakOff { operator, run } => {
                 state.spend(|left| left.broken_off -= 1);
                 let Work::Busy(pass) = &*state.operators[*operator][*run] else { return None };
-                let memory = aged(&run::remember(&pass.observed, &pass.step), pass.observed.now, Duration::ZERO);
+                let mut memory = pass.facts.memory().clone();
+                if let (Act::Trigger(step), Some(observed)) = (&pass.act, pass.facts.observed()) {
+                    memory.trigger = run::remember_trigger(observed, step);
+                }
+                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO);
                 state.operators[*operator][*run] = Shared::new(Work::Resting(memory));
             }
             Action::Drain { operator } => {
                 state.spend(|left| left.drains -= 1);
-                drain(&mut state.operators[*operator]);
+                self.drain(&mut state.operators[*operator]);
             }
             Action::Release { run, late } => self.release(&mut state, *run, *late)?,
             Action::Rerun { run } => {
                 state.spend(|left| left.reruns -= 1);
-                state.object(*run, rerun);
+                if self.scope.life {
+                    state.object(*run, |object| {
+                        object.change(|_| ());
+                        object.story.token = true;
+                    });
+                } else {
+                    state.object(*run, rerun);
+                }
             }
             Action::Resolve { run, answer } => {
                 state.spend(|left| left.resolutions -= 1);
@@ -122,6 +137,7 @@ impl World {
                         let fresh = new_run(*run);
                         (present.trigger, present.executions, present.ended, present.attempt) = (None, Vec::new(), false, fresh.attempt);
                     });
+                    object.story = Story { token: object.story.token, ..Story::default() };
                 });
             }
             Action::WipeMarker { run } => {
@@ -141,7 +157,10 @@ impl World {
         for works in &mut state.operators {
             for (work, object) in works.iter_mut().zip(&state.runs) {
                 // A settled run is followed, and what was remembered for its trigger is forgotten.
-                if matches!(**work, Work::Resting(_)) && object.present.as_ref().is_none_or(|present| run::settled(present)) {
+                if matches!(**work, Work::Resting(_))
+                    && !self.scope.life
+                    && object.present.as_ref().is_none_or(|present| run::settled(present))
+                {
                     *work = idle();
                 }
             }
@@ -150,34 +169,58 @@ impl World {
         (state.id != before.id).then_some(state)
     }
 
-    fn begin(&self, state: &mut State, operator: usize, run: usize, stale: bool) -> Option<()> {
+    fn begin(&self, state: &mut State, operator: usize, run: usize, stale: bool, late: bool) -> Option<()> {
         let object = &state.runs[run];
         let cached = if stale { object.first.clone() } else { object.present.clone()? };
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
-        let mut begun = Observed::new(self.seen(&cached), memory.clone(), self.limits(), BEGIN, Gate::Open, any_nonce());
+        let begun = self.facts(Begin::Changed, &cached, memory);
+        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None };
         if stale {
             state.spend(|left| left.stale -= 1);
         }
-        begun.deadline = self.scope.overdue.then_some(Duration::ZERO);
-        go_on(state, operator, run, begun);
-        // What a pass reads first it reads at once: that it has begun is seen by nobody.
-        self.step(state, operator, run, StepCourse::Well);
+        self.go_on(state, operator, run, begun, seen);
+        // What a pass reads first it reads at once: that it has begun is not seen by anything.
+        let reads = |work: &Work| matches!(work, Work::Busy(pass) if matches!(pass.act, Act::Trigger(_) | Act::Done { .. }));
+        if reads(&state.operators[operator][run]) {
+            self.step(state, operator, run, StepCourse::Well);
+        }
         Some(())
+    }
+
+    fn clean_up(&self, state: &mut State, operator: usize, run: usize) -> Option<()> {
+        let last = state.runs[run].last.clone()?;
+        let begun = self.facts(Begin::Deleted, &last, &RunMemory::default());
+        self.go_on(state, operator, run, begun, Seen::default());
+        Some(())
+    }
+
+    fn facts(&self, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+        Facts::new(Beginning {
+            begin,
+            run: Ok(Some(self.seen(run))),
+            memory: memory.clone(),
+            limits: self.limits(),
+            uptime: BEGIN,
+            spare: any_nonce(),
+            older: None,
+            polled: Polled::default(),
+        })
     }
 
     fn answer(&self, state: &mut State, operator: usize, run: usize, answered: bool) -> Option<()> {
         let Work::Busy(pass) = &*state.operators[operator][run] else { return None };
-        let Pass { observed, sent: Some(sent), .. } = &**pass else { return None };
+        let Pass { facts, sent: Some(sent), seen, .. } = &**pass else { return None };
+        let seen = *seen;
         let lost = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Dropped);
         let prefix = format!("{sent}-");
         let ids = state.executions.iter().map(|execution| execution.id.clone()).filter(|id| id.as_str().starts_with(&prefix));
         let outcome = if answered { Outcome::Accepted(ids.collect()) } else { Outcome::Unknown { message: String::new() } };
-        let mut observed = observed.clone();
-        observed.learn(&Step::Post(sent.clone()), Answer::Posted(outcome));
+        let mut facts = facts.clone();
+        facts.learn(&Act::Trigger(Step::Post(sent.clone())), Answered::Trigger(Answer::Posted(outcome)));
         if !answered && !lost {
             state.spend(|left| left.unanswered -= 1);
         }
-        go_on(state, operator, run, observed);
+        self.go_on(state, operator, run, facts, seen);
         Some(())
     }
 
@@ -185,63 +228,70 @@ impl World {
         for work in state.operators.iter_mut().flatten() {
             match &**work {
                 Work::Resting(memory) => {
-                    if *memory != Memory::default() {
+                    if *memory != RunMemory::default() {
                         *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed)));
                     }
                 }
                 Work::Busy(pass) => {
-                    let marked = matches!(pass.observed.task, Task::Marked(_));
-                    let granted = marked || matches!(pass.observed.task, Task::Locking(_) | Task::Locked(_) | Task::Marking(_));
+                    let marked = matches!(pass.task(), Task::Marked(_));
+                    let granted = marked || matches!(pass.task(), Task::Locking(_) | Task::Locked(_) | Task::Marking(_));
                     // What has no fence to run out might as well have begun after the tick.
                     if !granted || self.is(Mutant::NoFence) || (!marked && self.is(Mutant::FenceAtMark)) {
                         continue;
                     }
                     let mut pass = pass.clone();
-                    let age = pass.observed.now.saturating_sub(BEGIN).saturating_add(passed);
-                    pass.observed.now = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
-                    pass.step = run::next(&pass.observed);
+                    let age = pass.facts.uptime().saturating_sub(BEGIN).saturating_add(passed);
+                    let uptime = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
+                    pass.facts.refresh(Present { uptime, ..self.present(&pass.facts, pass.seen) });
+                    pass.act = run::next(&pass.facts);
                     *work = Shared::new(Work::Busy(pass));
                 }
             }
         }
     }
 
+    fn drain(&self, works: &mut [Shared<Work>]) {
+        for work in works {
+            *work = match &**work {
+                Work::Resting(_) => idle(),
+                Work::Busy(pass) => {
+                    let mut pass = pass.clone();
+                    pass.facts.refresh(Present { stopping_for: Some(Duration::ZERO), ..self.present(&pass.facts, pass.seen) });
+                    pass.act = run::next(&pass.facts);
+                    Shared::new(Work::Busy(pass))
+                }
+            };
+        }
+    }
+
     /// What the core decides in this pass, with a nonce that nobody has used.
-    fn decide(&self, state: &mut State, run: usize, pass: &Pass) -> (Observed, Step) {
-        let mut observed = pass.observed.clone();
-        if !matches!(pass.step, Step::TakeLock { .. }) {
-            return (observed, pass.step.clone());
+    fn decide(&self, state: &mut State, run: usize, pass: &Pass) -> (Facts, Act) {
+        let mut facts = pass.facts.clone();
+        if !matches!(pass.act, Act::Trigger(Step::TakeLock { .. })) {
+            return (facts, pass.act.clone());
         }
         let number = if self.is(Mutant::SharedNonce) { 0 } else { state.runs[run].nonces };
-        observed.spare = Nonce::new(format!("{}{number}", RUN_NAMES[run])).unwrap();
+        facts.renew_spare(Nonce::new(format!("{}{number}", RUN_NAMES[run])).unwrap());
         state.object(run, |object| object.nonces += 1);
-        let step = run::next(&observed);
-        (observed, step)
+        let act = run::next(&facts);
+        (facts, act)
     }
 
     fn step(&self, state: &mut State, operator: usize, run: usize, course: StepCourse) {
         let work = state.operators[operator][run].clone();
         let Work::Busy(pass) = &*work else { return };
-        let (mut observed, step) = self.decide(state, run, pass);
-        let answer = match &step {
-            Step::ReadCandidates if course == StepCourse::NoList => {
-                state.spend(|left| left.failed_lists -= 1);
-                Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(Sighting::default))
-            }
-            Step::ReadCandidates if course == StepCourse::ShortList => {
-                state.spend(|left| left.short_lists -= 1);
-                let mut whole = self.candidates(state);
-                let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
-                whole.candidates.retain(|candidate| candidate.created == newest);
-                let after = newest.map(|newest| newest - 1).filter(|_| !self.is(Mutant::ShortListMeansWhole));
-                Answer::Candidates(Some(Sighting { after, ..whole }))
-            }
-            Step::ReadBaseline if course == StepCourse::NoList => {
-                state.spend(|left| left.blind_lists -= 1);
-                Answer::Baseline(None)
-            }
-            Step::Post(nonce) => {
-                let attempt = observed.run().marker.as_ref().map_or(observed.run().attempt, |marker| marker.attempt);
+        let (mut facts, act) = self.decide(state, run, pass);
+        let mut seen = pass.seen;
+        if self.scope.life && !self.is(Mutant::EndForgotten) {
+            facts.intend(&act);
+        }
+        let answered = match &act {
+            Act::Render(_) => self.hear(&mut seen, course),
+            Act::Show(change) => self.show(state, run, &facts, &mut seen, change, course),
+            Act::Delete => self.delete(state, run, &facts, course),
+            Act::Trigger(Step::Post(nonce)) => {
+                let Some(sender) = facts.run() else { return };
+                let attempt = sender.marker.as_ref().map_or(sender.attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
                 state.deliveries.change(|all| {
                     all.push(Delivery { run: reference(run), attempt, nonce: nonce.clone(), course: Course::Dropped, written: false })
@@ -250,23 +300,94 @@ impl World {
                     state.spend(|left| left.late_posts -= 1);
                     state.deliveries.change(|all| all[delivery].course = Course::InFlight);
                     state.operators[operator][run] =
-                        Shared::new(Work::Busy(Pass { observed, step: step.clone(), sent: Some(nonce.clone()) }.into()));
+                        Shared::new(Work::Busy(Pass { facts, act: act.clone(), sent: Some(nonce.clone()), seen }.into()));
                     return;
                 }
-                Answer::Posted(self.post(state, run, delivery, course))
+                Answered::Trigger(Answer::Posted(self.post(state, run, delivery, course)))
             }
-            Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. } => {
-                self.write_as(state, run, &step, course)
+            Act::Trigger(step @ (Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. })) => {
+                let answer = self.write_as(state, run, step, course);
+                self.answered(state, run, step, answer)
             }
-            read => self.read(state, run, observed.run(), read),
+            Act::Trigger(read) => {
+                if *read == Step::ReadRun {
+                    seen.story = state.runs[run].story;
+                }
+                facts.run().map_or(Answered::Missing, |seen| Answered::Trigger(self.read(state, run, seen, read)))
+            }
+            act => Answered::Account(AccountAnswer::Looked(self.look(state, act, course))),
         };
-        match &step {
-            Step::TakeLock { lock, .. } if self.is(Mutant::BumpForgotten) => {
-                observed.learn(&Step::TakeLock { lock: not_bumped(lock), over: None }, answer);
+        match &act {
+            Act::Trigger(Step::TakeLock { lock, .. }) if self.is(Mutant::BumpForgotten) => {
+                facts.learn(&Act::Trigger(Step::TakeLock { lock: not_bumped(lock), over: None }), answered);
             }
-            step => observed.learn(step, answer),
+            act => facts.learn(act, answered),
         }
-        go_on(state, operator, run, observed);
+        self.go_on(state, operator, run, facts, seen);
+    }
+
+    /// What nuvo's list shows to who asks for it.
+    fn look(&self, state: &mut State, act: &Act, course: StepCourse) -> Answer {
+        match (wish(act), course) {
+            (Some(Ask::Candidates), StepCourse::NoList) => {
+                state.spend(|left| left.failed_lists -= 1);
+                Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(Sighting::default))
+            }
+            (Some(Ask::Candidates), StepCourse::ShortList) => {
+                state.spend(|left| left.short_lists -= 1);
+                let mut whole = self.candidates(state);
+                let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
+                whole.candidates.retain(|candidate| candidate.created == newest);
+                let after = newest.map(|newest| newest - 1).filter(|_| !self.is(Mutant::ShortListMeansWhole));
+                Answer::Candidates(Some(Sighting { after, ..whole }))
+            }
+            (Some(Ask::Candidates), _) => Answer::Candidates(Some(self.candidates(state))),
+            (_, StepCourse::NoList) => {
+                state.spend(|left| left.blind_lists -= 1);
+                Answer::Baseline(None)
+            }
+            _ => Answer::Baseline(Some(self.baseline(state))),
+        }
+    }
+
+    /// What the shell makes of the answer to a write.
+    fn answered(&self, state: &State, run: usize, step: &Step, answer: Answer) -> Answered {
+        match answer {
+            Answer::Unsure => failed(FailureKind::Conflict),
+            Answer::Refused => failed(FailureKind::Refused),
+            Answer::Missing => Answered::Missing,
+            Answer::Written(_) if matches!(step, Step::Record { .. }) => match &state.runs[run].present {
+                Some(present) => Answered::Written(Box::new(self.seen(present))),
+                None => Answered::Missing,
+            },
+            answer => Answered::Trigger(answer),
+        }
+    }
+
+    /// A pass goes on after it has learned something. What touches nothing outside of the process happens at once, and if the pass ends, it
+    /// ends at once: that is seen by nobody.
+    fn go_on(&self, state: &mut State, operator: usize, run: usize, mut facts: Facts, mut seen: Seen) {
+        facts.renew_spare(any_nonce());
+        let is_there = facts.run().is_some_and(|seen| state.runs[run].is(&seen.me));
+        loop {
+            facts.refresh(self.present(&facts, seen));
+            let act = run::next(&facts);
+            let answered = match &act {
+                Act::Render(change) if let Some(rendered) = self.rendered(state, &facts, &mut seen, change) => Answered::Rendered(rendered),
+                Act::Announce | Act::AnnounceOnly(_) | Act::WakeWaiting | Act::WakeHolder(_) | Act::Pause(_) => Answered::Done,
+                Act::Done { .. } if wish(&act).is_none() => {
+                    // What is remembered of an object is of no use to a later one of its name.
+                    let memory = if is_there { aged(&run::remember(&facts), facts.uptime(), Duration::ZERO) } else { RunMemory::default() };
+                    state.operators[operator][run] = Shared::new(Work::Resting(memory));
+                    return;
+                }
+                _ => {
+                    state.operators[operator][run] = Shared::new(Work::Busy(Pass { facts, act, sent: None, seen }.into()));
+                    return;
+                }
+            };
+            facts.learn(&act, answered);
+        }
     }
 
     fn post(&self, state: &mut State, run: usize, delivery: usize, course: StepCourse) -> Outcome {
@@ -311,25 +432,8 @@ impl World {
     }
 }
 
-/// A pass goes on after it has learned something. If that ends it, it ends at once: that is seen by nobody.
-fn go_on(state: &mut State, operator: usize, run: usize, mut observed: Observed) {
-    observed.spare = any_nonce();
-    let step = run::next(&observed);
-    let is_there = state.runs[run].is(&observed.cached.me);
-    if matches!(step, Step::Hold(Hold::Lost | Hold::Overdue)) && is_there {
-        let shown = observed.run().version.clone();
-        state.object(run, |object| {
-            object.write(&shown, true, |run| run.ended = true);
-        });
-    }
-    state.operators[operator][run] = match &step {
-        // What is remembered of an object is of no use to a later one of its name.
-        Step::Follow | Step::Forget | Step::Again | Step::Hold(_) if !is_there => idle(),
-        Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
-            Shared::new(Work::Resting(aged(&run::remember(&observed, &step), observed.now, Duration::ZERO)))
-        }
-        _ => Shared::new(Work::Busy(Pass { observed, step, sent: None }.into())),
-    };
+pub(super) fn failed(kind: FailureKind) -> Answered {
+    Answered::Failed(Failure { kind, message: String::new() })
 }
 
 /// What `opened` makes of a run.
@@ -341,20 +445,6 @@ fn rerun(object: &mut Object) {
         // What a backup brought back speaks of another object.
         run.trigger = run.trigger.take().filter(|_| !is_restored);
     });
-}
-
-fn drain(works: &mut [Shared<Work>]) {
-    for work in works {
-        *work = match &**work {
-            Work::Resting(_) => idle(),
-            Work::Busy(pass) => {
-                let mut pass = pass.clone();
-                pass.observed.gate = Gate::Draining;
-                pass.step = run::next(&pass.observed);
-                Shared::new(Work::Busy(pass))
-            }
-        };
-    }
 }
 
 fn resolve(state: &mut State, run: usize, answer: Resolution) -> Option<()> {

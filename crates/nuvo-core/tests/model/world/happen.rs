@@ -1,7 +1,8 @@
 //! What can happen next.
 
-use nuvo_core::run::{self, Fate, Step};
+use nuvo_core::run::{self, Act, Ask, Fate, Step};
 
+use super::life::asks_for_the_end;
 use super::{Course, Object, State, Work, World, is_idle};
 use crate::{
     action::{Action, Record, Resolution, StepCourse},
@@ -61,7 +62,9 @@ impl World {
 /// What people and other controllers do to a run.
 fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>) {
     let left = &state.left;
-    actions.push(Action::Release { run, late: false });
+    if !left.life {
+        actions.push(Action::Release { run, late: false });
+    }
     if left.late_writes > 0 {
         actions.push(Action::Release { run, late: true });
     }
@@ -71,7 +74,7 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
         }
         return;
     };
-    if left.reruns > 0 && (present.ended || run::settled(present)) {
+    if left.reruns > 0 && !object.story.token && (present.ended || run::settled(present)) {
         actions.push(Action::Rerun { run });
     }
     if left.resolutions > 0 && state.is_settled_at_nuvo() && run::settled(present) && present.abandoned.is_none() {
@@ -86,7 +89,7 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
     if left.edits > 0 {
         actions.push(Action::Edit { run });
     }
-    if left.deletions > 0 || present.deleting {
+    if left.deletions > 0 || (present.deleting && !left.kept) {
         actions.push(Action::Delete { run });
     }
     if left.deletions > 0 && !present.deleting {
@@ -109,11 +112,17 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
     let pass = match work {
         Work::Resting(_) => {
             let object = &state.runs[run];
-            if object.present.as_ref().is_some_and(|present| !run::settled(present)) {
-                actions.push(Action::Begin { operator, run, stale: false });
+            if object.present.as_ref().is_some_and(|present| !run::settled(present) || left.life) {
+                actions.push(Action::Begin { operator, run, stale: false, late: false });
+                if left.life && (left.expire || object.story.retry) {
+                    actions.push(Action::Begin { operator, run, stale: false, late: true });
+                }
             }
             if left.stale > 0 && object.present.as_ref() != Some(&object.first) {
-                actions.push(Action::Begin { operator, run, stale: true });
+                actions.push(Action::Begin { operator, run, stale: true, late: false });
+            }
+            if left.life && object.present.is_none() && object.last.is_some() {
+                actions.push(Action::CleanUp { operator, run });
             }
             return;
         }
@@ -135,8 +144,8 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         actions.push(Action::BreakOff { operator, run });
     }
     let mut add = |course| actions.push(Action::Step { operator, run, course });
-    match pass.step {
-        Step::Post(_) => {
+    match &pass.act {
+        Act::Trigger(Step::Post(_)) => {
             for count in left.batches {
                 add(StepCourse::Executed(*count));
                 if left.unanswered > 0 {
@@ -155,7 +164,21 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
                 add(StepCourse::Refused { for_good: true });
             }
         }
-        Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. } => {
+        act if asks_for_the_end(act) => {
+            add(StepCourse::Well);
+            add(StepCourse::Ended { failed: false });
+            if left.retries > 0 {
+                add(StepCourse::Ended { failed: true });
+            }
+        }
+        Act::Show(_) | Act::Delete => {
+            add(StepCourse::Well);
+            if left.lost > 0 {
+                add(StepCourse::AnswerLost);
+                add(StepCourse::RequestLost);
+            }
+        }
+        Act::Trigger(step @ (Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. })) => {
             add(StepCourse::Well);
             if left.lost > 0 {
                 add(StepCourse::AnswerLost);
@@ -164,21 +187,30 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
             if left.late_writes > 0 {
                 add(StepCourse::Late);
             }
-            if left.denied > 0 && matches!(pass.step, Step::Mark { .. }) {
+            if left.denied > 0 && matches!(step, Step::Mark { .. }) {
                 add(StepCourse::Denied);
             }
         }
-        ref step => {
+        act => {
             add(StepCourse::Well);
-            if left.failed_lists > 0 && *step == Step::ReadCandidates {
+            let ask = wish(act);
+            if left.failed_lists > 0 && ask == Some(&Ask::Candidates) {
                 add(StepCourse::NoList);
             }
-            if left.short_lists > 0 && *step == Step::ReadCandidates {
+            if left.short_lists > 0 && ask == Some(&Ask::Candidates) {
                 add(StepCourse::ShortList);
             }
-            if left.blind_lists > 0 && *step == Step::ReadBaseline {
+            if left.blind_lists > 0 && ask == Some(&Ask::Turn) {
                 add(StepCourse::NoList);
             }
         }
+    }
+}
+
+/// What a pass that is over for now wants of its account.
+pub(super) fn wish(act: &Act) -> Option<&Ask> {
+    match act {
+        Act::Done { wishes: Some(wishes), .. } => Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates)),
+        _ => None,
     }
 }

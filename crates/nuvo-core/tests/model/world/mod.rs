@@ -5,6 +5,7 @@
 
 mod act;
 mod happen;
+pub mod life;
 mod show;
 mod store;
 
@@ -15,9 +16,11 @@ use std::{
 };
 
 use nuvo_core::run::{
-    Answer, ExecutionId, Fate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, Observed, PipelineId, Run, RunRef, Step, Task, Trigger, Uid,
-    Unexecuted,
+    Act, Answer, ExecutionId, Facts, Fate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, PipelineId, Run, RunMemory, RunRef, Step, Task,
+    Trigger, Uid, Unexecuted,
 };
+
+use life::{Seen, Story};
 
 use crate::{
     alike::{Form, RUN_NAMES, RUN_VERSIONS, Shared},
@@ -52,6 +55,8 @@ pub struct Object {
     last: Option<Arc<Run>>,
     /// As it was before each of its records.
     past: Vec<Arc<Run>>,
+    /// What it says besides the record of its trigger.
+    pub story: Story,
     /// How often it was written, and how many nonces were made for it.
     version: u16,
     nonces: u16,
@@ -60,7 +65,7 @@ pub struct Object {
 impl Hash for Object {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // A new name is new whatever its number.
-        (&self.present, &self.first, &self.last, &self.past).hash(state);
+        (&self.present, &self.first, &self.last, &self.past, self.story).hash(state);
     }
 }
 
@@ -105,7 +110,7 @@ pub struct Execution {
 #[derive(Debug, Clone, Hash)]
 enum Work {
     /// Nothing; this is what it remembers.
-    Resting(Memory),
+    Resting(RunMemory),
     /// A pass.
     Busy(Box<Pass>),
 }
@@ -113,18 +118,19 @@ enum Work {
 /// A pass over a run.
 #[derive(Debug, Clone)]
 struct Pass {
-    observed: Observed,
+    facts: Facts,
     /// What the core decides next. Where that needs a nonce, it has the one that stands for any.
-    step: Step,
+    act: Act,
     /// The nonce of the POST whose answer it waits for.
     sent: Option<Nonce>,
+    seen: Seen,
 }
 
 impl Hash for Pass {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The step follows from what is observed.
-        self.observed.hash(state);
-        self.sent.hash(state);
+        // The act follows from the facts.
+        self.facts.hash(state);
+        (&self.sent, self.seen).hash(state);
     }
 }
 
@@ -243,39 +249,54 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], unex
 }
 
 /// Times as ages, so that two memories that no rule can tell apart are the same.
-fn aged(memory: &Memory, now: Duration, passed: Duration) -> Memory {
+fn aged(memory: &RunMemory, now: Duration, passed: Duration) -> RunMemory {
     let age = |at: Duration| now.saturating_sub(at).saturating_add(passed);
     let shift = |at: Duration| BEGIN.saturating_sub(age(at).min(SHORT));
     let long_ago = |at: Duration| BEGIN.saturating_sub(if age(at) >= LONG { LONG } else { Duration::ZERO });
-    Memory {
-        inquiry: memory.inquiry.as_ref().map(|inquiry| Inquiry {
+    let trigger = Memory {
+        inquiry: memory.trigger.inquiry.as_ref().map(|inquiry| Inquiry {
             since: shift(inquiry.since),
             last: inquiry.last.as_ref().map(|(_, ids)| (BEGIN, ids.clone())),
             ..inquiry.clone()
         }),
-        quarantine: memory.quarantine.as_ref().map(|(nonce, at)| (nonce.clone(), long_ago(*at))),
-    }
+        quarantine: memory.trigger.quarantine.as_ref().map(|(nonce, at)| (nonce.clone(), long_ago(*at))),
+    };
+    // The rest says when a run is looked at again, which may happen at any time.
+    RunMemory { trigger, lock_pending_release: memory.lock_pending_release, ..RunMemory::default() }
 }
 
 /// A process that does nothing and remembers nothing.
 fn idle() -> Shared<Work> {
-    static IDLE: LazyLock<Shared<Work>> = LazyLock::new(|| Shared::new(Work::Resting(Memory::default())));
+    static IDLE: LazyLock<Shared<Work>> = LazyLock::new(|| Shared::new(Work::Resting(RunMemory::default())));
     IDLE.clone()
 }
 
 fn is_idle(work: &Work) -> bool {
-    matches!(work, Work::Resting(memory) if *memory == Memory::default())
+    matches!(work, Work::Resting(memory) if *memory == RunMemory::default())
+}
+
+impl Pass {
+    fn task(&self) -> &Task {
+        self.facts.observed().map_or(&Task::Idle, |observed| &observed.task)
+    }
 }
 
 impl Object {
     fn new(first: Run) -> Self {
         let first = Arc::new(first);
-        Self { present: Some(first.clone()), first, last: None, past: Vec::new(), version: 0, nonces: 0 }
+        Self { present: Some(first.clone()), first, last: None, past: Vec::new(), story: Story::default(), version: 0, nonces: 0 }
     }
 
     /// Whether this is the object that somebody speaks of, and not a later one of its name.
     fn is(&self, me: &RunRef) -> bool {
         self.present.as_ref().is_some_and(|present| present.me == *me)
+    }
+
+    /// A change that belongs to a write which was made already.
+    fn same_version(&mut self, change: impl FnOnce(&mut Run)) {
+        if let Some(present) = &mut self.present {
+            change(Arc::make_mut(present));
+        }
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Run)) {
@@ -315,12 +336,12 @@ impl State {
     /// Whether a fence runs.
     fn is_about_to_post(&self) -> bool {
         let granted = |task: &Task| matches!(task, Task::Locking(_) | Task::Locked(_) | Task::Marking(_) | Task::Marked(_));
-        self.passes().any(|pass| pass.sent.is_none() && granted(&pass.observed.task))
+        self.passes().any(|pass| pass.sent.is_none() && granted(pass.task()))
     }
 
     /// Whether an answer of nuvo has not been written yet.
     fn is_about_to_record(&self) -> bool {
-        self.passes().any(|pass| matches!(pass.observed.task, Task::Posted(..)))
+        self.passes().any(|pass| matches!(pass.task(), Task::Posted(..)))
     }
 
     /// The lock, as a person would see it.

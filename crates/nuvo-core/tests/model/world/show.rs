@@ -54,8 +54,8 @@ fn of_lease(lease: &Lease) -> String {
 
 fn of_work(work: &Work) -> String {
     match work {
-        Work::Resting(memory) => format!("rests, inquiry {:?}, quarantine {:?}", memory.inquiry, memory.quarantine),
+        Work::Resting(memory) => format!("rests, inquiry {:?}, quarantine {:?}", memory.trigger.inquiry, memory.trigger.quarantine),
         Work::Busy(pass) if pass.sent.is_some() => format!("waits for {:?}", pass.sent),
-        Work::Busy(pass) => format!("next {:?}", pass.step),
+        Work::Busy(pass) => format!("next {:?}", pass.act),
     }
 }

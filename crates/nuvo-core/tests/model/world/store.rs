@@ -156,14 +156,18 @@ impl World {
                 }
                 Answer::Others(others)
             }
-            Step::ReadBaseline if self.is(Mutant::OldBaseline) => Answer::Baseline(Some(Baseline::default())),
-            Step::ReadBaseline => {
-                let newest = state.listed().map(|(created, _)| i64::try_from(created).unwrap()).max();
-                let ids = state.listed().map(|(_, execution)| hash(&execution.id)).collect();
-                Answer::Baseline(Some(Baseline { newest, ids }))
-            }
-            _ => Answer::Candidates(Some(self.candidates(state))),
+            _ => Answer::Unsure,
         }
+    }
+
+    /// What the list shows before a trigger.
+    pub(super) fn baseline(&self, state: &State) -> Baseline {
+        if self.is(Mutant::OldBaseline) {
+            return Baseline::default();
+        }
+        let newest = state.listed().map(|(created, _)| i64::try_from(created).unwrap()).max();
+        let ids = state.listed().map(|(_, execution)| hash(&execution.id)).collect();
+        Baseline { newest, ids }
     }
 
     pub(super) fn candidates(&self, state: &State) -> Sighting {

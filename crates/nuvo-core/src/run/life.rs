@@ -1,0 +1,137 @@
+//! What the object says about the life of a run around its triggers: retries, answers of a person, deadline, deletion.
+
+use std::time::Duration;
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{
+    expiry,
+    fixes::{repairable, watched},
+    ids::ExecutionId,
+    parse::{Resolution, ResolutionAnswer, resolution},
+    project::{deadline_left, followed, reason},
+    record::{Evidence, Fate, Trigger},
+    reopen::{Reopening, doubtful, following_attempt},
+    retry,
+    verdict::decided,
+    view::Run,
+};
+use nuvo_crds::{MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, conditions::Reason};
+
+/// What the object of a run says at one moment, besides the record of its trigger. All times are what is left of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Life {
+    /// Why the run is as it is.
+    pub reason: Option<Reason>,
+    /// It follows an execution that existed before (`spec.executionId`), and triggers nothing.
+    pub observes: bool,
+    /// The status says something about a trigger.
+    pub begun: bool,
+    /// `spec.rerunToken` asks for another attempt.
+    pub token: bool,
+    /// A person has answered to a trigger in doubt.
+    pub answer: Option<Resolution>,
+    /// The attempt has failed, and another one is scheduled.
+    pub retry: RetryWait,
+    /// A trigger in doubt is to be made again by itself (`spec.onAmbiguousTrigger: Retrigger`), once and before the deadline.
+    pub retrigger: bool,
+    /// Until the deadline; none before the run has started.
+    pub deadline: Option<Duration>,
+    /// Until the object is to be deleted; none if it is not.
+    pub expiry: Option<Duration>,
+    /// For how long the run is still watched for a repair; none if it is not.
+    pub watched: Option<Duration>,
+    /// The executions whose end makes the run's end.
+    pub followed: Vec<ExecutionId>,
+    /// The failed ones, which may be repaired in nuvo.
+    pub repairable: Vec<ExecutionId>,
+    /// Since the run has started.
+    pub age: Duration,
+    /// Since it has ended.
+    pub ended_for: Duration,
+    /// The status shows executions.
+    pub shows_executions: bool,
+}
+
+/// Whether another attempt is scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RetryWait {
+    /// It is not.
+    #[default]
+    None,
+    /// It is, and begins after this time at the latest, which what the spec says now may change.
+    Scheduled(Duration),
+    /// It begins now.
+    Due,
+}
+
+impl Life {
+    /// Reads it from an object at this time; without a run if the object cannot be one.
+    #[must_use]
+    pub fn of(object: &PipelineRun, run: Option<&Run>, now: Timestamp) -> Self {
+        let Some(status) = &object.status else {
+            return Self { observes: object.spec.execution_id.is_some(), ..Self::default() };
+        };
+        let since =
+            |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now.duration_since(time.0)).unwrap_or_default());
+        let until = |time: Timestamp| Duration::try_from(time.duration_since(now)).unwrap_or_default();
+        let retry = match status.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).filter(|_| retry::is_awaited(status)) {
+            None => RetryWait::None,
+            Some(_) if retry::is_due(status, object, now) => RetryWait::Due,
+            Some(next) => RetryWait::Scheduled(until(next.0)),
+        };
+        // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell. What a full history has
+        // forgotten may have been it.
+        let doubted = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
+        let first = status.history.len() < MAX_HISTORY && !status.history.iter().any(doubted);
+        let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
+        let in_time = status.completion_time.as_ref().is_some_and(in_time);
+        Self {
+            reason: reason(status),
+            observes: object.spec.execution_id.is_some(),
+            begun: status.trigger.is_some(),
+            token: object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token,
+            answer: resolution(object).ok().flatten(),
+            retry,
+            retrigger: object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && first && in_time,
+            deadline: deadline_left(status, object, now),
+            expiry: expiry::expires(object).map(until),
+            watched: watched(object, status, now),
+            followed: run.map(|run| followed(object, run)).unwrap_or_default(),
+            repairable: repairable(status),
+            age: since(status.start_time.as_ref()),
+            ended_for: since(status.completion_time.as_ref()),
+            shows_executions: !status.executions.is_empty(),
+        }
+    }
+}
+
+/// Whether a run whose attempt has ended goes on now, and how.
+#[must_use]
+pub fn goes_on(run: &Run, life: &Life) -> Option<Reopening> {
+    // What is decided is decided about the newest trigger that is known.
+    let between_attempts = run.ended || (life.retry != RetryWait::None && decided(run));
+    if !between_attempts || life.observes || run.deleting {
+        return None;
+    }
+    if life.token {
+        return Some(Reopening::Attempt(following_attempt(run)));
+    }
+    if !run.ended {
+        return (life.retry == RetryWait::Due).then(|| Reopening::Retry(following_attempt(run)));
+    }
+    let doubtful = doubtful(run)?;
+    if let Some(Resolution { answer, .. }) = life.answer.as_ref().filter(|answer| answer.nonce == doubtful.nonce.as_str()) {
+        return match answer {
+            ResolutionAnswer::Retry => Some(Reopening::Attempt(following_attempt(run))),
+            ResolutionAnswer::Adopt(ids) => {
+                let trigger = Trigger { attempt: run.attempt, fate: Fate::Accepted(Evidence::Adopted), ..doubtful };
+                Some(Reopening::Adopt(trigger, ids.clone()))
+            }
+            ResolutionAnswer::Abandon => None,
+        };
+    }
+    let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce && !marker.executed);
+    let automatic = life.retrigger && proven && doubtful.fate == (Fate::Ambiguous { executed: false });
+    automatic.then(|| Reopening::Retry(following_attempt(run)))
+}

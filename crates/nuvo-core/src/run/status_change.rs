@@ -1,0 +1,56 @@
+//! Every status that the operator writes, named by what it says; one function computes it.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    ids::ExecutionId,
+    outcome::Unexecuted,
+    project::{Knowledge, Situation, noted, opened, project, recorded, refused},
+    record::Trigger,
+    view::Run,
+};
+use nuvo_crds::{PipelineRun, PipelineRunStatus};
+
+/// What a status says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum StatusChange {
+    /// Where the run stands.
+    Present(Situation),
+    /// The object cannot be a run, and why.
+    Refused(String),
+    /// Why a person's answer was not carried out.
+    Noted(String),
+    /// Another attempt begins.
+    Attempt {
+        /// The attempt, from 2.
+        attempt: i32,
+        /// The operator begins it, not a person.
+        automatic: bool,
+    },
+    /// What became of the trigger.
+    Result {
+        /// The result.
+        trigger: Trigger,
+        /// The executions that it started.
+        executions: Vec<ExecutionId>,
+        /// For people.
+        message: String,
+        /// nuvo refused for good, or the wait before another try.
+        unexecuted: Option<Unexecuted>,
+    },
+}
+
+/// The status of an object after this change. `run` is none for an object that cannot be a run.
+#[must_use]
+pub fn render(object: &PipelineRun, run: Option<&Run>, change: &StatusChange, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
+    match (change, run) {
+        (StatusChange::Present(situation), Some(run)) => project(object, run, situation, known, now),
+        (StatusChange::Noted(note), Some(run)) => noted(object, run, note, now),
+        (StatusChange::Refused(message) | StatusChange::Noted(message), _) => refused(object, message.clone(), now),
+        (StatusChange::Attempt { attempt, automatic }, _) => opened(object, *attempt, *automatic, now),
+        (StatusChange::Result { trigger, executions, message, unexecuted }, _) => {
+            recorded(object, trigger, executions, message, *unexecuted, now)
+        }
+        (StatusChange::Present(_), None) => object.status.clone().unwrap_or_default(),
+    }
+}

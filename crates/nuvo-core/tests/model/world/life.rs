@@ -1,0 +1,255 @@
+//! What the world knows of the life of a run around its triggers, and what the operator's status writes make of it.
+
+use std::time::Duration;
+
+use nuvo_core::run::{
+    self, Act, Answer, Answered, Change, Facts, FailureKind, Fate, Life, Present, Rendered, RetryWait, Run, Situation, StatusChange,
+};
+use nuvo_crds::conditions::Reason;
+
+use super::{Object, State, World, act::failed};
+use crate::{action::StepCourse, mutant::Mutant};
+
+/// What a run's object says besides the record of its trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Story {
+    /// Why it waits, as far as that was written.
+    pub says: Option<Reason>,
+    /// Its attempt has failed, and another one is scheduled.
+    pub retry: bool,
+    /// How many retries were made.
+    pub retries: u8,
+    /// A person wants another attempt.
+    pub token: bool,
+    /// The operator has begun an attempt before its time.
+    pub too_early: bool,
+    /// The operator has changed the version of the run that its lock speaks of.
+    pub spoiled: bool,
+    /// The operator has deleted it.
+    pub expired: bool,
+}
+
+/// What one pass knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Seen {
+    /// The object, as it was seen last.
+    pub story: Story,
+    /// Every time that something is due at has come.
+    pub late: bool,
+    /// What the status says that was rendered last.
+    pub end: Option<End>,
+}
+
+/// How the executions of an attempt have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The run has succeeded, or has failed for good.
+    Final,
+    /// They have failed, and the spec wants a retry.
+    Retry,
+}
+
+/// Whether a run has ended with this status.
+pub fn is_end(change: &StatusChange) -> bool {
+    matches!(change, StatusChange::Present(Situation::Because(reason, _)) if reason.is_final())
+}
+
+impl World {
+    /// What a pass sees besides the run.
+    pub(super) fn present(&self, facts: &Facts, seen: Seen) -> Present {
+        let story = seen.story;
+        let left = if seen.late { Duration::ZERO } else { super::SHORT };
+        let due = seen.late || self.is(Mutant::RetryAtOnce);
+        let ended = facts.run().is_some_and(|run| run.ended);
+        let unresolved =
+            facts.run().and_then(|run| run.trigger.as_ref()).is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+        let retry = match story.retry {
+            false => RetryWait::None,
+            true if due => RetryWait::Due,
+            true => RetryWait::Scheduled(left),
+        };
+        let suspended = facts.run().is_some_and(|run| run.suspended);
+        let lock_is_known = !(self.is(Mutant::DeletedWithItsLock) && ended) && !(self.is(Mutant::NotesOverTheLock) && suspended);
+        Present {
+            uptime: facts.uptime(),
+            life: Life {
+                reason: story.says,
+                token: story.token,
+                retry,
+                deadline: self.scope.overdue.then_some(Duration::ZERO),
+                expiry: (self.scope.expire && ended && !unresolved).then_some(left),
+                ..Life::default()
+            },
+            account: run::Account::Ready(None),
+            stopping_for: facts.is_draining().then_some(Duration::ZERO),
+            lock_is_known,
+        }
+    }
+
+    /// What writing this status would change, and what it would say; none if nuvo has to be asked for that.
+    pub(super) fn rendered(&self, state: &State, facts: &Facts, seen: &mut Seen, change: &StatusChange) -> Option<Rendered> {
+        let is = |change, ends_lock_need| Some(Rendered { change, message_hash: 0, ends_lock_need });
+        seen.end = None;
+        match change {
+            StatusChange::Present(Situation::Settled(..)) if self.scope.life && can_end(facts, *seen) => None,
+            change if is_end(change) => is(Change::Content, true),
+            StatusChange::Present(Situation::Because(reason, _)) if state.left.notes > 0 && seen.story.says != Some(*reason) => {
+                is(Change::Content, false)
+            }
+            _ => is(Change::None, false),
+        }
+    }
+
+    /// nuvo says how the executions are.
+    pub(super) fn hear(&self, seen: &mut Seen, course: StepCourse) -> Answered {
+        let StepCourse::Ended { failed } = course else {
+            return Answered::Rendered(Rendered { change: Change::None, message_hash: 0, ends_lock_need: false });
+        };
+        let end = if failed && seen.story.retries < self.scope.retries { End::Retry } else { End::Final };
+        seen.end = Some(end);
+        Answered::Rendered(Rendered { change: Change::Content, message_hash: 0, ends_lock_need: end == End::Final })
+    }
+
+    /// A status is written.
+    pub(super) fn show(
+        &self,
+        state: &mut State,
+        run: usize,
+        facts: &Facts,
+        seen: &mut Seen,
+        change: &StatusChange,
+        course: StepCourse,
+    ) -> Answered {
+        let Some(over) = facts.run().map(|run| run.version.clone()) else { return Answered::Missing };
+        if matches!(change, StatusChange::Present(Situation::Because(reason, _)) if !reason.is_final()) {
+            state.spend(|left| left.notes = left.notes.saturating_sub(1));
+        }
+        if matches!(course, StepCourse::AnswerLost | StepCourse::RequestLost) {
+            state.spend(|left| left.lost -= 1);
+        }
+        if course == StepCourse::RequestLost {
+            return failed(FailureKind::Unclear);
+        }
+        let lock = state.lock().clone();
+        let (late, end) = (seen.late, seen.end);
+        let answer = state.runs[run].change(|object| {
+            let spoils = object.present.as_ref().is_some_and(|run| run::resumable(run, &lock)) && !is_end(change);
+            let answer = object.write(&over, true, |_| ());
+            if matches!(answer, Answer::Written(_)) {
+                apply(object, change, end, late);
+                object.story.spoiled |= spoils;
+            }
+            answer
+        });
+        match (answer, course) {
+            (_, StepCourse::AnswerLost) => failed(FailureKind::Unclear),
+            (Answer::Missing, _) => Answered::Missing,
+            (Answer::Written(_), _) => match &state.runs[run].present {
+                Some(present) => {
+                    seen.story = state.runs[run].story;
+                    Answered::Written(Box::new(self.seen(present)))
+                }
+                None => Answered::Missing,
+            },
+            _ => failed(FailureKind::Conflict),
+        }
+    }
+
+    /// The object is deleted, if it is as it was seen.
+    pub(super) fn delete(&self, state: &mut State, run: usize, facts: &Facts, course: StepCourse) -> Answered {
+        let same = state.runs[run].present.as_ref().map(|run| &run.version) == facts.run().map(|run| &run.version);
+        if matches!(course, StepCourse::AnswerLost | StepCourse::RequestLost) {
+            state.spend(|left| left.lost -= 1);
+        }
+        if state.runs[run].present.is_none() {
+            return Answered::Missing;
+        }
+        if !same || course == StepCourse::RequestLost {
+            return failed(if same { FailureKind::Unclear } else { FailureKind::Conflict });
+        }
+        state.runs[run].change(|object| {
+            object.last = object.present.take();
+            object.story.expired = true;
+        });
+        if course == StepCourse::AnswerLost { failed(FailureKind::Unclear) } else { Answered::Done }
+    }
+}
+
+/// Whether the executions of a run may have ended.
+fn can_end(facts: &Facts, seen: Seen) -> bool {
+    let running = |run: &Run| !run.ended && run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Accepted(_)));
+    !seen.story.retry && facts.run().is_some_and(running)
+}
+
+/// What a status makes of a run. `change` has made the write already.
+fn apply(object: &mut Object, change: &StatusChange, end: Option<End>, late: bool) {
+    let story = &mut object.story;
+    match change {
+        StatusChange::Attempt { automatic, .. } => {
+            story.too_early |= *automatic && story.retry && !late;
+            if *automatic {
+                story.retries += 1;
+            } else {
+                story.retries = 0;
+            }
+            (story.retry, story.token, story.says) = (false, false, None);
+            let restored = object.present.as_ref().is_some_and(|run| run.me != object.first.me && run.own_marker().is_none());
+            object.same_version(|run| {
+                run.attempt = run::following_attempt(run);
+                run.ended = false;
+                // What a backup brought back speaks of another object.
+                run.trigger = run.trigger.take().filter(|_| !restored);
+            });
+        }
+        StatusChange::Present(Situation::Because(reason, _)) => {
+            story.says = Some(*reason);
+            let ends = reason.is_final();
+            object.same_version(|run| run.ended |= ends);
+        }
+        StatusChange::Present(Situation::Settled(..)) => match end {
+            Some(End::Final) => object.same_version(|run| run.ended = true),
+            Some(End::Retry) => story.retry = true,
+            None => {}
+        },
+        StatusChange::Refused(_) | StatusChange::Noted(_) | StatusChange::Result { .. } => {}
+    }
+}
+
+/// Whether the locks of runs that have ended are given back.
+pub fn gave_back(state: &State) -> bool {
+    state.runs.iter().all(|object| !keeps_its_lock(state, object))
+}
+
+/// Whether a run that has ended, and whose executions nuvo's own answer names, still holds the lock.
+fn keeps_its_lock(state: &State, object: &Object) -> bool {
+    let run = object.present.as_deref().or(object.last.as_deref());
+    run.is_some_and(|run| {
+        let answered = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
+        let own = run.own_marker().zip(run.trigger.as_ref()).is_some_and(|(marker, trigger)| marker.nonce == trigger.nonce);
+        run.ended && answered && own && state.lock().held_by(&run.me.uid).is_some()
+    })
+}
+
+impl State {
+    /// Whether a run was deleted with its lock still held.
+    pub fn deleted_with_its_lock(&self) -> bool {
+        self.runs.iter().any(|object| object.story.expired && object.present.is_none() && keeps_its_lock(self, object))
+    }
+
+    /// Whether every run has ended, and what was to be deleted is gone.
+    pub fn lives_are_over(&self, expire: bool) -> bool {
+        self.runs.iter().all(|object| match &object.present {
+            None => true,
+            Some(run) if run.deleting => true,
+            Some(run) => {
+                let asked = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+                run.ended && !object.story.token && (!expire || asked)
+            }
+        })
+    }
+}
+
+/// Whether nuvo is asked how the executions are before this act can be answered.
+pub(super) fn asks_for_the_end(act: &Act) -> bool {
+    matches!(act, Act::Render(StatusChange::Present(Situation::Settled(..))))
+}

@@ -1,0 +1,372 @@
+//! One pass over a run: what it observes, and how each act of the core is carried out.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::reflector::ObjectRef;
+use nuvo_client::Error;
+use nuvo_core::run::{
+    self, Account, Act, Answer, Answered, Failure, FailureKind, InvalidRun, Knowledge, Life, Outcome, PipelineId, Polled, Present,
+    Rendered, Run, RunRef, StatusChange, Step,
+};
+use nuvo_crds::{PipelineRun, PipelineRunStatus};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Shell,
+    accounts::{AccountKey, Standing},
+    kube_call::CallError,
+    lock::{LockError, lock_name},
+    message_hash::message_hash,
+    now,
+    room::Seat,
+    run_reconciler::Slot,
+    runs::RunError,
+};
+use crate::{account::Session, telemetry::TriggerOutcome};
+
+/// Why an act came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    /// A run cannot be read or written.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The lock cannot be read or written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Without a version nothing can be compared with later.
+    #[error("the API server answered a write with an object that has no resourceVersion")]
+    NoVersion,
+    /// The object is no run.
+    #[error(transparent)]
+    Invalid(#[from] InvalidRun),
+    /// An act that needs the object or its account came before they were read.
+    #[error("the object was not read yet")]
+    Unread,
+}
+
+impl From<CallError> for PassError {
+    fn from(error: CallError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+impl From<PassError> for Failure {
+    fn from(error: PassError) -> Self {
+        let kind = match &error {
+            PassError::Run(RunError::Call(error)) if error.is_conflict() => FailureKind::Conflict,
+            PassError::Run(RunError::Call(error)) if error.is_refused() => FailureKind::Refused,
+            PassError::Lock(error) if error.is_refused() => FailureKind::Refused,
+            PassError::Run(RunError::Invalid { .. } | RunError::Json(_)) | PassError::Invalid(_) => FailureKind::Refused,
+            PassError::Run(RunError::Call(_)) | PassError::Lock(_) | PassError::NoVersion | PassError::Unread => FailureKind::Unclear,
+        };
+        Self { kind, message: error.to_string() }
+    }
+}
+
+/// One pass over a run.
+pub struct Pass<'a> {
+    pub(super) shell: &'a Shell,
+    pub(super) id: RunRef,
+    pub(super) slot: Option<Slot<'a>>,
+    pub(super) seat: Option<Seat>,
+    pub(super) work: Option<Work>,
+    pub(super) lock_read: Instant,
+    /// When the object is to be deleted, as far as that is known of one that was not read.
+    expires: Option<Timestamp>,
+    rendered: Option<(StatusChange, PipelineRunStatus)>,
+    /// The last status write: what was there, and what is there now.
+    written: Option<(Option<PipelineRunStatus>, PipelineRunStatus)>,
+}
+
+/// The object, and what it works with.
+pub(super) struct Work {
+    pub(super) object: Arc<PipelineRun>,
+    pub(super) account: AccountKey,
+    pub(super) standing: Standing,
+    pub(super) pipeline: Option<PipelineId>,
+    run: Result<Run, InvalidRun>,
+    lock: Option<String>,
+    known: Knowledge,
+    polled: Polled,
+}
+
+impl Work {
+    fn of(object: Arc<PipelineRun>, shell: &Shell) -> Self {
+        let account = AccountKey::of(&object);
+        let standing = shell.accounts.standing(&account);
+        let run = run::parse(&object);
+        let pipeline = run.as_ref().ok().map(|run| run.pipeline.clone());
+        let origin = match &standing {
+            Standing::Ready(session) => Some(session.origin()),
+            Standing::Unjudged | Standing::NotReady(_) => shell.origin(&account),
+        };
+        let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
+        let (mut known, mut polled) = (Knowledge::new(), Polled::default());
+        if let (Some(follower), Ok(run)) = (shell.accounts.follower(&account), &run) {
+            let executions = run::followed(&object, run);
+            known = follower.knowledge(&run.pipeline, &executions);
+            polled = Polled {
+                asked: follower.asked(&run.pipeline, &executions).and_then(|at| Timestamp::now().checked_sub(at.elapsed()).ok()),
+                developer_mode: follower.developer_mode(&run.pipeline, &executions),
+            };
+        }
+        Self { object, account, standing, pipeline, run, lock, known, polled }
+    }
+
+    fn session(&self) -> Result<&Arc<Session>, PassError> {
+        match &self.standing {
+            Standing::Ready(session) => Ok(session),
+            Standing::Unjudged | Standing::NotReady(_) => Err(PassError::Unread),
+        }
+    }
+}
+
+impl<'a> Pass<'a> {
+    /// Begins a pass over an object as the cache has it, or over one of which only the name is known.
+    pub fn new(shell: &'a Shell, id: RunRef, object: Option<Arc<PipelineRun>>, expires: Option<Timestamp>, slot: Option<Slot<'a>>) -> Self {
+        let work = object.map(|object| Work::of(object, shell));
+        Self { shell, id, slot, seat: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
+    }
+
+    /// The run as it was seen last; none before it was read, or why the object is no run.
+    pub fn parsed(&self) -> Result<Option<Run>, String> {
+        self.work.as_ref().map(|work| work.run.clone()).transpose().map_err(|error| error.to_string())
+    }
+
+    /// The older run of the same pipeline and account that is triggered first.
+    pub fn older(&self) -> Option<String> {
+        let work = self.work.as_ref()?;
+        self.shell.runs.older(&work.object, work.pipeline.as_ref()?)
+    }
+
+    /// What the account's polls say of its executions.
+    pub fn polled(&self) -> Polled {
+        self.work.as_ref().map(|work| work.polled).unwrap_or_default()
+    }
+
+    /// What may have changed since the last act.
+    pub fn present(&self) -> Present {
+        let life = match &self.work {
+            Some(work) => Life::of(&work.object, work.run.as_ref().ok(), now()),
+            None => Life { expiry: self.expires.map(left_until), ..Life::default() },
+        };
+        let account = match self.work.as_ref().map(|work| &work.standing) {
+            Some(Standing::Ready(session)) => Account::Ready(pause(session)),
+            Some(Standing::NotReady(why)) => Account::NotReady(why.clone()),
+            Some(Standing::Unjudged) | None => Account::Unknown,
+        };
+        Present {
+            uptime: self.shell.uptime(),
+            life,
+            account,
+            stopping_for: self.shell.stopping_since().map(|since| since.elapsed()),
+            lock_is_known: self.work.as_ref().is_some_and(|work| work.lock.is_some()),
+        }
+    }
+
+    /// Carries out one act.
+    pub async fn carry_out(&mut self, act: &Act) -> Answered {
+        let answered = match act {
+            Act::Trigger(step) => self.step(step).await,
+            Act::Render(change) => self.render(change),
+            Act::Show(change) => self.show(change).await,
+            Act::AnnounceOnly(change) => self.announce_only(change).await,
+            Act::Delete => self.delete().await,
+            Act::Announce => self.announce().await,
+            Act::WakeWaiting => self.wake_waiting(),
+            Act::WakeHolder(holder) => {
+                self.shell.hurry(holder);
+                Ok(Answered::Done)
+            }
+            Act::Pause(wait) => {
+                sleep(*wait).await;
+                Ok(Answered::Done)
+            }
+            Act::Done { .. } => Ok(Answered::Done),
+        };
+        answered.unwrap_or_else(|error| {
+            let failure = Failure::from(error);
+            tracing::info!(error = failure.message, "the act came to nothing");
+            Answered::Failed(failure)
+        })
+    }
+
+    fn work(&self) -> Result<&Work, PassError> {
+        self.work.as_ref().ok_or(PassError::Unread)
+    }
+
+    fn lock(&self) -> Result<(&str, &PipelineId), PassError> {
+        let work = self.work()?;
+        work.lock.as_deref().zip(work.pipeline.as_ref()).ok_or(PassError::Unread)
+    }
+
+    /// The object is this now.
+    fn saw(&mut self, object: PipelineRun) {
+        let object = Arc::new(object);
+        match &mut self.work {
+            Some(work) => (work.run, work.object) = (run::parse(&object), object),
+            None => self.work = Some(Work::of(object, self.shell)),
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<Answered, PassError> {
+        Ok(Answered::Trigger(match step {
+            Step::ReadRun => match self.shell.runs.read(&self.id).await? {
+                Some(object) => {
+                    let run = run::parse(&object)?;
+                    self.saw(object);
+                    Answer::Run(Some(Box::new(run)))
+                }
+                None => Answer::Run(None),
+            },
+            Step::ReadLock => {
+                // Before the lock is read, or the wake would be missed that comes right after it.
+                if let Ok(Some(pipeline)) = self.work().map(|work| work.pipeline.clone()) {
+                    self.shell.waiting.add(&pipeline, self.reference());
+                }
+                self.lock_read = Instant::now();
+                Answer::Lock(Box::new(self.shell.locks.read(self.lock()?.0).await?))
+            }
+            Step::ReadHolder(tenancy) => Answer::Holder(self.shell.runs.holder(&tenancy.holder).await?),
+            Step::ReadOthers => Answer::Others(self.shell.runs.others(self.lock()?.1, &self.id).await?),
+            Step::TakeLock { lock, over } => {
+                let (name, pipeline) = self.lock()?;
+                written(self.shell.locks.write(name, pipeline, lock, over.as_deref()).await?)?
+            }
+            Step::Release { lock, over } => {
+                let (name, pipeline) = self.lock()?;
+                written(self.shell.locks.write(name, pipeline, lock, Some(over)).await?)?
+            }
+            Step::Mark { marker, over } => match self.shell.runs.mark(marker, over).await {
+                Ok(object) => {
+                    let version = object.metadata.resource_version.clone();
+                    self.saw(object);
+                    written(version)?
+                }
+                Err(RunError::Call(error)) if error.is_not_found() => Answer::Missing,
+                Err(error) => return Err(error.into()),
+            },
+            Step::Post(nonce) => {
+                // Others can work while this waits for nuvo. What comes after it must not wait for them.
+                self.slot = None;
+                let pipeline = self.lock()?.1;
+                tracing::info!(%nonce, %pipeline, "triggering");
+                let outcome: Outcome = self.work()?.session()?.create(pipeline, nonce).await;
+                tracing::info!(%nonce, outcome = ?outcome, "triggered");
+                self.shell.metrics.trigger(TriggerOutcome::from(&outcome));
+                Answer::Posted(outcome)
+            }
+            Step::Record { trigger, executions, message, unexecuted, over } => {
+                let (trigger, executions, message) = (trigger.clone(), executions.clone(), message.clone());
+                let change = StatusChange::Result { trigger, executions, message, unexecuted: *unexecuted };
+                let status = self.rendering(&change)?;
+                let written = self.write(status, over).await;
+                // What follows the trigger needs no place in the queue.
+                self.seat = None;
+                return written;
+            }
+            Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Again => Answer::Unsure,
+        }))
+    }
+
+    fn rendering(&self, change: &StatusChange) -> Result<PipelineRunStatus, PassError> {
+        let work = self.work()?;
+        Ok(run::render(&work.object, work.run.as_ref().ok(), change, &work.known, now()))
+    }
+
+    fn render(&mut self, change: &StatusChange) -> Result<Answered, PassError> {
+        let status = self.rendering(change)?;
+        let present = self.work()?.object.status.as_ref();
+        let change_is = match present {
+            Some(present) if *present == status => run::Change::None,
+            Some(present) if run::same_but_for_words(present, &status) => run::Change::Messages,
+            _ => run::Change::Content,
+        };
+        let ends_lock_need = run::lets_go(present, &status);
+        let rendered = Rendered { change: change_is, message_hash: message_hash(&status), ends_lock_need };
+        self.rendered = Some((change.clone(), status));
+        Ok(Answered::Rendered(rendered))
+    }
+
+    async fn show(&mut self, change: &StatusChange) -> Result<Answered, PassError> {
+        let status = match self.rendered.take() {
+            Some((rendered, status)) if rendered == *change => status,
+            _ => self.rendering(change)?,
+        };
+        let over = self.work()?.object.metadata.resource_version.clone().unwrap_or_default();
+        self.write(status, &over).await
+    }
+
+    /// The one way in which a status of a run is written.
+    async fn write(&mut self, status: PipelineRunStatus, over: &str) -> Result<Answered, PassError> {
+        let object = self.work()?.object.clone();
+        match self.shell.runs.write_status(&object, over, status).await {
+            Ok(after) => {
+                let run = run::parse(&after)?;
+                self.written = Some((object.status.clone(), after.status.clone().unwrap_or_default()));
+                self.saw(after);
+                Ok(Answered::Written(Box::new(run)))
+            }
+            Err(error) if error.is_not_found() => Ok(Answered::Missing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn announce_only(&mut self, change: &StatusChange) -> Result<Answered, PassError> {
+        let status = self.rendering(change)?;
+        tracing::info!("it waits, and goes on under the lock that it holds");
+        let object = &self.work()?.object;
+        for notice in run::notices(object.status.as_ref(), &status) {
+            self.shell.events.publish(object, notice).await;
+        }
+        Ok(Answered::Done)
+    }
+
+    async fn announce(&mut self) -> Result<Answered, PassError> {
+        if let Some((before, after)) = self.written.take() {
+            self.shell.announce(&self.work()?.object, before.as_ref(), &after).await;
+        }
+        Ok(Answered::Done)
+    }
+
+    async fn delete(&mut self) -> Result<Answered, PassError> {
+        let version = self.work()?.object.metadata.resource_version.clone().ok_or(PassError::NoVersion)?;
+        match self.shell.runs.delete(&self.id, &version).await {
+            Ok(()) => tracing::info!("deleted (spec.ttlSecondsAfterFinished)"),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Answered::Done)
+    }
+
+    fn wake_waiting(&self) -> Result<Answered, PassError> {
+        if let Some(pipeline) = &self.work()?.pipeline {
+            self.shell.waiting.remove(pipeline, &self.reference());
+            self.shell.wake_waiting(pipeline);
+        }
+        Ok(Answered::Done)
+    }
+
+    pub(super) fn reference(&self) -> ObjectRef<PipelineRun> {
+        let mut reference = ObjectRef::new(&self.id.name).within(&self.id.namespace);
+        reference.extra.uid = Some(self.id.uid.to_string());
+        reference
+    }
+}
+
+/// For how long nothing may be sent to nuvo, and why.
+fn pause(session: &Session) -> Option<run::Pause> {
+    let paused = session.paused()?;
+    let error = Error::Paused(paused);
+    Some(run::Pause { obstacle: error.obstacle(), message: error.to_string(), left: paused.left })
+}
+
+fn written(version: Option<String>) -> Result<Answer, PassError> {
+    version.map(Answer::Written).ok_or(PassError::NoVersion)
+}
+
+/// The time until then.
+fn left_until(then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
+}

@@ -1,0 +1,121 @@
+//! What a run wants of others between two passes, and of its account now.
+
+use std::time::Duration;
+
+use nuvo_client::Error;
+use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, Named, Sighting, Wishes};
+
+use super::{accounts::Standing, room::Place, run_pass::Pass};
+use crate::account::{Session, follower::Interest};
+
+impl Pass<'_> {
+    /// Compares what the run wants with what it wanted before. The answer of its account, if it wants one now.
+    pub async fn declare(&mut self, wishes: Option<&Wishes>) -> Option<AccountAnswer> {
+        let wishes = wishes?;
+        let (work, shell) = (self.work.as_ref()?, self.shell);
+        let reference = self.reference();
+        if let (Some(follower), Some(pipeline)) = (shell.accounts.follower(&work.account), &work.pipeline) {
+            match &wishes.follow {
+                Some(Follow { executions, age, ours, expected, late, ended_for }) => follower.follow(&Interest {
+                    run: reference.clone(),
+                    pipeline: pipeline.clone(),
+                    executions: executions.clone(),
+                    age: *age,
+                    ours: *ours,
+                    expected: *expected,
+                    late: *late,
+                    ended_for: *ended_for,
+                }),
+                None => follower.forget(&reference),
+            }
+        }
+        if let (Some(pipeline), Ask::Nothing | Ask::KeepPlace) = (&work.pipeline, &wishes.ask) {
+            if wishes.waits_for_lock {
+                shell.waiting.add(pipeline, reference);
+            } else {
+                shell.waiting.remove(pipeline, &reference);
+            }
+        }
+        if wishes.ask == Ask::Nothing {
+            shell.room.leave(&work.account, &Place::of(&work.object));
+            self.seat = None;
+        }
+        self.ask(&wishes.ask).await
+    }
+
+    async fn ask(&mut self, ask: &Ask) -> Option<AccountAnswer> {
+        if matches!(ask, Ask::Nothing | Ask::KeepPlace) {
+            return None;
+        }
+        let work = self.work.as_ref()?;
+        let Standing::Ready(session) = work.standing.clone() else { return Some(AccountAnswer::Stopping) };
+        let pipeline = work.pipeline.clone()?;
+        if matches!(ask, Ask::Turn | Ask::Candidates) && self.seat.is_none() {
+            match self.shell.room.enter(&work.account, seats(&session), &Place::of(&work.object)) {
+                Ok(seat) => self.seat = Some(seat),
+                Err(before) => return Some(AccountAnswer::Queued(wait_for(before, &session))),
+            }
+        }
+        // Others can work while this waits for nuvo. What comes after it must not wait for them.
+        self.slot = None;
+        Some(match ask {
+            // With a reservation for the POST, which must not wait once the lock is taken.
+            Ask::Turn => match session.prepare(self.lock_read).await {
+                Ok(baseline) => AccountAnswer::Looked(Answer::Baseline(baseline)),
+                Err(error) => refused(&error),
+            },
+            Ask::Candidates => AccountAnswer::Looked(Answer::Candidates(match session.sighting(&pipeline).await {
+                Ok(sighting) => Some(sighting.unwrap_or_else(Sighting::of_nothing)),
+                Err(error) => {
+                    tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");
+                    None
+                }
+            })),
+            Ask::Executions(ids) => {
+                let mut named = Vec::with_capacity(ids.len());
+                for id in ids {
+                    named.push(read(&session, id, pipeline.as_str()).await);
+                    if named.last() != Some(&Named::Ours) {
+                        break;
+                    }
+                }
+                AccountAnswer::Executions(named)
+            }
+            Ask::Nothing | Ask::KeepPlace => return None,
+        })
+    }
+}
+
+async fn read(session: &Session, id: &ExecutionId, pipeline: &str) -> Named {
+    match session.read(id).await {
+        Ok(execution) if execution.pipeline.as_deref() == Some(pipeline) => Named::Ours,
+        Ok(_) => Named::Foreign,
+        Err(Error::NotFound) => Named::Unknown,
+        Err(error) => {
+            tracing::info!(%error, execution = %id, "the named execution cannot be read yet");
+            Named::Unread(if let Error::Paused(pause) = error { Some(pause.left) } else { None })
+        }
+    }
+}
+
+fn refused(error: &Error) -> AccountAnswer {
+    tracing::info!(%error, "no trigger without a list of nuvo's executions");
+    let retry_after = if let Error::Paused(pause) = error { Some(pause.left) } else { None };
+    match error {
+        Error::Stopping => AccountAnswer::Stopping,
+        _ => AccountAnswer::Refused { obstacle: error.obstacle(), message: error.to_string(), retry_after },
+    }
+}
+
+/// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds, and of a small one not
+/// so many that the look which they share is too old when the last of them gets its turn.
+fn seats(session: &Session) -> usize {
+    let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
+    usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(4)
+}
+
+/// How long it takes until this many older runs have had their turn, by the budget of the account.
+fn wait_for(before: usize, session: &Session) -> Duration {
+    let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
+    Duration::try_from_secs_f64(before / session.rate()).unwrap_or(Duration::MAX)
+}
