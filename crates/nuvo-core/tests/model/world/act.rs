@@ -75,7 +75,7 @@ impl World {
                     memory.trigger = run::remember_trigger(observed, step);
                 }
                 let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO);
-                state.operators[*operator][*run] = Shared::new(Work::Resting(memory));
+                state.operators[*operator][*run] = Shared::new(Work::Resting(memory.into()));
             }
             Action::Drain { operator } => {
                 state.spend(|left| left.drains -= 1);
@@ -228,8 +228,8 @@ impl World {
         for work in state.operators.iter_mut().flatten() {
             match &**work {
                 Work::Resting(memory) => {
-                    if *memory != RunMemory::default() {
-                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed)));
+                    if **memory != RunMemory::default() {
+                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed).into()));
                     }
                 }
                 Work::Busy(pass) => {
@@ -378,7 +378,7 @@ impl World {
                 Act::Done { .. } if wish(&act).is_none() => {
                     // What is remembered of an object is of no use to a later one of its name.
                     let memory = if is_there { aged(&run::remember(&facts), facts.uptime(), Duration::ZERO) } else { RunMemory::default() };
-                    state.operators[operator][run] = Shared::new(Work::Resting(memory));
+                    state.operators[operator][run] = Shared::new(Work::Resting(memory.into()));
                     return;
                 }
                 _ => {

@@ -69,7 +69,7 @@ impl World {
             true => RetryWait::Scheduled(left),
         };
         let suspended = facts.run().is_some_and(|run| run.suspended);
-        let lock_is_known = !(self.is(Mutant::DeletedWithItsLock) && ended) && !(self.is(Mutant::NotesOverTheLock) && suspended);
+        let hidden = (self.is(Mutant::DeletedWithItsLock) && ended) || (self.is(Mutant::NotesOverTheLock) && suspended);
         Present {
             uptime: facts.uptime(),
             life: Life {
@@ -82,7 +82,7 @@ impl World {
             },
             account: run::Account::Ready(None),
             stopping_for: facts.is_draining().then_some(Duration::ZERO),
-            lock_is_known,
+            lock_is_known: !hidden,
         }
     }
 

@@ -110,7 +110,7 @@ pub struct Execution {
 #[derive(Debug, Clone, Hash)]
 enum Work {
     /// Nothing; this is what it remembers.
-    Resting(RunMemory),
+    Resting(Box<RunMemory>),
     /// A pass.
     Busy(Box<Pass>),
 }
@@ -267,12 +267,12 @@ fn aged(memory: &RunMemory, now: Duration, passed: Duration) -> RunMemory {
 
 /// A process that does nothing and remembers nothing.
 fn idle() -> Shared<Work> {
-    static IDLE: LazyLock<Shared<Work>> = LazyLock::new(|| Shared::new(Work::Resting(RunMemory::default())));
+    static IDLE: LazyLock<Shared<Work>> = LazyLock::new(|| Shared::new(Work::Resting(Box::default())));
     IDLE.clone()
 }
 
 fn is_idle(work: &Work) -> bool {
-    matches!(work, Work::Resting(memory) if *memory == RunMemory::default())
+    matches!(work, Work::Resting(memory) if **memory == RunMemory::default())
 }
 
 impl Pass {
