@@ -1,4 +1,4 @@
-//! The parts of the Helm chart that are made from the code: definitions, rights, and the reference of its values.
+//! Generates parts of the Helm chart: the CRDs, the RBAC rules, and the reference of its values.
 
 use std::error::Error;
 use std::fmt::Write;
