@@ -1,32 +1,31 @@
-//! Accounts as a table.
+//! `kubectl nuvo accounts`: accounts as a table.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, api::ListParams};
-
-use super::{
-    End, PluginError,
-    args::{ListArgs, Output},
-    list::not_installed,
-    output,
-    place::Place,
-    progress::tell,
-    table::{ago, table},
-};
 use nuvo_crds::{NuvoAccount, conditions::READY};
 
-/// Lists accounts and whether they can be used.
+use super::{
+    args::{ListArgs, Output},
+    cluster_context::ClusterContext,
+    error::PluginError,
+    exit_status::ExitStatus,
+    output::{self, print},
+    table::{age, table},
+};
+
+/// Lists accounts and whether they are ready.
 ///
 /// # Errors
 /// [`PluginError::Api`], [`PluginError::Output`].
-pub async fn list(place: &Place, args: &ListArgs, now: Timestamp) -> Result<End, PluginError> {
-    let wanted = ListParams { label_selector: args.selector.clone(), ..ListParams::default() };
-    let found = place.those::<NuvoAccount>(args.all_namespaces).list(&wanted).await.map_err(not_installed("NuvoAccount"))?;
-    if let Some(text) = output::many(&found.items, args.output)? {
-        return tell(&text).map(|()| End::Done);
+pub async fn list(context: &ClusterContext, args: &ListArgs, now: Timestamp) -> Result<ExitStatus, PluginError> {
+    let params = ListParams { label_selector: args.selector.clone(), ..ListParams::default() };
+    let found = context.objects::<NuvoAccount>(args.all_namespaces).list(&params).await.map_err(PluginError::list("NuvoAccount"))?;
+    if let Some(text) = output::list(&found.items, args.output)? {
+        return print(&text).map(|()| ExitStatus::Success);
     }
     if found.items.is_empty() {
         eprintln!("No accounts found. A run needs one: see the documentation, \"Accounts and credentials\".");
-        return Ok(End::Done);
+        return Ok(ExitStatus::Success);
     }
     let wide = args.output == Some(Output::Wide);
     let mut header = Vec::new();
@@ -50,7 +49,7 @@ pub async fn list(place: &Place, args: &ListArgs, now: Timestamp) -> Result<End,
             ready.map_or_else(|| "Unknown".to_owned(), |condition| condition.status.clone()),
             ready.map(|condition| condition.reason.clone()).unwrap_or_default(),
             status.identity.clone().unwrap_or_default(),
-            ago(account.metadata.creation_timestamp.as_ref(), now),
+            age(account.metadata.creation_timestamp.as_ref(), now),
         ]);
         if wide {
             row.extend([account.spec.base_url.clone(), account.spec.requests_per_second.to_string()]);
@@ -58,5 +57,5 @@ pub async fn list(place: &Place, args: &ListArgs, now: Timestamp) -> Result<End,
         row.push(ready.filter(|condition| condition.status != "True").map(|condition| condition.message.clone()).unwrap_or_default());
         row
     };
-    tell(&table(&header, &found.items.iter().map(row).collect::<Vec<_>>())).map(|()| End::Done)
+    print(&table(&header, &found.items.iter().map(row).collect::<Vec<_>>())).map(|()| ExitStatus::Success)
 }

@@ -1,28 +1,33 @@
-//! Which cluster and namespace, as kubectl decides it.
+//! The cluster and the namespace of a command, selected as kubectl selects them, and the requests that commands share.
 
 use kube::{
-    Api, Client, Config, Resource,
+    Api, Client, Config, Resource, ResourceExt,
+    api::{Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::NamespaceResourceScope,
 };
-use serde::de::DeserializeOwned;
-
-use super::{PluginError, args::PlaceArgs};
 use nuvo_crds::PipelineRun;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-/// A cluster and a namespace of it.
-pub struct Place {
+use super::{args::ClusterArgs, error::PluginError};
+
+/// The name under which the API server records the changes of this plugin.
+const FIELD_MANAGER: &str = "kubectl-nuvo";
+
+/// A client of a cluster, and a namespace.
+pub struct ClusterContext {
     client: Client,
     /// The namespace.
     pub namespace: String,
 }
 
-impl Place {
-    /// Reads the kubeconfig; nothing is sent.
+impl ClusterContext {
+    /// Reads the kubeconfig. Sends nothing.
     ///
     /// # Errors
     /// [`PluginError::Kubeconfig`], [`PluginError::Client`].
-    pub async fn find(args: &PlaceArgs) -> Result<Self, PluginError> {
+    pub async fn load(args: &ClusterArgs) -> Result<Self, PluginError> {
         let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
         let mut config = match &args.kubeconfig {
             Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
@@ -41,30 +46,44 @@ impl Place {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// The objects of the namespace, or of all of them.
+    /// The objects of the namespace, or of all namespaces.
     #[must_use]
-    pub fn those<K>(&self, everywhere: bool) -> Api<K>
+    pub fn objects<K>(&self, all_namespaces: bool) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
     {
-        if everywhere { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace) }
+        if all_namespaces { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace) }
     }
 
-    /// A run that must exist.
+    /// Reads a run.
     ///
     /// # Errors
-    /// [`PluginError::NoSuch`], [`PluginError::Api`].
+    /// [`PluginError::NotFound`], [`PluginError::Api`].
     pub async fn run(&self, name: &str) -> Result<PipelineRun, PluginError> {
-        let found = self.runs().get_opt(name).await.map_err(PluginError::api(format!("PipelineRun {name} cannot be read")))?;
-        match found {
-            Some(run) => Ok(run),
-            None => Err(self.no_run(name)),
-        }
+        let found = self.runs().get_opt(name).await.map_err(PluginError::api(format!("cannot read PipelineRun {name}")))?;
+        found.ok_or_else(|| PluginError::NotFound {
+            kind: "PipelineRun",
+            name: name.to_owned(),
+            namespace: self.namespace.clone(),
+            list: "list",
+        })
     }
 
-    /// There is no run of this name.
-    #[must_use]
-    pub fn no_run(&self, name: &str) -> PluginError {
-        PluginError::NoSuch { kind: "PipelineRun", name: name.to_owned(), namespace: self.namespace.clone(), list: "list" }
+    /// Patches exactly the version of the run that was read: the user has decided about what that version showed.
+    ///
+    /// # Errors
+    /// [`PluginError::Conflict`], [`PluginError::Api`].
+    pub async fn patch_run(&self, run: &PipelineRun, mut patch: Value) -> Result<PipelineRun, PluginError> {
+        let name = run.name_any();
+        if let Value::Object(fields) = &mut patch
+            && let Value::Object(metadata) = fields.entry("metadata").or_insert_with(|| json!({}))
+        {
+            metadata.insert("resourceVersion".to_owned(), json!(run.resource_version()));
+        }
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.runs().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 409 => PluginError::Conflict(name.clone()),
+            error => PluginError::api(format!("cannot change PipelineRun {name}"))(error),
+        })
     }
 }

@@ -1,62 +1,61 @@
-//! A new run.
+//! `kubectl nuvo run`: starts a pipeline.
 
 use std::collections::BTreeMap;
 
 use kube::{ResourceExt, api::PostParams};
-
-use super::{
-    End, PluginError,
-    args::{Output, RunArgs},
-    follow::{until_ended, within},
-    list::not_installed,
-    output,
-    place::Place,
-    progress::tell,
-};
 use nuvo_core::run::PipelineId;
 use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, names::DEFAULT_ACCOUNT};
 
-/// The longest start of a name: the API server puts five random characters behind it, and 63 are what a label can hold.
-const LONGEST_START: usize = 57;
+use super::{
+    args::{Output, RunArgs},
+    cluster_context::ClusterContext,
+    error::PluginError,
+    exit_status::ExitStatus,
+    output::{self, print},
+    wait::{until_ended, with_timeout},
+};
+
+/// The longest `generateName` without its dash: the API server appends five random characters, and a label value has at most 63.
+const PREFIX_LIMIT: usize = 57;
 
 /// Creates a run, and waits for its end if asked to.
 ///
 /// # Errors
 /// [`PluginError`].
-pub async fn start(place: &Place, args: &RunArgs) -> Result<End, PluginError> {
+pub async fn run(context: &ClusterContext, args: &RunArgs) -> Result<ExitStatus, PluginError> {
     let run = manifest(args)?;
-    let created = place.runs().create(&PostParams::default(), &run).await.map_err(not_created)?;
-    // What is created last is asked for in a form once, and for people shown by its name at once.
-    let form = output::one(&created, args.output)?;
-    if form.is_none() {
-        tell(&format!("{} created\n", output::name(&created)))?;
+    let created = context.runs().create(&PostParams::default(), &run).await.map_err(not_created)?;
+    // JSON and YAML are printed at the end, with the final status; the name is printed at once, also for scripts.
+    let formatted = output::object(&created, args.output)?;
+    if formatted.is_none() {
+        print(&format!("{} created\n", output::name(&created)))?;
     }
     if args.output == Some(Output::Name)
-        && let Some(text) = &form
+        && let Some(text) = &formatted
     {
-        tell(text)?;
+        print(text)?;
     }
-    let mut end = End::Done;
+    let mut status = ExitStatus::Success;
     if args.wait {
-        end = within(args.timeout, until_ended(place, &created, None)).await?;
+        status = with_timeout(args.timeout, until_ended(context, &created, None)).await?;
     }
     if matches!(args.output, Some(Output::Json | Output::Yaml)) {
-        let last = if args.wait { place.run(&created.name_any()).await? } else { created };
-        if let Some(text) = output::one(&last, args.output)? {
-            tell(&text)?;
+        let last = if args.wait { context.run(&created.name_any()).await? } else { created };
+        if let Some(text) = output::object(&last, args.output)? {
+            print(&text)?;
         }
-    } else if args.wait && matches!(end, End::Failed | End::Unresolved) {
-        eprintln!("What happened and what to do: kubectl nuvo describe {} -n {}", created.name_any(), place.namespace);
+    } else if args.wait && matches!(status, ExitStatus::RunFailed | ExitStatus::RunUnresolved) {
+        eprintln!("For details, run: kubectl nuvo describe {} -n {}", created.name_any(), context.namespace);
     }
-    Ok(end)
+    Ok(status)
 }
 
 fn not_created(error: kube::Error) -> PluginError {
     match error {
         kube::Error::Api(status) if status.code == 404 && !status.message.contains("namespaces") => {
-            not_installed("PipelineRun")(kube::Error::Api(status))
+            PluginError::list("PipelineRun")(kube::Error::Api(status))
         }
-        error => PluginError::api("the run cannot be created")(error),
+        error => PluginError::api("cannot create the run")(error),
     }
 }
 
@@ -75,17 +74,17 @@ fn manifest(args: &RunArgs) -> Result<PipelineRun, PluginError> {
     };
     let mut run = PipelineRun::new("", spec);
     run.metadata.name.clone_from(&args.name);
-    run.metadata.generate_name = args.name.is_none().then(|| start_of_name(pipeline.as_str()));
+    run.metadata.generate_name = args.name.is_none().then(|| name_prefix(pipeline.as_str()));
     if !args.label.is_empty() {
         run.metadata.labels = Some(args.label.iter().cloned().collect::<BTreeMap<_, _>>());
     }
     Ok(run)
 }
 
-/// The pipeline's id as far as a name may have its characters.
-fn start_of_name(pipeline: &str) -> String {
+/// The pipeline's id as the prefix of a name: lower case, with a dash for each character that a name must not have.
+fn name_prefix(pipeline: &str) -> String {
     let kept: String = pipeline.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let kept: String = kept.trim_matches('-').chars().take(LONGEST_START).collect();
+    let kept: String = kept.trim_matches('-').chars().take(PREFIX_LIMIT).collect();
     if kept.is_empty() { "run-".to_owned() } else { format!("{}-", kept.trim_end_matches('-')) }
 }
 
@@ -94,12 +93,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_begins_like_its_pipeline() {
+    fn name_prefix_of_a_pipeline_is_a_valid_name() {
         let (long, kept) = ("x".repeat(128), "x".repeat(57));
         let names =
             [("orders", "orders-"), ("Sales_Orders", "sales-orders-"), ("_-_", "run-"), ("a--", "a-"), (&long, &format!("{kept}-"))];
         for (pipeline, wanted) in names {
-            assert_eq!(start_of_name(pipeline), *wanted);
+            assert_eq!(name_prefix(pipeline), *wanted);
         }
     }
 }
