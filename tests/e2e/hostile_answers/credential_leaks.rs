@@ -1,4 +1,4 @@
-//! Credentials: in nothing that a person can read, and with nobody who was not named.
+//! Credentials appear in nothing that a person can read, and go to no origin that was not allowed.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use nuvo_crds::{NuvoAccount, Phase};
 use nuvo_sim::SimConfig;
 use serde_json::json;
 
-use super::server::{Answer, Asked, Call, Script, Site, Trap, answer};
-use crate::world::{World, block_on, message, same};
+use super::hostile_server::{Answer, Call, HostileServer, RequestContext, RequestRecorder, Script, answer};
+use crate::environment::{Environment, block_on, message, same};
 
 /// Characters that look different when they are encoded.
 const KEY: &str = "canary?Key+of/license=42&x~";
@@ -24,26 +24,26 @@ fn forms(secret: &str) -> [String; 4] {
 }
 
 /// Everything that the operator has been told, wherever an answer has room for it.
-fn echo(asked: &Asked<'_>) -> String {
+fn echo(asked: &RequestContext<'_>) -> String {
     let said: Vec<String> = [asked.key, asked.token].into_iter().flat_map(forms).collect();
     said.join(" ")
 }
 
-fn headers(asked: &Asked<'_>) -> String {
+fn headers(asked: &RequestContext<'_>) -> String {
     format!(
         "X-Echo: {0}\r\nX-Request-Id: {0}\r\nSet-Cookie: a={0}\r\nWWW-Authenticate: Bearer realm=\"{0}\"\r\nRetry-After: {0}\r\n",
         echo(asked)
     )
 }
 
-fn refusal(status: u16, asked: &Asked<'_>) -> Answer {
+fn refusal(status: u16, asked: &RequestContext<'_>) -> Answer {
     let said = echo(asked);
     let body = json!({ "error": { "message": said, "code": said, "type": said }, "message": said, "data": said, said.clone(): said });
     answer(status, &headers(asked), body.to_string().as_bytes())
 }
 
 /// The healthy answer with each execution full of secrets.
-fn execution(asked: &Asked<'_>, status: &str) -> Answer {
+fn execution(asked: &RequestContext<'_>, status: &str) -> Answer {
     let said = echo(asked);
     let full = asked.changed(|entry| {
         if !entry.is_object() {
@@ -62,8 +62,8 @@ fn execution(asked: &Asked<'_>, status: &str) -> Answer {
 }
 
 /// An account and a run whose server answers one call like this.
-fn cell(name: &str, call: Call, hostile: impl Fn(&Asked<'_>) -> Answer + Send + Sync + 'static) -> (String, Site) {
-    let site = Site::start(Script {
+fn cell(name: &str, call: Call, hostile: impl Fn(&RequestContext<'_>) -> Answer + Send + Sync + 'static) -> (String, HostileServer) {
+    let site = HostileServer::start(Script {
         pipeline: name.to_owned(),
         token: TOKEN.to_owned(),
         key: KEY.to_owned(),
@@ -78,9 +78,9 @@ fn cell(name: &str, call: Call, hostile: impl Fn(&Asked<'_>) -> Answer + Send + 
 }
 
 #[test]
-fn a_credential_that_nuvo_repeats_is_told_to_nobody() {
-    let world = World::without_account("echo", SimConfig::default());
-    world.credential("nuvo-credentials", KEY);
+fn credential_repeated_by_nuvo_is_shown_nowhere() {
+    let env = Environment::without_account("echo", SimConfig::default());
+    env.credential("nuvo-credentials", KEY);
     let cells = [
         cell("token-401", Call::Token, |asked| refusal(401, asked)),
         cell("token-500", Call::Token, |asked| refusal(500, asked)),
@@ -99,29 +99,29 @@ fn a_credential_that_nuvo_repeats_is_told_to_nobody() {
     ];
     let mut flags = vec!["--log-level", "trace"];
     flags.extend(cells.iter().flat_map(|(_, site)| ["--allowed-base-url", site.origin.as_str()]));
-    // Nobody can have the libraries speak of requests in this way either.
-    let operator = world.operator_in(&[("RUST_LOG", "trace")], &world.kubeconfig, &flags);
+    // The log level cannot make the libraries log requests either.
+    let operator = env.operator_in(&[("RUST_LOG", "trace")], &env.kubeconfig, &flags);
     for (name, site) in &cells {
-        world.account_with(name, json!({ "baseUrl": site.origin }));
-        world.start(name, name, json!({ "accountRef": { "name": name } }));
+        env.account_with(name, json!({ "baseUrl": site.origin }));
+        env.start(name, name, json!({ "accountRef": { "name": name } }));
     }
     for (name, site) in &cells {
-        world.eventually(&format!("an answer to {name}"), || site.given() >= 1);
+        env.eventually(&format!("an answer to {name}"), || site.given() >= 1);
     }
-    let shown = |name: &str, phase| message(&world.wait_phase(name, phase)).to_owned();
+    let shown = |name: &str, phase| message(&env.wait_phase(name, phase)).to_owned();
     for text in [shown("create-422", Phase::Failed), shown("read-failed", Phase::Failed)] {
         assert!(text.contains("[redacted]"), "{text}");
     }
     let words =
-        |name: &str| world.get(name).status.unwrap_or_default().executions.iter().filter_map(|e| e.status.clone()).collect::<String>();
-    world.eventually("nuvo's own word is shown", || words("read-word").contains("[redacted]"));
+        |name: &str| env.get(name).status.unwrap_or_default().executions.iter().filter_map(|e| e.status.clone()).collect::<String>();
+    env.eventually("nuvo's own word is shown", || words("read-word").contains("[redacted]"));
     for (_, site) in &cells {
         site.heal();
     }
     for name in ["look", "look-200", "create-503", "poll", "read-500", "read-word"] {
-        world.wait_phase(name, Phase::Succeeded);
+        env.wait_phase(name, Phase::Succeeded);
     }
-    let told = [world.everything_told(), operator.ask("metrics", "/metrics").1].concat();
+    let told = [env.readable_text(), operator.ask("metrics", "/metrics").1].concat();
     let wanted = [KEY, TOKEN].into_iter().flat_map(forms).chain(["canary".to_owned()]);
     for form in wanted {
         let at = told.lines().find(|line| line.contains(&form)).map(|line| line.chars().take(4_000).collect::<String>());
@@ -135,7 +135,7 @@ fn a_credential_that_nuvo_repeats_is_told_to_nobody() {
 }
 
 #[test]
-fn a_panic_that_shows_a_client_shows_no_credential() {
+fn panic_with_a_client_shows_no_credential() {
     let base = || Origins::parse(["http://127.0.0.1"]).unwrap().check("http://127.0.0.1").unwrap();
     let key = Credential::LicenseKey {
         key: KEY.into(),
@@ -151,7 +151,7 @@ fn a_panic_that_shows_a_client_shows_no_credential() {
 }
 
 /// What the API server says to an account with this base URL, or the operator.
-fn judged(world: &World, name: &str, url: &str) -> String {
+fn judged(env: &Environment, name: &str, url: &str) -> String {
     let account: NuvoAccount = serde_json::from_value(json!({
         "apiVersion": "nuvo.dev/v1alpha1",
         "kind": "NuvoAccount",
@@ -161,7 +161,7 @@ fn judged(world: &World, name: &str, url: &str) -> String {
         } },
     }))
     .unwrap();
-    let api: Api<NuvoAccount> = world.accounts();
+    let api: Api<NuvoAccount> = env.accounts();
     if let Err(error) = block_on(api.create(&PostParams::default(), &account)) {
         assert!(error.to_string().contains("baseUrl"), "{url}: {error}");
         return "refused".to_owned();
@@ -170,26 +170,26 @@ fn judged(world: &World, name: &str, url: &str) -> String {
         let status = block_on(api.get(name)).unwrap().status.unwrap_or_default();
         status.conditions.into_iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.reason)
     };
-    world.eventually(&format!("{url} judged"), || reason().is_some());
+    env.eventually(&format!("{url} judged"), || reason().is_some());
     reason().unwrap()
 }
 
 #[test]
-fn a_credential_is_sent_to_an_allowed_origin_only() {
-    let world = World::without_account("origins", SimConfig::default());
-    world.credential("nuvo-credentials", KEY);
-    let trap = Trap::start();
+fn credential_is_sent_to_allowed_origins_only() {
+    let env = Environment::without_account("origins", SimConfig::default());
+    env.credential("nuvo-credentials", KEY);
+    let trap = RequestRecorder::start();
     let elsewhere = trap.origin.clone();
     let (_, allowed) = cell("allowed", Call::Look, |_| answer(500, "", b""));
     let redirects = [301, 302, 303, 307, 308].map(|code| {
         let elsewhere = elsewhere.clone();
-        let to = move |_: &Asked<'_>| answer(code, &format!("Location: {elsewhere}/execution/\r\n"), b"");
+        let to = move |_: &RequestContext<'_>| answer(code, &format!("Location: {elsewhere}/execution/\r\n"), b"");
         let (_, site) = cell("redirect", Call::Proof, to);
         (code, site)
     });
     let mut flags = vec!["--allowed-base-url", allowed.origin.as_str(), "--log-level", "trace"];
     flags.extend(redirects.iter().flat_map(|(_, site)| ["--allowed-base-url", site.origin.as_str()]));
-    let _operator = world.operator_with(&flags);
+    let _operator = env.operator_with(&flags);
     let (ours, evil) = (allowed.origin.rsplit(':').next().unwrap(), elsewhere.rsplit(':').next().unwrap());
     // In each URL A is the port that is allowed, and E the one of the trap.
     let table = [
@@ -248,7 +248,7 @@ fn a_credential_is_sent_to_an_allowed_origin_only() {
     let mut differing = Vec::new();
     for (number, (url, wanted)) in table.iter().enumerate() {
         let url = url.replace(":A", &format!(":{ours}")).replace(":E", &format!(":{evil}"));
-        let found = judged(&world, &format!("url-{number}"), &url);
+        let found = judged(&env, &format!("url-{number}"), &url);
         println!("{url:<50} {wanted:<20} {found}");
         if found != *wanted {
             differing.push(format!("{url:?}: {found}, not {wanted}"));
@@ -257,7 +257,7 @@ fn a_credential_is_sent_to_an_allowed_origin_only() {
     for (code, site) in &redirects {
         same(
             &format!("an account that is redirected by {code}"),
-            judged(&world, &format!("redirect-{code}"), &site.origin),
+            judged(&env, &format!("redirect-{code}"), &site.origin),
             "NuvoUnavailable".into(),
         );
         assert!(site.given() >= 1);

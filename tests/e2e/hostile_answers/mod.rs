@@ -1,9 +1,9 @@
 //! Answers that no server should give: every kind of them, to every call, each in a cell of a table of its own.
 
-mod bombs;
-mod kinds;
-mod secrets;
-mod server;
+mod answer_table;
+mod credential_leaks;
+mod hostile_server;
+mod oversized_bodies;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,22 +27,22 @@ use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::json;
 
-use crate::world::{Operator, WITHIN, World, assert_consistent, block_on, message, reason, same};
-use kinds::{COLUMNS, Column, Expect, Kind, kinds};
-use server::{Call, Script, Site, Trap};
+use crate::environment::{Environment, Operator, WITHIN, assert_consistent, block_on, message, reason, same};
+use answer_table::{AnswerKind, COLUMNS, Column, Expect, answer_kinds};
+use hostile_server::{Call, HostileServer, RequestRecorder, Script};
 
 /// The simulator's own tokens begin like this, so that whatever looks for those finds ours, too.
 const TOKEN: &str = "sim-token-of-the-table";
 /// Pipelines of an account whose server is healthy.
 const OTHERS: [&str; 3] = ["other-a", "other-b", "other-c"];
 /// How often the runs are looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_EVERY: Duration = Duration::from_millis(50);
 /// So many cells are under way at once: more would wait for the API server, and not for what they are about.
-const AT_ONCE: usize = 160;
+const CONCURRENCY: usize = 160;
 /// How long bad answers are given in wait for what is expected to be shown.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SHOWN_WITHIN: Duration = Duration::from_secs(30);
 /// The most memory the operator may take, whatever it is answered.
-const MEMORY: u64 = 192 << 20;
+const MEMORY_LIMIT: u64 = 192 << 20;
 
 /// One cell at work.
 struct Cell {
@@ -51,7 +51,7 @@ struct Cell {
     column: Column,
     expect: Expect,
     times: usize,
-    site: Site,
+    site: HostileServer,
     begun: Instant,
     reached: Option<Instant>,
     healed: Option<Instant>,
@@ -63,7 +63,7 @@ struct Cell {
 }
 
 impl Cell {
-    fn start(kind: &Kind, column: Column, expect: Expect, number: usize, trap: &Trap) -> Self {
+    fn start(kind: &AnswerKind, column: Column, expect: Expect, number: usize, trap: &RequestRecorder) -> Self {
         let name = format!("{}-{number}", format!("{column:?}").to_lowercase());
         let call = match column {
             Column::Token => Call::Token,
@@ -73,7 +73,7 @@ impl Cell {
             Column::Read => Call::Read,
             Column::Recovery => Call::Recovery,
         };
-        let site = Site::start(Script {
+        let site = HostileServer::start(Script {
             pipeline: name.clone(),
             token: format!("{TOKEN}-{number}"),
             key: "demo-license-key".to_owned(),
@@ -115,7 +115,7 @@ impl Cell {
                 self.shown.extend(since);
                 self.shown.insert(state.clone());
                 let seen = self.expect.during.is_empty() || (self.shown.contains(self.expect.during) && others_got_on);
-                if seen || ended || reached.elapsed() > PATIENCE {
+                if seen || ended || reached.elapsed() > SHOWN_WITHIN {
                     self.site.heal();
                     self.healed = Some(Instant::now());
                 }
@@ -175,9 +175,9 @@ fn state(run: &PipelineRun) -> String {
 type Shown = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 
 /// All runs as they are now: a list of them each time would cost more than everything else.
-fn mirror(world: &World) -> (Store<PipelineRun>, Shown) {
+fn mirror(env: &Environment) -> (Store<PipelineRun>, Shown) {
     let (store, writer) = reflector::store();
-    let changes = watcher(world.runs(), watcher::Config::default());
+    let changes = watcher(env.runs(), watcher::Config::default());
     let shown = Shown::default();
     let log = Arc::clone(&shown);
     let note = move |event: Result<watcher::Event<PipelineRun>, watcher::Error>| {
@@ -201,21 +201,21 @@ fn peak(operator: &mut Operator) -> u64 {
 }
 
 /// Ends what runs beside a test with it, however that ends.
-struct Stop<'a>(&'a AtomicBool);
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for Stop<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 /// Starts runs of a healthy account one after the other, and counts those that have succeeded.
-fn others_get_on(world: &World, pipeline: &str, stop: &AtomicBool, longest: &Mutex<(usize, Duration)>) {
+fn run_healthy_pipeline(env: &Environment, pipeline: &str, stop: &AtomicBool, longest: &Mutex<(usize, Duration)>) {
     for number in 0.. {
         let begun = Instant::now();
         let name = format!("{pipeline}-{number}");
-        world.start(&name, pipeline, json!({}));
-        world.wait_phase(&name, Phase::Succeeded);
+        env.start(&name, pipeline, json!({}));
+        env.wait_phase(&name, Phase::Succeeded);
         let mut longest = longest.lock().unwrap();
         *longest = (longest.0 + 1, longest.1.max(begun.elapsed()));
         if stop.load(Ordering::Relaxed) {
@@ -224,17 +224,18 @@ fn others_get_on(world: &World, pipeline: &str, stop: &AtomicBool, longest: &Mut
     }
 }
 
+/// Each cell of the table is a run whose server gives one bad answer to one call until it is healed.
 #[test]
-fn no_answer_makes_the_operator_do_or_say_what_is_not_so() {
-    let trap = Trap::start();
-    let world = World::with(
+fn hostile_answers_cause_no_wrong_action_or_status() {
+    let trap = RequestRecorder::start();
+    let env = Environment::with(
         "answers",
         SimConfig { pipelines: OTHERS.map(|id| Pipeline::new(id).duration(Duration::from_millis(100))).into(), ..SimConfig::default() },
     );
     // For work on one kind, as in ANSWERS="status 429".
     let chosen = std::env::var("ANSWERS").unwrap_or_default();
-    let table = kinds();
-    let mut wanted: Vec<(&Kind, Column, Expect)> = Vec::new();
+    let table = answer_kinds();
+    let mut wanted: Vec<(&AnswerKind, Column, Expect)> = Vec::new();
     for kind in &table {
         for (column, expect) in COLUMNS.into_iter().zip(kind.row) {
             wanted.extend(expect.map(|expect| (kind, column, expect)));
@@ -250,35 +251,37 @@ fn no_answer_makes_the_operator_do_or_say_what_is_not_so() {
         .map(|(number, (kind, column, expect))| Cell::start(kind, *column, *expect, number, &trap))
         .rev()
         .collect();
-    let base = world.sim.base_url();
+    let base = env.sim.base_url();
     let mut flags = vec!["--log-level", "trace", "--trigger-settle-seconds", "20", "--fence-seconds", "5", "--quarantine-seconds", "8"];
     flags.extend(["--max-concurrent-reconciles", "256", "--allowed-base-url", &base]);
     flags.extend(waiting.iter().flat_map(|cell| ["--allowed-base-url", cell.site.origin.as_str()]));
-    let mut operator = world.operator_with(&flags);
-    world.wait_ready("default");
+    let mut operator = env.operator_with(&flags);
+    env.wait_ready("default");
     let idle = peak(&mut operator);
-    let (runs, shown) = mirror(&world);
-    let key = |name: &str| ObjectRef::new(name).within(&world.namespace);
+    let (runs, shown) = mirror(&env);
+    let key = |name: &str| ObjectRef::new(name).within(&env.namespace);
     let (stop, longest) = (AtomicBool::new(false), Mutex::new((0, Duration::ZERO)));
     let mut done: Vec<Cell> = Vec::new();
     std::thread::scope(|scope| {
         for pipeline in OTHERS {
-            let (world, stop, longest) = (&world, &stop, &longest);
-            scope.spawn(move || others_get_on(world, pipeline, stop, longest));
+            let (env, stop, longest) = (&env, &stop, &longest);
+            scope.spawn(move || run_healthy_pipeline(env, pipeline, stop, longest));
         }
-        let _stop = Stop(&stop);
+        let _stop = StopOnDrop(&stop);
         let mut active: Vec<Cell> = Vec::new();
         while !(waiting.is_empty() && active.is_empty()) {
             // A few at a time: those that are under way must be looked at meanwhile.
-            for mut cell in waiting.split_off(waiting.len().saturating_sub(AT_ONCE.saturating_sub(active.len()).min(4))).into_iter().rev() {
-                world.account_with(&cell.name, json!({ "baseUrl": format!("{}/dp/api/v1", cell.site.origin), "requestsPerSecond": 100 }));
-                world.start(&cell.name, &cell.name, json!({ "accountRef": { "name": cell.name } }));
+            for mut cell in
+                waiting.split_off(waiting.len().saturating_sub(CONCURRENCY.saturating_sub(active.len()).min(4))).into_iter().rev()
+            {
+                env.account_with(&cell.name, json!({ "baseUrl": format!("{}/dp/api/v1", cell.site.origin), "requestsPerSecond": 100 }));
+                env.start(&cell.name, &cell.name, json!({ "accountRef": { "name": cell.name } }));
                 cell.begun = Instant::now();
                 active.push(cell);
             }
             let others = longest.lock().unwrap().0;
             done.extend(active.extract_if(.., |cell| runs.get(&key(&cell.name)).is_some_and(|run| cell.look(&run, &shown, others))));
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_EVERY);
         }
     });
     let took = begun.elapsed();
@@ -286,7 +289,7 @@ fn no_answer_makes_the_operator_do_or_say_what_is_not_so() {
     let mut differing = Vec::new();
     done.sort_by(|a, b| (&a.kind, a.column as u8).cmp(&(&b.kind, b.column as u8)));
     for cell in &done {
-        let run = world.get(&cell.name);
+        let run = env.get(&cell.name);
         assert_consistent(&run);
         let (expected, seen) = (cell.expected(), cell.seen(&state(&run)));
         let same = if expected == seen { "as expected".to_owned() } else { seen.clone() };
@@ -306,7 +309,7 @@ fn no_answer_makes_the_operator_do_or_say_what_is_not_so() {
     }
     assert!(differing.is_empty(), "{} cells differ:\n{}", differing.len(), differing.join("\n"));
     same("what was sent elsewhere", trap.caught(), Vec::new());
-    assert!(peak < MEMORY, "{} MiB", peak >> 20);
+    assert!(peak < MEMORY_LIMIT, "{} MiB", peak >> 20);
     assert!(longest < Duration::from_secs(30), "{longest:?}");
     same("exit code", operator.stop(), Some(0));
 }

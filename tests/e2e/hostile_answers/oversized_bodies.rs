@@ -1,12 +1,12 @@
 //! Answers that are small on the way and large when they are taken at their word.
 
 /// A JSON text of lists in lists.
-pub fn deep() -> Vec<u8> {
+pub fn nested_lists() -> Vec<u8> {
     [b"[".repeat(100_000), b"]".repeat(100_000)].concat()
 }
 
 /// A list of a million entries.
-pub fn many() -> Vec<u8> {
+pub fn many_entries() -> Vec<u8> {
     let mut body = b"{\"data\":[".to_vec();
     body.extend(b"{},".repeat(1_000_000));
     body.extend(b"{}]}");
@@ -50,7 +50,7 @@ impl Bits {
 /// 200 MB of blanks as gzip, in less than 200 kB.
 ///
 /// One block with a code of its own, in which the longest repetition of the byte before costs two bits.
-pub fn bomb() -> Vec<u8> {
+pub fn gzip_bomb() -> Vec<u8> {
     const REPETITIONS: usize = 200_000_000 / 258;
     let mut bits = Bits { bytes: b"\x1f\x8b\x08\0\0\0\0\0\0\xff".to_vec(), used: 80 };
     // The last block, with dynamic codes: 286 literals and lengths, 1 distance, and the lengths of 18 lengths.

@@ -9,7 +9,7 @@ use controlplane::{ControlPlane, Options, Process};
 use nuvo_operator::rbac::rules;
 use serde_json::json;
 
-use crate::world::{install, server};
+use crate::environment::{install, server};
 
 /// Starts the operator.
 fn start(kubeconfig: &str, flags: &[&str]) -> Process {
@@ -49,7 +49,7 @@ fn kubeconfig(server: &ControlPlane) -> String {
 }
 
 #[test]
-fn wrong_flags() {
+fn wrong_flags_are_reported() {
     let config = kubeconfig(server());
     assert_line(&run(&config, &["--no-such-flag"]), 2, &["--no-such-flag"]);
     assert_line(&run(&config, &["--trigger-timeout-seconds", "soon"]), 2, &["--trigger-timeout-seconds"]);
@@ -58,12 +58,12 @@ fn wrong_flags() {
 }
 
 #[test]
-fn no_kubeconfig() {
+fn missing_kubeconfig_is_reported() {
     assert_line(&run("/there/is/no/such/file", &[]), 1, &["no Kubernetes cluster is configured", "KUBECONFIG"]);
 }
 
 #[test]
-fn an_unreachable_api_server() {
+fn unreachable_api_server_is_reported() {
     let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();
     let path = server().folder().join("unreachable.kubeconfig");
     std::fs::write(&path, text.replace(server().url(), "https://127.0.0.1:1")).unwrap();
@@ -71,10 +71,10 @@ fn an_unreachable_api_server() {
 }
 
 #[test]
-fn rejected_credentials_and_no_permission() {
+fn rejected_credentials_and_missing_permission_are_reported() {
     let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();
     let path = server().folder().join("stranger.kubeconfig");
-    let stranger = text.replace("\"token\": \"admin\"", "\"token\": \"nobody\"");
+    let stranger = text.replace("\"token\": \"admin\"", "\"token\": \"unknown\"");
     assert_ne!(stranger, text, "{text}");
     std::fs::write(&path, stranger).unwrap();
     assert_line(&run(&path.display().to_string(), &[]), 1, &["401"]);
@@ -86,7 +86,7 @@ fn rejected_credentials_and_no_permission() {
 
 /// One row for each rule that is left out, with what the start says about it.
 #[test]
-fn each_missing_rule_is_named() {
+fn missing_rbac_rule_is_named() {
     let namespace = server().namespace("rules").unwrap();
     let everywhere = ("in all namespaces", &["--operator-namespace", &namespace][..]);
     let here = format!("in namespace {namespace}");
@@ -112,7 +112,7 @@ fn each_missing_rule_is_named() {
 }
 
 #[test]
-fn a_missing_namespace_for_the_locks() {
+fn missing_operator_namespace_is_reported() {
     let namespace = server().namespace("place").unwrap();
     let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &rules()).unwrap();
     let output = run(&kubeconfig.display().to_string(), &["--operator-namespace", "there-is-no-such-namespace"]);
@@ -121,7 +121,7 @@ fn a_missing_namespace_for_the_locks() {
 
 /// Roles in the namespaces that are watched are enough, and what is missing elsewhere is not asked for.
 #[test]
-fn rights_in_the_watched_namespaces_are_enough() {
+fn rights_in_the_watched_namespaces_suffice() {
     let namespace = server().namespace("narrow").unwrap();
     let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &[]).unwrap();
     let group = "rbac.authorization.k8s.io";
@@ -148,14 +148,14 @@ fn rights_in_the_watched_namespaces_are_enough() {
 }
 
 #[test]
-fn missing_definitions() {
+fn missing_crds_are_reported() {
     let empty = ControlPlane::start(Options::default()).unwrap();
     assert_line(&run(&kubeconfig(&empty), &[]), 1, &["the CRDs are not installed", "nuvo-operator crds | kubectl apply"]);
     install(&empty);
 }
 
 #[test]
-fn a_taken_port() {
+fn occupied_port_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));

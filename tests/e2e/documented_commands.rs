@@ -9,7 +9,7 @@ use std::{
 
 use nuvo_sim::{AccessToken, Identity, Pipeline, SimConfig, Stats};
 
-use crate::world::World;
+use crate::environment::Environment;
 
 /// A part of a page that is marked in the text before it.
 enum Part {
@@ -58,7 +58,7 @@ fn commands(block: &[&str]) -> Vec<(String, Vec<String>)> {
 }
 
 /// Without what differs from one time to the next: ages, ids, generated ends of names.
-fn steady(line: &str) -> String {
+fn without_variable_parts(line: &str) -> String {
     let word = |word: &str| {
         let bare = word.trim_end_matches([':', '.', ',']);
         let generated = bare.rsplit_once("orders-").is_some_and(|(_, end)| end.len() <= 5);
@@ -73,21 +73,21 @@ fn steady(line: &str) -> String {
 }
 
 /// A folder with `kubectl` and `kubectl-nuvo`, to be put before the path.
-fn tools(world: &World) -> PathBuf {
-    let folder = world.server.folder().join(format!("{}-bin", world.namespace));
+fn tools(env: &Environment) -> PathBuf {
+    let folder = env.server.folder().join(format!("{}-bin", env.namespace));
     fs::create_dir_all(&folder).unwrap();
-    let plugin = crate::world::kubectl_nuvo();
-    let kubectl = world.server.kubectl_command();
+    let plugin = crate::environment::kubectl_nuvo();
+    let kubectl = env.server.kubectl_command();
     let words: Vec<String> =
         std::iter::once(kubectl.get_program()).chain(kubectl.get_args()).map(|word| format!("'{}'", word.display())).collect();
-    let cache = world.server.folder().join("kubectl-cache");
+    let cache = env.server.folder().join("kubectl-cache");
     let script = |text: String, name: &str| {
         use std::os::unix::fs::PermissionsExt as _;
         let path = folder.join(name);
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     };
-    let (kubeconfig, namespace) = (world.server.admin_kubeconfig().display(), &world.namespace);
+    let (kubeconfig, namespace) = (env.server.admin_kubeconfig().display(), &env.namespace);
     // kubectl finds its plugins by their names; here it is a part of another program.
     script(
         format!(
@@ -101,19 +101,19 @@ fn tools(world: &World) -> PathBuf {
     folder
 }
 
-fn carry_out(name: &str, with_account: bool) {
+fn run_page(name: &str, with_account: bool) {
     let stats = Stats { total_rows: 1200, ..Stats::default() };
     let quick = |id: &str| Pipeline::new(id).duration(Duration::from_millis(700)).stats(stats);
     let pipelines = vec![quick("orders"), quick("customers").failing("ERROR_THRESHOLD_EXCEEDED", "412 of 5000 cells are erroneous")];
     let config = SimConfig { pipelines, ..SimConfig::default() };
-    let world = World::without_account(&format!("docs-{}", name.trim_end_matches(".md")), config);
-    world.sim.set_access_tokens(vec![AccessToken::new("demo-access-token", Identity::user("demo@example.com"))]);
+    let env = Environment::without_account(&format!("docs-{}", name.trim_end_matches(".md")), config);
+    env.sim.set_access_tokens(vec![AccessToken::new("demo-access-token", Identity::user("demo@example.com"))]);
     if with_account {
-        world.credential("nuvo-credentials", "demo-license-key");
-        world.account("default");
+        env.credential("nuvo-credentials", "demo-license-key");
+        env.account("default");
     }
-    let _operator = world.operator();
-    let (bin, folder) = (tools(&world), world.server.folder().join(format!("{}-files", world.namespace)));
+    let _operator = env.operator();
+    let (bin, folder) = (tools(&env), env.server.folder().join(format!("{}-files", env.namespace)));
     fs::create_dir_all(&folder).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     // A file may be shown below its first use.
@@ -122,7 +122,7 @@ fn carry_out(name: &str, with_account: bool) {
         match part {
             Part::File(file, text) => {
                 // The page's account is for the real nuvo.
-                let here = format!("spec:\n  baseUrl: {}\n", world.sim.base_url());
+                let here = format!("spec:\n  baseUrl: {}\n", env.sim.base_url());
                 let text = if text.contains("kind: NuvoAccount") { text.replacen("spec:\n", &here, 1) } else { text };
                 fs::write(folder.join(file), text).unwrap();
             }
@@ -130,13 +130,16 @@ fn carry_out(name: &str, with_account: bool) {
                 for (command, wanted) in commands {
                     let shell = format!("{{ {command}\n}} 2>&1");
                     let output = Command::new("bash").args(["-c", &shell]).current_dir(&folder).env("PATH", &path).output().unwrap();
-                    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                    assert!(output.status.success(), "{name}: $ {command}\n{said}");
-                    let said_steady: Vec<String> = said.lines().map(steady).collect();
-                    let mut rest = said_steady.iter();
+                    let output_text = String::from_utf8_lossy(&output.stdout).into_owned();
+                    assert!(output.status.success(), "{name}: $ {command}\n{output_text}");
+                    let output_lines: Vec<String> = output_text.lines().map(without_variable_parts).collect();
+                    let mut rest = output_lines.iter();
                     for line in wanted {
-                        let line = steady(&line);
-                        assert!(rest.any(|said| said.starts_with(&line)), "{name}: $ {command}\ndoes not say {line:?}:\n{said}");
+                        let line = without_variable_parts(&line);
+                        assert!(
+                            rest.any(|output_text| output_text.starts_with(&line)),
+                            "{name}: $ {command}\ndoes not say {line:?}:\n{output_text}"
+                        );
                     }
                 }
             }
@@ -145,23 +148,23 @@ fn carry_out(name: &str, with_account: bool) {
 }
 
 #[test]
-fn the_first_run() {
-    carry_out("first-run.md", false);
+fn first_run_page_prints_what_it_shows() {
+    run_page("first-run.md", false);
 }
 
 #[test]
-fn accounts_and_credentials() {
-    carry_out("accounts.md", false);
+fn accounts_page_prints_what_it_shows() {
+    run_page("accounts.md", false);
 }
 
 #[test]
-fn the_plugin_in_a_terminal_and_in_scripts() {
-    carry_out("kubectl-nuvo.md", true);
+fn kubectl_nuvo_page_prints_what_it_shows() {
+    run_page("kubectl-nuvo.md", true);
 }
 
 /// Commands are run here, or the page says what they need.
 #[test]
-fn every_page_says_how_its_commands_are_tested() {
+fn commands_of_all_pages_say_how_they_are_tested() {
     let run = ["first-run.md", "accounts.md", "kubectl-nuvo.md"];
     for folder in ["docs", "docs/runbooks"] {
         for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).into_iter().flatten() {

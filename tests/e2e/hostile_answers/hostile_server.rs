@@ -12,7 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::world::block_on;
+use crate::environment::block_on;
 
 /// What a cell answers.
 #[derive(Clone)]
@@ -49,7 +49,7 @@ pub enum Call {
 }
 
 /// A request as the hostile answers see it.
-pub struct Asked<'a> {
+pub struct RequestContext<'a> {
     pub token: &'a str,
     pub key: &'a str,
     /// Where a redirect leads.
@@ -58,7 +58,7 @@ pub struct Asked<'a> {
     pub healthy: Value,
 }
 
-impl Asked<'_> {
+impl RequestContext<'_> {
     /// The answer of a healthy server, with each execution in it changed.
     pub fn changed(&self, change: impl Fn(&mut Value)) -> Value {
         let mut body = self.healthy.clone();
@@ -71,7 +71,7 @@ impl Asked<'_> {
 }
 
 /// Makes the hostile answers.
-pub type Hostile = dyn Fn(&Asked<'_>) -> Answer + Send + Sync;
+pub type Hostile = dyn Fn(&RequestContext<'_>) -> Answer + Send + Sync;
 
 /// A whole answer with this head and body.
 pub fn answer(status: u16, headers: &str, body: &[u8]) -> Answer {
@@ -111,19 +111,19 @@ struct State {
 }
 
 /// A running server.
-pub struct Site {
+pub struct HostileServer {
     pub origin: String,
     state: Arc<State>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Site {
+impl Drop for HostileServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Site {
+impl HostileServer {
     pub fn start(script: Script) -> Self {
         block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -255,7 +255,7 @@ async fn serve(mut stream: TcpStream, state: &State) {
     }
     let healthy = healthy.unwrap_or_default();
     let Script { token, key, elsewhere, .. } = script;
-    let answer = (script.hostile)(&Asked { token, key, elsewhere, healthy });
+    let answer = (script.hostile)(&RequestContext { token, key, elsewhere, healthy });
     let ends = matches!(answer, Answer::Bytes(_) | Answer::Reset(_));
     if !ends {
         state.given.fetch_add(1, Ordering::SeqCst);
@@ -322,19 +322,19 @@ async fn give(stream: &mut TcpStream, answer: Answer) {
 }
 
 /// A server that nothing must ever be sent to, and what was.
-pub struct Trap {
+pub struct RequestRecorder {
     pub origin: String,
     caught: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Trap {
+impl Drop for RequestRecorder {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Trap {
+impl RequestRecorder {
     pub fn start() -> Self {
         block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

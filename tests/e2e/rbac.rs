@@ -13,7 +13,7 @@ use nuvo_operator::rbac;
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::{Value, json};
 
-use crate::world::{Operator, World, same};
+use crate::environment::{Environment, Operator, same};
 
 /// The name of the release, and so of the ServiceAccount.
 const RELEASE: &str = "nuvo-operator";
@@ -23,7 +23,7 @@ fn server() -> &'static ControlPlane {
     static SERVER: OnceLock<ControlPlane> = OnceLock::new();
     SERVER.get_or_init(|| {
         let server = ControlPlane::start(Options { audit_reads: true, ..Options::default() }).unwrap();
-        crate::world::install(&server);
+        crate::environment::install(&server);
         server
     })
 }
@@ -39,21 +39,20 @@ fn install(server: &ControlPlane, namespace: &str, values: &Value) {
 }
 
 /// The operator with the arguments that the installed Deployment has, on free ports.
-fn operator(world: &World) -> Operator {
-    let arguments =
-        world.kubectl(&["get", "deployment", RELEASE, "--output", "jsonpath={.spec.template.spec.containers[0].args}"]).unwrap();
+fn operator(env: &Environment) -> Operator {
+    let arguments = env.kubectl(&["get", "deployment", RELEASE, "--output", "jsonpath={.spec.template.spec.containers[0].args}"]).unwrap();
     let arguments: Vec<String> = serde_json::from_str(&arguments).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
     command.args(arguments.iter().filter(|argument| !argument.contains("-addr=")));
-    command.args(["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"]).env("KUBECONFIG", &world.kubeconfig).stdin(Stdio::null());
-    let log = world.server.folder().join(format!("{}-operator.log", world.namespace));
+    command.args(["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0"]).env("KUBECONFIG", &env.kubeconfig).stdin(Stdio::null());
+    let log = env.server.folder().join(format!("{}-operator.log", env.namespace));
     Operator(Process::spawn_guarded(&command, log).unwrap())
 }
 
 /// Every kind of thing that an operator does, once; what the API server has answered to it.
 fn scenario(name: &str, only_here: bool) -> Vec<AuditEvent> {
     let config = SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() };
-    let world = World::on(server(), name, config, |server, namespace, sim| {
+    let env = Environment::on(server(), name, config, |server, namespace, sim| {
         let watched: Vec<&str> = only_here.then_some(namespace).into_iter().collect();
         let values = json!({
             "crds": { "enabled": false },
@@ -65,40 +64,40 @@ fn scenario(name: &str, only_here: bool) -> Vec<AuditEvent> {
         install(server, namespace, &values);
         server.kubeconfig_of(namespace, RELEASE).unwrap()
     });
-    world.credential("nuvo-credentials", "demo-license-key");
-    world.account("default");
-    let user = format!("system:serviceaccount:{}:{RELEASE}", world.namespace);
+    env.credential("nuvo-credentials", "demo-license-key");
+    env.account("default");
+    let user = format!("system:serviceaccount:{}:{RELEASE}", env.namespace);
     let asked = || {
-        let events = world.server.requests(|event| event.user == user);
+        let events = env.server.requests(|event| event.user == user);
         let refused: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
         assert!(refused.is_empty(), "the operator was refused: {refused:#?}");
         events
     };
-    let operator = operator(&world);
-    world.eventually("a leader", || operator.leads());
-    world.wait_ready("default");
+    let operator = operator(&env);
+    env.eventually("a leader", || operator.leads());
+    env.wait_ready("default");
 
-    world.start("orders", "orders", json!({}));
-    world.wait_phase("orders", Phase::Succeeded);
-    world.start("short-lived", "orders", json!({ "ttlSecondsAfterFinished": 0 }));
+    env.start("orders", "orders", json!({}));
+    env.wait_phase("orders", Phase::Succeeded);
+    env.start("short-lived", "orders", json!({ "ttlSecondsAfterFinished": 0 }));
     let deleted = || asked().iter().any(|event| event.verb == "delete");
-    world.eventually("a deletion", || deleted() && world.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty());
+    env.eventually("a deletion", || deleted() && env.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty());
 
     // The same event again within six minutes: its series is patched.
-    world.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));
-    world.wait_reason("waiting", "AccountNotReady");
-    world.wait_note("waiting", "AccountNotReady");
-    world.change("waiting", json!({ "spec": { "suspend": true } }));
-    world.wait_phase("waiting", Phase::Suspended);
-    world.change("waiting", json!({ "spec": { "suspend": false } }));
-    world.wait_reason("waiting", "AccountNotReady");
+    env.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));
+    env.wait_reason("waiting", "AccountNotReady");
+    env.wait_note("waiting", "AccountNotReady");
+    env.change("waiting", json!({ "spec": { "suspend": true } }));
+    env.wait_phase("waiting", Phase::Suspended);
+    env.change("waiting", json!({ "spec": { "suspend": false } }));
+    env.wait_reason("waiting", "AccountNotReady");
 
-    world.eventually("a patch of an event", || {
+    env.eventually("a patch of an event", || {
         asked().iter().any(|event| (event.verb.as_str(), event.resource.as_str()) == ("patch", "events"))
     });
     same("exit code", operator.stop(), Some(0));
     // A watch is logged when it has ended.
-    world.eventually("the watches in the log", || {
+    env.eventually("the watches in the log", || {
         ["pipelineruns", "nuvoaccounts"].iter().all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
     });
     asked()
@@ -136,12 +135,12 @@ fn check(name: &str, only_here: bool) {
         println!("| {resource} | {verb} | {count} |");
     }
     let idle: Vec<_> = table.iter().filter(|(_, _, count)| *count == 0).collect();
-    assert!(idle.is_empty(), "rights that nobody uses: {idle:?}; remove them from src/rbac.rs, or show in this scenario what they are for");
+    assert!(idle.is_empty(), "unused rights: {idle:?}; remove them from src/rbac.rs, or use them in this scenario");
 }
 
 /// One after the other: the operator that watches everything would take the other's runs, too.
 #[test]
-fn the_chart_grants_what_the_operator_does_and_nothing_else() {
+fn chart_grants_exactly_the_rights_that_the_operator_uses() {
     check("one-namespace", true);
     check("everywhere", false);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    bombs::{bomb, deep, many},
-    server::{Answer, Asked, Hostile, answer, whole},
+    hostile_server::{Answer, Hostile, RequestContext, answer, whole},
+    oversized_bodies::{gzip_bomb, many_entries, nested_lists},
 };
 
 /// Which call is answered badly.
@@ -77,7 +77,7 @@ const GARBAGE: Row = [ACCOUNT, FOUND, NOTHING, WAITS, RUNS, RUNS, DOUBT];
 const AWAY: Row = GARBAGE;
 
 /// A kind of bad answer.
-pub struct Kind {
+pub struct AnswerKind {
     pub name: String,
     pub hostile: Arc<Hostile>,
     pub row: Row,
@@ -89,11 +89,11 @@ pub struct Kind {
     pub triggers: usize,
 }
 
-fn kind(name: impl Into<String>, row: Row, hostile: impl Fn(&Asked<'_>) -> Answer + Send + Sync + 'static) -> Kind {
-    Kind { name: name.into(), hostile: Arc::new(hostile), row, executes: true, times: 3, triggers: 1 }
+fn kind(name: impl Into<String>, row: Row, hostile: impl Fn(&RequestContext<'_>) -> Answer + Send + Sync + 'static) -> AnswerKind {
+    AnswerKind { name: name.into(), hostile: Arc::new(hostile), row, executes: true, times: 3, triggers: 1 }
 }
 
-impl Kind {
+impl AnswerKind {
     fn not_executed(self) -> Self {
         Self { executes: false, ..self }
     }
@@ -108,7 +108,7 @@ impl Kind {
 }
 
 /// The healthy answer with each execution changed.
-fn entries(name: &str, row: [Cell; 5], change: impl Fn(&mut Value) + Send + Sync + 'static) -> Kind {
+fn entries(name: &str, row: [Cell; 5], change: impl Fn(&mut Value) + Send + Sync + 'static) -> AnswerKind {
     let [create, look, poll, read, recovery] = row;
     kind(name, [NONE, create, NONE, look, poll, read, recovery], move |asked| {
         answer(200, "", asked.changed(&change).to_string().as_bytes())
@@ -116,7 +116,7 @@ fn entries(name: &str, row: [Cell; 5], change: impl Fn(&mut Value) + Send + Sync
 }
 
 /// The execution that is read by its id has ended, and is special in what else it says.
-fn ended(name: &str, row: [Cell; 3], status: &'static str, change: impl Fn(&mut Value) + Send + Sync + 'static) -> Kind {
+fn ended(name: &str, row: [Cell; 3], status: &'static str, change: impl Fn(&mut Value) + Send + Sync + 'static) -> AnswerKind {
     let [look, read, recovery] = row;
     entries(name, [NONE, look, NONE, read, recovery], move |entry| {
         entry["status"] = status.into();
@@ -125,21 +125,21 @@ fn ended(name: &str, row: [Cell; 3], status: &'static str, change: impl Fn(&mut 
 }
 
 /// A body instead of the healthy one.
-fn body(name: &str, row: Row, make: impl Fn(&Asked<'_>) -> Vec<u8> + Send + Sync + 'static) -> Kind {
+fn body(name: &str, row: Row, make: impl Fn(&RequestContext<'_>) -> Vec<u8> + Send + Sync + 'static) -> AnswerKind {
     kind(name, row, move |asked| answer(200, "", &make(asked)))
 }
 
-fn text(name: &str, row: Row, text: &'static str) -> Kind {
+fn text(name: &str, row: Row, text: &'static str) -> AnswerKind {
     body(name, row, move |_| text.as_bytes().to_vec())
 }
 
 /// A token answer with this token in it.
-fn token(name: &str, value: Value) -> Kind {
+fn token(name: &str, value: Value) -> AnswerKind {
     body(name, [ACCOUNT, NONE, NONE, NONE, NONE, NONE, NONE], move |_| json!({ "access_token": value }).to_string().into_bytes())
 }
 
 /// A status with headers and an error in the body.
-fn status(code: u16, headers: &'static str, row: Row) -> Kind {
+fn status(code: u16, headers: &'static str, row: Row) -> AnswerKind {
     let name = format!("status {code} {}", headers.trim().replace("\r\n", ", "));
     let kind = kind(name.trim(), row, move |asked| {
         let said = json!({ "error": { "message": "no", "code": "NO" }, "message": format!("token {} key {}", asked.token, asked.key) });
@@ -152,11 +152,11 @@ fn bytes(value: &Value) -> Vec<u8> {
     value.to_string().into_bytes()
 }
 
-fn healthy(asked: &Asked<'_>) -> Vec<u8> {
+fn healthy(asked: &RequestContext<'_>) -> Vec<u8> {
     bytes(&asked.healthy)
 }
 
-pub fn kinds() -> Vec<Kind> {
+pub fn answer_kinds() -> Vec<AnswerKind> {
     [statuses(), ids(), shapes(), garbage(), sizes(), slow(), codes(), limits(), broken(), numbers(), tokens()]
         .into_iter()
         .flatten()
@@ -164,7 +164,7 @@ pub fn kinds() -> Vec<Kind> {
 }
 
 /// Words for the status. A look before the trigger and the answer to it do not depend on them; a list ends no run.
-fn statuses() -> Vec<Kind> {
+fn statuses() -> Vec<AnswerKind> {
     const WORD: [Cell; 5] = [FINE, FINE, RUNS, RUNS, FINE];
     /// An entry that cannot be read makes a list incomplete: the trigger goes on without a baseline.
     const BAD: [Cell; 5] = [FINE, FINE, RUNS, RUNS, DOUBT];
@@ -172,7 +172,7 @@ fn statuses() -> Vec<Kind> {
         entries("status unknown", WORD, |entry| entry["status"] = "PAUSED".into()),
         entries("status lower-case", WORD, |entry| entry["status"] = "successful".into()),
         entries("status with blanks", BAD, |entry| entry["status"] = " SUCCESSFUL\n".into()),
-        entries("status with what nobody sees", BAD, |entry| entry["status"] = "SUCC\u{200b}ESSFUL".into()),
+        entries("status with an invisible character", BAD, |entry| entry["status"] = "SUCC\u{200b}ESSFUL".into()),
         entries("status of two words", WORD, |entry| entry["status"] = "SUCCESSFUL,FAILED".into()),
         entries("status empty", WORD, |entry| entry["status"] = "".into()),
         entries("status missing", BAD, |entry| drop(entry.as_object_mut().unwrap().remove("status"))),
@@ -183,7 +183,7 @@ fn statuses() -> Vec<Kind> {
 }
 
 /// Ids that no path may be made of, and those of others.
-fn ids() -> Vec<Kind> {
+fn ids() -> Vec<AnswerKind> {
     const BAD: Row = [NONE, FOUND, NOTHING, FINE, RUNS, RUNS, DOUBT];
     let id = |name: &str, value: Value| {
         let mut kind = entries(name, [FOUND, FINE, RUNS, RUNS, DOUBT], move |entry| {
@@ -211,11 +211,11 @@ fn ids() -> Vec<Kind> {
         id("id an object", json!({ "id": "x" })),
         // After the trigger it is the only id there is: nuvo does not know it.
         entries("id of someone else", [cell("Running", "Failed ExecutionLost", 1), FINE, RUNS, RUNS, NONE], |entry| {
-            entry["id"] = "somebody-elses".into();
+            entry["id"] = "another-users".into();
             entry["status"] = "SUCCESSFUL".into();
         }),
         pipeline("pipeline of someone else", "another".into(), [FOUND, FINE, RUNS, RUNS, DOUBT]),
-        entries("pipeline with what nobody sees", [FOUND, FINE, RUNS, RUNS, DOUBT], |entry| {
+        entries("pipeline with an invisible character", [FOUND, FINE, RUNS, RUNS, DOUBT], |entry| {
             entry["pipeline"] = format!("{}\u{200b}", entry["pipeline"].as_str().unwrap_or_default()).into();
             entry["status"] = "SUCCESSFUL".into();
         }),
@@ -230,10 +230,10 @@ fn ids() -> Vec<Kind> {
     ]
 }
 
-fn shapes() -> Vec<Kind> {
+fn shapes() -> Vec<AnswerKind> {
     /// Understood wherever it comes from.
     const TOLERATED: Row = [FINE, FINE, NONE, FINE, RUNS, RUNS, FINE];
-    let swapped = |asked: &Asked<'_>| match &asked.healthy["data"] {
+    let swapped = |asked: &RequestContext<'_>| match &asked.healthy["data"] {
         Value::Array(entries) => entries.first().cloned().unwrap_or_else(|| json!({})),
         Value::Null => json!([asked.healthy]),
         one => json!([one]),
@@ -267,8 +267,8 @@ fn shapes() -> Vec<Kind> {
     ]
 }
 
-fn garbage() -> Vec<Kind> {
-    let twice = |asked: &Asked<'_>| {
+fn garbage() -> Vec<AnswerKind> {
+    let twice = |asked: &RequestContext<'_>| {
         let text = asked.healthy.to_string();
         let first = text.find("\"id\":").map_or("\"access_token\":\"x\",", |_| "\"id\":\"x\",");
         let at = text.find("\"id\":").or_else(|| text.find("\"access_token\":")).unwrap_or(1);
@@ -307,16 +307,16 @@ fn garbage() -> Vec<Kind> {
     ]
 }
 
-fn sizes() -> Vec<Kind> {
+fn sizes() -> Vec<AnswerKind> {
     let chunked = |first: &'static str, again: Vec<u8>| {
         let head = format!(
             "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{first}\r\n",
             first.len()
         );
         let again = [format!("{:x}\r\n", again.len()).into_bytes(), again, b"\r\n".to_vec()].concat();
-        move |_: &Asked<'_>| Answer::Endless(head.clone().into_bytes(), again.clone())
+        move |_: &RequestContext<'_>| Answer::Endless(head.clone().into_bytes(), again.clone())
     };
-    let (inflates, entries, nested) = (bomb(), many(), deep());
+    let (inflates, entries, nested) = (gzip_bomb(), many_entries(), nested_lists());
     vec![
         body("depth 100,000", GARBAGE, move |_| nested.clone()),
         body("a text of 10 MB", GARBAGE, |_| format!("{{\"data\": \"{}\"}}", "x".repeat(10_000_000)).into_bytes()),
@@ -333,7 +333,7 @@ fn sizes() -> Vec<Kind> {
 }
 
 /// Each of these takes as long as a request may.
-fn slow() -> Vec<Kind> {
+fn slow() -> Vec<AnswerKind> {
     let all = vec![
         kind("silence", AWAY, |_| Answer::Hang(Vec::new())),
         kind("silence in the head", AWAY, |_| Answer::Hang(b"HTTP/1.1 200 X\r\nContent-".to_vec())),
@@ -352,10 +352,10 @@ fn slow() -> Vec<Kind> {
     all.into_iter().map(|kind| kind.times(2)).collect()
 }
 
-fn codes() -> Vec<Kind> {
+fn codes() -> Vec<AnswerKind> {
     /// Not where the API is.
     const GONE: Row = [ACCOUNT, REFUSED, NONE, WAITS_FOR_ACCOUNT, RUNS, RUNS, DOUBT];
-    /// A status that nobody expects: of a trigger it tells nothing.
+    /// An unexpected status: it says nothing about a trigger.
     const ODD: Row = [ACCOUNT, FOUND, NOTHING, WAITS, RUNS, RUNS, DOUBT];
     let redirects = [300, 301, 302, 303, 304, 307, 308].into_iter().map(|code| {
         let redirect = kind(format!("redirect {code}"), GONE, move |asked| {
@@ -394,7 +394,7 @@ fn codes() -> Vec<Kind> {
 }
 
 /// 429 with all kinds of `Retry-After`.
-fn limits() -> Vec<Kind> {
+fn limits() -> Vec<AnswerKind> {
     const AGAIN: Cell = cell("Pending RateLimited", "Succeeded", 2);
     /// It is tried again too soon for anybody to see it wait.
     const SHORT: Row = [ACCOUNT, cell("", "Succeeded", 2), NONE, LIMITED, RUNS, RUNS, DOUBT];
@@ -428,7 +428,7 @@ fn limits() -> Vec<Kind> {
     ]
 }
 
-fn broken() -> Vec<Kind> {
+fn broken() -> Vec<AnswerKind> {
     let raw = |name: &str, row, text: &'static str| kind(name, row, move |_| Answer::Bytes(text.as_bytes().to_vec()));
     vec![
         raw("closed at once", AWAY, ""),
@@ -460,7 +460,7 @@ fn broken() -> Vec<Kind> {
 }
 
 /// What else an execution can say. It ends as its status says, and no number or time is made up.
-fn numbers() -> Vec<Kind> {
+fn numbers() -> Vec<AnswerKind> {
     const GOOD: [Cell; 3] = [FINE, FINE, FINE];
     const FAILED: Cell = cell("", "Failed ExecutionFailed", 1);
     let count = |name: &str, value: Value| {
@@ -540,7 +540,7 @@ fn numbers() -> Vec<Kind> {
     ]
 }
 
-fn tokens() -> Vec<Kind> {
+fn tokens() -> Vec<AnswerKind> {
     vec![
         token("token null", Value::Null),
         token("token empty", "".into()),

@@ -22,7 +22,7 @@ use nuvo_operator::operator;
 use nuvo_sim::Pipeline;
 use serde_json::json;
 
-use crate::world::{WITHIN, World, assert_consistent, block_on, same};
+use crate::environment::{Environment, WITHIN, assert_consistent, block_on, same};
 
 fn orders() -> Pipeline {
     Pipeline::new("orders").duration(Duration::from_millis(300))
@@ -35,44 +35,44 @@ fn fills_the_cache(request: &RequestInfo) -> bool {
 }
 
 #[test]
-fn a_first_list_that_is_never_answered_is_asked_for_again() {
-    let world = World::new("hanging", [orders()]);
-    let proxy = Proxy::start(world.server).unwrap();
+fn first_list_without_an_answer_is_repeated() {
+    let env = Environment::new("hanging", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
     let first = AtomicBool::new(true);
     proxy.set_rules(move |request| {
         if fills_the_cache(request) && first.swap(false, Ordering::Relaxed) { Action::HoldBeforeForward } else { Action::Forward }
     });
-    let _operator = world.operator_through(&proxy, &[]);
+    let _operator = env.operator_through(&proxy, &[]);
     assert!(proxy.wait_for(|exchange| fills_the_cache(&exchange.request) && exchange.held, WITHIN).is_some());
-    world.start("orders", "orders", json!({}));
-    let run = world.wait_phase("orders", Phase::Succeeded);
+    env.start("orders", "orders", json!({}));
+    let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     same("lists", proxy.journal().iter().filter(|exchange| fills_the_cache(&exchange.request)).count(), 2);
-    same("POSTs", world.sim.post_count(), 1);
+    same("POSTs", env.sim.post_count(), 1);
 }
 
 /// The operator's client with other times.
-fn runs(world: &World, kubeconfig: &Path, answer: Duration, silence: Duration) -> Api<PipelineRun> {
+fn runs(env: &Environment, kubeconfig: &Path, answer: Duration, silence: Duration) -> Api<PipelineRun> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let client = block_on(async {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.default_retry = false;
         operator::client(config, answer, silence).unwrap()
     });
-    Api::namespaced(client, &world.namespace)
+    Api::namespaced(client, &env.namespace)
 }
 
 #[test]
-fn a_watch_that_is_never_answered_is_begun_again() {
-    let world = World::new("hanging", [orders()]);
-    let proxy = Proxy::start(world.server).unwrap();
+fn watch_without_an_answer_is_restarted() {
+    let env = Environment::new("hanging", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
     let first = AtomicBool::new(true);
     proxy.set_rules(
         move |request| {
             if request.is_watch() && first.swap(false, Ordering::Relaxed) { Action::HoldBeforeForward } else { Action::Forward }
         },
     );
-    let api = runs(&world, &proxy.kubeconfig(&world.kubeconfig).unwrap(), Duration::from_secs(1), Duration::from_secs(300));
+    let api = runs(&env, &proxy.kubeconfig(&env.kubeconfig).unwrap(), Duration::from_secs(1), Duration::from_secs(300));
     let applied = async move {
         let events = watcher(api, watcher::Config::default()).filter_map(|event| async move {
             match event {
@@ -86,21 +86,21 @@ fn a_watch_that_is_never_answered_is_begun_again() {
         let watching = scope.spawn(|| block_on(applied));
         assert!(proxy.wait_for(|exchange| exchange.request.is_watch() && exchange.held, WITHIN).is_some());
         // After the list, so that only a watch can tell.
-        world.start("orders", "orders", json!({}));
+        env.start("orders", "orders", json!({}));
         watching.join().unwrap()
     });
     same("seen", seen.and_then(|run| run.metadata.name).as_deref(), Some("orders"));
 }
 
 #[test]
-fn a_silent_answer_is_given_up_and_an_idle_connection_is_not() {
-    let world = World::new("silent", [orders()]);
-    let proxy = Proxy::start(world.server).unwrap();
+fn stalled_answer_is_dropped_and_idle_watch_is_kept() {
+    let env = Environment::new("silent", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
     let silence = Duration::from_secs(4);
-    let api = runs(&world, &proxy.kubeconfig(&world.kubeconfig).unwrap(), Duration::from_secs(30), silence);
+    let api = runs(&env, &proxy.kubeconfig(&env.kubeconfig).unwrap(), Duration::from_secs(30), silence);
     let list = || block_on(api.list(&ListParams::default()));
     // New definitions are not served at once.
-    world.eventually("listed", || list().is_ok());
+    env.eventually("listed", || list().is_ok());
     // The connection is idle for most of the time, and then the answer takes most of it: neither is too long.
     std::thread::sleep(silence * 3 / 4);
     proxy.set_rules(move |_| Action::Delay(silence * 3 / 4));

@@ -1,4 +1,4 @@
-//! One test's world: a namespace of a real API server, a simulator of nuvo, and operators as separate processes under a ServiceAccount.
+//! The environment of a test: a namespace of a real API server, a simulator of nuvo, and operators as separate processes under a ServiceAccount.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 /// How long a test waits for anything.
 pub const WITHIN: Duration = Duration::from_secs(60);
 /// How often it looks.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_EVERY: Duration = Duration::from_millis(50);
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
     let _installed = rustls::crypto::ring::default_provider().install_default();
@@ -83,8 +83,8 @@ pub fn admin(server: &ControlPlane) -> Client {
     })
 }
 
-/// One test's world.
-pub struct World {
+/// The environment of a test.
+pub struct Environment {
     pub namespace: String,
     pub sim: Sim,
     pub server: &'static ControlPlane,
@@ -94,7 +94,7 @@ pub struct World {
     keys: Mutex<Vec<String>>,
 }
 
-impl World {
+impl Environment {
     /// A namespace, a simulator with these pipelines, and an account `default` that works.
     pub fn new(name: &str, pipelines: impl Into<Vec<Pipeline>>) -> Self {
         Self::with(name, SimConfig { pipelines: pipelines.into(), ..SimConfig::default() })
@@ -102,15 +102,15 @@ impl World {
 
     /// The same with another simulator.
     pub fn with(name: &str, config: SimConfig) -> Self {
-        let world = Self::without_account(name, config);
-        world.credential("nuvo-credentials", "demo-license-key");
-        world.account("default");
-        world
+        let env = Self::without_account(name, config);
+        env.credential("nuvo-credentials", "demo-license-key");
+        env.account("default");
+        env
     }
 
     /// Without a Secret and an account.
     pub fn without_account(name: &str, config: SimConfig) -> Self {
-        // tests/chart shows that the chart grants exactly these, rights.rs that they suffice where the chart grants them.
+        // tests/chart shows that the chart grants exactly these, rbac.rs that they suffice where the chart grants them.
         Self::on(server(), name, config, |server, namespace, _| {
             server.service_account_kubeconfig(namespace, "nuvo-operator", &rbac::rules()).unwrap()
         })
@@ -266,7 +266,7 @@ impl World {
             if begun.elapsed() >= WITHIN {
                 panic!("{name}: not {what} within {} s\n{}", WITHIN.as_secs(), self.report(&run));
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_EVERY);
         }
     }
 
@@ -296,7 +296,7 @@ impl World {
             if begun.elapsed() >= WITHIN {
                 panic!("not {what} within {} s\n{}", WITHIN.as_secs(), self.report(&None));
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_EVERY);
         }
     }
 
@@ -332,8 +332,8 @@ impl World {
         paths.map(|path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()).collect()
     }
 
-    /// What a person can read of this world: all objects, and the logs of its operators.
-    pub fn everything_told(&self) -> String {
+    /// What a person can read in this environment: all objects, and the logs of its operators.
+    pub fn readable_text(&self) -> String {
         async fn all<K>(api: Api<K>) -> String
         where
             K: Clone + serde::de::DeserializeOwned + serde::Serialize + Debug,
@@ -346,8 +346,8 @@ impl World {
     }
 
     /// No credential may have got where a person reads.
-    fn assert_no_secret_was_told(&self) {
-        let told = self.everything_told();
+    fn assert_no_credential_leaked(&self) {
+        let told = self.readable_text();
         let keys = self.keys.lock().unwrap().clone();
         // The simulator begins every token that it issues like this.
         let secrets = keys.iter().map(String::as_str).filter(|key| !key.is_empty()).chain(["sim-token-"]);
@@ -356,7 +356,7 @@ impl World {
         }
     }
 
-    /// The writes that operators of this world have made.
+    /// The writes that operators of this environment have made.
     pub fn writes(&self) -> Vec<AuditEvent> {
         let user = format!("system:serviceaccount:{}:nuvo-operator", self.namespace);
         self.server.writes(|event| event.user == user)
@@ -405,11 +405,11 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Environment {
     fn drop(&mut self) {
         // A test that has failed has more important things to say.
         if !std::thread::panicking() {
-            self.assert_no_secret_was_told();
+            self.assert_no_credential_leaked();
         }
     }
 }
@@ -477,7 +477,7 @@ fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>) -> 
             return found;
         }
         assert!(begun.elapsed() < WITHIN, "no {what} within {} s\n{}", WITHIN.as_secs(), process.log());
-        std::thread::sleep(LOOK);
+        std::thread::sleep(CHECK_EVERY);
     }
 }
 
