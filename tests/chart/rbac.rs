@@ -1,4 +1,4 @@
-//! The rights that the chart grants: exactly those of `src/rbac.rs`, where they are needed. tests/e2e/rights.rs shows that they are used.
+//! The rights that the chart grants: exactly those of `src/rbac.rs`, where they are needed. tests/e2e/rbac.rs shows that they are used.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use nuvo_operator::rbac;
@@ -32,7 +32,7 @@ fn granted(values: &Value, account: &str) -> Vec<(String, Option<String>, Vec<Po
 }
 
 #[test]
-fn the_operator_is_granted_what_it_needs_where_it_needs_it() {
+fn operator_is_granted_its_rules_where_it_needs_them() {
     let place = |kind: &str, namespace: Option<&str>, rules| (kind.to_owned(), namespace.map(str::to_owned), rules);
     assert_eq!(
         granted(&json!({}), NAME),
@@ -50,7 +50,7 @@ fn the_operator_is_granted_what_it_needs_where_it_needs_it() {
 }
 
 #[test]
-fn no_rule_is_wider_than_it_looks() {
+fn rules_are_narrow_and_without_wildcards() {
     for (name, values) in value_sets() {
         for object in rendered(&values).iter().filter(|object| object.get("rules").is_some()) {
             for rule in rules(object) {
@@ -68,7 +68,7 @@ fn no_rule_is_wider_than_it_looks() {
 }
 
 #[test]
-fn people_get_rights_by_aggregation() {
+fn user_roles_are_aggregated() {
     let objects = rendered(&json!({}));
     let of = |label: &str| {
         let label = format!("rbac.authorization.k8s.io/aggregate-to-{label}");
