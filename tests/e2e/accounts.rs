@@ -44,11 +44,11 @@ fn run_without_account_waits_and_starts_once_it_is_ready() {
     assert!(message(&run).contains("NuvoAccount default"), "{}", message(&run));
     env.account("default");
     wait_account(&env, "default", "SecretNotFound");
-    let run = env.wait("orders", "told of the Secret", |run| message(run).contains("Secret"));
+    let run = env.wait("orders", "showing the Secret", |run| message(run).contains("Secret"));
     same("phase", run.status.unwrap().phase, Some(Phase::Pending));
     same("POSTs", env.sim.post_count(), 0);
     env.secret("nuvo-credentials", "demo-license-key", false);
-    env.eventually("told of the label", || ready(&block_on(env.accounts().get("default")).unwrap()).1.contains("nuvo.dev/credential"));
+    env.eventually("showing the label", || ready(&block_on(env.accounts().get("default")).unwrap()).1.contains("nuvo.dev/credential"));
     env.credential("nuvo-credentials", "demo-license-key");
     env.wait_phase("orders", Phase::Succeeded);
     let (account, _) = wait_account(&env, "default", "Ready");
@@ -110,13 +110,13 @@ fn unavailable_nuvo_is_not_reported_as_rejected_credentials() {
     same("POSTs", env.sim.post_count(), 1);
 }
 
-/// What a person is told while the account of a running run is away, and that nothing is lost by it.
+/// What a running run shows while its account cannot be used, and that the run is followed again afterwards.
 fn assert_followed_again(env: &Environment, away: impl FnOnce(), reason_of_account: &str, back: impl FnOnce()) {
     let operator = env.operator();
     env.start("orders", "orders", json!({}));
     let before = env.wait_phase("orders", Phase::Running);
     away();
-    let run = env.wait("orders", "told that it is not followed", |run| message(run).contains(reason_of_account));
+    let run = env.wait("orders", "showing that it is not followed", |run| message(run).contains(reason_of_account));
     assert_consistent(&run);
     same("phase and reason", (run.status.as_ref().unwrap().phase, reason(&run)), (Some(Phase::Running), "Running"));
     let id = &before.status.as_ref().unwrap().execution_ids[0];

@@ -167,7 +167,7 @@ fn account_recreated_with_active_runs_follows_all_of_them() {
     block_on(env.accounts().delete("default", &kube::api::DeleteParams::default())).unwrap();
     env.start("waiting", "waiting", json!({}));
     env.wait_reason("waiting", "AccountNotReady");
-    let run = env.wait("doubtful", "told of the account", |run| message(run).contains("NuvoAccount default"));
+    let run = env.wait("doubtful", "showing the account", |run| message(run).contains("NuvoAccount default"));
     same("phase", run.status.unwrap().phase, Some(Phase::Triggering));
     env.sim.remove_fault(answer);
     env.sim.remove_fault(list);

@@ -1,4 +1,4 @@
-//! The commands of the documentation, as they stand there.
+//! Runs the commands of the documentation and compares their output with what the pages show.
 
 use std::{
     fs,
@@ -57,7 +57,7 @@ fn commands(block: &[&str]) -> Vec<(String, Vec<String>)> {
     commands
 }
 
-/// Without what differs from one time to the next: ages, ids, generated ends of names.
+/// Replaces what differs from run to run: ages, ids, and generated suffixes of names.
 fn without_variable_parts(line: &str) -> String {
     let word = |word: &str| {
         let bare = word.trim_end_matches([':', '.', ',']);
@@ -162,7 +162,7 @@ fn kubectl_nuvo_page_prints_what_it_shows() {
     run_page("kubectl-nuvo.md", true);
 }
 
-/// Commands are run here, or the page says what they need.
+/// A page's commands are run here, or the page says what they need.
 #[test]
 fn commands_of_all_pages_say_how_they_are_tested() {
     let run = ["first-run.md", "accounts.md", "kubectl-nuvo.md"];

@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 
 /// How long a test waits for anything.
 pub const WITHIN: Duration = Duration::from_secs(60);
-/// How often it looks.
+/// How often it checks.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 
 static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
@@ -161,7 +161,7 @@ impl Environment {
         self.account_with(name, json!({}));
     }
 
-    /// The same with other fields in its spec.
+    /// An account with these further fields in its spec; null removes a field.
     pub fn account_with(&self, name: &str, fields: Value) {
         let mut spec = json!({
             "baseUrl": self.sim.base_url(),
@@ -220,7 +220,7 @@ impl Environment {
         self.operator_in(&[], &self.kubeconfig, flags)
     }
 
-    /// An operator whose way to the API server leads through a proxy.
+    /// An operator that reaches the API server through a proxy.
     pub fn operator_through(&self, proxy: &Proxy, flags: &[&str]) -> Operator {
         let kubeconfig = proxy.kubeconfig(&self.kubeconfig).unwrap();
         self.operator_in(&[], &kubeconfig, flags)
@@ -255,7 +255,7 @@ impl Environment {
         Operator(Process::spawn_guarded(&command, log).unwrap())
     }
 
-    /// Waits until this holds for the run; says everything when it does not come to that.
+    /// Waits until this holds for the run. Panics with the whole state if it does not in time.
     pub fn wait(&self, name: &str, what: &str, holds: impl Fn(&PipelineRun) -> bool) -> PipelineRun {
         let begun = Instant::now();
         loop {
@@ -345,14 +345,14 @@ impl Environment {
         [objects.as_slice(), &self.logs()].concat().join("\n")
     }
 
-    /// No credential may have got where a person reads.
+    /// No credential is in anything that a person can read.
     fn assert_no_credential_leaked(&self) {
-        let told = self.readable_text();
+        let readable = self.readable_text();
         let keys = self.keys.lock().unwrap().clone();
         // The simulator begins every token that it issues like this.
         let secrets = keys.iter().map(String::as_str).filter(|key| !key.is_empty()).chain(["sim-token-"]);
         for secret in secrets {
-            assert!(!told.contains(secret), "{secret} is in\n{told}");
+            assert!(!readable.contains(secret), "{secret} is in\n{readable}");
         }
     }
 
@@ -407,7 +407,7 @@ impl Environment {
 
 impl Drop for Environment {
     fn drop(&mut self) {
-        // A test that has failed has more important things to say.
+        // A failed test has a more important message.
         if !std::thread::panicking() {
             self.assert_no_credential_leaked();
         }
@@ -418,12 +418,12 @@ impl Drop for Environment {
 pub struct Operator(pub Process);
 
 impl Operator {
-    /// As the kernel would: without any chance to tidy up.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) {
         self.0.kill();
     }
 
-    /// As the kubelet would. Its exit code.
+    /// Sends SIGTERM, as the kubelet does, and returns its exit code.
     pub fn stop(mut self) -> Option<i32> {
         self.0.signal_term().unwrap();
         self.0.wait(WITHIN).and_then(|status| status.code())
@@ -458,12 +458,12 @@ impl Operator {
         samples.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
     }
 
-    /// Whether it says that it acts.
+    /// Whether its metric says that it is the leader.
     pub fn leads(&self) -> bool {
         self.metric("nuvo_operator_leader") == Some(1.0)
     }
 
-    /// Waits for its end.
+    /// Waits for its exit. Returns its exit code and its log.
     pub fn ended(&mut self) -> (Option<i32>, String) {
         let status = self.0.wait(WITHIN);
         (status.unwrap_or_else(|| panic!("still running\n{}", self.0.log())).code(), self.0.log())

@@ -1,4 +1,4 @@
-//! Lists and watches of the API server that hang.
+//! Lists and watches of the API server that never answer.
 
 use std::{
     path::Path,
@@ -85,7 +85,7 @@ fn watch_without_an_answer_is_restarted() {
     let seen = std::thread::scope(|scope| {
         let watching = scope.spawn(|| block_on(applied));
         assert!(proxy.wait_for(|exchange| exchange.request.is_watch() && exchange.held, WITHIN).is_some());
-        // After the list, so that only a watch can tell.
+        // After the list, so that only a watch can deliver it.
         env.start("orders", "orders", json!({}));
         watching.join().unwrap()
     });

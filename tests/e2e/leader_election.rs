@@ -1,4 +1,4 @@
-//! Leader election of real processes: who takes over, when, and what becomes of a run meanwhile.
+//! Leader election of real processes: when a standby takes over, and what becomes of a run meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn pair(env: &Environment, leader: Operator) -> (Operator, Operator) {
     env.eventually("a leader", || leader.leads());
     let standby = env.operator_with(&ELECTION);
     env.eventually("a standby that is ready", || standby.ask("health", "/readyz") == (200, "ok\n".to_owned()));
-    same("they agree who leads", (leader.leads(), standby.leads()), (true, false));
+    same("they agree on the leader", (leader.leads(), standby.leads()), (true, false));
     same("readiness of the leader", leader.ask("health", "/readyz").0, 200);
     (leader, standby)
 }
@@ -34,7 +34,7 @@ fn take_over(env: &Environment, standby: &Operator, how: &str) -> Duration {
     took
 }
 
-/// The run ended by one POST, whoever made it.
+/// The run ended by one POST, of either operator.
 fn assert_one_success(env: &Environment, evidence: Evidence) {
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);

@@ -1,4 +1,4 @@
-//! What a run may be told to do: retries, deadlines, deletion, the quality gate, repairs, and edits while it runs.
+//! The options of a run: retries, deadlines, deletion, the quality gate, repairs, and edits while it runs.
 
 use std::time::Duration;
 
@@ -410,12 +410,12 @@ fn resolve_annotation_for_another_trigger_changes_nothing_and_is_reported() {
     let answer = |text: &str| env.change("orders", json!({ "metadata": { "annotations": { "nuvo.dev/resolve": text } } }));
     for wrong in ["nonce-of-another-run:abandon", "nonce-of-another-run:adopt=e-1", "no answer at all", &format!("{first}:perhaps")] {
         answer(wrong);
-        let run = env.wait("orders", &format!("told about {wrong}"), |run| message(run).contains("nothing was changed"));
+        let run = env.wait("orders", &format!("showing that {wrong} is wrong"), |run| message(run).contains("nothing was changed"));
         assert_consistent(&run);
         same("phase and trigger", (run.status.as_ref().unwrap().phase, nonce(&run)), (Some(Phase::Unresolved), first.clone()));
         assert!(message(&run).contains(&format!("{first}:retry")), "what to write instead: {}", message(&run));
         answer(&format!("{first}:nonsense"));
-        env.wait("orders", "told about the form", |run| message(run).contains("must be <nonce>"));
+        env.wait("orders", "showing the form", |run| message(run).contains("must be <nonce>"));
     }
     answer(&format!("{first}:retry"));
     let run = env.wait("orders", "in doubt again", |run| {
@@ -423,7 +423,7 @@ fn resolve_annotation_for_another_trigger_changes_nothing_and_is_reported() {
     });
     assert_ne!(nonce(&run), first);
     let run =
-        env.wait("orders", "told that the answer is about an earlier trigger", |run| message(run).contains("not the trigger in doubt"));
+        env.wait("orders", "showing that the answer is about an earlier trigger", |run| message(run).contains("not the trigger in doubt"));
     same("phase", run.status.as_ref().unwrap().phase, Some(Phase::Unresolved));
     same("POSTs", env.sim.post_count(), 2);
     env.sim.remove_fault(fault);

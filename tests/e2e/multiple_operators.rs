@@ -1,4 +1,4 @@
-//! More than one operator: split on purpose, and overlapping by mistake.
+//! More than one operator: split by selectors, and overlapping by mistake.
 
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ fn successful_run_shows_its_rows_in_each_spelling_of_the_api() {
     }
 }
 
-/// The counters against those who were asked: the API server's audit log, and the simulator's journal.
+/// Compares the counters with the API server's audit log and the simulator's journal.
 fn assert_metrics_tell_what_happened(env: &Environment, operator: &Operator) {
     env.eventually("as many writes as in the audit log", || operator.metrics("nuvo_operator_kube_writes_total") == env.written());
     for resource in ["leases", "pipelineruns", "pipelineruns/status", "nuvoaccounts/status", "events"] {
@@ -580,7 +580,7 @@ fn kubectl_recipes_of_the_gitops_page_work() {
     let page = include_str!("../../docs/gitops.md");
     let section = page.split_once("\n## kubectl\n").unwrap().1.split_once("\n## ").unwrap().0;
     let commands = section.lines().filter_map(|line| line.trim_start_matches("$ ").trim().strip_prefix("kubectl "));
-    // Without what tells a person about it, and without what joins it to the next one.
+    // Without its comment, and without what joins it to the next command.
     let bare = |command: &str| command.split("   ").next().unwrap().trim_end_matches(" &&").replace('\'', "");
     let commands: Vec<String> = commands.map(bare).collect();
     same("commands", commands.len(), 7);
@@ -637,7 +637,7 @@ fn run_costs_at_most_five_writes_and_two_events_and_none_when_idle() {
     assert!(locks.iter().all(|writes| (2..=4).contains(writes)) && locks.iter().filter(|writes| **writes == 2).count() >= 2, "{locks:?}");
     let events = env.writes().iter().filter(|write| write.resource == "events").count();
     same("writes of events", events, 8);
-    // Another run, of another account, tells how time passes.
+    // Another run, of another account, shows that time has passed.
     let locks: Vec<String> = env.all_leases().iter().map(ResourceExt::name_any).collect();
     let all = || {
         let names = ["good", "bad", "first", "second"];

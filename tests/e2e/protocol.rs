@@ -508,7 +508,7 @@ fn run_in_doubt_without_account_ends_at_the_deadline() {
     );
 }
 
-/// A run whose POST nuvo has answered with something that tells no ids; then its operator is killed.
+/// A run whose POST nuvo has answered without ids; then its operator is killed.
 fn killed_without_ids(effect: Effect) -> Environment {
     let env = Environment::new("executed", [orders()]);
     env.sim.add_fault(Fault::on(Operation::Create, effect).once());

@@ -1,4 +1,4 @@
-//! The rights of the operator, as Helm installs them: they suffice, and none is superfluous. The audit log of the API server tells.
+//! The rights of the operator, as Helm installs them: they suffice, and none is superfluous, as the API server's audit log shows.
 
 use std::{
     process::{Command, Stdio},
@@ -18,7 +18,7 @@ use crate::environment::{Environment, Operator, same};
 /// The name of the release, and so of the ServiceAccount.
 const RELEASE: &str = "nuvo-operator";
 
-/// A server that also tells what was read: the log of the shared one would grow too long for the tests that look into it again and again.
+/// A server whose audit log has reads, too: the log of the shared one would grow too long for the other tests.
 fn server() -> &'static ControlPlane {
     static SERVER: OnceLock<ControlPlane> = OnceLock::new();
     SERVER.get_or_init(|| {

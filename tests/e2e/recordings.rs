@@ -76,7 +76,7 @@ fn folder(kind: &str) -> PathBuf {
     [root, "gitops/argocd/resource_customizations/nuvo.dev", kind, "testdata"].iter().collect()
 }
 
-/// Compares objects with what was recorded, and tells of all that differ at once.
+/// Compares objects with their recordings, and reports all differences at once.
 struct Recorder<'a> {
     env: &'a Environment,
     stale: Mutex<Vec<String>>,

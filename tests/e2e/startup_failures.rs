@@ -1,4 +1,4 @@
-//! A start that cannot succeed: one clear line on standard error and a non-zero exit, never a panic or a silent wait.
+//! Starts that fail: one clear line on standard error and a non-zero exit code, never a panic or a silent wait.
 
 use std::{
     process::{Command, Output},

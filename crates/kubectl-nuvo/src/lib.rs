@@ -1,7 +1,7 @@
 //! `kubectl nuvo`: starts runs, follows them, and shows what happened to them, for people and scripts.
 //!
 //! It does nothing that `kubectl` could not do with the same rights: only the operator talks to nuvo. One file per command; a command reads
-//! and writes through [`cluster_context`] and prints through [`output`].
+//! and writes through `cluster_context` and prints through `output`.
 
 mod accounts;
 mod args;

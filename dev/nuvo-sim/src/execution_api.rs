@@ -283,7 +283,7 @@ async fn create(shared: &SharedState, headers: &HeaderMap, body: &Value, number:
         let pipeline = state
             .pipelines
             .get(id)
-            .ok_or_else(|| refusal(state.config.unknown_pipeline_status, "PIPELINE_NOT_FOUND", "no such pipeline"))?;
+            .ok_or_else(|| refusal(state.config.unknown_pipeline_status, "PIPELINE_NOT_FOUND", "there is no such pipeline"))?;
         if !pipeline.active || pipeline.draft {
             let what = if pipeline.draft { "a draft" } else { "inactive" };
             return Err(refusal(state.config.inactive_pipeline_status, "PIPELINE_INACTIVE", format!("the pipeline is {what}")));
@@ -301,7 +301,8 @@ async fn create(shared: &SharedState, headers: &HeaderMap, body: &Value, number:
 
 fn read(state: &ServerState, headers: &HeaderMap, id: &str) -> Result<Response<Body>, Refusal> {
     admit(state, headers, Some(Permission::Read))?;
-    let execution = state.find(id).ok_or_else(|| refusal(state.config.not_found_status, "EXECUTION_ID_NOT_FOUND", "no such execution"))?;
+    let execution =
+        state.find(id).ok_or_else(|| refusal(state.config.not_found_status, "EXECUTION_ID_NOT_FOUND", "there is no such execution"))?;
     Ok(json_response(200, &json!({"data": execution.show(&state.clock, state.clock.now(), true)})))
 }
 
@@ -314,7 +315,7 @@ fn list(state: &ServerState, headers: &HeaderMap, query: &[(String, String)]) ->
 fn pipeline(state: &ServerState, headers: &HeaderMap, id: &str) -> Result<Response<Body>, Refusal> {
     admit(state, headers, None)?;
     let pipeline =
-        state.pipelines.get(id).ok_or_else(|| refusal(state.config.not_found_status, "PIPELINE_NOT_FOUND", "no such pipeline"))?;
+        state.pipelines.get(id).ok_or_else(|| refusal(state.config.not_found_status, "PIPELINE_NOT_FOUND", "there is no such pipeline"))?;
     Ok(json_response(
         200,
         &json!({"data": {

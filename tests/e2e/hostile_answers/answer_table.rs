@@ -24,7 +24,7 @@ pub enum Column {
     Poll,
     /// One execution.
     Read,
-    /// The list that tells what a trigger has started whose answer was lost.
+    /// The list that shows what a trigger with a lost answer has started.
     Recovery,
 }
 
@@ -249,7 +249,7 @@ fn shapes() -> Vec<AnswerKind> {
             body["tomorrow"] = json!([[[]]]);
             bytes(&body)
         }),
-        // One execution in an object instead of a list is told by the trigger's answer all the same.
+        // One execution in an object instead of a list is understood in the trigger's answer all the same.
         body("list and object swapped, in data", [ACCOUNT, FINE, NONE, WAITS, RUNS, RUNS, DOUBT], move |asked| {
             bytes(&json!({ "data": swapped(asked) }))
         }),
@@ -516,21 +516,21 @@ fn numbers() -> Vec<AnswerKind> {
         }),
         kind("a failure with our secrets in it", [NONE, NONE, NONE, FINE, NONE, FAILED, NONE], |asked| {
             let secrets = format!("Bearer {} of {}", asked.token, asked.key);
-            let told = asked.changed(|entry| {
+            let repeated = asked.changed(|entry| {
                 entry["status"] = "FAILED".into();
                 entry["error"] = json!({ "type": secrets, "message": format!("with {secrets}") });
                 entry["configuration"] = asked.token.into();
                 entry["trigger_type"] = asked.key.into();
                 entry["logs"] = json!([{ "type": secrets, "status": secrets, "started_at": secrets, "message": secrets }]);
             });
-            answer(200, &format!("X-Echo: {secrets}\r\nSet-Cookie: token={}\r\n", asked.token), told.to_string().as_bytes())
+            answer(200, &format!("X-Echo: {secrets}\r\nSet-Cookie: token={}\r\n", asked.token), repeated.to_string().as_bytes())
         }),
         kind("our secrets in status and pipeline", [NONE, FOUND, NONE, FINE, RUNS, RUNS, DOUBT], |asked| {
-            let told = asked.changed(|entry| {
+            let repeated = asked.changed(|entry| {
                 entry["status"] = format!("FAILED {}", asked.token).into();
                 entry["pipeline"] = asked.token.into();
             });
-            answer(200, "", told.to_string().as_bytes())
+            answer(200, "", repeated.to_string().as_bytes())
         }),
         logs("logs null", Value::Null),
         logs("logs a text", "none".into()),

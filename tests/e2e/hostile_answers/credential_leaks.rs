@@ -23,7 +23,7 @@ fn forms(secret: &str) -> [String; 4] {
     [secret.to_owned(), base64.replace('+', "-").replace('/', "_"), base64, encoded]
 }
 
-/// Everything that the operator has been told, wherever an answer has room for it.
+/// Repeats the credentials in every field of an answer that has room for them.
 fn echo(asked: &RequestContext<'_>) -> String {
     let said: Vec<String> = [asked.key, asked.token].into_iter().flat_map(forms).collect();
     said.join(" ")
@@ -121,10 +121,10 @@ fn credential_repeated_by_nuvo_is_shown_nowhere() {
     for name in ["look", "look-200", "create-503", "poll", "read-500", "read-word"] {
         env.wait_phase(name, Phase::Succeeded);
     }
-    let told = [env.readable_text(), operator.ask("metrics", "/metrics").1].concat();
+    let readable = [env.readable_text(), operator.ask("metrics", "/metrics").1].concat();
     let wanted = [KEY, TOKEN].into_iter().flat_map(forms).chain(["canary".to_owned()]);
     for form in wanted {
-        let at = told.lines().find(|line| line.contains(&form)).map(|line| line.chars().take(4_000).collect::<String>());
+        let at = readable.lines().find(|line| line.contains(&form)).map(|line| line.chars().take(4_000).collect::<String>());
         assert_eq!(at, None, "{form}");
     }
     let log = operator.0.log();

@@ -1,4 +1,4 @@
-//! Answers that no server should give: every kind of them, to every call, each in a cell of a table of its own.
+//! Answers that no server should give: every kind of them, to every call, each in a cell of a table.
 
 mod answer_table;
 mod credential_leaks;

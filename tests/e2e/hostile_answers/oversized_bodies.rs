@@ -88,7 +88,7 @@ pub fn gzip_bomb() -> Vec<u8> {
         bits.code("0");
     }
     bits.code("11");
-    // The checksum comes too late to help whoever inflates it.
+    // The checksum comes too late to protect a reader that inflates the body.
     bits.bytes.extend([0; 4]);
     bits.bytes.extend(u32::try_from(REPETITIONS * 258 + 1).unwrap().to_le_bytes());
     bits.bytes

@@ -46,7 +46,7 @@ impl RunTemplate {
             let run = environment.block_on(environment.runs().get(NAME))?;
             Ok(run.status.as_ref().is_some_and(&far_enough))
         };
-        operator.wait("the first run gets as far as it should", WITHIN, CHECK_EVERY, stop, is_there)?;
+        operator.wait("the first run reaches the wanted state", WITHIN, CHECK_EVERY, stop, is_there)?;
         stop.sleep(SETTLE_TIME)?;
         let made = environment.block_on(environment.runs().get(NAME))?;
         operator.stop()?;

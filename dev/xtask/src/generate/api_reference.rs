@@ -13,8 +13,8 @@ const HEAD: &str = "\
 <!-- Made from crates/nuvo-crds by `cargo xtask generate`. Do not edit. -->
 # API reference
 
-Group `nuvo.dev`, version `v1alpha1`. `kubectl explain pipelinerun.spec --api-version=nuvo.dev/v1alpha1` tells the same in a terminal. What is
-wrong is refused by the API server, with a message that says what to write instead. Times are RFC 3339 with whole seconds.
+Group `nuvo.dev`, version `v1alpha1`. `kubectl explain pipelinerun.spec --api-version=nuvo.dev/v1alpha1` shows the same in a terminal. The API
+server refuses invalid values with a message that says what to write instead. Times are RFC 3339 with whole seconds.
 
 ";
 

@@ -10,7 +10,7 @@ use std::{
 pub fn text(customizations: &Path) -> Result<String, Box<dyn Error>> {
     let mut text = String::from(
         "# Made from gitops/argocd/resource_customizations by `cargo xtask generate`. Do not edit.\n\
-         # docs/gitops.md tells how to install it.\n\
+         # docs/gitops.md explains how to install it.\n\
          apiVersion: v1\n\
          kind: ConfigMap\n\
          metadata:\n  name: argocd-cm\n  namespace: argocd\n  labels:\n    app.kubernetes.io/name: argocd-cm\n    \
