@@ -20,7 +20,7 @@ fn images() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_image_is_built_with_our_compiler_and_ends_without_a_shell() {
+fn image_is_built_with_the_pinned_compiler_and_has_no_shell() {
     let (images, toolchain) = (images(), read("rust-toolchain.toml"));
     let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"').to_owned();
     // The release with the same glibc as the base: Debian 12.
@@ -42,7 +42,7 @@ fn the_image_is_built_with_our_compiler_and_ends_without_a_shell() {
 }
 
 #[test]
-fn the_chart_runs_the_user_and_the_program_of_the_image() {
+fn chart_runs_the_user_and_program_of_the_image() {
     let objects = rendered(&json!({}));
     let pod = &deployment(&objects)["spec"]["template"]["spec"];
     assert_eq!((&pod["securityContext"]["runAsUser"], &pod["securityContext"]["runAsGroup"]), (&json!(65532), &json!(65532)));
@@ -55,7 +55,7 @@ fn the_chart_runs_the_user_and_the_program_of_the_image() {
 /// What the base has: glibc with its parts, and libgcc.
 #[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn the_program_needs_only_libraries_of_the_base() {
+fn program_needs_only_libraries_of_the_base_image() {
     let output = Command::new("ldd").arg(env!("CARGO_BIN_EXE_nuvo-operator")).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("libc.so.6"), "{text}");
@@ -68,7 +68,7 @@ fn the_program_needs_only_libraries_of_the_base() {
 
 /// Cargo finds the whole workspace in what is sent to the builder.
 #[test]
-fn the_builder_is_sent_what_it_needs() {
+fn build_context_contains_the_workspace() {
     let text = read(".dockerignore");
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     assert_eq!(lines.next(), Some("*"), "everything is left out that is not named");

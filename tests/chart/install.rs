@@ -68,7 +68,7 @@ const RUN: &str =
     "apiVersion: nuvo.dev/v1alpha1\nkind: PipelineRun\nmetadata: {name: orders, namespace: default}\nspec: {pipelineId: orders}\n";
 
 #[test]
-fn the_life_of_a_release() {
+fn release_is_installed_upgraded_and_removed_as_documented() {
     let cluster = Cluster::start();
     let notes = cluster.install(&json!({}));
     assert!(notes.contains("watches all namespaces") && notes.contains(&format!("deployment/{NAME}")), "{notes}");
@@ -94,7 +94,7 @@ fn the_life_of_a_release() {
     assert!(!cluster.exists(&format!("deployment/{NAME}")));
     assert_eq!(cluster.kubectl(&["get", "npr", "orders", "--output", "jsonpath={.spec.pipelineId}"]), "orders", "the definitions are kept");
 
-    // What was kept belongs to the release of that name, and not for ever.
+    // What was kept belongs to the release of that name until it is removed.
     let notes = cluster.install(&json!({ "crds": { "keep": false } }));
     assert!(notes.contains("deletes all PipelineRuns"), "{notes}");
     cluster.uninstall();

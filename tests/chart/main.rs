@@ -14,8 +14,8 @@
 mod image;
 mod install;
 mod observability;
+mod rbac;
 mod render;
-mod rights;
 
 use std::{
     io::Write as _,

@@ -127,7 +127,7 @@ fn mistakes(expression: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_query_is_understood() {
+fn query_parser_finds_metrics_and_labels() {
     let text = "sum by (job, le) (rate(nuvo_operator_nuvo_requests_total{code=~\"5..|by\",operation=\"read\"}[5m]))
         > on (job) nuvo_operator_leader";
     let expected = Query {
@@ -164,7 +164,7 @@ fn named<'a>(text: &'a str, beginning: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn alerts_ask_only_for_what_there_is() {
+fn alerts_query_existing_metrics_only() {
     for alert in alerts() {
         let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
         let (name, expression) = (text(&alert["alert"]), text(&alert["expr"]));
@@ -188,11 +188,11 @@ fn promtool(arguments: &[&str]) {
 }
 
 #[test]
-fn alerts_fire_when_they_should() {
+fn alerts_fire_as_their_tests_say() {
     promtool(&["check", "rules", "--lint=all", "--lint-fatal", "charts/nuvo-operator/files/alerts.yaml"]);
-    promtool(&["test", "rules", "tests/chart/alerts.yaml"]);
+    promtool(&["test", "rules", "tests/chart/alerts_test.yaml"]);
 
-    let tests: Value = serde_yaml::from_str(&read("tests/chart/alerts.yaml")).unwrap();
+    let tests: Value = serde_yaml::from_str(&read("tests/chart/alerts_test.yaml")).unwrap();
     let cases = tests["tests"].as_array().unwrap().iter().flat_map(|test| test["alert_rule_test"].as_array().unwrap());
     let tested: BTreeSet<(String, bool)> =
         cases.map(|case| (case["alertname"].as_str().unwrap().to_owned(), case.get("exp_alerts").is_some())).collect();
@@ -205,7 +205,7 @@ fn alerts_fire_when_they_should() {
 }
 
 #[test]
-fn each_alert_has_its_runbook_and_each_runbook_its_alert() {
+fn alerts_and_runbooks_match_one_to_one() {
     let mut expected = BTreeSet::new();
     for alert in alerts() {
         let name = alert["alert"].as_str().unwrap().to_owned();
@@ -225,7 +225,7 @@ fn each_alert_has_its_runbook_and_each_runbook_its_alert() {
 }
 
 #[test]
-fn the_chart_ships_these_alerts_and_says_where_their_runbooks_are() {
+fn chart_ships_the_alerts_with_runbook_urls() {
     let objects = rendered(&json!({ "prometheusRule": { "enabled": true, "runbookBaseUrl": "https://runbooks.example.com/" } }));
     let mut rules: Vec<Value> = of_kind(&objects, "PrometheusRule")[0]["spec"]["groups"][0]["rules"].as_array().unwrap().clone();
     for rule in &mut rules {
@@ -237,7 +237,7 @@ fn the_chart_ships_these_alerts_and_says_where_their_runbooks_are() {
 }
 
 #[test]
-fn the_dashboard_asks_only_for_what_there_is() {
+fn dashboard_queries_existing_metrics_only() {
     let text = read("charts/nuvo-operator/files/dashboard.json");
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let mut ids = BTreeSet::new();
@@ -273,7 +273,7 @@ fn the_dashboard_asks_only_for_what_there_is() {
 }
 
 #[test]
-fn documents_name_only_metrics_that_there_are() {
+fn documents_name_existing_metrics_only() {
     let mut pages: Vec<String> = ["README.md", "docs/operations.md", "docs/install.md"].map(str::to_owned).into();
     pages.extend(alerts().iter().map(|alert| format!("docs/runbooks/{}.md", alert["alert"].as_str().unwrap())));
     for page in pages {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{NAME, NAMESPACE, chart, deployment, everything, helm, kind, of_kind, read, render, rendered, value_sets};
 
 #[test]
-fn helm_has_nothing_against_the_chart() {
+fn chart_passes_helm_lint() {
     for (name, values) in value_sets() {
         let chart = chart().display().to_string();
         let output = helm(&mut controlplane::helm().unwrap(), &["lint", "--strict", &chart, "--values", "-"], &values);
@@ -20,7 +20,7 @@ fn helm_has_nothing_against_the_chart() {
 }
 
 #[test]
-fn wrong_values_are_refused_with_what_is_wrong() {
+fn wrong_values_are_refused_with_a_reason() {
     for (values, words) in [
         (json!({ "logFormat": "xml" }), &["/logFormat", "'json', 'text'"][..]),
         (json!({ "logLevel": "loud" }), &["/logLevel"]),
@@ -62,7 +62,7 @@ fn settings(values: &Value) -> Settings {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_operator_with_logs_for_machines() {
+fn default_values_are_the_defaults_of_the_operator_with_json_logs() {
     let Command::Run(mut own) = config::parse_from(["nuvo-operator"]).unwrap() else { panic!("no run") };
     own.log_format = LogFormat::Json;
     own.operator_namespace = Some(NAMESPACE.to_owned());
@@ -70,7 +70,7 @@ fn the_defaults_are_those_of_the_operator_with_logs_for_machines() {
 }
 
 #[test]
-fn every_flag_can_be_set_by_a_value() {
+fn flags_can_all_be_set_by_values() {
     let expected = Settings {
         allowed_origins: Origins::parse(["http://127.0.0.1:1", "https://nuvo.example.com"]).unwrap(),
         namespaces: vec!["team-a".to_owned(), "team-b".to_owned()],
@@ -103,7 +103,7 @@ fn every_flag_can_be_set_by_a_value() {
 
 /// `a.b=c` and `a={b,c}` between backticks in the table of docs/install.md.
 #[test]
-fn the_values_in_the_documentation_are_ones() {
+fn values_in_the_documentation_exist() {
     let text = read("docs/install.md");
     let rows = text.lines().filter(|line| line.starts_with('|'));
     let settings: Vec<String> =
@@ -118,13 +118,13 @@ fn the_values_in_the_documentation_are_ones() {
 }
 
 #[test]
-fn further_arguments_are_handed_on() {
+fn extra_arguments_are_passed_on() {
     let settings = settings(&json!({ "extraArgs": ["--label-selector=a in (b, c)"] }));
     assert_eq!(settings.label_selector.as_deref(), Some("a in (b, c)"));
 }
 
 #[test]
-fn every_pod_keeps_the_standard_restricted() {
+fn pods_meet_the_restricted_pod_security_standard() {
     for (name, values) in value_sets() {
         let objects = rendered(&values);
         let mut pods = 0;
@@ -151,7 +151,7 @@ fn every_pod_keeps_the_standard_restricted() {
 }
 
 #[test]
-fn a_pod_ends_later_than_the_post_that_is_in_flight() {
+fn termination_grace_period_exceeds_the_trigger_timeout() {
     for (values, seconds) in [
         (json!({}), 90),
         (json!({ "trigger": { "timeoutSeconds": 30.5 } }), 61),
@@ -164,7 +164,7 @@ fn a_pod_ends_later_than_the_post_that_is_in_flight() {
 }
 
 #[test]
-fn switches() {
+fn optional_objects_are_rendered_when_switched_on() {
     let kinds = |values: &Value| {
         let mut kinds: Vec<String> = rendered(values).iter().map(|object| kind(object).to_owned()).collect();
         kinds.sort();
@@ -204,7 +204,7 @@ fn switches() {
 }
 
 #[test]
-fn every_object_has_the_common_labels_and_no_hook() {
+fn objects_have_the_common_labels_and_no_hook() {
     for object in rendered(&everything()) {
         let show = || format!("{} {}", kind(&object), object["metadata"]["name"]);
         assert_eq!(object["metadata"]["labels"]["team"], json!("data"), "{}", show());
@@ -222,7 +222,7 @@ fn every_object_has_the_common_labels_and_no_hook() {
 }
 
 #[test]
-fn the_definitions_are_those_of_the_operator_and_kept_unless_told_otherwise() {
+fn crds_are_those_of_the_operator_and_kept_by_default() {
     let own: Vec<Value> = nuvo_crds::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();
     for keep in [true, false] {
         let mut objects = rendered(&json!({ "crds": { "keep": keep } }));
@@ -241,7 +241,7 @@ fn the_definitions_are_those_of_the_operator_and_kept_unless_told_otherwise() {
 }
 
 #[test]
-fn the_chart_is_of_the_operators_version() {
+fn chart_version_is_the_version_of_the_operator() {
     let chart: Value = serde_yaml::from_str(&read("charts/nuvo-operator/Chart.yaml")).unwrap();
     assert_eq!((&chart["apiVersion"], &chart["appVersion"]), (&json!("v2"), &json!(env!("CARGO_PKG_VERSION"))));
     let objects = rendered(&json!({}));
@@ -252,7 +252,7 @@ fn the_chart_is_of_the_operators_version() {
 }
 
 #[test]
-fn scrapes_keep_the_namespace_of_an_account() {
+fn scrapes_keep_the_namespace_label_of_an_account() {
     let objects = rendered(&json!({ "serviceMonitor": { "enabled": true } }));
     let monitor = of_kind(&objects, "ServiceMonitor")[0];
     assert_eq!(monitor["spec"]["endpoints"][0]["honorLabels"], json!(true));
@@ -263,7 +263,7 @@ fn scrapes_keep_the_namespace_of_an_account() {
 }
 
 #[test]
-fn pods_are_spread() {
+fn pods_are_spread_over_nodes() {
     let objects = rendered(&json!({}));
     let of = |objects: &[Value]| deployment(objects)["spec"]["template"]["spec"]["topologySpreadConstraints"].clone();
     let matching = &deployment(&objects)["spec"]["selector"];

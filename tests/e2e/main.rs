@@ -11,17 +11,17 @@
 )]
 
 mod accounts;
-mod answers;
 mod credentials;
-mod docs;
-mod election;
-mod instances;
+mod documented_commands;
+mod environment;
+mod hanging_watches;
+mod hostile_answers;
+mod leader_election;
 mod lifecycle;
+mod multiple_operators;
 mod outcomes;
 mod plugin;
 mod protocol;
+mod rbac;
 mod recordings;
-mod rights;
-mod start;
-mod watches;
-mod world;
+mod startup_failures;

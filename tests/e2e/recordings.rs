@@ -23,7 +23,7 @@ use nuvo_crds::{
 use nuvo_sim::{Change, Effect, Fault, Identity, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status};
 use serde_json::{Value, json};
 
-use crate::world::{World, assert_consistent, block_on, message, same};
+use crate::environment::{Environment, assert_consistent, block_on, message, same};
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
 const RUNS: [&str; 29] = [
@@ -76,15 +76,15 @@ fn folder(kind: &str) -> PathBuf {
     [root, "gitops/argocd/resource_customizations/nuvo.dev", kind, "testdata"].iter().collect()
 }
 
-/// Compares objects with what was recorded, and tells of all that differ at once.
+/// Compares objects with their recordings, and reports all differences at once.
 struct Recorder<'a> {
-    world: &'a World,
+    env: &'a Environment,
     stale: Mutex<Vec<String>>,
 }
 
 impl<'a> Recorder<'a> {
-    fn new(world: &'a World) -> Self {
-        Self { world, stale: Mutex::default() }
+    fn new(env: &'a Environment) -> Self {
+        Self { env, stale: Mutex::default() }
     }
 
     /// The run with this name is recorded under it.
@@ -99,7 +99,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn compare(&self, kind: &str, plural: &str, name: &str) {
-        let object = normalised(self.world.raw(plural, name), self.world);
+        let object = normalised(self.env.raw(plural, name), self.env);
         let text = format!("# Recorded by tests/e2e/recordings.rs. Do not edit.\n{}", serde_yaml::to_string(&object).unwrap());
         let path = folder(kind).join(format!("{name}.yaml"));
         if env::var_os("UPDATE_RECORDINGS").is_some() {
@@ -132,10 +132,10 @@ impl Drop for Recorder<'_> {
 }
 
 /// The object without what differs from one play to the next.
-fn normalised(mut object: Value, world: &World) -> Value {
+fn normalised(mut object: Value, env: &Environment) -> Value {
     object["metadata"].as_object_mut().unwrap().remove("managedFields");
     object["metadata"]["resourceVersion"] = json!("1");
-    let mut names = Names { world, known: BTreeMap::new() };
+    let mut names = Names { env, known: BTreeMap::new() };
     names.replace(&mut object);
     if let Some(duration) = object.pointer_mut("/status/duration") {
         *duration = json!("1s");
@@ -145,7 +145,7 @@ fn normalised(mut object: Value, world: &World) -> Value {
 
 /// Ids are numbered in the order in which they appear, so that equal ones stay equal.
 struct Names<'a> {
-    world: &'a World,
+    env: &'a Environment,
     known: BTreeMap<String, String>,
 }
 
@@ -167,7 +167,7 @@ impl Names<'_> {
     }
 
     fn text(&mut self, text: &str) -> String {
-        let text = text.replace(&self.world.namespace, "team").replace(&self.world.sim.address().to_string(), "127.0.0.1:8080");
+        let text = text.replace(&self.env.namespace, "team").replace(&self.env.sim.address().to_string(), "127.0.0.1:8080");
         let belongs = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.');
         let pieces = text.split_inclusive(|letter| !belongs(letter));
         pieces
@@ -213,12 +213,12 @@ fn quick(id: &str) -> Pipeline {
     Pipeline::new(id).duration(Duration::from_millis(300)).stats(stats)
 }
 
-fn shows(world: &World, name: &str, wanted: &str) {
-    assert_consistent(&world.wait_reason(name, wanted));
+fn shows(env: &Environment, name: &str, wanted: &str) {
+    assert_consistent(&env.wait_reason(name, wanted));
 }
 
 #[test]
-fn runs_look_as_recorded() {
+fn runs_match_their_recordings() {
     let pipelines = [
         quick("orders"),
         quick("held").held(),
@@ -229,29 +229,29 @@ fn runs_look_as_recorded() {
         quick("trial").developer_mode(true),
         quick("bad").failing("PARSING_FAILURE", "line 7"),
         quick("away").failing("SOURCE_UNRESPONSIVE", "no route"),
-        quick("mended").failing("SOURCE_UNRESPONSIVE", "no route"),
+        quick("unresponsive").failing("SOURCE_UNRESPONSIVE", "no route"),
         quick("doubt"),
         quick("closed"),
         quick("restored"),
     ];
-    let world = World::new("recordings", pipelines);
-    let record = Recorder::new(&world);
-    world.start("unobserved", "orders", json!({}));
+    let env = Environment::new("recordings", pipelines);
+    let record = Recorder::new(&env);
+    env.start("unobserved", "orders", json!({}));
     record.run("unobserved");
-    world.delete("unobserved");
+    env.delete("unobserved");
 
     for pipeline in ["doubt", "closed"] {
-        world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).pipeline(pipeline));
+        env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).pipeline(pipeline));
     }
-    let seeded = |pipeline: &str| world.sim.seed_execution(Seed::new(pipeline)).unwrap();
+    let seeded = |pipeline: &str| env.sim.seed_execution(Seed::new(pipeline)).unwrap();
     let (mine, done, foreign) = (seeded("orders"), seeded("orders"), seeded("another"));
-    world.sim.finish(&done, Status::Successful).unwrap();
+    env.sim.finish(&done, Status::Successful).unwrap();
     // Patient, so that only what is meant to go wrong does, however busy the machine is.
-    let _operator = world.operator_with(&["--quarantine-seconds", "120"]);
+    let _operator = env.operator_with(&["--quarantine-seconds", "120"]);
 
     let tracked = json!({ "argocd.argoproj.io/tracking-id": "nuvo:nuvo.dev/PipelineRun:team/deletion-blocked" });
-    world.start("deletion-blocked", "orders", json!({ "suspend": true, "ttlSecondsAfterFinished": 3600 }));
-    world.change("deletion-blocked", json!({ "metadata": { "annotations": tracked }, "spec": { "suspend": false } }));
+    env.start("deletion-blocked", "orders", json!({ "suspend": true, "ttlSecondsAfterFinished": 3600 }));
+    env.change("deletion-blocked", json!({ "metadata": { "annotations": tracked }, "spec": { "suspend": false } }));
     for (name, pipeline, fields) in [
         ("account-not-ready", "orders", json!({ "accountRef": { "name": "missing" } })),
         ("suspended", "orders", json!({ "suspend": true })),
@@ -265,7 +265,7 @@ fn runs_look_as_recorded() {
         ("execution-failed", "bad", json!({})),
         ("quality-gate-failed", "orders", json!({ "qualityGate": { "maxErrorRows": 1 } })),
         ("retry-scheduled", "away", json!({ "retry": { "limit": 1, "backoffSeconds": 3600 } })),
-        ("rerun", "mended", json!({ "rerunToken": "first" })),
+        ("rerun", "unresponsive", json!({ "rerunToken": "first" })),
         ("fixed-in-nuvo", "fixed", json!({ "followFixesSeconds": 3600 })),
         ("execution-lost", "lost", json!({})),
         ("trigger-rejected", "unknown", json!({})),
@@ -276,36 +276,36 @@ fn runs_look_as_recorded() {
         ("observed-succeeded", "orders", json!({ "executionId": done })),
         ("invalid-spec", "orders", json!({ "executionId": foreign })),
     ] {
-        world.start(name, pipeline, fields);
+        env.start(name, pipeline, fields);
     }
 
     let ids = |run: PipelineRun| run.status.unwrap().execution_ids;
-    world.sim.remove_execution(&ids(world.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
-    let broken = &ids(world.wait_phase("fixed-in-nuvo", Phase::Running))[0];
-    world.sim.update(broken, Change::failed("PARSING_FAILURE", "line 7")).unwrap();
-    world.wait_phase("fixed-in-nuvo", Phase::Failed);
-    world.sim.update(broken, Change::status(Status::Processing)).unwrap();
-    world.sim.update(broken, Change::status(Status::Successful)).unwrap();
+    env.sim.remove_execution(&ids(env.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
+    let broken = &ids(env.wait_phase("fixed-in-nuvo", Phase::Running))[0];
+    env.sim.update(broken, Change::failed("PARSING_FAILURE", "line 7")).unwrap();
+    env.wait_phase("fixed-in-nuvo", Phase::Failed);
+    env.sim.update(broken, Change::status(Status::Processing)).unwrap();
+    env.sim.update(broken, Change::status(Status::Successful)).unwrap();
 
-    world.wait_phase("rerun", Phase::Failed);
-    world.sim.set_pipeline(quick("mended")).unwrap();
-    world.change("rerun", json!({ "spec": { "rerunToken": "second" } }));
+    env.wait_phase("rerun", Phase::Failed);
+    env.sim.set_pipeline(quick("unresponsive")).unwrap();
+    env.change("rerun", json!({ "spec": { "rerunToken": "second" } }));
 
-    let backup = world.wait_phase("status-lost", Phase::Succeeded);
-    world.delete("status-lost");
+    let backup = env.wait_phase("status-lost", Phase::Succeeded);
+    env.delete("status-lost");
     let restored = json!({
         "apiVersion": "nuvo.dev/v1alpha1",
         "kind": "PipelineRun",
         "metadata": { "name": "status-lost", "annotations": backup.metadata.annotations },
         "spec": backup.spec,
     });
-    block_on(world.runs().create(&PostParams::default(), &serde_json::from_value(restored).unwrap())).unwrap();
+    block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(restored).unwrap())).unwrap();
 
-    let doubtful = world.wait_phase("abandoned", Phase::Unresolved);
+    let doubtful = env.wait_phase("abandoned", Phase::Unresolved);
     let answer = format!("{}:abandon", doubtful.status.unwrap().trigger.unwrap().nonce);
-    world.change("abandoned", json!({ "metadata": { "annotations": { "nuvo.dev/resolve": answer } } }));
-    world.wait_phase("abandoned", Phase::Failed);
-    world.wait("observed-running", "running", |run| message(run) == format!("Execution {mine} is running."));
+    env.change("abandoned", json!({ "metadata": { "annotations": { "nuvo.dev/resolve": answer } } }));
+    env.wait_phase("abandoned", Phase::Failed);
+    env.wait("observed-running", "running", |run| message(run) == format!("Execution {mine} is running."));
 
     for (name, reason) in [
         ("account-not-ready", "AccountNotReady"),
@@ -332,50 +332,50 @@ fn runs_look_as_recorded() {
         ("observed-succeeded", "Succeeded"),
         ("invalid-spec", "InvalidSpec"),
     ] {
-        shows(&world, name, reason);
+        shows(&env, name, reason);
         record.run(name);
     }
 }
 
 #[test]
-fn runs_in_doubt_and_behind_them_look_as_recorded() {
-    let world = World::new("recordings", [quick("orders")]);
-    let record = Recorder::new(&world);
-    world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
-    let _operator = world.operator_with(&["--trigger-settle-seconds", "600"]);
-    world.start("trigger-unconfirmed", "orders", json!({}));
-    assert_consistent(&world.wait("trigger-unconfirmed", "watched", |run| message(run).contains("is watched to find out")));
-    world.start("pipeline-busy", "orders", json!({}));
-    shows(&world, "pipeline-busy", "PipelineBusy");
+fn runs_in_doubt_and_behind_them_match_their_recordings() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
+    let _operator = env.operator_with(&["--trigger-settle-seconds", "600"]);
+    env.start("trigger-unconfirmed", "orders", json!({}));
+    assert_consistent(&env.wait("trigger-unconfirmed", "watched", |run| message(run).contains("is watched to find out")));
+    env.start("pipeline-busy", "orders", json!({}));
+    shows(&env, "pipeline-busy", "PipelineBusy");
     record.run("trigger-unconfirmed");
     record.run("pipeline-busy");
 }
 
 #[test]
-fn runs_that_nuvo_keeps_waiting_look_as_recorded() {
-    let world = World::new("recordings", [quick("orders")]);
-    let record = Recorder::new(&world);
-    world.account("other");
-    let _operator = world.operator();
+fn runs_waiting_for_nuvo_match_their_recordings() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    env.account("other");
+    let _operator = env.operator();
     for account in ["default", "other"] {
-        world.wait_ready(account);
+        env.wait_ready(account);
     }
     for (name, account, effect, reason) in [
         ("rate-limited", "default", Effect::too_many_requests(600), "RateLimited"),
         ("nuvo-unavailable", "other", Effect::status(503).header("retry-after", "600"), "NuvoUnavailable"),
     ] {
-        world.sim.add_fault(Fault::on(Operation::List, effect).once());
-        world.start(name, "orders", json!({ "accountRef": { "name": account } }));
-        shows(&world, name, reason);
+        env.sim.add_fault(Fault::on(Operation::List, effect).once());
+        env.start(name, "orders", json!({ "accountRef": { "name": account } }));
+        shows(&env, name, reason);
         record.run(name);
     }
 }
 
 #[test]
-fn a_run_that_kubernetes_keeps_waiting_looks_as_recorded() {
-    let world = World::new("recordings", [quick("orders")]);
-    let record = Recorder::new(&world);
-    let proxy = Proxy::start(world.server).unwrap();
+fn run_waiting_for_kubernetes_matches_its_recording() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    let proxy = Proxy::start(env.server).unwrap();
     let denied = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
         "message": "admission webhook \"policy.example.com\" denied the request: not on a Friday",
@@ -384,27 +384,27 @@ fn a_run_that_kubernetes_keeps_waiting_looks_as_recorded() {
         let marks = request.method == "PATCH" && request.path.ends_with("/pipelineruns/pending");
         if marks { Action::Respond(Answer::json(403, denied.to_string())) } else { Action::Forward }
     });
-    let _operator = world.operator_through(&proxy, &[]);
-    world.start("pending", "orders", json!({}));
-    shows(&world, "pending", "Pending");
+    let _operator = env.operator_through(&proxy, &[]);
+    env.start("pending", "orders", json!({}));
+    shows(&env, "pending", "Pending");
     record.run("pending");
 }
 
 #[test]
-fn accounts_look_as_recorded() {
-    let world = World::without_account("recordings", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
-    let record = Recorder::new(&world);
-    world.account("unobserved");
+fn accounts_match_their_recordings() {
+    let env = Environment::without_account("recordings", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
+    let record = Recorder::new(&env);
+    env.account("unobserved");
     record.account("unobserved");
-    block_on(world.accounts().delete("unobserved", &DeleteParams::default())).unwrap();
-    world.sim.set_credentials(vec![
+    block_on(env.accounts().delete("unobserved", &DeleteParams::default())).unwrap();
+    env.sim.set_credentials(vec![
         nuvo_sim::Credential::default(),
         nuvo_sim::Credential::new("reads-nothing", Identity::user("demo@example.com")).permissions([Permission::Create]),
     ]);
-    world.credential("nuvo-credentials", "demo-license-key");
-    world.credential("wrong", "no-such-key");
-    world.credential("empty", "  ");
-    world.credential("cannot-read", "reads-nothing");
+    env.credential("nuvo-credentials", "demo-license-key");
+    env.credential("wrong", "no-such-key");
+    env.credential("empty", "  ");
+    env.credential("cannot-read", "reads-nothing");
     let key = |secret: &str, token_path: &str| {
         json!({ "licenseKey": {
             "secretRef": { "name": secret, "key": "license-key" },
@@ -414,7 +414,7 @@ fn accounts_look_as_recorded() {
         } })
     };
     let default = "auth/access-token";
-    let _operator = world.operator();
+    let _operator = env.operator();
     for (name, fields, reason) in [
         ("ready", json!({}), "Ready"),
         ("secret-not-found", key("missing", default), "SecretNotFound"),
@@ -424,18 +424,18 @@ fn accounts_look_as_recorded() {
         ("origin-not-allowed", json!({ "baseUrl": "https://nuvo.example.com/dp/api/v1" }), "OriginNotAllowed"),
         ("nuvo-unavailable", key("nuvo-credentials", "auth/tokens"), "NuvoUnavailable"),
     ] {
-        world.account_with(name, fields);
+        env.account_with(name, fields);
         let said = || {
-            let status = block_on(world.accounts().get(name)).unwrap().status.unwrap_or_default();
+            let status = block_on(env.accounts().get(name)).unwrap().status.unwrap_or_default();
             status.conditions.into_iter().find(|condition| condition.type_ == "Ready").map(|condition| condition.reason)
         };
-        world.eventually(&format!("account {name} {reason}"), || said().as_deref() == Some(reason));
+        env.eventually(&format!("account {name} {reason}"), || said().as_deref() == Some(reason));
         record.account(name);
     }
 }
 
 #[test]
-fn every_recording_is_made_here() {
+fn recordings_in_gitops_are_all_made_here() {
     for (kind, listed) in [("PipelineRun", RUNS.as_slice()), ("NuvoAccount", ACCOUNTS.as_slice())] {
         let names = fs::read_dir(folder(kind)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut there: Vec<String> = names.map(|name| name.trim_end_matches(".yaml").to_owned()).collect();
@@ -444,9 +444,9 @@ fn every_recording_is_made_here() {
     }
 }
 
-/// A reason without a recording would be one that nobody has shown to Argo CD and Flux.
+/// Without a recording, a reason would not be tested with Argo CD and Flux.
 #[test]
-fn every_reason_is_recorded() {
+fn reasons_are_all_recorded() {
     let recorded = |kind: &str, condition: &str| -> BTreeSet<(String, String)> {
         let files = fs::read_dir(folder(kind)).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
         let objects = files.map(|text| serde_yaml::from_str::<Value>(&text).unwrap());

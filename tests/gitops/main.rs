@@ -5,7 +5,7 @@
 use std::{path::Path, process::Command};
 
 #[test]
-fn argo_cd_and_flux_read_the_recorded_objects_as_they_are_meant() {
+fn argo_cd_and_flux_assess_the_recorded_objects_as_intended() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dev/gitops");
     // Go takes an earlier result for that of now, unless it counts, if only files outside of the module have changed.
     let output = Command::new("go").args(["test", "-count=1", "./..."]).current_dir(folder).output().unwrap();

@@ -1,4 +1,4 @@
-//! Source files cite the trigger protocol by section. A number that leads nowhere is worse than none.
+//! Source files cite the trigger protocol by section, and each cited section exists.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::{REPOSITORY, sources};
 
 /// The page, by the path that every citation has to use.
 const PAGE: &str = "docs/protocol.md";
-/// Its name: whoever cites it by another path is found by this.
+/// Its name, which also finds citations by another path.
 const NAME: &str = "protocol.md";
 /// Fewer citations than this mean that they are not found, not that they are gone.
 const AT_LEAST: usize = 6;
@@ -70,7 +70,7 @@ fn headings(page: &str) -> Vec<u32> {
 }
 
 #[test]
-fn every_cited_section_of_the_protocol_exists() {
+fn citations_of_the_protocol_lead_to_existing_sections() {
     let sections = headings(&fs::read_to_string(format!("{REPOSITORY}/{PAGE}")).unwrap());
     assert!(!sections.is_empty(), "{PAGE} has no numbered sections");
     let (mut wrong, mut found) = (Vec::new(), 0);
@@ -92,13 +92,13 @@ fn every_cited_section_of_the_protocol_exists() {
 }
 
 #[test]
-fn the_sections_of_the_protocol_are_numbered_without_a_gap() {
+fn sections_of_the_protocol_are_numbered_without_a_gap() {
     let sections = headings(&fs::read_to_string(format!("{REPOSITORY}/{PAGE}")).unwrap());
     assert_eq!(sections, (1..=8).collect::<Vec<_>>(), "renumbering breaks every citation: add new sections at the end");
 }
 
 #[test]
-fn a_citation_is_read_with_its_line_path_and_numbers() {
+fn citation_in_a_text_is_found_with_line_path_and_numbers() {
     let cited = |text: String| citations(&text).into_iter().map(|c| (c.line, c.full_path, c.sections)).collect::<Vec<_>>();
     assert_eq!(cited(format!("//! The lock ({PAGE}, section 1).")), [(1, true, vec![1])]);
     assert_eq!(cited(format!("\n\n/// See {PAGE},\n/// sections 2 and 3.")), [(3, true, vec![2, 3])]);

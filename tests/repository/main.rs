@@ -1,15 +1,25 @@
-//! What the files of the repository say about each other. Nothing is started and nothing is built: the files are read.
+//! Rules about the files of the repository. These tests only read files: they start and build nothing.
 
-#![allow(clippy::panic, clippy::unwrap_used, missing_docs, reason = "a test ends where it cannot go on")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends where it cannot go on"
+)]
 
 mod citations;
+mod core_purity;
+mod source;
 
 use std::{fs, path::Path};
 
 /// The root of the repository.
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Where text that people write is, besides the pages at the root. A folder that does not exist has none.
+/// The folders with text that people write, besides the pages at the root.
 const FOLDERS: [&str; 8] = ["src", "crates", "tests", "dev", "docs", "charts", "gitops", "examples"];
 
 /// The text files with one of these extensions, by their path in the repository.

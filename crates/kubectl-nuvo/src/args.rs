@@ -5,202 +5,216 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-/// nuvo pipelines in Kubernetes: start runs, follow them, and find out what happened to them.
+/// Start nuvo pipelines in Kubernetes, follow their runs, and show what happened to them.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-nuvo", bin_name = "kubectl nuvo", version, max_term_width = 120)]
-#[command(
-    after_help = "Exit codes: 0 done, and the run that was waited for succeeded; 1 it could not be done; 2 wrong command line; 3 the run \
-                        failed; 4 the run is Unresolved, a person has to decide; 5 the time to wait was over."
-)]
+#[command(after_help = "Examples:
+  # Start a pipeline, and wait until its run has ended
+  kubectl nuvo run orders --wait
+
+  # List the runs that have failed, in all namespaces
+  kubectl nuvo list -A --phase Failed
+
+  # Show why a run failed, and what to do next
+  kubectl nuvo describe orders
+
+Exit codes:
+  0  Success. A run that was waited for succeeded.
+  1  Error.
+  2  Wrong command line.
+  3  The run failed.
+  4  The run is Unresolved: a person has to decide about its trigger.
+  5  The timeout expired. The run continues.")]
 pub struct Cli {
-    /// Where.
+    /// The cluster and the namespace.
     #[command(flatten)]
-    pub place: PlaceArgs,
-    /// What.
+    pub cluster: ClusterArgs,
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The flags of kubectl that say which cluster and namespace.
+/// The flags of kubectl that select a cluster and a namespace.
 #[derive(Debug, Args)]
-pub struct PlaceArgs {
-    /// The namespace; default is that of the context.
+#[command(next_help_heading = "Cluster options")]
+pub struct ClusterArgs {
+    /// Namespace of this request. Default: that of the kubeconfig context.
     #[arg(long, short, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// The context of the kubeconfig.
+    /// Name of the kubeconfig context to use.
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
-    /// The cluster of the kubeconfig.
+    /// Name of the kubeconfig cluster to use.
     #[arg(long, global = true, value_name = "NAME")]
     pub cluster: Option<String>,
-    /// The user of the kubeconfig.
+    /// Name of the kubeconfig user to use.
     #[arg(long, global = true, value_name = "NAME")]
     pub user: Option<String>,
-    /// The kubeconfig; default is $KUBECONFIG, then ~/.kube/config.
+    /// Path to the kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config.
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a pipeline: create a PipelineRun.
+    /// Start a pipeline by creating a PipelineRun.
     Run(RunArgs),
     /// List runs, oldest first.
     #[command(visible_alias = "get")]
     List(ListArgs),
-    /// Tell everything about runs: what happened, what to do next, executions, statistics, conditions.
+    /// Show details of runs: what happened, what to do next, executions, statistics and conditions.
     Describe {
-        /// The runs.
+        /// Names of the runs.
         #[arg(required = true, value_name = "RUN")]
         names: Vec<String>,
     },
-    /// Wait until runs have ended, whatever the outcome.
+    /// Wait until runs have ended, with any result.
     Wait(WaitArgs),
-    /// Start a run that has ended once more.
+    /// Start another attempt of a run that has ended.
     Rerun(RerunArgs),
-    /// Say what became of a trigger whose outcome nobody could tell.
+    /// Decide about a trigger whose outcome is unknown.
     Resolve(ResolveArgs),
-    /// Hold runs back before their trigger.
+    /// Suspend runs: hold them back before their trigger.
     Suspend {
-        /// The runs.
+        /// Names of the runs.
         #[arg(required = true, value_name = "RUN")]
         names: Vec<String>,
     },
-    /// Let suspended runs go on.
+    /// Resume suspended runs.
     Resume {
-        /// The runs.
+        /// Names of the runs.
         #[arg(required = true, value_name = "RUN")]
         names: Vec<String>,
     },
-    /// List accounts and whether they can be used.
+    /// List accounts and whether they are ready.
     Accounts(ListArgs),
-    /// Tell what happened to a run, attempt by attempt and pass by pass.
+    /// Show the attempts of a run and the passes of its executions.
     #[command(visible_alias = "logs")]
     History {
-        /// The run.
+        /// Name of the run.
         #[arg(value_name = "RUN")]
         name: String,
     },
-    /// Print the completions for a shell.
+    /// Output shell completion code for the specified shell.
     Completion {
         /// The shell.
         shell: Shell,
     },
 }
 
-/// A new run.
+/// `kubectl nuvo run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// The id of the pipeline in nuvo.
+    /// ID of the pipeline in nuvo.
     pub pipeline: String,
-    /// The NuvoAccount to use.
+    /// NuvoAccount to use.
     #[arg(long, value_name = "NAME")]
     pub account: Option<String>,
-    /// The name of the run; default is the pipeline's, in lower case, with a random end.
+    /// Name of the run. Default: the pipeline ID in lower case with a random suffix.
     #[arg(long)]
     pub name: Option<String>,
-    /// Follow this execution, which nuvo has started already, instead of starting one.
+    /// Follow this existing execution instead of starting a new one.
     #[arg(long, value_name = "ID")]
     pub execution: Option<String>,
-    /// spec.activeDeadlineSeconds.
+    /// Fail the run after this time, all retries included (spec.activeDeadlineSeconds).
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     pub deadline: Option<Duration>,
-    /// spec.retry.limit: so many further attempts when the source or the destination does not answer.
+    /// Retry at most this many times if the source or the destination does not answer (spec.retry.limit).
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(0..=10))]
     pub retries: Option<i32>,
-    /// spec.ttlSecondsAfterFinished: delete the run so long after its end.
+    /// Delete the run this long after its end (spec.ttlSecondsAfterFinished).
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     pub ttl: Option<Duration>,
     /// Labels of the run.
     #[arg(long, short = 'l', value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
     pub label: Vec<(String, String)>,
-    /// Wait for its end, and end with its result.
+    /// Wait until the run has ended; its result is the exit code.
     #[arg(long, visible_alias = "watch", short = 'w')]
     pub wait: bool,
-    /// Wait no longer than this.
+    /// Length of time to wait before giving up, such as 90s, 5m or 1h30m.
     #[arg(long, value_name = "DURATION", value_parser = seconds, requires = "wait")]
     pub timeout: Option<Duration>,
-    /// Print the object in another form.
+    /// Output format.
     #[arg(long, short, value_enum)]
     pub output: Option<Output>,
 }
 
-/// Which objects to list.
+/// `kubectl nuvo list` and `kubectl nuvo accounts`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Of all namespaces.
+    /// List the objects of all namespaces.
     #[arg(long, short = 'A')]
     pub all_namespaces: bool,
-    /// Only those with these labels.
+    /// Selector (label query) to filter on.
     #[arg(long, short = 'l', value_name = "SELECTOR")]
     pub selector: Option<String>,
-    /// Only runs of this pipeline.
+    /// List only runs of this pipeline.
     #[arg(long, value_name = "ID")]
     pub pipeline: Option<String>,
-    /// Only runs in this phase.
+    /// List only runs in this phase.
     #[arg(long, value_name = "PHASE")]
     pub phase: Option<String>,
-    /// Another form.
+    /// Output format.
     #[arg(long, short, value_enum)]
     pub output: Option<Output>,
 }
 
-/// Which runs to wait for.
+/// `kubectl nuvo wait`.
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// The runs.
+    /// Names of the runs.
     #[arg(required = true, value_name = "RUN")]
     pub names: Vec<String>,
-    /// Wait no longer than this, for all of them.
+    /// Length of time to wait for all runs before giving up, such as 90s, 5m or 1h30m.
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     pub timeout: Option<Duration>,
 }
 
-/// Another attempt.
+/// `kubectl nuvo rerun`.
 #[derive(Debug, Args)]
 pub struct RerunArgs {
-    /// The run.
+    /// Name of the run.
     #[arg(value_name = "RUN")]
     pub name: String,
-    /// spec.rerunToken; default is the present time.
+    /// New spec.rerunToken. Default: the current time.
     #[arg(long)]
     pub token: Option<String>,
-    /// Wait for its end, and end with its result.
+    /// Wait until the attempt has ended; its result is the exit code.
     #[arg(long, short)]
     pub wait: bool,
-    /// Wait no longer than this.
+    /// Length of time to wait before giving up, such as 90s, 5m or 1h30m.
     #[arg(long, value_name = "DURATION", value_parser = seconds, requires = "wait")]
     pub timeout: Option<Duration>,
 }
 
-/// A person's answer, and for which run.
+/// `kubectl nuvo resolve`.
 #[derive(Debug, Args)]
 pub struct ResolveArgs {
-    /// The run.
+    /// Name of the run.
     #[arg(value_name = "RUN")]
     pub name: String,
-    /// The answer.
+    /// The decision.
     #[command(flatten)]
-    pub answer: AnswerArgs,
+    pub decision: DecisionArgs,
 }
 
-/// A person's answer.
+/// A decision about a trigger in doubt.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-pub struct AnswerArgs {
-    /// These executions were started by it: follow them.
+pub struct DecisionArgs {
+    /// The trigger started these executions: follow them.
     #[arg(long, value_name = "EXECUTION", value_delimiter = ',')]
     pub adopt: Vec<String>,
-    /// Nothing was started: trigger the pipeline once more.
+    /// The trigger started nothing: trigger the pipeline again.
     #[arg(long)]
     pub retry: bool,
-    /// Close the run as it is.
+    /// Close the run as failed.
     #[arg(long)]
     pub abandon: bool,
 }
 
-/// A form of output.
+/// An output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// The object as JSON.
@@ -213,9 +227,9 @@ pub enum Output {
     Wide,
 }
 
-/// A duration as kubectl takes it: `90s`, `5m`, `1h30m`; a number alone is seconds.
+/// Parses a duration: `90s`, `5m`, `1h30m`; a number alone is seconds. Days (`2d`) are accepted, too, unlike in kubectl.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration such as 90s, 5m or 1h30m");
+    let invalid = || format!("{text:?} is not a duration such as 90s, 5m or 1h30m");
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
@@ -231,13 +245,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
             'm' => 60,
             'h' => 3_600,
             'd' => 86_400,
-            _ => return Err(wrong()),
+            _ => return Err(invalid()),
         };
-        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(wrong)?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
+        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(invalid)?;
+        total = total.checked_add(part).ok_or_else(invalid)?;
         number.clear();
     }
-    if number.is_empty() && !text.is_empty() { Ok(Duration::from_secs(total)) } else { Err(wrong()) }
+    if number.is_empty() && !text.is_empty() { Ok(Duration::from_secs(total)) } else { Err(invalid()) }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -252,14 +266,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn durations_are_those_of_kubectl() {
-        let good = [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5_400), ("2d", 172_800), ("0s", 0)];
-        for (text, wanted) in good {
+    fn seconds_with_and_without_units_are_parsed() {
+        let valid = [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5_400), ("2d", 172_800), ("0s", 0)];
+        for (text, wanted) in valid {
             assert_eq!(seconds(text), Ok(Duration::from_secs(wanted)), "{text}");
         }
         for text in ["", "s", "5 m", "-1s", "1.5h", "5x", "1h30", "99999999999999999999h", "18446744073709551615d"] {

@@ -1,28 +1,30 @@
-//! Everything about a run, for a person who wants to know what to do.
+//! `kubectl nuvo describe`: all details of a run, and what to do next.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::ResourceExt;
-
-use super::{
-    End, PluginError, list,
-    place::Place,
-    progress::tell,
-    table::{ago, at, number, printable, table},
-};
 use nuvo_core::run::reason;
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions, conditions::Reason};
+
+use super::{
+    cluster_context::ClusterContext,
+    error::PluginError,
+    exit_status::ExitStatus,
+    history,
+    output::print,
+    table::{age, number, phase, printable, table, time},
+};
 
 /// Describes runs.
 ///
 /// # Errors
-/// [`PluginError::NoSuch`], [`PluginError::Api`].
-pub async fn describe(place: &Place, names: &[String], now: Timestamp) -> Result<End, PluginError> {
+/// [`PluginError::NotFound`], [`PluginError::Api`].
+pub async fn describe(context: &ClusterContext, names: &[String], now: Timestamp) -> Result<ExitStatus, PluginError> {
     for (number, name) in names.iter().enumerate() {
-        let run = place.run(name).await?;
+        let run = context.run(name).await?;
         let gap = if number > 0 { "\n\n" } else { "" };
-        tell(&format!("{gap}{}", text(&run, now)))?;
+        print(&format!("{gap}{}", text(&run, now)))?;
     }
-    Ok(End::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn text(run: &PipelineRun, now: Timestamp) -> String {
@@ -39,7 +41,7 @@ fn text(run: &PipelineRun, now: Timestamp) -> String {
     section("What happened", what_happened(&status));
     section("What to do next", advice(run, &status).join("\n"));
     section("Executions", executions(&status));
-    section("Passes", list::passes(&status.executions));
+    section("Passes", history::passes(&status.executions));
     section("Earlier attempts", earlier(&status));
     section("Conditions", conditions_of(&status, now));
     text
@@ -54,15 +56,15 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
         (Some(attempt), retries) => format!("{attempt} ({made} of {retries} retries)"),
     };
     let why = reason(status).map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let age = |time: &str, ago: String| if time.is_empty() { String::new() } else { format!("{time} ({ago} ago)") };
-    let started = age(&at(status.start_time.as_ref()), ago(status.start_time.as_ref(), now));
-    let ended = age(&at(status.completion_time.as_ref()), ago(status.completion_time.as_ref(), now));
+    let with_age = |since: Option<&Time>| since.map(|_| format!("{} ({} ago)", time(since), age(since, now))).unwrap_or_default();
+    let started = with_age(status.start_time.as_ref());
+    let ended = with_age(status.completion_time.as_ref());
     let facts = [
         ("Name", run.name_any()),
         ("Namespace", run.namespace().unwrap_or_default()),
         ("Pipeline", run.spec.pipeline_id.clone()),
         ("Account", run.spec.account_ref.name.clone()),
-        ("Status", format!("{}{why}", list::phase(status))),
+        ("Status", format!("{}{why}", phase(status))),
         ("Attempt", attempt),
         ("Started", started),
         ("Ended", ended),
@@ -73,14 +75,14 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
 }
 
 fn what_happened(status: &PipelineRunStatus) -> String {
-    let said =
+    let message =
         |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).map(|condition| printable(&condition.message));
     let kinds = [conditions::SUCCEEDED, conditions::DEVELOPER_MODE, conditions::DELETION_BLOCKED];
-    let said: Vec<String> = kinds.into_iter().filter_map(said).flat_map(|message| wrapped(&message, 100)).collect();
-    if said.is_empty() { "The operator has not seen this run yet.".to_owned() } else { said.join("\n") }
+    let lines: Vec<String> = kinds.into_iter().filter_map(message).flat_map(|message| wrapped(&message, 100)).collect();
+    if lines.is_empty() { "The operator has not seen this run yet.".to_owned() } else { lines.join("\n") }
 }
 
-/// Lines of whole words, no longer than this where that is possible.
+/// Breaks text at words into lines of at most this width. A longer word has a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -95,40 +97,42 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The commands that help in this state.
+/// The next step in this state, with its command.
 fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
     let name = run.name_any();
     let here = run.namespace().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     let command = |command: &str| format!("$ kubectl nuvo {command} {name}{here}");
     let again = |cause: &str| vec![format!("{cause}, then start another attempt:"), command("rerun")];
     let Some(reason) = reason(status) else {
-        return vec!["See whether the operator runs, and whether it watches this namespace.".to_owned()];
+        return vec!["Check that the operator is running and watches this namespace.".to_owned()];
     };
     match reason {
-        Reason::ExecutionFailed => again("Mend the cause named above"),
-        Reason::QualityGateFailed => again("Mend the data, or the limits in spec.qualityGate"),
-        Reason::TriggerRejected => again("Correct the pipeline in nuvo, or the permissions of the account"),
-        Reason::DeadlineExceeded => again("Look in nuvo whether it still runs, and raise spec.activeDeadlineSeconds if it needs longer"),
+        Reason::ExecutionFailed => again("Fix the cause named above"),
+        Reason::QualityGateFailed => again("Fix the data, or the limits in spec.qualityGate"),
+        Reason::TriggerRejected => again("Fix the pipeline in nuvo, or the permissions of the account"),
+        Reason::DeadlineExceeded => {
+            again("Check in nuvo whether it is still running, and raise spec.activeDeadlineSeconds if it needs longer")
+        }
         Reason::ExecutionLost => again("Look for the execution in nuvo"),
         Reason::NothingToProcessFailed => again("Provide input for the pipeline"),
-        Reason::InvalidSpec => vec!["Create a corrected PipelineRun.".to_owned()],
+        Reason::InvalidSpec => vec!["Create a new PipelineRun with a valid spec.".to_owned()],
         Reason::TriggerOutcomeUnknown | Reason::StatusLost => vec![
-            format!("Look in nuvo whether pipeline {} ran, then answer one of:", run.spec.pipeline_id),
-            format!("{} --adopt <execution id>   # this is what it started", command("resolve")),
+            format!("Check in nuvo whether pipeline {} ran, then choose one of:", run.spec.pipeline_id),
+            format!("{} --adopt <execution id>   # this is the execution that it started", command("resolve")),
             format!("{} --retry                  # nothing was started: try again", command("resolve")),
             format!("{} --abandon                # close it", command("resolve")),
         ],
         Reason::AccountNotReady => {
-            vec!["Mend the account; the run then goes on by itself:".to_owned(), format!("$ kubectl nuvo accounts{here}")]
+            vec!["Fix the account; the run then continues by itself:".to_owned(), format!("$ kubectl nuvo accounts{here}")]
         }
-        Reason::Suspended => vec!["Let it go on:".to_owned(), command("resume")],
+        Reason::Suspended => vec!["Resume it:".to_owned(), command("resume")],
         Reason::Pending
         | Reason::PipelineBusy
         | Reason::NuvoUnavailable
         | Reason::RateLimited
         | Reason::TriggerUnconfirmed
         | Reason::Running
-        | Reason::RetryScheduled => vec!["Nothing: it goes on by itself. To see its end:".to_owned(), command("wait")],
+        | Reason::RetryScheduled => vec!["Nothing: it continues by itself. To wait for its end:".to_owned(), command("wait")],
         Reason::Succeeded | Reason::NothingToProcess | Reason::FixedInNuvo => Vec::new(),
     }
 }
@@ -172,8 +176,8 @@ fn earlier(status: &PipelineRunStatus) -> String {
                 past.attempt.to_string(),
                 past.result.clone().unwrap_or_default(),
                 past.error_type.clone().unwrap_or_default(),
-                at(past.start_time.as_ref()),
-                at(past.completion_time.as_ref()),
+                time(past.start_time.as_ref()),
+                time(past.completion_time.as_ref()),
                 past.execution_ids.join(","),
             ]
         })
@@ -190,7 +194,7 @@ fn conditions_of(status: &PipelineRunStatus, now: Timestamp) -> String {
                 condition.type_.clone(),
                 condition.status.clone(),
                 condition.reason.clone(),
-                ago(Some(&condition.last_transition_time), now),
+                age(Some(&condition.last_transition_time), now),
             ]
         })
         .collect();
@@ -202,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_says_what_to_do_or_needs_nothing() {
+    fn description_for_every_reason_has_advice_or_needs_none() {
         for wanted in Reason::ALL {
             let run: PipelineRun = serde_json::from_value(serde_json::json!({
                 "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "orders", "namespace": "team" },
@@ -213,16 +217,16 @@ mod tests {
                 }] },
             }))
             .unwrap();
-            let told = text(&run, Timestamp::UNIX_EPOCH);
+            let description = text(&run, Timestamp::UNIX_EPOCH);
             let fine = wanted.status() == conditions::ConditionStatus::True;
-            assert_eq!(told.contains("What to do next"), !fine, "{told}");
-            assert!(told.contains("What happened:\n  because") && told.contains(wanted.as_str()), "{told}");
-            assert!(fine || told.contains("$ kubectl nuvo ") || *wanted == Reason::InvalidSpec, "{told}");
+            assert_eq!(description.contains("What to do next"), !fine, "{description}");
+            assert!(description.contains("What happened:\n  because") && description.contains(wanted.as_str()), "{description}");
+            assert!(fine || description.contains("$ kubectl nuvo ") || *wanted == Reason::InvalidSpec, "{description}");
         }
     }
 
     #[test]
-    fn long_messages_are_wrapped_at_words() {
+    fn long_text_is_wrapped_at_words() {
         assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
         assert_eq!(wrapped("incomprehensibilities a", 5), ["incomprehensibilities", "a"]);
     }

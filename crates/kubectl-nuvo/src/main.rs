@@ -1,11 +1,11 @@
-//! The `kubectl-nuvo` binary: kubectl finds it in the path and runs it as `kubectl nuvo`.
+//! The `kubectl-nuvo` binary. kubectl finds it in `PATH` and runs it as `kubectl nuvo`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // First of all, as in the operator: without a TLS provider the first client would panic.
+    // Before anything else: without a TLS provider the first client would panic.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("error: a TLS provider was installed before this program began");
+        eprintln!("error: cannot install the TLS provider: there is one already");
         return ExitCode::FAILURE;
     }
     kubectl_nuvo::main(std::env::args_os())

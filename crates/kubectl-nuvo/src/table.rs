@@ -1,8 +1,8 @@
-//! Text for a terminal: aligned columns, times, and nothing that a terminal would carry out.
+//! Formats values for a terminal: aligned columns, times and numbers, without control sequences.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-
 use nuvo_core::run::human;
+use nuvo_crds::{Phase, PipelineRunStatus};
 
 /// Rows under a header, in columns as wide as their longest cell.
 #[must_use]
@@ -20,25 +20,25 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Text without control characters: whoever may write a status must not write to the reader's terminal.
+/// Text without control characters: a status comes from others and must not control the reader's terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
     nuvo_core::text::printable(text)
 }
 
-/// How long ago; empty without a time.
+/// The time since then, as kubectl shows an age; empty without a time.
 #[must_use]
-pub fn ago(time: Option<&Time>, now: Timestamp) -> String {
-    time.map(|time| human(now.duration_since(time.0))).unwrap_or_default()
+pub fn age(since: Option<&Time>, now: Timestamp) -> String {
+    since.map(|since| human(now.duration_since(since.0))).unwrap_or_default()
 }
 
-/// A number; empty if there is none.
+/// A number; empty without one.
 #[must_use]
 pub fn number(value: Option<i64>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// A duration in milliseconds.
+/// A duration in milliseconds, as seconds with one decimal below a minute.
 #[must_use]
 pub fn milliseconds(value: Option<i64>) -> String {
     let text = |ms: i64| {
@@ -48,10 +48,16 @@ pub fn milliseconds(value: Option<i64>) -> String {
     value.map(text).unwrap_or_default()
 }
 
-/// A time; empty without one.
+/// A time in RFC 3339; empty without one.
 #[must_use]
-pub fn at(time: Option<&Time>) -> String {
+pub fn time(time: Option<&Time>) -> String {
     time.map(|time| time.0.to_string()).unwrap_or_default()
+}
+
+/// The phase; `Unseen` before the operator has seen the run.
+#[must_use]
+pub fn phase(status: &PipelineRunStatus) -> String {
+    status.phase.map_or("Unseen", Phase::as_str).to_owned()
 }
 
 #[cfg(test)]
@@ -59,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_terminals_are_safe() {
+    fn table_cells_are_aligned_and_free_of_control_characters() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "\u{1b}[31m2\u{7}\u{202e}".to_owned()]];
         assert_eq!(table(&["NAME", "N"], &rows), "NAME     N\na        1\nlonger   2\n");
         assert_eq!(table(&["NAME"], &[]), "NAME\n");
     }
 
     #[test]
-    fn short_times_have_tenths() {
+    fn milliseconds_below_a_minute_have_tenths() {
         assert_eq!([Some(0), Some(1_250), Some(61_000), None].map(milliseconds), ["0.0s", "1.2s", "1m01s", ""]);
     }
 }

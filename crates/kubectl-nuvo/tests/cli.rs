@@ -1,4 +1,4 @@
-//! The plugin as a process, as far as it needs no API server. `tests/e2e/plugin.rs` has the rest.
+//! The plugin as a process, without an API server. `tests/e2e/plugin.rs` tests it with one.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::span::{Millis, millis};
+use crate::duration::{Millis, millis};
 
 /// Counts from its making.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! How a simulator is set up: where it listens, who may call it, and which of the undocumented answers it gives.
+//! The configuration of a simulator: its address, its credentials, and which of the undocumented answers it gives.
 
 use std::{
     collections::BTreeSet,

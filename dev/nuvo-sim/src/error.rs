@@ -1,8 +1,8 @@
-//! What can go wrong outside the API's own answers.
+//! Errors of the simulator itself. What the API answers is in `execution_api`.
 
 use std::{net::SocketAddr, path::PathBuf};
 
-/// Why the simulator could not start or could not do what it was told.
+/// Why the simulator could not start, or refused a change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {
@@ -25,10 +25,10 @@ pub enum SimError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The text is no list of pipelines.
+    /// The text is not a pipelines file.
     #[error("not a pipelines file: {0}")]
     Yaml(#[source] serde_yaml::Error),
-    /// A pipeline is well-formed but makes no sense.
+    /// A pipeline has a field with a value that is not allowed.
     #[error("pipeline `{pipeline}`: {problem}")]
     Pipeline {
         /// The pipeline's id.
@@ -37,12 +37,12 @@ pub enum SimError {
         problem: String,
     },
     /// No execution has this id.
-    #[error("there is no execution `{0}`")]
+    #[error("no such execution: `{0}`")]
     NoSuchExecution(String),
     /// No pipeline has this id.
-    #[error("there is no pipeline `{0}`")]
+    #[error("no such pipeline: `{0}`")]
     NoSuchPipeline(String),
-    /// An execution with this id is already there.
-    #[error("there is already an execution `{0}`")]
+    /// An execution with this id exists already.
+    #[error("an execution `{0}` exists already")]
     DuplicateExecution(String),
 }

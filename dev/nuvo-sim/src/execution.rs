@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     clock::Clock,
     config::{Identity, IdentityKind},
+    duration::{HumanDuration, Millis, millis},
     pipeline::{Ending, ExecutionError, Pipeline, Spelling, Stats},
-    span::{Millis, Span, millis},
 };
 
 /// The status of an execution.
@@ -99,7 +99,7 @@ impl Trigger {
     }
 }
 
-/// An execution that no POST of a test made: someone else's, or an earlier one.
+/// An execution to add by hand: one that another user started, or an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Seed {
@@ -110,9 +110,9 @@ pub struct Seed {
     pub id: Option<String>,
     /// How long ago it was created.
     #[serde(default)]
-    pub ago: Span,
+    pub ago: HumanDuration,
     /// Who created it.
-    #[serde(default = "somebody")]
+    #[serde(default = "other_user")]
     pub creator: Identity,
     /// How it was started.
     #[serde(default)]
@@ -128,25 +128,25 @@ pub struct Seed {
     pub stats: Stats,
     /// How long from now until it appears in the list.
     #[serde(default)]
-    pub listed_after: Span,
+    pub listed_after: HumanDuration,
     /// The form it is shown in.
     #[serde(default)]
     pub spelling: Spelling,
 }
 
 impl Seed {
-    /// An execution of `pipeline` that somebody else started now and that is PROCESSING.
+    /// An execution of `pipeline` that another user started now and that is PROCESSING.
     pub fn new(pipeline: impl Into<String>) -> Self {
         Self {
             pipeline: pipeline.into(),
             id: None,
-            ago: Span::default(),
-            creator: somebody(),
+            ago: HumanDuration::default(),
+            creator: other_user(),
             trigger: Trigger::default(),
             status: Status::default(),
             error: None,
             stats: Stats::default(),
-            listed_after: Span::default(),
+            listed_after: HumanDuration::default(),
             spelling: Spelling::default(),
         }
     }
@@ -158,7 +158,7 @@ impl Seed {
 
     /// Sets how long ago it was created.
     pub fn ago(self, ago: std::time::Duration) -> Self {
-        Self { ago: Span(ago), ..self }
+        Self { ago: HumanDuration(ago), ..self }
     }
 
     /// Sets its creator.
@@ -182,8 +182,8 @@ impl Seed {
     }
 }
 
-fn somebody() -> Identity {
-    Identity::user("somebody.else@example.com")
+fn other_user() -> Identity {
+    Identity::user("other.user@example.com")
 }
 
 /// A change made to an execution by hand. What is `None` stays as it is.
@@ -251,7 +251,7 @@ pub struct Execution {
     pub request: Option<u64>,
 }
 
-/// An execution as it is kept: all of its future is decided, so its state is a function of the time.
+/// An execution as stored. Its whole future is scheduled, so its state is a function of the time.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) id: String,
@@ -395,7 +395,7 @@ impl Stored {
 
     pub(crate) fn change(&mut self, change: Change, now: Millis) {
         let Change { status, error, stats, fields } = change;
-        // What was still to come by itself is replaced by what is done by hand.
+        // A change by hand replaces what was scheduled.
         self.fixes.retain(|run| run.started <= now);
         self.changed = now;
         let ended = self.current(now).ended(now);
@@ -446,7 +446,7 @@ impl Stored {
     /// A field that lists are filtered by, as [`Stored::show`] has it; none if it is no text.
     pub(crate) fn field(&self, name: &str, clock: &Clock, now: Millis) -> Option<String> {
         if !self.fields.is_empty() {
-            // Whatever was put there by hand counts.
+            // Fields set by hand take precedence.
             let shown = self.show(clock, now, false);
             return shown.pointer(&format!("/{}", name.replace('.', "/"))).and_then(Value::as_str).map(str::to_owned);
         }

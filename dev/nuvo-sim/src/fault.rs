@@ -85,14 +85,14 @@ impl Fault {
         self.times(1)
     }
 
-    /// What is wrong with the rule itself, if anything is.
+    /// Why the rule is invalid, if it is.
     pub(crate) fn problem(&self) -> Option<String> {
         let code = match &self.effect {
             Effect::Status { code, .. } => *code,
             Effect::Raw { status, .. } | Effect::Redirect { status, .. } => *status,
             Effect::Delay(_) | Effect::Drop { .. } | Effect::Hang { .. } | Effect::Cut => return None,
         };
-        (!(200..=599).contains(&code)).then(|| format!("{code} is no status of an answer; write one from 200 to 599"))
+        (!(200..=599).contains(&code)).then(|| format!("{code} is not a status that can be answered; write one from 200 to 599"))
     }
 }
 
@@ -211,7 +211,7 @@ fn temporary() -> u16 {
     307
 }
 
-/// The rules in force, and what became of them.
+/// The rules in force, with their counts.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     last: u64,
@@ -222,18 +222,18 @@ pub(crate) struct Faults {
 struct Rule {
     id: FaultId,
     fault: Fault,
-    /// Requests that fitted.
-    seen: u64,
-    /// Requests the rule took.
-    taken: u64,
+    /// Requests that fit the rule.
+    fitting: u64,
+    /// Requests that the rule applied to.
+    matched: u64,
     /// Requests that came to the point where they go wrong.
     reached: u64,
     /// Becomes true with the release. Dropping it with the rule releases as well.
     released: watch::Sender<bool>,
 }
 
-/// A request that a rule took.
-pub(crate) struct Taken {
+/// The rule that applies to a request.
+pub(crate) struct MatchedFault {
     pub(crate) id: FaultId,
     pub(crate) effect: Effect,
     pub(crate) released: watch::Receiver<bool>,
@@ -255,7 +255,7 @@ impl Faults {
     pub(crate) fn add(&mut self, fault: Fault) -> FaultId {
         self.last = self.last.saturating_add(1);
         let id = FaultId(self.last);
-        self.rules.push(Rule { id, fault, seen: 0, taken: 0, reached: 0, released: watch::Sender::new(false) });
+        self.rules.push(Rule { id, fault, fitting: 0, matched: 0, reached: 0, released: watch::Sender::new(false) });
         id
     }
 
@@ -275,19 +275,19 @@ impl Faults {
         true
     }
 
-    pub(crate) fn take(&mut self, operation: Operation, pipeline: Option<&str>) -> Option<Taken> {
+    pub(crate) fn match_request(&mut self, operation: Operation, pipeline: Option<&str>) -> Option<MatchedFault> {
         for rule in &mut self.rules {
             let fits = rule.fault.operation.is_none_or(|wanted| wanted == operation)
                 && rule.fault.pipeline.as_deref().is_none_or(|wanted| Some(wanted) == pipeline);
             if !fits {
                 continue;
             }
-            rule.seen = rule.seen.saturating_add(1);
-            if rule.seen <= rule.fault.skip || rule.fault.times.is_some_and(|times| rule.taken >= times) {
+            rule.fitting = rule.fitting.saturating_add(1);
+            if rule.fitting <= rule.fault.skip || rule.fault.times.is_some_and(|times| rule.matched >= times) {
                 continue;
             }
-            rule.taken = rule.taken.saturating_add(1);
-            return Some(Taken { id: rule.id, effect: rule.fault.effect.clone(), released: rule.released.subscribe() });
+            rule.matched = rule.matched.saturating_add(1);
+            return Some(MatchedFault { id: rule.id, effect: rule.fault.effect.clone(), released: rule.released.subscribe() });
         }
         None
     }

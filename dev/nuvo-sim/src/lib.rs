@@ -1,7 +1,7 @@
-//! A stand-in for nuvo's Execution API on loopback, for tests, the demonstration and users who want to try things.
+//! A simulator of nuvo's Execution API on loopback, for tests, the demo, and users who try the operator.
 //!
-//! It speaks the documented API over HTTP, progresses executions by the clock or by hand, goes wrong where it is told to, and keeps a
-//! journal of every request, so that a test can say how often a pipeline was really started.
+//! It serves the documented API over HTTP, progresses executions by the clock or by hand, injects the faults it is given, and keeps a
+//! journal of every request, so that a test can count how often a pipeline was really started.
 //!
 //! ```no_run
 //! use nuvo_sim::{Credential, Effect, Fault, Identity, Operation, Pipeline, Sim, SimConfig};
@@ -19,27 +19,27 @@
 //! # Ok::<(), nuvo_sim::SimError>(())
 //! ```
 
-mod admin;
-mod api;
+mod admin_api;
 mod clock;
 mod config;
+mod duration;
 mod error;
 mod execution;
+mod execution_api;
+mod execution_list;
 mod fault;
-mod journal;
-mod list;
 mod pipeline;
+mod request_journal;
 mod server;
-mod span;
-mod state;
+mod server_state;
 
 pub use config::{AccessToken, Credential, Identity, IdentityKind, Permission, SimConfig, Total};
+pub use duration::HumanDuration;
 pub use error::SimError;
 pub use execution::{Change, Execution, Seed, Status, Trigger};
 pub use fault::{Effect, Fault, FaultId, FaultReport, Operation};
-pub use journal::{Answer, Request};
 pub use pipeline::{
     BUILTIN_PIPELINES, Delays, Ending, ExecutionError, Outcomes, Pipeline, Spelling, Stats, parse_pipelines, read_pipelines,
 };
+pub use request_journal::{RecordedRequest, RecordedResponse};
 pub use server::Sim;
-pub use span::Span;

@@ -4,85 +4,85 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, process::ExitCo
 
 use clap::Parser;
 use nuvo_sim::{
-    AccessToken, BUILTIN_PIPELINES, Credential, Identity, IdentityKind, Permission, Sim, SimConfig, SimError, Span, Spelling, Total,
-    parse_pipelines, read_pipelines,
+    AccessToken, BUILTIN_PIPELINES, Credential, HumanDuration, Identity, IdentityKind, Permission, Sim, SimConfig, SimError, Spelling,
+    Total, parse_pipelines, read_pipelines,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A stand-in for nuvo's Execution API: scripted pipelines, faults, and a journal of every request.
+/// Simulates nuvo's Execution API: scripted pipelines, injected faults, and a journal of every request.
 #[derive(Parser)]
 #[command(version, after_long_help = include_str!("help.txt"))]
 struct Args {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on. Port 0 selects a free port.
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// The path in front of the API.
+    /// Path prefix of the API.
     #[arg(long, default_value = "/dp/api/v1", value_name = "PATH")]
     base_path: String,
-    /// The pipelines that exist from the start (YAML, below); without it, a set for demonstration.
+    /// File with the pipelines (YAML, see below). Default: the built-in demonstration pipelines.
     #[arg(long, value_name = "FILE")]
     pipelines: Option<PathBuf>,
     /// Print the built-in pipelines file and exit.
     #[arg(long)]
     print_pipelines: bool,
-    /// The license key that can be traded for a token.
+    /// License key that callers trade for a token.
     #[arg(long, env = "NUVO_SIM_LICENSE_KEY", hide_env_values = true, default_value = "demo-license-key", value_name = "KEY")]
     license_key: String,
-    /// Whose license key it is, and who the creator of the executions is.
+    /// Identity that the license key belongs to. It is the creator of the executions.
     #[arg(long, default_value = "demo@example.com", value_name = "IDENTIFIER")]
     identifier: String,
-    /// The identifier is that of a sub-organization, not of a user.
+    /// The identifier names a sub-organization instead of a user.
     #[arg(long)]
     sub_org: bool,
-    /// An access token that is accepted without a trade.
+    /// Access token that is valid without a trade.
     #[arg(long, env = "NUVO_SIM_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     access_token: Option<String>,
-    /// A permission of the tokens; without it, all.
+    /// Permission of the tokens, repeatable. Default: all.
     #[arg(long = "permission", value_name = "PERMISSION")]
     permissions: Vec<Permission>,
-    /// How long a traded token is accepted; `hold`: until it is revoked.
+    /// How long a traded token is valid. `hold`: until it is revoked.
     #[arg(long, default_value = "hold", value_name = "TIME")]
-    token_life: Span,
-    /// Answer a trade with the token wrapped in `data`.
+    token_life: HumanDuration,
+    /// Wrap the token in `data` in the answer to a trade.
     #[arg(long)]
     wrap_token: bool,
-    /// Show the executions of all pipelines in this form, whatever the pipelines file says.
+    /// Form of the answers about executions of all pipelines. Overrides the pipelines file.
     #[arg(long)]
     spelling: Option<Spelling>,
-    /// The status of a successful POST.
+    /// Status of a successful POST.
     #[arg(long, default_value_t = 201, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(200..300))]
     create_status: u16,
-    /// The answer to a POST for a pipeline that does not exist.
+    /// Status of a POST for a pipeline that does not exist.
     #[arg(long, default_value_t = 404, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(400..600))]
     unknown_pipeline_status: u16,
-    /// The answer to a POST for a pipeline that is inactive or a draft.
+    /// Status of a POST for a pipeline that is inactive or a draft.
     #[arg(long, default_value_t = 422, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(400..600))]
     inactive_pipeline_status: u16,
-    /// The answer to a GET by the id of something that does not exist.
+    /// Status of a GET by an id that does not exist.
     #[arg(long, default_value_t = 400, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(400..600))]
     not_found_status: u16,
-    /// How long after its creation an execution first appears in the list.
+    /// Time from the creation of an execution until the list shows it.
     #[arg(long, default_value = "0s", value_name = "TIME")]
-    list_lag: Span,
-    /// The page size when the caller asks for none.
+    list_lag: HumanDuration,
+    /// Page size if the caller asks for none.
     #[arg(long, default_value_t = 25, value_name = "N")]
     default_limit: u64,
-    /// The largest page.
+    /// Largest page size.
     #[arg(long, default_value_t = 100, value_name = "N")]
     max_limit: u64,
     /// What `pagination.total` counts.
     #[arg(long, default_value = "overall")]
     total: Total,
-    /// A field whose filters are accepted and not applied.
+    /// Field whose filters are accepted but not applied, repeatable.
     #[arg(long = "ignore-filter", value_name = "FIELD")]
     ignored_filters: Vec<String>,
-    /// Accept an order and do not apply it: the newest executions come first.
+    /// Accept a sort order but do not apply it: the newest executions come first.
     #[arg(long)]
     ignore_order: bool,
-    /// How many milliseconds the server's clock is ahead.
+    /// Milliseconds by which the server's clock is ahead. Negative: behind.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "MS")]
     clock_skew_ms: i64,
-    /// Exit when the standard input closes: with the process that started this one.
+    /// Exit when standard input closes, for example because the parent process ended.
     #[arg(long)]
     exit_with_stdin: bool,
 }
@@ -110,7 +110,7 @@ fn config(args: Args) -> Result<SimConfig, SimError> {
             .into_iter()
             .map(|token| AccessToken { token, identity: identity.clone(), permissions: permissions.clone() })
             .collect(),
-        token_life: (args.token_life != Span::HOLD).then_some(args.token_life.0),
+        token_life: (args.token_life != HumanDuration::HOLD).then_some(args.token_life.0),
         wrap_token: args.wrap_token,
         create_status: args.create_status,
         unknown_pipeline_status: args.unknown_pipeline_status,
@@ -153,15 +153,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Returns when the process is told to stop. Signals are taken explicitly: as the first process of a container it would not die of them.
+/// Returns on SIGTERM or SIGINT. Handled explicitly: they have no default effect on the first process of a container.
 fn wait(with_stdin: bool) -> std::io::Result<()> {
     let (closed, mut stdin) = tokio::sync::mpsc::channel::<()>(1);
-    // Without that wish nobody ever closes it.
+    // Without the flag the sender stays alive, so the channel never closes.
     let mut kept = Some(closed);
     if with_stdin {
         let closed = kept.take();
         std::thread::spawn(move || {
-            // What is written there is of no interest, only that it ends, well or badly.
+            // Only the end matters, with or without an error.
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             drop(closed);
         });

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{error::SimError, span::Span};
+use crate::{duration::HumanDuration, error::SimError};
 
 /// What happens when this pipeline is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Pipeline {
     pub id: String,
     /// How long each execution is PROCESSING.
     #[serde(default = "default_duration")]
-    pub duration: Span,
+    pub duration: HumanDuration,
     /// Executions per start: one per file that waits. 0 is accepted and starts nothing.
     #[serde(default = "one")]
     pub files: u32,
@@ -32,7 +32,7 @@ pub struct Pipeline {
     pub delays: Delays,
     /// A failed execution is repaired this long after it ended: a FIX run as long as the first, which succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix_after: Option<Span>,
+    pub fix_after: Option<HumanDuration>,
     /// Whether it may be started at all.
     #[serde(default = "yes")]
     pub active: bool,
@@ -68,12 +68,12 @@ impl Pipeline {
 
     /// Sets how long its executions take.
     pub fn duration(self, duration: Duration) -> Self {
-        Self { duration: Span(duration), ..self }
+        Self { duration: HumanDuration(duration), ..self }
     }
 
     /// Its executions are PROCESSING until they are finished by hand.
     pub fn held(self) -> Self {
-        Self { duration: Span::HOLD, ..self }
+        Self { duration: HumanDuration::HOLD, ..self }
     }
 
     /// Sets the number of executions per start.
@@ -123,7 +123,7 @@ impl Pipeline {
 
     /// Sets the time between an end with FAILED and the repair.
     pub fn fix_after(self, after: Duration) -> Self {
-        Self { fix_after: Some(Span(after)), ..self }
+        Self { fix_after: Some(HumanDuration(after)), ..self }
     }
 
     /// How the file with this index ends.
@@ -208,9 +208,9 @@ pub struct Stats {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Delays {
     /// Between the arrival of the POST and its effect.
-    pub execute: Span,
+    pub execute: HumanDuration,
     /// Between the effect of the POST and its answer.
-    pub answer: Span,
+    pub answer: HumanDuration,
 }
 
 /// The documentation contradicts itself about these answers; each variant is one consistent reading of it.
@@ -254,8 +254,8 @@ pub fn read_pipelines(path: &Path) -> Result<Vec<Pipeline>, SimError> {
     parse_pipelines(&text)
 }
 
-fn default_duration() -> Span {
-    Span(Duration::from_secs(1))
+fn default_duration() -> HumanDuration {
+    HumanDuration(Duration::from_secs(1))
 }
 
 fn one() -> u32 {

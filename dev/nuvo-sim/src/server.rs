@@ -1,4 +1,4 @@
-//! The server's thread, its connections, and the handle by which a test holds it.
+//! The server's thread, its connections, and the handle that a test holds.
 
 use std::{
     fmt,
@@ -24,29 +24,29 @@ use tokio::{
 };
 
 use crate::{
-    admin,
-    api::{self, HangUp},
+    admin_api,
     config::{AccessToken, Credential, SimConfig},
     error::SimError,
     execution::{Change, Execution, Seed, Status},
+    execution_api::{self, CloseConnection},
     fault::{Fault, FaultId, FaultReport},
-    journal::Request,
     pipeline::Pipeline,
-    state::Shared,
+    request_journal::RecordedRequest,
+    server_state::SharedState,
 };
 
 /// A running simulator. It stops when this is dropped; open connections are closed then.
 ///
 /// All methods are synchronous, and only [`Sim::fault_reached`] waits for others.
 pub struct Sim {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     address: SocketAddr,
     /// Dropping it stops the server.
     commands: Option<mpsc::UnboundedSender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the thread is told; each is acknowledged when it is done.
+/// A command to the server's thread, which acknowledges it when it is done.
 enum Command {
     Offline(std::sync::mpsc::Sender<std::io::Result<()>>),
     Online(std::sync::mpsc::Sender<std::io::Result<()>>),
@@ -62,15 +62,15 @@ impl Sim {
     /// Listens, and serves from a thread of its own.
     pub fn start(config: SimConfig) -> Result<Self, SimError> {
         let wanted = SocketAddr::new(config.address, config.port);
-        let shared = Arc::new(Shared::new(config)?);
+        let shared = Arc::new(SharedState::new(config)?);
         let bind = |source| SimError::Bind { address: wanted, source };
         let listener = StdListener::bind(wanted).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(SimError::Start)?;
-        // Unbounded: every command is waited for by the one who gave it.
+        // Unbounded is safe: every sender waits for the acknowledgement before it sends again.
         let (commands, orders) = mpsc::unbounded_channel();
-        let router = admin::routes().fallback(api_handler).with_state(Arc::clone(&shared));
+        let router = admin_api::routes().fallback(api_handler).with_state(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("nuvo-sim".to_owned())
             .spawn(move || {
@@ -101,7 +101,7 @@ impl Sim {
         Duration::from_millis(u64::try_from(self.shared.lock().clock.now()).unwrap_or_default())
     }
 
-    /// Closes all connections and refuses new ones, the administrative paths included. What requests have set off goes on. A caller with
+    /// Closes all connections and refuses new ones, the administrative paths included. Requests that have begun are carried out. A caller with
     /// an idle connection may meet that one closed first, and only then a refusal.
     pub fn go_offline(&self) -> Result<(), SimError> {
         self.command(Command::Offline)
@@ -114,7 +114,7 @@ impl Sim {
 
     fn command(&self, command: impl FnOnce(std::sync::mpsc::Sender<std::io::Result<()>>) -> Command) -> Result<(), SimError> {
         let (done, answer) = std::sync::mpsc::channel();
-        // Without a thread there is nobody to drop `done` later: the answer below fails at once.
+        // If the thread has ended, `done` is dropped here and `recv` fails at once.
         self.commands.as_ref().map(|commands| commands.send(command(done)));
         let answer = answer.recv().unwrap_or_else(|_| Err(std::io::Error::other("the server's thread has ended")));
         answer.map_err(|source| SimError::Bind { address: self.address, source })
@@ -169,10 +169,9 @@ impl Sim {
     /// Blocks until a request came to that point, at most for `within`; whether one did. Blocks the thread: an asynchronous test on one
     /// thread polls [`Sim::fault_count`] instead.
     pub fn fault_reached(&self, id: FaultId, within: Duration) -> bool {
-        let state = self.shared.lock();
-        let waited = self.shared.reached.wait_timeout_while(state, within, |state| state.faults.reached(id) == 0);
-        let (state, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
-        state.faults.reached(id) > 0
+        let mut state = self.shared.lock();
+        let waited = self.shared.reached.wait_while_for(&mut state, |state| state.faults.reached(id) == 0, within);
+        !waited.timed_out() || state.faults.reached(id) > 0
     }
 
     /// The rules in force, with their counts.
@@ -181,7 +180,7 @@ impl Sim {
     }
 
     /// Every request to the API so far, in the order they arrived.
-    pub fn journal(&self) -> Vec<Request> {
+    pub fn journal(&self) -> Vec<RecordedRequest> {
         self.shared.lock().journal.all()
     }
 
@@ -230,22 +229,22 @@ impl Sim {
         self.update(id, Change::status(status))
     }
 
-    /// Makes an execution vanish.
+    /// Removes an execution.
     pub fn remove_execution(&self, id: &str) -> Result<(), SimError> {
         self.shared.lock().remove_execution(id)
     }
 
-    /// From now on no token that was given out or configured is accepted. New ones can be had.
+    /// Refuses every token issued or configured so far. A trade still gives a new one.
     pub fn revoke_tokens(&self) {
         self.shared.lock().revoke_tokens();
     }
 
-    /// From now on these license keys can be traded, and no others. Tokens stay as they are.
+    /// Replaces the license keys that can be traded. Tokens stay valid.
     pub fn set_credentials(&self, credentials: Vec<Credential>) {
         self.shared.lock().config.credentials = credentials;
     }
 
-    /// From now on these configured tokens are accepted instead of the earlier ones. Traded tokens stay as they are.
+    /// Replaces the configured tokens. Traded tokens stay valid.
     pub fn set_access_tokens(&self, tokens: Vec<AccessToken>) {
         self.shared.lock().set_access_tokens(tokens);
     }
@@ -260,11 +259,11 @@ impl Drop for Sim {
     }
 }
 
-async fn api_handler(Extract(shared): Extract<Arc<Shared>>, request: HttpRequest<Body>) -> Response<Body> {
-    api::handle(shared, request).await
+async fn api_handler(Extract(shared): Extract<Arc<SharedState>>, request: HttpRequest<Body>) -> Response<Body> {
+    execution_api::handle(shared, request).await
 }
 
-/// Serves until nobody can give a command any more.
+/// Serves until the handle is dropped.
 async fn serve(listener: StdListener, address: SocketAddr, router: Router, mut orders: mpsc::UnboundedReceiver<Command>) {
     let mut listener = TcpListener::from_std(listener).ok();
     let mut connections = JoinSet::new();
@@ -285,19 +284,19 @@ async fn serve(listener: StdListener, address: SocketAddr, router: Router, mut o
                 }
             },
             stream = accept(listener.as_ref()) => drop(connections.spawn(connection(stream, router.clone()))),
-            // Only to forget those that have ended.
+            // Removes connections that have ended.
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// The next connection; without a listener there is none.
+/// The next connection. Pending without a listener.
 async fn accept(listener: Option<&TcpListener>) -> TcpStream {
     let Some(listener) = listener else { return std::future::pending().await };
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // Out of file handles, most likely: some will be free again.
+            // Most likely out of file descriptors: some will be free again.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
@@ -312,14 +311,14 @@ async fn connection(stream: TcpStream, router: Router) {
     // Answers are small and written whole.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: HttpRequest<Incoming>| {
-        // In a task of its own: what a request sets off happens even if its caller does not wait for the answer.
+        // In a task of its own: a request is carried out even if its caller disconnects.
         let router = TowerToHyperService::new(router.clone());
         let answered = tokio::spawn(async move { router.call(request.map(Body::new)).await });
         async move {
             let Ok(Ok(response)) = answered.await else { return Err(Closed) };
-            if response.extensions().get::<HangUp>().is_some() { Err(Closed) } else { Ok(response) }
+            if response.extensions().get::<CloseConnection>().is_some() { Err(Closed) } else { Ok(response) }
         }
     });
-    // An error is a caller who is gone or who is to be left without an answer.
+    // An error is a caller that has disconnected, or a fault that closes the connection.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -1,15 +1,17 @@
 use std::time::Duration;
 
-use nuvo_sim::{Change, Delays, Effect, Ending, Fault, Operation, Pipeline, Seed, SimError, Span, Spelling, Stats, Status, Trigger};
+use nuvo_sim::{
+    Change, Delays, Effect, Ending, Fault, HumanDuration, Operation, Pipeline, Seed, SimError, Spelling, Stats, Status, Trigger,
+};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{TOKEN, config, json, me, start, until, with};
+use crate::test_client::{TOKEN, config, json, me, start, until, with};
 
 const NOW: Duration = Duration::ZERO;
 
 #[tokio::test]
-async fn a_start_makes_an_execution_for_each_file() {
+async fn start_of_several_files_makes_one_execution_per_file() {
     let sim = with([0, 1, 3].map(|files| Pipeline::new(format!("files-{files}")).files(files).held()));
     for files in [0, 1, 3] {
         let pipeline = format!("files-{files}");
@@ -30,7 +32,7 @@ async fn a_start_makes_an_execution_for_each_file() {
 }
 
 #[tokio::test]
-async fn executions_progress_to_their_outcome() {
+async fn execution_after_its_duration_has_its_outcome() {
     let stats = Stats { total_rows: 10, total_cells: 40, total_error_cells: 2, total_error_rows: 1 };
     let soon = Duration::from_millis(30);
     let sim = with([
@@ -51,7 +53,7 @@ async fn executions_progress_to_their_outcome() {
 }
 
 #[tokio::test]
-async fn a_person_finishes_and_repairs() {
+async fn execution_changed_by_hand_finishes_and_is_repaired() {
     let sim = with([Pipeline::new("orders").held()]);
     let id = sim.create("orders").await.remove(0);
     sim.update(&id, Change::failed("WRITE_FILE_FAILURE", "no permission")).unwrap();
@@ -77,7 +79,7 @@ async fn a_person_finishes_and_repairs() {
 }
 
 #[tokio::test]
-async fn a_pipeline_can_repair_its_executions() {
+async fn execution_with_fix_after_is_repaired_by_itself() {
     let sim = with([Pipeline::new("orders").duration(NOW).failing("PARSING_FAILURE", "no").fix_after(Duration::from_millis(50))]);
     let id = sim.create("orders").await.remove(0);
     let repaired = sim.read_until(&id, "SUCCESSFUL").await;
@@ -85,7 +87,7 @@ async fn a_pipeline_can_repair_its_executions() {
 }
 
 #[tokio::test]
-async fn each_spelling_is_one_reading_of_the_documentation() {
+async fn spelling_of_answers_follows_one_reading_of_the_documentation() {
     let done = |id: &str, spelling| Pipeline::new(id).duration(NOW).spelling(spelling);
     let sim = with([done("text", Spelling::Text), done("sample", Spelling::Sample), done("seen", Spelling::Seen)]);
     let mut shown = Vec::new();
@@ -105,7 +107,7 @@ async fn each_spelling_is_one_reading_of_the_documentation() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_or_may_not_start_is_refused() {
+async fn request_for_unknown_or_inactive_object_is_refused() {
     let sim = with([Pipeline::new("sleeping").active(false), Pipeline::new("draft").draft(true)]);
     assert_eq!(sim.post("none").await.unwrap().status(), 404);
     assert_eq!(sim.post("sleeping").await.unwrap().status(), 422);
@@ -119,7 +121,7 @@ async fn what_does_not_exist_or_may_not_start_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pipeline_can_be_read_replaced_and_removed() {
+async fn pipeline_set_and_removed_is_shown_as_such() {
     let sim = with([]);
     sim.set_pipeline(Pipeline::new("a b/c").developer_mode(true)).unwrap();
     let shown = sim.get("pipeline/a%20b%2Fc").await;
@@ -132,7 +134,7 @@ async fn a_pipeline_can_be_read_replaced_and_removed() {
 }
 
 #[tokio::test]
-async fn executions_of_others_can_be_added() {
+async fn execution_seeded_has_other_creator_and_counts_no_post() {
     let sim = start(nuvo_sim::SimConfig { clock_skew_ms: 3_600_000, ..config([]) });
     let theirs = Seed::new("orders").id("theirs").ago(Duration::from_secs(3600)).trigger(Trigger::Scheduled).status(Status::Failed);
     sim.seed_execution(theirs.error("SOURCE_DATA_EMPTY", "empty")).unwrap();
@@ -140,13 +142,13 @@ async fn executions_of_others_can_be_added() {
     let mine = sim.seed_execution(Seed::new("orders").by(me())).unwrap();
     let shown = sim.read("theirs").await;
     assert_eq!((&shown["trigger_type"], &shown["error"]["type"]), (&json!("SCHEDULED"), &json!("SOURCE_DATA_EMPTY")));
-    assert_eq!(shown["created_by"]["identifier"], "somebody.else@example.com");
+    assert_eq!(shown["created_by"]["identifier"], "other.user@example.com");
     assert!(shown["created_at"].as_str().unwrap() < sim.read(&mine).await["created_at"].as_str().unwrap());
     assert_eq!((sim.post_count(), sim.executed_count()), (0, 0));
 }
 
 #[tokio::test]
-async fn a_start_is_carried_out_although_its_caller_gave_up() {
+async fn start_after_caller_disconnected_is_carried_out() {
     let sim = with([Pipeline::new("orders").held()]);
     let fault = sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING));
     tokio::select! {
@@ -159,8 +161,8 @@ async fn a_start_is_carried_out_although_its_caller_gave_up() {
 }
 
 #[tokio::test]
-async fn a_pipeline_can_be_slow_to_answer() {
-    let slow = Delays { execute: Span(Duration::from_millis(20)), answer: Span::HOLD };
+async fn start_with_answer_delay_is_carried_out_before_the_answer() {
+    let slow = Delays { execute: HumanDuration(Duration::from_millis(20)), answer: HumanDuration::HOLD };
     let sim = with([Pipeline::new("orders").delays(slow)]);
     tokio::select! {
         _ = sim.post("orders") => panic!("no answer was to come"),

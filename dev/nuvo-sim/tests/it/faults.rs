@@ -1,22 +1,22 @@
 use std::time::{Duration, Instant};
 
-use nuvo_sim::{Answer, Delays, Effect, Fault, Operation, Pipeline, Span};
+use nuvo_sim::{Delays, Effect, Fault, HumanDuration, Operation, Pipeline, RecordedResponse};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{BOUND, Caller, TOKEN, client, json, until, with};
+use crate::test_client::{BOUND, TOKEN, TestClient, client, json, until, with};
 
-fn orders() -> Caller {
+fn orders() -> TestClient {
     with([Pipeline::new("orders").held(), Pipeline::new("other").held()])
 }
 
 /// How often the server was asked to start something, and how often it did.
-fn counts(sim: &Caller) -> (u64, u64) {
+fn counts(sim: &TestClient) -> (u64, u64) {
     (sim.post_count(), sim.executed_count())
 }
 
 #[tokio::test]
-async fn a_status_stands_in_for_the_effect() {
+async fn status_fault_replaces_or_follows_the_effect() {
     let sim = orders();
     sim.add_fault(Fault::on(Operation::Create, Effect::too_many_requests(7)).once());
     let response = sim.post("orders").await.unwrap();
@@ -32,7 +32,7 @@ async fn a_status_stands_in_for_the_effect() {
 }
 
 #[tokio::test]
-async fn a_connection_drops_before_or_after_the_effect() {
+async fn drop_fault_closes_before_or_after_the_effect() {
     let sim = orders();
     let before = sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
     let error = sim.post("orders").await.unwrap_err();
@@ -43,19 +43,19 @@ async fn a_connection_drops_before_or_after_the_effect() {
     assert_eq!(counts(&sim), (2, 1));
     assert!(sim.fault_reached(before, Duration::ZERO) && sim.fault_reached(after, Duration::ZERO));
     let journal = sim.journal();
-    assert_eq!((journal[0].answer, journal[0].executed, journal[0].fault), (Answer::Dropped, false, Some(before)));
-    assert_eq!((journal[1].answer, journal[1].executed, journal[1].fault), (Answer::Dropped, true, Some(after)));
+    assert_eq!((journal[0].answer, journal[0].executed, journal[0].fault), (RecordedResponse::Dropped, false, Some(before)));
+    assert_eq!((journal[1].answer, journal[1].executed, journal[1].fault), (RecordedResponse::Dropped, true, Some(after)));
     sim.create("orders").await;
 }
 
 #[tokio::test]
-async fn a_request_hangs_before_its_effect() {
+async fn hang_fault_before_executing_holds_the_effect() {
     let sim = orders();
     let fault = sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
     let (response, ()) = tokio::join!(sim.post("orders"), async {
         sim.reached(fault).await;
         assert_eq!(counts(&sim), (1, 0));
-        assert_eq!(sim.journal()[0].answer, Answer::Pending);
+        assert_eq!(sim.journal()[0].answer, RecordedResponse::Pending);
         assert!(sim.release(fault));
     });
     assert_eq!(response.unwrap().status(), 201);
@@ -63,7 +63,7 @@ async fn a_request_hangs_before_its_effect() {
 }
 
 #[tokio::test]
-async fn a_request_hangs_after_its_effect() {
+async fn hang_fault_after_executing_holds_the_answer() {
     let sim = orders();
     let fault = sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING));
     let (response, ()) = tokio::join!(sim.post("orders"), async {
@@ -76,15 +76,15 @@ async fn a_request_hangs_after_its_effect() {
 }
 
 #[tokio::test]
-async fn a_delay_comes_before_or_after_the_effect() {
+async fn delay_fault_delays_effect_and_answer() {
     let sim = orders();
-    let late = Delays { execute: Span(Duration::from_millis(60)), answer: Span(Duration::from_millis(60)) };
+    let late = Delays { execute: HumanDuration(Duration::from_millis(60)), answer: HumanDuration(Duration::from_millis(60)) };
     sim.add_fault(Fault::on(Operation::Create, Effect::Delay(late)));
     let begun = Instant::now();
     sim.create("orders").await;
     assert!(begun.elapsed() >= Duration::from_millis(120));
     sim.clear_faults();
-    let never = Delays { execute: Span::default(), answer: Span::HOLD };
+    let never = Delays { execute: HumanDuration::default(), answer: HumanDuration::HOLD };
     sim.add_fault(Fault::on(Operation::Create, Effect::Delay(never)));
     tokio::select! {
         _ = sim.post("orders") => panic!("no answer was to come"),
@@ -93,7 +93,7 @@ async fn a_delay_comes_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn bytes_stand_in_for_the_answer() {
+async fn raw_fault_replaces_the_answer() {
     let sim = orders();
     let html = Effect::Raw { body: "<html>".to_owned(), content_type: "text/html".to_owned(), status: 502, executed: true };
     sim.add_fault(Fault::on(Operation::Create, html).once());
@@ -106,7 +106,7 @@ async fn bytes_stand_in_for_the_answer() {
 }
 
 #[tokio::test]
-async fn a_body_breaks_off_in_the_middle() {
+async fn cut_fault_breaks_the_body_off() {
     let sim = orders();
     sim.add_fault(Fault::on(Operation::Create, Effect::Cut).once());
     let response = sim.post("orders").await.unwrap();
@@ -116,7 +116,7 @@ async fn a_body_breaks_off_in_the_middle() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_elsewhere() {
+async fn redirect_fault_answers_location_and_executes_nothing() {
     let sim = orders();
     let effect = Effect::Redirect { location: "https://example.com/".to_owned(), status: 307 };
     sim.add_fault(Fault::any(effect));
@@ -126,7 +126,7 @@ async fn a_redirect_leads_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_rule_takes_only_what_fits() {
+async fn fault_with_conditions_matches_only_fitting_requests() {
     let sim = orders();
     let [mine, ..] = &sim.create("orders").await[..] else { panic!("one file") };
     let other = sim.create("other").await.remove(0);
@@ -151,7 +151,7 @@ async fn a_rule_takes_only_what_fits() {
 }
 
 #[test]
-fn waiting_for_a_fault_blocks_until_it_is_reached() {
+fn fault_reached_blocks_until_a_request_meets_it() {
     let sim = orders();
     let fault = sim.add_fault(Fault::on(Operation::List, Effect::status(503)));
     assert!(!sim.fault_reached(fault, Duration::from_millis(1)));
@@ -165,10 +165,10 @@ fn waiting_for_a_fault_blocks_until_it_is_reached() {
 }
 
 #[tokio::test]
-async fn stopping_closes_what_is_open() {
+async fn dropped_simulator_closes_open_connections() {
     let sim = orders();
     let fault = sim.add_fault(Fault::any(Effect::HANG_BEFORE_EXECUTING));
-    let Caller { sim, client } = sim;
+    let TestClient { sim, client } = sim;
     let url = format!("{}execution/", sim.base_url());
     let hanging = tokio::spawn(client.get(&url).send());
     until("the fault is reached", async || (sim.fault_count(fault) > 0).then_some(())).await;
@@ -178,14 +178,14 @@ async fn stopping_closes_what_is_open() {
 }
 
 #[tokio::test]
-async fn an_outage_refuses_connections_and_forgets_nothing() {
+async fn offline_simulator_refuses_connections_and_keeps_its_state() {
     let sim = orders();
     let id = sim.create("orders").await.remove(0);
     let url = sim.base_url();
     sim.go_offline().unwrap();
     sim.go_offline().unwrap();
     // The first client may not have noticed yet that its connection is closed.
-    let sim = Caller { client: client(), ..sim };
+    let sim = TestClient { client: client(), ..sim };
     let error = sim.post("orders").await.unwrap_err();
     assert!(error.is_connect(), "{error:?}");
     assert_eq!(counts(&sim), (1, 1));

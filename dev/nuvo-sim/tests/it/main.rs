@@ -9,10 +9,10 @@
     reason = "all of this crate is tests; clippy.toml's exceptions reach only the test functions themselves"
 )]
 
-mod admin;
+mod admin_api;
+mod command_line;
+mod execution_list;
 mod executions;
 mod faults;
-mod lists;
-mod program;
-mod support;
+mod test_client;
 mod tokens;

@@ -4,23 +4,23 @@ use nuvo_sim::{AccessToken, Credential, Identity, Permission, Pipeline, SimConfi
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Caller, KEY, TOKEN, config, json, me, start, with};
+use crate::test_client::{KEY, TOKEN, TestClient, config, json, me, start, with};
 
 fn wish(key: &str, identifier: &str, kind: &str) -> Value {
     json!({"license_key": key, "auth": {"identifier": identifier, "type": kind}})
 }
 
-async fn trade(sim: &Caller, path: &str, body: Value) -> (u16, Value) {
+async fn trade(sim: &TestClient, path: &str, body: Value) -> (u16, Value) {
     let response = sim.client.post(format!("{}{path}", sim.base_url())).json(&body).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }
 
-async fn status_with(sim: &Caller, token: &str) -> u16 {
+async fn status_with(sim: &TestClient, token: &str) -> u16 {
     sim.send(Method::GET, "execution/", token, None).await.unwrap().status().as_u16()
 }
 
 #[tokio::test]
-async fn both_editions_trade_a_key_for_a_token() {
+async fn license_key_at_both_paths_is_traded_for_a_token() {
     let sim = with([]);
     for path in ["auth/access-token", "access/token"] {
         let (status, answer) = trade(&sim, path, wish(KEY, "me@example.com", "USER")).await;
@@ -31,7 +31,7 @@ async fn both_editions_trade_a_key_for_a_token() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_identity_or_kind_is_refused() {
+async fn license_key_with_wrong_identity_is_refused() {
     let sim = with([]);
     for body in [wish("other", "me@example.com", "USER"), wish(KEY, "you@example.com", "USER"), wish(KEY, "me@example.com", "SUB_ORG")] {
         let (status, answer) = trade(&sim, "access/token", body).await;
@@ -42,7 +42,7 @@ async fn a_wrong_key_identity_or_kind_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_can_come_wrapped_for_a_sub_organization_and_expire() {
+async fn token_of_a_sub_organization_can_be_wrapped_and_expires() {
     let sim = start(SimConfig {
         credentials: vec![Credential::new(KEY, Identity::sub_org("acme"))],
         wrap_token: true,
@@ -55,7 +55,7 @@ async fn a_token_can_come_wrapped_for_a_sub_organization_and_expire() {
 }
 
 #[tokio::test]
-async fn revoked_tokens_and_rotated_keys_are_refused() {
+async fn token_revoked_or_license_key_rotated_is_refused() {
     let sim = with([]);
     let (_, answer) = trade(&sim, "access/token", wish(KEY, "me@example.com", "USER")).await;
     let token = answer["access_token"].as_str().unwrap().to_owned();
@@ -71,7 +71,7 @@ async fn revoked_tokens_and_rotated_keys_are_refused() {
 }
 
 #[tokio::test]
-async fn a_token_can_be_deleted_by_its_header() {
+async fn token_deleted_by_its_header_is_refused() {
     let sim = with([]);
     let delete = async || {
         let request = sim.client.delete(format!("{}auth/access-token", sim.base_url())).header("access_token", TOKEN);
@@ -82,7 +82,7 @@ async fn a_token_can_be_deleted_by_its_header() {
 }
 
 #[tokio::test]
-async fn permissions_are_checked_before_anything_is_done() {
+async fn token_without_permission_is_refused_before_execution() {
     let tokens = vec![
         AccessToken::new("reader", me()).permissions([Permission::Read]),
         AccessToken::new("starter", me()).permissions([Permission::Create]),
@@ -93,7 +93,7 @@ async fn permissions_are_checked_before_anything_is_done() {
         response.status().as_u16()
     };
     assert_eq!(post("reader").await, 403);
-    assert_eq!(post("nobody").await, 401);
+    assert_eq!(post("unknown").await, 401);
     assert_eq!((sim.post_count(), sim.executed_count()), (2, 0));
     assert_eq!(post("starter").await, 201);
     assert_eq!((sim.post_count(), sim.executed_count()), (3, 1));
@@ -104,6 +104,6 @@ async fn permissions_are_checked_before_anything_is_done() {
     }
     let identities: Vec<_> = sim.journal().into_iter().map(|request| request.identity.is_some()).collect();
     assert_eq!(identities, [true, false, true, true, true, true, true]);
-    let unauthorized = json(sim.send(Method::GET, "pipeline/orders", "nobody", None).await.unwrap(), 401).await;
+    let unauthorized = json(sim.send(Method::GET, "pipeline/orders", "unknown", None).await.unwrap(), 401).await;
     assert_eq!(unauthorized["error"]["code"], "UNAUTHORIZED");
 }

@@ -1,4 +1,4 @@
-//! What the simulator serves when nothing else asks for anything: it must not be what binds.
+//! Measures how many requests the simulator alone can serve: it must not be the bottleneck.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use nuvo_sim::{AccessToken, Identity, Pipeline, Seed, Sim, SimConfig};
 
-use super::setting::IDENTIFIER;
-use super::wire::Connection;
-use super::{Failure, say};
+use super::environment::IDENTIFIER;
+use super::http_client::Connection;
+use super::{Failure, log_progress};
 use crate::stop::Stop;
 
-/// The connections that ask at the same time.
+/// Concurrent connections.
 const CONNECTIONS: usize = 8;
-const LASTS: Duration = Duration::from_secs(1);
+const TEST_DURATION: Duration = Duration::from_secs(1);
 const TOKEN: &str = "calibration";
 const PIPELINE: &str = "calibration";
 
-/// Requests in a second, by kind.
+/// Requests per second, by kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Calibration {
     pub create: f64,
@@ -27,7 +27,7 @@ pub struct Calibration {
     pub list: f64,
 }
 
-/// Asks a simulator of its own that already has this many executions.
+/// Measures a separate simulator that already has this many executions.
 pub fn calibrate(executions: usize, stop: &Stop) -> Result<Calibration, Failure> {
     let sim = Sim::start(SimConfig {
         pipelines: vec![Pipeline::new(PIPELINE).held()],
@@ -40,17 +40,17 @@ pub fn calibrate(executions: usize, stop: &Stop) -> Result<Calibration, Failure>
     }
     let base = "/dp/api/v1/execution/";
     let page = format!("{base}?filters[status]=PROCESSING&sort[created_at]=asc&pagination[limit]=100&pagination[offset]=0");
-    let list = fire(sim.address(), ("GET", &page, ""), stop)?;
-    let read = fire(sim.address(), ("GET", &format!("{base}{last}"), ""), stop)?;
-    let create = fire(sim.address(), ("POST", base, &format!("{{\"pipeline_id\":\"{PIPELINE}\"}}")), stop)?;
-    say(&format!(
+    let list = requests_per_second(sim.address(), ("GET", &page, ""), stop)?;
+    let read = requests_per_second(sim.address(), ("GET", &format!("{base}{last}"), ""), stop)?;
+    let create = requests_per_second(sim.address(), ("POST", base, &format!("{{\"pipeline_id\":\"{PIPELINE}\"}}")), stop)?;
+    log_progress(&format!(
         "the simulator alone, with {executions} executions: {create:.0} POSTs, {read:.0} GETs by id or {list:.0} pages per second"
     ));
     Ok(Calibration { create, read, list })
 }
 
-/// One request again and again, on several connections.
-fn fire(address: SocketAddr, (method, path, body): (&str, &str, &str), stop: &Stop) -> Result<f64, Failure> {
+/// Repeats one request on several connections; returns the rate.
+fn requests_per_second(address: SocketAddr, (method, path, body): (&str, &str, &str), stop: &Stop) -> Result<f64, Failure> {
     stop.check()?;
     let headers = format!("authorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n");
     let count = AtomicUsize::new(0);
@@ -60,7 +60,7 @@ fn fire(address: SocketAddr, (method, path, body): (&str, &str, &str), stop: &St
             .map(|_| {
                 scope.spawn(|| -> std::io::Result<()> {
                     let mut connection = Connection::open(address)?;
-                    while began.elapsed() < LASTS {
+                    while began.elapsed() < TEST_DURATION {
                         let answer = connection.ask(method, path, &headers, body)?;
                         if !(200..300).contains(&answer.status) {
                             return Err(std::io::Error::other(format!("{method} {path}: {} {}", answer.status, answer.body)));

@@ -1,4 +1,4 @@
-//! What is left when a plan has been played: what both servers and the objects say.
+//! What a plan leaves behind: the recorded requests, the executions and the objects.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use controlplane::proxy::Exchange;
 use nuvo_crds::PipelineRun;
 use nuvo_crds::names::TRIGGER_ANNOTATION;
-use nuvo_sim::{Operation as Asked, Sim};
+use nuvo_sim::{Operation as SimOperation, Sim};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::operation::Operation;
+use super::numbered_request::NumberedRequest;
 
 /// One attempt of one object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -26,37 +26,37 @@ pub struct Attempt {
 pub struct Delivery {
     /// Its X-Request-Id.
     pub nonce: String,
-    /// What the operator was answered, if it was.
+    /// The status that the operator received, if any.
     pub answer: Option<u16>,
 }
 
 impl Delivery {
-    /// Whether the operator was told that it was not carried out (docs/protocol.md, section 5).
+    /// Whether the answer proves that the POST was not carried out (docs/protocol.md, section 5).
     pub fn is_refused(&self) -> bool {
         matches!(self.answer, Some(300..=399 | 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 429))
     }
 }
 
-/// All of it.
+/// What a plan leaves behind.
 #[derive(Default)]
 pub struct Evidence {
-    /// Whether the fault has come to pass.
-    pub struck: bool,
-    /// Whether what the workload has happen in the middle has come to pass; true if it has nothing.
-    pub happened: bool,
+    /// Whether the fault was injected.
+    pub injected: bool,
+    /// Whether the workload's incident has happened; true if it has none.
+    pub incident_over: bool,
     /// The runs that are left.
     pub runs: Vec<PipelineRun>,
     /// The POSTs, as they were sent.
     pub deliveries: Vec<Delivery>,
-    /// Which attempt an operator has announced each POST for.
+    /// The attempt that an operator's marker announced, by the nonce of the POST.
     pub markers: BTreeMap<String, Attempt>,
     /// The executions at the simulator, with the POST that made each.
     pub executions: BTreeMap<String, Option<String>>,
     /// How many POSTs with this nonce the simulator has carried out.
     pub carried_out: BTreeMap<String, usize>,
     /// Every request, in order.
-    pub sequence: Vec<Operation>,
-    /// What went wrong with the play itself: a run that has not ended, an operator that died by itself, one that is never at rest.
+    pub sequence: Vec<NumberedRequest>,
+    /// What went wrong with the plan itself: a run that has not ended, an operator that exited or never became idle.
     pub complaints: Vec<String>,
     /// The logs of the operators.
     pub logs: String,
@@ -103,7 +103,7 @@ pub fn executions(sim: &Sim) -> (BTreeMap<String, Option<String>>, BTreeMap<Stri
     let posts: BTreeMap<u64, String> = sim
         .journal()
         .into_iter()
-        .filter(|request| request.operation == Asked::Create && request.executed)
+        .filter(|request| request.operation == SimOperation::Create && request.executed)
         .filter_map(|request| Some((request.number, request.header("x-request-id")?.to_owned())))
         .collect();
     let mut carried_out = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What goes wrong with one request.
+//! The faults: what goes wrong with one request.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use controlplane::proxy::{Action, Answer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use serde_json::json;
 
-use super::operation::{Kind, Operation};
+use super::numbered_request::{NumberedRequest, RequestKind};
 
 /// Longer than one call to the API server, or a read from nuvo, may take.
 const SLOWER_THAN_A_CALL: Duration = Duration::from_secs(11);
-/// Longer than the POST may take (see the operator's flags in `stage`).
+/// Longer than the POST may take (see the operator's flags in `environment`).
 const SLOWER_THAN_A_TRIGGER: Duration = Duration::from_secs(3);
 /// Longer than the quarantine, and than a leader lease would last in these compressed times.
 const PAUSE: Duration = Duration::from_secs(6);
@@ -48,9 +48,9 @@ pub enum Fault {
     Gone,
     /// The same, and the lists that follow are those of before the operator began.
     StaleList,
-    /// The operator stands still (SIGSTOP) from before the server has the request until well after the quarantine.
+    /// The operator is paused (SIGSTOP) from before the server has the request until well after the quarantine.
     PauseBefore,
-    /// The operator stands still from when the server has carried the request out.
+    /// The operator is paused from when the server has carried the request out.
     PauseAfter,
 }
 
@@ -86,25 +86,24 @@ pub const ALL: [(Fault, &str); 19] = [
     (Fault::PauseAfter, "pause-after"),
 ];
 
-/// What happens besides, outside the proxy.
+/// What has to be done outside the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing.
     None,
     /// The operator that sent the request is killed, and another started.
     Kill,
-    /// The request is let go after this time.
+    /// The request is released after this time.
     Release(Duration),
-    /// The operator that sent it stands still for this time; then the request is let go.
+    /// The operator that sent it is paused for this time; then the request is released.
     Pause(Duration),
     /// The watches are cut.
     CutWatches,
 }
 
 impl Fault {
-    /// Whether this can happen to this request: `watched` tells that the operator has its watches by then, `pair` that there are two
-    /// operators.
-    pub fn fits(self, operation: &Operation, watched: bool, pair: bool) -> bool {
+    /// Whether this can happen to this request. `watched`: the operator has its watches by then; `pair`: there are two operators.
+    pub fn fits(self, operation: &NumberedRequest, watched: bool, pair: bool) -> bool {
         let kind = &operation.kind;
         match self {
             Self::WatchCut | Self::Gone | Self::StaleList => watched && !kind.is_nuvo() && !kind.is_watch(),
@@ -116,27 +115,27 @@ impl Fault {
         }
     }
 
-    /// Whether after this nobody can know what became of a POST that was not carried out, or was carried out very late.
-    pub fn leaves_doubt(self, operation: &Operation) -> bool {
+    /// Whether this fault makes the outcome of a POST unknowable: it was not carried out, or very late.
+    pub fn makes_outcome_unknowable(self, operation: &NumberedRequest) -> bool {
         let unsent = matches!(self, Self::CrashBefore | Self::RequestLost | Self::Conflict | Self::Internal | Self::Unavailable);
         operation.kind.is_trigger() && (unsent || self == Self::PauseBefore)
     }
 
-    /// Whether an operator dies, or is taken for dead.
+    /// Whether an operator dies or is paused so long that it looks dead.
     pub fn is_death(self) -> bool {
         matches!(self, Self::CrashBefore | Self::CrashAfter | Self::PauseBefore | Self::PauseAfter)
     }
 
-    /// Whether after this nobody can know that the first POST was refused with 401, or that its token was being renewed because of that.
-    pub fn hides_a_refusal(self, operation: &Operation) -> bool {
+    /// Whether this fault hides that the first POST was refused with 401, or that its token was being renewed because of that.
+    pub fn hides_a_refusal(self, operation: &NumberedRequest) -> bool {
         let crash = self.is_death();
         let first = operation.kind.is_trigger() && operation.occurrence == 1;
         let hidden = crash || matches!(self, Self::AnswerLost | Self::InternalAfter | Self::Slow);
         (first && hidden) || (operation.kind.is_renewal() && operation.occurrence > 1 && crash)
     }
 
-    /// What the proxy does, and what happens besides.
-    pub fn act(self, kind: &Kind) -> (Action, Effect) {
+    /// What the proxy does, and what has to be done outside it.
+    pub fn act(self, kind: &RequestKind) -> (Action, Effect) {
         let respond = |answer| (Action::Respond(answer), Effect::None);
         match self {
             Self::CrashBefore => (Action::HoldBeforeForward, Effect::Kill),
@@ -175,9 +174,9 @@ impl RetryAfter {
     }
 }
 
-/// The same for both servers: each takes from it what it knows.
+/// One body for both servers: each client reads the fields that it knows.
 fn refusal(code: u16, reason: &str) -> Answer {
-    let message = "made up by a fault plan";
+    let message = "injected by a fault plan";
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message,
         "error": { "code": reason, "message": message },
@@ -185,7 +184,7 @@ fn refusal(code: u16, reason: &str) -> Answer {
     Answer::json(code, body.to_string())
 }
 
-/// What a watch is told that cannot be resumed.
+/// The answer to a watch that cannot be resumed.
 pub fn gone() -> Answer {
     let status =
         json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old" });

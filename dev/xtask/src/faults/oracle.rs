@@ -1,4 +1,4 @@
-//! Judges what is left when a plan has been played. Pure: from evidence to violations.
+//! The test oracle: decides from the evidence whether a plan violated an invariant. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,18 @@ use super::evidence::{Attempt, Evidence};
 use super::fault::Fault;
 use super::plan::Plan;
 
-/// How a plan ended that broke no promise.
+/// How a plan ended that violated no invariant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// As without the fault.
+    /// Like the reference run.
     AsReference,
-    /// A run shows a doubt that nobody could have resolved.
+    /// A run is in doubt, and its outcome was unknowable.
     InDoubt,
-    /// The fault has not come to pass: the request that it was meant for never came.
-    NotStruck,
+    /// The fault was not injected: its request never came.
+    NotInjected,
 }
 
-/// How a run ended, as far as it must be the same in every play.
+/// How a run ended, as far as it must be the same in every plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct End {
     name: String,
@@ -28,19 +28,19 @@ struct End {
     executions: usize,
 }
 
-/// The verdict, or what was broken.
+/// The verdict, or the violations.
 pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<Verdict, Vec<String>> {
     let mut broken = evidence.complaints.clone();
-    // The network may deliver a POST twice; nobody can prevent that without the server's help.
+    // The network may deliver a POST twice; only the server could prevent that.
     let twice = plan.fault == Fault::Twice && plan.operation.kind.is_trigger();
-    broken.extend(promises(evidence, if twice { 2 } else { 1 }));
-    let doubtful: Vec<&PipelineRun> = evidence.runs.iter().filter(|run| reason(run) == Reason::TriggerOutcomeUnknown.as_str()).collect();
+    broken.extend(invariant_violations(evidence, if twice { 2 } else { 1 }));
+    let in_doubt: Vec<&PipelineRun> = evidence.runs.iter().filter(|run| reason(run) == Reason::TriggerOutcomeUnknown.as_str()).collect();
     let hidden = plan.workload.refuses_the_first_post() && plan.fault.hides_a_refusal(&plan.operation);
-    let may_doubt = hidden || plan.fault.leaves_doubt(&plan.operation);
-    for run in &doubtful {
+    let may_doubt = hidden || plan.fault.makes_outcome_unknowable(&plan.operation);
+    for run in &in_doubt {
         let name = name(run);
-        // Whoever dies may have announced a POST of this run, and not sent it, or not recorded that it was refused: the one routine
-        // exception of the protocol.
+        // An operator that dies may have announced a POST of this run and not sent it, or not recorded its refusal: the one
+        // routine exception of the protocol.
         let died_before = plan.fault.is_death() && !may_have_started(evidence, run);
         if !may_doubt && !died_before {
             broken.push(format!("{name} is in doubt, though its outcome could be known"));
@@ -51,10 +51,10 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
             broken.push(format!("P3: {name} is in doubt, though nuvo's list shows what it started"));
         }
     }
-    if doubtful.is_empty() && evidence.happened {
+    if in_doubt.is_empty() && evidence.incident_over {
         let (seen, wanted) = (ends(evidence), ends(reference));
         if seen != wanted {
-            broken.push(format!("ended otherwise than without the fault: {seen:?} instead of {wanted:?}"));
+            broken.push(format!("ended differently than without the fault: {seen:?} instead of {wanted:?}"));
         }
     }
     let most = reference.writes().saturating_mul(2).saturating_add(8);
@@ -64,16 +64,16 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
     if evidence.logs.contains("panicked") {
         broken.push("an operator panicked".to_owned());
     }
-    match (broken.is_empty(), evidence.struck) {
+    match (broken.is_empty(), evidence.injected) {
         (false, _) => Err(broken),
-        (true, false) => Ok(Verdict::NotStruck),
-        (true, true) if doubtful.is_empty() => Ok(Verdict::AsReference),
+        (true, false) => Ok(Verdict::NotInjected),
+        (true, true) if in_doubt.is_empty() => Ok(Verdict::AsReference),
         (true, true) => Ok(Verdict::InDoubt),
     }
 }
 
-/// P1 and P2; a POST may have been delivered so often.
-pub fn promises(evidence: &Evidence, deliveries: usize) -> Vec<String> {
+/// Violations of P1 and P2. `deliveries`: how often the network may have delivered a POST.
+pub fn invariant_violations(evidence: &Evidence, deliveries: usize) -> Vec<String> {
     let mut broken = posts(evidence, deliveries);
     broken.extend(ownership(evidence));
     broken
@@ -175,5 +175,4 @@ pub fn reason(run: &PipelineRun) -> &str {
 }
 
 #[cfg(test)]
-#[path = "oracle_tests.rs"]
 mod tests;

@@ -6,24 +6,24 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 
 use super::fault::{self, Fault};
-use super::operation::Operation;
+use super::numbered_request::NumberedRequest;
 use super::workload::Workload;
 
 /// One fault at one request of one workload.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Plan {
     pub workload: Workload,
-    pub operation: Operation,
+    pub operation: NumberedRequest,
     pub fault: Fault,
 }
 
 /// Every plan for a workload whose requests are these.
-pub fn all(workload: Workload, sequence: &[Operation]) -> Vec<Plan> {
+pub fn all(workload: Workload, sequence: &[NumberedRequest]) -> Vec<Plan> {
     let pair = workload.operators() > 1;
     let watched = sequence.iter().rposition(|operation| operation.kind.is_watch() && operation.occurrence == 1).unwrap_or(usize::MAX);
     let mut plans = BTreeSet::new();
     // One question about a permission is like the next.
-    let asked = |operation: &Operation| operation.kind.is_question() && operation.occurrence > 1;
+    let asked = |operation: &NumberedRequest| operation.kind.is_question() && operation.occurrence > 1;
     for (place, operation) in sequence.iter().enumerate().filter(|(_, operation)| !asked(operation)) {
         for (fault, _) in fault::ALL {
             if fault.fits(operation, place > watched, pair) {

@@ -1,4 +1,4 @@
-//! `cargo xtask storm`: many runs, an operator that is killed again and again, and two servers that fail.
+//! `cargo xtask storm`: many runs, an operator that is killed repeatedly, and two servers that fail at random.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,29 +13,29 @@ use controlplane::proxy::{Action, RequestInfo};
 use controlplane::{Process, Proxy};
 use nuvo_sim::Pipeline;
 
+use super::environment::Environment;
 use super::evidence::{Attempt, Evidence};
 use super::fault::{Fault, RetryAfter};
-use super::ground::Ground;
-use super::lab::{Failure, Lab};
-use super::operation::{Kind, Server};
+use super::numbered_request::{RequestKind, Server};
+use super::test_cluster::{Failure, TestCluster};
 use super::{oracle, print};
 use crate::stop::Stop;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// How many runs there are.
+    /// Number of runs.
     #[arg(long, default_value_t = 200, value_name = "N")]
     runs: usize,
-    /// How many pipelines they share.
+    /// Number of pipelines that the runs share.
     #[arg(long, default_value_t = 150, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pipelines: u16,
-    /// How often the operator is killed.
+    /// Number of times the operator is killed.
     #[arg(long, default_value_t = 60, value_name = "N")]
     kills: usize,
-    /// How many of a hundred requests to each server fail.
+    /// Percentage of the requests to each server that fail.
     #[arg(long, default_value_t = 10, value_name = "PERCENT", value_parser = clap::value_parser!(u64).range(0..=90))]
     failing: u64,
-    /// What the failures and the times of the kills depend on.
+    /// Seed of the failures and of the times of the kills.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
 }
@@ -43,25 +43,25 @@ pub struct Args {
 /// The ways in which a request fails; each is as likely as the others.
 const WAYS: [Fault; 6] =
     [Fault::RequestLost, Fault::AnswerLost, Fault::Internal, Fault::InternalAfter, Fault::Unavailable, Fault::Limited(RetryAfter::Seconds)];
-/// An operator lives at least so long after its start, and at most four times so long.
+/// An operator lives at least this long after its start, and at most four times as long.
 const LIVES: Duration = Duration::from_millis(700);
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_EVERY: Duration = Duration::from_millis(200);
 const ENDS_WITHIN: Duration = Duration::from_secs(900);
-const SAY_EVERY: Duration = Duration::from_secs(15);
+const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let stop = Stop::on_signals()?;
-    let lab = Lab::open(&stop)?;
-    let storm = Storm::begin(&lab, args).and_then(|storm| storm.rage(&stop));
-    // Whatever failed then failed because of that.
+    let cluster = TestCluster::open(&stop)?;
+    let storm = Storm::begin(&cluster, args).and_then(|storm| storm.run_until_ended(&stop));
+    // After Ctrl-C everything else fails as a consequence.
     stop.check()?;
     let table = storm.map_err(|error| error as Box<dyn Error>)?;
     print(&table.text);
     if table.broken.is_empty() { Ok(()) } else { Err(table.broken.join("\n").into()) }
 }
 
-/// What came out.
-struct Outcome {
+/// The table, and the violations.
+struct StormResult {
     text: String,
     broken: Vec<String>,
 }
@@ -70,31 +70,32 @@ struct Storm<'a> {
     args: &'a Args,
     operator: Process,
     way: Proxy,
-    ground: Ground<'a>,
+    environment: Environment<'a>,
     kubeconfig: PathBuf,
     log: PathBuf,
     failed: Arc<AtomicUsize>,
     began: Instant,
 }
 
-/// A number that looks random and depends on these only.
-fn dice(of: impl Hash) -> u64 {
+/// A pseudo-random number that depends on its argument only.
+fn pseudo_random(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Has so many of a hundred requests fail.
-fn fail(proxy: &Proxy, server: Server, args: &Args, failed: &Arc<AtomicUsize>) {
+/// Makes a proxy fail this percentage of its requests.
+fn inject_failures(proxy: &Proxy, server: Server, args: &Args, failed: &Arc<AtomicUsize>) {
     let (seed, percent, failed) = (args.seed, args.failing, Arc::clone(failed));
     proxy.set_rules(move |request: &RequestInfo| {
-        let number = dice((seed, server, request.seq));
+        let number = pseudo_random((seed, server, request.seq));
         if number.checked_rem(100).is_none_or(|rolled| rolled >= percent) {
             return Action::Forward;
         }
         failed.fetch_add(1, Ordering::Relaxed);
-        let kind = Kind::of(server, request);
-        let chosen = usize::try_from(dice((number, "way"))).unwrap_or_default().checked_rem(WAYS.len()).and_then(|way| WAYS.get(way));
+        let kind = RequestKind::of(server, request);
+        let chosen =
+            usize::try_from(pseudo_random((number, "way"))).unwrap_or_default().checked_rem(WAYS.len()).and_then(|way| WAYS.get(way));
         match chosen {
             // The answer to a watch has no end to wait for.
             Some(Fault::AnswerLost | Fault::InternalAfter) if kind.is_watch() => Action::DropBeforeForward,
@@ -105,59 +106,59 @@ fn fail(proxy: &Proxy, server: Server, args: &Args, failed: &Arc<AtomicUsize>) {
 }
 
 impl<'a> Storm<'a> {
-    fn begin(lab: &'a Lab, args: &'a Args) -> Result<Self, Failure> {
+    fn begin(cluster: &'a TestCluster, args: &'a Args) -> Result<Self, Failure> {
         let name = |number: usize| format!("pipeline-{number}");
         let pipelines = usize::from(args.pipelines);
         let made = (0..pipelines).map(|number| Pipeline::new(name(number)).duration(Duration::from_secs(2))).collect();
-        let ground = Ground::prepare(lab, "storm", made)?;
+        let environment = Environment::prepare(cluster, "storm", made)?;
         for number in 0..args.runs {
-            ground.create_run(&format!("run-{number}"), &name(number.checked_rem(pipelines).unwrap_or_default()))?;
+            environment.create_run(&format!("run-{number}"), &name(number.checked_rem(pipelines).unwrap_or_default()))?;
         }
-        let way = Proxy::start(&lab.server)?;
+        let way = Proxy::start(&cluster.server)?;
         let failed = Arc::default();
-        fail(&way, Server::Kubernetes, args, &failed);
-        fail(&ground.nuvo, Server::Nuvo, args, &failed);
-        let kubeconfig = way.kubeconfig(&lab.kubeconfig)?;
-        let log = lab.server.folder().join("storm.log");
+        inject_failures(&way, Server::Kubernetes, args, &failed);
+        inject_failures(&environment.nuvo, Server::Nuvo, args, &failed);
+        let kubeconfig = way.kubeconfig(&cluster.kubeconfig)?;
+        let log = cluster.server.folder().join("storm.log");
         let began = Instant::now();
-        let operator = ground.spawn(&kubeconfig, &log, false)?;
-        Ok(Self { args, operator, way, ground, kubeconfig, log, failed, began })
+        let operator = environment.spawn(&kubeconfig, &log, false)?;
+        Ok(Self { args, operator, way, environment, kubeconfig, log, failed, began })
     }
 
-    fn start_again(&mut self) -> Result<(), Failure> {
+    fn restart_operator(&mut self) -> Result<(), Failure> {
         let log: &Path = &self.log;
-        self.operator = self.ground.spawn(&self.kubeconfig, log, false)?;
+        self.operator = self.environment.spawn(&self.kubeconfig, log, false)?;
         Ok(())
     }
 
-    fn rage(mut self, stop: &Stop) -> Result<Outcome, Failure> {
+    fn run_until_ended(mut self, stop: &Stop) -> Result<StormResult, Failure> {
         let (mut kills, mut deaths) = (0_usize, 0_usize);
         let mut last_kill = Duration::ZERO;
-        let mut said = Instant::now();
+        let mut reported = Instant::now();
         let mut next = self.next_kill(kills);
         loop {
-            stop.sleep(LOOK)?;
-            // One that does not get past its first requests ends by itself; in a cluster it is started again.
+            stop.sleep(CHECK_EVERY)?;
+            // An operator whose first requests fail exits; a cluster restarts it.
             if self.operator.exited().is_some() {
                 deaths = deaths.saturating_add(1);
-                self.start_again()?;
+                self.restart_operator()?;
             }
             if kills < self.args.kills && Instant::now() >= next {
                 self.operator.kill();
                 kills = kills.saturating_add(1);
                 last_kill = self.began.elapsed();
-                self.start_again()?;
+                self.restart_operator()?;
                 next = self.next_kill(kills);
             }
-            let unended = self.ground.unended()?;
-            if said.elapsed() > SAY_EVERY {
+            let unended = self.environment.unended()?;
+            if reported.elapsed() > PROGRESS_EVERY {
                 print(&format!(
                     "{} s: {kills} kills, {} of {} runs have not ended",
                     self.began.elapsed().as_secs(),
                     unended.len(),
                     self.args.runs
                 ));
-                said = Instant::now();
+                reported = Instant::now();
             }
             if kills >= self.args.kills && unended.is_empty() {
                 break;
@@ -167,22 +168,22 @@ impl<'a> Storm<'a> {
             }
         }
         let took = self.began.elapsed();
-        let mut complaints = self.ground.stop(std::iter::once(&mut self.operator))?;
+        let mut complaints = self.environment.stop(std::iter::once(&mut self.operator))?;
         if self.operator.log().contains("panicked") {
             complaints.push("an operator panicked".to_owned());
         }
-        let evidence = self.ground.evidence(std::iter::once(&self.way))?;
-        complaints.extend(oracle::promises(&evidence, 1));
+        let evidence = self.environment.evidence(std::iter::once(&self.way))?;
+        complaints.extend(oracle::invariant_violations(&evidence, 1));
         let journal = self.way.journal();
-        let writes = journal.iter().filter(|exchange| Kind::of(Server::Kubernetes, &exchange.request).is_write()).count();
-        let requests = [journal.len(), self.ground.nuvo.journal().len()];
+        let writes = journal.iter().filter(|exchange| RequestKind::of(Server::Kubernetes, &exchange.request).is_write()).count();
+        let requests = [journal.len(), self.environment.nuvo.journal().len()];
         let times = [last_kill, took];
         let text = self.table(&evidence, [kills, deaths], requests, writes, times)?;
-        Ok(Outcome { text, broken: complaints })
+        Ok(StormResult { text, broken: complaints })
     }
 
     fn next_kill(&self, kills: usize) -> Instant {
-        let more = dice((self.args.seed, "kill", kills)).checked_rem(3_000).unwrap_or_default();
+        let more = pseudo_random((self.args.seed, "kill", kills)).checked_rem(3_000).unwrap_or_default();
         let life =
             LIVES.saturating_add(LIVES.saturating_mul(u32::try_from(more).unwrap_or_default()).checked_div(1_000).unwrap_or_default());
         let now = Instant::now();
@@ -212,7 +213,7 @@ impl<'a> Storm<'a> {
         let mut text = String::new();
         writeln!(text, "| | |\n|---|---:|")?;
         writeln!(text, "| runs, on pipelines | {}, {} |", self.args.runs, self.args.pipelines)?;
-        writeln!(text, "| SIGKILLs; the operator gave up by itself at its start | {kills}; {deaths} |")?;
+        writeln!(text, "| SIGKILLs; exits of the operator at its start | {kills}; {deaths} |")?;
         writeln!(text, "| requests to the API server, to nuvo | {kubernetes}, {nuvo} |")?;
         writeln!(text, "| of these, failed on purpose | {} |", self.failed.load(Ordering::Relaxed))?;
         writeln!(text, "| attempts without a POST that may have been carried out | {} |", with(|count| count == 0))?;

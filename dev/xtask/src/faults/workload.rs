@@ -1,4 +1,4 @@
-//! What the operator has to do while something goes wrong.
+//! The workloads: what the operator has to do while a fault is injected.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nuvo_sim::Pipeline;
 
-/// The pipeline of every run, so that the runs meet.
+/// The pipeline of every run, so that the runs compete for its lock.
 pub const PIPELINE: &str = "orders";
 
-/// What there is to do.
+/// A workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workload {
     /// One run.
@@ -20,7 +20,7 @@ pub enum Workload {
     Files,
     /// A run that is deleted while its POST is out, and another one on the same pipeline.
     Deletion,
-    /// The credential is exchanged while a POST is out.
+    /// The credential is rotated while a POST is out.
     Rotation,
     /// The token expires while a POST is out.
     Expiry,
@@ -39,9 +39,9 @@ pub const ALL: [(Workload, &str); 7] = [
     (Workload::Pair, "pair"),
 ];
 
-/// What happens while the first POST is at the simulator.
+/// What the test does while the first POST is at the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Happening {
+pub enum Incident {
     /// The first run is deleted, and the second created.
     Delete,
     /// The license key and the Secret change, and no token is accepted any more.
@@ -59,18 +59,18 @@ impl Workload {
         }
     }
 
-    /// The pipeline, as the simulator plays it.
+    /// The pipeline as scripted in the simulator.
     pub fn pipeline(self) -> Pipeline {
         let pipeline = Pipeline::new(PIPELINE).duration(Duration::from_millis(300));
         if self == Self::Files { pipeline.files(3) } else { pipeline }
     }
 
-    /// What happens meanwhile.
-    pub fn happening(self) -> Option<Happening> {
+    /// The incident of this workload, if it has one.
+    pub fn incident(self) -> Option<Incident> {
         match self {
-            Self::Deletion => Some(Happening::Delete),
-            Self::Rotation => Some(Happening::Rotate),
-            Self::Expiry => Some(Happening::Expire),
+            Self::Deletion => Some(Incident::Delete),
+            Self::Rotation => Some(Incident::Rotate),
+            Self::Expiry => Some(Incident::Expire),
             Self::One | Self::Two | Self::Files | Self::Pair => None,
         }
     }

@@ -1,4 +1,4 @@
-//! The parts of the Helm chart that are made from the code: definitions, rights, and the reference of its values.
+//! Generates parts of the Helm chart: the CRDs, the RBAC rules, and the reference of its values.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -97,8 +97,8 @@ const HEAD: &str = "\
 <!-- Made from values.yaml by `cargo xtask generate`. Do not edit. -->
 # nuvo-operator
 
-Runs [nuvo](https://www.getnuvo.com) data pipelines as Kubernetes objects. [docs/install.md](../../docs/install.md) tells how to install,
-upgrade and remove this chart, [docs/operations.md](../../docs/operations.md) how to run what it installs.
+Runs [nuvo](https://www.getnuvo.com) data pipelines as Kubernetes objects. [docs/install.md](../../docs/install.md) explains how to install,
+upgrade and remove this chart, [docs/operations.md](../../docs/operations.md) how to operate it.
 
 Kubernetes 1.32 or newer. The tests of this repository run it with Helm 4.3.
 

@@ -1,9 +1,9 @@
-//! `cargo xtask generate`: the files that are made from the code, and the check that they are not stale.
+//! `cargo xtask generate`: writes the files that are generated from the code, and checks that they are up to date.
 
-mod argocd;
+mod api_reference;
+mod argocd_config_map;
 mod chart;
-mod metrics;
-mod reference;
+mod metrics_reference;
 
 use std::error::Error;
 use std::fs;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Write nothing; fail when a file differs from what would be written.
+    /// Write nothing. Fail if a file is not up to date.
     #[arg(long)]
     check: bool,
 }
@@ -21,7 +21,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut stale = Vec::new();
     for (path, text) in files(&root)? {
         let full = root.join(&path);
-        // A missing file is stale; git may have turned line ends on the way to this machine.
+        // A missing file is stale. Git may have converted the line ends.
         if fs::read_to_string(&full).is_ok_and(|old| old.replace("\r\n", "\n") == text) {
             continue;
         }
@@ -47,9 +47,12 @@ fn files(root: &Path) -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let crds = nuvo_crds::crd_files()?;
     let mut files: Vec<(PathBuf, String)> = crds.into_iter().map(|(name, text)| (Path::new("crds").join(name), text)).collect();
     files.extend(chart::files(root)?);
-    files.push((PathBuf::from("docs/metrics.md"), metrics::reference()));
-    files.push((PathBuf::from("docs/api.md"), reference::reference()?));
-    files.push((PathBuf::from("gitops/argocd/argocd-cm.yaml"), argocd::config_map(&root.join("gitops/argocd/resource_customizations"))?));
+    files.push((PathBuf::from("docs/metrics.md"), metrics_reference::markdown()));
+    files.push((PathBuf::from("docs/api.md"), api_reference::markdown()?));
+    files.push((
+        PathBuf::from("gitops/argocd/argocd-cm.yaml"),
+        argocd_config_map::text(&root.join("gitops/argocd/resource_customizations"))?,
+    ));
     Ok(files)
 }
 
@@ -58,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_stale() {
+    fn generated_files_are_up_to_date() {
         let outcome = run(&Args { check: true });
         assert!(outcome.is_ok(), "{}", outcome.err().map(|error| error.to_string()).unwrap_or_default());
     }

@@ -1,0 +1,89 @@
+//! The cluster and the namespace of a command, selected as kubectl selects them, and the requests that commands share.
+
+use kube::{
+    Api, Client, Config, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::NamespaceResourceScope,
+};
+use nuvo_crds::PipelineRun;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{args::ClusterArgs, error::PluginError};
+
+/// The name under which the API server records the changes of this plugin.
+const FIELD_MANAGER: &str = "kubectl-nuvo";
+
+/// A client of a cluster, and a namespace.
+pub struct ClusterContext {
+    client: Client,
+    /// The namespace.
+    pub namespace: String,
+}
+
+impl ClusterContext {
+    /// Reads the kubeconfig. Sends nothing.
+    ///
+    /// # Errors
+    /// [`PluginError::Kubeconfig`], [`PluginError::Client`].
+    pub async fn load(args: &ClusterArgs) -> Result<Self, PluginError> {
+        let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
+        let mut config = match &args.kubeconfig {
+            Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
+            None => Config::from_kubeconfig(&options).await?,
+        };
+        if let Some(namespace) = &args.namespace {
+            config.default_namespace.clone_from(namespace);
+        }
+        let namespace = config.default_namespace.clone();
+        Ok(Self { client: Client::try_from(config).map_err(PluginError::Client)?, namespace })
+    }
+
+    /// The runs of the namespace.
+    #[must_use]
+    pub fn runs(&self) -> Api<PipelineRun> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The objects of the namespace, or of all namespaces.
+    #[must_use]
+    pub fn objects<K>(&self, all_namespaces: bool) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+    {
+        if all_namespaces { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace) }
+    }
+
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// [`PluginError::NotFound`], [`PluginError::Api`].
+    pub async fn run(&self, name: &str) -> Result<PipelineRun, PluginError> {
+        let found = self.runs().get_opt(name).await.map_err(PluginError::api(format!("cannot read PipelineRun {name}")))?;
+        found.ok_or_else(|| PluginError::NotFound {
+            kind: "PipelineRun",
+            name: name.to_owned(),
+            namespace: self.namespace.clone(),
+            list: "list",
+        })
+    }
+
+    /// Patches exactly the version of the run that was read: the user has decided about what that version showed.
+    ///
+    /// # Errors
+    /// [`PluginError::Conflict`], [`PluginError::Api`].
+    pub async fn patch_run(&self, run: &PipelineRun, mut patch: Value) -> Result<PipelineRun, PluginError> {
+        let name = run.name_any();
+        if let Value::Object(fields) = &mut patch
+            && let Value::Object(metadata) = fields.entry("metadata").or_insert_with(|| json!({}))
+        {
+            metadata.insert("resourceVersion".to_owned(), json!(run.resource_version()));
+        }
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.runs().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 409 => PluginError::Conflict(name.clone()),
+            error => PluginError::api(format!("cannot change PipelineRun {name}"))(error),
+        })
+    }
+}

@@ -1,0 +1,30 @@
+//! The result of a command as scripts see it.
+
+/// The result of a command, and its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// The command succeeded. A run that was waited for succeeded.
+    Success,
+    /// The command failed.
+    Error,
+    /// A run that was waited for failed.
+    RunFailed,
+    /// A run that was waited for is Unresolved: a person has to decide about its trigger.
+    RunUnresolved,
+    /// The timeout expired before the run ended.
+    TimedOut,
+}
+
+impl ExitStatus {
+    /// The exit code. 2 is that of a wrong command line, which clap reports.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Error => 1,
+            Self::RunFailed => 3,
+            Self::RunUnresolved => 4,
+            Self::TimedOut => 5,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The test cluster that all plans share: a control plane, a client of it, and the operator's program.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use controlplane::{ControlPlane, Options};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::build;
+use crate::stop::Stop;
+
+/// A failure that crosses threads.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+const OPERATOR: &str = "nuvo-operator";
+
+/// The test cluster that all plans share.
+pub struct TestCluster {
+    pub server: ControlPlane,
+    pub client: Client,
+    pub program: PathBuf,
+    /// A ServiceAccount with the operator's rights and no others.
+    pub kubeconfig: PathBuf,
+    /// A library that, preloaded, sets the operator's wall clock ahead.
+    pub clock_ahead: PathBuf,
+    runtime: Runtime,
+}
+
+impl TestCluster {
+    /// Builds and starts all of it.
+    pub fn open(stop: &Stop) -> Result<Self, Box<dyn Error>> {
+        let program = build::operator(stop)?;
+        // An error means that a provider is installed already.
+        let _chosen = rustls::crypto::ring::default_provider().install_default();
+        let server = ControlPlane::start(Options::default())?;
+        stop.check()?;
+        server.apply(&nuvo_crds::crds_yaml()?)?;
+        server.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            "crd",
+            "pipelineruns.nuvo.dev",
+            "nuvoaccounts.nuvo.dev",
+        ])?;
+        server.kubectl(&["create", "namespace", OPERATOR])?;
+        let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &nuvo_operator::rbac::rules())?;
+        let clock_ahead = compile_clock_ahead(server.folder())?;
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let client = runtime.block_on(async {
+            let config = Kubeconfig::read_from(server.admin_kubeconfig())?;
+            let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+            Ok::<_, Box<dyn Error>>(Client::try_from(config)?)
+        })?;
+        Ok(Self { server, client, program, kubeconfig, clock_ahead, runtime })
+    }
+
+    /// Runs a future to its end.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Creates a namespace with this prefix.
+    pub fn namespace(&self, prefix: &str) -> Result<String, Failure> {
+        let wanted: Namespace = serde_json::from_value(json!({ "metadata": { "generateName": format!("{prefix}-") } }))?;
+        let made = self.block_on(Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &wanted))?;
+        made.metadata.name.ok_or_else(|| "the API server created a namespace without a name".into())
+    }
+}
+
+/// Every machine that can link Rust has a C compiler.
+fn compile_clock_ahead(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    let source = build::repository().join("dev/xtask/src/faults/clock_ahead.c");
+    let library = folder.join("clock_ahead.so");
+    let output = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).output()?;
+    if output.status.success() {
+        return Ok(library);
+    }
+    Err(format!("cc could not compile clock_ahead.c: {}", String::from_utf8_lossy(&output.stderr)).into())
+}

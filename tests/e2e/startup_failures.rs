@@ -1,0 +1,164 @@
+//! Starts that fail: one clear line on standard error and a non-zero exit code, never a panic or a silent wait.
+
+use std::{
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use controlplane::{ControlPlane, Options, Process};
+use nuvo_operator::rbac::rules;
+use serde_json::json;
+
+use crate::environment::{install, server};
+
+/// Starts the operator.
+fn start(kubeconfig: &str, flags: &[&str]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
+    command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"]).args(flags).env("KUBECONFIG", kubeconfig);
+    let log = server().folder().join(format!("start-{}.log", uuid()));
+    Process::spawn_guarded(&command, &log).unwrap()
+}
+
+/// Runs the operator until it ends by itself.
+fn run(kubeconfig: &str, flags: &[&str]) -> Output {
+    let mut process = start(kubeconfig, flags);
+    let begun = Instant::now();
+    let status =
+        process.wait(Duration::from_secs(60)).unwrap_or_else(|| panic!("still running after {:?}\n{}", begun.elapsed(), process.log()));
+    Output { status, stdout: Vec::new(), stderr: process.log().into_bytes() }
+}
+
+fn uuid() -> String {
+    format!("{:?}-{:?}", std::thread::current().id(), Instant::now()).chars().filter(char::is_ascii_alphanumeric).collect()
+}
+
+/// One line of the program's own, besides log lines, that holds all of these words.
+fn assert_line(output: &Output, code: i32, words: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("nuvo-operator: ") || line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    for word in words {
+        assert!(lines[0].contains(word), "{word}: {text}");
+    }
+}
+
+fn kubeconfig(server: &ControlPlane) -> String {
+    server.admin_kubeconfig().display().to_string()
+}
+
+#[test]
+fn wrong_flags_are_reported() {
+    let config = kubeconfig(server());
+    assert_line(&run(&config, &["--no-such-flag"]), 2, &["--no-such-flag"]);
+    assert_line(&run(&config, &["--trigger-timeout-seconds", "soon"]), 2, &["--trigger-timeout-seconds"]);
+    assert_line(&run(&config, &["--allowed-base-url", "nonsense"]), 2, &["--allowed-base-url"]);
+    assert_line(&run(&config, &["--quarantine-seconds", "1"]), 2, &["quarantine"]);
+}
+
+#[test]
+fn missing_kubeconfig_is_reported() {
+    assert_line(&run("/there/is/no/such/file", &[]), 1, &["no Kubernetes cluster is configured", "KUBECONFIG"]);
+}
+
+#[test]
+fn unreachable_api_server_is_reported() {
+    let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();
+    let path = server().folder().join("unreachable.kubeconfig");
+    std::fs::write(&path, text.replace(server().url(), "https://127.0.0.1:1")).unwrap();
+    assert_line(&run(&path.display().to_string(), &[]), 1, &["127.0.0.1:1", "cannot be reached"]);
+}
+
+#[test]
+fn rejected_credentials_and_missing_permission_are_reported() {
+    let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();
+    let path = server().folder().join("stranger.kubeconfig");
+    let stranger = text.replace("\"token\": \"admin\"", "\"token\": \"unknown\"");
+    assert_ne!(stranger, text, "{text}");
+    std::fs::write(&path, stranger).unwrap();
+    assert_line(&run(&path.display().to_string(), &[]), 1, &["401"]);
+
+    let namespace = server().namespace("forbidden").unwrap();
+    let nothing = server().service_account_kubeconfig(&namespace, "nothing", &[]).unwrap();
+    assert_line(&run(&nothing.display().to_string(), &[]), 1, &["missing permission", "list", "pipelineruns.nuvo.dev"]);
+}
+
+/// One row for each rule that is left out, with what the start says about it.
+#[test]
+fn missing_rbac_rule_is_named() {
+    let namespace = server().namespace("rules").unwrap();
+    let everywhere = ("in all namespaces", &["--operator-namespace", &namespace][..]);
+    let here = format!("in namespace {namespace}");
+    let there = (here.as_str(), &["--operator-namespace", &namespace, "--namespaces", &namespace][..]);
+    let rows = [
+        ("list pipelineruns.nuvo.dev", everywhere),
+        ("update pipelineruns.nuvo.dev/status", there),
+        ("list nuvoaccounts.nuvo.dev", there),
+        ("update nuvoaccounts.nuvo.dev/status", everywhere),
+        ("get secrets", there),
+        ("create events.events.k8s.io", everywhere),
+        ("get leases.coordination.k8s.io", (here.as_str(), everywhere.1)),
+    ];
+    assert_eq!(rows.len(), rules().len());
+    for (number, (act, (place, flags))) in rows.into_iter().enumerate() {
+        let mut some = rules();
+        some.remove(number);
+        let kubeconfig = server().service_account_kubeconfig(&namespace, &format!("without-{number}"), &some).unwrap();
+        // Also without an election: the locks of the pipelines are Leases, too.
+        let flags: Vec<&str> = flags.iter().copied().chain(["--leader-elect", "false"]).collect();
+        assert_line(&run(&kubeconfig.display().to_string(), &flags), 1, &[&format!("missing permission: {act} {place}")]);
+    }
+}
+
+#[test]
+fn missing_operator_namespace_is_reported() {
+    let namespace = server().namespace("place").unwrap();
+    let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &rules()).unwrap();
+    let output = run(&kubeconfig.display().to_string(), &["--operator-namespace", "there-is-no-such-namespace"]);
+    assert_line(&output, 1, &["there-is-no-such-namespace", "does not exist", "--operator-namespace"]);
+}
+
+/// Roles in the namespaces that are watched are enough, and what is missing elsewhere is not asked for.
+#[test]
+fn rights_in_the_watched_namespaces_suffice() {
+    let namespace = server().namespace("narrow").unwrap();
+    let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &[]).unwrap();
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    let metadata = json!({ "name": "nuvo-operator", "namespace": namespace });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": version, "kind": "Role", "metadata": metadata, "rules": rules() },
+        {
+            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata,
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": "nuvo-operator" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "nuvo-operator", "namespace": namespace }],
+        },
+    ]});
+    server().apply(&list.to_string()).unwrap();
+    let kubeconfig = kubeconfig.display().to_string();
+    assert_line(&run(&kubeconfig, &["--operator-namespace", &namespace]), 1, &["missing permission: list pipelineruns.nuvo.dev in all"]);
+    let begun = Instant::now();
+    let mut process = start(&kubeconfig, &["--operator-namespace", &namespace, "--namespaces", &namespace, "--leader-elect", "false"]);
+    while !process.log().contains(" connected ") {
+        assert!(process.exited().is_none() && begun.elapsed() < Duration::from_secs(30), "{}", process.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("all checks of the start done after {} ms", begun.elapsed().as_millis());
+}
+
+#[test]
+fn missing_crds_are_reported() {
+    let empty = ControlPlane::start(Options::default()).unwrap();
+    assert_line(&run(&kubeconfig(&empty), &[]), 1, &["the CRDs are not installed", "nuvo-operator crds | kubectl apply"]);
+    install(&empty);
+}
+
+#[test]
+fn occupied_port_is_reported() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
+    command.args(["--metrics-addr", &address, "--health-addr", "127.0.0.1:0"]).env("KUBECONFIG", kubeconfig(server()));
+    assert_line(&command.output().unwrap(), 1, &[&address]);
+}
