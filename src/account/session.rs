@@ -17,7 +17,9 @@ use tokio::{
     time::Instant,
 };
 
-use nuvo_client::{Client, Collector, Error, Execution, ListQuery, Listing, Next, Order, PAUSE, Page, Pause, PauseReason, Status, outcome};
+use nuvo_client::{
+    Client, Collector, Error, Execution, ExecutionStatus, ListQuery, Listing, Next, Order, PAUSE, Page, Pause, PauseReason, outcome,
+};
 
 use super::{Breaker, Budget, Priority, breaker::Kind};
 use crate::shutdown::Shutdown;
@@ -316,7 +318,7 @@ impl Session {
     /// As for [`Client::list_page`] and [`Session::prepare`].
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
         let page = async |limit| {
-            let query = ListQuery { status: Some(Status::Processing), limit, ..ListQuery::default() };
+            let query = ListQuery { status: Some(ExecutionStatus::Processing), limit, ..ListQuery::default() };
             self.take(Priority::Polling).await?;
             self.get(self.client.list_page(&query, offset)).await
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use nuvo_client::{
-    Client, Code, Credential, Error, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Settings, Status,
+    Client, Code, Credential, Error, ExecutionStatus, IdentityType, ListQuery, Listing, Operation, Origins, PauseReason, Pipeline, Settings,
 };
 use nuvo_core::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
 use nuvo_operator::account::{Rejected, Session, SessionSettings};
@@ -240,7 +240,7 @@ async fn twenty_callers_share_one_token_and_one_renewal() {
             })
             .collect();
         for call in calls {
-            assert_eq!(call.await.unwrap().unwrap().status, Status::Processing);
+            assert_eq!(call.await.unwrap().unwrap().status, ExecutionStatus::Processing);
         }
         assert_eq!(server.count(TOKEN), renewals);
         old.store(renewals, Ordering::SeqCst);
@@ -563,7 +563,7 @@ async fn an_entry_that_cannot_be_read_makes_a_list_incomplete() {
     let body = r#"{"data":[{"id":"a","status":"PROCESSING","pipeline":"p"},{"id":"b"},{"id":"c","status":"FAILED","pipeline":"p"}],
         "pagination":{"limit":100}}"#;
     let server = Server::start(move |_| json(200, body)).await;
-    let query = ListQuery { pipeline: Some(p()), status: Some(Status::Processing), ..ListQuery::default() };
+    let query = ListQuery { pipeline: Some(p()), status: Some(ExecutionStatus::Processing), ..ListQuery::default() };
     let (listing, _) = listing(&client(&server), &query).await;
     assert_eq!((listing.items.len(), listing.complete), (1, false));
 }

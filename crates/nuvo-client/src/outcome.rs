@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::decode;
 use super::error::Error;
-use super::text::Redactor;
+use super::redact::Redactor;
 use nuvo_core::run::{Obstacle, Outcome, PipelineId, Unexecuted};
 
 /// The most executions one POST may report.

@@ -9,9 +9,9 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::{Instant, sleep_until};
 
+use super::client_settings::{Code, Observer, Operation, Settings};
 use super::error::Error;
 use super::outcome::BodyFault;
-use super::settings::{Code, Observer, Operation, Settings};
 
 /// The cap of an answer about one thing.
 pub(crate) const ONE: usize = 1 << 20;

@@ -369,7 +369,7 @@ impl Follower {
                 if fits && self.state().entries.get(key).is_some_and(|entry| entry.ours) {
                     session.started_by_us(&execution);
                 }
-                let delivered = fits && execution.status == nuvo_client::Status::Successful;
+                let delivered = fits && execution.status == nuvo_client::ExecutionStatus::Successful;
                 let developer_mode = delivered && session.developer_mode(pipeline).await;
                 Ok(Answer::Found(Box::new(execution), developer_mode))
             }
@@ -435,7 +435,7 @@ impl Follower {
         // Its end is news once.
         let news = execution.status.is_terminal() && state.entries.get(key).is_some_and(Entry::is_open);
         // By nuvo's own clock, which tells when it ended and not when it was noticed.
-        let at = |time: &Option<nuvo_client::When>| time.as_ref()?.at;
+        let at = |time: &Option<nuvo_client::NuvoTime>| time.as_ref()?.at;
         if news
             && let (Some(created), Some(updated)) = (at(&execution.created_at), at(&execution.updated_at))
             && let Ok(took) = Duration::try_from(updated.duration_since(created))
@@ -471,7 +471,7 @@ impl Follower {
             entry.known.is_none() && !entry.expected
         });
         if news {
-            let status = Some(nuvo_client::Status::Processing.as_str().to_owned());
+            let status = Some(nuvo_client::ExecutionStatus::Processing.as_str().to_owned());
             self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), None, false);
         }
     }

@@ -8,7 +8,7 @@ use nuvo_crds::{Execution, ExecutionError, LogRun, MAX_RUNS, Stats};
 /// What a status shows of an execution. Its error counts only if it failed: one edition of the API sends it always.
 #[must_use]
 pub fn report(execution: &nuvo_client::Execution) -> Execution {
-    let failed = execution.status == nuvo_client::Status::Failed;
+    let failed = execution.status == nuvo_client::ExecutionStatus::Failed;
     let skipped = execution.logs.len().saturating_sub(MAX_RUNS);
     let runs: Vec<LogRun> = execution.logs.iter().skip(skipped).map(log_run).collect();
     Execution {
@@ -45,6 +45,6 @@ fn log_run(log: &nuvo_client::Log) -> LogRun {
 }
 
 /// Whole seconds, as they are stored: what is read back must be equal to what is known.
-fn time(when: &nuvo_client::When) -> Option<Time> {
+fn time(when: &nuvo_client::NuvoTime) -> Option<Time> {
     Timestamp::from_second(when.at?.as_second()).ok().map(Time)
 }

@@ -35,7 +35,7 @@ impl Redactor {
     }
 
     /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short one may stand in it by chance.
-    pub(crate) fn is_told_by(&self, name: &str) -> bool {
+    pub(crate) fn reveals_secret(&self, name: &str) -> bool {
         self.0.iter().map(ExposeSecret::expose_secret).any(|secret| secret.len() >= SHORTEST_SECRET && name.contains(secret))
     }
 

@@ -29,7 +29,7 @@ fn the_documented_sample_is_read() {
         "created_by": {"id": "u", "name": "n", "identifier": "i", "type": "USER"}, "updated_at": "2022-03-07 12:48:28.653", "later": [1]}}"#,
     )
     .unwrap();
-    assert_eq!(e.status, Status::Failed);
+    assert_eq!(e.status, ExecutionStatus::Failed);
     assert_eq!(e.pipeline.as_deref(), Some("p"));
     let error = e.error.unwrap();
     assert_eq!(error.kind.as_deref(), Some("ERROR_THRESHOLD_EXCEEDED"));
@@ -65,12 +65,12 @@ fn form_is_tolerated() {
         r#"{"data":{"id":"e1","pipeline":{"_id":"p"},"status":"SUCCESSFUL","error":{"message":"m"},"logs":null,"created_by":7,"configuration":[]}}"#,
         r#"{"data":{"id":"e1","pipeline":"p","status":"SUCCESSFUL","error":"text","logs":["x"],"created_at":5}}"#,
     ] {
-        assert_eq!(read(body).unwrap().status, Status::Successful, "{body}");
+        assert_eq!(read(body).unwrap().status, ExecutionStatus::Successful, "{body}");
     }
-    assert_eq!(read(r#"{"id":"e1","status":"PROCESSING"}"#).unwrap().status, Status::Processing, "it ends nothing");
+    assert_eq!(read(r#"{"id":"e1","status":"PROCESSING"}"#).unwrap().status, ExecutionStatus::Processing, "it ends nothing");
     let other = read(r#"{"id":"e1","status":"successful\u001b[1m"}"#).unwrap().status;
-    assert_eq!(other, Status::Other("successful".into()));
-    assert!(!other.is_terminal() && !Status::Processing.is_terminal() && Status::Failed.is_terminal());
+    assert_eq!(other, ExecutionStatus::Other("successful".into()));
+    assert!(!other.is_terminal() && !ExecutionStatus::Processing.is_terminal() && ExecutionStatus::Failed.is_terminal());
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_word_or_an_id_that_is_known_only_after_cleaning_is_none() {
     }
     let log = r#"{"status":" FAILED","type":"FIX"}"#;
     let e = read(&format!(r#"{{"id":"e1","pipeline":"p","status":"SUCCESSFUL","logs":[{log}]}}"#)).unwrap();
-    assert_eq!((e.status, &e.logs[0].status), (Status::Successful, &None));
+    assert_eq!((e.status, &e.logs[0].status), (ExecutionStatus::Successful, &None));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn meaning_is_strict() {
 
 #[test]
 fn times_with_and_without_zone() {
-    let at = |text| When::read(text, &Redactor::default()).at.map(|t| t.to_string());
+    let at = |text| NuvoTime::read(text, &Redactor::default()).at.map(|t| t.to_string());
     assert_eq!(at("2022-03-07 12:48:28.653").as_deref(), Some("2022-03-07T12:48:28.653Z"));
     assert_eq!(at("2022-03-07T12:48:28").as_deref(), Some("2022-03-07T12:48:28Z"));
     assert_eq!(at("2022-03-07T12:48:28+02:00").as_deref(), Some("2022-03-07T10:48:28Z"));
