@@ -1,9 +1,9 @@
-//! nuvo's answers: whatever comes, nothing is believed that the answer does not say, and nothing comes out that must not be shown.
+//! nuvo's answers: whatever comes, nothing is concluded that the answer does not say, and nothing comes out that must not be shown.
 
 use http::{HeaderMap, HeaderValue, header};
 use nuvo_client::{
     Execution, ExecutionStatus, NuvoTime, Redactor, decode,
-    outcome::{BodyFault, MAX_EXECUTIONS, classify},
+    trigger_outcome::{BodyFault, MAX_EXECUTIONS, classify},
 };
 use nuvo_core::run::{ExecutionId, Outcome, PipelineId, Unexecuted};
 use nuvo_crds::MAX_INTEGER;
@@ -198,7 +198,7 @@ fn number(number: Option<i64>) {
 fn text(text: &str) {
     assert!(text.chars().count() <= LONGEST, "{} characters", text.chars().count());
     assert!(!text.chars().any(unseen), "{text:?}");
-    SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{text:?} tells a secret"));
+    SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{text:?} reveals a secret"));
 }
 
 /// Control characters, those that turn the direction of what follows, and those that are not seen at all (Unicode's

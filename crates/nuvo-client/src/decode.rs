@@ -19,7 +19,7 @@ use json::{Json, Reason};
 const MAX_LOGS: usize = 64;
 /// The longest identifier of a creator that is kept, in characters.
 const IDENTIFIER: usize = 320;
-/// An id goes into the status as it is, and whoever may read a run may not read its account's Secret.
+/// An id goes into the status as it is, and a reader of runs need not have access to the account's Secret.
 const SECRET_ID: Reason = "an id in it contains the account's own secret";
 
 fn malformed(reason: Reason) -> Error {
