@@ -274,7 +274,7 @@ impl<'a> Pass<'a> {
                 // With a reservation for the POST, which must not wait once the lock is taken.
                 Answer::Baseline(self.session.prepare(self.lock_read).await.map_err(PassError::Nuvo)?)
             }
-            Step::ReadCandidates => match self.session.sighting(&pipeline).await {
+            Step::ReadCandidates => match self.session.find_candidates(&pipeline).await {
                 Ok(sighting) => Answer::Candidates(Some(sighting.unwrap_or_else(Sighting::of_nothing))),
                 Err(error) => {
                     tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");

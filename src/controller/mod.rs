@@ -44,8 +44,8 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use crate::account::Breakers;
-use crate::account::follower::Audience;
+use crate::account::CircuitBreakers;
+use crate::account::poller::RunNotifier;
 use crate::{operator::Context, shutdown::Shutdown, telemetry::Metrics};
 pub use kube_call::told;
 use nuvo_client::{Origins, Settings as NuvoSettings};
@@ -88,7 +88,7 @@ pub(crate) struct Shell {
     waiting: Waiting,
     proven: Proven,
     tries: Tries,
-    breakers: Breakers,
+    breakers: CircuitBreakers,
     slots: Semaphore,
     room: Arc<Room>,
     started: Instant,
@@ -128,7 +128,7 @@ impl Shell {
             waiting: Waiting::default(),
             proven: Proven::default(),
             tries: Tries::default(),
-            breakers: Breakers::default(),
+            breakers: CircuitBreakers::default(),
             slots: Semaphore::new(usize::from(concurrency)),
             started: Instant::now(),
             stopping: OnceLock::new(),
@@ -235,7 +235,7 @@ impl Shell {
     }
 }
 
-impl Audience for Runs {
+impl RunNotifier for Runs {
     fn wake(&self, run: &ObjectRef<PipelineRun>) {
         Self::wake(self, run);
     }

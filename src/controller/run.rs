@@ -26,7 +26,7 @@ use super::{
     room::Place,
 };
 use crate::account::Session;
-use crate::account::follower::Interest;
+use crate::account::poller::Interest;
 use crate::telemetry::RunResult;
 use nuvo_client::Error;
 use nuvo_core::run::{Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Run, Situation, Step};
