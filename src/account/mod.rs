@@ -1,10 +1,10 @@
 //! One account at work: what it may send now, the looks that triggers rest on, and the executions that it follows.
 
-mod breaker;
-mod budget;
-pub mod follower;
+mod circuit_breaker;
+pub mod poller;
+mod rate_limit;
 mod session;
 
-pub use breaker::{Breaker, Breakers};
-pub use budget::{Budget, Priority};
+pub use circuit_breaker::{CircuitBreaker, CircuitBreakers};
+pub use rate_limit::{Priority, RateLimiter};
 pub use session::{Rejected, Session, SessionSettings, short_hash};

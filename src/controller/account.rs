@@ -154,7 +154,7 @@ async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError
         waited: Box::new(move |time| metrics.budget_wait(time)),
     };
     let session = Arc::new(Session::new(client, settings, shell.shutdown.clone()));
-    Ok(match session.prove().await {
+    Ok(match session.verify_credentials().await {
         Ok(()) => {
             shell.proven.set(account.uid().unwrap_or_default(), fingerprint);
             ready(identity, session)

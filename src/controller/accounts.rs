@@ -11,7 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 
 use super::{runs::Runs, wakes::Wakes};
 use crate::account::Session;
-use crate::account::follower::Follower;
+use crate::account::poller::Poller;
 use crate::shutdown::{self, Shutdown, Stop};
 use nuvo_crds::{NuvoAccount, PipelineRun};
 
@@ -65,7 +65,7 @@ pub struct Accounts {
 
 struct Judged {
     standing: Standing,
-    follower: Arc<Follower>,
+    follower: Arc<Poller>,
     _stop: Stop,
 }
 
@@ -124,7 +124,7 @@ impl Accounts {
 
     /// The follower of an account.
     #[must_use]
-    pub fn follower(&self, key: &AccountKey) -> Option<Arc<Follower>> {
+    pub fn follower(&self, key: &AccountKey) -> Option<Arc<Poller>> {
         self.judged().get(key).map(|judged| judged.follower.clone())
     }
 
@@ -142,7 +142,7 @@ impl Accounts {
         }
         let entry = judged.entry(key.clone()).or_insert_with(|| {
             let (stop, stopped) = shutdown::channel();
-            let follower = Arc::new(Follower::new(self.runs.clone(), self.grace, spread(&key)));
+            let follower = Arc::new(Poller::new(self.runs.clone(), self.grace, spread(&key)));
             let (works, ending) = (follower.clone(), self.shutdown.clone());
             tokio::spawn(async move {
                 tokio::select! {

@@ -45,8 +45,8 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use crate::account::Breakers;
-use crate::account::follower::Audience;
+use crate::account::CircuitBreakers;
+use crate::account::poller::RunNotifier;
 use crate::{
     operator::Context,
     shutdown::Shutdown,
@@ -92,7 +92,7 @@ pub(crate) struct Shell {
     waiting: Waiting,
     proven: Proven,
     tries: Tries,
-    breakers: Breakers,
+    breakers: CircuitBreakers,
     slots: Semaphore,
     room: Arc<Room>,
     started: Instant,
@@ -132,7 +132,7 @@ impl Shell {
             waiting: Waiting::default(),
             proven: Proven::default(),
             tries: Tries::default(),
-            breakers: Breakers::default(),
+            breakers: CircuitBreakers::default(),
             slots: Semaphore::new(usize::from(concurrency)),
             started: Instant::now(),
             stopping: OnceLock::new(),
@@ -226,7 +226,7 @@ impl Shell {
     }
 }
 
-impl Audience for Runs {
+impl RunNotifier for Runs {
     fn wake(&self, run: &ObjectRef<PipelineRun>) {
         Self::wake(self, run);
     }

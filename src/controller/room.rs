@@ -11,7 +11,7 @@ use super::{
     accounts::AccountKey,
     index::{Age, age},
 };
-use crate::account::follower::Audience;
+use crate::account::poller::RunNotifier;
 use nuvo_crds::PipelineRun;
 
 /// The place of a run in the line of its account: the oldest one comes first.
@@ -44,7 +44,7 @@ impl Place {
 pub struct Room {
     seats: usize,
     state: Mutex<State>,
-    audience: Arc<dyn Audience>,
+    audience: Arc<dyn RunNotifier>,
 }
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ struct Desk {
 
 impl Desk {
     /// The first one in the line that is still there.
-    fn next(&mut self, audience: &dyn Audience) -> Option<ObjectRef<PipelineRun>> {
+    fn next(&mut self, audience: &dyn RunNotifier) -> Option<ObjectRef<PipelineRun>> {
         while let Some(first) = self.line.first().map(Place::run) {
             if audience.exists(&first) {
                 return Some(first);
@@ -83,7 +83,7 @@ pub struct Seat {
 impl Room {
     /// Those who wait are woken when their turn may have come.
     #[must_use]
-    pub fn new(seats: usize, audience: Arc<dyn Audience>) -> Arc<Self> {
+    pub fn new(seats: usize, audience: Arc<dyn RunNotifier>) -> Arc<Self> {
         Arc::new(Self { seats: seats.max(2), state: Mutex::default(), audience })
     }
 
@@ -167,7 +167,7 @@ impl State {
     }
 
     /// A run may name another account than before. Who is to be called because of that.
-    fn stand_nowhere_else(&mut self, account: &AccountKey, place: &Place, audience: &dyn Audience) -> Vec<ObjectRef<PipelineRun>> {
+    fn stand_nowhere_else(&mut self, account: &AccountKey, place: &Place, audience: &dyn RunNotifier) -> Vec<ObjectRef<PipelineRun>> {
         let others = self.accounts.iter_mut().filter(|(other, _)| *other != account);
         others.filter_map(|(_, desk)| desk.line.remove(place).then(|| desk.next(audience))?).collect()
     }
@@ -204,7 +204,7 @@ mod tests {
         gone: Mutex<Vec<String>>,
     }
 
-    impl Audience for People {
+    impl RunNotifier for People {
         fn wake(&self, run: &ObjectRef<PipelineRun>) {
             self.called.lock().unwrap().push(run.name.clone());
         }

@@ -6,7 +6,7 @@ use nuvo_client::Error;
 use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, Named, Sighting, Wishes};
 
 use super::{accounts::Standing, room::Place, run_pass::Pass};
-use crate::account::{Session, follower::Interest};
+use crate::account::{Session, poller::Interest};
 
 impl Pass<'_> {
     /// Compares what the run wants with what it wanted before. The answer of its account, if it wants one now.
@@ -64,7 +64,7 @@ impl Pass<'_> {
                 Ok(baseline) => AccountAnswer::Looked(Answer::Baseline(baseline)),
                 Err(error) => refused(&error),
             },
-            Ask::Candidates => AccountAnswer::Looked(Answer::Candidates(match session.sighting(&pipeline).await {
+            Ask::Candidates => AccountAnswer::Looked(Answer::Candidates(match session.find_candidates(&pipeline).await {
                 Ok(sighting) => Some(sighting.unwrap_or_else(Sighting::of_nothing)),
                 Err(error) => {
                     tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");

@@ -219,7 +219,7 @@ fn replace(part: &mut Part, bytes: &mut Bytes) {
 fn leaf(bytes: &mut Bytes) -> Part {
     match bytes.below(5) {
         0 => Part::Raw(bytes.pick(&RAWS).to_owned()),
-        1 => Part::Text(told_secret(bytes)),
+        1 => Part::Text(text_with_secret(bytes)),
         2 => Part::Text(bytes.pick(&WORDS).repeat(1 + usize::from(bytes.byte()) * bytes.below(8))),
         3 => Part::Raw(bytes.word().to_string()),
         _ => Part::Text(bytes.pick(&WORDS).to_owned()),
@@ -227,7 +227,7 @@ fn leaf(bytes: &mut Bytes) -> Part {
 }
 
 /// A text with a secret in it, split by something that is not seen.
-fn told_secret(bytes: &mut Bytes) -> String {
+fn text_with_secret(bytes: &mut Bytes) -> String {
     let secret = bytes.pick(&SECRETS);
     let split = bytes.pick(&SPLITS);
     let every = 1 + bytes.below(4);

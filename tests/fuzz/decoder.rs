@@ -1,9 +1,9 @@
-//! nuvo's answers: whatever comes, nothing is believed that the answer does not say, and nothing comes out that must not be shown.
+//! nuvo's answers: whatever comes, nothing is concluded that the answer does not say, and nothing comes out that must not be shown.
 
 use http::{HeaderMap, HeaderValue, header};
 use nuvo_client::{
-    Execution, Redactor, Status, When, decode,
-    outcome::{BodyFault, MAX_EXECUTIONS, classify},
+    Execution, ExecutionStatus, NuvoTime, Redactor, decode,
+    trigger_outcome::{BodyFault, MAX_EXECUTIONS, classify},
 };
 use nuvo_core::run::{ExecutionId, Outcome, PipelineId, Unexecuted};
 use nuvo_crds::MAX_INTEGER;
@@ -94,7 +94,10 @@ fn one(body: &[u8], document: Option<&Json>, redactor: &Redactor) -> bool {
     let text = |key: &str| execution.only(key).and_then(Json::text);
     assert_eq!(text("id"), Some(ASKED), "its id does not stand there exactly once");
     let word = text("status").expect("its status stands there exactly once");
-    assert!(matches!((word, &found.status), ("SUCCESSFUL", Status::Successful) | ("FAILED", Status::Failed)), "{word} is no end");
+    assert!(
+        matches!((word, &found.status), ("SUCCESSFUL", ExecutionStatus::Successful) | ("FAILED", ExecutionStatus::Failed)),
+        "{word} is no end"
+    );
     let pipeline = execution.only("pipeline").and_then(Json::id);
     assert!(pipeline.is_some_and(|id| !id.is_empty()), "it does not name its pipeline");
     true
@@ -179,7 +182,7 @@ fn shown(execution: &Execution) {
     }
 }
 
-fn when(when: &When) {
+fn when(when: &NuvoTime) {
     text(&when.text);
     if let Some(at) = when.at {
         let written = at.to_string();
@@ -195,7 +198,7 @@ fn number(number: Option<i64>) {
 fn text(text: &str) {
     assert!(text.chars().count() <= LONGEST, "{} characters", text.chars().count());
     assert!(!text.chars().any(unseen), "{text:?}");
-    SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{text:?} tells a secret"));
+    SECRETS.iter().for_each(|secret| assert!(!text.contains(secret), "{text:?} reveals a secret"));
 }
 
 /// Control characters, those that turn the direction of what follows, and those that are not seen at all (Unicode's

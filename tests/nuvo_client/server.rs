@@ -1,8 +1,9 @@
 //! A server that answers with given bytes, one request per connection, and remembers every request.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -57,7 +58,7 @@ impl Server {
     }
 
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 
     /// How many requests began with this method and path.
@@ -85,7 +86,7 @@ async fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>, answer: &(dyn Fn
             return;
         }
     };
-    log.lock().unwrap().push(request.clone());
+    log.lock().push(request.clone());
     let mut answer = answer(&request);
     while let Answer::After(pause, then) = answer {
         tokio::time::sleep(pause).await;
@@ -105,7 +106,7 @@ async fn serve(mut stream: TcpStream, log: &Mutex<Vec<String>>, answer: &(dyn Fn
     }
 }
 
-/// An origin on which nobody listens.
+/// An origin on which nothing listens.
 pub async fn closed_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())

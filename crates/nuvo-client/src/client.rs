@@ -1,10 +1,6 @@
 //! The client of one account.
 
 use std::fmt;
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, Ordering},
-};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -14,17 +10,19 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::client_settings::{Operation, Settings};
 use super::credential::Credential;
-use super::decode::{self, Execution, Pipeline};
+use super::decode;
 use super::error::Error;
-use super::list::{Collector, ListQuery, Listing, Next, Page};
+use super::exchange::{CredentialsVerdict, Exchange, Usage};
+use super::execution::{Execution, Pipeline};
+use super::listing::{Collector, ListQuery, Listing, Next, Page};
 use super::origins::BaseUrl;
-use super::outcome;
 use super::pause::PAUSE;
-use super::settings::{Operation, Settings};
-use super::text::Redactor;
-use super::token::{Token, Tokens};
-use super::transport::{self, Asked, Failure, ONE, PAGE, Reply};
+use super::redact::Redactor;
+use super::token_cache::{Token, TokenCache};
+use super::transport::{self, Asked, Failure, MAX_ANSWER, MAX_PAGE, Reply};
+use super::trigger_outcome;
 use nuvo_core::run::{ExecutionId, Nonce, Outcome, PipelineId};
 
 const REQUEST_ID: &str = "x-request-id";
@@ -40,10 +38,7 @@ pub struct Client {
     reads: reqwest::Client,
     triggers: reqwest::Client,
     trigger_connect: Duration,
-    tokens: Tokens,
-    rejected: AtomicBool,
-    unasked: AtomicU32,
-    wait: Mutex<Option<Duration>>,
+    tokens: TokenCache,
 }
 
 impl fmt::Debug for Client {
@@ -69,10 +64,7 @@ impl Client {
             base,
             credential,
             settings,
-            tokens: Tokens::default(),
-            rejected: AtomicBool::new(false),
-            unasked: AtomicU32::new(0),
-            wait: Mutex::default(),
+            tokens: TokenCache::default(),
         })
     }
 
@@ -82,43 +74,32 @@ impl Client {
         &self.base
     }
 
-    /// Whether the last request that could tell was answered with "credentials rejected". Any accepted request clears it.
-    #[must_use]
-    pub fn credentials_rejected(&self) -> bool {
-        self.rejected.load(Ordering::Relaxed)
-    }
-
-    /// How many requests there were, since this was asked last, besides those that the callers know of: tokens, and repetitions with a
-    /// new one.
-    pub fn take_unasked(&self) -> u32 {
-        self.unasked.swap(0, Ordering::Relaxed)
-    }
-
-    /// For how long nothing is to be sent, if a POST was answered with 503 since this was asked last.
-    pub fn take_wait(&self) -> Option<Duration> {
-        self.wait.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
     /// Starts the pipeline: exactly one POST, and a second one only after a 401, which says that the first was not carried out.
     /// The whole call ends within `Settings::trigger_timeout`.
-    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
+    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Exchange<Outcome> {
+        let mut usage = Usage::default();
+        let outcome = self.create_once(pipeline, nonce, &mut usage).await;
+        usage.with(outcome)
+    }
+
+    async fn create_once(&self, pipeline: &PipelineId, nonce: &Nonce, usage: &mut Usage) -> Outcome {
         let now = Instant::now();
         let deadline = now.checked_add(self.settings.trigger_timeout).unwrap_or(now);
         // The last moment at which a connection can still fail in time as such.
         let latest = deadline.checked_sub(self.trigger_connect).unwrap_or(now);
         let Ok(request_id) = HeaderValue::from_str(nonce.as_str()) else {
-            return outcome::not_sent("the nonce cannot be sent");
+            return trigger_outcome::not_sent("the nonce cannot be sent");
         };
         let mut stale = None;
         loop {
-            let token = match timeout_at(latest, self.token(stale)).await {
+            let token = match timeout_at(latest, self.token(stale, usage)).await {
                 Ok(Ok(token)) => token,
-                Ok(Err(Error::Unauthorized)) => return outcome::credentials_rejected(),
-                Ok(Err(error)) => return outcome::no_token(&error),
-                Err(_) => return outcome::not_sent("there was no access token in time"),
+                Ok(Err(Error::Unauthorized)) => return trigger_outcome::credentials_rejected(),
+                Ok(Err(error)) => return trigger_outcome::no_token(&error),
+                Err(_) => return trigger_outcome::not_sent("there was no access token in time"),
             };
             if Instant::now() > latest {
-                return outcome::not_sent("too little time was left");
+                return trigger_outcome::not_sent("too little time was left");
             }
             let request = self
                 .triggers
@@ -126,24 +107,23 @@ impl Client {
                 .header(REQUEST_ID, request_id.clone())
                 .header(http::header::AUTHORIZATION, token.header.clone())
                 .json(&json!({ "pipeline_id": pipeline.as_str() }));
-            let mut reply = match self.send(request, Operation::Create, deadline, ONE).await {
+            let mut reply = match self.send(request, Operation::Create, deadline, MAX_ANSWER).await {
                 Ok(reply) => reply,
-                Err(Failure::Connect) => return outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
-                Err(Failure::Timeout) => return outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
+                Err(Failure::Connect) => return trigger_outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
+                Err(Failure::Timeout) => return trigger_outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
                 Err(Failure::Broken) => {
-                    return outcome::unknown("the connection broke before nuvo answered the trigger".to_owned());
+                    return trigger_outcome::unknown("the connection broke before nuvo answered the trigger".to_owned());
                 }
             };
-            if self.renew_after(&reply, stale.is_none()) {
+            if self.renew_after(&reply, stale.is_none(), usage) {
                 stale = Some(token.generation);
                 continue;
             }
             if reply.status == 503 {
-                let wait = decode::retry_after(&reply.headers).unwrap_or(PAUSE);
-                *self.wait.lock().unwrap_or_else(PoisonError::into_inner) = Some(wait);
+                usage.pause = Some(decode::retry_after(&reply.headers).unwrap_or(PAUSE));
             }
             let body = reply.body.as_deref().map_err(|fault| *fault);
-            let outcome = outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
+            let outcome = trigger_outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
             if body.is_ok() && matches!(outcome, Outcome::ExecutedIdsUnknown { .. }) {
                 reply.is_malformed();
             }
@@ -155,28 +135,36 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`] for 404 and 400; [`Error::Malformed`] also when the answer is about another execution.
-    pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        let (mut reply, redactor) = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, ONE).await?;
-        reply.understood(Asked::One, |body| decode::one(body, id, &redactor))
+    pub async fn read(&self, id: &ExecutionId) -> Exchange<Result<Execution, Error>> {
+        let mut usage = Usage::default();
+        let got = self.get(self.base.join(["execution", id.as_str()]), Operation::Read, MAX_ANSWER, &mut usage).await;
+        usage.with(got.and_then(|(mut reply, redactor)| reply.understood(Asked::One, |body| decode::one(body, id, &redactor))))
     }
 
     /// Reads a pipeline.
     ///
     /// # Errors
     /// As for [`Client::read`].
-    pub async fn pipeline(&self, id: &PipelineId) -> Result<Pipeline, Error> {
-        let (mut reply, _) = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, ONE).await?;
-        reply.understood(Asked::One, |body| decode::pipeline(body, id))
+    pub async fn pipeline(&self, id: &PipelineId) -> Exchange<Result<Pipeline, Error>> {
+        let mut usage = Usage::default();
+        let got = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, MAX_ANSWER, &mut usage).await;
+        usage.with(got.and_then(|(mut reply, _)| reply.understood(Asked::One, |body| decode::pipeline(body, id))))
     }
 
     /// Reads one page of executions.
     ///
     /// # Errors
     /// Any [`Error`].
-    pub async fn list_page(&self, query: &ListQuery, offset: usize) -> Result<Page, Error> {
+    pub async fn list_page(&self, query: &ListQuery, offset: usize) -> Exchange<Result<Page, Error>> {
+        let mut usage = Usage::default();
+        let page = self.page(query, offset, &mut usage).await;
+        usage.with(page)
+    }
+
+    async fn page(&self, query: &ListQuery, offset: usize, usage: &mut Usage) -> Result<Page, Error> {
         let mut url = self.base.join(["execution", ""]);
         url.query_pairs_mut().extend_pairs(query.parameters(offset));
-        let (mut reply, redactor) = self.get(url, Operation::List, PAGE).await?;
+        let (mut reply, redactor) = self.get(url, Operation::List, MAX_PAGE, usage).await?;
         let raw = reply.understood(Asked::List, |body| decode::page(body, &redactor))?;
         if raw.unreadable > 0 {
             reply.is_malformed();
@@ -188,12 +176,18 @@ impl Client {
     ///
     /// # Errors
     /// Any [`Error`] of any page: a list of which a page failed is no list.
-    pub async fn list(&self, query: &ListQuery, pages: usize, admit: Admit<'_>) -> Result<Listing, Error> {
+    pub async fn list(&self, query: &ListQuery, pages: usize, admit: Admit<'_>) -> Exchange<Result<Listing, Error>> {
+        let mut usage = Usage::default();
+        let listing = self.pages(query, pages, admit, &mut usage).await;
+        usage.with(listing)
+    }
+
+    async fn pages(&self, query: &ListQuery, pages: usize, admit: Admit<'_>, usage: &mut Usage) -> Result<Listing, Error> {
         let mut collector = Collector::new(query);
         let mut offset = 0;
         for page in 0..pages {
             admit(page).await?;
-            match collector.add(self.list_page(query, offset).await?) {
+            match collector.add(self.page(query, offset, usage).await?) {
                 Next::At(next) => offset = next,
                 Next::Done => break,
             }
@@ -205,24 +199,26 @@ impl Client {
     ///
     /// # Errors
     /// Why it does not work.
-    pub async fn prove(&self) -> Result<(), Error> {
-        self.list_page(&ListQuery { limit: 1, ..ListQuery::default() }, 0).await.map(|_| ())
+    pub async fn verify_credentials(&self) -> Exchange<Result<(), Error>> {
+        let mut usage = Usage::default();
+        let page = self.page(&ListQuery { limit: 1, ..ListQuery::default() }, 0, &mut usage).await;
+        usage.with(page.map(|_| ()))
     }
 
     /// An authorised GET, repeated once with a new token after a 401.
-    async fn get(&self, url: Url, operation: Operation, cap: usize) -> Result<(Reply, Redactor), Error> {
+    async fn get(&self, url: Url, operation: Operation, cap: usize, usage: &mut Usage) -> Result<(Reply, Redactor), Error> {
         let mut stale = None;
         loop {
-            let token = self.token(stale).await?;
+            let token = self.token(stale, usage).await?;
             let request = self
                 .reads
                 .get(url.clone())
                 .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
                 .header(http::header::ACCEPT, "application/json")
                 .header(http::header::AUTHORIZATION, token.header.clone());
-            let reply = self.send(request, operation, self.soon(), cap).await?;
+            let reply = self.send(request, operation, self.read_deadline(), cap).await?;
             // Reading pipelines is a right of its own, and nothing that the credentials are judged by.
-            if operation != Operation::Pipeline && self.renew_after(&reply, stale.is_none()) {
+            if operation != Operation::Pipeline && self.renew_after(&reply, stale.is_none(), usage) {
                 stale = Some(token.generation);
                 continue;
             }
@@ -234,20 +230,20 @@ impl Client {
         transport::send(request, operation, deadline, cap, self.settings.observer.as_ref()).await
     }
 
-    fn soon(&self) -> Instant {
+    fn read_deadline(&self) -> Instant {
         let now = Instant::now();
         now.checked_add(self.settings.request_timeout).unwrap_or(now)
     }
 
-    /// Remembers what an authorised request says about the credentials. True: the token is old and can be renewed.
-    fn renew_after(&self, reply: &Reply, first: bool) -> bool {
+    /// Notes what an authorised request says about the credentials. True: the token is old and can be renewed.
+    fn renew_after(&self, reply: &Reply, first: bool, usage: &mut Usage) -> bool {
         match reply.status {
             401 if first && self.renewable() => {
-                self.unasked.fetch_add(1, Ordering::Relaxed);
+                usage.add_request();
                 return true;
             }
-            401 => self.rejected.store(true, Ordering::Relaxed),
-            200..=299 | 403 | 404 => self.rejected.store(false, Ordering::Relaxed),
+            401 => usage.credentials = Some(CredentialsVerdict::Rejected),
+            200..=299 | 403 | 404 => usage.credentials = Some(CredentialsVerdict::Accepted),
             _ => {}
         }
         false
@@ -267,14 +263,18 @@ impl Client {
     }
 
     /// A token other than the one of generation `stale`.
-    async fn token(&self, stale: Option<u64>) -> Result<Token, Error> {
-        match &self.credential {
+    async fn token(&self, stale: Option<u64>, usage: &mut Usage) -> Result<Token, Error> {
+        let token = match &self.credential {
             Credential::AccessToken(token) => Token::new(0, token),
-            Credential::LicenseKey { .. } => self.tokens.get(stale, self.fetch_token()).await,
+            Credential::LicenseKey { .. } => self.tokens.get(stale, self.fetch_token(usage)).await,
+        };
+        if matches!(token, Err(Error::Unauthorized)) {
+            usage.credentials = Some(CredentialsVerdict::Rejected);
         }
+        token
     }
 
-    async fn fetch_token(&self) -> Result<SecretString, Error> {
+    async fn fetch_token(&self, usage: &mut Usage) -> Result<SecretString, Error> {
         let Credential::LicenseKey { key, identifier, identity_type, token_path } = &self.credential else {
             return Err(Error::Unauthorized);
         };
@@ -288,11 +288,10 @@ impl Client {
             .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
             .header(http::header::ACCEPT, "application/json")
             .json(&body);
-        self.unasked.fetch_add(1, Ordering::Relaxed);
-        let mut reply = self.send(request, Operation::Token, self.soon(), ONE).await?;
+        usage.add_request();
+        let mut reply = self.send(request, Operation::Token, self.read_deadline(), MAX_ANSWER).await?;
         if matches!(reply.status, 400 | 401 | 403 | 422) {
             // The request holds nothing but the credentials, so these are what is wrong with it.
-            self.rejected.store(true, Ordering::Relaxed);
             return Err(Error::Unauthorized);
         }
         reply.understood(Asked::Token, decode::access_token).map(SecretString::from)

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_trimmed_checked_and_never_shown() {
+    fn secret_is_trimmed_checked_and_not_shown() {
         let Credential::LicenseKey { key: k, identifier, token_path, .. } = key(" abc\n", "/auth/access-token").validated().unwrap() else {
             panic!("another kind")
         };

@@ -6,25 +6,28 @@
 //! after a 401, and a credential goes to the origin of its [`BaseUrl`] only.
 
 mod client;
+mod client_settings;
 mod credential;
 pub mod decode;
 mod error;
-mod list;
-mod node;
+mod exchange;
+mod execution;
+mod listing;
 mod origins;
-pub mod outcome;
 mod pause;
-mod settings;
-mod text;
-mod token;
+mod redact;
+mod token_cache;
 mod transport;
+pub mod trigger_outcome;
 
 pub use client::{Admit, Client};
+pub use client_settings::{Code, Connections, Observer, Operation, Settings};
 pub use credential::{Credential, CredentialError, IdentityType};
-pub use decode::{Execution, ExecutionError, Identity, Log, LogKind, Pipeline, Stats, Status, When};
 pub use error::Error;
-pub use list::{Collector, ListQuery, Listing, Next, Order, Page};
+pub use exchange::{CredentialsVerdict, Exchange, Usage};
+pub use execution::{Execution, ExecutionError, Identity, Log, LogKind, NuvoTime, Pipeline, RawPage, Stats};
+pub use listing::{Collector, ListQuery, Listing, Next, Order, Page};
+pub use nuvo_core::vocabulary::ExecutionStatus;
 pub use origins::{BaseUrl, OriginError, Origins};
 pub use pause::{PAUSE, Pause, PauseReason};
-pub use settings::{Code, Connections, Observer, Operation, Settings};
-pub use text::Redactor;
+pub use redact::Redactor;

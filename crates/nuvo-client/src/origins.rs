@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_allows_both_editions_and_nothing_else() {
+    fn default_allows_both_editions_only() {
         let origins = Origins::default();
         let base = origins.check("https://api-gateway.getnuvo.com/dp/api/v1").unwrap();
         assert_eq!(base.as_str(), "https://api-gateway.getnuvo.com/dp/api/v1/");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_and_ipv6_only_if_listed() {
+    fn plain_http_and_ipv6_are_allowed_only_if_listed() {
         let origins = Origins::parse(["http://[::1]:9000/some/path", "http://sim.test"]).unwrap();
         assert_eq!(origins.check("http://[0:0::1]:9000/x").unwrap().origin(), "http://[::1]:9000");
         assert_eq!(origins.check("http://sim.test:80").unwrap().as_str(), "http://sim.test/");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_cannot_leave_the_base() {
+    fn joined_segments_stay_below_the_base() {
         let base = Origins::parse(["http://h"]).unwrap().check("http://h/a/b").unwrap();
         assert_eq!(base.join(["execution", ""]).as_str(), "http://h/a/b/execution/");
         assert_eq!(base.join(["execution", "..", "x/../y?z#w"]).as_str(), "http://h/a/b/execution/x%2F..%2Fy%3Fz%23w");

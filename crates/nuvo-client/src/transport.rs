@@ -2,21 +2,22 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use super::client_settings::{Code, Observer, Operation, Settings};
 use super::error::Error;
-use super::outcome::BodyFault;
-use super::settings::{Code, Observer, Operation, Settings};
+use super::trigger_outcome::BodyFault;
 
-/// The cap of an answer about one thing.
-pub(crate) const ONE: usize = 1 << 20;
-/// The cap of a page.
-pub(crate) const PAGE: usize = 8 << 20;
+/// The longest body of an answer about one thing, in bytes.
+pub(crate) const MAX_ANSWER: usize = 1 << 20;
+/// The longest body of a page, in bytes.
+pub(crate) const MAX_PAGE: usize = 8 << 20;
 
 /// What came back.
 pub(crate) struct Reply {
@@ -91,7 +92,7 @@ struct Setup {
 /// connect proves that nothing was sent.
 pub(crate) fn client(settings: &Settings, connect_timeout: Duration, reuse: bool) -> Result<reqwest::Client, Error> {
     let setup = Setup { connect_timeout, reuse, use_env_proxy: settings.use_env_proxy };
-    let mut made = settings.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut made = settings.connections.0.lock();
     if let Some((_, client)) = made.iter().find(|(other, _)| *other == setup) {
         return Ok(client.clone());
     }
@@ -124,20 +125,20 @@ fn build(setup: Setup) -> Result<reqwest::Client, Error> {
 
 /// The deadline came first.
 #[derive(Debug, PartialEq, Eq)]
-struct Late;
+struct Timeout;
 
 /// Works until the deadline, and not at all after it: a process that was stopped for a while must not go on where it was, and send what it
 /// was about to send when it still had a connection to make.
-async fn before<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Late> {
+async fn before<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, Timeout> {
     let mut work = pin!(work);
     let in_time = poll_fn(|context| match Instant::now() < deadline {
         true => work.as_mut().poll(context).map(Ok),
-        // The clock is asked, because the timer may not have been told yet.
-        false => Poll::Ready(Err(Late)),
+        // The clock is asked, because the timer may lag behind it.
+        false => Poll::Ready(Err(Timeout)),
     });
     tokio::select! {
         biased;
-        () = sleep_until(deadline) => Err(Late),
+        () = sleep_until(deadline) => Err(Timeout),
         done = in_time => done,
     }
 }
@@ -152,7 +153,7 @@ pub(crate) async fn send(
 ) -> Result<Reply, Failure> {
     let mut report = Report { observer: observer.cloned(), operation, begun: Instant::now(), code: Code::Cancelled };
     let sent = match before(deadline, request.send()).await {
-        Err(Late) => Err((Failure::Timeout, Code::Timeout)),
+        Err(Timeout) => Err((Failure::Timeout, Code::Timeout)),
         Ok(Err(e)) if e.is_connect() => Err((Failure::Connect, Code::Connect)),
         Ok(Err(e)) if e.is_builder() => Err((Failure::Connect, Code::Connect)),
         Ok(Err(e)) if e.is_timeout() => Err((Failure::Timeout, Code::Timeout)),
@@ -169,7 +170,7 @@ pub(crate) async fn send(
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
     let body = match before(deadline, read(response, cap)).await {
-        Err(Late) => Err(BodyFault::Timeout),
+        Err(Timeout) => Err(BodyFault::Timeout),
         Ok(body) => body,
     };
     report.code = match &body {
@@ -245,10 +246,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn accounts_share_their_http_clients_unless_these_must_differ() {
+    async fn http_clients_with_equal_set_up_are_shared() {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let settings = Settings::default();
-        let made = || settings.connections.0.lock().unwrap().len();
+        let made = || settings.connections.0.lock().len();
         for _ in 0..3 {
             client(&settings.clone(), Duration::from_secs(5), true).unwrap();
             client(&settings.clone(), Duration::from_secs(5), false).unwrap();
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_done_after_the_deadline_whatever_had_been_begun() {
+    async fn work_after_the_deadline_is_not_done() {
         let deadline = Instant::now().checked_add(Duration::from_secs(60)).unwrap();
         let sent = Cell::new(false);
         let stopped_for = |seconds| {
@@ -271,7 +272,7 @@ mod tests {
         };
         assert_eq!(before(deadline, stopped_for(59)).await, Ok(()));
         assert!(sent.take());
-        assert_eq!(before(deadline, stopped_for(1)).await, Err(Late));
+        assert_eq!(before(deadline, stopped_for(1)).await, Err(Timeout));
         assert!(!sent.get(), "it was stopped until after the deadline");
     }
 }

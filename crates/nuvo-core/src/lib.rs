@@ -4,8 +4,10 @@
 //! Facts come in as values and decisions leave as values, so every rule can be read, tested and model-checked without a cluster.
 //! Start reading at [`run`].
 
+pub mod backoff;
 pub mod run;
 pub mod text;
+pub mod vocabulary;
 
 /// The largest integer that every reader of JSON takes as it is.
 pub use nuvo_crds::MAX_INTEGER;

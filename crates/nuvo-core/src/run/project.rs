@@ -23,9 +23,8 @@ use nuvo_crds::{
     conditions::{ConditionStatus, DELETION_BLOCKED, DEVELOPER_MODE, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED},
 };
 
-pub(super) const PROCESSING: &str = "PROCESSING";
-const SUCCESSFUL: &str = "SUCCESSFUL";
-pub(super) const FAILED: &str = "FAILED";
+use crate::vocabulary::ExecutionStatus;
+pub(super) use crate::vocabulary::{FAILED, PROCESSING};
 
 /// What is known of one execution.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,7 +76,7 @@ pub enum Following {
 /// Whether a status of nuvo ends an execution: only SUCCESSFUL and FAILED, to the letter.
 #[must_use]
 pub fn is_terminal(word: &str) -> bool {
-    word == SUCCESSFUL || word == FAILED
+    ExecutionStatus::documented(word).is_some_and(|status| status.is_terminal())
 }
 
 /// The executions that a run follows: those of its trigger, or the one it was told to observe.

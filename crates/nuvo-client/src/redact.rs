@@ -34,8 +34,8 @@ impl Redactor {
         Self(secrets.into_iter().filter(|s| !s.expose_secret().is_empty()).flat_map(forms).collect())
     }
 
-    /// Whether a word that is kept as it is, because it names something, would tell a secret. A very short one may stand in it by chance.
-    pub(crate) fn is_told_by(&self, name: &str) -> bool {
+    /// Whether a name that must be kept as it is would reveal a secret. A very short secret may be part of it by chance.
+    pub(crate) fn reveals_secret(&self, name: &str) -> bool {
         self.0.iter().map(ExposeSecret::expose_secret).any(|secret| secret.len() >= SHORTEST_SECRET && name.contains(secret))
     }
 
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_recognized_in_the_forms_in_which_servers_repeat_it() {
+    fn secret_in_encoded_form_is_redacted() {
         let redactor = Redactor::new([SecretString::from("a?b>c/d+~k~z~")]);
         for text in ["a?b>c/d+~k~z~", "YT9iPmMvZCt+a356fg==", "YT9iPmMvZCt-a356fg", "a%3Fb%3Ec%2Fd%2B~k~z~", "a%3Fb%3Ec%2Fd%2B%7Ek%7Ez%7E"]
         {

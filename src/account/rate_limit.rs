@@ -1,12 +1,9 @@
-//! The request budget of one account: a token bucket that serves what is urgent first, and the pauses that nuvo asks for.
+//! The rate limit of one account: a token bucket that serves what is urgent first, and the pauses that nuvo asks for.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use nuvo_client::{Pause, PauseReason};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -15,8 +12,8 @@ use tokio::{
 /// The burst, as the time in which it fills: a little less than a second, so that the server, which sees some requests a moment later than
 /// others, never counts more in a second than it should.
 const BURST: f64 = 0.9;
-/// Of so many requests one is of each kind in turn, so that nothing waits for ever.
-const TURN_OF_ALL: u32 = 4;
+/// One of so many requests is given to each priority in turn, so that none waits without bound.
+const FAIR_TURN: u32 = 4;
 
 /// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +32,7 @@ pub enum Priority {
 
 /// A token bucket. Requests of the same priority are served in the order in which they were asked for.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Shared>);
+pub struct RateLimiter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -51,25 +48,25 @@ struct State {
     refilled: Instant,
     pause: Option<(Instant, PauseReason)>,
     waiting: Waiting,
-    /// Somebody hands out the tokens as they come.
+    /// A task hands out the tokens as they come.
     serving: bool,
 }
 
-/// Each length is bounded by who waits: the seats that an account has for its triggers, and a few reads and lists of its follower.
+/// Each length is bounded by what waits: the seats that an account has for its triggers, and a few reads and lists of its poller.
 #[derive(Debug, Default)]
 struct Waiting {
-    baselines: Line,
-    triggers: Line,
-    recoveries: Line,
-    endings: Line,
-    polls: Line,
+    baselines: Queue,
+    triggers: Queue,
+    recoveries: Queue,
+    endings: Queue,
+    polls: Queue,
     served: u32,
 }
 
-type Line = VecDeque<oneshot::Sender<()>>;
+type Queue = VecDeque<oneshot::Sender<()>>;
 
 impl Waiting {
-    const fn queues(&mut self) -> [&mut Line; 5] {
+    const fn queues(&mut self) -> [&mut Queue; 5] {
         [&mut self.baselines, &mut self.triggers, &mut self.recoveries, &mut self.endings, &mut self.polls]
     }
 
@@ -92,11 +89,11 @@ impl Waiting {
 
     fn next(&mut self) -> Option<oneshot::Sender<()>> {
         self.served = self.served.wrapping_add(1);
-        let round = self.served.checked_div(TURN_OF_ALL).filter(|_| self.served.is_multiple_of(TURN_OF_ALL));
-        let mut lines: Vec<_> = self.queues().into_iter().filter(|line| !line.is_empty()).collect();
-        let kinds = u32::try_from(lines.len()).unwrap_or(1);
+        let round = self.served.checked_div(FAIR_TURN).filter(|_| self.served.is_multiple_of(FAIR_TURN));
+        let mut queues: Vec<_> = self.queues().into_iter().filter(|queue| !queue.is_empty()).collect();
+        let kinds = u32::try_from(queues.len()).unwrap_or(1);
         let turn = round.and_then(|round| round.checked_rem(kinds)).and_then(|turn| usize::try_from(turn).ok()).unwrap_or(0);
-        lines.get_mut(turn)?.pop_front()
+        queues.get_mut(turn)?.pop_front()
     }
 }
 
@@ -118,7 +115,7 @@ impl State {
     }
 }
 
-impl Budget {
+impl RateLimiter {
     /// A full bucket.
     #[must_use]
     pub fn new(requests_per_second: u32) -> Self {
@@ -129,13 +126,13 @@ impl Budget {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// Waits for permission to send one request, and says how long it waited.
     ///
     /// # Errors
-    /// A pause: those who already wait when it begins are sent away, too.
+    /// A pause: it also ends the wait of requests that were waiting when it began.
     pub async fn take(&self, priority: Priority) -> Result<Duration, Pause> {
         let asked = Instant::now();
         let turn = {
@@ -156,19 +153,19 @@ impl Budget {
         };
         match turn.await {
             Ok(()) => Ok(asked.elapsed()),
-            // A pause has emptied the queues. One that is over by now was a short one.
+            // A pause has emptied the queues. It may have been so short that it is over by now.
             Err(_) => Err(self.paused().unwrap_or(Pause { left: Duration::ZERO, reason: PauseReason::Unavailable })),
         }
     }
 
-    /// Hands out the tokens as they come, until nobody waits.
+    /// Hands out the tokens as they come, until no request waits.
     async fn serve(self) {
         while let Some(wait) = self.hand_out(Instant::now()) {
             sleep(wait).await;
         }
     }
 
-    /// Serves whoever can be served. The time until the next token, if somebody waits for it.
+    /// Serves the requests that can be served. The time until the next token, if a request waits for it.
     fn hand_out(&self, now: Instant) -> Option<Duration> {
         let mut state = self.state();
         state.refill(&self.0, now);
@@ -177,7 +174,7 @@ impl Budget {
                 state.serving = false;
                 return None;
             };
-            // Whoever has given up needs no token.
+            // A request that was given up needs no token.
             if turn.send(()).is_ok() {
                 state.tokens -= 1.0;
             }
@@ -189,8 +186,8 @@ impl Budget {
         Some(Duration::from_secs_f64((1.0 - state.tokens) / self.0.rate))
     }
 
-    /// Pays for requests that were sent without asking: a token, or a request that is repeated with a new one.
-    pub fn spend(&self, requests: u32) {
+    /// Charges requests that were sent without asking: a token, or a request that is repeated with a new one.
+    pub fn debit(&self, requests: u32) {
         let mut state = self.state();
         state.refill(&self.0, Instant::now());
         state.tokens -= f64::from(requests);
@@ -235,105 +232,105 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_holds_no_more_than_the_rate_after_the_burst() {
-        let budget = Budget::new(10);
+    async fn requests_after_the_burst_keep_the_rate() {
+        let limiter = RateLimiter::new(10);
         for _ in 0..9 {
-            assert_eq!(budget.take(Priority::Trigger).await, Ok(Duration::ZERO));
+            assert_eq!(limiter.take(Priority::Trigger).await, Ok(Duration::ZERO));
         }
         let start = Instant::now();
         for _ in 0..20 {
-            budget.take(Priority::Polling).await.unwrap();
+            limiter.take(Priority::Polling).await.unwrap();
         }
         let took = start.elapsed();
         assert!((Duration::from_millis(1_950)..Duration::from_millis(2_100)).contains(&took), "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_waits_for_ever_behind_what_is_more_urgent() {
-        let budget = Budget::new(10);
+    async fn low_priority_behind_urgent_requests_waits_within_bounds() {
+        let limiter = RateLimiter::new(10);
         let urgent: Vec<_> = (0..200)
             .map(|_| {
-                let budget = budget.clone();
-                tokio::spawn(async move { budget.take(Priority::Trigger).await })
+                let limiter = limiter.clone();
+                tokio::spawn(async move { limiter.take(Priority::Trigger).await })
             })
             .collect();
         sleep(Duration::from_millis(50)).await;
-        let waits = join_all((0..5).map(|_| budget.take(Priority::Polling))).await;
+        let waits = join_all((0..5).map(|_| limiter.take(Priority::Polling))).await;
         let longest = waits.into_iter().map(Result::unwrap).max().unwrap();
         assert!(urgent.iter().any(|call| !call.is_finished()) && longest < Duration::from_secs(6), "{longest:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_urgent_goes_first_and_else_who_asked_first() {
-        let budget = Budget::new(1);
-        budget.take(Priority::Polling).await.unwrap();
+    async fn requests_are_served_by_priority_then_by_age() {
+        let limiter = RateLimiter::new(1);
+        limiter.take(Priority::Polling).await.unwrap();
         let served: Arc<Mutex<Vec<(Priority, u32)>>> = Arc::default();
         let wanted = [Priority::Polling, Priority::Ending, Priority::Recovery, Priority::Trigger, Priority::Baseline];
         let calls: Vec<_> = (0..2)
             .flat_map(|number| wanted.map(|priority| (priority, number)))
             .map(|(priority, number)| {
-                let (budget, served) = (budget.clone(), served.clone());
+                let (limiter, served) = (limiter.clone(), served.clone());
                 tokio::spawn(async move {
-                    budget.take(priority).await.unwrap();
-                    served.lock().unwrap().push((priority, number));
+                    limiter.take(priority).await.unwrap();
+                    served.lock().push((priority, number));
                 })
             })
             .collect();
         for call in calls {
             call.await.unwrap();
         }
-        let order: Vec<_> = served.lock().unwrap().iter().map(|(priority, _)| *priority).collect();
+        let order: Vec<_> = served.lock().iter().map(|(priority, _)| *priority).collect();
         // Each fourth request is of another kind in turn.
         let [polling, ending, recovery, trigger, baseline] = wanted;
         assert_eq!(order[..3], [baseline, baseline, trigger]);
         assert_eq!(order[3], recovery);
         assert_eq!(order[4..7], [trigger, recovery, ending]);
         assert_eq!(order[7..], [ending, polling, polling]);
-        assert!(served.lock().unwrap().iter().filter(|(priority, _)| *priority == baseline).map(|(_, number)| *number).eq([0, 1]));
+        assert!(served.lock().iter().filter(|(priority, _)| *priority == baseline).map(|(_, number)| *number).eq([0, 1]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_gives_up_costs_nothing() {
-        let budget = Budget::new(1);
-        budget.take(Priority::Trigger).await.unwrap();
+    async fn request_that_is_given_up_costs_nothing() {
+        let limiter = RateLimiter::new(1);
+        limiter.take(Priority::Trigger).await.unwrap();
         let start = Instant::now();
-        tokio::time::timeout(Duration::from_millis(100), budget.take(Priority::Trigger)).await.unwrap_err();
-        budget.take(Priority::Polling).await.unwrap();
+        tokio::time::timeout(Duration::from_millis(100), limiter.take(Priority::Trigger)).await.unwrap_err();
+        limiter.take(Priority::Polling).await.unwrap();
         assert!(start.elapsed() <= Duration::from_millis(1_001), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_sends_everybody_away_and_the_longer_one_wins() {
-        let budget = Budget::new(5);
-        budget.pause(Duration::from_secs(30), PauseReason::RateLimited);
-        budget.pause(Duration::from_secs(1), PauseReason::Unavailable);
+    async fn pause_refuses_all_requests_and_the_longer_one_wins() {
+        let limiter = RateLimiter::new(5);
+        limiter.pause(Duration::from_secs(30), PauseReason::RateLimited);
+        limiter.pause(Duration::from_secs(1), PauseReason::Unavailable);
         let pause = Pause { left: Duration::from_secs(30), reason: PauseReason::RateLimited };
         let asked = Instant::now();
-        assert_eq!((budget.paused(), budget.take(Priority::Trigger).await), (Some(pause), Err(pause)));
+        assert_eq!((limiter.paused(), limiter.take(Priority::Trigger).await), (Some(pause), Err(pause)));
         assert_eq!(asked.elapsed(), Duration::ZERO);
         sleep(pause.left).await;
-        assert_eq!((budget.paused(), budget.take(Priority::Trigger).await), (None, Ok(Duration::ZERO)));
+        assert_eq!((limiter.paused(), limiter.take(Priority::Trigger).await), (None, Ok(Duration::ZERO)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_begins_during_the_wait_ends_it() {
-        let budget = Budget::new(1);
-        budget.take(Priority::Trigger).await.unwrap();
+    async fn pause_during_a_wait_ends_the_wait() {
+        let limiter = RateLimiter::new(1);
+        limiter.take(Priority::Trigger).await.unwrap();
         let waiting = tokio::spawn({
-            let budget = budget.clone();
-            async move { budget.take(Priority::Trigger).await }
+            let limiter = limiter.clone();
+            async move { limiter.take(Priority::Trigger).await }
         });
         sleep(Duration::from_millis(500)).await;
-        budget.pause(Duration::from_secs(60), PauseReason::RateLimited);
+        limiter.pause(Duration::from_secs(60), PauseReason::RateLimited);
         assert_eq!(waiting.await.unwrap().unwrap_err().reason, PauseReason::RateLimited);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_sent_without_asking_is_paid_afterwards() {
-        let budget = Budget::new(10);
-        budget.spend(11);
+    async fn debit_beyond_the_burst_delays_later_requests() {
+        let limiter = RateLimiter::new(10);
+        limiter.debit(11);
         let start = Instant::now();
-        budget.take(Priority::Trigger).await.unwrap();
+        limiter.take(Priority::Trigger).await.unwrap();
         let took = start.elapsed();
         assert!((Duration::from_millis(290)..Duration::from_millis(350)).contains(&took), "{took:?}");
     }

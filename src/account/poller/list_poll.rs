@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::Key;
+use super::tracked::Key;
 use crate::account::Session;
 use nuvo_client::Error;
 use nuvo_core::run::ExecutionId;
 
 /// What is known of the list from the last time.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Sweep {
+pub struct ListPoll {
     /// How many entries it had.
     width: usize,
     /// The largest page that the server gave.
@@ -18,7 +18,7 @@ pub struct Sweep {
 
 /// What a list has shown.
 #[derive(Debug)]
-pub struct Swept {
+pub struct Listed {
     /// Those of the wanted executions that are running.
     pub running: BTreeSet<Key>,
     /// What it cost.
@@ -28,7 +28,7 @@ pub struct Swept {
 /// So many requests are spent on a list that is no longer than expected, or than what is wanted.
 const SPARE_REQUESTS: usize = 50;
 
-impl Sweep {
+impl ListPoll {
     /// Reads the list.
     ///
     /// What ends meanwhile leaves the list, and everything behind it moves up. So the end of the list is read first: what moves up is seen
@@ -36,7 +36,7 @@ impl Sweep {
     ///
     /// # Errors
     /// Any of [`Session::running`].
-    pub async fn running(&mut self, session: &Session, wanted: &BTreeSet<Key>) -> Result<Swept, Error> {
+    pub async fn running(&mut self, session: &Session, wanted: &BTreeSet<Key>) -> Result<Listed, Error> {
         let step = self.page.max(1);
         let pages = |entries: usize| entries.checked_div(step).unwrap_or_default();
         let start = pages(self.width.saturating_sub(1)).saturating_mul(step);
@@ -55,7 +55,7 @@ impl Sweep {
         let mut offset = start;
         while offset > 0 && !satisfied {
             offset = offset.saturating_sub(step);
-            let Looked { sent, end } = reading.look(offset).await?;
+            let PageRead { sent, end } = reading.look(offset).await?;
             match end {
                 End::Repeats | End::Enough => break,
                 End::Satisfied => satisfied = true,
@@ -71,7 +71,7 @@ impl Sweep {
         // What is read from a list in another order ends wherever it ends: it is read from its beginning.
         (self.width, self.page) = if reading.ordered { (reading.width, reading.page) } else { (0, 0) };
         let running = wanted.iter().filter(|key| reading.shows(key)).cloned().collect();
-        Ok(Swept { running, requests: reading.requests })
+        Ok(Listed { running, requests: reading.requests })
     }
 }
 
@@ -92,7 +92,7 @@ struct Reading<'a> {
     ordered: bool,
 }
 
-struct Looked {
+struct PageRead {
     sent: usize,
     end: End,
 }
@@ -112,7 +112,7 @@ enum End {
 }
 
 impl Reading<'_> {
-    /// One that belongs to another pipeline is asked for by its id, which tells for certain.
+    /// One that belongs to another pipeline is asked for by its id, which is certain.
     fn shows(&self, (pipeline, id): &Key) -> bool {
         self.shown.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
     }
@@ -121,7 +121,7 @@ impl Reading<'_> {
     async fn forward(&mut self, start: usize) -> Result<bool, Error> {
         let mut offset = start;
         loop {
-            let Looked { sent, end } = self.look(offset).await?;
+            let PageRead { sent, end } = self.look(offset).await?;
             match end {
                 End::No => offset = offset.saturating_add(sent),
                 End::Satisfied => return Ok(true),
@@ -130,7 +130,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn look(&mut self, offset: usize) -> Result<Looked, Error> {
+    async fn look(&mut self, offset: usize) -> Result<PageRead, Error> {
         self.requests = self.requests.saturating_add(1);
         self.left = self.left.saturating_sub(1);
         let page = self.session.running(offset).await?;
@@ -151,6 +151,6 @@ impl Reading<'_> {
             () if self.left == 0 => End::Enough,
             () => End::No,
         };
-        Ok(Looked { sent, end })
+        Ok(PageRead { sent, end })
     }
 }

@@ -11,7 +11,7 @@ fn read(body: &str) -> Result<Execution, Error> {
 }
 
 #[test]
-fn the_documented_sample_is_read() {
+fn documented_sample_is_read() {
     let e = read(
         r#"{"data": {"id": "e1", "pipeline": "p", "status": "FAILED", "error": {"message": "it\u0007 broke T0KEN", "type": "ERROR_THRESHOLD_EXCEEDED"},
         "logs": [{"status": "FAILED", "data": {"total_rows": 7, "total_cells": -1, "total_error_cells": 1e400, "total_error_rows": 99999999999999999999},
@@ -29,7 +29,7 @@ fn the_documented_sample_is_read() {
         "created_by": {"id": "u", "name": "n", "identifier": "i", "type": "USER"}, "updated_at": "2022-03-07 12:48:28.653", "later": [1]}}"#,
     )
     .unwrap();
-    assert_eq!(e.status, Status::Failed);
+    assert_eq!(e.status, ExecutionStatus::Failed);
     assert_eq!(e.pipeline.as_deref(), Some("p"));
     let error = e.error.unwrap();
     assert_eq!(error.kind.as_deref(), Some("ERROR_THRESHOLD_EXCEEDED"));
@@ -45,7 +45,7 @@ fn the_documented_sample_is_read() {
 }
 
 #[test]
-fn numbers_that_no_status_can_hold_are_dropped() {
+fn number_out_of_range_is_dropped() {
     let rows = |number: &str| {
         let log = format!(r#"{{"status":"SUCCESSFUL","duration":{number},"data":{{"total_rows":{number}}}}}"#);
         let read = read(&format!(r#"{{"id":"e1","pipeline":"p","status":"SUCCESSFUL","logs":[{log}]}}"#)).unwrap();
@@ -59,22 +59,22 @@ fn numbers_that_no_status_can_hold_are_dropped() {
 }
 
 #[test]
-fn form_is_tolerated() {
+fn unusual_form_is_read() {
     for body in [
         r#"{"id":"e1","pipeline":"p","status":"SUCCESSFUL"}"#,
         r#"{"data":{"id":"e1","pipeline":{"_id":"p"},"status":"SUCCESSFUL","error":{"message":"m"},"logs":null,"created_by":7,"configuration":[]}}"#,
         r#"{"data":{"id":"e1","pipeline":"p","status":"SUCCESSFUL","error":"text","logs":["x"],"created_at":5}}"#,
     ] {
-        assert_eq!(read(body).unwrap().status, Status::Successful, "{body}");
+        assert_eq!(read(body).unwrap().status, ExecutionStatus::Successful, "{body}");
     }
-    assert_eq!(read(r#"{"id":"e1","status":"PROCESSING"}"#).unwrap().status, Status::Processing, "it ends nothing");
+    assert_eq!(read(r#"{"id":"e1","status":"PROCESSING"}"#).unwrap().status, ExecutionStatus::Processing, "it ends nothing");
     let other = read(r#"{"id":"e1","status":"successful\u001b[1m"}"#).unwrap().status;
-    assert_eq!(other, Status::Other("successful".into()));
-    assert!(!other.is_terminal() && !Status::Processing.is_terminal() && Status::Failed.is_terminal());
+    assert_eq!(other, ExecutionStatus::Other("successful".into()));
+    assert!(!other.is_terminal() && !ExecutionStatus::Processing.is_terminal() && ExecutionStatus::Failed.is_terminal());
 }
 
 #[test]
-fn a_word_or_an_id_that_is_known_only_after_cleaning_is_none() {
+fn word_that_fits_only_after_cleaning_is_malformed() {
     let one = |pipeline: &str, status: &str| read(&format!(r#"{{"id":"e1","pipeline":"{pipeline}","status":"{status}"}}"#));
     for status in [" SUCCESSFUL", "FAILED\\n", "SUCC\\u200bESSFUL", "\\u001b[31mFAILED", "PROCESSING\\u0000"] {
         assert!(matches!(one("p", status), Err(Error::Malformed { .. })), "{status}");
@@ -84,11 +84,11 @@ fn a_word_or_an_id_that_is_known_only_after_cleaning_is_none() {
     }
     let log = r#"{"status":" FAILED","type":"FIX"}"#;
     let e = read(&format!(r#"{{"id":"e1","pipeline":"p","status":"SUCCESSFUL","logs":[{log}]}}"#)).unwrap();
-    assert_eq!((e.status, &e.logs[0].status), (Status::Successful, &None));
+    assert_eq!((e.status, &e.logs[0].status), (ExecutionStatus::Successful, &None));
 }
 
 #[test]
-fn meaning_is_strict() {
+fn answer_without_exact_meaning_is_malformed() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let wide = format!("[{}1]", "1,".repeat(400_000));
     for body in [
@@ -121,8 +121,8 @@ fn meaning_is_strict() {
 }
 
 #[test]
-fn times_with_and_without_zone() {
-    let at = |text| When::read(text, &Redactor::default()).at.map(|t| t.to_string());
+fn time_with_or_without_zone_is_read() {
+    let at = |text| NuvoTime::read(text, &Redactor::default()).at.map(|t| t.to_string());
     assert_eq!(at("2022-03-07 12:48:28.653").as_deref(), Some("2022-03-07T12:48:28.653Z"));
     assert_eq!(at("2022-03-07T12:48:28").as_deref(), Some("2022-03-07T12:48:28Z"));
     assert_eq!(at("2022-03-07T12:48:28+02:00").as_deref(), Some("2022-03-07T10:48:28Z"));
@@ -134,7 +134,7 @@ fn times_with_and_without_zone() {
 }
 
 #[test]
-fn a_page_keeps_what_it_can_read() {
+fn page_with_unreadable_entries_keeps_the_others() {
     let page = page(
         br#"{"data":[{"id":"a","status":"PROCESSING"},{"id":"b"},{"id":"../c","status":"FAILED"},7],"pagination":{"total":9,"limit":0}}"#,
         &Redactor::default(),
@@ -144,7 +144,7 @@ fn a_page_keeps_what_it_can_read() {
 }
 
 #[test]
-fn an_id_does_not_tell_a_secret() {
+fn id_with_a_secret_is_refused() {
     let redactor = Redactor::new(["S3CR3T-T0KEN", "e"].map(SecretString::from));
     let list =
         br#"{"data":[{"id":"e1","pipeline":"p","status":"PROCESSING"},{"id":"x-S3CR3T-T0KEN","pipeline":"p","status":"PROCESSING"}]}"#;
@@ -154,7 +154,7 @@ fn an_id_does_not_tell_a_secret() {
 }
 
 #[test]
-fn pipelines_and_tokens() {
+fn pipeline_and_token_are_read() {
     let p = PipelineId::new("p").unwrap();
     assert_eq!(
         pipeline(br#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"developer_mode":true}}}"#, &p),
@@ -168,7 +168,7 @@ fn pipelines_and_tokens() {
 }
 
 #[test]
-fn retry_after_in_both_forms() {
+fn retry_after_is_read_in_both_forms() {
     let with = |value: &str| {
         let mut headers = http::HeaderMap::new();
         headers.insert("retry-after", value.parse().unwrap());

@@ -2,22 +2,24 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use nuvo_core::backoff::Backoff;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// So many failures in a row open it.
 const FAILURES: u32 = 5;
-/// How long it is open: at first, and at most. Each probe that fails doubles it.
-const OPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long it is open: each probe that fails doubles it.
+const OPEN: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// While a probe is out, the others ask again after this.
 const PROBING: Duration = Duration::from_millis(500);
 
 /// The breaker of one server.
 #[derive(Debug, Default)]
-pub struct Breaker(Mutex<State>);
+pub struct CircuitBreaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,52 +31,49 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 struct Open {
     until: Instant,
-    length: Duration,
+    /// The probes that have failed since it opened.
+    failed_probes: u32,
     probing: bool,
 }
 
 /// What is about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestKind {
     /// It changes nothing, so it may find out whether the server is back.
     Probe,
-    /// It must not be wasted on a server that may be away.
+    /// It must not be wasted on a server that may not answer.
     Post,
 }
 
-/// Permission for one request. Dropped without a word it says nothing about the server.
+/// Permission for one request. Dropped without a result it says nothing about the server.
 #[derive(Debug)]
-pub struct Entry<'a> {
-    breaker: &'a Breaker,
+pub struct Permit<'a> {
+    breaker: &'a CircuitBreaker,
     probe: bool,
 }
 
-impl Breaker {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl CircuitBreaker {
     /// The time until something may be sent again; none if that is now.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
-        self.state().open.and_then(|open| wait(open, Instant::now()))
+        self.0.lock().open.and_then(|open| wait(open, Instant::now()))
     }
 
     /// Permission for one request.
     ///
     /// # Errors
     /// The time after which to ask again.
-    pub fn enter(&self, kind: Kind) -> Result<Entry<'_>, Duration> {
-        let mut state = self.state();
-        let Some(open) = &mut state.open else { return Ok(Entry { breaker: self, probe: false }) };
+    pub fn acquire(&self, kind: RequestKind) -> Result<Permit<'_>, Duration> {
+        let mut state = self.0.lock();
+        let Some(open) = &mut state.open else { return Ok(Permit { breaker: self, probe: false }) };
         if let Some(left) = wait(*open, Instant::now()) {
             return Err(left);
         }
         match kind {
-            Kind::Post => Err(PROBING),
-            Kind::Probe => {
+            RequestKind::Post => Err(PROBING),
+            RequestKind::Probe => {
                 open.probing = true;
-                Ok(Entry { breaker: self, probe: true })
+                Ok(Permit { breaker: self, probe: true })
             }
         }
     }
@@ -85,10 +84,10 @@ fn wait(open: Open, now: Instant) -> Option<Duration> {
     if open.probing { Some(left.max(PROBING)) } else { Some(left).filter(|left| !left.is_zero()) }
 }
 
-impl Entry<'_> {
+impl Permit<'_> {
     /// The server has answered, whatever it said.
     pub fn succeeded(self) {
-        let mut state = self.breaker.state();
+        let mut state = self.breaker.0.lock();
         state.failures = 0;
         // One that was sent before it opened may as well be answered by a server that is going down.
         if self.probe {
@@ -98,22 +97,22 @@ impl Entry<'_> {
 
     /// There was no answer, or one that says that the server cannot answer.
     pub fn failed(self) {
-        let mut state = self.breaker.state();
+        let mut state = self.breaker.0.lock();
         state.failures = state.failures.saturating_add(1);
-        let length = match state.open {
-            Some(open) if self.probe => open.length.saturating_mul(2).min(OPEN.1),
-            None if state.failures >= FAILURES => OPEN.0,
+        let failed_probes = match state.open {
+            Some(open) if self.probe => open.failed_probes.saturating_add(1),
+            None if state.failures >= FAILURES => 0,
             _ => return,
         };
         let now = Instant::now();
-        state.open = Some(Open { until: now.checked_add(length).unwrap_or(now), length, probing: false });
+        state.open = Some(Open { until: now.checked_add(OPEN.wait(failed_probes)).unwrap_or(now), failed_probes, probing: false });
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.probe
-            && let Some(open) = &mut self.breaker.state().open
+            && let Some(open) = &mut self.breaker.0.lock().open
         {
             open.probing = false;
         }
@@ -122,21 +121,21 @@ impl Drop for Entry<'_> {
 
 /// The breakers of all servers.
 ///
-/// Each namespace has its own for a server: else whoever may create an account could stop those of others, with requests that fail.
+/// Each namespace has its own for a server: otherwise requests that fail in one namespace could stop the accounts of another.
 #[derive(Debug, Default)]
-pub struct Breakers(Mutex<HashMap<(String, String), Weak<Breaker>>>);
+pub struct CircuitBreakers(Mutex<HashMap<(String, String), Weak<CircuitBreaker>>>);
 
-impl Breakers {
+impl CircuitBreakers {
     /// The breaker that the accounts of a namespace share for an origin.
     #[must_use]
-    pub fn of(&self, namespace: &str, origin: &str) -> Arc<Breaker> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn of(&self, namespace: &str, origin: &str) -> Arc<CircuitBreaker> {
+        let mut all = self.0.lock();
         all.retain(|_, breaker| breaker.strong_count() > 0);
         let key = (namespace.to_owned(), origin.to_owned());
         if let Some(present) = all.get(&key).and_then(Weak::upgrade) {
             return present;
         }
-        let made = Arc::new(Breaker::default());
+        let made = Arc::new(CircuitBreaker::default());
         all.insert(key, Arc::downgrade(&made));
         made
     }
@@ -148,41 +147,41 @@ mod tests {
 
     use super::*;
 
-    fn fail(breaker: &Breaker, times: u32) {
+    fn fail(breaker: &CircuitBreaker, times: u32) {
         for _ in 0..times {
-            breaker.enter(Kind::Probe).unwrap().failed();
+            breaker.acquire(RequestKind::Probe).unwrap().failed();
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn failures_in_a_row_open_it_and_a_success_between_them_does_not() {
-        let breaker = Breaker::default();
+    async fn breaker_after_failures_in_a_row_opens() {
+        let breaker = CircuitBreaker::default();
         fail(&breaker, 4);
-        breaker.enter(Kind::Post).unwrap().succeeded();
+        breaker.acquire(RequestKind::Post).unwrap().succeeded();
         fail(&breaker, 4);
         assert_eq!(breaker.left(), None);
-        breaker.enter(Kind::Post).unwrap().failed();
+        breaker.acquire(RequestKind::Post).unwrap().failed();
         assert_eq!(breaker.left(), Some(Duration::from_secs(1)));
-        assert_eq!(breaker.enter(Kind::Probe).unwrap_err(), Duration::from_secs(1));
+        assert_eq!(breaker.acquire(RequestKind::Probe).unwrap_err(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_get_probes_and_never_a_post() {
-        let breaker = Breaker::default();
+    async fn open_breaker_is_probed_by_one_get_and_no_post() {
+        let breaker = CircuitBreaker::default();
         fail(&breaker, 5);
         advance(Duration::from_secs(1)).await;
         assert_eq!(breaker.left(), None);
-        assert!(breaker.enter(Kind::Post).is_err());
-        let probe = breaker.enter(Kind::Probe).unwrap();
-        assert!(breaker.enter(Kind::Probe).is_err() && breaker.left().is_some(), "one is enough");
+        assert!(breaker.acquire(RequestKind::Post).is_err());
+        let probe = breaker.acquire(RequestKind::Probe).unwrap();
+        assert!(breaker.acquire(RequestKind::Probe).is_err() && breaker.left().is_some(), "one is enough");
         probe.succeeded();
         assert_eq!(breaker.left(), None);
-        breaker.enter(Kind::Post).unwrap().succeeded();
+        breaker.acquire(RequestKind::Post).unwrap().succeeded();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_stays_open_longer_with_each_probe_that_fails() {
-        let breaker = Breaker::default();
+    async fn failed_probe_doubles_the_time_it_is_open() {
+        let breaker = CircuitBreaker::default();
         fail(&breaker, 5);
         let mut lengths = Vec::new();
         for _ in 0..8 {
@@ -195,27 +194,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_given_up_lets_another_one_try() {
-        let breaker = Breaker::default();
+    async fn probe_that_is_dropped_allows_another_one() {
+        let breaker = CircuitBreaker::default();
         fail(&breaker, 5);
         advance(Duration::from_secs(1)).await;
-        drop(breaker.enter(Kind::Probe).unwrap());
-        breaker.enter(Kind::Probe).unwrap().succeeded();
-        breaker.enter(Kind::Post).unwrap().succeeded();
+        drop(breaker.acquire(RequestKind::Probe).unwrap());
+        breaker.acquire(RequestKind::Probe).unwrap().succeeded();
+        breaker.acquire(RequestKind::Post).unwrap().succeeded();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_from_before_it_opened_does_not_close_it() {
-        let breaker = Breaker::default();
-        let early = breaker.enter(Kind::Probe).unwrap();
+    async fn answer_to_an_earlier_request_does_not_close_it() {
+        let breaker = CircuitBreaker::default();
+        let early = breaker.acquire(RequestKind::Probe).unwrap();
         fail(&breaker, 5);
         early.succeeded();
         assert!(breaker.left().is_some());
     }
 
     #[test]
-    fn accounts_of_a_namespace_share_one_and_other_namespaces_do_not() {
-        let breakers = Breakers::default();
+    fn breaker_is_shared_within_a_namespace_only() {
+        let breakers = CircuitBreakers::default();
         let one = breakers.of("a", "https://nuvo.test");
         assert!(Arc::ptr_eq(&one, &breakers.of("a", "https://nuvo.test")));
         assert!(!Arc::ptr_eq(&one, &breakers.of("b", "https://nuvo.test")));

@@ -1,4 +1,4 @@
-//! How the client talks, and who listens.
+//! How the client talks, and what observes its requests.
 
 use std::borrow::Cow;
 use std::fmt;

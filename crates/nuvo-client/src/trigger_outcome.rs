@@ -6,17 +6,17 @@ use http::HeaderMap;
 
 use super::decode;
 use super::error::Error;
-use super::text::Redactor;
+use super::redact::Redactor;
 use nuvo_core::run::{Obstacle, Outcome, PipelineId, Unexecuted};
 
 /// The most executions one POST may report.
 pub const MAX_EXECUTIONS: usize = 1_000;
 /// When to try again after a failure that sent nothing.
-const SOON: Duration = Duration::from_secs(5);
+const UNSENT_WAIT: Duration = Duration::from_secs(5);
 /// When to try again after a 429 without `Retry-After`.
-const LIMITED: Duration = Duration::from_secs(30);
+const RATE_LIMITED_WAIT: Duration = Duration::from_secs(30);
 /// When to try again after rejected credentials.
-const CREDENTIALS: Duration = Duration::from_secs(60);
+const CREDENTIALS_WAIT: Duration = Duration::from_secs(60);
 
 /// Why the body of an answer is not there as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>
         }
         401 => credentials_rejected(),
         429 => {
-            let pause = decode::retry_after(headers).unwrap_or(LIMITED);
+            let pause = decode::retry_after(headers).unwrap_or(RATE_LIMITED_WAIT);
             not_executed(pause, Obstacle::RateLimited, "nuvo limits the rate of requests (status 429)".to_owned())
         }
         400 | 403 | 404 | 405 | 413 | 415 | 422 => {
@@ -72,23 +72,23 @@ fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> Outcome
 
 /// Nothing was sent, because nuvo was not there in time; the reason is a fixed text.
 pub(crate) fn not_sent(reason: &str) -> Outcome {
-    not_executed(SOON, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
+    not_executed(UNSENT_WAIT, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
 }
 
-/// Nothing was sent, because nuvo has not answered for a while.
+/// Nothing was sent, because nuvo has not answered for a while and is left alone for this long.
 #[must_use]
-pub fn away(left: Duration) -> Outcome {
+pub fn circuit_open(left: Duration) -> Outcome {
     not_executed(left, Obstacle::Unavailable, "the trigger was not sent: nuvo does not answer as it should".to_owned())
 }
 
 /// Nothing was sent, because there was no token to send with it.
 pub(crate) fn no_token(error: &Error) -> Outcome {
     let message = format!("the trigger was not sent: there is no access token: {error}");
-    not_executed(error.retry_after().unwrap_or(SOON), error.obstacle(), message)
+    not_executed(error.retry_after().unwrap_or(UNSENT_WAIT), error.obstacle(), message)
 }
 
 pub(crate) fn credentials_rejected() -> Outcome {
-    not_executed(CREDENTIALS, Obstacle::Account, "nuvo rejected the account's credentials (status 401)".to_owned())
+    not_executed(CREDENTIALS_WAIT, Obstacle::Account, "nuvo rejected the account's credentials (status 401)".to_owned())
 }
 
 pub(crate) fn unknown(message: String) -> Outcome {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_only_when_every_id_is_known() {
+    fn success_is_accepted_only_with_every_id() {
         assert_eq!(
             ids(with(200, r#"{"data":[{"id":"a","pipeline":"p"},{"id":"b","pipeline":{"_id":"p"}},{"id":"a","pipeline":"p"}]}"#)),
             ["a", "b"]
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_status_has_its_class() {
+    fn status_gives_its_class() {
         for status in 100..=1_000u16 {
             let outcome = with(status, "{}");
             let fits = match status {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_repeats_only_what_the_error_says() {
+    fn refusal_message_holds_only_the_explanation() {
         let Outcome::NotExecuted { message, .. } = with(422, r#"{"error":{"message":"inactive\u001b[2J T0KEN"},"secret":"body"}"#) else {
             panic!("another class")
         };

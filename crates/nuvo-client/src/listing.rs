@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::decode::{Execution, RawPage, Status};
-use nuvo_core::run::PipelineId;
+use super::execution::{Execution, RawPage};
+use nuvo_core::{run::PipelineId, vocabulary::ExecutionStatus};
 
 /// The order that is asked for (`created_at`). A server may ignore it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -24,7 +24,7 @@ pub struct ListQuery {
     /// Only those of this pipeline.
     pub pipeline: Option<PipelineId>,
     /// Only those with this status. Entries leave such a list while it is read, so it can miss some: never conclude from an absence.
-    pub status: Option<Status>,
+    pub status: Option<ExecutionStatus>,
     /// By creation time.
     pub order: Order,
     /// The page size that is asked for.

@@ -1,4 +1,4 @@
-//! What a follower knows of executions, and when it looks next.
+//! What a poller knows of executions, and when it looks next.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -9,7 +9,7 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
-use super::pace::{FASTEST, Past, period};
+use super::poll_period::{FASTEST, Past, period};
 use crate::account::Session;
 use nuvo_core::run::{ExecutionId, Known, PipelineId};
 use nuvo_crds::PipelineRun;
@@ -20,25 +20,25 @@ pub(super) type Key = (PipelineId, ExecutionId);
 #[derive(Default)]
 pub(super) struct State {
     pub(super) session: Option<Arc<Session>>,
-    pub(super) entries: BTreeMap<Key, Entry>,
+    pub(super) entries: BTreeMap<Key, TrackedExecution>,
     pub(super) by_run: HashMap<String, BTreeSet<Key>>,
     pub(super) past: Past,
     /// When to look next.
     pub(super) next: Option<Instant>,
-    /// Not before this, so that looks use no more than their share of the budget.
+    /// Not before this, so that looks use no more than their share of the rate limit.
     pub(super) earliest: Option<Instant>,
 }
 
-pub(super) struct Entry {
+pub(super) struct TrackedExecution {
     pub(super) runs: Vec<ObjectRef<PipelineRun>>,
     pub(super) born: Instant,
     pub(super) ours: bool,
     pub(super) expected: bool,
     pub(super) known: Option<Known>,
     pub(super) denied_since: Option<Instant>,
-    /// When it was last asked for by its id, and nuvo told its status.
+    /// When it was last asked for by its id, and nuvo said its status.
     pub(super) asked: Option<Instant>,
-    /// A run waits for the next word, whatever that is.
+    /// A run waits for the next answer, whatever that is.
     pub(super) awaited: bool,
     /// A read of it is under way, or waits for its turn.
     pub(super) reading: bool,
@@ -59,7 +59,7 @@ pub(super) struct Watch {
     pub(super) next: Instant,
 }
 
-impl Entry {
+impl TrackedExecution {
     /// Whether nuvo can still have news.
     pub(super) fn is_open(&self) -> bool {
         match &self.known {
@@ -86,7 +86,7 @@ impl State {
     pub(super) fn plan(&mut self, last: Instant, floor: Duration, slowest: Duration, more_will_end: bool) {
         self.earliest = last.checked_add(floor);
         self.next = None;
-        let repair = self.entries.values().filter_map(Entry::watched).min();
+        let repair = self.entries.values().filter_map(TrackedExecution::watched).min();
         self.hasten(repair);
         let Some(youngest) = self.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max() else { return };
         let late = self.entries.values().any(|entry| entry.awaited && entry.is_open());

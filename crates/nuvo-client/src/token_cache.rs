@@ -1,14 +1,13 @@
-//! The token of an account: made once for all callers, renewed when one of them was told that it is no longer accepted.
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! The token of an account: made once for all callers, renewed when nuvo no longer accepts it for one of them.
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::credential::checked;
 use super::error::Error;
 
-/// A token, with a number that tells it from its predecessors.
+/// A token, with a number that distinguishes it from earlier ones.
 #[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) generation: u64,
@@ -37,18 +36,14 @@ struct State {
     failure: Option<Error>,
 }
 
-/// Single flight: who waited while another caller's request was out takes its result, good or bad.
+/// Single flight: a caller that waited while another one's request was out takes its result, good or bad.
 #[derive(Default)]
-pub(crate) struct Tokens {
+pub(crate) struct TokenCache {
     state: Mutex<State>,
     flight: tokio::sync::Mutex<()>,
 }
 
-impl Tokens {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl TokenCache {
     /// A token other than the one of generation `stale`; `fetch` is called by at most one caller at a time.
     pub(crate) async fn get<F>(&self, stale: Option<u64>, fetch: F) -> Result<Token, Error>
     where
@@ -56,7 +51,7 @@ impl Tokens {
     {
         let usable = |state: &State| state.current.clone().filter(|t| Some(t.generation) != stale);
         let seen = {
-            let state = self.state();
+            let state = self.state.lock();
             if let Some(token) = usable(&state) {
                 return Ok(token);
             }
@@ -64,7 +59,7 @@ impl Tokens {
         };
         let _flight = self.flight.lock().await;
         {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             if let Some(token) = usable(&state) {
                 return Ok(token);
             }
@@ -76,7 +71,7 @@ impl Tokens {
             state.current = None;
         }
         let fetched = fetch.await;
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.flights = state.flights.wrapping_add(1);
         let generation = state.generation.wrapping_add(1);
         match fetched.and_then(|secret| Token::new(generation, &secret)) {

@@ -11,7 +11,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,10 +20,11 @@ use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Credential, Origins, Settings};
 use nuvo_core::run::{ExecutionId, Known, PipelineId};
 use nuvo_crds::PipelineRun;
-use nuvo_operator::account::follower::{Audience, Follower, Interest};
+use nuvo_operator::account::poller::{Interest, Poller, RunNotifier};
 use nuvo_operator::account::{Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Stop};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -33,9 +34,9 @@ const ACTIVE: usize = 20;
 #[derive(Default)]
 struct Woken(Mutex<BTreeMap<String, usize>>);
 
-impl Audience for Woken {
+impl RunNotifier for Woken {
     fn wake(&self, run: &ObjectRef<PipelineRun>) {
-        *self.0.lock().unwrap().entry(run.name.clone()).or_default() += 1;
+        *self.0.lock().entry(run.name.clone()).or_default() += 1;
     }
 
     fn exists(&self, _: &ObjectRef<PipelineRun>) -> bool {
@@ -46,7 +47,7 @@ impl Audience for Woken {
 /// A simulator with running executions, each of which a run follows.
 struct World {
     sim: Sim,
-    follower: Arc<Follower>,
+    poller: Arc<Poller>,
     woken: Arc<Woken>,
     executions: Vec<ExecutionId>,
     _stop: Stop,
@@ -95,10 +96,10 @@ impl World {
         let session = Session::new(client, settings, shutdown.clone());
         let woken = Arc::new(Woken::default());
         let session = Arc::new(session);
-        let follower = Arc::new(Follower::new(woken.clone(), Duration::from_secs(300), spread));
-        follower.connect(Some(session));
+        let poller = Arc::new(Poller::new(woken.clone(), Duration::from_secs(300), spread));
+        poller.connect(Some(session));
         for (number, execution) in executions.iter().enumerate() {
-            follower.follow(&Interest {
+            poller.follow(&Interest {
                 run: ObjectRef::new(&format!("run-{number}")).within("team"),
                 pipeline: orders(),
                 executions: vec![execution.clone()],
@@ -109,9 +110,9 @@ impl World {
                 ended_for: None,
             });
         }
-        let works = follower.clone();
+        let works = poller.clone();
         tokio::spawn(async move { works.run(shutdown).await });
-        Self { sim, follower, woken, executions, _stop: stop }
+        Self { sim, poller, woken, executions, _stop: stop }
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -146,13 +147,13 @@ impl World {
     }
 
     fn ended(&self) -> usize {
-        let known = self.follower.knowledge(&orders(), &self.executions);
+        let known = self.poller.knowledge(&orders(), &self.executions);
         known.values().filter(|known| matches!(known, Known::Report(report) if report.status.as_deref() == Some("SUCCESSFUL"))).count()
     }
 }
 
 #[tokio::test]
-async fn many_executions_cost_the_pages_of_a_list_each_tick_and_one_read_each() {
+async fn many_executions_cost_list_pages_and_one_read_each() {
     let ignoring = |field: &str| [field.to_owned()].into();
     let servers = [
         ("as documented", SimConfig::default(), 30, 1),
@@ -185,22 +186,22 @@ async fn follow_to_the_end((what, config, others, pages): (&str, SimConfig, usiz
     let lists = world.lists_per_tick();
     // The first look does not know yet where the list ends; and a slow machine may run two ticks together.
     assert!(lists[1..].iter().all(|lists| *lists % pages == 0), "{what}: {lists:?}");
-    assert_eq!(world.count(Operation::Read), 0, "{what}: the list tells that they run");
-    assert_eq!(*world.woken.0.lock().unwrap(), BTreeMap::new(), "{what}: and that is no news");
+    assert_eq!(world.count(Operation::Read), 0, "{what}: the list shows that they run");
+    assert_eq!(*world.woken.0.lock(), BTreeMap::new(), "{what}: and that is no news");
     for execution in &world.executions {
         world.sim.finish(execution.as_str(), Status::Successful).unwrap();
     }
     world.until("all ended", |world| world.ended() == ACTIVE).await;
     assert_eq!(world.count(Operation::Read), ACTIVE, "{what}: one read each");
     assert_eq!(world.count(Operation::Pipeline), 1, "{what}: developer mode is asked for once, not for each");
-    let woken = world.woken.0.lock().unwrap().clone();
+    let woken = world.woken.0.lock().clone();
     assert!(woken.len() == ACTIVE && woken.values().all(|times| *times == 1), "{what}: {woken:?}");
     let after_the_end = world.requests().into_iter().rev().take_while(|operation| *operation == Operation::List).count();
     assert_eq!(after_the_end, 0, "{what}: nothing is asked after the last read");
 }
 
 #[tokio::test]
-async fn some_that_end_are_read_and_the_others_are_not() {
+async fn only_ended_executions_are_read() {
     let world = World::start(SimConfig { max_limit: 7, ..SimConfig::default() }, 0);
     let ending = [3, 8, 19];
     for number in ending {
@@ -213,13 +214,13 @@ async fn some_that_end_are_read_and_the_others_are_not() {
     assert_eq!(reads.len(), ending.len(), "{reads:?}");
     for number in ending {
         assert!(reads.iter().any(|path| path.ends_with(world.executions[number].as_str())), "{reads:?}");
-        assert_eq!(world.woken.0.lock().unwrap()[&format!("run-{number}")], 1);
+        assert_eq!(world.woken.0.lock()[&format!("run-{number}")], 1);
     }
-    assert_eq!(world.woken.0.lock().unwrap().len(), ending.len());
+    assert_eq!(world.woken.0.lock().len(), ending.len());
 }
 
 #[tokio::test]
-async fn what_moves_up_in_the_list_while_it_is_read_is_not_asked_for() {
+async fn entry_that_moves_up_during_a_list_is_not_read() {
     let config = SimConfig { max_limit: 4, ..SimConfig::default() };
     // The third page of the second look.
     let mut fault = None;
@@ -237,7 +238,7 @@ async fn what_moves_up_in_the_list_while_it_is_read_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_large_pages_is_asked_for_usual_ones() {
+async fn refused_large_page_falls_back_to_usual_pages() {
     let config = SimConfig::default();
     let world = World::start_with(config, 0, |sim| {
         sim.add_fault(Fault::on(Operation::List, Effect::status(422)).once());
@@ -253,7 +254,7 @@ async fn a_server_that_refuses_large_pages_is_asked_for_usual_ones() {
 }
 
 #[tokio::test]
-async fn after_a_start_each_account_begins_at_another_time_of_its_period() {
+async fn first_list_after_a_start_is_spread_over_a_period() {
     let age = Duration::from_secs(100);
     let begun = Instant::now();
     let world = World::start_after(SimConfig::default(), 0, |_| {}, age, 1.0);
@@ -263,7 +264,7 @@ async fn after_a_start_each_account_begins_at_another_time_of_its_period() {
 }
 
 #[tokio::test]
-async fn one_that_is_not_listed_and_has_not_ended_is_not_asked_for_at_every_look() {
+async fn unlisted_open_execution_is_read_once_a_period() {
     // It has been going for so long that asking again within ten seconds would be too often.
     let world = World::start_after(SimConfig::default(), 0, |_| {}, Duration::from_secs(100), 0.0);
     world.until("a look", |world| !world.lists_per_tick().is_empty()).await;

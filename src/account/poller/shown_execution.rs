@@ -2,13 +2,12 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use nuvo_client;
 use nuvo_crds::{Execution, ExecutionError, LogRun, MAX_RUNS, Stats};
 
 /// What a status shows of an execution. Its error counts only if it failed: one edition of the API sends it always.
 #[must_use]
-pub fn report(execution: &nuvo_client::Execution) -> Execution {
-    let failed = execution.status == nuvo_client::Status::Failed;
+pub fn shown_execution(execution: &nuvo_client::Execution) -> Execution {
+    let failed = execution.status == nuvo_client::ExecutionStatus::Failed;
     let skipped = execution.logs.len().saturating_sub(MAX_RUNS);
     let runs: Vec<LogRun> = execution.logs.iter().skip(skipped).map(log_run).collect();
     Execution {
@@ -45,6 +44,6 @@ fn log_run(log: &nuvo_client::Log) -> LogRun {
 }
 
 /// Whole seconds, as they are stored: what is read back must be equal to what is known.
-fn time(when: &nuvo_client::When) -> Option<Time> {
-    Timestamp::from_second(when.at?.as_second()).ok().map(Time)
+fn time(time: &nuvo_client::NuvoTime) -> Option<Time> {
+    Timestamp::from_second(time.at?.as_second()).ok().map(Time)
 }

@@ -13,7 +13,7 @@ use nuvo_core::run::PipelineId;
 pub const FASTEST: Duration = Duration::from_millis(500);
 /// The longest time between two looks for a repair.
 const WATCH_PERIOD: Duration = Duration::from_secs(300);
-/// The part of the budget that looks may use, so that the reads which end executions find room.
+/// The part of the rate limit that looks may use, so that requests are left for the reads that end executions.
 const SHARE: f64 = 0.8;
 /// How many durations of a pipeline are remembered.
 const REMEMBERED: usize = 8;
@@ -121,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_looked_at_less_and_less() {
+    fn watch_period_grows_with_the_age_of_a_failure() {
         let waits = [0.0, 100.0, 1_000.0, 100_000.0].map(|age| watch_period(seconds(age), seconds(10.0)).as_secs());
         assert_eq!(waits, [10, 10, 50, 300]);
         assert_eq!(watch_period(seconds(0.0), seconds(3_600.0)), seconds(3_600.0), "never more often than the account polls");
     }
 
     #[test]
-    fn looks_slow_down_with_age_within_bounds() {
+    fn period_grows_with_age_within_bounds() {
         let slowest = Duration::from_secs(10);
         assert_eq!(period(Duration::ZERO, slowest), Duration::from_millis(500));
         assert_eq!(period(Duration::from_secs(60), slowest), Duration::from_secs(6));
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn looks_leave_room_in_the_budget() {
+    fn floor_leaves_requests_for_reads() {
         assert_eq!(floor(1, 100.0), FASTEST);
         assert_eq!(floor(100, 5.0), Duration::from_secs(25));
     }
 
     #[test]
-    fn looks_are_dense_where_the_end_is_expected_and_only_there() {
+    fn looks_are_dense_only_around_the_expected_end() {
         let without = looks(None, 10.0, 12.3);
         let with = looks(Some(past(&[12.3, 12.2, 12.4])), 10.0, 12.3);
         let near = |times: &[f64]| times.iter().filter(|time| (11.8..12.9).contains(*time)).count();
@@ -152,20 +152,20 @@ mod tests {
     }
 
     #[test]
-    fn a_long_run_is_not_looked_at_more_often_than_is_worth_it() {
+    fn long_run_with_expected_end_costs_few_more_looks() {
         let (without, with) = (looks(None, 60.0, 3_600.0), looks(Some(past(&[3_600.0, 3_590.0, 3_610.0])), 60.0, 3_600.0));
         assert!(with.len() <= without.len() + 20, "{} {}", without.len(), with.len());
         assert!(with.last().unwrap() - 3_600.0 <= 10.0, "{with:?}");
     }
 
     #[test]
-    fn pipelines_that_vary_are_not_predicted_closely() {
+    fn pipeline_with_varying_durations_costs_few_more_looks() {
         let (without, with) = (looks(None, 10.0, 600.0), looks(Some(past(&[1.0, 3_000.0, 600.0])), 10.0, 600.0));
         assert!(with.len() <= without.len() + 20, "{} {}", without.len(), with.len());
     }
 
     #[test]
-    fn no_more_is_remembered_than_there_is_room_for() {
+    fn remembered_durations_are_bounded() {
         let mut past = Past::default();
         for number in 0..2_000 {
             for took in 0..20 {

@@ -1,4 +1,9 @@
 //! JSON as it was sent: a duplicate key stays visible, and the number of values is bounded.
+//!
+//! This is a tree of our own because it is smaller and safer than what serde offers for the same rules. `serde_json::Value` keeps the last
+//! of two equal keys and has no bound. Derived structs need one struct for each object of the API, two fields for a key with two
+//! spellings, an untagged enum wherever a wrong type is tolerated, and a count of the values beforehand. They also copy an answer once
+//! for each level of untagged enums.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,33 +13,33 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use nuvo_core::MAX_INTEGER;
 
 /// More values than a page of 8 MiB with sensible entries holds; a bound for what an answer may cost in memory.
-const MAX_NODES: usize = 300_000;
+const MAX_VALUES: usize = 300_000;
 
 /// A JSON value.
 #[derive(Debug)]
-pub(crate) enum Node {
+pub(crate) enum Json {
     Null,
     Bool(bool),
     Int(i64),
     /// A number that is no `i64`.
     Number,
     Text(String),
-    List(Vec<Node>),
-    Object(Vec<(String, Node)>),
+    List(Vec<Json>),
+    Object(Vec<(String, Json)>),
 }
 
 /// A fixed text that says what is wrong with an answer.
 pub(crate) type Reason = &'static str;
 
-impl Node {
+impl Json {
     /// Reads a whole body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Reason> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err("the body is empty");
         }
-        let left = Cell::new(MAX_NODES);
+        let left = Cell::new(MAX_VALUES);
         let mut de = serde_json::Deserializer::from_slice(body);
-        let node = Seed(&left).deserialize(&mut de).map_err(|e| {
+        let value = Seed(&left).deserialize(&mut de).map_err(|e| {
             if left.get() == 0 {
                 "the body has too many values"
             } else if e.is_eof() {
@@ -44,7 +49,7 @@ impl Node {
             }
         })?;
         de.end().map_err(|_| "the body is not valid JSON")?;
-        Ok(node)
+        Ok(value)
     }
 
     /// The value of a key of an object. `null` counts as absent; a key that stands twice makes the answer unusable.
@@ -87,9 +92,9 @@ impl Node {
 struct Seed<'a>(&'a Cell<usize>);
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
-    type Value = Node;
+    type Value = Json;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
         match self.0.get().checked_sub(1) {
             Some(left) if left > 0 => self.0.set(left),
             _ => {
@@ -102,53 +107,53 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 }
 
 impl<'de> Visitor<'de> for Seed<'_> {
-    type Value = Node;
+    type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_bool<E>(self, v: bool) -> Result<Node, E> {
-        Ok(Node::Bool(v))
+    fn visit_bool<E>(self, v: bool) -> Result<Json, E> {
+        Ok(Json::Bool(v))
     }
 
-    fn visit_i64<E>(self, v: i64) -> Result<Node, E> {
-        Ok(Node::Int(v))
+    fn visit_i64<E>(self, v: i64) -> Result<Json, E> {
+        Ok(Json::Int(v))
     }
 
-    fn visit_u64<E>(self, v: u64) -> Result<Node, E> {
-        Ok(i64::try_from(v).map_or(Node::Number, Node::Int))
+    fn visit_u64<E>(self, v: u64) -> Result<Json, E> {
+        Ok(i64::try_from(v).map_or(Json::Number, Json::Int))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Number)
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::Number)
     }
 
-    fn visit_str<E>(self, v: &str) -> Result<Node, E> {
-        Ok(Node::Text(v.to_owned()))
+    fn visit_str<E>(self, v: &str) -> Result<Json, E> {
+        Ok(Json::Text(v.to_owned()))
     }
 
-    fn visit_string<E>(self, v: String) -> Result<Node, E> {
-        Ok(Node::Text(v))
+    fn visit_string<E>(self, v: String) -> Result<Json, E> {
+        Ok(Json::Text(v))
     }
 
-    fn visit_unit<E>(self) -> Result<Node, E> {
-        Ok(Node::Null)
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
         let mut list = Vec::new();
-        while let Some(node) = seq.next_element_seed(Seed(self.0))? {
-            list.push(node);
+        while let Some(value) = seq.next_element_seed(Seed(self.0))? {
+            list.push(value);
         }
-        Ok(Node::List(list))
+        Ok(Json::List(list))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<String>()? {
             entries.push((key, map.next_value_seed(Seed(self.0))?));
         }
-        Ok(Node::Object(entries))
+        Ok(Json::Object(entries))
     }
 }

@@ -1,0 +1,151 @@
+//! What nuvo says of executions and pipelines, as values: cleaned of what must not be shown, and bounded.
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use nuvo_core::{run::ExecutionId, vocabulary::ExecutionStatus};
+
+use super::redact::Redactor;
+
+/// The longest text of a time that is kept, in characters.
+const MAX_TIME: usize = 64;
+
+/// A time of nuvo's clock, to be compared with other times of nuvo only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NuvoTime {
+    /// The instant, if the text can be read; without a zone it is taken as UTC.
+    pub at: Option<Timestamp>,
+    /// The text as it was sent, cleaned.
+    pub text: String,
+}
+
+impl NuvoTime {
+    pub(crate) fn read(text: &str, redactor: &Redactor) -> Self {
+        let text = redactor.clean(text, MAX_TIME);
+        let civil = |t: &str| t.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp());
+        let at = text.parse::<Timestamp>().ok().or_else(|| civil(&text));
+        // Kubernetes has no name for a year before 0, and after 9999 there is no timestamp.
+        let at = at.filter(|at| at.to_zoned(TimeZone::UTC).year() >= 0);
+        Self { at, text }
+    }
+}
+
+/// Why an execution failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct ExecutionError {
+    /// The word of the API, an open set.
+    pub kind: Option<String>,
+    /// For people: cleaned, redacted, at most 1,024 characters.
+    pub message: Option<String>,
+}
+
+/// Who created an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Identity {
+    /// The id of the user or sub-organization.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its identifier, as in the account.
+    pub identifier: Option<String>,
+    /// `USER` or `SUB_ORG`.
+    pub kind: Option<String>,
+}
+
+/// Whether a run of an execution was the first one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LogKind {
+    /// `CREATE` or `CREATED`.
+    Create,
+    /// `FIX`: a person repaired the execution.
+    Fix,
+    /// Another word, cleaned; empty if there was none.
+    Other(String),
+}
+
+impl LogKind {
+    /// The word of the API.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Fix => "FIX",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+/// Numbers of one run; a number that is missing, negative or out of range is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Stats {
+    /// Output rows.
+    pub total_rows: Option<i64>,
+    /// Output cells.
+    pub total_cells: Option<i64>,
+    /// Output cells with an error.
+    pub total_error_cells: Option<i64>,
+    /// Output rows with an error.
+    pub total_error_rows: Option<i64>,
+}
+
+/// One run of an execution.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Log {
+    /// How it ended.
+    pub status: Option<ExecutionStatus>,
+    /// First attempt or repair.
+    pub kind: LogKind,
+    /// When it began.
+    pub started_at: Option<NuvoTime>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<i64>,
+    /// Its numbers.
+    pub stats: Stats,
+}
+
+/// An execution of nuvo.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Execution {
+    /// Its id.
+    pub id: ExecutionId,
+    /// The id of its pipeline, as sent.
+    pub pipeline: Option<String>,
+    /// Its status.
+    pub status: ExecutionStatus,
+    /// Why it failed. May be there without a failure: the status alone counts.
+    pub error: Option<ExecutionError>,
+    /// `MANUAL`, `SCHEDULED`, `EVENT` or another word.
+    pub trigger_type: Option<String>,
+    /// The id of the pipeline's configuration.
+    pub configuration: Option<String>,
+    /// When it was created.
+    pub created_at: Option<NuvoTime>,
+    /// When it last changed.
+    pub updated_at: Option<NuvoTime>,
+    /// Who created it.
+    pub created_by: Option<Identity>,
+    /// Its runs, at most the last 64. Entries of a list carry none.
+    pub logs: Vec<Log>,
+}
+
+/// What is read of a pipeline before a trigger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Pipeline {
+    /// Whether it is switched on.
+    pub active: Option<bool>,
+    /// Whether it is a draft.
+    pub draft: Option<bool>,
+    /// In developer mode only the first 100 rows are delivered.
+    pub developer_mode: Option<bool>,
+}
+
+/// One page of a list as it was sent.
+#[derive(Debug)]
+pub struct RawPage {
+    /// The entries that could be read.
+    pub items: Vec<Execution>,
+    /// Entries that could not be read.
+    pub unreadable: usize,
+    /// The page size that the server says it used.
+    pub limit: Option<i64>,
+    /// How many executions there are, as far as the server says it.
+    pub total: Option<i64>,
+}

@@ -1,0 +1,138 @@
+//! What nuvo's answers change in what is known, and which runs are woken for it.
+
+use std::time::Duration;
+
+use nuvo_client::{Error, ExecutionStatus};
+use nuvo_core::run::{Known, is_terminal};
+use nuvo_crds::Execution;
+use tokio::time::Instant;
+
+use super::{
+    Poller,
+    poll_loop::{Absence, Answer},
+    shown_execution::shown_execution,
+    tracked::{Key, TrackedExecution},
+};
+
+impl Poller {
+    pub(super) fn answered(&self, key: &Key, asked: Instant, awaited: bool, answer: Result<Answer, Error>) {
+        if let Some(entry) = self.state.lock().entries.get_mut(key) {
+            entry.reading = false;
+            if matches!(answer, Ok(_) | Err(Error::Malformed { .. })) {
+                entry.missed = Some(asked);
+            }
+            if let Ok(Answer::Found(_, developer_mode)) = &answer {
+                entry.developer_mode = *developer_mode;
+            }
+        }
+        match answer {
+            Ok(Answer::Found(execution, _)) => {
+                // One that does not say has not ended either.
+                let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
+                let known = match foreign {
+                    // nuvo has said before that it belongs to this pipeline: one answer to the contrary ends nothing.
+                    Some(pipeline) if self.is_expected(key) => return self.contradicted(key, pipeline),
+                    Some(pipeline) => Known::Foreign(pipeline.to_owned()),
+                    None => {
+                        self.remember_duration(key, &execution);
+                        Known::Report(Box::new(shown_execution(&execution)))
+                    }
+                };
+                self.learn(key, known, Some(asked), awaited);
+            }
+            Ok(Answer::Denied(absence)) => self.denied(key, absence),
+            Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
+            Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next look"),
+        }
+    }
+
+    fn remember_duration(&self, key: &Key, execution: &nuvo_client::Execution) {
+        let mut state = self.state.lock();
+        // Its end is news once.
+        let news = execution.status.is_terminal() && state.entries.get(key).is_some_and(TrackedExecution::is_open);
+        // By nuvo's own clock: when it ended, not when the operator noticed.
+        let at = |time: &Option<nuvo_client::NuvoTime>| time.as_ref()?.at;
+        if news
+            && let (Some(created), Some(updated)) = (at(&execution.created_at), at(&execution.updated_at))
+            && let Ok(took) = Duration::try_from(updated.duration_since(created))
+        {
+            state.past.add(&key.0, took);
+        }
+    }
+
+    /// `asked` is when nuvo was asked for it by its id, if it was.
+    pub(super) fn learn(&self, key: &Key, known: Known, asked: Option<Instant>, awaited: bool) {
+        let mut state = self.state.lock();
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        entry.denied_since = None;
+        // Together with what was said: a run that sees the one must see the other.
+        entry.asked = asked.or(entry.asked);
+        // A first answer that says what every new execution is said to be is no news.
+        let no_news = entry
+            .known
+            .as_ref()
+            .map_or_else(|| entry.expected && is_processing(&known), |before| before == &known || same_word(before, &known));
+        entry.known = Some(known);
+        let runs = if no_news && !awaited { Vec::new() } else { entry.runs.clone() };
+        drop(state);
+        for run in &runs {
+            self.notifier.wake(run);
+        }
+    }
+
+    /// The list shows it as running, so that it is not asked for by its id.
+    pub(super) fn listed(&self, key: &Key) {
+        let news = self.state.lock().entries.get_mut(key).is_some_and(|entry| {
+            (entry.denied_since, entry.missed) = (None, None);
+            entry.known.is_none() && !entry.expected
+        });
+        if news {
+            let status = Some(ExecutionStatus::Processing.as_str().to_owned());
+            self.learn(key, Known::Report(Box::new(Execution { id: key.1.to_string(), status, ..Execution::default() })), None, false);
+        }
+    }
+
+    fn is_expected(&self, key: &Key) -> bool {
+        self.state.lock().entries.get(key).is_some_and(|entry| entry.expected)
+    }
+
+    /// nuvo says that it belongs to another pipeline, after it has said that it does not. When it has said nothing else for the grace time,
+    /// that is what is known.
+    fn contradicted(&self, key: &Key, pipeline: &str) {
+        let mut state = self.state.lock();
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        if entry.denied_since.get_or_insert_with(Instant::now).elapsed() >= self.grace {
+            drop(state);
+            self.learn(key, Known::Foreign(pipeline.to_owned()), None, false);
+        }
+    }
+
+    /// nuvo denies that it exists.
+    pub(super) fn denied(&self, key: &Key, absence: Absence) {
+        let mut state = self.state.lock();
+        let Some(entry) = state.entries.get_mut(key) else { return };
+        match absence {
+            Absence::Unconfirmed => _ = entry.denied_since.get_or_insert_with(Instant::now),
+            // The list may be long: it is not read again before the grace time has passed once more.
+            Absence::Contradicted => entry.denied_since = Some(Instant::now()),
+            Absence::Confirmed if entry.denied_since.is_some() => {
+                drop(state);
+                self.learn(key, Known::Lost, None, false);
+            }
+            // Something has shown it meanwhile.
+            Absence::Confirmed => {}
+        }
+    }
+}
+
+pub(super) fn is_processing(known: &Known) -> bool {
+    matches!(known, Known::Report(report) if report.status.as_deref() == Some(ExecutionStatus::Processing.as_str()))
+}
+
+/// Whether both say the same word of an execution that has not ended: while it is running, only the word is shown.
+fn same_word(before: &Known, now: &Known) -> bool {
+    match (before, now) {
+        (Known::Report(before), Known::Report(now)) => before.status == now.status && !now.status.as_deref().is_some_and(is_terminal),
+        _ => false,
+    }
+}

@@ -1,0 +1,213 @@
+//! The bulk poller: one for each account, whatever the number of its runs.
+//!
+//! Each tick lists what is running. An execution that is not in the list gets one GET by id, which alone can end it: a list never
+//! proves an absence. Runs are woken only when what is known of their executions has changed.
+
+mod answers;
+mod list_poll;
+mod poll_loop;
+mod poll_period;
+mod shown_execution;
+mod tracked;
+
+use std::{sync::Arc, time::Duration};
+
+use kube::runtime::reflector::ObjectRef;
+use nuvo_core::run::{ExecutionId, Knowledge, PipelineId};
+use nuvo_crds::PipelineRun;
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+pub use shown_execution::shown_execution;
+
+use crate::account::Session;
+use answers::is_processing;
+use poll_period::{FASTEST, period};
+use tracked::{State, TrackedExecution, Watch};
+
+/// A run that is younger was started just now. What is stored of its start is whole seconds.
+const NEW: Duration = Duration::from_secs(2);
+
+/// Where news of runs goes.
+pub trait RunNotifier: Send + Sync {
+    /// Something about this run's executions has changed.
+    fn wake(&self, run: &ObjectRef<PipelineRun>);
+    /// Whether this very object still exists.
+    fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool;
+}
+
+/// What a run wants to know.
+#[derive(Debug, Clone)]
+pub struct Interest {
+    /// The run.
+    pub run: ObjectRef<PipelineRun>,
+    /// The pipeline that the executions must belong to.
+    pub pipeline: PipelineId,
+    /// The executions.
+    pub executions: Vec<ExecutionId>,
+    /// For how long the run has been going.
+    pub age: Duration,
+    /// The account certainly started them, so they show its identity.
+    pub ours: bool,
+    /// That they are running is no news.
+    pub expected: bool,
+    /// The run waits for nuvo's next answer, whatever that is.
+    pub late: bool,
+    /// The run has failed so long ago, and is watched for a repair.
+    pub ended_for: Option<Duration>,
+}
+
+/// The poller of one account.
+pub struct Poller {
+    notifier: Arc<dyn RunNotifier>,
+    grace: Duration,
+    /// Which part of its first period passes before the first look, so that not all accounts look at once after a start.
+    spread: f64,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Poller {
+    /// Follows nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `spread` is the part of
+    /// its first period that passes before the first look, 0 to 1, and should differ from one account to the next.
+    #[must_use]
+    pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, spread: f64) -> Self {
+        Self { notifier, grace, spread: spread.clamp(0.0, 1.0), state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Goes on with this session; without one, waits.
+    pub fn connect(&self, session: Option<Arc<Session>>) {
+        self.state.lock().session = session;
+        self.changed.notify_one();
+    }
+
+    /// Follows the executions of a run. Doing it again changes nothing.
+    pub fn follow(&self, interest: &Interest) {
+        let now = Instant::now();
+        let mut added = false;
+        let mut urgent = false;
+        let mut news = false;
+        let mut state = self.state.lock();
+        let age = if interest.age < NEW { Duration::ZERO } else { interest.age };
+        let keys = interest.executions.iter().map(|id| (interest.pipeline.clone(), id.clone()));
+        state.by_run.entry(name_of(&interest.run)).or_default().extend(keys);
+        for id in &interest.executions {
+            let key = (interest.pipeline.clone(), id.clone());
+            let entry = state.entries.entry(key).or_insert_with(|| {
+                added = true;
+                TrackedExecution {
+                    runs: Vec::new(),
+                    born: now.checked_sub(age).unwrap_or(now),
+                    ours: interest.ours,
+                    expected: interest.expected,
+                    known: None,
+                    denied_since: None,
+                    asked: None,
+                    awaited: false,
+                    reading: false,
+                    missed: None,
+                    watch: None,
+                    developer_mode: false,
+                }
+            });
+            if let (Some(ended_for), None) = (interest.ended_for, entry.watch) {
+                let since = now.checked_sub(ended_for).unwrap_or(now);
+                entry.watch = Some(Watch { since, next: now });
+                added = true;
+            }
+            entry.expected &= interest.expected;
+            entry.awaited |= interest.late;
+            urgent |= entry.awaited;
+            let joins = !entry.runs.iter().any(|run| same_object(run, &interest.run));
+            if joins {
+                // An object of this name that is gone has no claim any more.
+                entry.runs.retain(|run| run != &interest.run);
+                entry.runs.push(interest.run.clone());
+            }
+            // The others were woken for it before this one joined.
+            news |= joins && entry.known.as_ref().is_some_and(|known| !is_processing(known));
+        }
+        if added {
+            let slowest = state.session.as_ref().map_or(FASTEST, |session| session.poll_period());
+            let wait = if age.is_zero() { FASTEST } else { period(age, slowest).mul_f64(self.spread) };
+            state.hasten(now.checked_add(wait));
+        }
+        if urgent {
+            state.hasten(now.checked_add(FASTEST));
+        }
+        drop(state);
+        if news {
+            self.notifier.wake(&interest.run);
+        }
+        if added || urgent {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Follows nothing for this run any more.
+    pub fn forget(&self, run: &ObjectRef<PipelineRun>) {
+        let mut state = self.state.lock();
+        for key in state.by_run.remove(&name_of(run)).unwrap_or_default() {
+            let Some(entry) = state.entries.get_mut(&key) else { continue };
+            entry.runs.retain(|other| !same_object(other, run));
+            if entry.runs.is_empty() {
+                state.entries.remove(&key);
+            }
+        }
+    }
+
+    /// What is known of these executions.
+    #[must_use]
+    pub fn knowledge(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Knowledge {
+        let state = self.state.lock();
+        let known = |id: &ExecutionId| state.entries.get(&(pipeline.clone(), id.clone()))?.known.clone();
+        executions.iter().filter_map(|id| Some((id.clone(), known(id)?))).collect()
+    }
+
+    /// When nuvo was asked about those of these executions that may still be running: the longest time ago, and none if it has not answered
+    /// for one of them.
+    #[must_use]
+    pub fn asked(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Option<Instant> {
+        let state = self.state.lock();
+        let entry = |id: &ExecutionId| state.entries.get(&(pipeline.clone(), id.clone()));
+        let open = executions.iter().map(entry).filter(|entry| entry.is_none_or(TrackedExecution::is_open));
+        open.map(|entry| entry?.asked).min().flatten()
+    }
+
+    /// Whether nuvo has said of one of these executions that its pipeline is in developer mode.
+    #[must_use]
+    pub fn developer_mode(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> bool {
+        let state = self.state.lock();
+        executions.iter().any(|id| state.entries.get(&(pipeline.clone(), id.clone())).is_some_and(|entry| entry.developer_mode))
+    }
+
+    /// Forgets those whose object is gone.
+    fn prune(&self) {
+        let mut state = self.state.lock();
+        let State { entries, by_run, .. } = &mut *state;
+        entries.retain(|key, entry| {
+            entry.runs.retain(|run| {
+                let exists = self.notifier.exists(run);
+                if !exists && let Some(keys) = by_run.get_mut(&name_of(run)) {
+                    keys.remove(key);
+                }
+                exists
+            });
+            !entry.runs.is_empty()
+        });
+        by_run.retain(|_, keys| !keys.is_empty());
+    }
+}
+
+/// References are equal by name; an object that was created anew has the name of the one before it.
+fn same_object(one: &ObjectRef<PipelineRun>, other: &ObjectRef<PipelineRun>) -> bool {
+    one == other && one.extra.uid == other.extra.uid
+}
+
+/// Each object has its own, also of those that have the same name one after the other.
+fn name_of(run: &ObjectRef<PipelineRun>) -> String {
+    format!("{}/{}/{}", run.namespace.as_deref().unwrap_or_default(), run.name, run.extra.uid.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! The loop: a list when one is due, and a read for each execution that the list does not show any more.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use nuvo_client::Error;
+use tokio::time::Instant;
+
+use super::{
+    Poller,
+    list_poll::{ListPoll, Listed},
+    poll_period::{self, FASTEST, period, watch_period},
+    tracked::Key,
+};
+use crate::account::Session;
+use crate::shutdown::Shutdown;
+
+/// How many executions are read at once: enough to use a high rate limit although an answer takes its time.
+const READS: usize = 32;
+
+/// What has come to an end.
+enum Done {
+    Listed {
+        list_poll: ListPoll,
+        began: Instant,
+        open: BTreeSet<Key>,
+        awaited: BTreeSet<Key>,
+        repairs: Vec<(Key, bool)>,
+        result: Result<Listed, Error>,
+    },
+    Read {
+        key: Key,
+        asked: Instant,
+        awaited: bool,
+        answer: Result<Answer, Error>,
+    },
+}
+
+/// What nuvo says of an execution that was asked for by its id.
+pub(super) enum Answer {
+    /// This; and whether its pipeline is in developer mode, if it is successful.
+    Found(Box<nuvo_client::Execution>, bool),
+    /// It does not exist.
+    Denied(Absence),
+}
+
+/// Whether more than one answer shows that an execution does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// The grace time is not over: the list of its pipeline was not read.
+    Unconfirmed,
+    /// The list of its pipeline does not have it, either.
+    Confirmed,
+    /// The list of its pipeline has it, or has no end.
+    Contradicted,
+}
+
+impl Poller {
+    /// Works until the shutdown begins.
+    pub async fn run(&self, shutdown: Shutdown) {
+        let mut work: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let mut list_poll = Some(ListPoll::default());
+        // No longer than the number of executions that are followed: each is in it once.
+        let mut to_read: VecDeque<(Key, bool)> = VecDeque::new();
+        let mut reads = 0_usize;
+        loop {
+            // While some wait to be read, a list would say what is known, and take the requests that their reads need.
+            let due = if list_poll.is_some() && to_read.is_empty() { self.due() } else { None };
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => return,
+                Some(done) = work.next(), if !work.is_empty() => match done {
+                    Done::Listed { list_poll: read, began, open, awaited, repairs, result } => {
+                        list_poll = Some(read);
+                        to_read.extend(repairs);
+                        to_read.extend(self.after_list(began, &open, &awaited, result));
+                    }
+                    Done::Read { key, asked, awaited, answer } => {
+                        reads = reads.saturating_sub(1);
+                        self.answered(&key, asked, awaited, answer);
+                    }
+                },
+                () = self.changed.notified() => {}
+                () = sleep_until(due) => {
+                    if let Some(list_poll) = list_poll.take() {
+                        work.push(self.poll_list(list_poll));
+                    }
+                }
+            }
+            while reads < READS
+                && let Some((key, awaited)) = to_read.pop_front()
+            {
+                reads = reads.saturating_add(1);
+                work.push(self.read(key, awaited));
+            }
+        }
+    }
+
+    /// When the next look is due; never while there is nothing to ask, or no session to ask with.
+    fn due(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        let session = state.session.as_ref()?;
+        if !state.entries.values().any(|entry| entry.is_open() || entry.watch.is_some()) {
+            return None;
+        }
+        // A look that nuvo does not want comes to nothing.
+        let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
+        [state.next, allowed].into_iter().flatten().max()
+    }
+
+    fn poll_list(&self, mut list_poll: ListPoll) -> BoxFuture<'_, Done> {
+        self.prune();
+        let began = Instant::now();
+        let (mut open, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+        let mut state = self.state.lock();
+        let session = state.session.clone();
+        for (key, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.reading) {
+            open.insert(key.clone());
+            // A run that gets no answer asks again, so that a silent nuvo is not asked at the fastest pace.
+            if std::mem::take(&mut entry.awaited) {
+                awaited.insert(key.clone());
+            }
+        }
+        // A list of what is running does not show what has failed.
+        let mut repairs = Vec::new();
+        let slowest = session.as_ref().map_or(FASTEST, |session| session.poll_period());
+        for (key, entry) in &mut state.entries {
+            if !entry.reading
+                && entry.watched().is_some_and(|next| next <= began)
+                && let Some(watch) = &mut entry.watch
+            {
+                watch.next = began.checked_add(watch_period(began.saturating_duration_since(watch.since), slowest)).unwrap_or(began);
+                entry.reading = true;
+                repairs.push((key.clone(), false));
+            }
+        }
+        drop(state);
+        async move {
+            let result = match &session {
+                Some(_) if open.is_empty() => Ok(Listed { running: BTreeSet::new(), requests: 0 }),
+                Some(session) => list_poll.running(session, &open).await,
+                None => Err(Error::Stopping),
+            };
+            Done::Listed { list_poll, began, open, awaited, repairs, result }
+        }
+        .boxed()
+    }
+
+    /// Takes in what a list has shown, and says which executions must be asked for by their id.
+    fn after_list(&self, began: Instant, open: &BTreeSet<Key>, awaited: &BTreeSet<Key>, result: Result<Listed, Error>) -> Vec<(Key, bool)> {
+        let (running, requests) = match result {
+            Ok(Listed { running, requests }) => (Some(running), requests),
+            Err(error) => {
+                tracing::debug!(%error, "what is running cannot be listed; trying again at the next look");
+                (None, 1)
+            }
+        };
+        for key in running.iter().flatten() {
+            self.listed(key);
+        }
+        // A list may lag, so that a run whose time is up rests on the answer about its own execution only. It needs no list, either.
+        let missing = |key: &&Key| awaited.contains(*key) || running.as_ref().is_some_and(|running| !running.contains(*key));
+        let missing: Vec<Key> = open.iter().filter(missing).cloned().collect();
+        let mut state = self.state.lock();
+        let slowest = state.session.as_ref().map_or(FASTEST, |session| session.poll_period());
+        let mut to_read = Vec::with_capacity(missing.len());
+        let mut news = false;
+        for key in missing {
+            let Some(entry) = state.entries.get_mut(&key) else { continue };
+            let awaited = awaited.contains(&key);
+            // nuvo has a status of its own for it, or denies it: asking at every look would bring nothing new.
+            let pace = period(began.saturating_duration_since(entry.born), slowest);
+            if !awaited && entry.missed.is_some_and(|missed| began.saturating_duration_since(missed) < pace) {
+                continue;
+            }
+            news |= entry.missed.is_none();
+            entry.reading = true;
+            to_read.push((key, awaited));
+        }
+        if let Some(session) = state.session.clone() {
+            let floor = poll_period::floor(requests, session.rate());
+            // What was started together ends together.
+            state.plan(began, floor, slowest, news);
+        }
+        to_read
+    }
+
+    fn read(&self, key: Key, awaited: bool) -> BoxFuture<'_, Done> {
+        let session = self.state.lock().session.clone();
+        async move {
+            let asked = Instant::now();
+            // It may have waited for long.
+            let wanted = self.state.lock().entries.contains_key(&key);
+            let answer = match session.filter(|_| wanted) {
+                Some(session) => self.ask(&session, &key).await,
+                None => Err(Error::Stopping),
+            };
+            Done::Read { key, asked, awaited, answer }
+        }
+        .boxed()
+    }
+
+    async fn ask(&self, session: &Session, key: &Key) -> Result<Answer, Error> {
+        let (pipeline, id) = key;
+        match session.read(id).await {
+            Ok(execution) => {
+                let fits = execution.pipeline.as_deref().is_none_or(|named| named == pipeline.as_str());
+                if fits && self.state.lock().entries.get(key).is_some_and(|entry| entry.ours) {
+                    session.started_by_us(&execution);
+                }
+                let delivered = fits && execution.status == nuvo_client::ExecutionStatus::Successful;
+                let developer_mode = delivered && session.developer_mode(pipeline).await;
+                Ok(Answer::Found(Box::new(execution), developer_mode))
+            }
+            Err(Error::NotFound) => {
+                let denied_for = self.state.lock().entries.get(key).and_then(|entry| entry.denied_since).map(|since| since.elapsed());
+                let is_over = denied_for.is_some_and(|time| time >= self.grace);
+                Ok(Answer::Denied(match is_over {
+                    false => Absence::Unconfirmed,
+                    true if session.confirms_absent(pipeline, id).await? => Absence::Confirmed,
+                    true => Absence::Contradicted,
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,144 @@
+//! The looks at the account's list that the trigger protocol needs: what was there before a trigger, and what may have come of one.
+
+use std::time::Duration;
+
+use nuvo_client::{Error, Execution, ListQuery, Order};
+use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, PipelineId, Sighting};
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::{ALL_PAGES, Session};
+use crate::account::Priority;
+
+/// The oldest baseline that a trigger may rest on.
+const BASELINE_AGE: Duration = Duration::from_secs(10);
+/// The pages that are read of a list that is sorted.
+const NEWEST_PAGES: usize = 10;
+/// While few requests are left, one look at the list serves the triggers of the time in which the rate limit allows this many requests.
+const SHARED_BY: f64 = 10.0;
+/// The longest time that a trigger waits for others to share a look with.
+const SHARE_WITHIN: Duration = Duration::from_secs(2);
+
+/// A look at the account's list, and what came of it.
+pub(super) struct Look {
+    began: Instant,
+    result: Result<Option<Baseline>, Error>,
+}
+
+/// A short hash of an id, as a [`Baseline`] stores it.
+#[must_use]
+pub fn short_hash(id: &ExecutionId) -> String {
+    Sha256::digest(id.as_str().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Session {
+    /// What the account's list shows now, by a look that began after this moment, and permission to send a POST, which is waited for after
+    /// the look, so that it is used at once. Triggers that wait at the same time share one look. None if the list does not show reliably what is
+    /// newest.
+    ///
+    /// # Errors
+    /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
+    pub async fn prepare(&self, after: Instant) -> Result<Option<Baseline>, Error> {
+        loop {
+            let (began, baseline) = self.looked_since(after).await?;
+            self.take(Priority::Trigger).await?;
+            if began.elapsed() < BASELINE_AGE {
+                return Ok(baseline);
+            }
+        }
+    }
+
+    async fn looked_since(&self, after: Instant) -> Result<(Instant, Option<Baseline>), Error> {
+        let mut looked = self.looked.lock().await;
+        if let Some(look) = &*looked
+            && look.began >= after
+            && look.began.elapsed() < BASELINE_AGE
+        {
+            return look.result.clone().map(|baseline| (look.began, baseline));
+        }
+        if let Some(look) = &*looked
+            && self.rate_limiter.is_tight()
+        {
+            let shared = Duration::from_secs_f64(SHARED_BY / self.rate()).min(SHARE_WITHIN);
+            tokio::time::sleep(shared.saturating_sub(look.began.elapsed())).await;
+        }
+        let began = Instant::now();
+        let result = self.look().await;
+        *looked = Some(Look { began, result: result.clone() });
+        result.map(|baseline| (began, baseline))
+    }
+
+    async fn look(&self) -> Result<Option<Baseline>, Error> {
+        let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
+        self.take(Priority::Baseline).await?;
+        let page = self.get(self.client.list_page(&newest_first, 0)).await?;
+        if page.unreadable == 0 && (page.sent == 0 || sorted(&page.items) == Sorting::NewestFirst) {
+            return Ok(Some(baseline_of(&page.items)));
+        }
+        // This page does not show which end is the new one: the whole list does.
+        let all = self.list(&newest_first, ALL_PAGES, Priority::Baseline).await?;
+        Ok(all.complete.then(|| baseline_of(&all.items)))
+    }
+
+    /// The newest executions of a pipeline; none if the list cannot be relied on.
+    ///
+    /// # Errors
+    /// Why there was no list.
+    pub async fn find_candidates(&self, pipeline: &PipelineId) -> Result<Option<Sighting>, Error> {
+        let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
+        let listing = self.list(&query, NEWEST_PAGES, Priority::Recovery).await?;
+        if listing.complete {
+            return Ok(Some(Sighting { candidates: self.candidates(&listing.items), after: None }));
+        }
+        if sorted(&listing.items) == Sorting::NewestFirst {
+            let after = listing.items.last().and_then(created);
+            return Ok(after.map(|after| Sighting { candidates: self.candidates(&listing.items), after: Some(after) }));
+        }
+        let listing = self.list(&query, ALL_PAGES, Priority::Recovery).await?;
+        Ok(listing.complete.then(|| Sighting { candidates: self.candidates(&listing.items), after: None }))
+    }
+
+    fn candidates(&self, executions: &[Execution]) -> Vec<Candidate> {
+        let identity = self.identity.lock().clone();
+        let creator = |execution: &Execution| execution.created_by.as_ref().and_then(|by| by.identifier.clone());
+        executions
+            .iter()
+            .map(|execution| Candidate {
+                id: execution.id.clone(),
+                hash: short_hash(&execution.id),
+                created: created(execution),
+                manual: execution.trigger_type.as_deref() == Some("MANUAL"),
+                by_us: identity.is_some() && creator(execution) == identity,
+            })
+            .collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sorting {
+    NewestFirst,
+    Unknown,
+}
+
+/// Whether a list shows by itself that it is sorted as asked.
+fn sorted(items: &[Execution]) -> Sorting {
+    let times: Option<Vec<i64>> = items.iter().map(created).collect();
+    match times {
+        Some(times) if times.is_sorted_by(|a, b| a >= b) && times.first() > times.last() => Sorting::NewestFirst,
+        _ => Sorting::Unknown,
+    }
+}
+
+fn created(execution: &Execution) -> Option<i64> {
+    execution.created_at.as_ref()?.at.map(|at| at.as_millisecond())
+}
+
+/// The newest time, and the ids next to it.
+fn baseline_of(items: &[Execution]) -> Baseline {
+    let mut newest: Vec<&Execution> = items.iter().collect();
+    newest.sort_by_key(|execution| std::cmp::Reverse(created(execution)));
+    Baseline {
+        newest: newest.first().and_then(|execution| created(execution)),
+        ids: newest.iter().take(BASELINE_IDS).map(|execution| short_hash(&execution.id)).collect(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Whether a pipeline is in developer mode, in which nuvo delivers the first rows only.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use nuvo_client::{Error, Exchange};
+use nuvo_core::run::PipelineId;
+use tokio::{sync::OnceCell, time::Instant};
+
+use super::Session;
+use crate::account::Priority;
+
+/// How long nuvo's answer about a pipeline's mode is used.
+const MODE_AGE: Duration = Duration::from_secs(60);
+/// How long to wait for an answer about it.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// From so many pipelines on, answers that are too old are removed.
+const MAX_MODES: usize = 1_024;
+
+/// What is known of the modes of pipelines.
+#[derive(Default)]
+pub(super) struct Modes {
+    known: HashMap<PipelineId, Mode>,
+    /// When nuvo has not answered in time.
+    silent: Option<Instant>,
+}
+
+/// Whether a pipeline is in developer mode, asked at this time: once for all callers.
+struct Mode {
+    asked: Instant,
+    developer: Arc<OnceCell<bool>>,
+}
+
+impl Session {
+    /// Whether a pipeline is in developer mode, as nuvo has said within the last minute. One of which nuvo does not say so is not.
+    pub async fn developer_mode(&self, pipeline: &PipelineId) -> bool {
+        let developer = {
+            let mut modes = self.modes.lock();
+            let known = &mut modes.known;
+            if known.len() >= MAX_MODES {
+                known.retain(|_, mode| mode.asked.elapsed() < MODE_AGE);
+            }
+            let fresh = known.get(pipeline).filter(|mode| mode.asked.elapsed() < MODE_AGE).map(|mode| mode.developer.clone());
+            if fresh.is_none() && modes.silent.is_some_and(|since| since.elapsed() < MODE_AGE) {
+                return false;
+            }
+            fresh.unwrap_or_else(|| {
+                let mode = Mode { asked: Instant::now(), developer: Arc::default() };
+                let developer = mode.developer.clone();
+                modes.known.insert(pipeline.clone(), mode);
+                developer
+            })
+        };
+        // A run waits for this with its end, which must not depend on it; nor must anything else of the account. So what it leads to is
+        // no sign for the breaker or of the credentials, and no reason for a pause.
+        let ask = async || {
+            self.take(Priority::Ending).await?;
+            let Exchange { result, usage } = self.client.pipeline(pipeline).await;
+            self.charge(usage);
+            result
+        };
+        let asked = async || {
+            if self.paused().is_some() {
+                return false;
+            }
+            match tokio::time::timeout(ANSWER_WITHIN, ask()).await.unwrap_or(Err(Error::TimedOut)) {
+                Ok(pipeline) => pipeline.developer_mode == Some(true),
+                Err(error) => {
+                    tracing::debug!(%error, %pipeline, "the pipeline cannot be read");
+                    if error == Error::TimedOut {
+                        // Each end would wait as long again.
+                        self.modes.lock().silent = Some(Instant::now());
+                    }
+                    false
+                }
+            }
+        };
+        *developer.get_or_init(asked).await
+    }
+}

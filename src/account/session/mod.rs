@@ -1,0 +1,295 @@
+//! One account at work: its client behind its rate limit and its circuit breaker.
+
+mod baseline;
+mod developer_mode;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt;
+use nuvo_client::{
+    Client, Collector, CredentialsVerdict, Error, Exchange, Execution, ExecutionStatus, ListQuery, Listing, Next, Order, PAUSE, Page,
+    Pause, PauseReason, Usage, trigger_outcome,
+};
+use nuvo_core::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+pub use baseline::short_hash;
+
+use super::{CircuitBreaker, Priority, RateLimiter, circuit_breaker::RequestKind};
+use crate::shutdown::Shutdown;
+use baseline::Look;
+use developer_mode::Modes;
+
+/// The pages that are read when the server does not sort as asked, so that only the whole list shows what is new.
+const ALL_PAGES: usize = 100;
+/// The page size that is asked for where only the number of requests counts: a server that gives less says so.
+const LARGE_PAGE: u32 = 1_000;
+/// Where a rejection of the credentials is announced. At most one announcement waits: another one would say the same.
+pub type Rejected = mpsc::Sender<()>;
+
+/// How an account is treated, and where its news goes.
+pub struct SessionSettings {
+    /// The rate limit.
+    pub requests_per_second: u32,
+    /// The longest time between two looks at running executions.
+    pub poll_period: Duration,
+    /// The identity that nuvo knows this account by, if that is known.
+    pub identity: Option<String>,
+    /// What is known of the server.
+    pub breaker: Arc<CircuitBreaker>,
+    /// Gets a message when nuvo rejects the credentials.
+    pub rejected: Rejected,
+    /// Called with the time that each request waited for the rate limit.
+    pub waited: Box<dyn Fn(Duration) + Send + Sync>,
+}
+
+/// One account at work.
+pub struct Session {
+    client: Client,
+    rate_limiter: RateLimiter,
+    breaker: Arc<CircuitBreaker>,
+    poll_period: Duration,
+    identity: Mutex<Option<String>>,
+    looked: tokio::sync::Mutex<Option<Look>>,
+    running_page: AtomicU32,
+    modes: Mutex<Modes>,
+    waited: Box<dyn Fn(Duration) + Send + Sync>,
+    rejected: Rejected,
+    credentials_rejected: AtomicBool,
+    /// The present rejection has been announced.
+    announced: AtomicBool,
+    shutdown: Shutdown,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Nothing is sent.
+    #[must_use]
+    pub fn new(client: Client, settings: SessionSettings, shutdown: Shutdown) -> Self {
+        Self {
+            client,
+            rate_limiter: RateLimiter::new(settings.requests_per_second),
+            breaker: settings.breaker,
+            poll_period: settings.poll_period,
+            identity: Mutex::new(settings.identity),
+            looked: tokio::sync::Mutex::default(),
+            running_page: AtomicU32::new(LARGE_PAGE),
+            modes: Mutex::default(),
+            waited: settings.waited,
+            rejected: settings.rejected,
+            credentials_rejected: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
+            shutdown,
+        }
+    }
+
+    /// Scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.client.base().origin()
+    }
+
+    /// The longest time between two looks at running executions.
+    #[must_use]
+    pub const fn poll_period(&self) -> Duration {
+        self.poll_period
+    }
+
+    /// Requests per second that the account allows.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.rate_limiter.rate()
+    }
+
+    /// The rest of a pause, if nothing may be sent now.
+    #[must_use]
+    pub fn paused(&self) -> Option<Pause> {
+        let circuit_open = self.breaker.left().map(unavailable);
+        [self.rate_limiter.paused(), circuit_open].into_iter().flatten().max_by_key(|pause| pause.left)
+    }
+
+    /// Whether nuvo has rejected the credentials since it accepted them last.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        self.credentials_rejected.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
+    async fn take(&self, priority: Priority) -> Result<(), Error> {
+        let waited = tokio::select! {
+            biased;
+            () = self.shutdown.begun() => return Err(Error::Stopping),
+            waited = self.rate_limiter.take(priority) => waited.map_err(Error::Paused)?,
+        };
+        (self.waited)(waited);
+        Ok(())
+    }
+
+    /// Sends a GET, or several for one purpose, and notes whether the server is there and whether it asks for a pause.
+    async fn get<T>(&self, request: impl Future<Output = Exchange<Result<T, Error>>>) -> Result<T, Error> {
+        let permit = self.breaker.acquire(RequestKind::Probe).map_err(|left| Error::Paused(unavailable(left)))?;
+        let Exchange { result, usage } = request.await;
+        match &result {
+            Ok(_) => permit.succeeded(),
+            Err(error) if error.is_of_server() => permit.failed(),
+            // Nothing was sent.
+            Err(Error::Paused(_) | Error::Stopping | Error::Setup { .. }) => drop(permit),
+            Err(_) => permit.succeeded(),
+        }
+        match &result {
+            Err(Error::RateLimited { retry_after }) => self.rate_limiter.pause(retry_after.unwrap_or(PAUSE), PauseReason::RateLimited),
+            Err(Error::Server { status: 503, retry_after }) => {
+                self.rate_limiter.pause(retry_after.unwrap_or(PAUSE), PauseReason::Unavailable)
+            }
+            _ => {}
+        }
+        self.account_for_request(usage);
+        result
+    }
+
+    /// Shows that the account works.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn verify_credentials(&self) -> Result<(), Error> {
+        self.take(Priority::Trigger).await?;
+        self.get(self.client.verify_credentials()).await
+    }
+
+    /// The one POST. The caller has [prepared](Session::prepare) it, so that it does not wait here, between the lock and the POST.
+    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
+        let permit = match self.breaker.acquire(RequestKind::Post) {
+            Ok(permit) => permit,
+            Err(left) => return trigger_outcome::circuit_open(left),
+        };
+        let Exchange { result: outcome, usage } = self.client.create(pipeline, nonce).await;
+        if let Some(wait) = usage.pause {
+            self.rate_limiter.pause(wait, PauseReason::Unavailable);
+        }
+        match &outcome {
+            Outcome::Unknown { .. } | Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => {
+                permit.failed()
+            }
+            Outcome::Accepted(_) | Outcome::ExecutedIdsUnknown { .. } | Outcome::NotExecuted { .. } => permit.succeeded(),
+        }
+        if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
+            match obstacle {
+                Obstacle::RateLimited => self.rate_limiter.pause(*wait, PauseReason::RateLimited),
+                Obstacle::Unavailable => self.rate_limiter.pause(*wait, PauseReason::Unavailable),
+                // It ends with this session: one with other credentials goes on at once.
+                Obstacle::Account => self.rate_limiter.pause(*wait, PauseReason::Account),
+                Obstacle::Operator => {}
+            }
+        }
+        self.account_for_request(usage);
+        outcome
+    }
+
+    /// Reads one execution that may have ended, when its turn has come.
+    ///
+    /// # Errors
+    /// As for [`Client::read`] and [`Session::prepare`].
+    pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
+        self.take(Priority::Ending).await?;
+        self.get(self.client.read(id)).await
+    }
+
+    /// Whether the list of a pipeline, read to its end, does not have this execution. False also if it does not end within 100 pages.
+    ///
+    /// # Errors
+    /// Why there was no list.
+    pub async fn confirms_absent(&self, pipeline: &PipelineId, id: &ExecutionId) -> Result<bool, Error> {
+        let limit = self.running_page.load(Ordering::Relaxed);
+        let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, limit, thorough: true, ..ListQuery::default() };
+        let mut pages = Collector::new(&query);
+        let mut offset = 0;
+        for _ in 0..ALL_PAGES {
+            self.take(Priority::Polling).await?;
+            let page = self.get(self.client.list_page(&query, offset)).await?;
+            if page.items.iter().any(|execution| execution.id == *id) {
+                return Ok(false);
+            }
+            match pages.add(page) {
+                Next::At(next) => offset = next,
+                Next::Done => break,
+            }
+        }
+        Ok(pages.finish().complete)
+    }
+
+    /// Reads one page of what is running, oldest first, when its turn has come.
+    ///
+    /// # Errors
+    /// As for [`Client::list_page`] and [`Session::prepare`].
+    pub async fn running(&self, offset: usize) -> Result<Page, Error> {
+        let page = async |limit| {
+            let query = ListQuery { status: Some(ExecutionStatus::Processing), limit, ..ListQuery::default() };
+            self.take(Priority::Polling).await?;
+            self.get(self.client.list_page(&query, offset)).await
+        };
+        let limit = self.running_page.load(Ordering::Relaxed);
+        match page(limit).await {
+            Err(Error::Rejected { .. } | Error::TooLarge | Error::TimedOut | Error::Malformed { .. }) if limit == LARGE_PAGE => {
+                let usual = ListQuery::default().limit;
+                self.running_page.store(usual, Ordering::Relaxed);
+                page(usual).await
+            }
+            result => result,
+        }
+    }
+
+    async fn list(&self, query: &ListQuery, pages: usize, priority: Priority) -> Result<Listing, Error> {
+        self.get(self.client.list(query, pages, &|_| self.take(priority).boxed())).await
+    }
+
+    /// Learns the account's identity from an execution that it certainly started. An access token does not show it.
+    pub fn started_by_us(&self, execution: &Execution) {
+        let mut identity = self.identity.lock();
+        if identity.is_none() {
+            *identity = execution.created_by.as_ref().and_then(|by| by.identifier.clone());
+        }
+    }
+
+    /// After each call of the client: charges what was not asked for, and keeps what nuvo said about the credentials.
+    fn account_for_request(&self, usage: Usage) {
+        self.charge(usage);
+        self.announce_rejection();
+    }
+
+    fn charge(&self, usage: Usage) {
+        self.rate_limiter.debit(usage.extra_requests);
+        if let Some(verdict) = usage.credentials {
+            self.credentials_rejected.store(verdict == CredentialsVerdict::Rejected, Ordering::Relaxed);
+        }
+    }
+
+    /// Once for each rejection: the account's controller then reads the Secret again and makes a new session, unless the credentials
+    /// work again by then.
+    fn announce_rejection(&self) {
+        let rejected = self.is_rejected();
+        if rejected && !self.announced.swap(true, Ordering::Relaxed) {
+            // A message that waits says it already, and the other end is gone only when the process ends.
+            let _sent = self.rejected.try_send(());
+        } else if !rejected {
+            self.announced.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The server seems not to be there.
+const fn unavailable(left: Duration) -> Pause {
+    Pause { left, reason: PauseReason::Unavailable }
+}
