@@ -26,7 +26,7 @@ use nuvo_client::{Credential, Error};
 use nuvo_crds::{
     NuvoAccount, NuvoAccountStatus, SecretRef,
     conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
-    names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
+    well_known::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
 };
 
 /// A Secret is read again at least this often.

@@ -18,13 +18,13 @@ use super::{
 };
 use crate::account::Session;
 use nuvo_client::Error;
-use nuvo_core::run::{Following, Hearing, Reopening, Run, RunRef, Situation, Step, Trigger};
+use nuvo_core::run::{Following, PollFacts, Reopening, Run, RunRef, StatusInput, Step, Trigger};
 use nuvo_crds::PipelineRun;
 
 /// The attempt has failed, and the next one is waited for. nuvo is not asked meanwhile; what the spec says of it may change.
 pub(super) async fn await_retry(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
-    let situation = Situation::Settled(Following::Undecided, Hearing::default());
-    let status = nuvo_core::run::project(object, run, &situation, &nuvo_core::run::Knowledge::new(), now());
+    let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());
+    let status = nuvo_core::run::compute_status(object, run, &situation, &nuvo_core::run::Knowledge::new(), now());
     let next = status.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).map(|time| left_until(time.0));
     write(object, status, shell).await?;
     Ok(next.filter(|_| !run.deleting).map_or_else(Action::await_change, Action::requeue))

@@ -212,7 +212,7 @@ impl Shell {
 
     /// This status is about to be written. If the run ends with it, it must give back its lock, also when the answer to the write is lost.
     fn note_end(&self, object: &PipelineRun, status: &PipelineRunStatus) {
-        if nuvo_core::run::lets_go(object.status.as_ref(), status)
+        if nuvo_core::run::ends_lock_need(object.status.as_ref(), status)
             && let Ok(run) = nuvo_core::run::parse(object)
             && run.own_marker().is_some()
         {
@@ -229,7 +229,7 @@ impl Shell {
             }
             tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
         }
-        for notice in nuvo_core::run::notices(before, after) {
+        for notice in nuvo_core::run::events_of_change(before, after) {
             self.events.publish(object, notice).await;
         }
     }

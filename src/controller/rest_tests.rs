@@ -43,10 +43,10 @@ use crate::{
     telemetry::Metrics,
 };
 use nuvo_client::Credential;
-use nuvo_core::run::{Following, Hearing, Knowledge, Situation, at_rest, expires, parse, project};
+use nuvo_core::run::{Following, Knowledge, PollFacts, StatusInput, at_rest, compute_status, expires, parse};
 use nuvo_crds::{
     Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
-    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Nobody listens there.
@@ -235,8 +235,8 @@ fn edit(run: &mut PipelineRun, dice: &mut Dice) {
 /// What the operator writes about all that.
 fn write(run: &mut PipelineRun) {
     if let Ok(known) = parse(run) {
-        let situation = Situation::Settled(Following::Undecided, Hearing::default());
-        run.status = Some(project(run, &known, &situation, &Knowledge::new(), Timestamp::UNIX_EPOCH));
+        let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());
+        run.status = Some(compute_status(run, &known, &situation, &Knowledge::new(), Timestamp::UNIX_EPOCH));
     }
 }
 

@@ -29,7 +29,7 @@ use crate::account::Session;
 use crate::account::follower::Interest;
 use crate::telemetry::RunResult;
 use nuvo_client::Error;
-use nuvo_core::run::{Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Run, Situation, Step};
+use nuvo_core::run::{Answer, Fate, Following, Gate, Hold, InvalidRun, Observed, Obstacle, PollFacts, Run, StatusInput, Step};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
 /// A wait for another run that is over sooner is not worth a write.
@@ -111,7 +111,7 @@ pub async fn after_failure(run: &CachedRun, error: &ReconcileError, shell: &Shel
         && let Ok(run) = nuvo_core::run::parse(object)
     {
         let message = format!("The operator cannot go on: {error}. Grant it what it lacks, or mend what refuses; it keeps trying.");
-        if let Err(error) = show(object, &run, &Situation::Because(Reason::Pending, message), shell).await {
+        if let Err(error) = show(object, &run, &StatusInput::Because(Reason::Pending, message), shell).await {
             tracing::debug!(%error, "the failure cannot be shown");
         }
     }
@@ -147,8 +147,8 @@ async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Actio
 ///
 /// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a
 /// write to the run would make a doubt of a trigger that can still go on. The lock is read only when there is something new to say.
-async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<(), ReconcileError> {
-    let status = nuvo_core::run::project(object, run, situation, &nuvo_core::run::Knowledge::new(), now());
+async fn explain(object: &PipelineRun, run: &Run, situation: &StatusInput, shell: &Shell) -> Result<(), ReconcileError> {
+    let status = nuvo_core::run::compute_status(object, run, situation, &nuvo_core::run::Knowledge::new(), now());
     if object.status.as_ref() == Some(&status) {
         return Ok(());
     }
@@ -156,7 +156,7 @@ async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: 
         let read = shell.locks.read(&lock_name(&origin, &run.pipeline)).await.map_err(PassError::from)?;
         if nuvo_core::run::resumable(run, &read.lock) {
             tracing::info!("it waits, and goes on under the lock that it holds");
-            for notice in nuvo_core::run::notices(object.status.as_ref(), &status) {
+            for notice in nuvo_core::run::events_of_change(object.status.as_ref(), &status) {
                 shell.events.publish(object, notice).await;
             }
             return Ok(());
@@ -165,8 +165,8 @@ async fn explain(object: &PipelineRun, run: &Run, situation: &Situation, shell: 
     write(object, status, shell).await.map(|_| ())
 }
 
-async fn show(object: &PipelineRun, run: &Run, situation: &Situation, shell: &Shell) -> Result<Action, ReconcileError> {
-    let status = nuvo_core::run::project(object, run, situation, &nuvo_core::run::Knowledge::new(), now());
+async fn show(object: &PipelineRun, run: &Run, situation: &StatusInput, shell: &Shell) -> Result<Action, ReconcileError> {
+    let status = nuvo_core::run::compute_status(object, run, situation, &nuvo_core::run::Knowledge::new(), now());
     write(object, status, shell).await?;
     Ok(Action::await_change())
 }
@@ -187,17 +187,17 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     }
     let known = follower.as_ref().map(|follower| follower.knowledge(&run.pipeline, &executions)).unwrap_or_default();
     let late = nuvo_core::run::deadline(object, now()).is_some_and(|left| left.is_zero());
-    let hearing = Hearing {
+    let hearing = PollFacts {
         asked: follower.as_ref().and_then(|follower| follower.asked(&run.pipeline, &executions)).and_then(|at| ago(at.elapsed())),
         waited: shell.memories.overdue(run.me.uid.as_str(), late),
         patience: shell.limits.quarantine,
         developer_mode: follower.as_ref().is_some_and(|follower| follower.developer_mode(&run.pipeline, &executions)),
     };
-    let status = nuvo_core::run::project(object, run, &Situation::Settled(following, hearing), &known, now());
+    let status = nuvo_core::run::compute_status(object, run, &StatusInput::Settled(following, hearing), &known, now());
     let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
     let ended = status.completion_time.is_some();
     let left = nuvo_core::run::deadline_left(&status, object, now());
-    let watched = nuvo_core::run::watched(object, &status, now());
+    let watched = nuvo_core::run::repair_watch_left(object, &status, now());
     let repairable = nuvo_core::run::repairable(&status);
     let since =
         |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now().duration_since(time.0)).unwrap_or_default());
@@ -334,7 +334,7 @@ fn seats(session: &Session) -> usize {
 async fn stand_in_line(object: &PipelineRun, run: &Run, before: usize, session: &Session, shell: &Shell) -> Result<Action, ReconcileError> {
     let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
     if before / session.rate() > SOON.as_secs_f64() {
-        explain(object, run, &nuvo_core::run::in_line(run), shell).await?;
+        explain(object, run, &nuvo_core::run::queued(run), shell).await?;
     }
     Ok(Action::requeue(until_deadline(object).map_or(UNCALLED, |left| left.min(UNCALLED))))
 }
@@ -449,7 +449,7 @@ pub(super) async fn write(object: &PipelineRun, status: PipelineRunStatus, shell
     let (over, uid) = (object.metadata.resource_version.clone().unwrap_or_default(), object.metadata.uid.clone().unwrap_or_default());
     let words = words(&status);
     // Another operator that works on the same runs by mistake may see nuvo otherwise: they would go on to correct each other.
-    if object.status.as_ref().is_some_and(|present| nuvo_core::run::same_but_for_words(present, &status))
+    if object.status.as_ref().is_some_and(|present| nuvo_core::run::differs_only_in_wording(present, &status))
         && shell.memories.has_said(&uid, words)
     {
         return Ok(false);

@@ -23,7 +23,7 @@ use crate::telemetry::Metrics;
 use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse};
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus,
-    names::{FIELD_MANAGER, TRIGGER_ANNOTATION},
+    well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
 
 /// How many runs are listed at once: thousands that were kept for long would take longer than a call may.

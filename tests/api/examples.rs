@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
-use nuvo_crds::{NuvoAccount, PipelineRun, names};
+use nuvo_crds::{NuvoAccount, PipelineRun, well_known};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,7 +39,7 @@ fn parse<T: DeserializeOwned>(file: &str, value: &Value) -> T {
 }
 
 fn ours(file: &str, kind: &str, document: &Value) {
-    assert_eq!(document["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION), "{file}");
+    assert_eq!(document["apiVersion"], format!("{}/{}", well_known::GROUP, well_known::VERSION), "{file}");
     known(file, &schema(kind)["properties"]["spec"], &document["spec"]);
     accepted(kind, &document["spec"], None);
 }
@@ -69,8 +69,8 @@ fn every_example_parses_and_is_accepted() {
     let reference = &account.spec.license_key.as_ref().unwrap().secret_ref;
     assert_eq!(secret.metadata.name.as_deref(), Some(reference.name.as_str()));
     assert!(secret.string_data.as_ref().unwrap().contains_key(&reference.key));
-    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(names::CREDENTIAL_LABEL));
-    assert_eq!(label.map(String::as_str), Some(names::CREDENTIAL_LABEL_VALUE), "the operator would refuse this Secret");
+    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(well_known::CREDENTIAL_LABEL));
+    assert_eq!(label.map(String::as_str), Some(well_known::CREDENTIAL_LABEL_VALUE), "the operator would refuse this Secret");
 
     let mut pipelines: Vec<_> =
         runs.iter().filter(|run| run.spec.execution_id.is_none()).map(|run| run.spec.pipeline_id.as_str()).collect();

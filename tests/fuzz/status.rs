@@ -7,14 +7,14 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use nuvo_core::run::{
-    ExecutionId, Fate, Following, Hearing, Knowledge, Known, Reopening, Run, Situation, Verdict, is_terminal, opened, parse, project,
-    recorded, reopening, verdict,
+    ExecutionId, Fate, Following, Knowledge, Known, PollFacts, Reopening, Run, StatusInput, Verdict, compute_status, is_terminal, opened,
+    parse, recorded, reopening, verdict,
 };
 use nuvo_crds::{
     self, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
     PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, Stats, TriggerState,
     conditions::{RECONCILING, Reason, STALLED, SUCCEEDED},
-    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 use crate::{any, bytes::Bytes};
@@ -24,15 +24,15 @@ pub fn shown(
     object: &PipelineRun,
     run: &Run,
     because: Option<(Reason, String)>,
-    hearing: Hearing,
+    hearing: PollFacts,
     known: &Knowledge,
     now: Timestamp,
 ) -> PipelineRunStatus {
     let situation = match because {
-        Some((reason, message)) => Situation::Because(reason, message),
-        None => Situation::Settled(Following::Active, hearing),
+        Some((reason, message)) => StatusInput::Because(reason, message),
+        None => StatusInput::Settled(Following::Active, hearing),
     };
-    project(object, run, &situation, known, now)
+    compute_status(object, run, &situation, known, now)
 }
 
 /// An object, and then what happens to it.
@@ -239,7 +239,7 @@ fn no_permission_beside_a_marker(object: &PipelineRun, run: &Run, bytes: &mut By
 
 fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: &mut Bytes) -> PipelineRunStatus {
     let because = bytes.one_in(3).then(|| (bytes.pick(&WAITS), bytes.pick(&TEXTS).repeat(1 + usize::from(bytes.byte()))));
-    let hearing = Hearing {
+    let hearing = PollFacts {
         asked: bytes.flag().then(|| time(bytes)),
         waited: any::seconds(bytes),
         patience: any::seconds(bytes),
@@ -266,7 +266,7 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
     status
 }
 
-fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing: Hearing, known: &Knowledge, now: Timestamp) {
+fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing: PollFacts, known: &Knowledge, now: Timestamp) {
     let earlier = |id: &String| {
         let stored = object.status.iter().flat_map(|status| &status.executions).find(|execution| execution.id == *id);
         stored.and_then(|execution| execution.status.clone())

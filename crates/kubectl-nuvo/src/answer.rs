@@ -16,7 +16,7 @@ use super::{
     progress::tell,
 };
 use nuvo_core::run::{self, ExecutionId};
-use nuvo_crds::{Phase, PipelineRun, names::RESOLVE_ANNOTATION};
+use nuvo_crds::{Phase, PipelineRun, well_known::RESOLVE_ANNOTATION};
 
 /// The name under which the API server keeps who changed what.
 const FIELD_MANAGER: &str = "kubectl-nuvo";
@@ -61,7 +61,7 @@ pub async fn resolve(place: &Place, args: &ResolveArgs) -> Result<End, PluginErr
     let run = place.run(&args.name).await?;
     let phase = run.status.as_ref().and_then(|status| status.phase);
     let parsed = run::parse(&run).map_err(|error| PluginError::NotNow(error.to_string()))?;
-    let doubt = run::in_question(&parsed).filter(|_| matches!(phase, Some(Phase::Unresolved | Phase::Triggering)));
+    let doubt = run::nonce_in_doubt(&parsed).filter(|_| matches!(phase, Some(Phase::Unresolved | Phase::Triggering)));
     let Some(nonce) = doubt else {
         return Err(PluginError::NotNow(format!(
             "PipelineRun {} asks nobody: its trigger is not in doubt (kubectl nuvo describe {} -n {})",

@@ -14,7 +14,7 @@ use super::{
     progress::tell,
 };
 use nuvo_core::run::PipelineId;
-use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, names::DEFAULT_ACCOUNT};
+use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, well_known::DEFAULT_ACCOUNT};
 
 /// The longest start of a name: the API server puts five random characters behind it, and 63 are what a label can hold.
 const LONGEST_START: usize = 57;

@@ -2,7 +2,7 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use nuvo_core::run::human;
+use nuvo_core::time::human_duration;
 
 /// Rows under a header, in columns as wide as their longest cell.
 #[must_use]
@@ -29,7 +29,7 @@ pub fn printable(text: &str) -> String {
 /// How long ago; empty without a time.
 #[must_use]
 pub fn ago(time: Option<&Time>, now: Timestamp) -> String {
-    time.map(|time| human(now.duration_since(time.0))).unwrap_or_default()
+    time.map(|time| human_duration(now.duration_since(time.0))).unwrap_or_default()
 }
 
 /// A number; empty if there is none.
@@ -43,7 +43,11 @@ pub fn number(value: Option<i64>) -> String {
 pub fn milliseconds(value: Option<i64>) -> String {
     let text = |ms: i64| {
         let (seconds, rest) = (ms / 1_000, ms % 1_000);
-        if seconds < 60 { format!("{seconds}.{:01}s", rest / 100) } else { human(k8s_openapi::jiff::SignedDuration::from_secs(seconds)) }
+        if seconds < 60 {
+            format!("{seconds}.{:01}s", rest / 100)
+        } else {
+            human_duration(k8s_openapi::jiff::SignedDuration::from_secs(seconds))
+        }
     };
     value.map(text).unwrap_or_default()
 }

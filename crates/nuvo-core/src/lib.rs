@@ -6,6 +6,7 @@
 
 pub mod run;
 pub mod text;
+pub mod time;
 
 /// The largest integer that every reader of JSON takes as it is.
 pub use nuvo_crds::MAX_INTEGER;

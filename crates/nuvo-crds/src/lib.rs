@@ -3,12 +3,12 @@
 //! `crds/` is generated from here by `cargo xtask generate`.
 
 pub mod conditions;
-pub mod names;
 mod nuvo_account;
 mod pipeline_run;
-mod reading;
 mod run_status;
 mod schema;
+mod tolerant;
+pub mod well_known;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

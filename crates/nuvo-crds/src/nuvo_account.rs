@@ -126,7 +126,7 @@ pub struct LicenseKey {
 
     /// What the identifier names: USER or SUB_ORG.
     // None stands for a word that this version does not know: an account that cannot be read would stall the watch of all of them.
-    #[serde(default, deserialize_with = "super::reading::known_or_none", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::tolerant::known_or_none", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "IdentityType")]
     pub identity_type: Option<IdentityType>,
 

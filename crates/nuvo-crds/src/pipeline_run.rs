@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PipelineRunStatus, names::DEFAULT_ACCOUNT, reading::known_or_default};
+use super::{PipelineRunStatus, tolerant::known_or_default, well_known::DEFAULT_ACCOUNT};
 
 /// What to run.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

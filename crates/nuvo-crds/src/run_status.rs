@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reading::{known_or_default, known_or_none};
+use super::tolerant::{known_or_default, known_or_none};
 
 /// The most executions whose details are kept in `status.executions`.
 pub const MAX_EXECUTIONS: usize = 64;

@@ -7,7 +7,7 @@ use super::{
 };
 use nuvo_crds::{
     self, OnAmbiguousTrigger, PipelineRun, TriggerState,
-    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Why an object cannot be a run. The schema refuses these; an object that was stored before it, or by a server without it, may show them.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use nuvo_crds::names::TRIGGER_ANNOTATION;
+use nuvo_crds::well_known::TRIGGER_ANNOTATION;
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
 use serde_json::{Value, json};
 

@@ -3,16 +3,20 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    ids::ExecutionId,
-    project::{FAILED, Following, Hearing, Knowledge, Known, PROCESSING, due, is_terminal, present_message, reason, sentence},
-    quality::shortfall,
+    input::{FAILED, Following, Knowledge, Known, PROCESSING, PollFacts, is_terminal},
+    quality_gate::shortfall,
+    read::{present_message, reason},
+};
+use crate::{
+    run::{deadline::due, ids::ExecutionId},
+    text::sentence,
 };
 use nuvo_crds::{Execution, MAX_EXECUTIONS, MAX_INTEGER, OnNothingToProcess, PipelineRun, PipelineRunStatus, Stats, conditions::Reason};
 
 /// An answer of nuvo that comes within this time is not waited for in public.
 const PROMPT: std::time::Duration = std::time::Duration::from_secs(15);
 /// What a person can do about a run that failed.
-pub(super) const MEND: &str = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
+pub(super) const FIX_AND_RERUN: &str = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
 
 /// What one execution contributes.
 pub(super) struct Part {
@@ -74,7 +78,7 @@ pub(super) fn judge(
     object: &PipelineRun,
     parts: &[Part],
     following: &Following,
-    hearing: Hearing,
+    hearing: PollFacts,
     now: Timestamp,
 ) -> (Reason, String) {
     let again = "a new spec.rerunToken starts another attempt";

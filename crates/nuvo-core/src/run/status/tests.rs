@@ -7,12 +7,12 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::*;
+use crate::run::*;
 use nuvo_crds::{
     Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
     OnNothingToProcess, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
     conditions::{ConditionStatus, Reason},
-    names::RESOLVE_ANNOTATION,
+    well_known::RESOLVE_ANNOTATION,
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -60,15 +60,15 @@ fn report(id: &ExecutionId, word: &str, rows: i64) -> (ExecutionId, Known) {
 }
 
 fn settle(object: &PipelineRun, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
-    hear(object, known, Hearing { asked: Some(now), ..Hearing::default() }, now)
+    hear(object, known, PollFacts { asked: Some(now), ..PollFacts::default() }, now)
 }
 
-fn hear(object: &PipelineRun, known: &Knowledge, hearing: Hearing, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, now)
+fn hear(object: &PipelineRun, known: &Knowledge, hearing: PollFacts, now: Timestamp) -> PipelineRunStatus {
+    compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(Following::Active, hearing), known, now)
 }
 
 fn show(object: &PipelineRun, reason: Reason, message: &str, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Because(reason, message.into()), &Knowledge::new(), now)
+    compute_status(object, &parse(object).unwrap(), &StatusInput::Because(reason, message.into()), &Knowledge::new(), now)
 }
 
 fn message(status: &PipelineRunStatus) -> &str {
@@ -109,7 +109,7 @@ fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
         let object = with(object, status.clone());
         let run = parse(&object).unwrap();
         let waits = waiting(&run, &Hold::Gate(Gate::HeldOff(obstacle))).unwrap();
-        let later = project(&object, &run, &waits, &Knowledge::new(), at(3));
+        let later = compute_status(&object, &run, &waits, &Knowledge::new(), at(3));
         assert_eq!(reason(&later), Some(wanted));
         assert_eq!(later == status, obstacle != Obstacle::Account, "only an account's message changes");
     }
@@ -149,7 +149,7 @@ fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
 fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
     let running = accepted(1);
     let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
-        project(object, &parse(object).unwrap(), &Situation::Settled(following, Hearing::default()), known, now)
+        compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(following, PollFacts::default()), known, now)
     };
     let halted = |why: &str| Following::Halted(why.into());
     let away = with(running.clone(), follow(&running, halted("NuvoAccount a is gone: create it."), &Knowledge::new(), at(5)));
@@ -226,7 +226,7 @@ fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
     object.spec.active_deadline_seconds = 60;
     let patience = Duration::from_secs(900);
     let heard = |asked: Option<i64>, waited: u64| {
-        let hearing = Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience, ..Hearing::default() };
+        let hearing = PollFacts { asked: asked.map(at), waited: Duration::from_secs(waited), patience, ..PollFacts::default() };
         hear(&object, &Knowledge::new(), hearing, at(5_000))
     };
     for asked in [None, Some(10), Some(59)] {
@@ -284,7 +284,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
         executed: false,
     };
     let text = serde_json::to_string(&marker).unwrap();
-    object.metadata.annotations = Some([(nuvo_crds::names::TRIGGER_ANNOTATION.to_owned(), text)].into());
+    object.metadata.annotations = Some([(nuvo_crds::well_known::TRIGGER_ANNOTATION.to_owned(), text)].into());
     let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "Nobody can tell.", None, at(0));
     with(object, status)
 }
@@ -388,7 +388,7 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let mut marked = first.clone();
     let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };
     let text = serde_json::to_string(&marker).unwrap();
-    marked.metadata.annotations.as_mut().unwrap().insert(nuvo_crds::names::TRIGGER_ANNOTATION.into(), text);
+    marked.metadata.annotations.as_mut().unwrap().insert(nuvo_crds::well_known::TRIGGER_ANNOTATION.into(), text);
     assert_eq!(reopens(&marked), None, "the marker says so, too");
     let mut late = first.clone();
     let status = late.status.as_mut().unwrap();
@@ -431,8 +431,9 @@ fn a_result_that_cannot_be_read_never_looks_like_none() {
 #[test]
 fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     let running = accepted(1).status.unwrap();
-    let words =
-        |old: Option<&PipelineRunStatus>, new: &PipelineRunStatus| notices(old, new).into_iter().map(|n| n.reason).collect::<Vec<_>>();
+    let words = |old: Option<&PipelineRunStatus>, new: &PipelineRunStatus| {
+        events_of_change(old, new).into_iter().map(|n| n.reason).collect::<Vec<_>>()
+    };
     assert_eq!(words(None, &running), ["Triggered"]);
     assert_eq!(words(Some(&running), &running), [""; 0]);
     let known: Knowledge = [report(&ids(1)[0], "FAILED", 5)].into();
@@ -451,15 +452,8 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     let second = with(object(), opened(&with(object(), failed), 2, false, at(8)));
     let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
     let again = recorded(&second, &again, &ids(1), "", None, at(9));
-    let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
+    let actions: Vec<String> = events_of_change(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
     assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
-}
-
-#[test]
-fn durations_read_like_people_write_them() {
-    for (seconds, text) in [(0, "0s"), (59, "59s"), (92, "1m32s"), (3_600, "1h00m"), (90_061, "25h01m"), (-5, "0s")] {
-        assert_eq!(human(SignedDuration::from_secs(seconds)), text);
-    }
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    fixes::watched,
+    next_attempt::reopening,
     parse::parse,
-    project::{Following, Hearing, Knowledge, Situation, project},
-    reopen::reopening,
+    status::{Following, Knowledge, PollFacts, StatusInput, compute_status, repair_watch_left},
     verdict::settled,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
@@ -20,19 +19,19 @@ use nuvo_crds::{PipelineRun, PipelineRunStatus};
 #[must_use]
 pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
     let (Some(status), Ok(run)) = (&object.status, parse(object)) else { return false };
-    if !run.ended || reopening(object, &run, now).is_some() || watched(object, status, now).is_some() {
+    if !run.ended || reopening(object, &run, now).is_some() || repair_watch_left(object, status, now).is_some() {
         return false;
     }
     // Without a settled trigger the pipeline's lock may tell more. A run that follows an execution that was there has none.
     if object.spec.execution_id.is_none() && !settled(&run) {
         return false;
     }
-    let situation = Situation::Settled(Following::Undecided, Hearing::default());
-    project(object, &run, &situation, &Knowledge::new(), now) == *status
+    let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());
+    compute_status(object, &run, &situation, &Knowledge::new(), now) == *status
 }
 
 /// Whether a run with this change of its status has no use for its pipeline's lock any more: it ends, or a person has closed its doubt.
 #[must_use]
-pub fn lets_go(before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) -> bool {
+pub fn ends_lock_need(before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) -> bool {
     after.completion_time.is_some() && before.is_none_or(|before| before.completion_time.is_none() || before.phase != after.phase)
 }

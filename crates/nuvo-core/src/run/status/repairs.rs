@@ -5,15 +5,17 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
-    executions::{MEND, Part, detail, finished, has_failed},
-    ids::ExecutionId,
-    project::{Knowledge, Known, conclude, is_terminal, reason, warn_of_developer_mode},
+    conclude::{conclude, warn_of_developer_mode},
+    execution_results::{FIX_AND_RERUN, Part, detail, finished, has_failed},
+    input::{Knowledge, Known, is_terminal},
+    read::reason,
 };
+use crate::run::ids::ExecutionId;
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason};
 
 /// For how long a run with this status is still watched for a repair; none if it is not.
 #[must_use]
-pub fn watched(object: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Option<Duration> {
+pub fn repair_watch_left(object: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Option<Duration> {
     let ended = status.completion_time.as_ref()?.0;
     // Of more executions than it shows, a status does not tell which ones were successful.
     let all_shown = status.execution_ids.len() == status.executions.len();
@@ -32,14 +34,8 @@ pub fn repairable(status: &PipelineRunStatus) -> Vec<ExecutionId> {
 }
 
 /// Takes in what nuvo says of the executions of a watched run that has failed. Whether that was any news.
-pub(super) fn mended(
-    status: &mut PipelineRunStatus,
-    object: &PipelineRun,
-    known: &Knowledge,
-    developer_mode: bool,
-    now: Timestamp,
-) -> bool {
-    if watched(object, status, now).is_none() {
+pub(super) fn fixed(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, developer_mode: bool, now: Timestamp) -> bool {
+    if repair_watch_left(object, status, now).is_none() {
         return false;
     }
     let news: Vec<Execution> = status.executions.iter().map(|execution| latest(execution, known)).collect();
@@ -53,7 +49,7 @@ pub(super) fn mended(
     }
     detail(status, parts);
     match found {
-        Reason::ExecutionFailed => conclude(status, object, found, format!("{message} {MEND}"), now),
+        Reason::ExecutionFailed => conclude(status, object, found, format!("{message} {FIX_AND_RERUN}"), now),
         Reason::Succeeded => repaired(status, object, Reason::FixedInNuvo, format!("It was repaired in nuvo. {message}"), now),
         _ => repaired(status, object, found, message, now),
     }

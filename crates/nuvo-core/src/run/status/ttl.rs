@@ -5,9 +5,9 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::project::cut;
+use crate::text::truncated;
 use nuvo_crds::{
-    Phase, PipelineRun, PipelineRunStatus,
+    MAX_STATUS_MESSAGE, Phase, PipelineRun, PipelineRunStatus,
     conditions::{ConditionStatus, DELETION_BLOCKED},
 };
 
@@ -82,7 +82,7 @@ pub(super) fn note(status: &mut PipelineRunStatus, object: &PipelineRun, now: Ti
         type_: DELETION_BLOCKED.to_owned(),
         status: ConditionStatus::True.to_string(),
         reason: reason.to_owned(),
-        message: cut(&message),
+        message: truncated(&message, MAX_STATUS_MESSAGE),
         observed_generation: object.metadata.generation,
         last_transition_time: present.map_or(Time(now), |condition| condition.last_transition_time),
     });

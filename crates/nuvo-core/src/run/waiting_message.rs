@@ -1,20 +1,20 @@
 //! From why a run waits to what its status says.
 
 use super::{
-    project::Situation,
-    reopen::question,
+    doubt_resolution::question,
+    status::StatusInput,
     step::{Gate, Hold},
     view::Run,
 };
 use nuvo_crds::conditions::Reason;
 
-fn because(reason: Reason, message: impl Into<String>) -> Situation {
-    Situation::Because(reason, message.into())
+fn because(reason: Reason, message: impl Into<String>) -> StatusInput {
+    StatusInput::Because(reason, message.into())
 }
 
 /// What to show while a run waits; nothing while the process is shutting down, because the next one goes on at once.
 #[must_use]
-pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
+pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
     Some(match hold {
         Hold::Suspended => because(Reason::Suspended, "spec.suspend is true: nothing is triggered until it is false."),
         Hold::Gate(Gate::Open | Gate::Draining) => return None,
@@ -66,7 +66,7 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
 
 /// What to show while older runs of the same account come first.
 #[must_use]
-pub fn in_line(run: &Run) -> Situation {
+pub fn queued(run: &Run) -> StatusInput {
     if in_doubt(run) {
         return because(
             Reason::TriggerUnconfirmed,
@@ -82,7 +82,7 @@ fn in_doubt(run: &Run) -> bool {
 
 /// What to show while the account of a run cannot be used.
 #[must_use]
-pub fn without_account(run: &Run, why: &str) -> Situation {
+pub fn without_account(run: &Run, why: &str) -> StatusInput {
     if in_doubt(run) {
         let message = format!("The trigger may have been carried out; this can only be found out with the account. {why}");
         return because(Reason::TriggerUnconfirmed, message);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::*;
+use crate::run::*;
 use nuvo_crds::{
     Execution, ExecutionError, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, QualityGate, Retry, Stats, conditions::Reason,
 };
@@ -55,8 +55,9 @@ fn hear(object: &mut PipelineRun, known: &Knowledge, now: i64) {
 }
 
 fn hear_of(object: &mut PipelineRun, known: &Knowledge, developer_mode: bool, now: i64) {
-    let hearing = Hearing { asked: Some(at(now)), developer_mode, ..Hearing::default() };
-    object.status = Some(project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, at(now)));
+    let hearing = PollFacts { asked: Some(at(now)), developer_mode, ..PollFacts::default() };
+    object.status =
+        Some(compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(Following::Active, hearing), known, at(now)));
 }
 
 /// Goes on with the next attempt, if it is time, and has it accepted.
@@ -264,7 +265,7 @@ fn a_later_attempt_is_not_triggered_after_the_deadline() {
     assert!(!settled(&run) && awaits_trigger(&run));
     assert_eq!(overdue(&run, Lock::default()), Step::Hold(Hold::Overdue));
     let situation = waiting(&run, &Hold::Overdue).unwrap();
-    object.status = Some(project(&object, &run, &situation, &Knowledge::new(), at(90_000)));
+    object.status = Some(compute_status(&object, &run, &situation, &Knowledge::new(), at(90_000)));
     assert_eq!((why(&object), status(&object).attempt), (Some(Reason::DeadlineExceeded), Some(2)));
     let ended = parse(&object).unwrap();
     assert!(settled(&ended) && !awaits_trigger(&ended), "it has ended: nobody may trigger it");
@@ -345,7 +346,7 @@ fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
     let mut run = watched_run(2);
     let failed = run.status.clone();
     assert_eq!(repairable(status(&run)), ids(1));
-    assert_eq!(watched(&run, status(&run), at(101)), Some(Duration::from_secs(3_599)));
+    assert_eq!(repair_watch_left(&run, status(&run), at(101)), Some(Duration::from_secs(3_599)));
     assert!(!at_rest(&run, at(101)) && at_rest(&run, at(3_700)), "it is watched for as long as that");
     hear(&mut run, &all(1, "PROCESSING"), 200);
     assert_eq!(run.status, failed, "a repair that is under way is none yet");
@@ -355,7 +356,7 @@ fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
     assert_eq!((why(&run), status(&run).phase, status(&run).error.clone()), (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None));
     assert_eq!((status(&run).stats.unwrap().total_rows, status(&run).duration.as_deref()), (Some(12), Some("5m00s")));
     assert!(at_rest(&run, at(301)));
-    let words: Vec<_> = notices(failed.as_ref(), status(&run)).into_iter().map(|notice| notice.reason).collect();
+    let words: Vec<_> = events_of_change(failed.as_ref(), status(&run)).into_iter().map(|notice| notice.reason).collect();
     assert_eq!(words, ["Fixed"]);
     hear(&mut run, &all(1, "FAILED"), 400);
     assert_eq!(why(&run), Some(Reason::FixedInNuvo), "and stays one");

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::SignedDuration;
 
-use super::project::reason;
+use super::status::reason;
 use nuvo_crds::{
     Evidence, PipelineRunStatus, TriggerState,
     conditions::{Reason, SUCCEEDED},
@@ -10,7 +10,7 @@ use nuvo_crds::{
 
 /// An event for `kubectl describe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct RunEvent {
     /// Something that a person may have to act on.
     pub warning: bool,
     /// In PascalCase.
@@ -35,13 +35,13 @@ pub struct Ending {
 
 /// The events that a change of the status is worth: none for what only moves on.
 #[must_use]
-pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<Notice> {
-    let mut notices = Vec::new();
+pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<RunEvent> {
+    let mut events = Vec::new();
     let action = |word: &str| match new.attempt {
         Some(attempt) if attempt > 1 => format!("{word}Attempt{attempt}"),
         _ => word.to_owned(),
     };
-    let (Some(now), before) = (reason(new), old.and_then(reason)) else { return notices };
+    let (Some(now), before) = (reason(new), old.and_then(reason)) else { return events };
     let message = || {
         new.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone()).unwrap_or_default()
     };
@@ -64,10 +64,10 @@ pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<
             Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost; found in nuvo: {started}.")),
             Some(Evidence::Answer) | None => ("Triggered", format!("nuvo accepted the trigger: {started}.")),
         };
-        notices.push(Notice { warning: false, reason, action: action("Trigger"), note });
+        events.push(RunEvent { warning: false, reason, action: action("Trigger"), note });
     }
     if before == Some(now) {
-        return notices;
+        return events;
     }
     let (warning, reason, word) = match now {
         Reason::Succeeded | Reason::NothingToProcess => (false, "Succeeded", "Finish"),
@@ -76,10 +76,10 @@ pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<
         Reason::AccountNotReady => (true, "AccountNotReady", "Wait"),
         Reason::RetryScheduled => (false, "RetryScheduled", "Retry"),
         reason if reason.is_final() => (true, "Failed", "Finish"),
-        _ => return notices,
+        _ => return events,
     };
-    notices.push(Notice { warning, reason, action: action(word), note: message() });
-    notices
+    events.push(RunEvent { warning, reason, action: action(word), note: message() });
+    events
 }
 
 /// The end of a run, if this change of its status is one.

@@ -2,14 +2,15 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration, jiff::Timestamp};
 
-use super::{executions::Part, project::due};
+use super::execution_results::Part;
+use crate::run::deadline::due;
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, RetryStatus, TriggerState};
 
 /// The longest wait that doubling leads to, in seconds.
 const LONGEST: i64 = 3_600;
 
 /// What follows an attempt that failed.
-pub(super) enum Prospect {
+pub(super) enum RetryDecision {
     /// Another one.
     Again(RetryStatus),
     /// Nothing; and why, if retries are wanted.
@@ -24,9 +25,9 @@ pub fn is_awaited(status: &PipelineRunStatus) -> bool {
 
 /// What follows an attempt whose executions have ended, and some of them FAILED. It is asked again while the next attempt is waited for, so
 /// that a change of the spec counts.
-pub(super) fn prospect(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> Prospect {
-    let Some(retry) = object.spec.retry.as_ref().filter(|retry| retry.limit > 0) else { return Prospect::Never(None) };
-    let never = |why: String| Prospect::Never(Some(why));
+pub(super) fn decide_retry(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> RetryDecision {
+    let Some(retry) = object.spec.retry.as_ref().filter(|retry| retry.limit > 0) else { return RetryDecision::Never(None) };
+    let never = |why: String| RetryDecision::Never(Some(why));
     // A status that was restored or put back speaks of another object, or of an attempt before the last one.
     let own = status.trigger.as_ref().is_some_and(|trigger| {
         trigger.uid == object.metadata.uid && Some(trigger.attempt) == status.attempt && trigger.state == TriggerState::Accepted
@@ -49,11 +50,11 @@ pub(super) fn prospect(status: &PipelineRunStatus, object: &PipelineRun, parts: 
     let failed_at = status.history.last().filter(|_| waits).and_then(|past| past.completion_time.as_ref()).map_or(now, |time| time.0);
     // Times in a status are whole seconds, rounded down, and the wait must not become shorter by that.
     let wait = SignedDuration::from_secs(backoff(retry.backoff_seconds, count).saturating_add(1));
-    let Ok(next) = failed_at.checked_add(wait) else { return Prospect::Never(None) };
+    let Ok(next) = failed_at.checked_add(wait) else { return RetryDecision::Never(None) };
     if due(status, object).is_some_and(|deadline| next >= deadline) {
         return never("It is not tried again, because the deadline would be over by then (spec.activeDeadlineSeconds).".to_owned());
     }
-    Prospect::Again(RetryStatus { count, next_time: Some(Time(next)) })
+    RetryDecision::Again(RetryStatus { count, next_time: Some(Time(next)) })
 }
 
 /// What is said of the next attempt.
@@ -65,10 +66,10 @@ pub(super) fn announcement(status: &PipelineRunStatus, object: &PipelineRun, nex
 }
 
 /// Whether the wait for the next attempt is over, by what the spec says now.
-pub(super) fn is_due(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> bool {
+pub(in crate::run) fn is_due(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> bool {
     let parts: Vec<Part> = status.executions.iter().map(Part::stored).collect();
-    let next = |prospect| if let Prospect::Again(RetryStatus { next_time: Some(next), .. }) = prospect { Some(next.0) } else { None };
-    is_awaited(status) && next(prospect(status, object, &parts, now)).is_some_and(|next| next <= now)
+    let next = |prospect| if let RetryDecision::Again(RetryStatus { next_time: Some(next), .. }) = prospect { Some(next.0) } else { None };
+    is_awaited(status) && next(decide_retry(status, object, &parts, now)).is_some_and(|next| next <= now)
 }
 
 /// The wait before this retry, counted from 1, in seconds.

@@ -1,0 +1,60 @@
+//! The status at the beginning of an attempt, and what stays of the attempt before it.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{conclude::conclude, retry};
+use nuvo_crds::{
+    MAX_HISTORY, MAX_HISTORY_IDS, PastAttempt, PipelineRun, PipelineRunStatus, RetryStatus,
+    conditions::{DEVELOPER_MODE, Reason, SUCCEEDED},
+};
+
+/// The status of a run that begins another attempt. `retry`: by itself, so that it goes on with what it has left of its time and attempts.
+#[must_use]
+pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -> PipelineRunStatus {
+    let mut old = object.status.clone().unwrap_or_default();
+    if !retry::is_awaited(&old) {
+        let result = old.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.reason.clone());
+        remember(&mut old, result, None);
+    }
+    // It was about the executions of another attempt.
+    old.conditions.retain(|condition| condition.type_ != DEVELOPER_MODE);
+    let mut status = PipelineRunStatus {
+        attempt: Some(attempt),
+        retry: old.retry.filter(|_| retry).map(|made| RetryStatus { next_time: None, ..made }),
+        rerun_token: if retry { old.rerun_token } else { object.spec.rerun_token.clone() },
+        // What a backup brought back speaks of another object, and the person who opens this attempt has been told so.
+        trigger: old.trigger.filter(|trigger| trigger.uid.is_none() || trigger.uid == object.metadata.uid),
+        conditions: old.conditions,
+        history: old.history,
+        start_time: old.start_time.filter(|_| retry),
+        ..PipelineRunStatus::default()
+    };
+    conclude(&mut status, object, Reason::RetryScheduled, format!("Attempt {attempt} is about to start."), now);
+    status
+}
+
+/// Keeps the present attempt in the history. `completed` is when it ended, if the status does not say.
+pub(super) fn remember(status: &mut PipelineRunStatus, result: Option<String>, completed: Option<Time>) {
+    // A retry has the start of the first attempt, and its own trigger.
+    let began = status.trigger.as_ref().filter(|_| status.retry.is_some()).and_then(|trigger| trigger.time.clone());
+    status.history.push(PastAttempt {
+        attempt: status.attempt.unwrap_or(1),
+        result,
+        error_type: status.error.as_ref().and_then(|error| error.error_type.clone()),
+        start_time: began.or_else(|| status.start_time.clone()),
+        completion_time: completed.or_else(|| status.completion_time.clone()),
+        execution_ids: status.execution_ids.iter().take(MAX_HISTORY_IDS).cloned().collect(),
+    });
+    let surplus = status.history.len().saturating_sub(MAX_HISTORY);
+    status.history.drain(..surplus);
+}
+
+/// The status so far, or that of a first attempt.
+pub(super) fn begun(object: &PipelineRun) -> PipelineRunStatus {
+    let mut status = object.status.clone().unwrap_or_default();
+    if status.attempt.is_none() {
+        status.attempt = Some(1);
+        status.rerun_token.clone_from(&object.spec.rerun_token);
+    }
+    status
+}
