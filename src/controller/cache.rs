@@ -204,7 +204,7 @@ pub(super) mod tests {
         let changes: [(&str, Edit); 6] = [
             ("an edit", |run| run.metadata.generation = Some(2)),
             ("a new token", |run| run.spec.rerun_token = Some("again".into())),
-            ("it has not ended", |run| run.status.as_mut().unwrap().completion_time = None),
+            ("it has not ended", |run| run.status.as_mut().unwrap().current.completion_time = None),
             ("no status", |run| run.status = None),
             ("a wiped result", |run| run.status.as_mut().unwrap().trigger = None),
             ("no run", |run| run.spec.pipeline_id = "not a pipeline".into()),

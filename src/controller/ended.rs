@@ -25,7 +25,7 @@ use nuvo_crds::PipelineRun;
 pub(super) async fn await_retry(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action, ReconcileError> {
     let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());
     let status = nuvo_core::run::compute_status(object, run, &situation, &nuvo_core::run::Knowledge::new(), now());
-    let next = status.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).map(|time| left_until(time.0));
+    let next = status.series.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).map(|time| left_until(time.0));
     write(object, status, shell).await?;
     Ok(next.filter(|_| !run.deleting).map_or_else(Action::await_change, Action::requeue))
 }

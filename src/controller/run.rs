@@ -194,14 +194,14 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
         developer_mode: follower.as_ref().is_some_and(|follower| follower.developer_mode(&run.pipeline, &executions)),
     };
     let status = nuvo_core::run::compute_status(object, run, &StatusInput::Settled(following, hearing), &known, now());
-    let expected = object.spec.execution_id.is_none() || !status.executions.is_empty();
-    let ended = status.completion_time.is_some();
+    let expected = object.spec.execution_id.is_none() || !status.current.executions.is_empty();
+    let ended = status.current.completion_time.is_some();
     let left = nuvo_core::run::deadline_left(&status, object, now());
     let watched = nuvo_core::run::repair_watch_left(object, &status, now());
     let repairable = nuvo_core::run::repairable(&status);
     let since =
         |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now().duration_since(time.0)).unwrap_or_default());
-    let (age, ended_for) = (since(status.start_time.as_ref()), since(status.completion_time.as_ref()));
+    let (age, ended_for) = (since(status.series.start_time.as_ref()), since(status.current.completion_time.as_ref()));
     let another_attempt = nuvo_core::run::awaits_retry(&status);
     let written = write(object, status, shell).await?;
     let ours = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(nuvo_core::run::Evidence::Answer));

@@ -273,7 +273,8 @@ fn read_as_run(object: &PipelineRun) -> Result<nuvo_core::run::Run, RunError> {
 /// Executions that a run shows, of earlier attempts, too.
 fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
     let status = object.status.iter();
-    let ids = status.flat_map(|status| status.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
+    let ids =
+        status.flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
     ids.filter_map(|id| ExecutionId::new(id.clone()).ok()).collect()
 }
 

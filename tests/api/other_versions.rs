@@ -24,7 +24,7 @@ fn unknown_words_and_fields_of_a_status_do_not_break_reading() {
     assert_eq!(status.observed_generation, Some(3));
     let trigger = status.trigger.unwrap();
     assert_eq!((trigger.state, trigger.evidence), (TriggerState::Ambiguous, None), "an unknown state is a doubt");
-    assert_eq!(status.executions[0].status.as_deref(), Some("NEW_WORD"));
+    assert_eq!(status.current.executions[0].status.as_deref(), Some("NEW_WORD"));
 }
 
 #[test]

@@ -42,12 +42,12 @@ fn a_failed_execution_is_retried_by_its_error_type_after_a_wait_that_doubles() {
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
     same("phase and attempt", (status.phase, status.attempt), (Some(Phase::Pending), Some(1)));
-    assert!(status.retry.as_ref().unwrap().next_time.is_some() && message(&run).contains("no route"), "{}", message(&run));
-    same("what failed is shown", status.error.as_ref().unwrap().error_type.as_deref(), Some("SOURCE_UNRESPONSIVE"));
+    assert!(status.series.retry.as_ref().unwrap().next_time.is_some() && message(&run).contains("no route"), "{}", message(&run));
+    same("what failed is shown", status.current.error.as_ref().unwrap().error_type.as_deref(), Some("SOURCE_UNRESPONSIVE"));
 
     world.wait("orders", "in its third attempt", |run| attempt(run) == Some(3));
     world.sim.set_pipeline(quick("orders")).unwrap();
-    let run = world.wait("orders", "ended", |run| run.status.as_ref().unwrap().completion_time.is_some());
+    let run = world.wait("orders", "ended", |run| run.status.as_ref().unwrap().current.completion_time.is_some());
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
     let posts_at = posts(&world, "orders");
@@ -96,7 +96,7 @@ fn a_scheduled_retry_outlives_a_restart_and_what_the_spec_says_of_it_counts() {
     world.sim.set_pipeline(quick("impatient")).unwrap();
     world.change("impatient", json!({ "spec": { "rerunToken": "now" } }));
     let run = world.wait_phase("impatient", Phase::Succeeded);
-    same("a person need not wait", (attempt(&run), run.status.unwrap().retry), (Some(2), None));
+    same("a person need not wait", (attempt(&run), run.status.unwrap().series.retry), (Some(2), None));
     for (name, count) in [("orders", 2), ("given-up", 1), ("impatient", 2)] {
         same(name, world.sim.post_count_of(name), count);
     }
@@ -230,7 +230,7 @@ fn each_limit_of_the_quality_gate_fails_a_run_that_nuvo_calls_successful() {
         assert_consistent(&run);
         same("reason", reason(&run), "QualityGateFailed");
         assert!(message(&run).contains(words), "{}", message(&run));
-        same("what nuvo says is kept", run.status.unwrap().executions[0].status.as_deref(), Some("SUCCESSFUL"));
+        same("what nuvo says is kept", run.status.unwrap().current.executions[0].status.as_deref(), Some("SUCCESSFUL"));
     }
     same("POSTs", world.sim.post_count(), 8);
 }
@@ -242,13 +242,13 @@ fn a_repair_made_in_nuvo_is_shown_with_its_new_statistics() {
     let operator = world.operator();
     world.start("orders", "orders", json!({ "followFixesSeconds": 3600 }));
     world.start("unwatched", "others", json!({}));
-    let id_of = |name: &str| world.wait_phase(name, Phase::Running).status.unwrap().execution_ids[0].clone();
+    let id_of = |name: &str| world.wait_phase(name, Phase::Running).status.unwrap().current.execution_ids[0].clone();
     let (id, unwatched) = (id_of("orders"), id_of("unwatched"));
     for id in [&id, &unwatched] {
         world.sim.update(id, Change::failed("PARSING_FAILURE", "line 7").stats(rows(90, 10))).unwrap();
     }
     let failed = world.wait_phase("orders", Phase::Failed);
-    same("rows", failed.status.as_ref().unwrap().stats.unwrap().total_rows, Some(90));
+    same("rows", failed.status.as_ref().unwrap().current.stats.unwrap().total_rows, Some(90));
     world.wait_phase("unwatched", Phase::Failed);
     // The next operator knows that it is watched.
     same("exit code", operator.stop(), Some(0));
@@ -267,10 +267,10 @@ fn a_repair_made_in_nuvo_is_shown_with_its_new_statistics() {
     let run = world.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
-    same("reason", (reason(&run), status.error.clone()), ("FixedInNuvo", None));
-    same("the same execution", &status.execution_ids, &vec![id.clone()]);
-    same("rows", status.stats.map(|stats| (stats.total_rows, stats.total_error_rows)), Some((Some(100), Some(0))));
-    let kinds: Vec<_> = status.executions[0].runs.iter().filter_map(|run| run.run_type.clone()).collect();
+    same("reason", (reason(&run), status.current.error.clone()), ("FixedInNuvo", None));
+    same("the same execution", &status.current.execution_ids, &vec![id.clone()]);
+    same("rows", status.current.stats.map(|stats| (stats.total_rows, stats.total_error_rows)), Some((Some(100), Some(0))));
+    let kinds: Vec<_> = status.current.executions[0].runs.iter().filter_map(|run| run.run_type.clone()).collect();
     same("passes", kinds, vec!["CREATE".to_owned(), "FIX".to_owned()]);
     assert!(world.wait_note("orders", "Fixed").contains("100 rows"));
     same("the other one", reason(&world.get("unwatched")), "ExecutionFailed");
@@ -316,15 +316,16 @@ fn a_rerun_that_is_asked_for_while_a_run_is_active_waits_for_its_end() {
     let world = World::new("patient", [quick("orders").held()]);
     let _operator = world.operator();
     world.start("orders", "orders", json!({ "rerunToken": "one" }));
-    let first = world.wait_phase("orders", Phase::Running).status.unwrap().execution_ids[0].clone();
+    let first = world.wait_phase("orders", Phase::Running).status.unwrap().current.execution_ids[0].clone();
     world.change("orders", json!({ "spec": { "rerunToken": "two" } }));
     let run = world.wait("orders", "seen", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation);
     assert_consistent(&run);
     same("still the first attempt", (attempt(&run), world.sim.post_count()), (Some(1), 1));
     world.sim.finish(&first, Status::Failed).unwrap();
-    let run = world
-        .wait("orders", "in its second attempt", |run| attempt(run) == Some(2) && !run.status.as_ref().unwrap().execution_ids.is_empty());
-    let second = run.status.unwrap().execution_ids[0].clone();
+    let run = world.wait("orders", "in its second attempt", |run| {
+        attempt(run) == Some(2) && !run.status.as_ref().unwrap().current.execution_ids.is_empty()
+    });
+    let second = run.status.unwrap().current.execution_ids[0].clone();
     world.sim.finish(&second, Status::Successful).unwrap();
     let run = world.wait_phase("orders", Phase::Succeeded);
     same("history", run.status.unwrap().history[0].result.as_deref(), Some("ExecutionFailed"));
@@ -335,7 +336,7 @@ fn a_rerun_that_is_asked_for_while_a_run_is_active_waits_for_its_end() {
 fn edits_of_a_running_object_take_effect_without_another_trigger() {
     let world = World::new("edits", [quick("labels").held(), quick("deadline").held(), quick("retry").held(), quick("gate").held()]);
     let _operator = world.operator();
-    let id_of = |name: &str| world.wait_phase(name, Phase::Running).status.unwrap().execution_ids[0].clone();
+    let id_of = |name: &str| world.wait_phase(name, Phase::Running).status.unwrap().current.execution_ids[0].clone();
     for name in ["labels", "deadline", "retry", "gate"] {
         world.start(name, name, json!({}));
     }
@@ -360,7 +361,7 @@ fn edits_of_a_running_object_take_effect_without_another_trigger() {
 fn an_execution_is_lost_only_when_list_and_read_agree_for_the_whole_grace_time() {
     let world = World::new("lost", [quick("listed").held(), quick("ended").held(), quick("gone").held()]);
     let _operator = world.operator();
-    let id_of = |name: &str| world.wait_phase(name, Phase::Running).status.unwrap().execution_ids[0].clone();
+    let id_of = |name: &str| world.wait_phase(name, Phase::Running).status.unwrap().current.execution_ids[0].clone();
     for name in ["listed", "ended", "gone"] {
         world.start(name, name, json!({}));
     }

@@ -30,17 +30,17 @@ fn a_success_shows_its_rows_in_both_spellings_of_the_page() {
         let status = run.status.as_ref().unwrap();
         same("reason", reason(&run), "Succeeded");
         assert!(message(&run).contains("1200 rows"), "{}", message(&run));
-        let total = status.stats.unwrap();
+        let total = status.current.stats.unwrap();
         same("rows", (total.total_rows, total.total_cells), (Some(1200), Some(9600)));
         same("errors", (total.total_error_rows, total.total_error_cells), (Some(2), Some(3)));
-        same("error", status.error.clone(), None);
-        same("ids", (status.execution_count, status.execution_ids.len(), status.executions.len()), (Some(1), 1, 1));
-        let execution = &status.executions[0];
+        same("error", status.current.error.clone(), None);
+        same("ids", (status.current.execution_count, status.current.execution_ids.len(), status.current.executions.len()), (Some(1), 1, 1));
+        let execution = &status.current.executions[0];
         same("status", execution.status.as_deref(), Some("SUCCESSFUL"));
         same("first pass", execution.runs[0].run_type.as_deref(), Some("CREATE"));
         assert!(execution.runs[0].start_time.is_some() && execution.created_at.is_some(), "{execution:?}");
         same("attempt", status.attempt, Some(1));
-        assert!(status.start_time.is_some() && status.duration.is_some());
+        assert!(status.series.start_time.is_some() && status.current.duration.is_some());
         same("POSTs", world.sim.post_count(), 1);
         let post = world.sim.journal().into_iter().find(|request| request.operation == Operation::Create).unwrap();
         let trigger = status.trigger.as_ref().unwrap();
@@ -138,7 +138,7 @@ fn every_error_type_is_shown_as_it_is() {
         let run = world.wait_phase(&name(kind), Phase::Failed);
         assert_consistent(&run);
         same("reason", reason(&run), "ExecutionFailed");
-        let error = run.status.as_ref().unwrap().error.clone().unwrap();
+        let error = run.status.as_ref().unwrap().current.error.clone().unwrap();
         same("type", error.error_type.as_deref(), Some(kind));
         same("message", error.message, Some(format!("because of {kind}")));
         assert!(message(&run).contains(kind) && message(&run).contains("rerunToken"), "{}", message(&run));
@@ -166,21 +166,25 @@ fn one_post_can_start_nothing_one_or_several_executions() {
     world.start("none-fails", "none", json!({ "onNothingToProcess": "Fail" }));
 
     let none = world.wait_phase("none", Phase::Succeeded);
-    same("nothing to process", (reason(&none), none.status.as_ref().unwrap().execution_count), ("NothingToProcess", Some(0)));
+    same("nothing to process", (reason(&none), none.status.as_ref().unwrap().current.execution_count), ("NothingToProcess", Some(0)));
     let none = world.wait_phase("none-fails", Phase::Failed);
     same("nothing to process", reason(&none), "NothingToProcess");
     assert_consistent(&none);
 
     let five = world.wait_phase("five", Phase::Succeeded);
     let status = five.status.as_ref().unwrap();
-    same("executions", (status.execution_ids.len(), status.executions.len(), status.execution_count), (5, 5, Some(5)));
-    same("sum", status.stats.unwrap().total_rows, Some(500));
+    same(
+        "executions",
+        (status.current.execution_ids.len(), status.current.executions.len(), status.current.execution_count),
+        (5, 5, Some(5)),
+    );
+    same("sum", status.current.stats.unwrap().total_rows, Some(500));
 
     let mixed = world.wait_phase("mixed", Phase::Failed);
     let status = mixed.status.as_ref().unwrap();
-    same("failed first", status.executions[0].status.as_deref(), Some("FAILED"));
-    same("others", status.executions.iter().filter(|execution| execution.status.as_deref() == Some("SUCCESSFUL")).count(), 2);
-    same("error", status.error.clone().unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
+    same("failed first", status.current.executions[0].status.as_deref(), Some("FAILED"));
+    same("others", status.current.executions.iter().filter(|execution| execution.status.as_deref() == Some("SUCCESSFUL")).count(), 2);
+    same("error", status.current.error.clone().unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
     world.wait_phase("one", Phase::Succeeded);
     for (pipeline, posts) in [("none", 2), ("one", 1), ("five", 1), ("mixed", 1)] {
         same(pipeline, world.sim.post_count_of(pipeline), posts);
@@ -196,7 +200,7 @@ fn numbers_beyond_what_a_status_can_hold_do_not_keep_a_run_from_its_end() {
     for pipeline in ["many", "more"] {
         world.start(pipeline, pipeline, json!({}));
     }
-    let shown = |name: &str| world.wait_phase(name, Phase::Succeeded).status.unwrap().stats.unwrap().total_rows;
+    let shown = |name: &str| world.wait_phase(name, Phase::Succeeded).status.unwrap().current.stats.unwrap().total_rows;
     same("a sum", shown("many"), Some(largest));
     same("a number that is too large", shown("more"), None);
 }
@@ -316,7 +320,7 @@ fn a_queue_of_runs_costs_each_of_them_a_few_looks() {
     world.sim.release(fault);
     // The age of an object is known to the second.
     runs[1..].sort_by_key(|run| (run.metadata.creation_timestamp.as_ref().unwrap().0, uid(run)));
-    let first = |run: &PipelineRun| world.wait_phase(&run.name_any(), Phase::Succeeded).status.unwrap().execution_ids[0].clone();
+    let first = |run: &PipelineRun| world.wait_phase(&run.name_any(), Phase::Succeeded).status.unwrap().current.execution_ids[0].clone();
     let ids: Vec<String> = runs.iter().map(first).collect();
     let made: Vec<String> = world.sim.executions().into_iter().map(|execution| execution.id).collect();
     same("in the order of their age", ids, made);
@@ -381,7 +385,7 @@ fn an_execution_that_nuvo_has_said_nothing_of_is_not_called_running() {
     world.sim.clear_faults();
     let run = world.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
     assert_consistent(&run);
-    same("nuvo's word", run.status.as_ref().unwrap().executions[0].status.as_deref(), Some("PROCESSING"));
+    same("nuvo's word", run.status.as_ref().unwrap().current.executions[0].status.as_deref(), Some("PROCESSING"));
     same("POSTs", world.sim.post_count(), 0);
 }
 
@@ -422,12 +426,12 @@ fn a_deadline_that_passes_while_nobody_looks_does_not_hide_how_the_run_ended() {
     world.start("orders", "orders", json!({}));
     let run = world.wait_phase("orders", Phase::Running);
     operator.kill();
-    world.sim.finish(&run.status.as_ref().unwrap().execution_ids[0], Status::Successful).unwrap();
+    world.sim.finish(&run.status.as_ref().unwrap().current.execution_ids[0], Status::Successful).unwrap();
     world.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
-    let started = run.status.as_ref().unwrap().start_time.as_ref().unwrap().0;
+    let started = run.status.as_ref().unwrap().series.start_time.as_ref().unwrap().0;
     world.eventually("past the deadline", || Timestamp::now().duration_since(started).as_secs() > 2);
     let _operator = world.operator();
-    let run = world.wait("orders", "ended", |run| run.status.as_ref().unwrap().completion_time.is_some());
+    let run = world.wait("orders", "ended", |run| run.status.as_ref().unwrap().current.completion_time.is_some());
     assert_consistent(&run);
     same("reason", reason(&run), "Succeeded");
     same("POSTs", world.sim.post_count(), 1);
@@ -456,7 +460,7 @@ fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_histor
     let _operator = world.operator();
     world.start("orders", "orders", json!({ "rerunToken": "first" }));
     let run = world.wait_phase("orders", Phase::Failed);
-    let first = run.status.as_ref().unwrap().execution_ids[0].clone();
+    let first = run.status.as_ref().unwrap().current.execution_ids[0].clone();
     world.change("orders", json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "activeDeadlineSeconds": 100 } }));
     let run = world.wait("orders", "observed", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation);
     assert_consistent(&run);
@@ -467,8 +471,8 @@ fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_histor
     let run = world.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
-    same("attempt", (status.attempt, status.rerun_token.as_deref()), (Some(2), Some("second")));
-    same("error", status.error.clone(), None);
+    same("attempt", (status.attempt, status.series.rerun_token.as_deref()), (Some(2), Some("second")));
+    same("error", status.current.error.clone(), None);
     let past = &status.history[0];
     same(
         "history",
@@ -476,7 +480,7 @@ fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_histor
         (1, Some("ExecutionFailed"), Some("SOURCE_UNRESPONSIVE")),
     );
     same("ids of the first attempt", past.execution_ids.clone(), vec![first.clone()]);
-    assert_ne!(status.execution_ids[0], first);
+    assert_ne!(status.current.execution_ids[0], first);
     same("POSTs", world.sim.post_count(), 2);
     world.wait_note("orders", "Succeeded");
     let notes = |wanted: &str| {
@@ -485,7 +489,7 @@ fn a_new_rerun_token_on_an_ended_run_starts_another_attempt_and_keeps_the_histor
     };
     let triggered = notes("Triggered");
     same("one event for each trigger", triggered.len(), 2);
-    for id in [&first, &status.execution_ids[0]] {
+    for id in [&first, &status.current.execution_ids[0]] {
         assert!(triggered.iter().any(|note| note.contains(id)), "{id} is not in {triggered:?}");
     }
     same("failures", notes("Failed").len(), 1);
@@ -508,7 +512,7 @@ fn a_deleted_run_is_gone_at_once_and_its_name_is_free() {
     let run = world.wait_phase("orders", Phase::Succeeded);
     same("uid", uid(&run), uid(&second));
     same("POSTs", world.sim.post_count(), 2);
-    let shown = run.status.as_ref().unwrap().execution_ids.clone();
+    let shown = run.status.as_ref().unwrap().current.execution_ids.clone();
     assert!(world.sim.executions().iter().any(|execution| execution.id != shown[0]), "two executions, and the second is shown");
 }
 
@@ -521,7 +525,7 @@ fn a_run_that_a_finalizer_keeps_is_followed_until_it_is_gone() {
     world.change("orders", json!({ "metadata": { "finalizers": ["example.com/keep"] } }));
     world.delete("orders");
     world.wait("orders", "being deleted", |run| run.metadata.deletion_timestamp.is_some());
-    world.sim.finish(&run.status.unwrap().execution_ids[0], Status::Successful).unwrap();
+    world.sim.finish(&run.status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
     let run = world.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     world.change("orders", json!({ "metadata": { "finalizers": null } }));
@@ -586,7 +590,7 @@ fn the_recipes_for_kubectl_do_what_their_page_says() {
     same("commands", commands.len(), 7);
     for (name, ends_well) in [("orders", true), ("bad", false)] {
         world.start(name, name, json!({}));
-        world.wait(name, "ended", |run| run.status.as_ref().is_some_and(|status| status.completion_time.is_some()));
+        world.wait(name, "ended", |run| run.status.as_ref().is_some_and(|status| status.current.completion_time.is_some()));
         for command in &commands {
             let command = command.replace("run.nuvo.dev/orders", &format!("run.nuvo.dev/{name}"));
             let waits_for_success = command.contains("condition=Succeeded");
@@ -676,7 +680,7 @@ fn an_ended_run_costs_nothing_also_after_a_restart() {
     world.start("last", "last", json!({}));
     let last = world.wait_phase("last", Phase::Succeeded);
     same("versions of the ended runs", versions(), before);
-    let id = last.status.unwrap().execution_ids[0].clone();
+    let id = last.status.unwrap().current.execution_ids[0].clone();
     let journal = world.sim.journal();
     let about_others =
         journal.iter().filter(|request| request.operation == Operation::Read).skip(reads).filter(|request| !request.path.ends_with(&id));
@@ -699,7 +703,7 @@ fn an_end_that_does_not_name_its_pipeline_ends_nothing() {
     let run = world.wait_phase("orders", Phase::Failed);
     same("reason", reason(&run), "ExecutionFailed");
     same("what was read", world.requests(Operation::Read), 5);
-    let shown = run.status.unwrap().executions.remove(0);
+    let shown = run.status.unwrap().current.executions.remove(0);
     assert!(shown.created_at.is_some(), "the answer that names its pipeline: {shown:?}");
 }
 
@@ -711,7 +715,7 @@ fn a_trigger_answered_without_the_pipeline_is_looked_up() {
     world.start("orders", "orders", json!({}));
     let run = world.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
-    same("ids", run.status.unwrap().execution_ids, vec![world.sim.executions()[0].id.clone()]);
+    same("ids", run.status.unwrap().current.execution_ids, vec![world.sim.executions()[0].id.clone()]);
     same("POSTs", (world.sim.post_count(), world.sim.executed_count()), (1, 1));
 }
 

@@ -101,7 +101,7 @@ fn a_run_is_started_and_waited_for_and_its_result_is_the_exit_code() {
     nuvo(&world, &["rerun", "held"]).ends(1).complains(&["has not ended"]);
     nuvo(&world, &["describe", "held"]).ends(0).says(&["Nothing: it goes on by itself", "kubectl nuvo wait held"]);
     let mut waiting = command(&world, &["wait", "held", "bad"]).spawn().unwrap();
-    world.sim.finish(&world.get("held").status.unwrap().execution_ids[0], Status::Successful).unwrap();
+    world.sim.finish(&world.get("held").status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
     same("the worst result counts", waiting.wait().unwrap().code(), Some(3));
     same("POSTs", world.sim.post_count(), 3);
 }

@@ -279,7 +279,7 @@ fn runs_look_as_recorded() {
         world.start(name, pipeline, fields);
     }
 
-    let ids = |run: PipelineRun| run.status.unwrap().execution_ids;
+    let ids = |run: PipelineRun| run.status.unwrap().current.execution_ids;
     world.sim.remove_execution(&ids(world.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
     let broken = &ids(world.wait_phase("fixed-in-nuvo", Phase::Running))[0];
     world.sim.update(broken, Change::failed("PARSING_FAILURE", "line 7")).unwrap();

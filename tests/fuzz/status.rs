@@ -11,8 +11,8 @@ use nuvo_core::run::{
     parse, recorded, reopening, verdict,
 };
 use nuvo_crds::{
-    self, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
-    PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, Stats, TriggerState,
+    self, AttemptStatus, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
+    OnNothingToProcess, PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, SeriesStatus, Stats, TriggerState,
     conditions::{RECONCILING, Reason, STALLED, SUCCEEDED},
     well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
@@ -200,15 +200,23 @@ fn status(bytes: &mut Bytes) -> PipelineRunStatus {
         observed_generation: None,
         last_transition_time: Time(time(bytes)),
     };
+    // In the order in which the corpus has the bytes.
+    let conditions = (0..bytes.below(4)).map(|_| condition(bytes)).collect();
+    let attempt = bytes.pick(&[None, Some(1), Some(2), Some(0), Some(i32::MAX), Some(i32::MIN)]);
+    let trigger = bytes.flag().then(|| trigger(bytes));
+    let executions = (0..bytes.below(3)).map(|at| report(IDS[at], bytes)).collect();
+    let execution_ids = IDS.iter().filter(|_| bytes.flag()).map(ToString::to_string).collect();
+    let past = |bytes: &mut Bytes| PastAttempt { attempt: bytes.pick(&[1, 2, 0, i32::MIN]), ..PastAttempt::default() };
+    let history = (0..bytes.below(8)).map(|_| past(bytes)).collect();
+    let start_time = bytes.flag().then(|| Time(time(bytes)));
+    let completion_time = bytes.flag().then(|| Time(time(bytes)));
     PipelineRunStatus {
-        conditions: (0..bytes.below(4)).map(|_| condition(bytes)).collect(),
-        attempt: bytes.pick(&[None, Some(1), Some(2), Some(0), Some(i32::MAX), Some(i32::MIN)]),
-        trigger: bytes.flag().then(|| trigger(bytes)),
-        executions: (0..bytes.below(3)).map(|at| report(IDS[at], bytes)).collect(),
-        execution_ids: IDS.iter().filter(|_| bytes.flag()).map(ToString::to_string).collect(),
-        history: (0..bytes.below(8)).map(|_| PastAttempt { attempt: bytes.pick(&[1, 2, 0, i32::MIN]), ..PastAttempt::default() }).collect(),
-        start_time: bytes.flag().then(|| Time(time(bytes))),
-        completion_time: bytes.flag().then(|| Time(time(bytes))),
+        conditions,
+        attempt,
+        trigger,
+        history,
+        series: SeriesStatus { start_time, ..SeriesStatus::default() },
+        current: AttemptStatus { executions, execution_ids, completion_time, ..AttemptStatus::default() },
         ..PipelineRunStatus::default()
     }
 }
@@ -252,11 +260,12 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
     // Who has answered before the question was put is told with the next look that the answer cannot be carried out.
     let answered = object.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(RESOLVE_ANNOTATION));
     if let Ok(run) = parse(&written)
-        && !(answered && status.completion_time.is_some())
+        && !(answered && status.current.completion_time.is_some())
     {
         assert_eq!(shown(&written, &run, because.clone(), hearing, &known, now), status, "the same is known, and the status changes again");
     }
-    let ends = status.completion_time.is_some() && object.status.as_ref().is_none_or(|before| before.completion_time.is_none());
+    let ends =
+        status.current.completion_time.is_some() && object.status.as_ref().is_none_or(|before| before.current.completion_time.is_none());
     if ends && because.is_none() {
         has_a_reason_to_end(object, &status, hearing, &known, now);
     }
@@ -268,7 +277,7 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
 
 fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing: PollFacts, known: &Knowledge, now: Timestamp) {
     let earlier = |id: &String| {
-        let stored = object.status.iter().flat_map(|status| &status.executions).find(|execution| execution.id == *id);
+        let stored = object.status.iter().flat_map(|status| &status.current.executions).find(|execution| execution.id == *id);
         stored.and_then(|execution| execution.status.clone())
     };
     let word = |id: &String| match ExecutionId::new(id.clone()).ok().and_then(|id| known.get(&id)) {
@@ -276,12 +285,12 @@ fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing
         Some(Known::Lost | Known::Foreign(_)) => Some("no end of ours".to_owned()),
         None => earlier(id),
     };
-    let words: Vec<Option<String>> = status.execution_ids.iter().map(word).collect();
+    let words: Vec<Option<String>> = status.current.execution_ids.iter().map(word).collect();
     let open = words.iter().any(|word| word.as_deref().is_none_or(|word| word != "no end of ours" && !is_terminal(word)));
     let succeeded = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).expect("an ended run says how");
     if open {
         assert_eq!(succeeded.reason, "DeadlineExceeded", "nuvo has not said that all of it has ended: {words:?}");
-        let start = status.start_time.as_ref().expect("a deadline counts from a start").0;
+        let start = status.series.start_time.as_ref().expect("a deadline counts from a start").0;
         let due = start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).expect("a deadline that comes");
         assert!(now >= due && (hearing.asked.is_some_and(|asked| asked >= due) || hearing.waited >= hearing.patience));
     } else if succeeded.status == "True" {
@@ -292,13 +301,18 @@ fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing
 fn bounded(status: &PipelineRunStatus, own: bool) {
     let kinds: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
     let succeeded = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
-    assert!(status.executions.len() <= MAX_EXECUTIONS && status.execution_ids.len() <= MAX_EXECUTION_IDS);
+    assert!(status.current.executions.len() <= MAX_EXECUTIONS && status.current.execution_ids.len() <= MAX_EXECUTION_IDS);
     assert!(status.conditions.iter().all(|condition| condition.message.chars().count() <= MAX_STATUS_MESSAGE));
     if own {
         assert_eq!(kinds.len(), kinds.iter().collect::<BTreeSet<_>>().len(), "a condition stands twice: {kinds:?}");
         assert!(!(kinds.contains(&RECONCILING) && kinds.contains(&STALLED)), "it goes on and does not");
         let ended = succeeded.is_some_and(|condition| condition.status != "Unknown");
-        assert_eq!(status.completion_time.is_some(), ended, "{succeeded:?} and completionTime {:?}", status.completion_time);
+        assert_eq!(
+            status.current.completion_time.is_some(),
+            ended,
+            "{succeeded:?} and completionTime {:?}",
+            status.current.completion_time
+        );
         assert!(status.history.len() <= MAX_HISTORY && status.phase.is_some());
     }
 }

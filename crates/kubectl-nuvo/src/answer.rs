@@ -35,7 +35,7 @@ pub async fn rerun(place: &Place, args: &RerunArgs) -> Result<End, PluginError> 
         )));
     }
     let waits_for_retry = run::awaits_retry(&status);
-    if status.completion_time.is_none() && !waits_for_retry {
+    if status.current.completion_time.is_none() && !waits_for_retry {
         return Err(PluginError::NotNow(format!(
             "PipelineRun {} has not ended: wait for it with kubectl nuvo wait {} -n {}, or start another run",
             args.name, args.name, place.namespace
@@ -90,7 +90,7 @@ pub async fn suspend(place: &Place, names: &[String], hold: bool) -> Result<End,
     for name in names {
         let run = place.run(name).await?;
         let changed = change(place, &run, json!({ "spec": { "suspend": hold } })).await?;
-        let (word, note) = match (hold, changed.status.as_ref().is_some_and(|status| !status.execution_ids.is_empty())) {
+        let (word, note) = match (hold, changed.status.as_ref().is_some_and(|status| !status.current.execution_ids.is_empty())) {
             (true, true) => ("suspended", ", which changes nothing in nuvo: it has no cancel"),
             (true, false) => ("suspended", ""),
             (false, _) => ("resumed", ""),

@@ -39,7 +39,7 @@ fn text(run: &PipelineRun, now: Timestamp) -> String {
     section("What happened", what_happened(&status));
     section("What to do next", advice(run, &status).join("\n"));
     section("Executions", executions(&status));
-    section("Passes", list::passes(&status.executions));
+    section("Passes", list::passes(&status.current.executions));
     section("Earlier attempts", earlier(&status));
     section("Conditions", conditions_of(&status, now));
     text
@@ -47,7 +47,7 @@ fn text(run: &PipelineRun, now: Timestamp) -> String {
 
 fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> String {
     let retries = run.spec.retry.as_ref().map_or(0, |retry| retry.limit);
-    let made = status.retry.as_ref().map_or(0, |retry| retry.count);
+    let made = status.series.retry.as_ref().map_or(0, |retry| retry.count);
     let attempt = match (status.attempt, retries) {
         (None, _) => String::new(),
         (Some(attempt), 0) => attempt.to_string(),
@@ -55,8 +55,8 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
     };
     let why = reason(status).map(|reason| format!(" ({reason})")).unwrap_or_default();
     let age = |time: &str, ago: String| if time.is_empty() { String::new() } else { format!("{time} ({ago} ago)") };
-    let started = age(&at(status.start_time.as_ref()), ago(status.start_time.as_ref(), now));
-    let ended = age(&at(status.completion_time.as_ref()), ago(status.completion_time.as_ref(), now));
+    let started = age(&at(status.series.start_time.as_ref()), ago(status.series.start_time.as_ref(), now));
+    let ended = age(&at(status.current.completion_time.as_ref()), ago(status.current.completion_time.as_ref(), now));
     let facts = [
         ("Name", run.name_any()),
         ("Namespace", run.namespace().unwrap_or_default()),
@@ -66,7 +66,7 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
         ("Attempt", attempt),
         ("Started", started),
         ("Ended", ended),
-        ("Duration", status.duration.clone().unwrap_or_default()),
+        ("Duration", status.current.duration.clone().unwrap_or_default()),
     ];
     let line = |(name, value): (&str, String)| format!("{:<11}{}\n", format!("{name}:"), printable(&value));
     facts.into_iter().filter(|(_, value)| !value.is_empty()).map(line).collect()
@@ -135,6 +135,7 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
 
 fn executions(status: &PipelineRunStatus) -> String {
     let rows: Vec<Vec<String>> = status
+        .current
         .executions
         .iter()
         .map(|execution| {
@@ -152,11 +153,11 @@ fn executions(status: &PipelineRunStatus) -> String {
         })
         .collect();
     let mut text = if rows.is_empty() {
-        status.execution_ids.iter().map(|id| format!("{}\n", printable(id))).collect()
+        status.current.execution_ids.iter().map(|id| format!("{}\n", printable(id))).collect()
     } else {
         table(&["EXECUTION", "STATUS", "ERROR", "ROWS", "ERROR ROWS", "CELLS", "ERROR CELLS", "MESSAGE"], &rows)
     };
-    let hidden = status.execution_ids.len().saturating_sub(rows.len());
+    let hidden = status.current.execution_ids.len().saturating_sub(rows.len());
     if !rows.is_empty() && hidden > 0 {
         text.push_str(&format!("and {hidden} more (status.executionIds)\n"));
     }

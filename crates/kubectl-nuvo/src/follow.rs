@@ -106,7 +106,7 @@ fn refusal(error: watcher::Error) -> Option<kube::Error> {
 /// How it ended; none while it has not.
 fn ended(run: &PipelineRun, token: Option<&str>) -> Option<End> {
     let status = run.status.as_ref()?;
-    if status.observed_generation != run.metadata.generation || (token.is_some() && status.rerun_token.as_deref() != token) {
+    if status.observed_generation != run.metadata.generation || (token.is_some() && status.series.rerun_token.as_deref() != token) {
         return None;
     }
     let reason = reason(status).filter(|reason| reason.is_final())?;

@@ -57,8 +57,8 @@ fn shown(runs: &[PipelineRun], namespaces: bool, wide: bool, now: Timestamp) -> 
     }
     let row = |run: &PipelineRun| {
         let status = run.status.clone().unwrap_or_default();
-        let stats = status.stats.unwrap_or_default();
-        let error = status.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
+        let stats = status.current.stats.unwrap_or_default();
+        let error = status.current.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
         let mut row = Vec::new();
         if namespaces {
             row.push(run.namespace().unwrap_or_default());
@@ -70,14 +70,14 @@ fn shown(runs: &[PipelineRun], namespaces: bool, wide: bool, now: Timestamp) -> 
             error,
             number(stats.total_rows),
             number(stats.total_error_rows),
-            status.duration.clone().unwrap_or_default(),
+            status.current.duration.clone().unwrap_or_default(),
             ago(run.metadata.creation_timestamp.as_ref(), now),
         ]);
         if wide {
             row.extend([
                 reason(&status).map(|reason| reason.to_string()).unwrap_or_default(),
-                status.execution_count.map(|count| count.to_string()).unwrap_or_default(),
-                status.execution_ids.first().cloned().unwrap_or_default(),
+                status.current.execution_count.map(|count| count.to_string()).unwrap_or_default(),
+                status.current.execution_ids.first().cloned().unwrap_or_default(),
                 run.spec.account_ref.name.clone(),
                 status.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
             ]);
@@ -120,11 +120,11 @@ fn attempts(run: &PipelineRun, now: Timestamp) -> String {
         )));
         text.push('\n');
     }
-    let age = ago(status.start_time.as_ref(), now);
+    let age = ago(status.series.start_time.as_ref(), now);
     let since = if age.is_empty() { "not started".to_owned() } else { format!("started {age} ago") };
     let outcome = reason(&status).map_or_else(|| "not seen by the operator".to_owned(), |reason| reason.to_string());
     text.push_str(&format!("Attempt {present}: {outcome}, {since}\n"));
-    let passes = passes(&status.executions);
+    let passes = passes(&status.current.executions);
     if !passes.is_empty() {
         text.push_str(&passes);
     }

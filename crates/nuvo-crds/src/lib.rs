@@ -18,8 +18,9 @@ pub use nuvo_account::{
 };
 pub use pipeline_run::{AccountRef, OnAmbiguousTrigger, OnNothingToProcess, PipelineRun, PipelineRunSpec, QualityGate, Retry};
 pub use run_status::{
-    Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER, MAX_RUNS,
-    MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, Stats, Trigger, TriggerState,
+    AttemptStatus, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS,
+    MAX_INTEGER, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, SeriesStatus, Stats, Trigger,
+    TriggerState,
 };
 
 /// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, which lacks the last touches.

@@ -51,19 +51,49 @@ pub struct PipelineRunStatus {
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub attempt: Option<i32>,
 
-    /// What has become of spec.retry. Absent before the first retry.
+    /// The trigger of this attempt, and what is known of its outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RetryStatus>,
+    pub trigger: Option<Trigger>,
 
+    /// Earlier attempts, oldest first, at most the last 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub history: Vec<PastAttempt>,
+
+    /// What the attempts have in common that belong to one start.
+    #[serde(flatten)]
+    pub series: SeriesStatus,
+
+    /// What belongs to the present attempt alone.
+    #[serde(flatten)]
+    pub current: AttemptStatus,
+}
+
+/// The part of a status that lives as long as a start of the run with all its retries: from the creation, or a new `spec.rerunToken`, to the
+/// next one.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeriesStatus {
     /// The spec.rerunToken that was acted on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub rerun_token: Option<String>,
 
-    /// The trigger of this attempt, and what is known of its outcome.
+    /// What has become of spec.retry. Absent before the first retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger: Option<Trigger>,
+    pub retry: Option<RetryStatus>,
 
+    /// When nuvo answered the trigger of this attempt, or when its outcome fell into doubt; with spec.executionId, when following began.
+    /// What the run waited for before that does not count. A retry (spec.retry) keeps the time of the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+}
+
+/// The part of a status that lives as long as one attempt. The next one replaces it whole; what is to be kept of it is in
+/// [`PipelineRunStatus::history`].
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
     /// Details of the executions of this attempt: at most 64, failed ones first. status.executionIds has all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -86,16 +116,6 @@ pub struct PipelineRunStatus {
     /// The sum over all executions, of the last log run of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
-
-    /// Earlier attempts, oldest first, at most the last 5.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 5))]
-    pub history: Vec<PastAttempt>,
-
-    /// When nuvo answered the trigger of this attempt, or when its outcome fell into doubt; with spec.executionId, when following began.
-    /// What the run waited for before that does not count. A retry (spec.retry) keeps the time of the first attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
 
     /// When the attempt ended, or was repaired in nuvo. Set exactly when the condition Succeeded is True or False.
     #[serde(default, skip_serializing_if = "Option::is_none")]

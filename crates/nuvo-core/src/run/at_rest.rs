@@ -33,5 +33,6 @@ pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
 /// Whether a run with this change of its status has no use for its pipeline's lock any more: it ends, or a person has closed its doubt.
 #[must_use]
 pub fn ends_lock_need(before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) -> bool {
-    after.completion_time.is_some() && before.is_none_or(|before| before.completion_time.is_none() || before.phase != after.phase)
+    after.current.completion_time.is_some()
+        && before.is_none_or(|before| before.current.completion_time.is_none() || before.phase != after.phase)
 }

@@ -19,6 +19,6 @@ pub fn deadline_left(status: &PipelineRunStatus, object: &PipelineRun, now: Time
 }
 
 pub(super) fn due(status: &PipelineRunStatus, object: &PipelineRun) -> Option<Timestamp> {
-    let start = status.start_time.as_ref()?.0;
+    let start = status.series.start_time.as_ref()?.0;
     start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).ok()
 }

@@ -55,8 +55,8 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
     if let Some((nonce, evidence)) = accepted(new)
         && old.and_then(accepted).is_none_or(|(earlier, _)| earlier != nonce)
     {
-        let count = new.execution_ids.len();
-        let started = new.execution_ids.first().map_or_else(
+        let count = new.current.execution_ids.len();
+        let started = new.current.execution_ids.first().map_or_else(
             || "nothing to process".to_owned(),
             |first| if count == 1 { format!("execution {first}") } else { format!("{count} executions, the first is {first}") },
         );
@@ -85,13 +85,13 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
 /// The end of a run, if this change of its status is one.
 #[must_use]
 pub fn ending(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Option<Ending> {
-    let ended = new.completion_time.as_ref()?;
-    if old.is_some_and(|old| old.completion_time.is_some()) {
+    let ended = new.current.completion_time.as_ref()?;
+    if old.is_some_and(|old| old.current.completion_time.is_some()) {
         return None;
     }
     Some(Ending {
         reason: reason(new)?,
-        error_type: new.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default(),
-        took: new.start_time.as_ref().map(|start| ended.0.duration_since(start.0)),
+        error_type: new.current.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default(),
+        took: new.series.start_time.as_ref().map(|start| ended.0.duration_since(start.0)),
     })
 }

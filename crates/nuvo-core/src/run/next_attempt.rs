@@ -44,7 +44,7 @@ pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reop
         return None;
     }
     let next = Reopening::Attempt(following_attempt(run));
-    if object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token {
+    if object.spec.rerun_token.is_some() && object.spec.rerun_token != status.series.rerun_token {
         return Some(next);
     }
     if !run.ended {
@@ -68,7 +68,7 @@ pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reop
     let doubted = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
     let first = status.history.len() < MAX_HISTORY && !status.history.iter().any(doubted);
     let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
-    let in_time = status.completion_time.as_ref().is_some_and(in_time);
+    let in_time = status.current.completion_time.as_ref().is_some_and(in_time);
     let automatic = object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && proven && first && in_time;
     (automatic && trigger.fate == Fate::Ambiguous { executed: false }).then(|| Reopening::Retry(following_attempt(run)))
 }

@@ -56,7 +56,7 @@ impl Template {
         Ok(Self {
             uid: made.metadata.uid.ok_or("the first run has no uid")?,
             nonce: status.trigger.as_ref().map(|trigger| trigger.nonce.clone()).ok_or("the first run has no trigger")?,
-            execution: status.execution_ids.first().cloned().ok_or("the first run has no execution")?,
+            execution: status.current.execution_ids.first().cloned().ok_or("the first run has no execution")?,
             status: serde_json::to_string(&status)?,
             marker,
         })

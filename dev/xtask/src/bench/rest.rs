@@ -31,7 +31,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<Outcome, Failure>
     let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 36, total_error_rows: 12 };
     let account = Account { requests_per_second: args.requests_per_second, poll_period_seconds: POLL_PERIOD_SECONDS };
     let setting = Setting::open(program, &account, vec![Pipeline::new(forge::PIPELINE).stats(stats)], stop)?;
-    let template = Template::make(&setting, |status| status.completion_time.is_some(), stop)?;
+    let template = Template::make(&setting, |status| status.current.completion_time.is_some(), stop)?;
     let names = |number: usize| Names {
         run: format!("orders-{number:05}"),
         // As a schedule leaves them: a pipeline has a hundred runs.

@@ -107,13 +107,17 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
         "{}",
         message(&run)
     );
-    assert_eq!((status(&run).completion_time.is_some(), status(&run).error.is_some()), (false, true), "what failed is shown meanwhile");
+    assert_eq!(
+        (status(&run).current.completion_time.is_some(), status(&run).current.error.is_some()),
+        (false, true),
+        "what failed is shown meanwhile"
+    );
     assert!(settled_again(&run, 130), "and nothing is written before the wait is over");
     assert_eq!(go_on(&mut run, 160), None);
     assert_eq!(go_on(&mut run, 161), Some(Reopening::Retry(2)));
-    assert_eq!((why(&run), status(&run).error.clone()), (Some(Reason::Running), None));
+    assert_eq!((why(&run), status(&run).current.error.clone()), (Some(Reason::Running), None));
     assert_eq!(
-        status(&run).start_time,
+        status(&run).series.start_time,
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0))),
         "the deadline is about all of it"
     );
@@ -130,7 +134,7 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
     assert_eq!(history, [failed(1), failed(2)]);
     let times = |past: &nuvo_crds::PastAttempt| [&past.start_time, &past.completion_time].map(|time| time.as_ref().unwrap().0);
     assert_eq!(times(&status(&run).history[1]), [at(161), at(200)]);
-    assert_eq!(status(&run).duration.as_deref(), Some("6m40s"), "from the first start");
+    assert_eq!(status(&run).current.duration.as_deref(), Some("6m40s"), "from the first start");
 }
 
 #[test]
@@ -170,7 +174,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
         assert_eq!(reopening(&run, &parse(&run).unwrap(), at(1_000)), None, "{words}: also if nobody has looked at it before the time");
         hear(&mut run, &Knowledge::new(), 1_000);
         assert_eq!((why(&run), status(&run).history.len()), (Some(Reason::ExecutionFailed), 0), "{words}");
-        assert_eq!(status(&run).retry.as_ref().map(|retry| (retry.count, retry.next_time.is_some())), Some((0, false)));
+        assert_eq!(status(&run).series.retry.as_ref().map(|retry| (retry.count, retry.next_time.is_some())), Some((0, false)));
         assert!(message(&run).contains(words), "{}", message(&run));
         assert!(settled_again(&run, 2_000));
         assert_eq!(go_on(&mut run, 100_000), None, "it has ended");
@@ -181,7 +185,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     let mut again = scheduled();
     again.spec.rerun_token = Some("now".into());
     assert_eq!(go_on(&mut again, 101), Some(Reopening::Attempt(2)), "a person does not wait, and has all retries again");
-    assert_eq!((status(&again).retry.clone(), status(&again).start_time.as_ref().unwrap().0), (None, at(101)));
+    assert_eq!((status(&again).series.retry.clone(), status(&again).series.start_time.as_ref().unwrap().0), (None, at(101)));
     assert_eq!(status(&again).history.len(), 1);
     let mut deleted = scheduled();
     deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(101)));
@@ -219,10 +223,14 @@ fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
     assert_eq!(reopening(&put_back, &run, at(1_000)), None, "the second attempt may be out");
     assert!(matches!(verdict(&run, &Lock::default()), Verdict::InDoubt(_)));
     put_back.status = Some(recorded(&put_back, &trigger("n2", 2), &ids(1), "", None, at(1_000)));
-    assert_eq!((why(&put_back), status(&put_back).executions.len()), (Some(Reason::Running), 0), "it is followed, and made no more");
+    assert_eq!(
+        (why(&put_back), status(&put_back).current.executions.len()),
+        (Some(Reason::Running), 0),
+        "it is followed, and made no more"
+    );
     assert_eq!(reopening(&put_back, &parse(&put_back).unwrap(), at(100_000)), None);
     hear(&mut put_back, &all(1, "SUCCESSFUL"), 1_100);
-    assert_eq!((why(&put_back), status(&put_back).retry.as_ref().unwrap().count), (Some(Reason::Succeeded), 1));
+    assert_eq!((why(&put_back), status(&put_back).series.retry.as_ref().unwrap().count), (Some(Reason::Succeeded), 1));
 }
 
 #[test]
@@ -302,7 +310,7 @@ fn the_quality_gate_judges_what_nuvo_calls_successful() {
         let mut run = started(2, |spec| spec.quality_gate = Some(gate));
         let known: Knowledge = ids(2).iter().zip(stats).map(|(id, stats)| says(id, "SUCCESSFUL", stats)).collect();
         hear(&mut run, &known, 9);
-        assert_eq!(status(&run).stats.is_some(), stats != [Stats::default(); 2]);
+        assert_eq!(status(&run).current.stats.is_some(), stats != [Stats::default(); 2]);
         (why(&run).unwrap(), message(&run).to_owned())
     };
     // Together: 100 rows, 5 with errors, 9 cells with errors.
@@ -353,8 +361,11 @@ fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
     let repaired: Knowledge = [says(&ids(1)[0], "SUCCESSFUL", Stats { total_rows: Some(12), ..Stats::default() })].into();
     hear_of(&mut run, &repaired, true, 300);
     assert!(told(&run, "DeveloperMode").is_some());
-    assert_eq!((why(&run), status(&run).phase, status(&run).error.clone()), (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None));
-    assert_eq!((status(&run).stats.unwrap().total_rows, status(&run).duration.as_deref()), (Some(12), Some("5m00s")));
+    assert_eq!(
+        (why(&run), status(&run).phase, status(&run).current.error.clone()),
+        (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None)
+    );
+    assert_eq!((status(&run).current.stats.unwrap().total_rows, status(&run).current.duration.as_deref()), (Some(12), Some("5m00s")));
     assert!(at_rest(&run, at(301)));
     let words: Vec<_> = events_of_change(failed.as_ref(), status(&run)).into_iter().map(|notice| notice.reason).collect();
     assert_eq!(words, ["Fixed"]);
@@ -379,7 +390,7 @@ fn a_repair_counts_only_when_it_is_watched_for_and_is_a_success() {
         report.error = Some(ExecutionError { error_type: Some("WRITE_FILE_FAILURE".into()), message: None });
     }
     hear(&mut again, &known, 200);
-    assert_eq!((why(&again), status(&again).completion_time.as_ref().unwrap().0), (Some(Reason::ExecutionFailed), at(100)));
+    assert_eq!((why(&again), status(&again).current.completion_time.as_ref().unwrap().0), (Some(Reason::ExecutionFailed), at(100)));
     assert!(message(&again).contains("WRITE_FILE_FAILURE"), "{}", message(&again));
     hear(&mut again, &good, 300);
     assert_eq!(why(&again), Some(Reason::FixedInNuvo), "the second repair was better");

@@ -24,7 +24,7 @@ pub fn compute_status(object: &PipelineRun, run: &Run, situation: &StatusInput, 
     let mut status = begun(object);
     match situation {
         StatusInput::Settled(_, hearing) if repairs::fixed(&mut status, object, known, hearing.developer_mode, now) => {}
-        _ if status.completion_time.is_some() => reviewed(&mut status, object, run, now),
+        _ if status.current.completion_time.is_some() => reviewed(&mut status, object, run, now),
         StatusInput::Because(Reason::StatusLost, why) => {
             let asked = || trigger_in_doubt(run).map_or_else(|| why.clone(), |trigger| question(trigger.nonce.as_str(), why));
             let message = reply(object, run).unwrap_or_else(asked);
@@ -73,9 +73,9 @@ pub(super) fn settled(
     now: Timestamp,
 ) {
     if let Some(id) = &object.spec.execution_id {
-        status.execution_ids = vec![id.clone()];
-        status.execution_count = Some(1);
-        status.start_time.get_or_insert(Time(now));
+        status.current.execution_ids = vec![id.clone()];
+        status.current.execution_count = Some(1);
+        status.series.start_time.get_or_insert(Time(now));
         status.trigger.get_or_insert_with(|| Trigger {
             attempt: 1,
             state: TriggerState::Observed,
@@ -86,9 +86,9 @@ pub(super) fn settled(
     // Of the attempt that failed, the status has all that matters, and nuvo is not asked any more.
     let waits = retry::is_awaited(status);
     let parts: Vec<Part> = if waits {
-        status.executions.iter().map(Part::stored).collect()
+        status.current.executions.iter().map(Part::stored).collect()
     } else {
-        status.execution_ids.iter().map(|id| part(id, status, object, known)).collect()
+        status.current.execution_ids.iter().map(|id| part(id, status, object, known)).collect()
     };
     let (reason, mut message) = judge(status, object, &parts, following, hearing, now);
     if reason == Reason::ExecutionFailed {
@@ -102,7 +102,7 @@ pub(super) fn settled(
     if waits {
         // The attempt that was announced is not made.
         status.history.pop();
-        status.retry = status.retry.take().map(|made| RetryStatus { count: made.count.saturating_sub(1), next_time: None });
+        status.series.retry = status.series.retry.take().map(|made| RetryStatus { count: made.count.saturating_sub(1), next_time: None });
     }
     if hearing.developer_mode && reason.is_final() {
         warn_of_developer_mode(status, now);
@@ -110,7 +110,7 @@ pub(super) fn settled(
     // Progress of a part of the executions is not worth a write; the end, a word that nobody knows, and that an execution which a
     // person named exists at all, are.
     let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
-    let found = object.spec.execution_id.is_some() && status.executions.is_empty() && !parts.iter().any(unheard_of);
+    let found = object.spec.execution_id.is_some() && status.current.executions.is_empty() && !parts.iter().any(unheard_of);
     if !waits && (reason.is_final() || found || parts.iter().any(unknown_word)) {
         detail(status, parts);
     }
@@ -124,7 +124,7 @@ fn await_retry(status: &mut PipelineRunStatus, object: &PipelineRun, parts: Vec<
         remember(status, Some(Reason::ExecutionFailed.to_string()), Some(Time(now)));
     }
     let message = format!("{failure} {}", retry::announcement(status, object, &next));
-    status.retry = Some(next);
+    status.series.retry = Some(next);
     conclude(status, object, Reason::RetryScheduled, message, now);
 }
 

@@ -30,12 +30,12 @@ pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, rea
     status.observed_generation = generation;
     status.phase = Some(phase(reason));
     if reason == Reason::TriggerUnconfirmed {
-        status.start_time.get_or_insert(Time(now));
+        status.series.start_time.get_or_insert(Time(now));
     }
     let ended = reason.is_final();
-    if ended && status.completion_time.is_none() {
-        status.completion_time = Some(Time(now));
-        status.duration = status.start_time.as_ref().map(|start| human_duration(now.duration_since(start.0)));
+    if ended && status.current.completion_time.is_none() {
+        status.current.completion_time = Some(Time(now));
+        status.current.duration = status.series.start_time.as_ref().map(|start| human_duration(now.duration_since(start.0)));
     }
     let yes_if = |holds: bool| if holds { ConditionStatus::True } else { ConditionStatus::False };
     let success = reason.status() == ConditionStatus::True;

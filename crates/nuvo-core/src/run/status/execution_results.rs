@@ -35,7 +35,7 @@ pub(super) fn part(id: &str, status: &PipelineRunStatus, object: &PipelineRun, k
     // nuvo has said that it runs what it started for us; of an execution that a person named it has said nothing yet.
     let word = object.spec.execution_id.is_none().then(|| PROCESSING.to_owned());
     let unheard = || Execution { id: id.to_owned(), status: word, ..Execution::default() };
-    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
+    let earlier = || status.current.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
     match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
         Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
         Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
@@ -132,7 +132,7 @@ pub(super) fn judge(
             End::Open | End::Reported => {}
         }
     }
-    finished(object, parts, status.execution_ids.len().max(parts.len()))
+    finished(object, parts, status.current.execution_ids.len().max(parts.len()))
 }
 
 /// What it comes to when all have ended; `count` is how many there are, also if not all are shown.
@@ -148,8 +148,8 @@ pub(super) fn finished(object: &PipelineRun, parts: &[Part], count: usize) -> (R
 
 pub(super) fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
     let mut executions: Vec<Execution> = parts.into_iter().map(|part| part.report).collect();
-    status.error = executions.iter().find(|execution| has_failed(execution)).and_then(|execution| execution.error.clone());
-    status.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
+    status.current.error = executions.iter().find(|execution| has_failed(execution)).and_then(|execution| execution.error.clone());
+    status.current.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
         total_rows: plus(a.total_rows, b.total_rows),
         total_cells: plus(a.total_cells, b.total_cells),
         total_error_cells: plus(a.total_error_cells, b.total_error_cells),
@@ -158,7 +158,7 @@ pub(super) fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
     });
     executions.sort_by_key(|execution| !has_failed(execution));
     executions.truncate(MAX_EXECUTIONS);
-    status.executions = executions;
+    status.current.executions = executions;
 }
 
 fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {

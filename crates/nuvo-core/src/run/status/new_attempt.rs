@@ -4,7 +4,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{conclude::conclude, retry};
 use nuvo_crds::{
-    MAX_HISTORY, MAX_HISTORY_IDS, PastAttempt, PipelineRun, PipelineRunStatus, RetryStatus,
+    AttemptStatus, MAX_HISTORY, MAX_HISTORY_IDS, PastAttempt, PipelineRun, PipelineRunStatus, RetryStatus, SeriesStatus,
     conditions::{DEVELOPER_MODE, Reason, SUCCEEDED},
 };
 
@@ -18,16 +18,23 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
     }
     // It was about the executions of another attempt.
     old.conditions.retain(|condition| condition.type_ != DEVELOPER_MODE);
+    let series = if retry {
+        SeriesStatus { retry: old.series.retry.map(|made| RetryStatus { next_time: None, ..made }), ..old.series }
+    } else {
+        SeriesStatus { rerun_token: object.spec.rerun_token.clone(), ..SeriesStatus::default() }
+    };
+    // Every part by name, without a rest: a new field has to say how long it lives.
     let mut status = PipelineRunStatus {
         attempt: Some(attempt),
-        retry: old.retry.filter(|_| retry).map(|made| RetryStatus { next_time: None, ..made }),
-        rerun_token: if retry { old.rerun_token } else { object.spec.rerun_token.clone() },
         // What a backup brought back speaks of another object, and the person who opens this attempt has been told so.
         trigger: old.trigger.filter(|trigger| trigger.uid.is_none() || trigger.uid == object.metadata.uid),
-        conditions: old.conditions,
         history: old.history,
-        start_time: old.start_time.filter(|_| retry),
-        ..PipelineRunStatus::default()
+        conditions: old.conditions,
+        series,
+        current: AttemptStatus::default(),
+        // Both follow from the reason.
+        observed_generation: None,
+        phase: None,
     };
     conclude(&mut status, object, Reason::RetryScheduled, format!("Attempt {attempt} is about to start."), now);
     status
@@ -36,14 +43,14 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
 /// Keeps the present attempt in the history. `completed` is when it ended, if the status does not say.
 pub(super) fn remember(status: &mut PipelineRunStatus, result: Option<String>, completed: Option<Time>) {
     // A retry has the start of the first attempt, and its own trigger.
-    let began = status.trigger.as_ref().filter(|_| status.retry.is_some()).and_then(|trigger| trigger.time.clone());
+    let began = status.trigger.as_ref().filter(|_| status.series.retry.is_some()).and_then(|trigger| trigger.time.clone());
     status.history.push(PastAttempt {
         attempt: status.attempt.unwrap_or(1),
         result,
-        error_type: status.error.as_ref().and_then(|error| error.error_type.clone()),
-        start_time: began.or_else(|| status.start_time.clone()),
-        completion_time: completed.or_else(|| status.completion_time.clone()),
-        execution_ids: status.execution_ids.iter().take(MAX_HISTORY_IDS).cloned().collect(),
+        error_type: status.current.error.as_ref().and_then(|error| error.error_type.clone()),
+        start_time: began.or_else(|| status.series.start_time.clone()),
+        completion_time: completed.or_else(|| status.current.completion_time.clone()),
+        execution_ids: status.current.execution_ids.iter().take(MAX_HISTORY_IDS).cloned().collect(),
     });
     let surplus = status.history.len().saturating_sub(MAX_HISTORY);
     status.history.drain(..surplus);
@@ -54,7 +61,7 @@ pub(super) fn begun(object: &PipelineRun) -> PipelineRunStatus {
     let mut status = object.status.clone().unwrap_or_default();
     if status.attempt.is_none() {
         status.attempt = Some(1);
-        status.rerun_token.clone_from(&object.spec.rerun_token);
+        status.series.rerun_token.clone_from(&object.spec.rerun_token);
     }
     status
 }

@@ -16,9 +16,9 @@ use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason};
 /// For how long a run with this status is still watched for a repair; none if it is not.
 #[must_use]
 pub fn repair_watch_left(object: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Option<Duration> {
-    let ended = status.completion_time.as_ref()?.0;
+    let ended = status.current.completion_time.as_ref()?.0;
     // Of more executions than it shows, a status does not tell which ones were successful.
-    let all_shown = status.execution_ids.len() == status.executions.len();
+    let all_shown = status.current.execution_ids.len() == status.current.executions.len();
     if object.spec.follow_fixes_seconds <= 0 || !all_shown || reason(status) != Some(Reason::ExecutionFailed) {
         return None;
     }
@@ -29,7 +29,7 @@ pub fn repair_watch_left(object: &PipelineRun, status: &PipelineRunStatus, now: 
 /// The executions of a failed run that may be repaired.
 #[must_use]
 pub fn repairable(status: &PipelineRunStatus) -> Vec<ExecutionId> {
-    let failed = status.executions.iter().filter(|execution| has_failed(execution));
+    let failed = status.current.executions.iter().filter(|execution| has_failed(execution));
     failed.filter_map(|execution| ExecutionId::new(execution.id.clone()).ok()).collect()
 }
 
@@ -38,8 +38,8 @@ pub(super) fn fixed(status: &mut PipelineRunStatus, object: &PipelineRun, known:
     if repair_watch_left(object, status, now).is_none() {
         return false;
     }
-    let news: Vec<Execution> = status.executions.iter().map(|execution| latest(execution, known)).collect();
-    if news == status.executions {
+    let news: Vec<Execution> = status.current.executions.iter().map(|execution| latest(execution, known)).collect();
+    if news == status.current.executions {
         return false;
     }
     let parts: Vec<Part> = news.iter().map(Part::stored).collect();
@@ -57,7 +57,7 @@ pub(super) fn fixed(status: &mut PipelineRunStatus, object: &PipelineRun, known:
 }
 
 fn repaired(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason, message: String, now: Timestamp) {
-    status.completion_time = None;
+    status.current.completion_time = None;
     conclude(status, object, reason, message, now);
 }
 

@@ -20,7 +20,7 @@ pub(super) enum RetryDecision {
 /// Whether the present attempt has failed and another one is scheduled.
 #[must_use]
 pub fn is_awaited(status: &PipelineRunStatus) -> bool {
-    status.completion_time.is_none() && status.retry.as_ref().is_some_and(|retry| retry.next_time.is_some())
+    status.current.completion_time.is_none() && status.series.retry.as_ref().is_some_and(|retry| retry.next_time.is_some())
 }
 
 /// What follows an attempt whose executions have ended, and some of them FAILED. It is asked again while the next attempt is waited for, so
@@ -42,7 +42,7 @@ pub(super) fn decide_retry(status: &PipelineRunStatus, object: &PipelineRun, par
         return never(format!("It is not tried again, because spec.retry.onErrorTypes does not have {named}."));
     }
     let waits = is_awaited(status);
-    let made = status.retry.as_ref().map_or(0, |retry| retry.count);
+    let made = status.series.retry.as_ref().map_or(0, |retry| retry.count);
     let count = if waits { made } else { made.saturating_add(1) };
     if count > retry.limit {
         return never(format!("It is not tried again, because all {} retries were made (spec.retry.limit).", retry.limit));
@@ -67,7 +67,7 @@ pub(super) fn announcement(status: &PipelineRunStatus, object: &PipelineRun, nex
 
 /// Whether the wait for the next attempt is over, by what the spec says now.
 pub(in crate::run) fn is_due(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> bool {
-    let parts: Vec<Part> = status.executions.iter().map(Part::stored).collect();
+    let parts: Vec<Part> = status.current.executions.iter().map(Part::stored).collect();
     let next = |prospect| if let RetryDecision::Again(RetryStatus { next_time: Some(next), .. }) = prospect { Some(next.0) } else { None };
     is_awaited(status) && next(decide_retry(status, object, &parts, now)).is_some_and(|next| next <= now)
 }

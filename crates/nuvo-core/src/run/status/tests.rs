@@ -7,10 +7,13 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
+use serde_json::json;
+
 use crate::run::*;
 use nuvo_crds::{
-    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
-    OnNothingToProcess, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
+    AttemptStatus, Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE,
+    OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, RetryStatus, SeriesStatus,
+    Stats,
     conditions::{ConditionStatus, Reason},
     well_known::RESOLVE_ANNOTATION,
 };
@@ -86,7 +89,7 @@ fn every_reason_gives_the_conditions_of_kstatus() {
         assert_eq!((holds("Finished"), holds("Ready")), (yes(!active), yes(success)), "{wanted}");
         assert_eq!(holds("Reconciling"), active.then_some("True"), "{wanted}");
         assert_eq!(holds("Stalled"), (!active && !success).then_some("True"), "{wanted}");
-        assert_eq!(status.completion_time.is_some(), !active, "{wanted}");
+        assert_eq!(status.current.completion_time.is_some(), !active, "{wanted}");
         assert!(status.conditions.iter().all(|c| c.observed_generation == Some(3) && c.reason == wanted.as_str()), "{wanted}");
         assert_eq!(reason(&status), Some(*wanted), "it can be read back");
     }
@@ -127,8 +130,8 @@ fn the_same_knowledge_gives_the_same_status() {
     let both: Knowledge = ids(2).iter().map(|id| report(id, "SUCCESSFUL", 5)).collect();
     let ended = with(running, settle(&with(object(), status), &both, at(92)));
     let status = ended.status.clone().unwrap();
-    assert_eq!((status.phase, status.duration.as_deref()), (Some(Phase::Succeeded), Some("1m32s")));
-    assert_eq!(status.stats.unwrap().total_rows, Some(10));
+    assert_eq!((status.phase, status.current.duration.as_deref()), (Some(Phase::Succeeded), Some("1m32s")));
+    assert_eq!(status.current.stats.unwrap().total_rows, Some(10));
     assert_eq!(settle(&ended, &Knowledge::new(), at(10_000)), status, "an ended run stays as it is");
     let later: Knowledge = ids(2).iter().map(|id| report(id, "FAILED", 5)).collect();
     assert_eq!(settle(&ended, &later, at(10_000)), status);
@@ -138,7 +141,7 @@ fn the_same_knowledge_gives_the_same_status() {
 fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
     let known: Knowledge = [report(&ids(1)[0], "PAUSED", 0)].into();
     let status = settle(&accepted(1), &known, at(60));
-    assert_eq!((status.phase, status.executions[0].status.as_deref()), (Some(Phase::Running), Some("PAUSED")));
+    assert_eq!((status.phase, status.current.executions[0].status.as_deref()), (Some(Phase::Running), Some("PAUSED")));
     for word in ["Successful", "SUCCESSFUL ", "failed", "COMPLETED"] {
         let known: Knowledge = [report(&ids(1)[0], word, 0)].into();
         assert_eq!(settle(&accepted(1), &known, at(60)).phase, Some(Phase::Running), "{word}");
@@ -174,14 +177,14 @@ fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
     let unheard = with(object.clone(), settle(&object, &Knowledge::new(), at(0)));
     let status = unheard.status.clone().unwrap();
     assert_eq!((status.phase, message(&status)), (Some(Phase::Running), "Execution e0 is being looked up in nuvo."));
-    assert_eq!(status.executions, []);
+    assert_eq!(status.current.executions, []);
     assert_eq!(settle(&unheard, &Knowledge::new(), at(1)), status);
 
     let processing: Knowledge = [report(&ids(1)[0], "PROCESSING", 0)].into();
     let found = with(unheard, settle(&with(object, status), &processing, at(2)));
     let status = found.status.clone().unwrap();
     assert_eq!(message(&status), "Execution e0 is running.");
-    assert_eq!(status.executions[0].status.as_deref(), Some("PROCESSING"));
+    assert_eq!(status.current.executions[0].status.as_deref(), Some("PROCESSING"));
     assert_eq!(settle(&found, &Knowledge::new(), at(3)), status, "a restart does not look it up anew");
     let more: Knowledge = [report(&ids(1)[0], "PROCESSING", 7)].into();
     assert_eq!(settle(&found, &more, at(4)), status, "progress is not worth a write");
@@ -195,8 +198,8 @@ fn one_failure_fails_the_run_when_all_have_ended() {
     known.extend([report(&all[1], "SUCCESSFUL", 1)]);
     let status = settle(&accepted(3), &known, at(1));
     assert_eq!((status.phase, reason(&status)), (Some(Phase::Failed), Some(Reason::ExecutionFailed)));
-    assert_eq!(status.executions[0].id, "e2", "failed ones first");
-    assert_eq!(status.error.unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
+    assert_eq!(status.current.executions[0].id, "e2", "failed ones first");
+    assert_eq!(status.current.error.unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
     known.insert(all[1].clone(), Known::Lost);
     assert_eq!(reason(&settle(&accepted(3), &known, at(1))), Some(Reason::ExecutionLost));
 }
@@ -252,8 +255,8 @@ fn everything_is_bounded() {
     let mut object = with(object.clone(), recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
     let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
     let status = settle(&object, &known, at(1));
-    assert_eq!((status.execution_ids.len(), status.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
-    assert_eq!(status.stats.unwrap().total_rows, Some(MAX_INTEGER));
+    assert_eq!((status.current.execution_ids.len(), status.current.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
+    assert_eq!(status.current.stats.unwrap().total_rows, Some(MAX_INTEGER));
     assert!(message(&status).contains(&MAX_INTEGER.to_string()), "{}", message(&status));
     assert!(status.trigger.as_ref().unwrap().message.len() <= MAX_STATUS_MESSAGE);
     assert!(show(&object, Reason::AccountNotReady, &long, at(0)).conditions.iter().all(|c| c.message.len() <= MAX_STATUS_MESSAGE));
@@ -264,6 +267,65 @@ fn everything_is_bounded() {
         object.status = Some(next);
     }
     assert_eq!(object.status.unwrap().history.len(), MAX_HISTORY);
+}
+
+/// A status of which every field is set: a new one has to be added here, and below if another attempt keeps it.
+fn full_status() -> PipelineRunStatus {
+    let failed = settle(&accepted(1), &[report(&ids(1)[0], "FAILED", 5)].into(), at(7));
+    PipelineRunStatus {
+        observed_generation: Some(2),
+        phase: failed.phase,
+        conditions: failed.conditions,
+        attempt: Some(2),
+        trigger: failed.trigger,
+        history: vec![PastAttempt { attempt: 1, ..PastAttempt::default() }],
+        series: SeriesStatus {
+            rerun_token: Some("acted on".into()),
+            retry: Some(RetryStatus { count: 1, next_time: Some(Time(at(8))) }),
+            start_time: failed.series.start_time,
+        },
+        current: AttemptStatus {
+            executions: failed.current.executions,
+            execution_ids: failed.current.execution_ids,
+            execution_count: failed.current.execution_count,
+            error: failed.current.error,
+            stats: failed.current.stats,
+            completion_time: failed.current.completion_time,
+            duration: failed.current.duration,
+        },
+    }
+}
+
+#[test]
+fn new_attempt_keeps_exactly_what_outlives_an_attempt() {
+    let mut object = with(object(), full_status());
+    object.spec.rerun_token = Some("new".into());
+    let stored = serde_json::to_value(&object.status).unwrap();
+    for (retry, series) in [
+        (true, json!({ "rerunToken": "acted on", "retry": { "count": 1 }, "startTime": stored["startTime"] })),
+        (false, json!({ "rerunToken": "new" })),
+    ] {
+        let mut opened = serde_json::to_value(opened(&object, 3, retry, at(9))).unwrap();
+        let kinds: Vec<_> = opened["conditions"].as_array().unwrap().iter().map(|c| c["type"].clone()).collect();
+        assert_eq!(kinds, ["Succeeded", "Finished", "Ready", "Reconciling"], "retry: {retry}");
+        let past = json!({
+            "attempt": 2, "result": "ExecutionFailed", "errorType": "PARSING_FAILURE", "executionIds": ["e0"],
+            "startTime": stored["trigger"]["time"], "completionTime": stored["completionTime"],
+        });
+        let mut wanted = json!({
+            "observedGeneration": 3, "phase": "Pending", "attempt": 3, "trigger": stored["trigger"], "history": [{ "attempt": 1 }, past],
+        });
+        wanted.as_object_mut().unwrap().extend(series.as_object().unwrap().clone());
+        opened.as_object_mut().unwrap().remove("conditions");
+        assert_eq!(opened, wanted, "retry: {retry}");
+    }
+}
+
+#[test]
+fn new_attempt_forgets_the_trigger_of_another_object() {
+    let mut object = with(object(), full_status());
+    object.metadata.uid = Some("restored".into());
+    assert_eq!(opened(&object, 3, false, at(9)).trigger, None);
 }
 
 #[test]
@@ -392,11 +454,11 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     assert_eq!(reopens(&marked), None, "the marker says so, too");
     let mut late = first.clone();
     let status = late.status.as_mut().unwrap();
-    status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
+    status.current.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
     assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
     assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
     let mut second = with(first.clone(), opened(&first, 2, false, at(1)));
-    second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
+    second.status.as_mut().unwrap().current.completion_time = first.status.as_ref().unwrap().current.completion_time.clone();
     assert_eq!(reopens(&second), None);
 }
 
@@ -412,7 +474,7 @@ fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
     let ended = with(running.clone(), settle(&running, &known, at(1)));
     assert_eq!(reopens(&ended), Some(Reopening::Attempt(2)), "the token came while it ran");
     let mut acted_on = ended.clone();
-    acted_on.status.as_mut().unwrap().rerun_token = Some("a".into());
+    acted_on.status.as_mut().unwrap().series.rerun_token = Some("a".into());
     assert_eq!(reopens(&acted_on), None);
     assert_eq!(reopens(&token(acted_on.clone(), "b")), Some(Reopening::Attempt(2)));
     acted_on.spec.rerun_token = None;
@@ -460,9 +522,9 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
 fn who_knows_that_nothing_was_sent_opens_a_run_that_ended_in_doubt() {
     let object = object();
     let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "Nobody can tell.", None, at(0));
-    assert!(doubtful.completion_time.is_some());
+    assert!(doubtful.current.completion_time.is_some());
     let object = with(object, doubtful);
     let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "It was not sent.", again, at(1));
-    assert_eq!((status.completion_time, status.duration, status.phase), (None, None, Some(Phase::Pending)));
+    assert_eq!((status.current.completion_time, status.current.duration, status.phase), (None, None, Some(Phase::Pending)));
 }

@@ -18,7 +18,8 @@ use crate::{
     text::{sentence, truncated},
 };
 use nuvo_crds::{
-    Evidence, MAX_EXECUTION_IDS, MAX_STATUS_MESSAGE, PipelineRun, PipelineRunStatus, RetryStatus, Trigger, TriggerState, conditions::Reason,
+    AttemptStatus, Evidence, MAX_EXECUTION_IDS, MAX_STATUS_MESSAGE, PipelineRun, PipelineRunStatus, RetryStatus, Trigger, TriggerState,
+    conditions::Reason,
 };
 
 /// The status after it became known what a trigger led to.
@@ -52,21 +53,21 @@ pub fn recorded(
     });
     match &trigger.fate {
         Fate::Accepted(_) => {
-            status.completion_time = None;
-            status.duration = None;
-            status.start_time.get_or_insert(Time(now));
-            // A status that was put back may still show another attempt.
-            (status.executions, status.error, status.stats) = (Vec::new(), None, None);
-            status.retry = status.retry.take().map(|made| RetryStatus { next_time: None, ..made });
-            status.execution_ids = executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect();
-            status.execution_count = count(executions.len());
+            // Whole: a status that was put back may still show another attempt.
+            status.current = AttemptStatus {
+                execution_ids: executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect(),
+                execution_count: count(executions.len()),
+                ..AttemptStatus::default()
+            };
+            status.series.start_time.get_or_insert(Time(now));
+            status.series.retry = status.series.retry.take().map(|made| RetryStatus { next_time: None, ..made });
             settled(&mut status, object, &Knowledge::new(), &Following::Active, PollFacts::default(), now);
         }
         Fate::NotExecuted => match unexecuted {
             Some(Unexecuted::Rejected) => {
                 let advice = "Correct the pipeline or the account, then set a new spec.rerunToken.";
                 let message = format!("nuvo refused to start the pipeline: {} {advice}", sentence(message));
-                status.start_time.get_or_insert(Time(now));
+                status.series.start_time.get_or_insert(Time(now));
                 conclude(&mut status, object, Reason::TriggerRejected, message, now);
             }
             again => {
@@ -76,14 +77,14 @@ pub fn recorded(
                     Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "It will be tried again.",
                 };
                 // Somebody else may have ended the run in doubt meanwhile: whoever knows better opens it again.
-                status.completion_time = None;
-                status.duration = None;
+                status.current.completion_time = None;
+                status.current.duration = None;
                 let message = format!("Nothing was started: {} {prospect}", sentence(message));
                 conclude(&mut status, object, obstacle.reason(), message, now);
             }
         },
         Fate::Ambiguous { .. } => {
-            status.start_time.get_or_insert(Time(now));
+            status.series.start_time.get_or_insert(Time(now));
             conclude(&mut status, object, Reason::TriggerOutcomeUnknown, question(nonce, message), now);
         }
         Fate::Observed => {}

@@ -69,12 +69,12 @@ pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
         return None;
     }
     let ttl = SignedDuration::from_secs(object.spec.ttl_seconds_after_finished?);
-    status.completion_time.as_ref()?.0.checked_add(ttl).ok()
+    status.current.completion_time.as_ref()?.0.checked_add(ttl).ok()
 }
 
 /// Says in the status why the object is not deleted, or takes that back.
 pub(super) fn note(status: &mut PipelineRunStatus, object: &PipelineRun, now: Timestamp) {
-    let wanted = status.completion_time.is_some() && object.spec.ttl_seconds_after_finished.is_some();
+    let wanted = status.current.completion_time.is_some() && object.spec.ttl_seconds_after_finished.is_some();
     let present = status.conditions.iter().position(|condition| condition.type_ == DELETION_BLOCKED);
     let present = present.map(|at| status.conditions.remove(at));
     let Some((reason, message)) = obstacle(status, object).filter(|_| wanted) else { return };
