@@ -12,7 +12,10 @@ use super::{
     progress::tell,
     table::{ago, table},
 };
-use nuvo_crds::{NuvoAccount, conditions::READY};
+use nuvo_crds::{
+    NuvoAccount,
+    conditions::{READY, find},
+};
 
 /// Lists accounts and whether they can be used.
 ///
@@ -40,7 +43,7 @@ pub async fn list(place: &Place, args: &ListArgs, now: Timestamp) -> Result<End,
     header.push("MESSAGE");
     let row = |account: &NuvoAccount| {
         let status = account.status.clone().unwrap_or_default();
-        let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
+        let ready = find(&status.conditions, READY);
         let mut row = Vec::new();
         if args.all_namespaces {
             row.push(account.namespace().unwrap_or_default());

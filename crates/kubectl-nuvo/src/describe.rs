@@ -73,8 +73,7 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
 }
 
 fn what_happened(status: &PipelineRunStatus) -> String {
-    let said =
-        |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).map(|condition| printable(&condition.message));
+    let said = |kind: &str| conditions::find(&status.conditions, kind).map(|condition| printable(&condition.message));
     let kinds = [conditions::SUCCEEDED, conditions::DEVELOPER_MODE, conditions::DELETION_BLOCKED];
     let said: Vec<String> = kinds.into_iter().filter_map(said).flat_map(|message| wrapped(&message, 100)).collect();
     if said.is_empty() { "The operator has not seen this run yet.".to_owned() } else { said.join("\n") }

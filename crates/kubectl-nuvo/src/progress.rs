@@ -14,7 +14,10 @@ use super::{
     table::{ago, printable},
 };
 use nuvo_core::run::reason;
-use nuvo_crds::{PipelineRun, conditions::SUCCEEDED};
+use nuvo_crds::{
+    PipelineRun,
+    conditions::{SUCCEEDED, find},
+};
 
 /// How often the moving line moves.
 const BEAT: Duration = Duration::from_millis(120);
@@ -54,7 +57,7 @@ impl Progress {
         let why = reason(&status).map(|reason| reason.to_string()).unwrap_or_default();
         let phase = list::phase(&status);
         let attempt = status.attempt.filter(|attempt| *attempt > 1).map(|attempt| format!(" attempt {attempt}")).unwrap_or_default();
-        let message = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
+        let message = find(&status.conditions, SUCCEEDED);
         let message = printable(message.map(|condition| condition.message.as_str()).unwrap_or_default());
         let because = if why.is_empty() || why == phase { String::new() } else { format!(" ({why})") };
         let state = format!("{phase}{because}{attempt}");

@@ -1,6 +1,11 @@
-//! Condition types and their reasons: all of them, in one place.
+//! Conditions: their types and reasons, all of them in one place, and the one way to set them.
 
 use std::fmt;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 
 /// The outcome of a run: Unknown while it is active, then True or False for good.
 pub const SUCCEEDED: &str = "Succeeded";
@@ -48,6 +53,47 @@ impl fmt::Display for ConditionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What a condition says, besides its type.
+#[derive(Debug, Clone, Copy)]
+pub struct ConditionState<'a> {
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// Why, in one word.
+    pub reason: &'a str,
+    /// For people, at most [`MAX_MESSAGE`] characters.
+    pub message: &'a str,
+    /// The `metadata.generation` that it is about.
+    pub observed_generation: Option<i64>,
+}
+
+/// The condition of this type, if it is present.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Sets the condition of this type. `lastTransitionTime` changes only together with the status.
+///
+/// The condition moves to the end, so that conditions stand in the order in which they are set.
+pub fn set(conditions: &mut Vec<Condition>, type_: &str, state: &ConditionState<'_>, now: Timestamp) {
+    let unchanged = conditions.iter().find(|present| present.type_ == type_ && present.status == state.status.as_str());
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: state.status.as_str().to_owned(),
+        reason: state.reason.to_owned(),
+        message: state.message.to_owned(),
+        observed_generation: state.observed_generation,
+        last_transition_time: unchanged.map_or(Time(now), |present| present.last_transition_time.clone()),
+    };
+    remove(conditions, type_);
+    conditions.push(condition);
+}
+
+/// Removes the condition of this type.
+pub fn remove(conditions: &mut Vec<Condition>, type_: &str) {
+    conditions.retain(|condition| condition.type_ != type_);
 }
 
 macro_rules! reasons {
@@ -174,5 +220,43 @@ reasons! {
         PermissionMissing = "PermissionMissing", False;
         /// nuvo does not answer: whether the credentials work is not known.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn state(status: ConditionStatus, message: &str) -> ConditionState<'_> {
+        ConditionState { status, reason: "Because", message, observed_generation: Some(1) }
+    }
+
+    #[test]
+    fn last_transition_time_changes_only_with_the_status() {
+        let mut conditions = Vec::new();
+        let mut time_after = |status, message, second| {
+            set(&mut conditions, READY, &state(status, message), at(second));
+            assert_eq!(conditions.len(), 1);
+            (conditions[0].last_transition_time.0, conditions[0].message.clone())
+        };
+        assert_eq!(time_after(ConditionStatus::False, "no Secret", 1), (at(1), "no Secret".to_owned()));
+        assert_eq!(time_after(ConditionStatus::False, "no key", 2), (at(1), "no key".to_owned()));
+        assert_eq!(time_after(ConditionStatus::True, "", 3), (at(3), String::new()));
+    }
+
+    #[test]
+    fn conditions_stand_in_the_order_in_which_they_are_set() {
+        let mut conditions = Vec::new();
+        for type_ in [READY, STALLED, SUCCEEDED, READY] {
+            set(&mut conditions, type_, &state(ConditionStatus::True, ""), at(1));
+        }
+        remove(&mut conditions, STALLED);
+        let types: Vec<_> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(types, [SUCCEEDED, READY]);
+        assert!(find(&conditions, READY).is_some() && find(&conditions, STALLED).is_none());
     }
 }

@@ -2,11 +2,8 @@
 
 use k8s_openapi::jiff::SignedDuration;
 
-use super::status::reason;
-use nuvo_crds::{
-    Evidence, PipelineRunStatus, TriggerState,
-    conditions::{Reason, SUCCEEDED},
-};
+use super::status::{reason, stored_message};
+use nuvo_crds::{Evidence, PipelineRunStatus, TriggerState, conditions::Reason};
 
 /// An event for `kubectl describe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +39,6 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
         _ => word.to_owned(),
     };
     let (Some(now), before) = (reason(new), old.and_then(reason)) else { return events };
-    let message = || {
-        new.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone()).unwrap_or_default()
-    };
     let accepted = |status: &PipelineRunStatus| {
         status
             .trigger
@@ -78,7 +72,7 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
         reason if reason.is_final() => (true, "Failed", "Finish"),
         _ => return events,
     };
-    events.push(RunEvent { warning, reason, action: action(word), note: message() });
+    events.push(RunEvent { warning, reason, action: action(word), note: stored_message(new).unwrap_or_default() });
     events
 }
 

@@ -7,7 +7,7 @@ use super::{
     execution_results::{FIX_AND_RERUN, Part, detail, judge, part, unheard_of},
     input::{Following, Knowledge, PROCESSING, PollFacts, StatusInput, is_terminal},
     new_attempt::{begun, remember},
-    read::{present_message, reason},
+    read::{reason, stored_message},
     repairs,
     retry::{self, RetryDecision},
     ttl,
@@ -34,7 +34,7 @@ pub fn compute_status(object: &PipelineRun, run: &Run, situation: &StatusInput, 
             // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend, also
             // if a doubt cannot be looked into because of that.
             let telling = matches!(present, Reason::AccountNotReady | Reason::TriggerUnconfirmed);
-            let kept = present_message(&status).filter(|_| reason(&status) == Some(*present) && !telling);
+            let kept = stored_message(&status).filter(|_| reason(&status) == Some(*present) && !telling);
             let message = kept.unwrap_or_else(|| message.clone());
             conclude(&mut status, object, *present, message, now);
         }
@@ -54,13 +54,13 @@ pub fn refused(object: &PipelineRun, message: String, now: Timestamp) -> Pipelin
 /// An ended run changes only in what its spec and a person's answer change.
 fn reviewed(status: &mut PipelineRunStatus, object: &PipelineRun, run: &Run, now: Timestamp) {
     let Some(reason) = reason(status) else { return };
-    let present = present_message(status);
+    let present = stored_message(status);
     let asked = matches!(reason, Reason::TriggerOutcomeUnknown | Reason::StatusLost);
     let message = if asked { reply(object, run) } else { None }.or(present).unwrap_or_default();
     conclude(status, object, reason, message, now);
     if asked && abandoned(run) {
         status.phase = Some(Phase::Failed);
-        ttl::note(status, object, now);
+        ttl::set_deletion_blocked(status, object, now);
     }
 }
 

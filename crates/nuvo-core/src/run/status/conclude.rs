@@ -1,16 +1,19 @@
 //! What follows from the reason of a status: phase, conditions, and the time of the end.
 
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::{Condition, Time},
-    jiff::Timestamp,
-};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::ttl;
 use crate::{text::truncated, time::human_duration};
 use nuvo_crds::{
     MAX_STATUS_MESSAGE, Phase, PipelineRun, PipelineRunStatus,
-    conditions::{ConditionStatus, DELETION_BLOCKED, DEVELOPER_MODE, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED},
+    conditions::{
+        ConditionState, ConditionStatus, DELETION_BLOCKED, DEVELOPER_MODE, FINISHED, READY, RECONCILING, Reason, STALLED, SUCCEEDED, find,
+        remove, set,
+    },
 };
+
+/// Every condition that a run can have, in the order in which its status shows them.
+const TYPES: [&str; 7] = [SUCCEEDED, FINISHED, READY, RECONCILING, STALLED, DEVELOPER_MODE, DELETION_BLOCKED];
 
 const fn phase(reason: Reason) -> Phase {
     match (reason.status(), reason) {
@@ -48,45 +51,32 @@ pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, rea
         (STALLED, failure.then_some(ConditionStatus::True)),
     ];
     let message = truncated(&message, MAX_STATUS_MESSAGE);
-    let kept: Vec<Condition> = status
-        .conditions
-        .iter()
-        .filter(|condition| condition.type_ == DEVELOPER_MODE)
-        .map(|condition| Condition { observed_generation: generation, ..condition.clone() })
-        .collect();
-    let blocked = status.conditions.iter().find(|condition| condition.type_ == DELETION_BLOCKED).cloned();
-    status.conditions = wanted
-        .into_iter()
-        .filter_map(|(kind, holds)| {
-            let holds = holds?.as_str();
-            let same = status.conditions.iter().find(|condition| condition.type_ == kind && condition.status == holds);
-            Some(Condition {
-                type_: kind.to_owned(),
-                status: holds.to_owned(),
-                reason: reason.as_str().to_owned(),
-                message: message.clone(),
-                observed_generation: generation,
-                last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
-            })
-        })
-        .chain(kept)
-        .chain(blocked)
-        .collect();
-    ttl::note(status, object, now);
+    let state = |status| ConditionState { status, reason: reason.as_str(), message: &message, observed_generation: generation };
+    // What others have added goes, and so does what holds no more.
+    status.conditions.retain(|condition| TYPES.contains(&condition.type_.as_str()));
+    for (type_, wanted) in wanted {
+        match wanted {
+            Some(holds) => set(&mut status.conditions, type_, &state(holds), now),
+            None => remove(&mut status.conditions, type_),
+        }
+    }
+    if let Some(mode) = find(&status.conditions, DEVELOPER_MODE).cloned() {
+        let state = ConditionState { reason: &mode.reason, message: &mode.message, ..state(ConditionStatus::True) };
+        set(&mut status.conditions, DEVELOPER_MODE, &state, now);
+    }
+    ttl::set_deletion_blocked(status, object, now);
 }
 
 /// `conclude` keeps the condition as long as the attempt lasts, and says which generation it is about.
 pub(super) fn warn_of_developer_mode(status: &mut PipelineRunStatus, now: Timestamp) {
-    if status.conditions.iter().all(|condition| condition.type_ != DEVELOPER_MODE) {
-        status.conditions.push(Condition {
-            type_: DEVELOPER_MODE.to_owned(),
-            status: ConditionStatus::True.to_string(),
-            reason: DEVELOPER_MODE.to_owned(),
+    if find(&status.conditions, DEVELOPER_MODE).is_none() {
+        let state = ConditionState {
+            status: ConditionStatus::True,
+            reason: DEVELOPER_MODE,
             message: "The pipeline is in developer mode: nuvo delivers only the first 100 rows. Switch it off in nuvo, then set a new \
-                      spec.rerunToken to deliver all of them."
-                .to_owned(),
+                      spec.rerunToken to deliver all of them.",
             observed_generation: None,
-            last_transition_time: Time(now),
-        });
+        };
+        set(&mut status.conditions, DEVELOPER_MODE, &state, now);
     }
 }

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     input::{FAILED, Following, Knowledge, Known, PROCESSING, PollFacts, is_terminal},
     quality_gate::shortfall,
-    read::{present_message, reason},
+    read::{reason, stored_message},
 };
 use crate::{
     run::{deadline::due, ids::ExecutionId},
@@ -221,7 +221,7 @@ fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) ->
                 sentence(why)
             )
         }
-        Following::Undecided if reason(status) == Some(Reason::Running) => present_message(status).unwrap_or_default(),
+        Following::Undecided if reason(status) == Some(Reason::Running) => stored_message(status).unwrap_or_default(),
         Following::Active | Following::Undecided if unheard => format!("{subject} {} being looked up in nuvo.", verb("is", "are")),
         Following::Active | Following::Undecided => format!("{subject} {} running.", verb("is", "are")),
     }

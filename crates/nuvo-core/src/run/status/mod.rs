@@ -15,6 +15,7 @@ mod ttl;
 pub use compute::{compute_status, noted, refused};
 pub use input::{Following, Knowledge, Known, PollFacts, StatusInput, followed, is_terminal};
 pub use new_attempt::opened;
+pub(super) use read::stored_message;
 pub use read::{differs_only_in_wording, reason};
 pub use repairs::{repair_watch_left, repairable};
 pub use retry::is_awaited as awaits_retry;

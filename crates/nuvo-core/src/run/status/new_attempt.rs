@@ -5,7 +5,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use super::{conclude::conclude, retry};
 use nuvo_crds::{
     AttemptStatus, MAX_HISTORY, MAX_HISTORY_IDS, PastAttempt, PipelineRun, PipelineRunStatus, RetryStatus, SeriesStatus,
-    conditions::{DEVELOPER_MODE, Reason, SUCCEEDED},
+    conditions::{DEVELOPER_MODE, Reason, SUCCEEDED, find, remove},
 };
 
 /// The status of a run that begins another attempt. `retry`: by itself, so that it goes on with what it has left of its time and attempts.
@@ -13,11 +13,11 @@ use nuvo_crds::{
 pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -> PipelineRunStatus {
     let mut old = object.status.clone().unwrap_or_default();
     if !retry::is_awaited(&old) {
-        let result = old.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.reason.clone());
+        let result = find(&old.conditions, SUCCEEDED).map(|condition| condition.reason.clone());
         remember(&mut old, result, None);
     }
     // It was about the executions of another attempt.
-    old.conditions.retain(|condition| condition.type_ != DEVELOPER_MODE);
+    remove(&mut old.conditions, DEVELOPER_MODE);
     let series = if retry {
         SeriesStatus { retry: old.series.retry.map(|made| RetryStatus { next_time: None, ..made }), ..old.series }
     } else {

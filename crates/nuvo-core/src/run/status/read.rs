@@ -2,18 +2,19 @@
 
 use nuvo_crds::{
     PipelineRunStatus,
-    conditions::{Reason, SUCCEEDED},
+    conditions::{Reason, SUCCEEDED, find},
 };
 
 /// The reason of the condition `Succeeded` that a status carries.
 #[must_use]
 pub fn reason(status: &PipelineRunStatus) -> Option<Reason> {
-    let condition = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED)?;
+    let condition = find(&status.conditions, SUCCEEDED)?;
     Reason::parse(&condition.reason, &condition.status)
 }
 
-pub(super) fn present_message(status: &PipelineRunStatus) -> Option<String> {
-    status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone())
+/// The message of the condition `Succeeded` that a status carries.
+pub(in crate::run) fn stored_message(status: &PipelineRunStatus) -> Option<String> {
+    find(&status.conditions, SUCCEEDED).map(|condition| condition.message.clone())
 }
 
 /// Whether the two say the same of a run, if perhaps in other words: only reasons and messages differ.

@@ -1,14 +1,11 @@
 //! When the object of a run that has ended is deleted (`spec.ttlSecondsAfterFinished`), and what forbids it.
 
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::{Condition, Time},
-    jiff::{SignedDuration, Timestamp},
-};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::text::truncated;
 use nuvo_crds::{
     MAX_STATUS_MESSAGE, Phase, PipelineRun, PipelineRunStatus,
-    conditions::{ConditionStatus, DELETION_BLOCKED},
+    conditions::{ConditionState, ConditionStatus, DELETION_BLOCKED, remove, set},
 };
 
 /// The marks that tools leave on what they keep in the state of a repository or a chart: the kind of mark, its key, and whose it is.
@@ -72,20 +69,17 @@ pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
     status.current.completion_time.as_ref()?.0.checked_add(ttl).ok()
 }
 
-/// Says in the status why the object is not deleted, or takes that back.
-pub(super) fn note(status: &mut PipelineRunStatus, object: &PipelineRun, now: Timestamp) {
+/// Sets or removes the condition `DeletionBlocked`.
+pub(super) fn set_deletion_blocked(status: &mut PipelineRunStatus, object: &PipelineRun, now: Timestamp) {
     let wanted = status.current.completion_time.is_some() && object.spec.ttl_seconds_after_finished.is_some();
-    let present = status.conditions.iter().position(|condition| condition.type_ == DELETION_BLOCKED);
-    let present = present.map(|at| status.conditions.remove(at));
-    let Some((reason, message)) = obstacle(status, object).filter(|_| wanted) else { return };
-    status.conditions.push(Condition {
-        type_: DELETION_BLOCKED.to_owned(),
-        status: ConditionStatus::True.to_string(),
-        reason: reason.to_owned(),
-        message: truncated(&message, MAX_STATUS_MESSAGE),
-        observed_generation: object.metadata.generation,
-        last_transition_time: present.map_or(Time(now), |condition| condition.last_transition_time),
-    });
+    let Some((reason, message)) = obstacle(status, object).filter(|_| wanted) else {
+        remove(&mut status.conditions, DELETION_BLOCKED);
+        return;
+    };
+    let message = truncated(&message, MAX_STATUS_MESSAGE);
+    let state =
+        ConditionState { status: ConditionStatus::True, reason, message: &message, observed_generation: object.metadata.generation };
+    set(&mut status.conditions, DELETION_BLOCKED, &state, now);
 }
 
 /// What forbids the deletion of a run that has ended.
