@@ -64,7 +64,7 @@ fn a_failed_execution_is_retried_by_its_error_type_after_a_wait_that_doubles() {
     });
 
     let run = world.wait_phase("parse", Phase::Failed);
-    assert!(message(&run).contains("onErrorTypes does not have PARSING_FAILURE"), "{}", message(&run));
+    assert!(message(&run).contains("onErrorTypes does not list PARSING_FAILURE"), "{}", message(&run));
     same("POSTs", world.sim.post_count_of("parse"), 1);
     let ended: f64 = operator.metrics("nuvo_operator_runs_finished_total").values().sum();
     same("a run ends once, however many attempts it takes", ended, 2.0);

@@ -344,7 +344,7 @@ fn runs_in_doubt_and_behind_them_look_as_recorded() {
     world.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
     let _operator = world.operator_with(&["--trigger-settle-seconds", "600"]);
     world.start("trigger-unconfirmed", "orders", json!({}));
-    assert_consistent(&world.wait("trigger-unconfirmed", "watched", |run| message(run).contains("is watched to find out")));
+    assert_consistent(&world.wait("trigger-unconfirmed", "watched", |run| message(run).contains("watches nuvo's list")));
     world.start("pipeline-busy", "orders", json!({}));
     shows(&world, "pipeline-busy", "PipelineBusy");
     record.run("trigger-unconfirmed");

@@ -104,8 +104,8 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
         return vec!["See whether the operator runs, and whether it watches this namespace.".to_owned()];
     };
     match reason {
-        Reason::ExecutionFailed => again("Mend the cause named above"),
-        Reason::QualityGateFailed => again("Mend the data, or the limits in spec.qualityGate"),
+        Reason::ExecutionFailed => again("Fix the cause named above"),
+        Reason::QualityGateFailed => again("Fix the data, or the limits in spec.qualityGate"),
         Reason::TriggerRejected => again("Correct the pipeline in nuvo, or the permissions of the account"),
         Reason::DeadlineExceeded => again("Look in nuvo whether it still runs, and raise spec.activeDeadlineSeconds if it needs longer"),
         Reason::ExecutionLost => again("Look for the execution in nuvo"),
@@ -118,7 +118,7 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
             format!("{} --abandon                # close it", command("resolve")),
         ],
         Reason::AccountNotReady => {
-            vec!["Mend the account; the run then goes on by itself:".to_owned(), format!("$ kubectl nuvo accounts{here}")]
+            vec!["Fix the account; the run then goes on by itself:".to_owned(), format!("$ kubectl nuvo accounts{here}")]
         }
         Reason::Suspended => vec!["Let it go on:".to_owned(), command("resume")],
         Reason::Pending

@@ -7,7 +7,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-/// The outcome of a run: Unknown while it is active, then True or False for good.
+/// The outcome of a run: Unknown while it is active, then True or False.
 pub const SUCCEEDED: &str = "Succeeded";
 /// True on any end, whatever the outcome: `kubectl wait` cannot wait for "either".
 pub const FINISHED: &str = "Finished";
@@ -15,7 +15,7 @@ pub const FINISHED: &str = "Finished";
 pub const READY: &str = "Ready";
 /// kstatus: work is going on.
 pub const RECONCILING: &str = "Reconciling";
-/// kstatus: it will not get further by itself. Never True together with [`RECONCILING`].
+/// kstatus: it does not continue by itself. Never True together with [`RECONCILING`].
 pub const STALLED: &str = "Stalled";
 
 /// The pipeline was in developer mode when the run ended, so that nuvo has delivered its first 100 rows only. Absent otherwise.
@@ -23,7 +23,7 @@ pub const DEVELOPER_MODE: &str = "DeveloperMode";
 /// The object is not deleted although `spec.ttlSecondsAfterFinished` says so. Absent otherwise.
 pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
-/// The longest condition message that the operator writes. Kubernetes allows 32,768; people read far less.
+/// The longest condition message that the operator writes, in characters. Kubernetes allows 32,768; people read far less.
 pub const MAX_MESSAGE: usize = 1024;
 
 /// `status` of a condition.
@@ -150,19 +150,19 @@ macro_rules! reasons {
 reasons! {
     /// Why the condition `Succeeded` of a run is what it is.
     Reason {
-        /// Seen, nothing done yet.
+        /// The operator has seen the run and has done nothing yet.
         Pending = "Pending", Unknown;
-        /// `spec.suspend` holds the trigger back.
+        /// `spec.suspend` holds the run back before its trigger.
         Suspended = "Suspended", Unknown;
         /// The NuvoAccount is missing or cannot be used.
         AccountNotReady = "AccountNotReady", Unknown;
         /// Another run of the same pipeline holds the lock.
         PipelineBusy = "PipelineBusy", Unknown;
-        /// nuvo does not answer; what is known stays as it is.
+        /// nuvo does not answer. What is known of the run stays as it is.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
-        /// nuvo asked for a pause.
+        /// nuvo asked the operator to pause, or older runs use up the request budget.
         RateLimited = "RateLimited", Unknown;
-        /// A POST may be out, and it is being found out whether it was carried out.
+        /// A POST may have been sent. The operator is finding out whether nuvo carried it out.
         TriggerUnconfirmed = "TriggerUnconfirmed", Unknown;
         /// nuvo is processing at least one execution.
         Running = "Running", Unknown;
@@ -170,27 +170,27 @@ reasons! {
         RetryScheduled = "RetryScheduled", Unknown;
         /// Every execution ended SUCCESSFUL.
         Succeeded = "Succeeded", True;
-        /// nuvo started nothing, and `onNothingToProcess` says that this is fine.
+        /// nuvo started nothing, and `spec.onNothingToProcess` is Succeed.
         NothingToProcess = "NothingToProcess", True;
-        /// It had failed and was repaired in nuvo.
+        /// The run had failed, and was repaired in nuvo.
         FixedInNuvo = "FixedInNuvo", True;
         /// At least one execution ended FAILED.
         ExecutionFailed = "ExecutionFailed", False;
-        /// nuvo calls it SUCCESSFUL, the quality gate does not.
+        /// nuvo reports SUCCESSFUL, but the run fails `spec.qualityGate`.
         QualityGateFailed = "QualityGateFailed", False;
-        /// Not ended within `activeDeadlineSeconds`.
+        /// The run did not end within `spec.activeDeadlineSeconds`.
         DeadlineExceeded = "DeadlineExceeded", False;
-        /// nuvo refused the trigger for good.
+        /// nuvo refused the trigger permanently.
         TriggerRejected = "TriggerRejected", False;
-        /// Nobody can tell whether the trigger was carried out: a person decides.
+        /// It is not known whether nuvo carried out the trigger. A person decides.
         TriggerOutcomeUnknown = "TriggerOutcomeUnknown", False;
         /// nuvo no longer knows the execution.
         ExecutionLost = "ExecutionLost", False;
-        /// nuvo started nothing, and `onNothingToProcess: Fail` calls that a failure. The same word as with True.
+        /// nuvo started nothing, and `spec.onNothingToProcess` is Fail. The same word stands with True for Succeed.
         NothingToProcessFailed = "NothingToProcess", False;
         /// The spec cannot be carried out.
         InvalidSpec = "InvalidSpec", False;
-        /// The status was removed from outside, so it is not known what had happened.
+        /// The status was removed from outside the operator, so it is not known what had happened.
         StatusLost = "StatusLost", False;
     }
 }
@@ -214,11 +214,11 @@ reasons! {
         SecretInvalid = "SecretInvalid", False;
         /// The operator was not started with the origin of `baseUrl`.
         OriginNotAllowed = "OriginNotAllowed", False;
-        /// nuvo answered 401, also with a fresh token.
+        /// nuvo answered 401, also with a new token.
         CredentialsRejected = "CredentialsRejected", False;
         /// nuvo answered 403.
         PermissionMissing = "PermissionMissing", False;
-        /// nuvo does not answer: whether the credentials work is not known.
+        /// nuvo does not answer. It is not known whether the credentials work.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
     }
 }

@@ -13,9 +13,9 @@ use nuvo_crds::{PipelineRun, PipelineRunStatus};
 /// Whether it is certain that nothing is to be done for a run until its object changes, besides deleting it when it
 /// [expires](super::expires), so that nothing else of it needs to be kept.
 ///
-/// The answer is that of the functions which decide what is done for a run, not of a summary of them. What becomes of a run that has ended
-/// and is not watched for a repair follows from its object alone, not from the account, nuvo or the time. Whoever changes that has to say
-/// here when a run must be kept.
+/// The answer comes from the functions that decide what is done for a run, not from a summary of them. What becomes of a run that has ended
+/// and is not watched for a repair follows from its object alone, not from the account, nuvo or the time. A change to that must also say
+/// here when a run is kept.
 #[must_use]
 pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
     let (Some(status), Ok(run)) = (&object.status, parse(object)) else { return false };

@@ -31,20 +31,20 @@ pub fn nonce_in_doubt(run: &Run) -> Option<Nonce> {
     trigger_in_doubt(run).map(|trigger| trigger.nonce).or_else(marked)
 }
 
-/// Whether a person has closed the doubt without an answer.
+/// Whether a person has closed the run without finding out what its trigger started.
 pub(super) fn abandoned(run: &Run) -> bool {
     run.abandoned.is_some() && trigger_in_doubt(run).map(|trigger| trigger.nonce) == run.abandoned
 }
 
-/// What a person is told who has to decide.
+/// The message that asks a person to decide.
 pub(super) fn question(nonce: &str, why: &str) -> String {
     format!(
-        "{why} Look in nuvo whether the pipeline ran, then answer with the annotation {RESOLVE_ANNOTATION}: \"{nonce}:adopt=<execution id>\", \
+        "{why} Check in nuvo whether the pipeline ran, then answer with the annotation {RESOLVE_ANNOTATION}: \"{nonce}:adopt=<execution id>\", \
          \"{nonce}:retry\" or \"{nonce}:abandon\" (kubectl annotate --overwrite)."
     )
 }
 
-/// What to say about a person's answer that does not make the run go on.
+/// The message about an answer that does not make the run continue.
 pub(super) fn reply(object: &PipelineRun, run: &Run) -> Option<String> {
     let trigger = trigger_in_doubt(run)?;
     let nonce = trigger.nonce.as_str();
@@ -53,13 +53,13 @@ pub(super) fn reply(object: &PipelineRun, run: &Run) -> Option<String> {
         Ok(Some(answer)) if answer.nonce != nonce => {
             let named: String = answer.nonce.chars().take(64).collect();
             let why =
-                format!("The annotation {RESOLVE_ANNOTATION} names \"{named}\", which is not the trigger in doubt; nothing was changed.");
+                format!("The annotation {RESOLVE_ANNOTATION} names \"{named}\", which is not the trigger in doubt. Nothing was changed.");
             Some(question(nonce, &why))
         }
         Ok(Some(Resolution { answer: ResolutionAnswer::Abandon, .. })) => {
-            Some(format!("A person has closed this run without finding out what its trigger started ({RESOLVE_ANNOTATION}: abandon)."))
+            Some(format!("A person closed this run without finding out what its trigger started ({RESOLVE_ANNOTATION}: abandon)."))
         }
         Ok(Some(_)) => None,
-        Err(message) => Some(question(nonce, &format!("{message}; nothing was changed."))),
+        Err(message) => Some(question(nonce, &format!("{message}. Nothing was changed."))),
     }
 }

@@ -1,4 +1,4 @@
-//! What people and metrics are told when a status changes.
+//! The events and metrics of a change of the status.
 
 use k8s_openapi::jiff::SignedDuration;
 
@@ -8,12 +8,12 @@ use nuvo_crds::{Evidence, PipelineRunStatus, TriggerState, conditions::Reason};
 /// An event for `kubectl describe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEvent {
-    /// Something that a person may have to act on.
+    /// A person may have to act on it.
     pub warning: bool,
     /// In PascalCase.
     pub reason: &'static str,
-    /// What the operator did, in PascalCase; after the first attempt with the attempt's number, because an event that differs from an
-    /// earlier one only in its note is taken for that one again, and shows the earlier note.
+    /// What the operator did, in PascalCase; after the first attempt with the attempt's number, because Kubernetes counts an event that
+    /// differs only in its note as the earlier one, and shows the earlier note.
     pub action: String,
     /// For people.
     pub note: String,
@@ -55,7 +55,7 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
             |first| if count == 1 { format!("execution {first}") } else { format!("{count} executions, the first is {first}") },
         );
         let (reason, note) = match evidence {
-            Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost; found in nuvo: {started}.")),
+            Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost. Found in nuvo: {started}.")),
             Some(Evidence::Answer) | None => ("Triggered", format!("nuvo accepted the trigger: {started}.")),
         };
         events.push(RunEvent { warning: false, reason, action: action("Trigger"), note });

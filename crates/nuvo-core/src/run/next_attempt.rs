@@ -38,7 +38,7 @@ pub fn following_attempt(run: &Run) -> i32 {
 #[must_use]
 pub fn reopening(object: &PipelineRun, run: &Run, now: Timestamp) -> Option<Reopening> {
     let status = object.status.as_ref()?;
-    // What is decided is decided about the newest trigger that anybody knows of.
+    // Only about the newest trigger that is known.
     let between_attempts = run.ended || (retry::is_awaited(status) && decided(run));
     if !between_attempts || object.spec.execution_id.is_some() || run.deleting {
         return None;

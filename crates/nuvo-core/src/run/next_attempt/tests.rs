@@ -143,7 +143,7 @@ fn only_the_error_types_that_are_named_are_worth_another_attempt() {
     run.spec.retry.as_mut().unwrap().on_error_types = vec!["DESTINATION_UNRESPONSIVE".into()];
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!(why(&run), Some(Reason::ExecutionFailed));
-    assert!(message(&run).contains("onErrorTypes does not have SOURCE_UNRESPONSIVE"), "{}", message(&run));
+    assert!(message(&run).contains("onErrorTypes does not list SOURCE_UNRESPONSIVE"), "{}", message(&run));
     let mut mixed = started(2, |spec| spec.retry = Some(Retry { limit: 3, ..Retry::default() }));
     let mut known = all(2, "FAILED");
     if let Some(Known::Report(report)) = known.get_mut(&ids(2)[1]) {
@@ -171,7 +171,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     for (edit, words) in ends {
         let mut run = scheduled();
         edit(&mut run.spec);
-        assert_eq!(reopening(&run, &parse(&run).unwrap(), at(1_000)), None, "{words}: also if nobody has looked at it before the time");
+        assert_eq!(reopening(&run, &parse(&run).unwrap(), at(1_000)), None, "{words}: also if no reconcile came before the time");
         hear(&mut run, &Knowledge::new(), 1_000);
         assert_eq!((why(&run), status(&run).history.len()), (Some(Reason::ExecutionFailed), 0), "{words}");
         assert_eq!(status(&run).series.retry.as_ref().map(|retry| (retry.count, retry.next_time.is_some())), Some((0, false)));
@@ -192,7 +192,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     assert_eq!(go_on(&mut deleted, 1_000), None);
 }
 
-/// A restored backup, or a status that somebody has put back.
+/// A restored backup, or a status that was put back.
 #[test]
 fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
     let mut scheduled = retrying(3);
@@ -215,7 +215,7 @@ fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
     assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
     hear(&mut restored, &Knowledge::new(), 1_000);
     assert_eq!(why(&restored), Some(Reason::ExecutionFailed));
-    assert!(message(&restored).contains("this object has not triggered it"), "{}", message(&restored));
+    assert!(message(&restored).contains("this object did not trigger it"), "{}", message(&restored));
 
     let mut put_back = scheduled.clone();
     put_back.metadata.annotations = marker("n2", 2);
@@ -276,7 +276,7 @@ fn a_later_attempt_is_not_triggered_after_the_deadline() {
     object.status = Some(compute_status(&object, &run, &situation, &Knowledge::new(), at(90_000)));
     assert_eq!((why(&object), status(&object).attempt), (Some(Reason::DeadlineExceeded), Some(2)));
     let ended = parse(&object).unwrap();
-    assert!(settled(&ended) && !awaits_trigger(&ended), "it has ended: nobody may trigger it");
+    assert!(settled(&ended) && !awaits_trigger(&ended), "it has ended: it is not triggered again");
     assert_eq!(verdict(&ended, &Lock::default()), Verdict::Decided);
     object.spec.rerun_token = Some("again".into());
     assert_eq!(reopening(&object, &ended, at(90_001)), Some(Reopening::Attempt(3)));
@@ -321,10 +321,10 @@ fn the_quality_gate_judges_what_nuvo_calls_successful() {
         assert_eq!(reason, Reason::QualityGateFailed, "{gate:?}: a count that is missing passes nothing, {message}");
     }
     let beyond = [
-        (rows, [stats(60, 3, 4), stats(40, 3, 5)], "6 rows with errors, at most 5 may have them (spec.qualityGate.maxErrorRows)"),
+        (rows, [stats(60, 3, 4), stats(40, 3, 5)], "6 rows with errors, at most 5 allowed (spec.qualityGate.maxErrorRows)"),
         (cells, [stats(60, 2, 5), stats(40, 3, 5)], "10 cells with errors, at most 9"),
         (share, [stats(59, 2, 4), stats(40, 3, 5)], "5 of 99 rows have errors, at most 5 percent"),
-        (least, [stats(59, 0, 0), stats(40, 0, 0)], "99 rows, at least 100 are needed"),
+        (least, [stats(59, 0, 0), stats(40, 0, 0)], "99 rows, at least 100 required"),
     ];
     for (gate, stats, words) in beyond {
         let (reason, message) = judged(gate, stats);
@@ -473,7 +473,7 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
 fn a_doubt_is_not_deleted_before_a_person_has_decided() {
     let mut run = started(1, |spec| spec.ttl_seconds_after_finished = Some(0));
     let doubt = Trigger { fate: Fate::Ambiguous { executed: false }, ..trigger("n1", 1) };
-    run.status = Some(recorded(&run, &doubt, &[], "Nobody can tell.", None, at(1)));
+    run.status = Some(recorded(&run, &doubt, &[], "The answer was lost.", None, at(1)));
     assert_eq!((status(&run).phase, expires(&run)), (Some(Phase::Unresolved), None));
     assert_eq!(told(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));
     run.metadata.annotations = Some(BTreeMap::from([("nuvo.dev/resolve".to_owned(), "n1:abandon".to_owned())]));

@@ -31,10 +31,10 @@ pub fn compute_status(object: &PipelineRun, run: &Run, situation: &StatusInput, 
             conclude(&mut status, object, Reason::StatusLost, message, now);
         }
         StatusInput::Because(present, message) => {
-            // Only what is waited for is worth a write, not another way to say it; except for an account, where it tells what to mend, also
-            // if a doubt cannot be looked into because of that.
-            let telling = matches!(present, Reason::AccountNotReady | Reason::TriggerUnconfirmed);
-            let kept = stored_message(&status).filter(|_| reason(&status) == Some(*present) && !telling);
+            // A new reason is worth a write, another message with the same reason is not. Except about an account: there the message says
+            // what to fix, also if a trigger in doubt waits for it.
+            let message_counts = matches!(present, Reason::AccountNotReady | Reason::TriggerUnconfirmed);
+            let kept = stored_message(&status).filter(|_| reason(&status) == Some(*present) && !message_counts);
             let message = kept.unwrap_or_else(|| message.clone());
             conclude(&mut status, object, *present, message, now);
         }
@@ -51,7 +51,7 @@ pub fn refused(object: &PipelineRun, message: String, now: Timestamp) -> Pipelin
     status
 }
 
-/// An ended run changes only in what its spec and a person's answer change.
+/// The status of an ended run changes only with its spec and a person's answer.
 fn reviewed(status: &mut PipelineRunStatus, object: &PipelineRun, run: &Run, now: Timestamp) {
     let Some(reason) = reason(status) else { return };
     let present = stored_message(status);
@@ -107,8 +107,8 @@ pub(super) fn settled(
     if hearing.developer_mode && reason.is_final() {
         warn_of_developer_mode(status, now);
     }
-    // Progress of a part of the executions is not worth a write; the end, a word that nobody knows, and that an execution which a
-    // person named exists at all, are.
+    // Progress of some of the executions is not worth a write. The end is, and so are an unknown word of nuvo, and that an execution
+    // which a person named exists.
     let unknown_word = |part: &Part| part.report.status.as_deref().is_some_and(|word| word != PROCESSING && !is_terminal(word));
     let found = object.spec.execution_id.is_some() && status.current.executions.is_empty() && !parts.iter().any(unheard_of);
     if !waits && (reason.is_final() || found || parts.iter().any(unknown_word)) {
@@ -128,7 +128,7 @@ fn await_retry(status: &mut PipelineRunStatus, object: &PipelineRun, parts: Vec<
     conclude(status, object, Reason::RetryScheduled, message, now);
 }
 
-/// The status of a run that ended, with a note for the person whose answer cannot be carried out.
+/// The status of a run that ended, with a note for the person whose answer the operator cannot carry out.
 #[must_use]
 pub fn noted(object: &PipelineRun, run: &Run, note: &str, now: Timestamp) -> PipelineRunStatus {
     let mut status = begun(object);

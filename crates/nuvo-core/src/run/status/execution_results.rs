@@ -1,4 +1,4 @@
-//! What the executions of a run come to: whether it has ended, how, and what is told of it.
+//! The result of a run's executions: whether it has ended, how, and the message about it.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -13,10 +13,12 @@ use crate::{
 };
 use nuvo_crds::{Execution, MAX_EXECUTIONS, MAX_INTEGER, OnNothingToProcess, PipelineRun, PipelineRunStatus, Stats, conditions::Reason};
 
-/// An answer of nuvo that comes within this time is not waited for in public.
+/// Within this time, the status does not mention that the operator waits for an answer of nuvo.
 const PROMPT: std::time::Duration = std::time::Duration::from_secs(15);
+/// What a person can do about a run that ended.
+const AGAIN: &str = "Set a new spec.rerunToken to start another attempt.";
 /// What a person can do about a run that failed.
-pub(super) const FIX_AND_RERUN: &str = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
+pub(super) const FIX_AND_RERUN: &str = "Fix the cause, then set a new spec.rerunToken to start another attempt.";
 
 /// What one execution contributes.
 pub(super) struct Part {
@@ -81,7 +83,6 @@ pub(super) fn judge(
     hearing: PollFacts,
     now: Timestamp,
 ) -> (Reason, String) {
-    let again = "a new spec.rerunToken starts another attempt";
     if parts.is_empty() {
         return nothing_to_process(object);
     }
@@ -89,19 +90,20 @@ pub(super) fn judge(
         let running = running(status, parts, following);
         let Some(deadline) = due(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
         let seconds = object.spec.active_deadline_seconds;
-        // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
+        // An execution that ran when nuvo last answered may have ended before the deadline, so nuvo is asked once more.
         let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
         if confirmed || hearing.waited >= hearing.patience {
             let fact = if confirmed {
-                format!("The run has not ended within {seconds} s (spec.activeDeadlineSeconds).")
+                format!("The run did not end within {seconds} s (spec.activeDeadlineSeconds).")
             } else {
                 format!(
-                    "Whether the run has ended within {seconds} s (spec.activeDeadlineSeconds) is not known: nuvo could not be asked for {} s \
-                     after that.",
+                    "It is not known whether the run ended within {seconds} s (spec.activeDeadlineSeconds), because nuvo could not be asked \
+                     for {} s afterwards.",
                     hearing.patience.as_secs()
                 )
             };
-            let message = format!("{fact} nuvo has no cancel: what it runs may still end there, and is not followed any more; {again}.");
+            let message =
+                format!("{fact} nuvo cannot cancel an execution. It may still end there, but the operator no longer follows it. {AGAIN}");
             return (Reason::DeadlineExceeded, message);
         }
         if hearing.waited < PROMPT {
@@ -109,8 +111,8 @@ pub(super) fn judge(
             return (Reason::Running, running);
         }
         let waiting = format!(
-            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), and nuvo has not said since how far the run is: it ends when \
-             nuvo does, or when nuvo could not be asked for {} s.",
+            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), but nuvo has not reported on the run since. The run ends when \
+             nuvo answers, or after {} s without an answer.",
             hearing.patience.as_secs()
         );
         return (Reason::Running, format!("{running} {waiting}"));
@@ -121,13 +123,13 @@ pub(super) fn judge(
             End::Foreign(pipeline) => {
                 let wanted = &object.spec.pipeline_id;
                 let message = format!(
-                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}: create a new PipelineRun with a pipelineId and an \
-                     executionId that belong together."
+                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}. Create a new PipelineRun whose pipelineId and \
+                     executionId belong together."
                 );
                 return (Reason::InvalidSpec, message);
             }
             End::Lost => {
-                return (Reason::ExecutionLost, format!("nuvo says that execution {id} does not exist. Look for it in nuvo; {again}."));
+                return (Reason::ExecutionLost, format!("nuvo reports that execution {id} does not exist. Look for it in nuvo. {AGAIN}"));
             }
             End::Open | End::Reported => {}
         }
@@ -174,7 +176,9 @@ fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
         OnNothingToProcess::Succeed => (Reason::NothingToProcess, found.to_owned()),
         OnNothingToProcess::Fail => (
             Reason::NothingToProcessFailed,
-            format!("{found} spec.onNothingToProcess is Fail: provide input for the pipeline, then set a new spec.rerunToken."),
+            format!(
+                "{found} The run fails because spec.onNothingToProcess is Fail. Provide input for the pipeline, then set a new spec.rerunToken."
+            ),
         ),
     }
 }
@@ -188,7 +192,7 @@ fn failure(execution: &Execution, count: usize) -> String {
         (None, None) => "nuvo gave no reason".to_owned(),
     };
     let of = if count > 1 { format!(" (of {count})") } else { String::new() };
-    // What is said after it must survive a long message of nuvo.
+    // The advice after it must fit in behind a long message of nuvo.
     let head: String = format!("Execution {}{of} failed: {what}", execution.id).chars().take(700).collect();
     sentence(&head)
 }
@@ -214,10 +218,10 @@ fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) ->
             let last = if unheard {
                 verb("has not been looked up yet", "have not been looked up yet")
             } else {
-                verb("was running when nuvo was asked last", "were running when nuvo was asked last")
+                verb("was running when nuvo last answered", "were running when nuvo last answered")
             };
             format!(
-                "{subject} {last}. At present nuvo is not asked: {} The run goes on by itself when the account is ready.",
+                "{subject} {last}. The operator cannot ask nuvo at present: {} The run continues by itself when the account is ready.",
                 sentence(why)
             )
         }

@@ -8,7 +8,8 @@ use nuvo_crds::{
     conditions::{DEVELOPER_MODE, Reason, SUCCEEDED, find, remove},
 };
 
-/// The status of a run that begins another attempt. `retry`: by itself, so that it goes on with what it has left of its time and attempts.
+/// The status of a run that begins another attempt. With `retry` the run does so by itself, and keeps what it has left of its deadline and
+/// its retries.
 #[must_use]
 pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -> PipelineRunStatus {
     let mut old = object.status.clone().unwrap_or_default();
@@ -16,7 +17,7 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
         let result = find(&old.conditions, SUCCEEDED).map(|condition| condition.reason.clone());
         remember(&mut old, result, None);
     }
-    // It was about the executions of another attempt.
+    // It is about the executions of the attempt before.
     remove(&mut old.conditions, DEVELOPER_MODE);
     let series = if retry {
         SeriesStatus { retry: old.series.retry.map(|made| RetryStatus { next_time: None, ..made }), ..old.series }
@@ -26,7 +27,7 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
     // Every part by name, without a rest: a new field has to say how long it lives.
     let mut status = PipelineRunStatus {
         attempt: Some(attempt),
-        // What a backup brought back speaks of another object, and the person who opens this attempt has been told so.
+        // A trigger that a backup brought back belongs to another object, and the status said so before a person opened this attempt.
         trigger: old.trigger.filter(|trigger| trigger.uid.is_none() || trigger.uid == object.metadata.uid),
         history: old.history,
         conditions: old.conditions,

@@ -1,4 +1,4 @@
-//! Repairs: a person can mend a failed execution in nuvo, which then becomes PROCESSING and SUCCESSFUL under the same id.
+//! Repairs: a person can fix a failed execution in nuvo, which then becomes PROCESSING and SUCCESSFUL under the same id.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub fn repairable(status: &PipelineRunStatus) -> Vec<ExecutionId> {
     failed.filter_map(|execution| ExecutionId::new(execution.id.clone()).ok()).collect()
 }
 
-/// Takes in what nuvo says of the executions of a watched run that has failed. Whether that was any news.
+/// Updates the status of a failed run that is watched for a repair. Returns whether nuvo has reported anything new.
 pub(super) fn fixed(status: &mut PipelineRunStatus, object: &PipelineRun, known: &Knowledge, developer_mode: bool, now: Timestamp) -> bool {
     if repair_watch_left(object, status, now).is_none() {
         return false;
@@ -50,7 +50,7 @@ pub(super) fn fixed(status: &mut PipelineRunStatus, object: &PipelineRun, known:
     detail(status, parts);
     match found {
         Reason::ExecutionFailed => conclude(status, object, found, format!("{message} {FIX_AND_RERUN}"), now),
-        Reason::Succeeded => repaired(status, object, Reason::FixedInNuvo, format!("It was repaired in nuvo. {message}"), now),
+        Reason::Succeeded => repaired(status, object, Reason::FixedInNuvo, format!("The run was repaired in nuvo. {message}"), now),
         _ => repaired(status, object, found, message, now),
     }
     true

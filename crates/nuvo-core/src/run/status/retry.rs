@@ -33,31 +33,31 @@ pub(super) fn decide_retry(status: &PipelineRunStatus, object: &PipelineRun, par
         trigger.uid == object.metadata.uid && Some(trigger.attempt) == status.attempt && trigger.state == TriggerState::Accepted
     });
     if !own {
-        return never("It is not tried again by itself, because this object has not triggered it.".to_owned());
+        return never("The run is not retried, because this object did not trigger it.".to_owned());
     }
     let word = |execution: &Execution| execution.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
     let words = parts.iter().filter(|part| part.failed()).map(|part| word(&part.report));
     if let Some(other) = words.into_iter().find(|word| !retry.on_error_types.contains(word)) {
         let named = if other.is_empty() { "an error without a type".to_owned() } else { other };
-        return never(format!("It is not tried again, because spec.retry.onErrorTypes does not have {named}."));
+        return never(format!("The run is not retried, because spec.retry.onErrorTypes does not list {named}."));
     }
     let waits = is_awaited(status);
     let made = status.series.retry.as_ref().map_or(0, |retry| retry.count);
     let count = if waits { made } else { made.saturating_add(1) };
     if count > retry.limit {
-        return never(format!("It is not tried again, because all {} retries were made (spec.retry.limit).", retry.limit));
+        return never(format!("The run is not retried, because all {} retries were made (spec.retry.limit).", retry.limit));
     }
     let failed_at = status.history.last().filter(|_| waits).and_then(|past| past.completion_time.as_ref()).map_or(now, |time| time.0);
     // Times in a status are whole seconds, rounded down, and the wait must not become shorter by that.
     let wait = SignedDuration::from_secs(backoff(retry.backoff_seconds, count).saturating_add(1));
     let Ok(next) = failed_at.checked_add(wait) else { return RetryDecision::Never(None) };
     if due(status, object).is_some_and(|deadline| next >= deadline) {
-        return never("It is not tried again, because the deadline would be over by then (spec.activeDeadlineSeconds).".to_owned());
+        return never("The run is not retried, because the deadline would be over by then (spec.activeDeadlineSeconds).".to_owned());
     }
     RetryDecision::Again(RetryStatus { count, next_time: Some(Time(next)) })
 }
 
-/// What is said of the next attempt.
+/// The message about the next attempt.
 pub(super) fn announcement(status: &PipelineRunStatus, object: &PipelineRun, next: &RetryStatus) -> String {
     let limit = object.spec.retry.as_ref().map_or(0, |retry| retry.limit);
     let attempt = status.attempt.unwrap_or(1).saturating_add(1);

@@ -107,7 +107,7 @@ fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
         let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
         let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
         assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
-        assert!(message(&status).starts_with("Nothing was started: it was not sent. It will be tried again"), "{}", message(&status));
+        assert!(message(&status).starts_with("Nothing was started: it was not sent. The operator tries again"), "{}", message(&status));
         // What is shown while it waits for the next try is not another reason, and so not worth a write.
         let object = with(object, status.clone());
         let run = parse(&object).unwrap();
@@ -162,7 +162,7 @@ fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
     assert!(message(&status).contains("by itself"), "{}", message(&status));
     assert_eq!(follow(&away, Following::Undecided, &Knowledge::new(), at(6)), status, "a restart says nothing before it knows");
     let other = follow(&away, halted("no Secret"), &Knowledge::new(), at(7));
-    assert!(message(&other).contains("no Secret. "), "what is to be mended has changed: {}", message(&other));
+    assert!(message(&other).contains("no Secret. "), "there is something else to fix: {}", message(&other));
     assert_eq!(follow(&away, Following::Active, &Knowledge::new(), at(8)), running.status.clone().unwrap(), "as if nothing had been");
     let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
     assert_eq!(reason(&follow(&away, halted("no Secret"), &known, at(9))), Some(Reason::Succeeded), "what is known counts");
@@ -244,7 +244,7 @@ fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
     }
     let status = heard(Some(60), 0);
     assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
-    assert!(message(&status).contains("has not ended within 60 s"), "{}", message(&status));
+    assert!(message(&status).contains("did not end within 60 s"), "{}", message(&status));
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
     };
     let text = serde_json::to_string(&marker).unwrap();
     object.metadata.annotations = Some([(nuvo_crds::well_known::TRIGGER_ANNOTATION.to_owned(), text)].into());
-    let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "Nobody can tell.", None, at(0));
+    let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "The answer was lost.", None, at(0));
     with(object, status)
 }
 
@@ -521,7 +521,7 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
 #[test]
 fn who_knows_that_nothing_was_sent_opens_a_run_that_ended_in_doubt() {
     let object = object();
-    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "Nobody can tell.", None, at(0));
+    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "The answer was lost.", None, at(0));
     assert!(doubtful.current.completion_time.is_some());
     let object = with(object, doubtful);
     let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));

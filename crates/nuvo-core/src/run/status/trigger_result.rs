@@ -72,14 +72,14 @@ pub fn recorded(
             }
             again => {
                 let obstacle = if let Some(Unexecuted::RetryAfter(_, obstacle)) = again { obstacle } else { Obstacle::Operator };
-                let prospect = match obstacle {
-                    Obstacle::Account => "It will be tried again when the account is ready.",
-                    Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "It will be tried again.",
+                let next = match obstacle {
+                    Obstacle::Account => "The operator tries again when the account is ready.",
+                    Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "The operator tries again.",
                 };
-                // Somebody else may have ended the run in doubt meanwhile: whoever knows better opens it again.
+                // Another process may have ended the run in doubt meanwhile. This one knows better, and opens it again.
                 status.current.completion_time = None;
                 status.current.duration = None;
-                let message = format!("Nothing was started: {} {prospect}", sentence(message));
+                let message = format!("Nothing was started: {} {next}", sentence(message));
                 conclude(&mut status, object, obstacle.reason(), message, now);
             }
         },

@@ -85,8 +85,8 @@ pub(super) fn set_deletion_blocked(status: &mut PipelineRunStatus, object: &Pipe
 /// What forbids the deletion of a run that has ended.
 fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'static str, String)> {
     if status.phase == Some(Phase::Unresolved) {
-        let message = "The object is not deleted (spec.ttlSecondsAfterFinished) before a person has decided about its trigger: with it, the \
-                       doubt would be gone, too.";
+        let message = "The object is not deleted (spec.ttlSecondsAfterFinished) until a person has decided about its trigger, because the \
+                       record of that trigger would be deleted with it.";
         return Some(("Unresolved", message.to_owned()));
     }
     let (mark, key, tracker) = TRACKS.into_iter().find(|(mark, key, tracker)| has(object, *mark, key) && !is_exempt(object, *tracker))?;
@@ -95,8 +95,8 @@ fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'stati
     let tracks = if key == COMMON { "may track" } else { "tracks" };
     let message = format!(
         "The object is not deleted (spec.ttlSecondsAfterFinished), because {who} {tracks} it ({kind} {key}) and would create it again, which \
-         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} keeps in sync \
-         and without that {kind}, for example as a hook of Argo CD."
+         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} syncs and \
+         without that {kind}, for example as a hook of Argo CD."
     );
     Some((tracker.reason(), message))
 }
