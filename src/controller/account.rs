@@ -277,7 +277,7 @@ fn status(account: &NuvoAccount, finding: &Finding, now: Timestamp) -> NuvoAccou
             None => conditions::remove(&mut conditions, type_),
         }
     }
-    // Who nuvo took the operator for last helps to find out why it does not any more; it is dropped once other credentials work.
+    // The last known identity helps to find out why the credentials no longer work. It is dropped once other credentials work.
     let earlier = old.identity.filter(|_| finding.reason != AccountReason::Ready);
     NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(earlier) }
 }

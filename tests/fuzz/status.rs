@@ -19,7 +19,7 @@ use nuvo_crds::{
 
 use crate::{any, bytes::Bytes};
 
-/// The one way to the projection: what a run waits for, or what is known of its executions.
+/// The one way to compute a status: from what a run waits for, or from what is known of its executions.
 pub fn shown(
     object: &PipelineRun,
     run: &Run,
@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let bytes = &mut bytes;
     let mut object = object(bytes);
-    // What the operator has written itself holds together; what somebody else has put there need not.
+    // A status that the operator wrote itself is consistent; one that was put there need not be.
     let own = object.status.is_none();
     for _ in 0..12 {
         let Ok(run) = parse(&object) else { return };
@@ -102,7 +102,7 @@ fn ids(bytes: &mut Bytes) -> Vec<ExecutionId> {
 }
 
 fn run_trigger(bytes: &mut Bytes) -> Option<nuvo_core::run::Trigger> {
-    // Nobody records that nothing was to be sent.
+    // Observed is never recorded: nothing is sent then.
     any::run(bytes, 0).trigger.filter(|trigger| trigger.fate != Fate::Observed)
 }
 
@@ -148,7 +148,7 @@ fn object(bytes: &mut Bytes) -> PipelineRun {
     object
 }
 
-/// What people, and who restores backups, do to an object.
+/// Edits by people, and by tools that restore backups.
 fn edit(object: &mut PipelineRun, bytes: &mut Bytes) {
     let annotations = object.metadata.annotations.get_or_insert_default();
     match bytes.below(8) {
@@ -257,7 +257,7 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
     let status = shown(object, run, because.clone(), hearing, &known, now);
     let mut written = object.clone();
     written.status = Some(status.clone());
-    // Who has answered before the question was put is told with the next look that the answer cannot be carried out.
+    // An answer that came before the question is refused with the next look.
     let answered = object.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(RESOLVE_ANNOTATION));
     if let Ok(run) = parse(&written)
         && !(answered && status.current.completion_time.is_some())

@@ -81,10 +81,10 @@ fn why(object: &PipelineRun) -> Option<Reason> {
     reason(status(object))
 }
 
-fn told<'a>(object: &'a PipelineRun, kind: &str) -> Option<(&'a str, &'a str)> {
-    let condition = status(object).conditions.iter().find(|condition| condition.type_ == kind)?;
-    assert_eq!((condition.status.as_str(), condition.observed_generation), ("True", object.metadata.generation));
-    Some((&condition.reason, &condition.message))
+fn condition<'a>(object: &'a PipelineRun, kind: &str) -> Option<(&'a str, &'a str)> {
+    let found = nuvo_crds::conditions::find(&status(object).conditions, kind)?;
+    assert_eq!((found.status.as_str(), found.observed_generation), ("True", object.metadata.generation));
+    Some((&found.reason, &found.message))
 }
 
 fn message(object: &PipelineRun) -> &str {
@@ -98,7 +98,7 @@ fn settled_again(object: &PipelineRun, now: i64) -> bool {
 }
 
 #[test]
-fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
+fn failed_attempt_is_retried_after_a_delay_that_doubles() {
     let mut run = retrying(2);
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!((why(&run), status(&run).phase, status(&run).attempt), (Some(Reason::RetryScheduled), Some(Phase::Pending), Some(1)));
@@ -138,7 +138,7 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
 }
 
 #[test]
-fn only_the_error_types_that_are_named_are_worth_another_attempt() {
+fn unlisted_error_type_is_not_retried() {
     let mut run = retrying(3);
     run.spec.retry.as_mut().unwrap().on_error_types = vec!["DESTINATION_UNRESPONSIVE".into()];
     hear(&mut run, &all(1, "FAILED"), 100);
@@ -155,7 +155,7 @@ fn only_the_error_types_that_are_named_are_worth_another_attempt() {
 }
 
 #[test]
-fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
+fn spec_change_during_the_retry_delay_takes_effect() {
     type Edit = fn(&mut PipelineRunSpec);
     let scheduled = || {
         let mut run = retrying(2);
@@ -194,7 +194,7 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
 
 /// A restored backup, or a status that was put back.
 #[test]
-fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
+fn retry_is_made_only_by_the_object_that_made_the_attempts_before() {
     let mut scheduled = retrying(3);
     hear(&mut scheduled, &all(1, "FAILED"), 100);
     let marker = |nonce: &str, attempt: i32| {
@@ -209,7 +209,7 @@ fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
     assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
     assert_eq!(verdict(&parse(&restored).unwrap(), &Lock::default()), Verdict::Lost);
     restored.spec.rerun_token = Some("again".into());
-    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None, "not before a person has been told");
+    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None, "not before the status has said so");
     restored.spec.rerun_token = None;
     restored.metadata.annotations = None;
     assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
@@ -234,7 +234,7 @@ fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
 }
 
 #[test]
-fn an_attempt_that_would_begin_after_the_deadline_is_not_made() {
+fn retry_beyond_the_deadline_is_not_made() {
     let mut run = retrying(1);
     run.spec.active_deadline_seconds = 162;
     hear(&mut run, &all(1, "FAILED"), 100);
@@ -265,7 +265,7 @@ fn overdue(run: &Run, lock: Lock) -> Step {
 }
 
 #[test]
-fn a_later_attempt_is_not_triggered_after_the_deadline() {
+fn later_attempt_is_not_triggered_after_the_deadline() {
     let mut object = retrying(1);
     hear(&mut object, &all(1, "FAILED"), 100);
     object.status = Some(opened(&object, 2, true, at(161)));
@@ -295,7 +295,7 @@ fn a_later_attempt_is_not_triggered_after_the_deadline() {
 }
 
 #[test]
-fn the_quality_gate_judges_what_nuvo_calls_successful() {
+fn quality_gate_fails_a_successful_run_beyond_its_limits() {
     let stats = |rows, error_rows, cells| Stats {
         total_rows: Some(rows),
         total_error_rows: Some(error_rows),
@@ -350,7 +350,7 @@ fn watched_run(count: usize) -> PipelineRun {
 }
 
 #[test]
-fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
+fn repaired_failure_becomes_a_success() {
     let mut run = watched_run(2);
     let failed = run.status.clone();
     assert_eq!(repairable(status(&run)), ids(1));
@@ -360,7 +360,7 @@ fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
     assert_eq!(run.status, failed, "a repair that is under way is none yet");
     let repaired: Knowledge = [says(&ids(1)[0], "SUCCESSFUL", Stats { total_rows: Some(12), ..Stats::default() })].into();
     hear_of(&mut run, &repaired, true, 300);
-    assert!(told(&run, "DeveloperMode").is_some());
+    assert!(condition(&run, "DeveloperMode").is_some());
     assert_eq!(
         (why(&run), status(&run).phase, status(&run).current.error.clone()),
         (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None)
@@ -374,7 +374,7 @@ fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
 }
 
 #[test]
-fn a_repair_counts_only_when_it_is_watched_for_and_is_a_success() {
+fn repair_counts_only_when_watched_and_successful() {
     let good = all(1, "SUCCESSFUL");
     let mut late = watched_run(1);
     hear(&mut late, &good, 3_700);
@@ -404,23 +404,23 @@ fn a_repair_counts_only_when_it_is_watched_for_and_is_a_success() {
 }
 
 #[test]
-fn developer_mode_is_said_as_long_as_the_attempt_is_shown() {
+fn developer_mode_is_shown_as_long_as_its_attempt() {
     let mut run = started(1, |spec| spec.rerun_token = None);
     hear_of(&mut run, &Knowledge::new(), true, 5);
-    assert_eq!(told(&run, "DeveloperMode"), None, "while it runs it may still be switched off");
+    assert_eq!(condition(&run, "DeveloperMode"), None, "while it runs it may still be switched off");
     hear_of(&mut run, &all(1, "SUCCESSFUL"), true, 9);
     assert_eq!(why(&run), Some(Reason::Succeeded));
-    assert!(told(&run, "DeveloperMode").unwrap().1.contains("only the first 100 rows"));
+    assert!(condition(&run, "DeveloperMode").unwrap().1.contains("only the first 100 rows"));
     run.metadata.generation = Some(2);
     hear(&mut run, &Knowledge::new(), 10);
-    assert!(told(&run, "DeveloperMode").is_some() && at_rest(&run, at(10)));
+    assert!(condition(&run, "DeveloperMode").is_some() && at_rest(&run, at(10)));
     run.spec.rerun_token = Some("again".into());
     go_on(&mut run, 11);
-    assert_eq!(told(&run, "DeveloperMode"), None);
+    assert_eq!(condition(&run, "DeveloperMode"), None);
 }
 
 #[test]
-fn a_run_expires_unless_its_deletion_would_start_it_again() {
+fn run_expires_unless_its_deletion_would_start_it_again() {
     type Mark = (&'static str, &'static str);
     type Marks = &'static [Mark];
     const ARGO: Mark = ("argocd.argoproj.io/tracking-id", "app:nuvo.dev/PipelineRun:team/orders");
@@ -431,7 +431,7 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
         let map =
             |marks: Marks| Some(marks.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>());
         (run.metadata.labels, run.metadata.annotations) = (map(labels), map(annotations));
-        assert_eq!((expires(&run), told(&run, "DeletionBlocked")), (None, None), "it runs");
+        assert_eq!((expires(&run), condition(&run, "DeletionBlocked")), (None, None), "it runs");
         hear(&mut run, &all(1, "SUCCESSFUL"), 100);
         assert!(at_rest(&run, at(100)) && settled_again(&run, 101));
         run
@@ -446,7 +446,7 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
     ];
     for (labels, annotations) in free {
         let run = ended(labels, annotations);
-        assert_eq!((expires(&run), told(&run, "DeletionBlocked")), (Some(at(160)), None), "{labels:?} {annotations:?}");
+        assert_eq!((expires(&run), condition(&run, "DeletionBlocked")), (Some(at(160)), None), "{labels:?} {annotations:?}");
     }
     let tracked: [(Marks, Marks, &str); 8] = [
         (&[], &[ARGO], "TrackedByArgoCD"),
@@ -460,23 +460,23 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
     ];
     for (labels, annotations, reason) in tracked {
         let mut run = ended(labels, annotations);
-        let said = told(&run, "DeletionBlocked").map(|(reason, _)| reason);
+        let said = condition(&run, "DeletionBlocked").map(|(reason, _)| reason);
         assert_eq!((expires(&run), said), (None, Some(reason)), "{labels:?} {annotations:?}");
-        assert!(told(&run, "DeletionBlocked").unwrap().1.contains("would trigger the pipeline again"));
+        assert!(condition(&run, "DeletionBlocked").unwrap().1.contains("would trigger the pipeline again"));
         run.spec.ttl_seconds_after_finished = None;
         hear(&mut run, &Knowledge::new(), 200);
-        assert_eq!(told(&run, "DeletionBlocked"), None, "taken back");
+        assert_eq!(condition(&run, "DeletionBlocked"), None, "taken back");
     }
 }
 
 #[test]
-fn a_doubt_is_not_deleted_before_a_person_has_decided() {
+fn run_in_doubt_is_not_deleted_before_a_person_decides() {
     let mut run = started(1, |spec| spec.ttl_seconds_after_finished = Some(0));
     let doubt = Trigger { fate: Fate::Ambiguous { executed: false }, ..trigger("n1", 1) };
     run.status = Some(recorded(&run, &doubt, &[], "The answer was lost.", None, at(1)));
     assert_eq!((status(&run).phase, expires(&run)), (Some(Phase::Unresolved), None));
-    assert_eq!(told(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));
+    assert_eq!(condition(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));
     run.metadata.annotations = Some(BTreeMap::from([("nuvo.dev/resolve".to_owned(), "n1:abandon".to_owned())]));
     hear(&mut run, &Knowledge::new(), 2);
-    assert_eq!((status(&run).phase, expires(&run), told(&run, "DeletionBlocked")), (Some(Phase::Failed), Some(at(1)), None));
+    assert_eq!((status(&run).phase, expires(&run), condition(&run, "DeletionBlocked")), (Some(Phase::Failed), Some(at(1)), None));
 }

@@ -52,7 +52,7 @@ pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, rea
     ];
     let message = truncated(&message, MAX_STATUS_MESSAGE);
     let state = |status| ConditionState { status, reason: reason.as_str(), message: &message, observed_generation: generation };
-    // What others have added goes, and so does what holds no more.
+    // Types of other writers are removed.
     status.conditions.retain(|condition| TYPES.contains(&condition.type_.as_str()));
     for (type_, wanted) in wanted {
         match wanted {
@@ -67,7 +67,7 @@ pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, rea
     ttl::set_deletion_blocked(status, object, now);
 }
 
-/// `conclude` keeps the condition as long as the attempt lasts, and says which generation it is about.
+/// Sets the condition `DeveloperMode`. [`conclude`] keeps it as long as the attempt lasts, and sets its generation.
 pub(super) fn warn_of_developer_mode(status: &mut PipelineRunStatus, now: Timestamp) {
     if find(&status.conditions, DEVELOPER_MODE).is_none() {
         let state = ConditionState {

@@ -10,9 +10,9 @@ use nuvo_crds::{Execution, PipelineRun, conditions::Reason};
 /// What is known of one execution.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Known {
-    /// What nuvo said last.
+    /// The last report of nuvo.
     Report(Box<Execution>),
-    /// nuvo has denied for the whole grace time that it exists.
+    /// nuvo has reported for the whole grace time that it does not exist.
     Lost,
     /// It belongs to this other pipeline.
     Foreign(String),
@@ -21,36 +21,36 @@ pub enum Known {
 /// What is known of executions.
 pub type Knowledge = BTreeMap<ExecutionId, Known>;
 
-/// Where a run stands, besides what its own record says.
+/// What decides about the status of a run, besides the object itself and its executions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusInput {
-    /// It waits, or it ended without a trigger.
+    /// The run waits, or ended without a trigger: the reason and its message.
     Because(Reason, String),
-    /// Its trigger is settled: the executions tell.
+    /// Its trigger is settled: the executions decide.
     Settled(Following, PollFacts),
 }
 
-/// What else nuvo has said, and how far what is known of executions can be relied on when the deadline has passed.
+/// What the polls of an account have found out about the executions of a run, and how current that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PollFacts {
-    /// When nuvo was asked last about each of those that may still be running, and answered; none before that.
+    /// When nuvo last answered about every execution that may still be running; none before it has.
     pub asked: Option<Timestamp>,
-    /// For how long this process has waited for such an answer since it saw that the deadline has passed.
+    /// For how long this process has waited for such an answer since it saw that the deadline had passed.
     pub waited: Duration,
-    /// For how long it waits.
+    /// For how long it waits before it ends the run without one.
     pub patience: Duration,
-    /// nuvo has said that the pipeline is in developer mode.
+    /// nuvo reports that the pipeline is in developer mode.
     pub developer_mode: bool,
 }
 
-/// Whether nuvo is asked about the executions of a run.
+/// Whether the operator asks nuvo about the executions of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Following {
-    /// It is.
+    /// It does.
     Active,
-    /// This process does not know yet whether it can be: nothing is to be said about it before that.
+    /// This process does not know yet whether it can. The status does not change before it does.
     Undecided,
-    /// It cannot be at present, and why.
+    /// It cannot at present, and why.
     Halted(String),
 }
 
@@ -66,7 +66,7 @@ pub fn is_terminal(word: &str) -> bool {
     word == SUCCESSFUL || word == FAILED
 }
 
-/// The executions that a run follows: those of its trigger, or the one it was told to observe.
+/// The executions that a run follows: those of its trigger, or the one in `spec.executionId`.
 #[must_use]
 pub fn followed(object: &PipelineRun, run: &Run) -> Vec<ExecutionId> {
     if let Some(id) = &object.spec.execution_id {

@@ -17,7 +17,7 @@ use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason};
 #[must_use]
 pub fn repair_watch_left(object: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Option<Duration> {
     let ended = status.current.completion_time.as_ref()?.0;
-    // Of more executions than it shows, a status does not tell which ones were successful.
+    // A status that does not show all executions does not say which of the others were successful.
     let all_shown = status.current.execution_ids.len() == status.current.executions.len();
     if object.spec.follow_fixes_seconds <= 0 || !all_shown || reason(status) != Some(Reason::ExecutionFailed) {
         return None;
@@ -61,7 +61,7 @@ fn repaired(status: &mut PipelineRunStatus, object: &PipelineRun, reason: Reason
     conclude(status, object, reason, message, now);
 }
 
-/// What is known of an execution now, as far as it has ended: a repair that is under way is no end.
+/// The latest report about an execution that has ended. A repair that is under way is not an end.
 fn latest(execution: &Execution, known: &Knowledge) -> Execution {
     let report = ExecutionId::new(execution.id.clone()).ok().and_then(|id| known.get(&id));
     match report {

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_up_to_an_hour() {
+    fn delay_doubles_up_to_an_hour() {
         let waits = |first| (1..=8).map(|count| backoff(first, count)).collect::<Vec<_>>();
         assert_eq!(waits(60), [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]);
         assert_eq!(waits(86_400), [86_400; 8]);

@@ -1,4 +1,4 @@
-//! What a status says, and what it is worth to tell.
+//! The status that follows from what is known, and the events of its changes.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn message(status: &PipelineRunStatus) -> &str {
 }
 
 #[test]
-fn every_reason_gives_the_conditions_of_kstatus() {
+fn reason_determines_the_kstatus_conditions() {
     for wanted in Reason::ALL {
         let status = show(&object(), *wanted, "because", at(5));
         let holds = |kind: &str| status.conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.as_str());
@@ -96,7 +96,7 @@ fn every_reason_gives_the_conditions_of_kstatus() {
 }
 
 #[test]
-fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
+fn post_not_carried_out_shows_its_obstacle() {
     for (obstacle, wanted, phase) in [
         (Obstacle::RateLimited, Reason::RateLimited, Phase::Pending),
         (Obstacle::Unavailable, Reason::NuvoUnavailable, Phase::Pending),
@@ -119,7 +119,7 @@ fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
 }
 
 #[test]
-fn the_same_knowledge_gives_the_same_status() {
+fn equal_knowledge_gives_an_equal_status() {
     let running = accepted(2);
     let status = running.status.clone().unwrap();
     assert_eq!(status.phase, Some(Phase::Running));
@@ -138,7 +138,7 @@ fn the_same_knowledge_gives_the_same_status() {
 }
 
 #[test]
-fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
+fn unknown_word_of_nuvo_is_shown_and_ends_nothing() {
     let known: Knowledge = [report(&ids(1)[0], "PAUSED", 0)].into();
     let status = settle(&accepted(1), &known, at(60));
     assert_eq!((status.phase, status.current.executions[0].status.as_deref()), (Some(Phase::Running), Some("PAUSED")));
@@ -149,7 +149,7 @@ fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
 }
 
 #[test]
-fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
+fn run_without_a_usable_account_says_so_and_continues_by_itself() {
     let running = accepted(1);
     let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
         compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(following, PollFacts::default()), known, now)
@@ -171,7 +171,7 @@ fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
 }
 
 #[test]
-fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
+fn named_execution_is_not_running_before_nuvo_says_so() {
     let mut object = object();
     object.spec.execution_id = Some("e0".into());
     let unheard = with(object.clone(), settle(&object, &Knowledge::new(), at(0)));
@@ -191,7 +191,7 @@ fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
 }
 
 #[test]
-fn one_failure_fails_the_run_when_all_have_ended() {
+fn one_failed_execution_fails_the_run_when_all_have_ended() {
     let all = ids(3);
     let mut known: Knowledge = [report(&all[0], "SUCCESSFUL", 5), report(&all[1], "PROCESSING", 0), report(&all[2], "FAILED", 2)].into();
     assert_eq!(settle(&accepted(3), &known, at(1)).phase, Some(Phase::Running));
@@ -205,7 +205,7 @@ fn one_failure_fails_the_run_when_all_have_ended() {
 }
 
 #[test]
-fn nothing_to_process_is_what_the_spec_says() {
+fn nothing_to_process_follows_the_spec() {
     assert_eq!(reason(accepted(0).status.as_ref().unwrap()), Some(Reason::NothingToProcess));
     let mut object = object();
     object.spec.on_nothing_to_process = OnNothingToProcess::Fail;
@@ -214,7 +214,7 @@ fn nothing_to_process_is_what_the_spec_says() {
 }
 
 #[test]
-fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
+fn deadline_counts_from_the_start_and_ends_only_open_executions() {
     let mut object = accepted(1);
     object.spec.active_deadline_seconds = 60;
     assert_eq!(settle(&object, &Knowledge::new(), at(59)).phase, Some(Phase::Running));
@@ -224,7 +224,7 @@ fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
 }
 
 #[test]
-fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
+fn deadline_ends_only_executions_that_nuvo_was_asked_about_since() {
     let mut object = accepted(2);
     object.spec.active_deadline_seconds = 60;
     let patience = Duration::from_secs(900);
@@ -248,7 +248,7 @@ fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
 }
 
 #[test]
-fn everything_is_bounded() {
+fn status_is_bounded() {
     let many = ids(MAX_EXECUTION_IDS + 5);
     let long = "x".repeat(5_000);
     let object = object();
@@ -329,7 +329,7 @@ fn new_attempt_forgets_the_trigger_of_another_object() {
 }
 
 #[test]
-fn waiting_for_the_same_thing_is_not_said_again_in_other_words() {
+fn unchanged_reason_keeps_its_message() {
     let busy = with(object(), show(&object(), Reason::PipelineBusy, "run a goes first", at(0)));
     assert_eq!(show(&busy, Reason::PipelineBusy, "run b goes first", at(9)), busy.status.clone().unwrap());
     let not_ready = with(object(), show(&object(), Reason::AccountNotReady, "no Secret", at(0)));
@@ -361,7 +361,7 @@ fn reopens(object: &PipelineRun) -> Option<Reopening> {
 }
 
 #[test]
-fn a_person_resolves_only_the_trigger_that_is_named() {
+fn answer_resolves_only_the_trigger_that_it_names() {
     let run = ambiguous(false);
     assert_eq!(run.status.as_ref().unwrap().phase, Some(Phase::Unresolved));
     assert!(message(run.status.as_ref().unwrap()).contains("\"n1:retry\""));
@@ -391,7 +391,7 @@ fn restored() -> PipelineRun {
 }
 
 #[test]
-fn the_advice_for_a_restored_object_leads_to_an_end_when_it_is_followed() {
+fn adopting_for_a_restored_object_ends_its_run() {
     let object = restored();
     assert_eq!(verdict(&parse(&object).unwrap(), &Lock::default()), Verdict::Lost);
     let lost = with(object.clone(), show(&object, Reason::StatusLost, "It is lost.", at(0)));
@@ -404,11 +404,11 @@ fn the_advice_for_a_restored_object_leads_to_an_end_when_it_is_followed() {
     assert_eq!(followed(&adopted, &run), ids);
     let ended = with(adopted.clone(), settle(&adopted, &[report(&ids[0], "SUCCESSFUL", 5)].into(), at(2)));
     assert_eq!(reason(ended.status.as_ref().unwrap()), Some(Reason::Succeeded));
-    assert_eq!((reopens(&ended), settle(&ended, &Knowledge::new(), at(3))), (None, ended.status.clone().unwrap()), "it rests");
+    assert_eq!((reopens(&ended), settle(&ended, &Knowledge::new(), at(3))), (None, ended.status.clone().unwrap()), "it is at rest");
 }
 
 #[test]
-fn a_restored_status_never_permits_a_trigger() {
+fn restored_status_never_permits_a_trigger() {
     let first = ambiguous(false);
     let decided = [
         Fate::Accepted(Evidence::Answer),
@@ -439,7 +439,7 @@ fn a_restored_status_never_permits_a_trigger() {
 }
 
 #[test]
-fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
+fn retrigger_happens_once_and_never_beside_a_known_execution() {
     let policy = |mut object: PipelineRun| {
         object.spec.on_ambiguous_trigger = OnAmbiguousTrigger::Retrigger;
         object
@@ -463,7 +463,7 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
 }
 
 #[test]
-fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
+fn changed_token_alone_reopens_an_ended_run() {
     let token = |mut object: PipelineRun, token: &str| {
         object.spec.rerun_token = Some(token.into());
         object
@@ -482,7 +482,7 @@ fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
 }
 
 #[test]
-fn a_result_that_cannot_be_read_never_looks_like_none() {
+fn unreadable_result_never_looks_like_none() {
     let mut object = object();
     let broken = serde_json::json!({ "trigger": { "nonce": "not a nonce", "attempt": 1, "state": "Tomorrow" } });
     object.status = Some(serde_json::from_value(broken).unwrap());
@@ -491,7 +491,7 @@ fn a_result_that_cannot_be_read_never_looks_like_none() {
 }
 
 #[test]
-fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
+fn events_announce_the_trigger_and_the_end_only() {
     let running = accepted(1).status.unwrap();
     let words = |old: Option<&PipelineRunStatus>, new: &PipelineRunStatus| {
         events_of_change(old, new).into_iter().map(|n| n.reason).collect::<Vec<_>>()
@@ -519,7 +519,7 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
 }
 
 #[test]
-fn who_knows_that_nothing_was_sent_opens_a_run_that_ended_in_doubt() {
+fn unsent_trigger_opens_a_run_that_ended_in_doubt() {
     let object = object();
     let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "The answer was lost.", None, at(0));
     assert!(doubtful.current.completion_time.is_some());

@@ -1,4 +1,4 @@
-//! When the object of a run that has ended is deleted (`spec.ttlSecondsAfterFinished`), and what forbids it.
+//! When the object of a run that has ended is deleted (`spec.ttlSecondsAfterFinished`), and what prevents it.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +8,7 @@ use nuvo_crds::{
     conditions::{ConditionState, ConditionStatus, DELETION_BLOCKED, remove, set},
 };
 
-/// The marks that tools leave on what they keep in the state of a repository or a chart: the kind of mark, its key, and whose it is.
+/// The labels and annotations by which tools track the objects of a repository or a chart: the kind of mark, its key, and the tool.
 ///
 /// Sources: Argo CD "Resource Tracking" (annotation since 3.0, label before, the key of the label can be chosen), Flux "Labels and annotations"
 /// of Kustomization and HelmRelease, Helm "Labels and Annotations".
@@ -21,7 +21,7 @@ const TRACKS: [(Mark, &str, Tracker); 6] = [
     (Mark::Label, COMMON, Tracker::ArgoCd),
 ];
 
-/// What Argo CD has tracked by before 3.0, and can be told to track by still. Others set it, too.
+/// The label by which Argo CD tracked before 3.0, and still does where it is configured to. Other tools set it, too.
 const COMMON: &str = "app.kubernetes.io/instance";
 
 /// The phases of Argo CD's hooks. `Skip` is none: it keeps a resource out of every sync.
@@ -58,7 +58,7 @@ impl Tracker {
     }
 }
 
-/// When the object is to be deleted; none if it is not, or not as it is.
+/// When the object is to be deleted; none if it is not, or if something prevents it.
 #[must_use]
 pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
     let status = object.status.as_ref()?;
@@ -82,7 +82,7 @@ pub(super) fn set_deletion_blocked(status: &mut PipelineRunStatus, object: &Pipe
     set(&mut status.conditions, DELETION_BLOCKED, &state, now);
 }
 
-/// What forbids the deletion of a run that has ended.
+/// What prevents the deletion of a run that has ended.
 fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'static str, String)> {
     if status.phase == Some(Phase::Unresolved) {
         let message = "The object is not deleted (spec.ttlSecondsAfterFinished) until a person has decided about its trigger, because the \
