@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::{
-    api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::{Condition, Time},
-    jiff::Timestamp,
-};
+use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
     api::PostParams,
@@ -25,8 +21,8 @@ use crate::account::{Session, SessionSettings};
 use nuvo_client::{Credential, Error};
 use nuvo_crds::{
     NuvoAccount, NuvoAccountStatus, SecretRef,
-    conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
-    names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
+    conditions::{self, AccountReason, ConditionState, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
+    well_known::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
 };
 
 /// A Secret is read again at least this often.
@@ -272,22 +268,16 @@ fn status(account: &NuvoAccount, finding: &Finding, now: Timestamp) -> NuvoAccou
     ];
     let generation = account.metadata.generation;
     let message: String = finding.message.chars().take(MAX_MESSAGE).collect();
-    let conditions = wanted
-        .into_iter()
-        .filter_map(|(kind, holds)| {
-            let holds = holds?.as_str();
-            let same = old.conditions.iter().find(|condition| condition.type_ == kind && condition.status == holds);
-            Some(Condition {
-                type_: kind.to_owned(),
-                status: holds.to_owned(),
-                reason: finding.reason.as_str().to_owned(),
-                message: message.clone(),
-                observed_generation: generation,
-                last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
-            })
-        })
-        .collect();
-    // Who nuvo took the operator for last helps to find out why it does not any more; it is nobody's once other credentials work.
+    let state = |status| ConditionState { status, reason: finding.reason.as_str(), message: &message, observed_generation: generation };
+    let mut conditions = old.conditions;
+    conditions.retain(|condition| wanted.iter().any(|(type_, _)| *type_ == condition.type_));
+    for (type_, wanted) in wanted {
+        match wanted {
+            Some(holds) => conditions::set(&mut conditions, type_, &state(holds), now),
+            None => conditions::remove(&mut conditions, type_),
+        }
+    }
+    // The last known identity helps to find out why the credentials no longer work. It is dropped once other credentials work.
     let earlier = old.identity.filter(|_| finding.reason != AccountReason::Ready);
     NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(earlier) }
 }

@@ -130,7 +130,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use nuvo_core::run::{Knowledge, Situation, parse, project};
+    use nuvo_core::run::{Knowledge, StatusInput, compute_status, parse};
 
     /// A run that ended like this, with a status as large as most.
     pub fn ended(reason: &str, succeeded: &str) -> PipelineRun {
@@ -169,10 +169,10 @@ pub(super) mod tests {
         }))
         .unwrap();
         let known = parse(&run).unwrap();
-        run.status = Some(project(
+        run.status = Some(compute_status(
             &run,
             &known,
-            &Situation::Because(nuvo_crds::conditions::Reason::Pending, String::new()),
+            &StatusInput::Because(nuvo_crds::conditions::Reason::Pending, String::new()),
             &Knowledge::new(),
             Timestamp::UNIX_EPOCH,
         ));
@@ -204,7 +204,7 @@ pub(super) mod tests {
         let changes: [(&str, Edit); 6] = [
             ("an edit", |run| run.metadata.generation = Some(2)),
             ("a new token", |run| run.spec.rerun_token = Some("again".into())),
-            ("it has not ended", |run| run.status.as_mut().unwrap().completion_time = None),
+            ("it has not ended", |run| run.status.as_mut().unwrap().current.completion_time = None),
             ("no status", |run| run.status = None),
             ("a wiped result", |run| run.status.as_mut().unwrap().trigger = None),
             ("no run", |run| run.spec.pipeline_id = "not a pipeline".into()),

@@ -8,7 +8,7 @@ use kube::{
 };
 
 use crate::telemetry::Metrics;
-use nuvo_core::run::Notice;
+use nuvo_core::run::RunEvent;
 use nuvo_crds::PipelineRun;
 
 /// The longest note that the API server takes is 1 kB.
@@ -48,7 +48,7 @@ impl Events {
     }
 
     /// Publishes an event about a run.
-    pub async fn publish(&self, object: &PipelineRun, notice: Notice) {
+    pub async fn publish(&self, object: &PipelineRun, notice: RunEvent) {
         let mut note = String::new();
         for letter in notice.note.chars() {
             if note.len().saturating_add(letter.len_utf8()) > MAX_NOTE {
@@ -94,7 +94,7 @@ mod tests {
         let publish = async |name: &str| {
             let metadata = serde_json::json!({ "name": name, "namespace": "team", "uid": name });
             let run = serde_json::json!({ "metadata": metadata, "spec": { "pipelineId": "orders" } });
-            let notice = Notice { warning: false, reason: "Triggered", action: "Trigger".into(), note: "It began.".into() };
+            let notice = RunEvent { warning: false, reason: "Triggered", action: "Trigger".into(), note: "It began.".into() };
             events.publish(&serde_json::from_value(run).unwrap(), notice).await;
             methods.lock().unwrap().pop()
         };

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::kube_call::{CallError, call};
 use crate::telemetry::Metrics;
 use nuvo_core::run::{Lock, LockRead, PipelineId};
-use nuvo_crds::names::FIELD_MANAGER;
+use nuvo_crds::well_known::FIELD_MANAGER;
 
 /// The annotation of the Lease that holds the lock's content as JSON.
 pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";

@@ -220,7 +220,7 @@ impl Shell {
             }
             tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
         }
-        for notice in nuvo_core::run::notices(before, after) {
+        for notice in nuvo_core::run::events_of_change(before, after) {
             self.events.publish(object, notice).await;
         }
     }

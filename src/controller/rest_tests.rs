@@ -43,10 +43,10 @@ use crate::{
     telemetry::Metrics,
 };
 use nuvo_client::Credential;
-use nuvo_core::run::{Following, Hearing, Knowledge, RunMemory, Situation, at_rest, expires, parse, project};
+use nuvo_core::run::{Following, Knowledge, PollFacts, RunMemory, StatusInput, at_rest, compute_status, expires, parse};
 use nuvo_crds::{
     Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
-    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Nobody listens there.
@@ -175,7 +175,7 @@ fn record(run: &mut PipelineRun, dice: &mut Dice) {
     });
     status.attempt = dice.one_of(&[Some(1), Some(1), Some(2), None]);
     if dice.roll(8) == 0 {
-        status.completion_time = None;
+        status.current.completion_time = None;
     }
     if dice.roll(3) == 0 {
         status.history = vec![PastAttempt { attempt: 1, result: Some("TriggerOutcomeUnknown".to_owned()), ..PastAttempt::default() }];
@@ -212,7 +212,7 @@ fn edit(run: &mut PipelineRun, dice: &mut Dice) {
         run.spec.rerun_token = dice.one_of(&[Some("one"), Some("two")]).map(str::to_owned);
     }
     if dice.roll(4) == 0 {
-        run.status.as_mut().unwrap().rerun_token = dice.one_of(&[Some("one"), None]).map(str::to_owned);
+        run.status.as_mut().unwrap().series.rerun_token = dice.one_of(&[Some("one"), None]).map(str::to_owned);
     }
     if dice.roll(4) == 0 {
         run.spec.follow_fixes_seconds = dice.one_of(&[1, 604_800]);
@@ -236,8 +236,8 @@ fn edit(run: &mut PipelineRun, dice: &mut Dice) {
 /// What the operator writes about all that.
 fn write(run: &mut PipelineRun) {
     if let Ok(known) = parse(run) {
-        let situation = Situation::Settled(Following::Undecided, Hearing::default());
-        run.status = Some(project(run, &known, &situation, &Knowledge::new(), Timestamp::UNIX_EPOCH));
+        let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());
+        run.status = Some(compute_status(run, &known, &situation, &Knowledge::new(), Timestamp::UNIX_EPOCH));
     }
 }
 
@@ -355,7 +355,7 @@ async fn a_run_at_rest_costs_nothing_unless_it_owes_its_lock() {
 async fn a_run_that_is_deleted_before_its_end_leaves_its_lock_to_be_looked_after() {
     let desk = Desk::new();
     let mut run = cache::tests::ended("Succeeded", "True");
-    run.status.as_mut().unwrap().completion_time = None;
+    run.status.as_mut().unwrap().current.completion_time = None;
     let (leaving, mut left) = tokio::sync::mpsc::channel(1);
     let deleted = Event::Delete(CachedRun::from(run));
     desk.shell.seen(None, &deleted, &leaving);

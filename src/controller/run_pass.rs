@@ -280,10 +280,10 @@ impl<'a> Pass<'a> {
         let present = self.work()?.object.status.as_ref();
         let change_is = match present {
             Some(present) if *present == status => run::Change::None,
-            Some(present) if run::same_but_for_words(present, &status) => run::Change::Messages,
+            Some(present) if run::differs_only_in_wording(present, &status) => run::Change::Messages,
             _ => run::Change::Content,
         };
-        let ends_lock_need = run::lets_go(present, &status);
+        let ends_lock_need = run::ends_lock_need(present, &status);
         let rendered = Rendered { change: change_is, message_hash: message_hash(&status), ends_lock_need };
         self.rendered = Some((change.clone(), status));
         Ok(Answered::Rendered(rendered))
@@ -317,7 +317,7 @@ impl<'a> Pass<'a> {
         let status = self.rendering(change)?;
         tracing::info!("it waits, and goes on under the lock that it holds");
         let object = &self.work()?.object;
-        for notice in run::notices(object.status.as_ref(), &status) {
+        for notice in run::events_of_change(object.status.as_ref(), &status) {
             self.shell.events.publish(object, notice).await;
         }
         Ok(Answered::Done)

@@ -23,7 +23,7 @@ use crate::telemetry::Metrics;
 use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse};
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus,
-    names::{FIELD_MANAGER, TRIGGER_ANNOTATION},
+    well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
 
 /// How many runs are listed at once: thousands that were kept for long would take longer than a call may.
@@ -273,7 +273,8 @@ fn read_as_run(object: &PipelineRun) -> Result<nuvo_core::run::Run, RunError> {
 /// Executions that a run shows, of earlier attempts, too.
 fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
     let status = object.status.iter();
-    let ids = status.flat_map(|status| status.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
+    let ids =
+        status.flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
     ids.filter_map(|id| ExecutionId::new(id.clone()).ok()).collect()
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 #[test]
-fn the_files_in_crds_are_not_stale() {
+fn crd_files_are_up_to_date() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let files = nuvo_crds::crd_files().unwrap();
     for (name, text) in &files {
@@ -22,7 +22,7 @@ fn the_files_in_crds_are_not_stale() {
 }
 
 #[test]
-fn the_printed_definitions_are_the_same() {
+fn printed_definitions_equal_the_files() {
     let text = nuvo_crds::crds_yaml().unwrap();
     let printed: Vec<Value> = serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect();
     let files: Vec<Value> = nuvo_crds::crd_files().unwrap().iter().map(|(_, text)| serde_yaml::from_str(text).unwrap()).collect();

@@ -1,10 +1,10 @@
-//! People copy the examples and the samples: each parses without a field that nobody knows, and passes every rule.
+//! People copy the examples and the samples: each parses without an unknown field, and passes every rule.
 
 use std::fs;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
-use nuvo_crds::{NuvoAccount, PipelineRun, names};
+use nuvo_crds::{NuvoAccount, PipelineRun, well_known};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,13 +39,13 @@ fn parse<T: DeserializeOwned>(file: &str, value: &Value) -> T {
 }
 
 fn ours(file: &str, kind: &str, document: &Value) {
-    assert_eq!(document["apiVersion"], format!("{}/{}", names::GROUP, names::VERSION), "{file}");
+    assert_eq!(document["apiVersion"], format!("{}/{}", well_known::GROUP, well_known::VERSION), "{file}");
     known(file, &schema(kind)["properties"]["spec"], &document["spec"]);
     accepted(kind, &document["spec"], None);
 }
 
 #[test]
-fn every_example_parses_and_is_accepted() {
+fn examples_parse_and_are_accepted() {
     let mut secrets = Vec::new();
     let mut accounts = Vec::new();
     let mut runs = Vec::new();
@@ -69,8 +69,8 @@ fn every_example_parses_and_is_accepted() {
     let reference = &account.spec.license_key.as_ref().unwrap().secret_ref;
     assert_eq!(secret.metadata.name.as_deref(), Some(reference.name.as_str()));
     assert!(secret.string_data.as_ref().unwrap().contains_key(&reference.key));
-    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(names::CREDENTIAL_LABEL));
-    assert_eq!(label.map(String::as_str), Some(names::CREDENTIAL_LABEL_VALUE), "the operator would refuse this Secret");
+    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(well_known::CREDENTIAL_LABEL));
+    assert_eq!(label.map(String::as_str), Some(well_known::CREDENTIAL_LABEL_VALUE), "the operator would refuse this Secret");
 
     let mut pipelines: Vec<_> =
         runs.iter().filter(|run| run.spec.execution_id.is_none()).map(|run| run.spec.pipeline_id.as_str()).collect();
@@ -83,7 +83,7 @@ fn every_example_parses_and_is_accepted() {
 }
 
 #[test]
-fn every_sample_for_argo_cd_and_flux_parses_and_is_accepted() {
+fn gitops_samples_parse_and_are_accepted() {
     let mut found = Vec::new();
     for (file, document) in ["gitops/argocd/samples", "gitops/flux"].into_iter().flat_map(documents) {
         match document["kind"].as_str().unwrap_or_default() {

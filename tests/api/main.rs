@@ -4,7 +4,7 @@
 
 mod drift;
 mod examples;
-mod reading;
+mod other_versions;
 mod rules;
 mod schema;
 

@@ -28,12 +28,12 @@ fn account(pointer: &str, value: Value) -> Value {
 }
 
 #[test]
-fn the_smallest_run_is_accepted() {
+fn smallest_run_is_accepted() {
     accepted(RUN, &json!({"pipelineId": "orders"}), None);
 }
 
 #[test]
-fn a_pipeline_id_is_well_formed() {
+fn malformed_pipeline_id_is_refused() {
     for id in ["a", "3f1c2a9e-5b7d-4c1e-9a60-2d8e4b6f7a13", "A_b-9"] {
         accepted(RUN, &json!({"pipelineId": id}), None);
     }
@@ -43,14 +43,14 @@ fn a_pipeline_id_is_well_formed() {
 }
 
 #[test]
-fn a_pipeline_id_is_immutable() {
+fn changed_pipeline_id_is_refused() {
     let old = json!({"pipelineId": "orders"});
     accepted(RUN, &json!({"pipelineId": "orders", "suspend": true, "rerunToken": "2"}), Some(&old));
     refused(RUN, &json!({"pipelineId": "invoices"}), Some(&old), "create a new PipelineRun for the other pipeline");
 }
 
 #[test]
-fn an_execution_id_is_well_formed() {
+fn malformed_execution_id_is_refused() {
     accepted(RUN, &json!({"pipelineId": "orders", "executionId": "e-1"}), None);
     for id in ["", "e/1", "e 1", "e-1\n"] {
         refused(RUN, &json!({"pipelineId": "orders", "executionId": id}), None, "write the execution's id as nuvo shows it");
@@ -58,7 +58,7 @@ fn an_execution_id_is_well_formed() {
 }
 
 #[test]
-fn an_execution_id_is_immutable_also_when_it_appears_or_disappears() {
+fn changed_added_or_removed_execution_id_is_refused() {
     let without = json!({"pipelineId": "orders"});
     let with = json!({"pipelineId": "orders", "executionId": "e-1"});
     let other = json!({"pipelineId": "orders", "executionId": "e-2"});
@@ -70,7 +70,7 @@ fn an_execution_id_is_immutable_also_when_it_appears_or_disappears() {
 }
 
 #[test]
-fn an_execution_that_is_only_followed_has_no_trigger_to_configure() {
+fn trigger_settings_beside_an_execution_id_are_refused() {
     let with = |field: &str, value: &str| json!({"pipelineId": "orders", "executionId": "e-1", field: value});
     refused(RUN, &with("rerunToken", "1"), None, "remove rerunToken, or create a new PipelineRun without executionId");
     refused(RUN, &with("onAmbiguousTrigger", "Adopt"), None, "onAmbiguousTrigger cannot be used with executionId");
@@ -85,7 +85,7 @@ fn an_execution_that_is_only_followed_has_no_trigger_to_configure() {
 }
 
 #[test]
-fn a_quality_gate_has_a_limit() {
+fn quality_gate_without_a_limit_is_refused() {
     for limit in ["maxErrorRows", "maxErrorCells", "maxErrorRowPercent", "minRows"] {
         accepted(RUN, &json!({"pipelineId": "orders", "qualityGate": {limit: 5}}), None);
     }
@@ -98,13 +98,13 @@ fn a_quality_gate_has_a_limit() {
 }
 
 #[test]
-fn a_rerun_token_is_not_empty() {
+fn empty_rerun_token_is_refused() {
     accepted(RUN, &json!({"pipelineId": "orders", "rerunToken": "2026-11-24 10:00"}), None);
     refused(RUN, &json!({"pipelineId": "orders", "rerunToken": ""}), None, "write any new text, for example the time");
 }
 
 #[test]
-fn an_account_reference_is_a_name() {
+fn malformed_account_reference_is_refused() {
     accepted(RUN, &json!({"pipelineId": "orders", "accountRef": {}}), None);
     accepted(RUN, &json!({"pipelineId": "orders", "accountRef": {"name": "team-a.eu"}}), None);
     for name in ["Team", "a_b", "-a", "a.", "other/default"] {
@@ -118,7 +118,7 @@ fn an_account_reference_is_a_name() {
 }
 
 #[test]
-fn an_account_has_exactly_one_credential() {
+fn account_without_exactly_one_credential_is_refused() {
     let token = json!({"secretRef": {"name": "nuvo-credentials", "key": "token"}});
     let mut both = account("", Value::Null);
     accepted(ACCOUNT, &both, None);
@@ -129,7 +129,7 @@ fn an_account_has_exactly_one_credential() {
 }
 
 #[test]
-fn a_base_url_is_an_origin_and_a_path() {
+fn malformed_base_url_is_refused() {
     for url in [
         "https://api-gateway.getnuvo.com/dp/api/v1",
         "https://api-gateway.ingestro.com/dp/api/v1/",
@@ -159,7 +159,7 @@ fn a_base_url_is_an_origin_and_a_path() {
 }
 
 #[test]
-fn a_token_path_stays_below_the_base_url() {
+fn token_path_outside_the_base_url_is_refused() {
     let trusted = |path: &str| {
         let key = SecretString::from("key");
         let (identifier, identity_type, token_path) = ("demo@example.com".to_owned(), IdentityType::User, path.to_owned());
@@ -191,7 +191,7 @@ fn a_token_path_stays_below_the_base_url() {
 }
 
 #[test]
-fn an_identifier_is_one_line_without_spaces_around() {
+fn identifier_with_line_breaks_or_outer_spaces_is_refused() {
     for identifier in ["demo@example.com", "sub org 7"] {
         accepted(ACCOUNT, &account("/licenseKey/identifier", json!(identifier)), None);
     }
@@ -206,7 +206,7 @@ fn an_identifier_is_one_line_without_spaces_around() {
 }
 
 #[test]
-fn a_secret_reference_is_a_name_and_a_key() {
+fn malformed_secret_reference_is_refused() {
     for name in ["Secret", "a/b", "a_b", "other.", "kube-system:x"] {
         refused(ACCOUNT, &account("/licenseKey/secretRef/name", json!(name)), None, "must be the name of a Secret in this namespace");
     }

@@ -23,7 +23,7 @@ fn walk(path: &str, schema: &Value, check: &mut dyn FnMut(&str, &Value)) {
 }
 
 #[test]
-fn everything_is_bounded_described_and_structural() {
+fn schemas_are_bounded_described_and_structural() {
     let mut wrong = Vec::new();
     for kind in KINDS {
         walk(kind, &schema(kind), &mut |path, schema| {
@@ -53,7 +53,7 @@ fn everything_is_bounded_described_and_structural() {
 }
 
 #[test]
-fn every_rule_has_a_message() {
+fn rules_have_a_message() {
     for kind in KINDS {
         walk(kind, &schema(kind), &mut |path, schema| {
             for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
@@ -73,7 +73,7 @@ fn conditions_are_a_map_by_type() {
 }
 
 #[test]
-fn a_status_is_unobserved_from_the_start_and_has_no_other_default() {
+fn status_defaults_to_unobserved_only() {
     for kind in KINDS {
         let status = &schema(kind)["properties"]["status"];
         assert_eq!(status["default"], json!({"observedGeneration": -1}), "{kind}");
@@ -82,7 +82,7 @@ fn a_status_is_unobserved_from_the_start_and_has_no_other_default() {
 }
 
 #[test]
-fn the_api_server_fills_in_what_the_code_assumes() {
+fn schema_defaults_equal_the_defaults_of_the_code() {
     fn defaults(kind: &str) -> Value {
         let spec = schema(kind)["properties"]["spec"]["properties"].clone();
         spec.as_object()
@@ -181,7 +181,7 @@ fn phases_are_the_words_of_the_schema() {
 
 /// The operator cuts what it writes to the constants; the API server refuses what is over the schema's limits.
 #[test]
-fn the_limits_of_the_code_are_those_of_the_schema() {
+fn limits_of_the_code_are_those_of_the_schema() {
     let schema = schema("PipelineRun");
     let limit = |path: &str, key: &str| schema.pointer(&format!("/properties/status/properties/{path}/{key}")).and_then(Value::as_u64);
     for (path, key, expected) in [

@@ -119,14 +119,14 @@ fn assert_followed_again(env: &Environment, away: impl FnOnce(), reason_of_accou
     let run = env.wait("orders", "showing that it is not followed", |run| message(run).contains(reason_of_account));
     assert_consistent(&run);
     same("phase and reason", (run.status.as_ref().unwrap().phase, reason(&run)), (Some(Phase::Running), "Running"));
-    let id = &before.status.as_ref().unwrap().execution_ids[0];
+    let id = &before.status.as_ref().unwrap().current.execution_ids[0];
     assert!(message(&run).contains(id) && message(&run).contains("by itself"), "{}", message(&run));
     // What happens meanwhile is not missed.
     env.sim.finish(id, nuvo_sim::Status::Successful).unwrap();
     back();
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
-    same("executions", &run.status.as_ref().unwrap().execution_ids, &before.status.as_ref().unwrap().execution_ids);
+    same("executions", &run.status.as_ref().unwrap().current.execution_ids, &before.status.as_ref().unwrap().current.execution_ids);
     same("POSTs", env.sim.post_count(), 1);
     same("exit code", operator.stop(), Some(0));
 }

@@ -519,7 +519,7 @@ pub fn assert_consistent(run: &PipelineRun) {
     }
     let holds = |kind: &str| condition(run, kind).map(|condition| condition.status.as_str());
     let ended = matches!(holds("Succeeded"), Some("True" | "False"));
-    assert_eq!(status.completion_time.is_some(), ended, "{}", show());
+    assert_eq!(status.current.completion_time.is_some(), ended, "{}", show());
     assert_eq!(holds("Finished"), Some(if ended { "True" } else { "False" }), "{}", show());
     assert_eq!(holds("Ready"), Some(if holds("Succeeded") == Some("True") { "True" } else { "False" }), "{}", show());
     assert_eq!(holds("Reconciling"), (!ended).then_some("True"), "{}", show());

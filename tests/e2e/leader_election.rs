@@ -42,7 +42,7 @@ fn assert_one_success(env: &Environment, evidence: Evidence) {
     let trigger = status.trigger.as_ref().unwrap();
     same("how it is known", (trigger.state, trigger.evidence), (TriggerState::Accepted, Some(evidence)));
     let made: Vec<String> = env.sim.executions().into_iter().map(|execution| execution.id).collect();
-    same("executions", status.execution_ids.clone(), made);
+    same("executions", status.current.execution_ids.clone(), made);
     same("POSTs", env.sim.post_count(), 1);
 }
 

@@ -42,12 +42,12 @@ fn failed_execution_with_listed_error_type_is_retried_with_doubling_backoff() {
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
     same("phase and attempt", (status.phase, status.attempt), (Some(Phase::Pending), Some(1)));
-    assert!(status.retry.as_ref().unwrap().next_time.is_some() && message(&run).contains("no route"), "{}", message(&run));
-    same("what failed is shown", status.error.as_ref().unwrap().error_type.as_deref(), Some("SOURCE_UNRESPONSIVE"));
+    assert!(status.series.retry.as_ref().unwrap().next_time.is_some() && message(&run).contains("no route"), "{}", message(&run));
+    same("what failed is shown", status.current.error.as_ref().unwrap().error_type.as_deref(), Some("SOURCE_UNRESPONSIVE"));
 
     env.wait("orders", "in its third attempt", |run| attempt(run) == Some(3));
     env.sim.set_pipeline(quick("orders")).unwrap();
-    let run = env.wait("orders", "ended", |run| run.status.as_ref().unwrap().completion_time.is_some());
+    let run = env.wait("orders", "ended", |run| run.status.as_ref().unwrap().current.completion_time.is_some());
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
     let posts_at = posts(&env, "orders");
@@ -64,7 +64,7 @@ fn failed_execution_with_listed_error_type_is_retried_with_doubling_backoff() {
     });
 
     let run = env.wait_phase("parse", Phase::Failed);
-    assert!(message(&run).contains("onErrorTypes does not have PARSING_FAILURE"), "{}", message(&run));
+    assert!(message(&run).contains("onErrorTypes does not list PARSING_FAILURE"), "{}", message(&run));
     same("POSTs", env.sim.post_count_of("parse"), 1);
     let ended: f64 = operator.metrics("nuvo_operator_runs_finished_total").values().sum();
     same("a run ends once, however many attempts it takes", ended, 2.0);
@@ -96,7 +96,7 @@ fn scheduled_retry_after_restart_is_kept_and_follows_the_current_spec() {
     env.sim.set_pipeline(quick("impatient")).unwrap();
     env.change("impatient", json!({ "spec": { "rerunToken": "now" } }));
     let run = env.wait_phase("impatient", Phase::Succeeded);
-    same("a person need not wait", (attempt(&run), run.status.unwrap().retry), (Some(2), None));
+    same("a person need not wait", (attempt(&run), run.status.unwrap().series.retry), (Some(2), None));
     for (name, count) in [("orders", 2), ("given-up", 1), ("impatient", 2)] {
         same(name, env.sim.post_count_of(name), count);
     }
@@ -231,7 +231,7 @@ fn quality_gate_limit_exceeded_fails_a_successful_execution() {
         assert_consistent(&run);
         same("reason", reason(&run), "QualityGateFailed");
         assert!(message(&run).contains(words), "{}", message(&run));
-        same("what nuvo says is kept", run.status.unwrap().executions[0].status.as_deref(), Some("SUCCESSFUL"));
+        same("what nuvo says is kept", run.status.unwrap().current.executions[0].status.as_deref(), Some("SUCCESSFUL"));
     }
     same("POSTs", env.sim.post_count(), 8);
 }
@@ -243,13 +243,13 @@ fn execution_repaired_in_nuvo_is_shown_with_new_statistics() {
     let operator = env.operator();
     env.start("orders", "orders", json!({ "followFixesSeconds": 3600 }));
     env.start("unwatched", "others", json!({}));
-    let id_of = |name: &str| env.wait_phase(name, Phase::Running).status.unwrap().execution_ids[0].clone();
+    let id_of = |name: &str| env.wait_phase(name, Phase::Running).status.unwrap().current.execution_ids[0].clone();
     let (id, unwatched) = (id_of("orders"), id_of("unwatched"));
     for id in [&id, &unwatched] {
         env.sim.update(id, Change::failed("PARSING_FAILURE", "line 7").stats(rows(90, 10))).unwrap();
     }
     let failed = env.wait_phase("orders", Phase::Failed);
-    same("rows", failed.status.as_ref().unwrap().stats.unwrap().total_rows, Some(90));
+    same("rows", failed.status.as_ref().unwrap().current.stats.unwrap().total_rows, Some(90));
     env.wait_phase("unwatched", Phase::Failed);
     // The next operator knows that it is watched.
     same("exit code", operator.stop(), Some(0));
@@ -268,10 +268,10 @@ fn execution_repaired_in_nuvo_is_shown_with_new_statistics() {
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
-    same("reason", (reason(&run), status.error.clone()), ("FixedInNuvo", None));
-    same("the same execution", &status.execution_ids, &vec![id.clone()]);
-    same("rows", status.stats.map(|stats| (stats.total_rows, stats.total_error_rows)), Some((Some(100), Some(0))));
-    let kinds: Vec<_> = status.executions[0].runs.iter().filter_map(|run| run.run_type.clone()).collect();
+    same("reason", (reason(&run), status.current.error.clone()), ("FixedInNuvo", None));
+    same("the same execution", &status.current.execution_ids, &vec![id.clone()]);
+    same("rows", status.current.stats.map(|stats| (stats.total_rows, stats.total_error_rows)), Some((Some(100), Some(0))));
+    let kinds: Vec<_> = status.current.executions[0].runs.iter().filter_map(|run| run.run_type.clone()).collect();
     same("passes", kinds, vec!["CREATE".to_owned(), "FIX".to_owned()]);
     assert!(env.wait_note("orders", "Fixed").contains("100 rows"));
     same("the other one", reason(&env.get("unwatched")), "ExecutionFailed");
@@ -317,15 +317,16 @@ fn rerun_token_set_on_an_active_run_waits_for_its_end() {
     let env = Environment::new("patient", [quick("orders").held()]);
     let _operator = env.operator();
     env.start("orders", "orders", json!({ "rerunToken": "one" }));
-    let first = env.wait_phase("orders", Phase::Running).status.unwrap().execution_ids[0].clone();
+    let first = env.wait_phase("orders", Phase::Running).status.unwrap().current.execution_ids[0].clone();
     env.change("orders", json!({ "spec": { "rerunToken": "two" } }));
     let run = env.wait("orders", "seen", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation);
     assert_consistent(&run);
     same("still the first attempt", (attempt(&run), env.sim.post_count()), (Some(1), 1));
     env.sim.finish(&first, Status::Failed).unwrap();
-    let run = env
-        .wait("orders", "in its second attempt", |run| attempt(run) == Some(2) && !run.status.as_ref().unwrap().execution_ids.is_empty());
-    let second = run.status.unwrap().execution_ids[0].clone();
+    let run = env.wait("orders", "in its second attempt", |run| {
+        attempt(run) == Some(2) && !run.status.as_ref().unwrap().current.execution_ids.is_empty()
+    });
+    let second = run.status.unwrap().current.execution_ids[0].clone();
     env.sim.finish(&second, Status::Successful).unwrap();
     let run = env.wait_phase("orders", Phase::Succeeded);
     same("history", run.status.unwrap().history[0].result.as_deref(), Some("ExecutionFailed"));
@@ -336,7 +337,7 @@ fn rerun_token_set_on_an_active_run_waits_for_its_end() {
 fn spec_edited_on_a_running_run_takes_effect_without_a_trigger() {
     let env = Environment::new("edits", [quick("labels").held(), quick("deadline").held(), quick("retry").held(), quick("gate").held()]);
     let _operator = env.operator();
-    let id_of = |name: &str| env.wait_phase(name, Phase::Running).status.unwrap().execution_ids[0].clone();
+    let id_of = |name: &str| env.wait_phase(name, Phase::Running).status.unwrap().current.execution_ids[0].clone();
     for name in ["labels", "deadline", "retry", "gate"] {
         env.start(name, name, json!({}));
     }
@@ -361,7 +362,7 @@ fn spec_edited_on_a_running_run_takes_effect_without_a_trigger() {
 fn execution_missing_from_list_and_read_for_the_grace_time_is_lost() {
     let env = Environment::new("lost", [quick("listed").held(), quick("ended").held(), quick("gone").held()]);
     let _operator = env.operator();
-    let id_of = |name: &str| env.wait_phase(name, Phase::Running).status.unwrap().execution_ids[0].clone();
+    let id_of = |name: &str| env.wait_phase(name, Phase::Running).status.unwrap().current.execution_ids[0].clone();
     for name in ["listed", "ended", "gone"] {
         env.start(name, name, json!({}));
     }

@@ -30,17 +30,17 @@ fn successful_run_shows_its_rows_in_each_spelling_of_the_api() {
         let status = run.status.as_ref().unwrap();
         same("reason", reason(&run), "Succeeded");
         assert!(message(&run).contains("1200 rows"), "{}", message(&run));
-        let total = status.stats.unwrap();
+        let total = status.current.stats.unwrap();
         same("rows", (total.total_rows, total.total_cells), (Some(1200), Some(9600)));
         same("errors", (total.total_error_rows, total.total_error_cells), (Some(2), Some(3)));
-        same("error", status.error.clone(), None);
-        same("ids", (status.execution_count, status.execution_ids.len(), status.executions.len()), (Some(1), 1, 1));
-        let execution = &status.executions[0];
+        same("error", status.current.error.clone(), None);
+        same("ids", (status.current.execution_count, status.current.execution_ids.len(), status.current.executions.len()), (Some(1), 1, 1));
+        let execution = &status.current.executions[0];
         same("status", execution.status.as_deref(), Some("SUCCESSFUL"));
         same("first pass", execution.runs[0].run_type.as_deref(), Some("CREATE"));
         assert!(execution.runs[0].start_time.is_some() && execution.created_at.is_some(), "{execution:?}");
         same("attempt", status.attempt, Some(1));
-        assert!(status.start_time.is_some() && status.duration.is_some());
+        assert!(status.series.start_time.is_some() && status.current.duration.is_some());
         same("POSTs", env.sim.post_count(), 1);
         let post = env.sim.journal().into_iter().find(|request| request.operation == Operation::Create).unwrap();
         let trigger = status.trigger.as_ref().unwrap();
@@ -138,7 +138,7 @@ fn failed_run_shows_the_error_type_of_nuvo_verbatim() {
         let run = env.wait_phase(&name(kind), Phase::Failed);
         assert_consistent(&run);
         same("reason", reason(&run), "ExecutionFailed");
-        let error = run.status.as_ref().unwrap().error.clone().unwrap();
+        let error = run.status.as_ref().unwrap().current.error.clone().unwrap();
         same("type", error.error_type.as_deref(), Some(kind));
         same("message", error.message, Some(format!("because of {kind}")));
         assert!(message(&run).contains(kind) && message(&run).contains("rerunToken"), "{}", message(&run));
@@ -166,21 +166,25 @@ fn post_can_start_no_one_or_several_executions() {
     env.start("none-fails", "none", json!({ "onNothingToProcess": "Fail" }));
 
     let none = env.wait_phase("none", Phase::Succeeded);
-    same("nothing to process", (reason(&none), none.status.as_ref().unwrap().execution_count), ("NothingToProcess", Some(0)));
+    same("nothing to process", (reason(&none), none.status.as_ref().unwrap().current.execution_count), ("NothingToProcess", Some(0)));
     let none = env.wait_phase("none-fails", Phase::Failed);
     same("nothing to process", reason(&none), "NothingToProcess");
     assert_consistent(&none);
 
     let five = env.wait_phase("five", Phase::Succeeded);
     let status = five.status.as_ref().unwrap();
-    same("executions", (status.execution_ids.len(), status.executions.len(), status.execution_count), (5, 5, Some(5)));
-    same("sum", status.stats.unwrap().total_rows, Some(500));
+    same(
+        "executions",
+        (status.current.execution_ids.len(), status.current.executions.len(), status.current.execution_count),
+        (5, 5, Some(5)),
+    );
+    same("sum", status.current.stats.unwrap().total_rows, Some(500));
 
     let mixed = env.wait_phase("mixed", Phase::Failed);
     let status = mixed.status.as_ref().unwrap();
-    same("failed first", status.executions[0].status.as_deref(), Some("FAILED"));
-    same("others", status.executions.iter().filter(|execution| execution.status.as_deref() == Some("SUCCESSFUL")).count(), 2);
-    same("error", status.error.clone().unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
+    same("failed first", status.current.executions[0].status.as_deref(), Some("FAILED"));
+    same("others", status.current.executions.iter().filter(|execution| execution.status.as_deref() == Some("SUCCESSFUL")).count(), 2);
+    same("error", status.current.error.clone().unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
     env.wait_phase("one", Phase::Succeeded);
     for (pipeline, posts) in [("none", 2), ("one", 1), ("five", 1), ("mixed", 1)] {
         same(pipeline, env.sim.post_count_of(pipeline), posts);
@@ -196,7 +200,7 @@ fn statistics_out_of_range_delay_no_end() {
     for pipeline in ["many", "more"] {
         env.start(pipeline, pipeline, json!({}));
     }
-    let shown = |name: &str| env.wait_phase(name, Phase::Succeeded).status.unwrap().stats.unwrap().total_rows;
+    let shown = |name: &str| env.wait_phase(name, Phase::Succeeded).status.unwrap().current.stats.unwrap().total_rows;
     same("a sum", shown("many"), Some(largest));
     same("a number that is too large", shown("more"), None);
 }
@@ -316,7 +320,7 @@ fn queued_runs_check_their_pipeline_a_few_times_each() {
     env.sim.release(fault);
     // The age of an object is known to the second.
     runs[1..].sort_by_key(|run| (run.metadata.creation_timestamp.as_ref().unwrap().0, uid(run)));
-    let first = |run: &PipelineRun| env.wait_phase(&run.name_any(), Phase::Succeeded).status.unwrap().execution_ids[0].clone();
+    let first = |run: &PipelineRun| env.wait_phase(&run.name_any(), Phase::Succeeded).status.unwrap().current.execution_ids[0].clone();
     let ids: Vec<String> = runs.iter().map(first).collect();
     let made: Vec<String> = env.sim.executions().into_iter().map(|execution| execution.id).collect();
     same("in the order of their age", ids, made);
@@ -381,7 +385,7 @@ fn execution_not_yet_read_is_not_shown_as_running() {
     env.sim.clear_faults();
     let run = env.wait("orders", "running", |run| message(run) == format!("Execution {id} is running."));
     assert_consistent(&run);
-    same("nuvo's word", run.status.as_ref().unwrap().executions[0].status.as_deref(), Some("PROCESSING"));
+    same("nuvo's word", run.status.as_ref().unwrap().current.executions[0].status.as_deref(), Some("PROCESSING"));
     same("POSTs", env.sim.post_count(), 0);
 }
 
@@ -422,12 +426,12 @@ fn deadline_passed_while_the_operator_was_down_does_not_hide_the_result() {
     env.start("orders", "orders", json!({}));
     let run = env.wait_phase("orders", Phase::Running);
     operator.kill();
-    env.sim.finish(&run.status.as_ref().unwrap().execution_ids[0], Status::Successful).unwrap();
+    env.sim.finish(&run.status.as_ref().unwrap().current.execution_ids[0], Status::Successful).unwrap();
     env.change("orders", json!({ "spec": { "activeDeadlineSeconds": 1 } }));
-    let started = run.status.as_ref().unwrap().start_time.as_ref().unwrap().0;
+    let started = run.status.as_ref().unwrap().series.start_time.as_ref().unwrap().0;
     env.eventually("past the deadline", || Timestamp::now().duration_since(started).as_secs() > 2);
     let _operator = env.operator();
-    let run = env.wait("orders", "ended", |run| run.status.as_ref().unwrap().completion_time.is_some());
+    let run = env.wait("orders", "ended", |run| run.status.as_ref().unwrap().current.completion_time.is_some());
     assert_consistent(&run);
     same("reason", reason(&run), "Succeeded");
     same("POSTs", env.sim.post_count(), 1);
@@ -456,7 +460,7 @@ fn new_rerun_token_on_an_ended_run_starts_an_attempt_and_keeps_the_history() {
     let _operator = env.operator();
     env.start("orders", "orders", json!({ "rerunToken": "first" }));
     let run = env.wait_phase("orders", Phase::Failed);
-    let first = run.status.as_ref().unwrap().execution_ids[0].clone();
+    let first = run.status.as_ref().unwrap().current.execution_ids[0].clone();
     env.change("orders", json!({ "metadata": { "labels": { "a": "b" } }, "spec": { "activeDeadlineSeconds": 100 } }));
     let run = env.wait("orders", "observed", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation);
     assert_consistent(&run);
@@ -467,8 +471,8 @@ fn new_rerun_token_on_an_ended_run_starts_an_attempt_and_keeps_the_history() {
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     let status = run.status.as_ref().unwrap();
-    same("attempt", (status.attempt, status.rerun_token.as_deref()), (Some(2), Some("second")));
-    same("error", status.error.clone(), None);
+    same("attempt", (status.attempt, status.series.rerun_token.as_deref()), (Some(2), Some("second")));
+    same("error", status.current.error.clone(), None);
     let past = &status.history[0];
     same(
         "history",
@@ -476,7 +480,7 @@ fn new_rerun_token_on_an_ended_run_starts_an_attempt_and_keeps_the_history() {
         (1, Some("ExecutionFailed"), Some("SOURCE_UNRESPONSIVE")),
     );
     same("ids of the first attempt", past.execution_ids.clone(), vec![first.clone()]);
-    assert_ne!(status.execution_ids[0], first);
+    assert_ne!(status.current.execution_ids[0], first);
     same("POSTs", env.sim.post_count(), 2);
     env.wait_note("orders", "Succeeded");
     let notes = |wanted: &str| {
@@ -485,7 +489,7 @@ fn new_rerun_token_on_an_ended_run_starts_an_attempt_and_keeps_the_history() {
     };
     let triggered = notes("Triggered");
     same("one event for each trigger", triggered.len(), 2);
-    for id in [&first, &status.execution_ids[0]] {
+    for id in [&first, &status.current.execution_ids[0]] {
         assert!(triggered.iter().any(|note| note.contains(id)), "{id} is not in {triggered:?}");
     }
     same("failures", notes("Failed").len(), 1);
@@ -508,7 +512,7 @@ fn deleted_run_is_gone_at_once_and_its_name_is_free() {
     let run = env.wait_phase("orders", Phase::Succeeded);
     same("uid", uid(&run), uid(&second));
     same("POSTs", env.sim.post_count(), 2);
-    let shown = run.status.as_ref().unwrap().execution_ids.clone();
+    let shown = run.status.as_ref().unwrap().current.execution_ids.clone();
     assert!(env.sim.executions().iter().any(|execution| execution.id != shown[0]), "two executions, and the second is shown");
 }
 
@@ -521,7 +525,7 @@ fn deleted_run_with_a_finalizer_is_followed_until_it_is_gone() {
     env.change("orders", json!({ "metadata": { "finalizers": ["example.com/keep"] } }));
     env.delete("orders");
     env.wait("orders", "being deleted", |run| run.metadata.deletion_timestamp.is_some());
-    env.sim.finish(&run.status.unwrap().execution_ids[0], Status::Successful).unwrap();
+    env.sim.finish(&run.status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
     env.change("orders", json!({ "metadata": { "finalizers": null } }));
@@ -586,7 +590,7 @@ fn kubectl_recipes_of_the_gitops_page_work() {
     same("commands", commands.len(), 7);
     for (name, ends_well) in [("orders", true), ("bad", false)] {
         env.start(name, name, json!({}));
-        env.wait(name, "ended", |run| run.status.as_ref().is_some_and(|status| status.completion_time.is_some()));
+        env.wait(name, "ended", |run| run.status.as_ref().is_some_and(|status| status.current.completion_time.is_some()));
         for command in &commands {
             let command = command.replace("run.nuvo.dev/orders", &format!("run.nuvo.dev/{name}"));
             let waits_for_success = command.contains("condition=Succeeded");
@@ -676,7 +680,7 @@ fn ended_run_costs_nothing_also_after_restart() {
     env.start("last", "last", json!({}));
     let last = env.wait_phase("last", Phase::Succeeded);
     same("versions of the ended runs", versions(), before);
-    let id = last.status.unwrap().execution_ids[0].clone();
+    let id = last.status.unwrap().current.execution_ids[0].clone();
     let journal = env.sim.journal();
     let about_others =
         journal.iter().filter(|request| request.operation == Operation::Read).skip(reads).filter(|request| !request.path.ends_with(&id));
@@ -699,7 +703,7 @@ fn answer_without_the_pipeline_ends_no_run() {
     let run = env.wait_phase("orders", Phase::Failed);
     same("reason", reason(&run), "ExecutionFailed");
     same("what was read", env.requests(Operation::Read), 5);
-    let shown = run.status.unwrap().executions.remove(0);
+    let shown = run.status.unwrap().current.executions.remove(0);
     assert!(shown.created_at.is_some(), "the answer that names its pipeline: {shown:?}");
 }
 
@@ -711,7 +715,7 @@ fn trigger_answer_without_the_pipeline_is_looked_up() {
     env.start("orders", "orders", json!({}));
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
-    same("ids", run.status.unwrap().execution_ids, vec![env.sim.executions()[0].id.clone()]);
+    same("ids", run.status.unwrap().current.execution_ids, vec![env.sim.executions()[0].id.clone()]);
     same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (1, 1));
 }
 

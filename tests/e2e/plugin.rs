@@ -103,7 +103,7 @@ fn run_with_wait_exits_with_the_result_of_the_run() {
     nuvo(&env, &["rerun", "held"]).exits(1).reports(&["has not ended"]);
     nuvo(&env, &["describe", "held"]).exits(0).prints(&["Nothing: it continues by itself", "kubectl nuvo wait held"]);
     let mut waiting = command(&env, &["wait", "held", "bad"]).spawn().unwrap();
-    env.sim.finish(&env.get("held").status.unwrap().execution_ids[0], Status::Successful).unwrap();
+    env.sim.finish(&env.get("held").status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
     same("the worst result counts", waiting.wait().unwrap().code(), Some(3));
     same("POSTs", env.sim.post_count(), 3);
 }

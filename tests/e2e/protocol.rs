@@ -83,7 +83,7 @@ fn assert_one_success(env: &Environment, name: &str) -> PipelineRun {
     let run = env.wait_phase(name, Phase::Succeeded);
     assert_consistent(&run);
     let made: Vec<String> = env.sim.executions().into_iter().map(|execution| execution.id).collect();
-    same("executions", run.status.as_ref().unwrap().execution_ids.clone(), made);
+    same("executions", run.status.as_ref().unwrap().current.execution_ids.clone(), made);
     same("POSTs", env.sim.post_count(), 1);
     run
 }
@@ -191,7 +191,7 @@ fn operator_killed_after_the_post_is_executed_adopts_the_execution() {
     let _operator = env.operator();
     let run = env.wait_phase("orders", Phase::Succeeded);
     same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
-    same("all three", run.status.as_ref().unwrap().execution_ids.len(), 3);
+    same("all three", run.status.as_ref().unwrap().current.execution_ids.len(), 3);
     same("POSTs", env.sim.post_count(), 1);
     assert!(env.wait_note("orders", "Adopted").contains("3 executions"));
 }
@@ -339,7 +339,7 @@ fn lost_answer_of_nuvo_is_looked_up_in_the_list() {
         let run = env.wait_phase("orders", Phase::Succeeded);
         assert_consistent(&run);
         same(&format!("{effect:?}"), trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
-        same("its own execution only", run.status.unwrap().execution_ids.len(), 1);
+        same("its own execution only", run.status.unwrap().current.execution_ids.len(), 1);
         same("POSTs", (env.sim.post_count(), env.sim.fault_count(fault)), (1, 1));
     }
 }
@@ -401,7 +401,7 @@ fn resolve_adopt_follows_the_execution() {
     env.sim.finish(&id, Status::Successful).unwrap();
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
-    same("ids", run.status.as_ref().unwrap().execution_ids.clone(), vec![id]);
+    same("ids", run.status.as_ref().unwrap().current.execution_ids.clone(), vec![id]);
     same("evidence", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
     same("POSTs", env.sim.post_count(), 1);
 }
@@ -473,14 +473,14 @@ fn assert_doubt_at_the_deadline(env: &Environment, away: impl FnOnce(), why: &st
     same("the doubt is shown", (reason(&run), trigger(&run)), ("TriggerOutcomeUnknown", (TriggerState::Ambiguous, None)));
     assert!(message(&run).contains(why) && message(&run).contains("deadline"), "{}", message(&run));
     let status = run.status.as_ref().unwrap();
-    let took = status.completion_time.as_ref().unwrap().0.duration_since(status.start_time.as_ref().unwrap().0).as_secs();
+    let took = status.current.completion_time.as_ref().unwrap().0.duration_since(status.series.start_time.as_ref().unwrap().0).as_secs();
     assert!((8..20).contains(&took), "after {took} s");
     same("POSTs", env.sim.post_count(), 1);
     back();
     // The next one takes the lock after the quarantine, and not what the first one started.
     let next = env.wait_phase("next", Phase::Succeeded);
     let executions: Vec<String> = env.sim.executions().into_iter().map(|execution| execution.id).collect();
-    same("its own execution", next.status.unwrap().execution_ids, executions[1..].to_vec());
+    same("its own execution", next.status.unwrap().current.execution_ids, executions[1..].to_vec());
     let run = env.get("orders");
     same("nothing follows by itself", (reason(&run), run.status.as_ref().unwrap().attempt), ("TriggerOutcomeUnknown", Some(1)));
     same("POSTs", (env.sim.post_count(), executions.len()), (2, 2));
@@ -552,7 +552,7 @@ fn policy_adopt_follows_executions_without_proof_of_origin() {
     let id = env.sim.seed_execution(Seed::new("orders").by(Identity::user("another@example.com"))).unwrap();
     env.sim.finish(&id, Status::Successful).unwrap();
     let run = env.wait_phase("orders", Phase::Succeeded);
-    same("ids", run.status.as_ref().unwrap().execution_ids.clone(), vec![id]);
+    same("ids", run.status.as_ref().unwrap().current.execution_ids.clone(), vec![id]);
     same("POSTs", env.sim.post_count(), 1);
 }
 
@@ -567,7 +567,7 @@ fn executions_of_another_user_are_not_adopted() {
     env.sim.seed_execution(Seed::new("orders").by(Identity::user("demo@example.com")).trigger(nuvo_sim::Trigger::Scheduled)).unwrap();
     env.sim.seed_execution(Seed::new("another").by(Identity::user("demo@example.com"))).unwrap();
     let run = wait_unresolved_with(&env);
-    same("ids", run.status.unwrap().execution_ids, Vec::<String>::new());
+    same("ids", run.status.unwrap().current.execution_ids, Vec::<String>::new());
 }
 
 fn wait_unresolved_with(env: &Environment) -> PipelineRun {
@@ -589,7 +589,7 @@ fn two_operators_at_once_send_one_post_per_run() {
     let mut shown = Vec::new();
     for (name, _) in &names {
         let run = env.wait_phase(name, Phase::Succeeded);
-        shown.extend(run.status.unwrap().execution_ids);
+        shown.extend(run.status.unwrap().current.execution_ids);
     }
     shown.sort();
     let mut made: Vec<String> = env.sim.executions().into_iter().map(|execution| execution.id).collect();
@@ -603,11 +603,11 @@ fn wiped_status_is_restored_and_triggers_nothing() {
     let env = Environment::new("wiped", [orders().held()]);
     let operator = env.operator();
     env.start("orders", "orders", json!({}));
-    let before = env.wait_phase("orders", Phase::Running).status.unwrap().execution_ids;
+    let before = env.wait_phase("orders", Phase::Running).status.unwrap().current.execution_ids;
     env.change_status("orders", json!({ "status": null }));
     let run = env.wait("orders", "running again", |run| {
         let status = run.status.as_ref().unwrap();
-        status.phase == Some(Phase::Running) && status.execution_ids == before
+        status.phase == Some(Phase::Running) && status.current.execution_ids == before
     });
     same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
     env.sim.finish(&before[0], Status::Successful).unwrap();
@@ -621,12 +621,12 @@ fn status_wiped_after_the_end_is_restored_from_the_lock() {
     let env = Environment::new("wiped", [orders()]);
     let _operator = env.operator();
     env.start("orders", "orders", json!({}));
-    let before = env.wait_phase("orders", Phase::Succeeded).status.unwrap().execution_ids;
+    let before = env.wait_phase("orders", Phase::Succeeded).status.unwrap().current.execution_ids;
     env.eventually("unlocked", || env.writes().iter().filter(|write| write.resource == "leases").count() == 2);
     env.change_status("orders", json!({ "status": null }));
     let run = env.wait("orders", "Succeeded again", |run| {
         let status = run.status.as_ref().unwrap();
-        status.phase == Some(Phase::Succeeded) && status.execution_ids == before
+        status.phase == Some(Phase::Succeeded) && status.current.execution_ids == before
     });
     assert_consistent(&run);
     // Everything that could speak for the run, except the lock.
@@ -634,7 +634,7 @@ fn status_wiped_after_the_end_is_restored_from_the_lock() {
     env.change_status("orders", json!({ "status": null }));
     env.wait("orders", "Succeeded once more", |run| {
         let status = run.status.as_ref().unwrap();
-        status.phase == Some(Phase::Succeeded) && status.execution_ids == before
+        status.phase == Some(Phase::Succeeded) && status.current.execution_ids == before
     });
     same("POSTs", env.sim.post_count(), 1);
 }
@@ -664,12 +664,12 @@ fn resolve_on_a_restored_object_is_followed_once() {
     let operator = env.operator();
     let (backup, lost) = restored(&env);
     let nonce = nonce(&backup);
-    let ids = backup.status.unwrap().execution_ids;
+    let ids = backup.status.unwrap().current.execution_ids;
     assert!(message(&lost).contains(&format!("{nonce}:adopt=")), "{}", message(&lost));
     resolve(&env, &format!("{nonce}:adopt={}", ids[0]));
     let run = env.wait_phase("orders", Phase::Succeeded);
     assert_consistent(&run);
-    same("ids", run.status.clone().unwrap().execution_ids, ids.clone());
+    same("ids", run.status.clone().unwrap().current.execution_ids, ids.clone());
     let asked = || env.sim.journal().iter().filter(|request| request.path.ends_with(&ids[0])).count();
     let before = asked();
     operator.stop();
@@ -721,7 +721,7 @@ fn copied_manifest_is_a_new_run() {
     block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(copy).unwrap())).unwrap();
     let copy = env.wait_phase("copy", Phase::Succeeded);
     assert_consistent(&copy);
-    assert_ne!(copy.status.unwrap().execution_ids, original.status.unwrap().execution_ids);
+    assert_ne!(copy.status.unwrap().current.execution_ids, original.status.unwrap().current.execution_ids);
     same("POSTs", env.sim.post_count(), 2);
 }
 
@@ -739,7 +739,7 @@ fn run_deleted_during_its_post_leaves_its_executions_in_the_lock() {
     env.start("next", "orders", json!({}));
     let next = env.wait_phase("next", Phase::Succeeded);
     same("lost", env.sim.fault_count(lost), 1);
-    let ids = next.status.unwrap().execution_ids;
+    let ids = next.status.unwrap().current.execution_ids;
     same("one of the two", ids.len(), 1);
     let executions = env.sim.executions();
     same("executions", executions.len(), 2);

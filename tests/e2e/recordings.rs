@@ -279,7 +279,7 @@ fn runs_match_their_recordings() {
         env.start(name, pipeline, fields);
     }
 
-    let ids = |run: PipelineRun| run.status.unwrap().execution_ids;
+    let ids = |run: PipelineRun| run.status.unwrap().current.execution_ids;
     env.sim.remove_execution(&ids(env.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
     let broken = &ids(env.wait_phase("fixed-in-nuvo", Phase::Running))[0];
     env.sim.update(broken, Change::failed("PARSING_FAILURE", "line 7")).unwrap();
@@ -344,7 +344,7 @@ fn runs_in_doubt_and_behind_them_match_their_recordings() {
     env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
     let _operator = env.operator_with(&["--trigger-settle-seconds", "600"]);
     env.start("trigger-unconfirmed", "orders", json!({}));
-    assert_consistent(&env.wait("trigger-unconfirmed", "watched", |run| message(run).contains("is watched to find out")));
+    assert_consistent(&env.wait("trigger-unconfirmed", "watched", |run| message(run).contains("watches nuvo's list")));
     env.start("pipeline-busy", "orders", json!({}));
     shows(&env, "pipeline-busy", "PipelineBusy");
     record.run("trigger-unconfirmed");

@@ -7,32 +7,32 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use nuvo_core::run::{
-    ExecutionId, Fate, Following, Hearing, Knowledge, Known, Reopening, Run, Situation, Verdict, is_terminal, opened, parse, project,
-    recorded, reopening, verdict,
+    ExecutionId, Fate, Following, Knowledge, Known, PollFacts, Reopening, Run, StatusInput, Verdict, compute_status, is_terminal, opened,
+    parse, recorded, reopening, verdict,
 };
 use nuvo_crds::{
-    self, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger, OnNothingToProcess,
-    PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, Stats, TriggerState,
+    self, AttemptStatus, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
+    OnNothingToProcess, PastAttempt, PipelineRun, PipelineRunStatus, QualityGate, Retry, SeriesStatus, Stats, TriggerState,
     conditions::{RECONCILING, Reason, STALLED, SUCCEEDED},
-    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 use crate::{any, bytes::Bytes};
 
-/// The one way to the projection: what a run waits for, or what is known of its executions.
+/// The one way to compute a status: from what a run waits for, or from what is known of its executions.
 pub fn shown(
     object: &PipelineRun,
     run: &Run,
     because: Option<(Reason, String)>,
-    hearing: Hearing,
+    hearing: PollFacts,
     known: &Knowledge,
     now: Timestamp,
 ) -> PipelineRunStatus {
     let situation = match because {
-        Some((reason, message)) => Situation::Because(reason, message),
-        None => Situation::Settled(Following::Active, hearing),
+        Some((reason, message)) => StatusInput::Because(reason, message),
+        None => StatusInput::Settled(Following::Active, hearing),
     };
-    project(object, run, &situation, known, now)
+    compute_status(object, run, &situation, known, now)
 }
 
 /// An object, and then what happens to it.
@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
     let mut bytes = Bytes::new(data);
     let bytes = &mut bytes;
     let mut object = object(bytes);
-    // What the operator has written itself holds together; what somebody else has put there need not.
+    // A status that the operator wrote itself is consistent; one that was put there need not be.
     let own = object.status.is_none();
     for _ in 0..12 {
         let Ok(run) = parse(&object) else { return };
@@ -102,7 +102,7 @@ fn ids(bytes: &mut Bytes) -> Vec<ExecutionId> {
 }
 
 fn run_trigger(bytes: &mut Bytes) -> Option<nuvo_core::run::Trigger> {
-    // Nobody records that nothing was to be sent.
+    // Observed is never recorded: nothing is sent then.
     any::run(bytes, 0).trigger.filter(|trigger| trigger.fate != Fate::Observed)
 }
 
@@ -148,7 +148,7 @@ fn object(bytes: &mut Bytes) -> PipelineRun {
     object
 }
 
-/// What people, and who restores backups, do to an object.
+/// Edits by people, and by tools that restore backups.
 fn edit(object: &mut PipelineRun, bytes: &mut Bytes) {
     let annotations = object.metadata.annotations.get_or_insert_default();
     match bytes.below(8) {
@@ -200,15 +200,23 @@ fn status(bytes: &mut Bytes) -> PipelineRunStatus {
         observed_generation: None,
         last_transition_time: Time(time(bytes)),
     };
+    // In the order in which the corpus has the bytes.
+    let conditions = (0..bytes.below(4)).map(|_| condition(bytes)).collect();
+    let attempt = bytes.pick(&[None, Some(1), Some(2), Some(0), Some(i32::MAX), Some(i32::MIN)]);
+    let trigger = bytes.flag().then(|| trigger(bytes));
+    let executions = (0..bytes.below(3)).map(|at| report(IDS[at], bytes)).collect();
+    let execution_ids = IDS.iter().filter(|_| bytes.flag()).map(ToString::to_string).collect();
+    let past = |bytes: &mut Bytes| PastAttempt { attempt: bytes.pick(&[1, 2, 0, i32::MIN]), ..PastAttempt::default() };
+    let history = (0..bytes.below(8)).map(|_| past(bytes)).collect();
+    let start_time = bytes.flag().then(|| Time(time(bytes)));
+    let completion_time = bytes.flag().then(|| Time(time(bytes)));
     PipelineRunStatus {
-        conditions: (0..bytes.below(4)).map(|_| condition(bytes)).collect(),
-        attempt: bytes.pick(&[None, Some(1), Some(2), Some(0), Some(i32::MAX), Some(i32::MIN)]),
-        trigger: bytes.flag().then(|| trigger(bytes)),
-        executions: (0..bytes.below(3)).map(|at| report(IDS[at], bytes)).collect(),
-        execution_ids: IDS.iter().filter(|_| bytes.flag()).map(ToString::to_string).collect(),
-        history: (0..bytes.below(8)).map(|_| PastAttempt { attempt: bytes.pick(&[1, 2, 0, i32::MIN]), ..PastAttempt::default() }).collect(),
-        start_time: bytes.flag().then(|| Time(time(bytes))),
-        completion_time: bytes.flag().then(|| Time(time(bytes))),
+        conditions,
+        attempt,
+        trigger,
+        history,
+        series: SeriesStatus { start_time, ..SeriesStatus::default() },
+        current: AttemptStatus { executions, execution_ids, completion_time, ..AttemptStatus::default() },
         ..PipelineRunStatus::default()
     }
 }
@@ -239,7 +247,7 @@ fn no_permission_beside_a_marker(object: &PipelineRun, run: &Run, bytes: &mut By
 
 fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: &mut Bytes) -> PipelineRunStatus {
     let because = bytes.one_in(3).then(|| (bytes.pick(&WAITS), bytes.pick(&TEXTS).repeat(1 + usize::from(bytes.byte()))));
-    let hearing = Hearing {
+    let hearing = PollFacts {
         asked: bytes.flag().then(|| time(bytes)),
         waited: any::seconds(bytes),
         patience: any::seconds(bytes),
@@ -249,14 +257,15 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
     let status = shown(object, run, because.clone(), hearing, &known, now);
     let mut written = object.clone();
     written.status = Some(status.clone());
-    // Who has answered before the question was put is told with the next look that the answer cannot be carried out.
+    // An answer that came before the question is refused with the next look.
     let answered = object.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(RESOLVE_ANNOTATION));
     if let Ok(run) = parse(&written)
-        && !(answered && status.completion_time.is_some())
+        && !(answered && status.current.completion_time.is_some())
     {
         assert_eq!(shown(&written, &run, because.clone(), hearing, &known, now), status, "the same is known, and the status changes again");
     }
-    let ends = status.completion_time.is_some() && object.status.as_ref().is_none_or(|before| before.completion_time.is_none());
+    let ends =
+        status.current.completion_time.is_some() && object.status.as_ref().is_none_or(|before| before.current.completion_time.is_none());
     if ends && because.is_none() {
         has_a_reason_to_end(object, &status, hearing, &known, now);
     }
@@ -266,9 +275,9 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
     status
 }
 
-fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing: Hearing, known: &Knowledge, now: Timestamp) {
+fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing: PollFacts, known: &Knowledge, now: Timestamp) {
     let earlier = |id: &String| {
-        let stored = object.status.iter().flat_map(|status| &status.executions).find(|execution| execution.id == *id);
+        let stored = object.status.iter().flat_map(|status| &status.current.executions).find(|execution| execution.id == *id);
         stored.and_then(|execution| execution.status.clone())
     };
     let word = |id: &String| match ExecutionId::new(id.clone()).ok().and_then(|id| known.get(&id)) {
@@ -276,12 +285,12 @@ fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing
         Some(Known::Lost | Known::Foreign(_)) => Some("no end of ours".to_owned()),
         None => earlier(id),
     };
-    let words: Vec<Option<String>> = status.execution_ids.iter().map(word).collect();
+    let words: Vec<Option<String>> = status.current.execution_ids.iter().map(word).collect();
     let open = words.iter().any(|word| word.as_deref().is_none_or(|word| word != "no end of ours" && !is_terminal(word)));
     let succeeded = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).expect("an ended run says how");
     if open {
         assert_eq!(succeeded.reason, "DeadlineExceeded", "nuvo has not said that all of it has ended: {words:?}");
-        let start = status.start_time.as_ref().expect("a deadline counts from a start").0;
+        let start = status.series.start_time.as_ref().expect("a deadline counts from a start").0;
         let due = start.checked_add(SignedDuration::from_secs(object.spec.active_deadline_seconds)).expect("a deadline that comes");
         assert!(now >= due && (hearing.asked.is_some_and(|asked| asked >= due) || hearing.waited >= hearing.patience));
     } else if succeeded.status == "True" {
@@ -292,13 +301,18 @@ fn has_a_reason_to_end(object: &PipelineRun, status: &PipelineRunStatus, hearing
 fn bounded(status: &PipelineRunStatus, own: bool) {
     let kinds: Vec<&str> = status.conditions.iter().map(|condition| condition.type_.as_str()).collect();
     let succeeded = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
-    assert!(status.executions.len() <= MAX_EXECUTIONS && status.execution_ids.len() <= MAX_EXECUTION_IDS);
+    assert!(status.current.executions.len() <= MAX_EXECUTIONS && status.current.execution_ids.len() <= MAX_EXECUTION_IDS);
     assert!(status.conditions.iter().all(|condition| condition.message.chars().count() <= MAX_STATUS_MESSAGE));
     if own {
         assert_eq!(kinds.len(), kinds.iter().collect::<BTreeSet<_>>().len(), "a condition stands twice: {kinds:?}");
         assert!(!(kinds.contains(&RECONCILING) && kinds.contains(&STALLED)), "it goes on and does not");
         let ended = succeeded.is_some_and(|condition| condition.status != "Unknown");
-        assert_eq!(status.completion_time.is_some(), ended, "{succeeded:?} and completionTime {:?}", status.completion_time);
+        assert_eq!(
+            status.current.completion_time.is_some(),
+            ended,
+            "{succeeded:?} and completionTime {:?}",
+            status.current.completion_time
+        );
         assert!(status.history.len() <= MAX_HISTORY && status.phase.is_some());
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
-    Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hearing, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker, Memory,
-    Nonce, Observed, Obstacle, Others, Outcome, Run, Sighting, Step, Unexecuted, decided, following_attempt, next_step, opened, parse,
+    Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker, Memory, Nonce,
+    Observed, Obstacle, Others, Outcome, PollFacts, Run, Sighting, Step, Unexecuted, decided, following_attempt, next_step, opened, parse,
     recorded, release, remember_trigger, settled,
 };
-use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, names::TRIGGER_ANNOTATION};
+use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, well_known::TRIGGER_ANNOTATION};
 
 use crate::{any::spare, bytes::Bytes, status::shown};
 
@@ -206,7 +206,7 @@ impl World {
 
     fn show(&mut self, run: usize, known: &Run, because: Option<(Reason, String)>, knowledge: &Knowledge) {
         let Some(object) = &self.objects[run] else { return };
-        let status = shown(object, known, because, Hearing::default(), knowledge, self.clock());
+        let status = shown(object, known, because, PollFacts::default(), knowledge, self.clock());
         self.change_over(run, &known.version, |object| object.status = Some(status));
     }
 

@@ -2,7 +2,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, api::ListParams};
-use nuvo_crds::{NuvoAccount, conditions::READY};
+use nuvo_crds::{
+    NuvoAccount,
+    conditions::{READY, find},
+};
 
 use super::{
     args::{ListArgs, Output},
@@ -39,7 +42,7 @@ pub async fn list(context: &ClusterContext, args: &ListArgs, now: Timestamp) -> 
     header.push("MESSAGE");
     let row = |account: &NuvoAccount| {
         let status = account.status.clone().unwrap_or_default();
-        let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
+        let ready = find(&status.conditions, READY);
         let mut row = Vec::new();
         if args.all_namespaces {
             row.push(account.namespace().unwrap_or_default());

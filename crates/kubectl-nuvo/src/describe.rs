@@ -41,7 +41,7 @@ fn text(run: &PipelineRun, now: Timestamp) -> String {
     section("What happened", what_happened(&status));
     section("What to do next", advice(run, &status).join("\n"));
     section("Executions", executions(&status));
-    section("Passes", history::passes(&status.executions));
+    section("Passes", history::passes(&status.current.executions));
     section("Earlier attempts", earlier(&status));
     section("Conditions", conditions_of(&status, now));
     text
@@ -49,7 +49,7 @@ fn text(run: &PipelineRun, now: Timestamp) -> String {
 
 fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> String {
     let retries = run.spec.retry.as_ref().map_or(0, |retry| retry.limit);
-    let made = status.retry.as_ref().map_or(0, |retry| retry.count);
+    let made = status.series.retry.as_ref().map_or(0, |retry| retry.count);
     let attempt = match (status.attempt, retries) {
         (None, _) => String::new(),
         (Some(attempt), 0) => attempt.to_string(),
@@ -57,8 +57,8 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
     };
     let why = reason(status).map(|reason| format!(" ({reason})")).unwrap_or_default();
     let with_age = |since: Option<&Time>| since.map(|_| format!("{} ({} ago)", time(since), age(since, now))).unwrap_or_default();
-    let started = with_age(status.start_time.as_ref());
-    let ended = with_age(status.completion_time.as_ref());
+    let started = with_age(status.series.start_time.as_ref());
+    let ended = with_age(status.current.completion_time.as_ref());
     let facts = [
         ("Name", run.name_any()),
         ("Namespace", run.namespace().unwrap_or_default()),
@@ -68,15 +68,14 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
         ("Attempt", attempt),
         ("Started", started),
         ("Ended", ended),
-        ("Duration", status.duration.clone().unwrap_or_default()),
+        ("Duration", status.current.duration.clone().unwrap_or_default()),
     ];
     let line = |(name, value): (&str, String)| format!("{:<11}{}\n", format!("{name}:"), printable(&value));
     facts.into_iter().filter(|(_, value)| !value.is_empty()).map(line).collect()
 }
 
 fn what_happened(status: &PipelineRunStatus) -> String {
-    let message =
-        |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind).map(|condition| printable(&condition.message));
+    let message = |kind: &str| conditions::find(&status.conditions, kind).map(|condition| printable(&condition.message));
     let kinds = [conditions::SUCCEEDED, conditions::DEVELOPER_MODE, conditions::DELETION_BLOCKED];
     let lines: Vec<String> = kinds.into_iter().filter_map(message).flat_map(|message| wrapped(&message, 100)).collect();
     if lines.is_empty() { "The operator has not seen this run yet.".to_owned() } else { lines.join("\n") }
@@ -139,6 +138,7 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
 
 fn executions(status: &PipelineRunStatus) -> String {
     let rows: Vec<Vec<String>> = status
+        .current
         .executions
         .iter()
         .map(|execution| {
@@ -156,11 +156,11 @@ fn executions(status: &PipelineRunStatus) -> String {
         })
         .collect();
     let mut text = if rows.is_empty() {
-        status.execution_ids.iter().map(|id| format!("{}\n", printable(id))).collect()
+        status.current.execution_ids.iter().map(|id| format!("{}\n", printable(id))).collect()
     } else {
         table(&["EXECUTION", "STATUS", "ERROR", "ROWS", "ERROR ROWS", "CELLS", "ERROR CELLS", "MESSAGE"], &rows)
     };
-    let hidden = status.execution_ids.len().saturating_sub(rows.len());
+    let hidden = status.current.execution_ids.len().saturating_sub(rows.len());
     if !rows.is_empty() && hidden > 0 {
         text.push_str(&format!("and {hidden} more (status.executionIds)\n"));
     }

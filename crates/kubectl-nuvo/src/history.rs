@@ -40,11 +40,11 @@ fn attempts(run: &PipelineRun, now: Timestamp) -> String {
         )));
         text.push('\n');
     }
-    let started = age(status.start_time.as_ref(), now);
+    let started = age(status.series.start_time.as_ref(), now);
     let since = if started.is_empty() { "not started".to_owned() } else { format!("started {started} ago") };
     let outcome = reason(&status).map_or_else(|| "not yet seen by the operator".to_owned(), |reason| reason.to_string());
     text.push_str(&format!("Attempt {current}: {outcome}, {since}\n"));
-    let passes = passes(&status.executions);
+    let passes = passes(&status.current.executions);
     if !passes.is_empty() {
         text.push_str(&passes);
     }

@@ -49,8 +49,8 @@ fn run_table(runs: &[PipelineRun], namespaces: bool, wide: bool, now: Timestamp)
     }
     let row = |run: &PipelineRun| {
         let status = run.status.clone().unwrap_or_default();
-        let stats = status.stats.unwrap_or_default();
-        let error = status.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
+        let stats = status.current.stats.unwrap_or_default();
+        let error = status.current.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
         let mut row = Vec::new();
         if namespaces {
             row.push(run.namespace().unwrap_or_default());
@@ -62,14 +62,14 @@ fn run_table(runs: &[PipelineRun], namespaces: bool, wide: bool, now: Timestamp)
             error,
             number(stats.total_rows),
             number(stats.total_error_rows),
-            status.duration.clone().unwrap_or_default(),
+            status.current.duration.clone().unwrap_or_default(),
             age(run.metadata.creation_timestamp.as_ref(), now),
         ]);
         if wide {
             row.extend([
                 reason(&status).map(|reason| reason.to_string()).unwrap_or_default(),
-                status.execution_count.map(|count| count.to_string()).unwrap_or_default(),
-                status.execution_ids.first().cloned().unwrap_or_default(),
+                status.current.execution_count.map(|count| count.to_string()).unwrap_or_default(),
+                status.current.execution_ids.first().cloned().unwrap_or_default(),
                 run.spec.account_ref.name.clone(),
                 status.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
             ]);

@@ -6,7 +6,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use nuvo_core::run::reason;
-use nuvo_crds::{PipelineRun, conditions::SUCCEEDED};
+use nuvo_crds::{
+    PipelineRun,
+    conditions::{SUCCEEDED, find},
+};
 
 use super::{
     error::PluginError,
@@ -42,7 +45,7 @@ impl Progress {
         let why = reason(&status).map(|reason| reason.to_string()).unwrap_or_default();
         let phase = phase(&status);
         let attempt = status.attempt.filter(|attempt| *attempt > 1).map(|attempt| format!(" attempt {attempt}")).unwrap_or_default();
-        let message = status.conditions.iter().find(|condition| condition.type_ == SUCCEEDED);
+        let message = find(&status.conditions, SUCCEEDED);
         let message = printable(message.map(|condition| condition.message.as_str()).unwrap_or_default());
         let because = if why.is_empty() || why == phase { String::new() } else { format!(" ({why})") };
         let state = format!("{phase}{because}{attempt}");

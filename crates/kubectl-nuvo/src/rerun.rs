@@ -27,7 +27,7 @@ pub async fn rerun(context: &ClusterContext, args: &RerunArgs) -> Result<ExitSta
         )));
     }
     let waits_for_retry = run::awaits_retry(&status);
-    if status.completion_time.is_none() && !waits_for_retry {
+    if status.current.completion_time.is_none() && !waits_for_retry {
         return Err(PluginError::NotAllowed(format!(
             "PipelineRun {} has not ended: wait for it with kubectl nuvo wait {} -n {}, or start another run",
             args.name, args.name, context.namespace

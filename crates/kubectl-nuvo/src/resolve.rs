@@ -1,7 +1,7 @@
 //! `kubectl nuvo resolve`: a person decides about a trigger whose outcome is unknown.
 
 use nuvo_core::run::{self, ExecutionId};
-use nuvo_crds::{Phase, names::RESOLVE_ANNOTATION};
+use nuvo_crds::{Phase, well_known::RESOLVE_ANNOTATION};
 use serde_json::json;
 
 use super::{
@@ -20,7 +20,7 @@ pub async fn resolve(context: &ClusterContext, args: &ResolveArgs) -> Result<Exi
     let run = context.run(&args.name).await?;
     let phase = run.status.as_ref().and_then(|status| status.phase);
     let parsed = run::parse(&run).map_err(|error| PluginError::NotAllowed(error.to_string()))?;
-    let in_doubt = run::in_question(&parsed).filter(|_| matches!(phase, Some(Phase::Unresolved | Phase::Triggering)));
+    let in_doubt = run::nonce_in_doubt(&parsed).filter(|_| matches!(phase, Some(Phase::Unresolved | Phase::Triggering)));
     let Some(nonce) = in_doubt else {
         return Err(PluginError::NotAllowed(format!(
             "PipelineRun {} has no trigger in doubt (kubectl nuvo describe {} -n {})",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::{ResourceExt, api::PostParams};
 use nuvo_core::run::PipelineId;
-use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, names::DEFAULT_ACCOUNT};
+use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, well_known::DEFAULT_ACCOUNT};
 
 use super::{
     args::{Output, RunArgs},

@@ -17,7 +17,7 @@ pub async fn set_suspend(context: &ClusterContext, names: &[String], suspend: bo
     for name in names {
         let run = context.run(name).await?;
         let changed = context.patch_run(&run, json!({ "spec": { "suspend": suspend } })).await?;
-        let started = changed.status.as_ref().is_some_and(|status| !status.execution_ids.is_empty());
+        let started = changed.status.as_ref().is_some_and(|status| !status.current.execution_ids.is_empty());
         let result = match (suspend, started) {
             (true, true) => "suspended (its executions continue: nuvo has no cancel)",
             (true, false) => "suspended",

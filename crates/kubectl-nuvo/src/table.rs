@@ -1,7 +1,7 @@
 //! Formats values for a terminal: aligned columns, times and numbers, without control sequences.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use nuvo_core::run::human;
+use nuvo_core::time::human_duration;
 use nuvo_crds::{Phase, PipelineRunStatus};
 
 /// Rows under a header, in columns as wide as their longest cell.
@@ -29,7 +29,7 @@ pub fn printable(text: &str) -> String {
 /// The time since then, as kubectl shows an age; empty without a time.
 #[must_use]
 pub fn age(since: Option<&Time>, now: Timestamp) -> String {
-    since.map(|since| human(now.duration_since(since.0))).unwrap_or_default()
+    since.map(|since| human_duration(now.duration_since(since.0))).unwrap_or_default()
 }
 
 /// A number; empty without one.
@@ -43,7 +43,11 @@ pub fn number(value: Option<i64>) -> String {
 pub fn milliseconds(value: Option<i64>) -> String {
     let text = |ms: i64| {
         let (seconds, rest) = (ms / 1_000, ms % 1_000);
-        if seconds < 60 { format!("{seconds}.{:01}s", rest / 100) } else { human(k8s_openapi::jiff::SignedDuration::from_secs(seconds)) }
+        if seconds < 60 {
+            format!("{seconds}.{:01}s", rest / 100)
+        } else {
+            human_duration(k8s_openapi::jiff::SignedDuration::from_secs(seconds))
+        }
     };
     value.map(text).unwrap_or_default()
 }

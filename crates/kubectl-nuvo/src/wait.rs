@@ -110,7 +110,7 @@ fn refusal(error: watcher::Error) -> Option<kube::Error> {
 /// The result of the run; none while it has not ended.
 fn result(run: &PipelineRun, token: Option<&str>) -> Option<ExitStatus> {
     let status = run.status.as_ref()?;
-    if status.observed_generation != run.metadata.generation || (token.is_some() && status.rerun_token.as_deref() != token) {
+    if status.observed_generation != run.metadata.generation || (token.is_some() && status.series.rerun_token.as_deref() != token) {
         return None;
     }
     let reason = reason(status).filter(|reason| reason.is_final())?;

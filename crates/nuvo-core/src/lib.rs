@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod run;
 pub mod text;
+pub mod time;
 pub mod vocabulary;
 
 /// The largest integer that every reader of JSON takes as it is.

@@ -1,8 +1,13 @@
-//! Condition types and their reasons: all of them, in one place.
+//! Conditions: their types and reasons, all of them in one place, and the one way to set them.
 
 use std::fmt;
 
-/// The outcome of a run: Unknown while it is active, then True or False for good.
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+/// The outcome of a run: Unknown while it is active, then True or False.
 pub const SUCCEEDED: &str = "Succeeded";
 /// True on any end, whatever the outcome: `kubectl wait` cannot wait for "either".
 pub const FINISHED: &str = "Finished";
@@ -10,7 +15,7 @@ pub const FINISHED: &str = "Finished";
 pub const READY: &str = "Ready";
 /// kstatus: work is going on.
 pub const RECONCILING: &str = "Reconciling";
-/// kstatus: it will not get further by itself. Never True together with [`RECONCILING`].
+/// kstatus: it does not continue by itself. Never True together with [`RECONCILING`].
 pub const STALLED: &str = "Stalled";
 
 /// The pipeline was in developer mode when the run ended, so that nuvo has delivered its first 100 rows only. Absent otherwise.
@@ -18,7 +23,7 @@ pub const DEVELOPER_MODE: &str = "DeveloperMode";
 /// The object is not deleted although `spec.ttlSecondsAfterFinished` says so. Absent otherwise.
 pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
-/// The longest condition message that the operator writes. Kubernetes allows 32,768; people read far less.
+/// The longest condition message that the operator writes, in characters. Kubernetes allows 32,768; people read far less.
 pub const MAX_MESSAGE: usize = 1024;
 
 /// `status` of a condition.
@@ -48,6 +53,47 @@ impl fmt::Display for ConditionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What a condition says, besides its type.
+#[derive(Debug, Clone, Copy)]
+pub struct ConditionState<'a> {
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// Why, in one word.
+    pub reason: &'a str,
+    /// For people, at most [`MAX_MESSAGE`] characters.
+    pub message: &'a str,
+    /// The `metadata.generation` that it is about.
+    pub observed_generation: Option<i64>,
+}
+
+/// The condition of this type, if it is present.
+#[must_use]
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Sets the condition of this type. `lastTransitionTime` changes only together with the status.
+///
+/// The condition moves to the end, so that conditions stand in the order in which they are set.
+pub fn set(conditions: &mut Vec<Condition>, type_: &str, state: &ConditionState<'_>, now: Timestamp) {
+    let unchanged = conditions.iter().find(|present| present.type_ == type_ && present.status == state.status.as_str());
+    let condition = Condition {
+        type_: type_.to_owned(),
+        status: state.status.as_str().to_owned(),
+        reason: state.reason.to_owned(),
+        message: state.message.to_owned(),
+        observed_generation: state.observed_generation,
+        last_transition_time: unchanged.map_or(Time(now), |present| present.last_transition_time.clone()),
+    };
+    remove(conditions, type_);
+    conditions.push(condition);
+}
+
+/// Removes the condition of this type.
+pub fn remove(conditions: &mut Vec<Condition>, type_: &str) {
+    conditions.retain(|condition| condition.type_ != type_);
 }
 
 macro_rules! reasons {
@@ -104,19 +150,19 @@ macro_rules! reasons {
 reasons! {
     /// Why the condition `Succeeded` of a run is what it is.
     Reason {
-        /// Seen, nothing done yet.
+        /// The operator has seen the run and has done nothing yet.
         Pending = "Pending", Unknown;
-        /// `spec.suspend` holds the trigger back.
+        /// `spec.suspend` holds the run back before its trigger.
         Suspended = "Suspended", Unknown;
         /// The NuvoAccount is missing or cannot be used.
         AccountNotReady = "AccountNotReady", Unknown;
         /// Another run of the same pipeline holds the lock.
         PipelineBusy = "PipelineBusy", Unknown;
-        /// nuvo does not answer; what is known stays as it is.
+        /// nuvo does not answer. What is known of the run stays as it is.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
-        /// nuvo asked for a pause.
+        /// nuvo asked the operator to pause, or older runs use up the request budget.
         RateLimited = "RateLimited", Unknown;
-        /// A POST may be out, and it is being found out whether it was carried out.
+        /// A POST may have been sent. The operator is finding out whether nuvo carried it out.
         TriggerUnconfirmed = "TriggerUnconfirmed", Unknown;
         /// nuvo is processing at least one execution.
         Running = "Running", Unknown;
@@ -124,27 +170,27 @@ reasons! {
         RetryScheduled = "RetryScheduled", Unknown;
         /// Every execution ended SUCCESSFUL.
         Succeeded = "Succeeded", True;
-        /// nuvo started nothing, and `onNothingToProcess` says that this is fine.
+        /// nuvo started nothing, and `spec.onNothingToProcess` is Succeed.
         NothingToProcess = "NothingToProcess", True;
-        /// It had failed and was repaired in nuvo.
+        /// The run had failed, and was repaired in nuvo.
         FixedInNuvo = "FixedInNuvo", True;
         /// At least one execution ended FAILED.
         ExecutionFailed = "ExecutionFailed", False;
-        /// nuvo calls it SUCCESSFUL, the quality gate does not.
+        /// nuvo reports SUCCESSFUL, but the run fails `spec.qualityGate`.
         QualityGateFailed = "QualityGateFailed", False;
-        /// Not ended within `activeDeadlineSeconds`.
+        /// The run did not end within `spec.activeDeadlineSeconds`.
         DeadlineExceeded = "DeadlineExceeded", False;
-        /// nuvo refused the trigger for good.
+        /// nuvo refused the trigger permanently.
         TriggerRejected = "TriggerRejected", False;
-        /// Nobody can tell whether the trigger was carried out: a person decides.
+        /// It is not known whether nuvo carried out the trigger. A person decides.
         TriggerOutcomeUnknown = "TriggerOutcomeUnknown", False;
         /// nuvo no longer knows the execution.
         ExecutionLost = "ExecutionLost", False;
-        /// nuvo started nothing, and `onNothingToProcess: Fail` calls that a failure. The same word as with True.
+        /// nuvo started nothing, and `spec.onNothingToProcess` is Fail. The same word stands with True for Succeed.
         NothingToProcessFailed = "NothingToProcess", False;
         /// The spec cannot be carried out.
         InvalidSpec = "InvalidSpec", False;
-        /// The status was removed from outside, so it is not known what had happened.
+        /// The status was removed from outside the operator, so it is not known what had happened.
         StatusLost = "StatusLost", False;
     }
 }
@@ -168,11 +214,49 @@ reasons! {
         SecretInvalid = "SecretInvalid", False;
         /// The operator was not started with the origin of `baseUrl`.
         OriginNotAllowed = "OriginNotAllowed", False;
-        /// nuvo answered 401, also with a fresh token.
+        /// nuvo answered 401, also with a new token.
         CredentialsRejected = "CredentialsRejected", False;
         /// nuvo answered 403.
         PermissionMissing = "PermissionMissing", False;
-        /// nuvo does not answer: whether the credentials work is not known.
+        /// nuvo does not answer. It is not known whether the credentials work.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn state(status: ConditionStatus, message: &str) -> ConditionState<'_> {
+        ConditionState { status, reason: "Because", message, observed_generation: Some(1) }
+    }
+
+    #[test]
+    fn last_transition_time_changes_only_with_the_status() {
+        let mut conditions = Vec::new();
+        let mut time_after = |status, message, second| {
+            set(&mut conditions, READY, &state(status, message), at(second));
+            assert_eq!(conditions.len(), 1);
+            (conditions[0].last_transition_time.0, conditions[0].message.clone())
+        };
+        assert_eq!(time_after(ConditionStatus::False, "no Secret", 1), (at(1), "no Secret".to_owned()));
+        assert_eq!(time_after(ConditionStatus::False, "no key", 2), (at(1), "no key".to_owned()));
+        assert_eq!(time_after(ConditionStatus::True, "", 3), (at(3), String::new()));
+    }
+
+    #[test]
+    fn conditions_stand_in_the_order_in_which_they_are_set() {
+        let mut conditions = Vec::new();
+        for type_ in [READY, STALLED, SUCCEEDED, READY] {
+            set(&mut conditions, type_, &state(ConditionStatus::True, ""), at(1));
+        }
+        remove(&mut conditions, STALLED);
+        let types: Vec<_> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
+        assert_eq!(types, [SUCCEEDED, READY]);
+        assert!(find(&conditions, READY).is_some() && find(&conditions, STALLED).is_none());
     }
 }

@@ -3,12 +3,12 @@
 //! `crds/` is generated from here by `cargo xtask generate`.
 
 pub mod conditions;
-pub mod names;
 mod nuvo_account;
 mod pipeline_run;
-mod reading;
 mod run_status;
 mod schema;
+mod tolerant;
+pub mod well_known;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -18,8 +18,9 @@ pub use nuvo_account::{
 };
 pub use pipeline_run::{AccountRef, OnAmbiguousTrigger, OnNothingToProcess, PipelineRun, PipelineRunSpec, QualityGate, Retry};
 pub use run_status::{
-    Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_INTEGER, MAX_RUNS,
-    MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, Stats, Trigger, TriggerState,
+    AttemptStatus, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS,
+    MAX_INTEGER, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, SeriesStatus, Stats, Trigger,
+    TriggerState,
 };
 
 /// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, which lacks the last touches.

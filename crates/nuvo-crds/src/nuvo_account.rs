@@ -1,4 +1,4 @@
-//! `NuvoAccount`: where nuvo is, with which credentials, and how many requests it may cost.
+//! `NuvoAccount`: where nuvo is, the credentials for it, and how many requests the operator may send.
 
 #![allow(clippy::duplicated_attributes, reason = "the lint takes the fields of different printer columns for one attribute")]
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// nuvo's public Execution API.
 pub const DEFAULT_BASE_URL: &str = "https://api-gateway.getnuvo.com/dp/api/v1";
-/// The path of nuvo that trades a license key for a token, below the base URL.
+/// The path below the base URL at which nuvo trades a license key for a token.
 pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
 
 /// How to reach nuvo.
@@ -27,7 +27,7 @@ pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
     namespaced,
     status = "NuvoAccountStatus",
     derive = "PartialEq",
-    doc = "Credentials for nuvo and the request budget that all runs of the account share.",
+    doc = "Credentials for nuvo, and the request budget that all runs of the account share.",
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -40,7 +40,12 @@ pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#,
         description = "Reason of the condition Ready"
     ),
-    printcolumn(name = "Identity", type_ = "string", json_path = ".status.identity", description = "Who nuvo takes the operator for"),
+    printcolumn(
+        name = "Identity",
+        type_ = "string",
+        json_path = ".status.identity",
+        description = "Identity as which nuvo knows the operator"
+    ),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.baseUrl", priority = 1, description = "Base URL of the API"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -73,13 +78,12 @@ pub struct NuvoAccountSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<AccessToken>,
 
-    /// The most requests per second to nuvo, for all runs of the account together: 1 to 1000, default 5.
+    /// Maximum number of requests per second to nuvo, shared by all runs of the account: 1 to 1000, default 5.
     #[serde(default = "default_requests_per_second")]
     #[schemars(range(min = 1, max = 1_000))]
     pub requests_per_second: i32,
 
-    /// The longest time between two looks at running executions, in seconds: 1 to 3600, default 10. Young executions are looked at more
-    /// often.
+    /// Maximum time between two polls of running executions, in seconds: 1 to 3600, default 10. Young executions are polled more often.
     #[serde(default = "default_poll_period")]
     #[schemars(range(min = 1, max = 3_600))]
     pub poll_period_seconds: i32,
@@ -110,12 +114,12 @@ impl Default for NuvoAccountSpec {
     }
 }
 
-/// A license key and whose it is.
+/// A license key and its owner.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("required" = ["identifier", "identityType", "secretRef"]))]
 pub struct LicenseKey {
-    /// Where the license key is.
+    /// Reference to the Secret with the license key.
     pub secret_ref: SecretRef,
 
     /// The user's e-mail address or the sub-organisation's identifier: 1 to 256 characters.
@@ -124,13 +128,14 @@ pub struct LicenseKey {
         .message("identifier must not have line breaks or spaces around it: write the e-mail address or the sub-organisation's identifier as nuvo shows it"))]
     pub identifier: String,
 
-    /// What the identifier names: USER or SUB_ORG.
+    /// Kind of the identifier: USER or SUB_ORG.
     // None stands for a word that this version does not know: an account that cannot be read would stall the watch of all of them.
-    #[serde(default, deserialize_with = "super::reading::known_or_none", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "super::tolerant::known_or_none", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "IdentityType")]
     pub identity_type: Option<IdentityType>,
 
-    /// Path below baseUrl that trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro access/token.
+    /// Path below baseUrl at which the operator trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro
+    /// access/token.
     #[serde(default = "default_token_path")]
     // As in nuvo::Credential, which trusts no object.
     #[schemars(length(min = 1, max = 256))]
@@ -155,7 +160,7 @@ pub enum IdentityType {
 }
 
 impl IdentityType {
-    /// nuvo's word.
+    /// The word that nuvo uses.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,7 +180,7 @@ impl fmt::Display for IdentityType {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccessToken {
-    /// Where the token is.
+    /// Reference to the Secret with the token.
     pub secret_ref: SecretRef,
 }
 
@@ -196,7 +201,7 @@ pub struct SecretRef {
     pub key: String,
 }
 
-/// Whether the account can be used. Written by the operator only.
+/// Most recently observed state of the account. Written by the operator only.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = serde_json::json!({ "observedGeneration": -1 })))]
@@ -206,12 +211,12 @@ pub struct NuvoAccountStatus {
     #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
 
-    /// Ready, and Reconciling and Stalled as kstatus reads them.
+    /// Latest observations of the account: Ready, and Reconciling and Stalled as kstatus reads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// Who nuvo takes the operator for.
+    /// Identity as which nuvo knows the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub identity: Option<String>,

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PipelineRunStatus, names::DEFAULT_ACCOUNT, reading::known_or_default};
+use super::{PipelineRunStatus, tolerant::known_or_default, well_known::DEFAULT_ACCOUNT};
 
 /// What to run.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,11 +101,11 @@ pub struct PipelineRunSpec {
     )]
     pub pipeline_id: String,
 
-    /// The NuvoAccount whose credentials and request budget the run uses. It is in the namespace of the run.
+    /// The NuvoAccount whose credentials and request budget the run uses. It must be in the namespace of the run.
     #[serde(default)]
     pub account_ref: AccountRef,
 
-    /// Follow this execution, which exists in nuvo already, and trigger nothing: 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'.
+    /// Id of an execution that exists in nuvo already. The operator follows it and triggers nothing. 1 to 128 characters of A-Z, a-z, 0-9, '_' and '-'.
     /// Cannot be set, changed or removed after creation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_-]{1,128}$"))]
@@ -114,62 +114,65 @@ pub struct PipelineRunSpec {
     ))]
     pub execution_id: Option<String>,
 
-    /// Any text of 1 to 64 characters. Changing it after the run has ended starts a new attempt, that is, the pipeline is triggered
-    /// once more. Changed while the run is active, it counts when it has ended. Besides spec.retry nothing else does that.
+    /// Any text of 1 to 64 characters. A new value starts another attempt of a run that has ended, that is, the pipeline is triggered once
+    /// more. A value that is set while the run is active takes effect when the run has ended. Besides spec.retry, nothing else starts
+    /// another attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self != ''").message("rerunToken must have 1 to 64 characters: write any new text, for example the time, or remove the field"))]
     pub rerun_token: Option<String>,
 
-    /// Before the trigger: wait until this is false. After the trigger it changes nothing, because nuvo cannot cancel an execution:
-    /// the run is still followed to its end.
+    /// Holds the run back before its trigger until it is set to false. After the trigger it has no effect, because nuvo cannot cancel an
+    /// execution: the operator still follows the run to its end.
     #[serde(default)]
     pub suspend: bool,
 
-    /// How long the run may take from status.startTime, with all its retries, in seconds: 1 to 2592000 (30 days), default 86400 (one day).
-    /// After that the run is reported as failed with reason DeadlineExceeded; the execution in nuvo is not stopped. A trigger in doubt is looked into for
-    /// the operator's --trigger-settle-seconds in any case; if nuvo or the account could not be asked before the deadline, the run ends
-    /// with reason TriggerOutcomeUnknown, because what it may have started is still to be found out, and nothing is triggered again.
+    /// Duration in seconds, relative to status.startTime, that the run may take with all its retries: 1 to 2592000 (30 days), default 86400
+    /// (one day). After that, the run fails with reason DeadlineExceeded; the execution in nuvo is not stopped. In any case the operator
+    /// looks into a trigger in doubt for --trigger-settle-seconds. If it could not ask nuvo before the deadline, or could not use the
+    /// account, the run ends with reason TriggerOutcomeUnknown, because the trigger may have started an execution. Nothing is triggered
+    /// again then.
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: i64,
 
-    /// Start the pipeline again when an execution fails with one of these error types. Without it, a failed run stays failed until
-    /// spec.rerunToken changes. A repair that somebody makes in nuvo while the next attempt is waited for does not keep it from being made.
+    /// Starts the pipeline again when an execution fails with one of these error types. When it is not set, a failed run stays failed until
+    /// spec.rerunToken changes. A repair in nuvo while the run waits for the next attempt does not prevent that attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 
-    /// What to do when nobody can tell whether nuvo carried the trigger out, for example after a lost connection. In any case the operator
-    /// first looks in nuvo for what it may have started: executions of the pipeline that are new, were started through the API by the
-    /// account's own identity and are not shown by another run. It follows all of them. When there are none, Fail ends the run with reason
-    /// TriggerOutcomeUnknown, and a person decides. Adopt follows also new executions that were started through the API by somebody else, or
-    /// by nobody knows whom; when there are none either, it is like Fail. Retrigger triggers once more, though not after the deadline, which
-    /// may run the pipeline twice; after an answer of nuvo that something was started it is like Fail.
+    /// What to do when it is not known whether nuvo carried out the trigger, for example after a lost connection. In any case the operator
+    /// first looks in nuvo for what the trigger may have started: executions of the pipeline that are new, were started through the API by
+    /// the account's own identity, and are not shown by another run. It follows all of them. When there are none: Fail ends the run with
+    /// reason TriggerOutcomeUnknown, and a person decides. Adopt also follows new executions that another identity, or an unknown one,
+    /// started through the API; when there are none either, it is like Fail. Retrigger triggers once more before the deadline, which may run
+    /// the pipeline twice; when nuvo has answered that something was started, it is like Fail.
     #[serde(default, deserialize_with = "known_or_default")]
     pub on_ambiguous_trigger: OnAmbiguousTrigger,
 
-    /// What it means when nuvo accepts the trigger and starts nothing, for example because there is no new file: Succeed or Fail.
+    /// Whether the run succeeds or fails when nuvo accepts the trigger but starts nothing, for example because there is no new file: Succeed
+    /// or Fail.
     #[serde(default, deserialize_with = "known_or_default")]
     pub on_nothing_to_process: OnNothingToProcess,
 
-    /// What the statistics of a run must show that nuvo calls successful; otherwise it fails with reason QualityGateFailed. The limits
-    /// are about all executions of the run together. A count that nuvo does not give fails the limit that needs it. A run that found
-    /// nothing to process has no statistics: spec.onNothingToProcess decides about it.
+    /// Limits that the statistics of a successful run must keep; otherwise the run fails with reason QualityGateFailed. They apply to all
+    /// executions of the run together. A count that nuvo does not report fails the limit that needs it. A run that found nothing to process
+    /// has no statistics: spec.onNothingToProcess decides about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_gate: Option<QualityGate>,
 
-    /// How long a run whose execution failed is watched for a repair that somebody makes in nuvo, in seconds from
-    /// status.completionTime: 0 (default, not at all) to 604800 (one week). When all its executions are successful, the run becomes
-    /// Succeeded with reason FixedInNuvo and the new statistics, or fails for good with QualityGateFailed. Watching costs requests to nuvo, fewer as time passes. Runs with more than 64
-    /// executions are not watched.
+    /// Duration in seconds, relative to status.completionTime, for which the operator watches a failed run for a repair in nuvo: 0 (default,
+    /// not at all) to 604800 (one week). When all executions of the run are successful, the run becomes Succeeded with reason FixedInNuvo
+    /// and the new statistics, or fails with reason QualityGateFailed, which is final. Watching costs requests to nuvo, fewer as time
+    /// passes. Runs with more than 64 executions are not watched.
     #[serde(default)]
     #[schemars(range(min = 0, max = 604_800))]
     pub follow_fixes_seconds: i64,
 
-    /// Delete this object so many seconds after status.completionTime: 0 to 31536000 (one year). Without it, it stays. Not deleted, and the
-    /// condition DeletionBlocked says why: a run that a person must decide about (phase Unresolved), and one that Argo CD, Flux or Helm
-    /// tracks (by the label app.kubernetes.io/instance, too), because they would create it again, which would trigger the pipeline again; hooks of
-    /// Argo CD and Helm excepted.
+    /// Duration in seconds, relative to status.completionTime, after which the operator deletes this object: 0 to 31536000 (one year). When it
+    /// is not set, the object stays. The object is not deleted, and the condition DeletionBlocked says why, while a person must decide about
+    /// the run (phase Unresolved), and while Argo CD, Flux or Helm tracks it (also by the label app.kubernetes.io/instance): they would
+    /// create it again, which would trigger the pipeline again. Hooks of Argo CD and Helm are deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i64>,
@@ -211,18 +214,18 @@ impl Default for PipelineRunSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retry {
-    /// How many attempts may follow the first one: 0 to 10, default 0. A new spec.rerunToken begins to count anew.
+    /// Maximum number of attempts after the first one: 0 to 10, default 0. A new spec.rerunToken resets the count.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10))]
     pub limit: i32,
 
-    /// The wait before the first of them, in seconds: 1 to 86400, default 60. It doubles each time, up to 3600; a longer one stays as it is.
-    /// An attempt that would begin after the deadline (spec.activeDeadlineSeconds) is not made.
+    /// Delay in seconds before the first retry: 1 to 86400, default 60. It doubles with each retry, up to 3600; a longer delay does not
+    /// grow. A retry that would begin after the deadline (spec.activeDeadlineSeconds) is not made.
     #[serde(default = "default_backoff")]
     #[schemars(range(min = 1, max = 86_400))]
     pub backoff_seconds: i64,
 
-    /// The error types of nuvo after which it is worth trying again, default SOURCE_UNRESPONSIVE and DESTINATION_UNRESPONSIVE. Every failed
+    /// The error types of nuvo that are retried, default SOURCE_UNRESPONSIVE and DESTINATION_UNRESPONSIVE. Every failed
     /// execution of the run must have one of them. At most 32.
     #[serde(default = "default_error_types")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 128)))]
@@ -237,28 +240,28 @@ impl Default for Retry {
     }
 }
 
-/// What the statistics of a successful run must show.
+/// Limits that the statistics of a successful run must keep.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.maxErrorRows) || has(self.maxErrorCells) || has(self.maxErrorRowPercent) || has(self.minRows)")
     .message("qualityGate must have at least one limit: set maxErrorRows, maxErrorCells, maxErrorRowPercent or minRows, or remove qualityGate"))]
 pub struct QualityGate {
-    /// The most rows with errors.
+    /// Maximum number of rows with errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub max_error_rows: Option<i64>,
 
-    /// The most cells with errors.
+    /// Maximum number of cells with errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub max_error_cells: Option<i64>,
 
-    /// The largest share of rows with errors among all rows, in percent: 0 to 100. Without rows it is 0.
+    /// Maximum share of rows with errors among all rows, in percent: 0 to 100. The share of a run without rows is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub max_error_row_percent: Option<i64>,
 
-    /// The fewest rows.
+    /// Minimum number of rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub min_rows: Option<i64>,

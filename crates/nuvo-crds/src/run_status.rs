@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::reading::{known_or_default, known_or_none};
+use super::tolerant::{known_or_default, known_or_none};
 
 /// The most executions whose details are kept in `status.executions`.
 pub const MAX_EXECUTIONS: usize = 64;
@@ -22,10 +22,10 @@ pub const MAX_STATUS_MESSAGE: usize = 1_024;
 /// The longest word of nuvo (status, trigger type, error type) in a status, in characters.
 pub const MAX_WORD: usize = 128;
 
-/// The largest integer in a status: the largest that every reader of JSON takes for what it is.
+/// The largest integer in a status: the largest that every reader of JSON can represent.
 pub const MAX_INTEGER: i64 = 9_007_199_254_740_991;
 
-/// What has happened. Written by the operator only.
+/// Most recently observed state of the run. Written by the operator only.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("default" = serde_json::json!({ "observedGeneration": -1 })))]
@@ -35,35 +35,67 @@ pub struct PipelineRunStatus {
     #[schemars(range(min = -1, max = 9_007_199_254_740_991_i64))]
     pub observed_generation: Option<i64>,
 
-    /// Where the run is, in one word: Pending, Suspended, Triggering (a trigger may be out and is not confirmed), Running, Succeeded,
-    /// Failed or Unresolved (a person must decide). Scripts should rather read the condition Succeeded.
+    /// Summary of where the run is in its lifecycle: Pending, Suspended, Triggering (a trigger may have been sent and is not confirmed),
+    /// Running, Succeeded, Failed or Unresolved (a person must decide). Scripts should read the condition Succeeded instead.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
     pub phase: Option<Phase>,
 
-    /// Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them. Only where they apply:
-    /// DeveloperMode (nuvo delivered the first 100 rows only) and DeletionBlocked (spec.ttlSecondsAfterFinished is not carried out).
+    /// Latest observations of the run: Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them.
+    /// Only where they apply: DeveloperMode (nuvo delivered the first 100 rows only) and DeletionBlocked (spec.ttlSecondsAfterFinished is
+    /// not carried out).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// Which attempt the status is about, from 1.
+    /// Number of the present attempt, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub attempt: Option<i32>,
 
-    /// What has become of spec.retry. Absent before the first retry.
+    /// The newest trigger whose outcome was recorded, and what is known of it. Until the trigger of a new attempt is recorded, it belongs to
+    /// the attempt before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<RetryStatus>,
+    pub trigger: Option<Trigger>,
 
-    /// The spec.rerunToken that was acted on last.
+    /// Earlier attempts, oldest first, at most the last 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub history: Vec<PastAttempt>,
+
+    /// What the attempts have in common that belong to one start.
+    #[serde(flatten)]
+    pub series: SeriesStatus,
+
+    /// What belongs to the present attempt alone.
+    #[serde(flatten)]
+    pub current: AttemptStatus,
+}
+
+/// The part of a status that lives as long as a start of the run with all its retries: from the creation, or a new `spec.rerunToken`, to the
+/// next one.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeriesStatus {
+    /// The spec.rerunToken that the operator acted on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub rerun_token: Option<String>,
 
-    /// The trigger of this attempt, and what is known of its outcome.
+    /// The retries (spec.retry) that were made. Absent before the first retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger: Option<Trigger>,
+    pub retry: Option<RetryStatus>,
 
+    /// Time at which nuvo answered the trigger, or at which its outcome fell into doubt; with spec.executionId, at which following began. The
+    /// time that the run waited before is not included. A retry (spec.retry) keeps the time of the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+}
+
+/// The part of a status that lives as long as one attempt. The next one replaces it whole; what is to be kept of it is in
+/// [`PipelineRunStatus::history`].
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
     /// Details of the executions of this attempt: at most 64, failed ones first. status.executionIds has all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -83,25 +115,15 @@ pub struct PipelineRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ExecutionError>,
 
-    /// The sum over all executions, of the last log run of each.
+    /// Sum of the statistics of all executions, each with its last log run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
 
-    /// Earlier attempts, oldest first, at most the last 5.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 5))]
-    pub history: Vec<PastAttempt>,
-
-    /// When nuvo answered the trigger of this attempt, or when its outcome fell into doubt; with spec.executionId, when following began.
-    /// What the run waited for before that does not count. A retry (spec.retry) keeps the time of the first attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
-
-    /// When the attempt ended, or was repaired in nuvo. Set exactly when the condition Succeeded is True or False.
+    /// Time at which the attempt ended, or was repaired in nuvo. Set exactly when the condition Succeeded is True or False.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 
-    /// From startTime to completionTime, for people, for example "1m32s".
+    /// Time from startTime to completionTime in human-readable form, for example "1m32s".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub duration: Option<String>,
@@ -111,17 +133,17 @@ pub struct PipelineRunStatus {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryStatus {
-    /// How many attempts of spec.retry have been made or scheduled since the run was started, or started again by spec.rerunToken.
+    /// Number of retries that were made or scheduled since the run was started, or started again by spec.rerunToken.
     #[serde(default)]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub count: i32,
 
-    /// When the next attempt begins. Set while the reason is RetryScheduled and the wait is not over.
+    /// Time at which the next attempt begins. Set while the reason is RetryScheduled and the wait is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_time: Option<Time>,
 }
 
-/// Where a run is, in one word. Derived from the condition Succeeded.
+/// Summary of where a run is in its lifecycle. Derived from the condition Succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[allow(missing_docs)]
 pub enum Phase {
@@ -158,32 +180,32 @@ impl Phase {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trigger {
-    /// Names this trigger; it was sent to nuvo as X-Request-Id, and the annotation nuvo.dev/resolve refers to it. Empty when nothing was
-    /// sent (state Observed).
+    /// Identifies this trigger. It was sent to nuvo as X-Request-Id, and the annotation nuvo.dev/resolve refers to it. Empty when nothing
+    /// was sent (state Observed).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
     pub nonce: String,
 
-    /// The metadata.uid of the object that it was recorded for. Another one shows that the status was restored from a backup.
+    /// The metadata.uid of the object that the trigger was recorded for. If it differs, the status was restored from a backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub uid: Option<String>,
 
-    /// The attempt that it belongs to.
+    /// The attempt that the trigger belongs to.
     #[serde(default)]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub attempt: i32,
 
-    /// Accepted: nuvo carried it out. NotExecuted: it certainly started nothing. Ambiguous: nobody can tell. Observed: spec.executionId is
-    /// followed, nothing was sent.
+    /// Accepted: nuvo carried out the trigger. NotExecuted: it certainly started nothing. Ambiguous: its outcome is not known. Observed:
+    /// spec.executionId is followed, nothing was sent.
     #[serde(default, deserialize_with = "known_or_default")]
     pub state: TriggerState,
 
-    /// How it is known that it was accepted. Answer: nuvo's answer. Adopted: the execution was found in nuvo afterwards.
+    /// How it is known that the trigger was accepted. Answer: from nuvo's answer. Adopted: its executions were found in nuvo afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "known_or_none")]
     pub evidence: Option<Evidence>,
 
-    /// When this became known.
+    /// Time at which the outcome became known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
 
@@ -195,7 +217,7 @@ pub struct Trigger {
 
 /// What is known of a trigger's outcome.
 ///
-/// A word that this version does not know reads as Ambiguous: a doubt must never look like a permission to trigger.
+/// A word that this version does not know reads as Ambiguous: an unknown outcome must never look like a permission to trigger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(description = "What is known of the trigger's outcome.")]
 #[allow(missing_docs)]
@@ -224,38 +246,38 @@ pub struct Execution {
     #[schemars(length(max = 128))]
     pub id: String,
 
-    /// nuvo's word, for example PROCESSING, SUCCESSFUL or FAILED.
+    /// Status of the execution as nuvo reports it, for example PROCESSING, SUCCESSFUL or FAILED.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub status: Option<String>,
 
-    /// nuvo's word for what started it, for example MANUAL, TIME_BASE or EVENT_BASE.
+    /// What started the execution as nuvo reports it, for example MANUAL, TIME_BASE or EVENT_BASE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub trigger_type: Option<String>,
 
-    /// Id of the pipeline configuration that it used.
+    /// Id of the pipeline configuration that the execution used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub configuration: Option<String>,
 
-    /// When nuvo created it.
+    /// Time at which nuvo created the execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
 
-    /// When nuvo changed it last.
+    /// Time at which nuvo last changed the execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
 
-    /// Why it failed.
+    /// Why the execution failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ExecutionError>,
 
-    /// The statistics of its last log run.
+    /// Statistics of the last log run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
 
-    /// Its log runs: the first pass and repairs made in nuvo, at most 10.
+    /// Log runs of the execution: the first pass and repairs made in nuvo, at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub runs: Vec<LogRun>,
@@ -270,32 +292,32 @@ pub struct ExecutionError {
     #[schemars(length(max = 128))]
     pub error_type: Option<String>,
 
-    /// What it means, at most 1024 characters.
+    /// Human-readable description of the error, at most 1024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1_024))]
     pub message: Option<String>,
 }
 
-/// Counts from nuvo's log. A count that nuvo does not give is absent.
+/// Counts from nuvo's log. A count that nuvo does not report is absent.
 #[derive(KubeSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stats {
-    /// Rows processed.
+    /// Number of rows processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total_rows: Option<i64>,
 
-    /// Cells processed.
+    /// Number of cells processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total_cells: Option<i64>,
 
-    /// Cells with an error.
+    /// Number of cells with an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total_error_cells: Option<i64>,
 
-    /// Rows with an error.
+    /// Number of rows with an error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub total_error_rows: Option<i64>,
@@ -310,26 +332,26 @@ pub struct Stats {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogRun {
-    /// nuvo's word for the kind of pass.
+    /// Kind of pass as nuvo reports it.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub run_type: Option<String>,
 
-    /// nuvo's word for its result.
+    /// Result as nuvo reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub status: Option<String>,
 
-    /// When it began.
+    /// Time at which it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     pub duration_milliseconds: Option<i64>,
 
-    /// What it counted.
+    /// Statistics of the pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
 }
@@ -353,11 +375,11 @@ pub struct PastAttempt {
     #[schemars(length(max = 128))]
     pub error_type: Option<String>,
 
-    /// When it began.
+    /// Time at which it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
 
-    /// When it ended.
+    /// Time at which it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
 

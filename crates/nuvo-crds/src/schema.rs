@@ -1,4 +1,4 @@
-//! What the derives cannot say about the schemas.
+//! The parts of the schemas that the derives cannot express.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
@@ -12,35 +12,35 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-list-map-keys": ["type"],
         "items": {
             "type": "object",
-            "description": "One aspect of the state.",
+            "description": "One aspect of the state of the object.",
             "required": ["lastTransitionTime", "message", "reason", "status", "type"],
             "properties": {
                 "lastTransitionTime": {
                     "type": "string",
                     "format": "date-time",
-                    "description": "When the status of the condition changed last.",
+                    "description": "Last time the condition transitioned from one status to another.",
                 },
-                "message": { "type": "string", "maxLength": 32768, "description": "What happened, and what the reader can do next." },
+                "message": { "type": "string", "maxLength": 32768, "description": "Human-readable message: what happened, and what the reader can do next." },
                 "observedGeneration": {
                     "type": "integer",
                     "format": "int64",
                     "minimum": 0,
                     "maximum": 9_007_199_254_740_991_i64,
-                    "description": "The metadata.generation that the condition is about.",
+                    "description": "The metadata.generation that the condition was set upon.",
                 },
                 "reason": {
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
-                    "description": "Why, in one word.",
+                    "description": "Programmatic identifier of the reason for the last transition.",
                 },
                 "status": { "type": "string", "enum": ["True", "False", "Unknown"], "description": "True, False or Unknown." },
                 "type": {
                     "type": "string",
                     "maxLength": 316,
                     "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
-                    "description": "Which aspect.",
+                    "description": "Type of the condition.",
                 },
             },
         },

@@ -112,8 +112,9 @@ fn credential_repeated_by_nuvo_is_shown_nowhere() {
     for text in [shown("create-422", Phase::Failed), shown("read-failed", Phase::Failed)] {
         assert!(text.contains("[redacted]"), "{text}");
     }
-    let words =
-        |name: &str| env.get(name).status.unwrap_or_default().executions.iter().filter_map(|e| e.status.clone()).collect::<String>();
+    let words = |name: &str| {
+        env.get(name).status.unwrap_or_default().current.executions.iter().filter_map(|e| e.status.clone()).collect::<String>()
+    };
     env.eventually("nuvo's own word is shown", || words("read-word").contains("[redacted]"));
     for (_, site) in &cells {
         site.heal();

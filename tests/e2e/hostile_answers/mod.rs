@@ -104,7 +104,7 @@ impl Cell {
     fn look(&mut self, run: &PipelineRun, shown: &Shown, others: usize) -> bool {
         let state = state(run);
         let since = shown.lock().unwrap().remove(&self.name).unwrap_or_default();
-        let ended = run.status.as_ref().is_some_and(|status| status.completion_time.is_some());
+        let ended = run.status.as_ref().is_some_and(|status| status.current.completion_time.is_some());
         if self.site.given() > 0 {
             self.others.0.get_or_insert(others);
         }

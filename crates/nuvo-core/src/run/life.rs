@@ -5,15 +5,10 @@ use std::time::Duration;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
-    expiry,
-    fixes::{repairable, watched},
+    deadline::deadline_left,
     ids::ExecutionId,
-    parse::{Resolution, ResolutionAnswer, resolution},
-    project::{deadline_left, followed, reason},
-    record::{Evidence, Fate, Trigger},
-    reopen::{Reopening, doubtful, following_attempt},
-    retry,
-    verdict::decided,
+    parse::{Resolution, resolution},
+    status::{expires, followed, reason, repair_watch_left, repairable, retry},
     view::Run,
 };
 use nuvo_crds::{MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, conditions::Reason};
@@ -75,7 +70,7 @@ impl Life {
         let since =
             |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now.duration_since(time.0)).unwrap_or_default());
         let until = |time: Timestamp| Duration::try_from(time.duration_since(now)).unwrap_or_default();
-        let retry = match status.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).filter(|_| retry::is_awaited(status)) {
+        let retry = match status.series.retry.as_ref().and_then(|retry| retry.next_time.as_ref()).filter(|_| retry::is_awaited(status)) {
             None => RetryWait::None,
             Some(_) if retry::is_due(status, object, now) => RetryWait::Due,
             Some(next) => RetryWait::Scheduled(until(next.0)),
@@ -85,53 +80,23 @@ impl Life {
         let doubted = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
         let first = status.history.len() < MAX_HISTORY && !status.history.iter().any(doubted);
         let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
-        let in_time = status.completion_time.as_ref().is_some_and(in_time);
+        let in_time = status.current.completion_time.as_ref().is_some_and(in_time);
         Self {
             reason: reason(status),
             observes: object.spec.execution_id.is_some(),
             begun: status.trigger.is_some(),
-            token: object.spec.rerun_token.is_some() && object.spec.rerun_token != status.rerun_token,
+            token: object.spec.rerun_token.is_some() && object.spec.rerun_token != status.series.rerun_token,
             answer: resolution(object).ok().flatten(),
             retry,
             retrigger: object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && first && in_time,
             deadline: deadline_left(status, object, now),
-            expiry: expiry::expires(object).map(until),
-            watched: watched(object, status, now),
+            expiry: expires(object).map(until),
+            watched: repair_watch_left(object, status, now),
             followed: run.map(|run| followed(object, run)).unwrap_or_default(),
             repairable: repairable(status),
-            age: since(status.start_time.as_ref()),
-            ended_for: since(status.completion_time.as_ref()),
-            shows_executions: !status.executions.is_empty(),
+            age: since(status.series.start_time.as_ref()),
+            ended_for: since(status.current.completion_time.as_ref()),
+            shows_executions: !status.current.executions.is_empty(),
         }
     }
-}
-
-/// Whether a run whose attempt has ended goes on now, and how.
-#[must_use]
-pub fn goes_on(run: &Run, life: &Life) -> Option<Reopening> {
-    // What is decided is decided about the newest trigger that is known.
-    let between_attempts = run.ended || (life.retry != RetryWait::None && decided(run));
-    if !between_attempts || life.observes || run.deleting {
-        return None;
-    }
-    if life.token {
-        return Some(Reopening::Attempt(following_attempt(run)));
-    }
-    if !run.ended {
-        return (life.retry == RetryWait::Due).then(|| Reopening::Retry(following_attempt(run)));
-    }
-    let doubtful = doubtful(run)?;
-    if let Some(Resolution { answer, .. }) = life.answer.as_ref().filter(|answer| answer.nonce == doubtful.nonce.as_str()) {
-        return match answer {
-            ResolutionAnswer::Retry => Some(Reopening::Attempt(following_attempt(run))),
-            ResolutionAnswer::Adopt(ids) => {
-                let trigger = Trigger { attempt: run.attempt, fate: Fate::Accepted(Evidence::Adopted), ..doubtful };
-                Some(Reopening::Adopt(trigger, ids.clone()))
-            }
-            ResolutionAnswer::Abandon => None,
-        };
-    }
-    let proven = run.own_marker().is_some_and(|marker| marker.nonce == doubtful.nonce && !marker.executed);
-    let automatic = life.retrigger && proven && doubtful.fate == (Fate::Ambiguous { executed: false });
-    automatic.then(|| Reopening::Retry(following_attempt(run)))
 }

@@ -9,18 +9,18 @@ use super::{
     act::{Act, Again, Ask, Change, FailureKind, Follow, Named, Wishes},
     facts::{Account, Begin, Facts, Failed, LOCK_RECHECK, RunMemory, backoff, obstacle_gate},
     ids::ExecutionId,
-    life::{RetryWait, goes_on},
+    life::RetryWait,
+    next_attempt::{Reopening, goes_on},
     observed::{Observed, Task},
     outcome::Obstacle,
-    project::{Following, Hearing, Situation},
     record::{Evidence, Fate},
-    reopen::Reopening,
-    situation::{in_line, waiting, without_account},
+    status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
     step::{Gate, Hold, Step},
     trigger::{self, next_step},
     verdict::{decided, resumable, settled},
     view::Run,
+    waiting_message::{self, waiting, without_account},
 };
 use nuvo_crds::conditions::Reason;
 
@@ -160,7 +160,7 @@ fn follow(f: &Facts, o: &Observed) -> Act {
     let run = o.run();
     if let RetryWait::Scheduled(left) = f.life.retry {
         // nuvo is not asked meanwhile; what the spec says of the retry may change.
-        let waits = StatusChange::Present(Situation::Settled(Following::Undecided, Hearing::default()));
+        let waits = StatusChange::Present(StatusInput::Settled(Following::Undecided, PollFacts::default()));
         let again = if run.deleting { Again::OnChange } else { Again::After(left) };
         return show(f, waits).unwrap_or_else(|| finish(f, again, Wishes::default()));
     }
@@ -170,13 +170,13 @@ fn follow(f: &Facts, o: &Observed) -> Act {
         Account::NotReady(why) => Following::Halted(why.clone()),
     };
     let late = is_late(f);
-    let hearing = Hearing {
+    let facts = PollFacts {
         asked: f.polled.asked,
         waited: if late { f.began.saturating_sub(f.memory.overdue_since.unwrap_or(f.began)) } else { Duration::ZERO },
         patience: f.limits.quarantine,
         developer_mode: f.polled.developer_mode,
     };
-    if let Some(act) = show(f, StatusChange::Present(Situation::Settled(following, hearing))) {
+    if let Some(act) = show(f, StatusChange::Present(StatusInput::Settled(following, facts))) {
         return act;
     }
     let wish = Follow {
@@ -276,7 +276,7 @@ fn without_list(f: &Facts, obstacle: Obstacle, message: &str, retry_after: Optio
 /// Older runs of the account come first.
 fn queued(f: &Facts, run: &Run, wait: Duration) -> Act {
     if wait > QUEUE_STATUS_THRESHOLD
-        && let Some(act) = show_if_free(f, StatusChange::Present(in_line(run)))
+        && let Some(act) = show_if_free(f, StatusChange::Present(waiting_message::queued(run)))
     {
         return act;
     }
@@ -306,7 +306,7 @@ fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act
     };
     if free && f.memory.failures.saturating_add(1) >= SHOWN_FAILURES {
         let message = format!("The operator cannot go on: {why}. Grant it what it lacks, or fix what refuses; it keeps trying.");
-        if let Some(act) = show(f, StatusChange::Present(Situation::Because(Reason::Pending, message))) {
+        if let Some(act) = show(f, StatusChange::Present(StatusInput::Because(Reason::Pending, message))) {
             return act;
         }
     }

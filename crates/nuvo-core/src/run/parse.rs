@@ -7,7 +7,7 @@ use super::{
 };
 use nuvo_crds::{
     self, OnAmbiguousTrigger, PipelineRun, TriggerState,
-    names::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Why an object cannot be a run. The schema refuses these; an object that was stored before it, or by a server without it, may show them.
@@ -134,7 +134,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
             .find(|entry| entry.attempt == trigger.attempt)
             .map(|entry| entry.execution_ids.clone())
             .unwrap_or_default(),
-        _ => status.execution_ids.clone(),
+        _ => status.current.execution_ids.clone(),
     };
     let answer = resolution(run).ok().flatten();
     let abandons = answer.as_ref().is_some_and(|resolution| resolution.answer == ResolutionAnswer::Abandon);
@@ -147,7 +147,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         pipeline,
         adopt_unproven: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Adopt,
         attempt,
-        ended: status.completion_time.is_some(),
+        ended: status.current.completion_time.is_some(),
         marker,
         trigger,
         executions: ids.into_iter().filter_map(|id| ExecutionId::new(id).ok()).collect(),

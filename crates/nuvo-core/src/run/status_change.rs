@@ -5,8 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     ids::ExecutionId,
     outcome::Unexecuted,
-    project::{Knowledge, Situation, noted, opened, project, recorded, refused},
     record::Trigger,
+    status::{Knowledge, StatusInput, compute_status, noted, opened, recorded, refused},
     view::Run,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
@@ -15,7 +15,7 @@ use nuvo_crds::{PipelineRun, PipelineRunStatus};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StatusChange {
     /// Where the run stands.
-    Present(Situation),
+    Present(StatusInput),
     /// The object cannot be a run, and why.
     Refused(String),
     /// Why a person's answer was not carried out.
@@ -44,7 +44,7 @@ pub enum StatusChange {
 #[must_use]
 pub fn render(object: &PipelineRun, run: Option<&Run>, change: &StatusChange, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
     match (change, run) {
-        (StatusChange::Present(situation), Some(run)) => project(object, run, situation, known, now),
+        (StatusChange::Present(input), Some(run)) => compute_status(object, run, input, known, now),
         (StatusChange::Noted(note), Some(run)) => noted(object, run, note, now),
         (StatusChange::Refused(message) | StatusChange::Noted(message), _) => refused(object, message.clone(), now),
         (StatusChange::Attempt { attempt, automatic }, _) => opened(object, *attempt, *automatic, now),

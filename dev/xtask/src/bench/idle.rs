@@ -31,7 +31,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<ScenarioResult, F
     let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 36, total_error_rows: 12 };
     let account = Account { requests_per_second: args.requests_per_second, poll_period_seconds: POLL_PERIOD_SECONDS };
     let environment = Environment::open(program, &account, vec![Pipeline::new(run_factory::PIPELINE).stats(stats)], stop)?;
-    let template = RunTemplate::make(&environment, |status| status.completion_time.is_some(), stop)?;
+    let template = RunTemplate::make(&environment, |status| status.current.completion_time.is_some(), stop)?;
     let names = |number: usize| Names {
         run: format!("orders-{number:05}"),
         // A hundred runs per pipeline, as a schedule leaves them.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use nuvo_crds::names::TRIGGER_ANNOTATION;
+use nuvo_crds::well_known::TRIGGER_ANNOTATION;
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ impl RunTemplate {
         Ok(Self {
             uid: made.metadata.uid.ok_or("the first run has no uid")?,
             nonce: status.trigger.as_ref().map(|trigger| trigger.nonce.clone()).ok_or("the first run has no trigger")?,
-            execution: status.execution_ids.first().cloned().ok_or("the first run has no execution")?,
+            execution: status.current.execution_ids.first().cloned().ok_or("the first run has no execution")?,
             status: serde_json::to_string(&status)?,
             marker,
         })

@@ -71,12 +71,12 @@ impl RunWatch {
             Ok(Event::Apply(run) | Event::InitApply(run)) => {
                 let seen = state.runs.entry(run.metadata.name.clone().unwrap_or_default()).or_default();
                 let Some(status) = run.status else { return };
-                if status.completion_time.is_some() {
+                if status.current.completion_time.is_some() {
                     seen.ended.get_or_insert(now);
                 }
                 let succeeded = status.conditions.into_iter().find(|condition| condition.type_ == "Succeeded");
                 seen.reason = succeeded.map(|condition| condition.reason).unwrap_or_default();
-                seen.executions = status.execution_ids;
+                seen.executions = status.current.execution_ids;
             }
             Ok(Event::InitDone) => state.begun = true,
             Ok(Event::Delete(_) | Event::Init) => {}

@@ -40,12 +40,12 @@ pub fn differences(runs: &[PipelineRun], posts: impl Fn(&str) -> u64) -> Vec<Str
         let condition = status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Succeeded"));
         let is = condition.map_or(("missing", ""), |condition| (condition.status.as_str(), condition.reason.as_str()));
         compare("Succeeded", format!("{} {}", is.0, is.1), format!("{} {}", succeeded.0, succeeded.1));
-        let is = status.and_then(|status| status.execution_count).unwrap_or_default();
+        let is = status.and_then(|status| status.current.execution_count).unwrap_or_default();
         compare("the number of executions", is.to_string(), executions.to_string());
-        let is = status.and_then(|status| status.error.as_ref()).and_then(|error| error.error_type.as_deref());
+        let is = status.and_then(|status| status.current.error.as_ref()).and_then(|error| error.error_type.as_deref());
         compare("the error", format!("{is:?}"), format!("{error:?}"));
         if let Some(rows) = rows {
-            let is = status.and_then(|status| status.stats.as_ref()).and_then(|stats| stats.total_rows);
+            let is = status.and_then(|status| status.current.stats.as_ref()).and_then(|stats| stats.total_rows);
             compare("the number of rows", format!("{is:?}"), format!("{:?}", Some(rows)));
         }
         compare("the number of triggers", posts(name).to_string(), "1".to_owned());

@@ -108,7 +108,7 @@ impl<'a> Environment<'a> {
     /// The runs that have not ended, with the reason that they give.
     pub fn unended(&self) -> Result<Vec<String>, Failure> {
         let runs = self.cluster.block_on(self.runs().list(&ListParams::default()))?;
-        let open = |run: &PipelineRun| run.status.as_ref().is_none_or(|status| status.completion_time.is_none());
+        let open = |run: &PipelineRun| run.status.as_ref().is_none_or(|status| status.current.completion_time.is_none());
         let described = |run: PipelineRun| format!("{} ({})", run.metadata.name.clone().unwrap_or_default(), oracle::reason(&run));
         Ok(runs.into_iter().filter(open).map(described).collect())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use controlplane::proxy::Exchange;
 use nuvo_crds::PipelineRun;
-use nuvo_crds::names::TRIGGER_ANNOTATION;
+use nuvo_crds::well_known::TRIGGER_ANNOTATION;
 use nuvo_sim::{Operation as SimOperation, Sim};
 use serde::Deserialize;
 use serde_json::Value;

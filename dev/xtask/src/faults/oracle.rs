@@ -152,7 +152,7 @@ fn belongs(evidence: &Evidence, nonce: &str, run: &PipelineRun) -> bool {
 fn shown(run: &PipelineRun) -> Vec<String> {
     let status = run.status.iter();
     status
-        .flat_map(|status| status.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)))
+        .flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)))
         .cloned()
         .collect()
 }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt::Write};
 use nuvo_crds::{
     self,
     conditions::{AccountReason, Reason},
-    names,
+    well_known,
 };
 use serde_json::Value;
 
@@ -146,13 +146,13 @@ fn reasons(text: &mut String, kind: &str) -> Result<(), Box<dyn Error>> {
 fn annotations(text: &mut String) -> Result<(), Box<dyn Error>> {
     writeln!(text, "## Annotations and labels\n\n| | on | |\n|---|---|---|")?;
     let rows = [
-        (names::TRIGGER_ANNOTATION, "PipelineRun", "The operator's marker: a trigger with this nonce may be out. Do not touch it."),
+        (well_known::TRIGGER_ANNOTATION, "PipelineRun", "The operator's marker: a trigger with this nonce may be out. Do not touch it."),
         (
-            names::RESOLVE_ANNOTATION,
+            well_known::RESOLVE_ANNOTATION,
             "PipelineRun",
             "A person's answer to a trigger in doubt: `<nonce>:adopt=<id,..>`, `<nonce>:retry` or `<nonce>:abandon`.",
         ),
-        (names::CREDENTIAL_LABEL, "Secret", "A label. Only a Secret with the value `true` may be used by a NuvoAccount."),
+        (well_known::CREDENTIAL_LABEL, "Secret", "A label. Only a Secret with the value `true` may be used by a NuvoAccount."),
     ];
     for (name, object, meaning) in rows {
         writeln!(text, "| `{name}` | {object} | {meaning} |")?;

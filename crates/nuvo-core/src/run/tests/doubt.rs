@@ -5,9 +5,9 @@ use nuvo_crds::conditions::Reason;
 
 #[test]
 fn a_doubt_is_shown_also_while_it_waits_behind_older_runs_of_its_account() {
-    let reason = |run: &Run| match in_line(run) {
-        Situation::Because(reason, _) => reason,
-        Situation::Settled(..) => panic!("it waits"),
+    let reason = |run: &Run| match queued(run) {
+        StatusInput::Because(reason, _) => reason,
+        StatusInput::Settled(..) => panic!("it waits"),
     };
     let (doubtful, _) = doubtful();
     assert_eq!(reason(&doubtful), Reason::TriggerUnconfirmed);
@@ -254,7 +254,7 @@ fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
 #[test]
 fn a_doubt_says_how_a_person_can_end_it() {
     let (run, _) = doubtful();
-    let Some(Situation::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
+    let Some(StatusInput::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
     for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
         assert!(message.contains(word), "{word}: {message}");
     }

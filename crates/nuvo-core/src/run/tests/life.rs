@@ -158,7 +158,7 @@ fn reason_to_wait_is_written_and_announced_when_the_lock_is_free() {
     assert_eq!(decide(&mut f, &life, Change::Content), READ_LOCK);
     f.learn(&READ_LOCK, lock_answer(Lock::default()));
     let show = decide(&mut f, &life, Change::Content);
-    assert!(matches!(show, Act::Show(StatusChange::Present(Situation::Because(Reason::Suspended, _)))), "{show:?}");
+    assert!(matches!(show, Act::Show(StatusChange::Present(StatusInput::Because(Reason::Suspended, _)))), "{show:?}");
     f.learn(&show, Answered::Written(Box::new(Run { version: "11".into(), ..run })));
     assert_eq!(decide(&mut f, &life, Change::None), Act::Announce);
     f.learn(&Act::Announce, Answered::Done);
@@ -197,7 +197,7 @@ fn lock_that_cannot_be_read_is_shown_from_the_third_failure_on() {
     assert!(matches!(act, Act::Done { again: Again::After(wait), .. } if wait == Duration::from_secs(1)), "{act:?}");
     assert_eq!(failures, 2);
     let (act, _) = fail(2);
-    let Act::Show(StatusChange::Present(Situation::Because(Reason::Pending, message))) = &act else { panic!("{act:?}") };
+    let Act::Show(StatusChange::Present(StatusInput::Because(Reason::Pending, message))) = &act else { panic!("{act:?}") };
     assert!(message.contains("lock nuvo-1: forbidden"), "{message}");
 }
 
@@ -273,5 +273,5 @@ fn busy_pipeline_is_shown_after_two_seconds() {
     assert!(matches!(&act, Act::Done { again: Again::After(_), wishes: Some(wishes) } if wishes.waits_for_lock), "{act:?}");
     assert_eq!(since, Some(NOW));
     let (act, _) = busy(Some(NOW.saturating_sub(Duration::from_secs(3))));
-    assert!(matches!(act, Act::Show(StatusChange::Present(Situation::Because(Reason::PipelineBusy, _)))), "{act:?}");
+    assert!(matches!(act, Act::Show(StatusChange::Present(StatusInput::Because(Reason::PipelineBusy, _)))), "{act:?}");
 }

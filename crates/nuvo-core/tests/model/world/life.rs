@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    self, Act, Answer, Answered, Change, Facts, FailureKind, Fate, Life, Present, Rendered, RetryWait, Run, Situation, StatusChange,
+    self, Act, Answer, Answered, Change, Facts, FailureKind, Fate, Life, Present, Rendered, RetryWait, Run, StatusChange, StatusInput,
 };
 use nuvo_crds::conditions::Reason;
 
@@ -51,7 +51,7 @@ pub enum End {
 
 /// Whether a run has ended with this status.
 pub fn is_end(change: &StatusChange) -> bool {
-    matches!(change, StatusChange::Present(Situation::Because(reason, _)) if reason.is_final())
+    matches!(change, StatusChange::Present(StatusInput::Because(reason, _)) if reason.is_final())
 }
 
 impl World {
@@ -91,9 +91,9 @@ impl World {
         let is = |change, ends_lock_need| Some(Rendered { change, message_hash: 0, ends_lock_need });
         seen.end = None;
         match change {
-            StatusChange::Present(Situation::Settled(..)) if self.scope.life && can_end(facts, *seen) => None,
+            StatusChange::Present(StatusInput::Settled(..)) if self.scope.life && can_end(facts, *seen) => None,
             change if is_end(change) => is(Change::Content, true),
-            StatusChange::Present(Situation::Because(reason, _)) if state.left.notes > 0 && seen.story.says != Some(*reason) => {
+            StatusChange::Present(StatusInput::Because(reason, _)) if state.left.notes > 0 && seen.story.says != Some(*reason) => {
                 is(Change::Content, false)
             }
             _ => is(Change::None, false),
@@ -121,7 +121,7 @@ impl World {
         course: StepCourse,
     ) -> Answered {
         let Some(over) = facts.run().map(|run| run.version.clone()) else { return Answered::Missing };
-        if matches!(change, StatusChange::Present(Situation::Because(reason, _)) if !reason.is_final()) {
+        if matches!(change, StatusChange::Present(StatusInput::Because(reason, _)) if !reason.is_final()) {
             state.spend(|left| left.notes = left.notes.saturating_sub(1));
         }
         if matches!(course, StepCourse::AnswerLost | StepCourse::RequestLost) {
@@ -201,12 +201,12 @@ fn apply(object: &mut Object, change: &StatusChange, end: Option<End>, late: boo
                 run.trigger = run.trigger.take().filter(|_| !restored);
             });
         }
-        StatusChange::Present(Situation::Because(reason, _)) => {
+        StatusChange::Present(StatusInput::Because(reason, _)) => {
             story.says = Some(*reason);
             let ends = reason.is_final();
             object.same_version(|run| run.ended |= ends);
         }
-        StatusChange::Present(Situation::Settled(..)) => match end {
+        StatusChange::Present(StatusInput::Settled(..)) => match end {
             Some(End::Final) => object.same_version(|run| run.ended = true),
             Some(End::Retry) => story.retry = true,
             None => {}
@@ -251,5 +251,5 @@ impl State {
 
 /// Whether nuvo is asked how the executions are before this act can be answered.
 pub(super) fn asks_for_the_end(act: &Act) -> bool {
-    matches!(act, Act::Render(StatusChange::Present(Situation::Settled(..))))
+    matches!(act, Act::Render(StatusChange::Present(StatusInput::Settled(..))))
 }

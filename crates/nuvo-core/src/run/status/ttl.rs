@@ -1,17 +1,14 @@
-//! When the object of a run that has ended is deleted (`spec.ttlSecondsAfterFinished`), and what forbids it.
+//! When the object of a run that has ended is deleted (`spec.ttlSecondsAfterFinished`), and what prevents it.
 
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::{Condition, Time},
-    jiff::{SignedDuration, Timestamp},
-};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::project::cut;
+use crate::text::truncated;
 use nuvo_crds::{
-    Phase, PipelineRun, PipelineRunStatus,
-    conditions::{ConditionStatus, DELETION_BLOCKED},
+    MAX_STATUS_MESSAGE, Phase, PipelineRun, PipelineRunStatus,
+    conditions::{ConditionState, ConditionStatus, DELETION_BLOCKED, remove, set},
 };
 
-/// The marks that tools leave on what they keep in the state of a repository or a chart: the kind of mark, its key, and whose it is.
+/// The labels and annotations by which tools track the objects of a repository or a chart: the kind of mark, its key, and the tool.
 ///
 /// Sources: Argo CD "Resource Tracking" (annotation since 3.0, label before, the key of the label can be chosen), Flux "Labels and annotations"
 /// of Kustomization and HelmRelease, Helm "Labels and Annotations".
@@ -24,7 +21,7 @@ const TRACKS: [(Mark, &str, Tracker); 6] = [
     (Mark::Label, COMMON, Tracker::ArgoCd),
 ];
 
-/// What Argo CD has tracked by before 3.0, and can be told to track by still. Others set it, too.
+/// The label by which Argo CD tracked before 3.0, and still does where it is configured to. Other tools set it, too.
 const COMMON: &str = "app.kubernetes.io/instance";
 
 /// The phases of Argo CD's hooks. `Skip` is none: it keeps a resource out of every sync.
@@ -61,7 +58,7 @@ impl Tracker {
     }
 }
 
-/// When the object is to be deleted; none if it is not, or not as it is.
+/// When the object is to be deleted; none if it is not, or if something prevents it.
 #[must_use]
 pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
     let status = object.status.as_ref()?;
@@ -69,30 +66,27 @@ pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
         return None;
     }
     let ttl = SignedDuration::from_secs(object.spec.ttl_seconds_after_finished?);
-    status.completion_time.as_ref()?.0.checked_add(ttl).ok()
+    status.current.completion_time.as_ref()?.0.checked_add(ttl).ok()
 }
 
-/// Says in the status why the object is not deleted, or takes that back.
-pub(super) fn note(status: &mut PipelineRunStatus, object: &PipelineRun, now: Timestamp) {
-    let wanted = status.completion_time.is_some() && object.spec.ttl_seconds_after_finished.is_some();
-    let present = status.conditions.iter().position(|condition| condition.type_ == DELETION_BLOCKED);
-    let present = present.map(|at| status.conditions.remove(at));
-    let Some((reason, message)) = obstacle(status, object).filter(|_| wanted) else { return };
-    status.conditions.push(Condition {
-        type_: DELETION_BLOCKED.to_owned(),
-        status: ConditionStatus::True.to_string(),
-        reason: reason.to_owned(),
-        message: cut(&message),
-        observed_generation: object.metadata.generation,
-        last_transition_time: present.map_or(Time(now), |condition| condition.last_transition_time),
-    });
+/// Sets or removes the condition `DeletionBlocked`.
+pub(super) fn set_deletion_blocked(status: &mut PipelineRunStatus, object: &PipelineRun, now: Timestamp) {
+    let wanted = status.current.completion_time.is_some() && object.spec.ttl_seconds_after_finished.is_some();
+    let Some((reason, message)) = obstacle(status, object).filter(|_| wanted) else {
+        remove(&mut status.conditions, DELETION_BLOCKED);
+        return;
+    };
+    let message = truncated(&message, MAX_STATUS_MESSAGE);
+    let state =
+        ConditionState { status: ConditionStatus::True, reason, message: &message, observed_generation: object.metadata.generation };
+    set(&mut status.conditions, DELETION_BLOCKED, &state, now);
 }
 
-/// What forbids the deletion of a run that has ended.
+/// What prevents the deletion of a run that has ended.
 fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'static str, String)> {
     if status.phase == Some(Phase::Unresolved) {
-        let message = "The object is not deleted (spec.ttlSecondsAfterFinished) before a person has decided about its trigger: with it, the \
-                       doubt would be gone, too.";
+        let message = "The object is not deleted (spec.ttlSecondsAfterFinished) until a person has decided about its trigger, because the \
+                       record of that trigger would be deleted with it.";
         return Some(("Unresolved", message.to_owned()));
     }
     let (mark, key, tracker) = TRACKS.into_iter().find(|(mark, key, tracker)| has(object, *mark, key) && !is_exempt(object, *tracker))?;
@@ -101,8 +95,8 @@ fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'stati
     let tracks = if key == COMMON { "may track" } else { "tracks" };
     let message = format!(
         "The object is not deleted (spec.ttlSecondsAfterFinished), because {who} {tracks} it ({kind} {key}) and would create it again, which \
-         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} keeps in sync \
-         and without that {kind}, for example as a hook of Argo CD."
+         would trigger the pipeline again. Remove spec.ttlSecondsAfterFinished, or create such runs outside of what {who} syncs and \
+         without that {kind}, for example as a hook of Argo CD."
     );
     Some((tracker.reason(), message))
 }

@@ -2,14 +2,15 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration, jiff::Timestamp};
 
-use super::{executions::Part, project::due};
+use super::execution_results::Part;
+use crate::run::deadline::due;
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, RetryStatus, TriggerState};
 
 /// The longest wait that doubling leads to, in seconds.
 const LONGEST: i64 = 3_600;
 
 /// What follows an attempt that failed.
-pub(super) enum Prospect {
+pub(super) enum RetryDecision {
     /// Another one.
     Again(RetryStatus),
     /// Nothing; and why, if retries are wanted.
@@ -19,44 +20,44 @@ pub(super) enum Prospect {
 /// Whether the present attempt has failed and another one is scheduled.
 #[must_use]
 pub fn is_awaited(status: &PipelineRunStatus) -> bool {
-    status.completion_time.is_none() && status.retry.as_ref().is_some_and(|retry| retry.next_time.is_some())
+    status.current.completion_time.is_none() && status.series.retry.as_ref().is_some_and(|retry| retry.next_time.is_some())
 }
 
 /// What follows an attempt whose executions have ended, and some of them FAILED. It is asked again while the next attempt is waited for, so
 /// that a change of the spec counts.
-pub(super) fn prospect(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> Prospect {
-    let Some(retry) = object.spec.retry.as_ref().filter(|retry| retry.limit > 0) else { return Prospect::Never(None) };
-    let never = |why: String| Prospect::Never(Some(why));
+pub(super) fn decide_retry(status: &PipelineRunStatus, object: &PipelineRun, parts: &[Part], now: Timestamp) -> RetryDecision {
+    let Some(retry) = object.spec.retry.as_ref().filter(|retry| retry.limit > 0) else { return RetryDecision::Never(None) };
+    let never = |why: String| RetryDecision::Never(Some(why));
     // A status that was restored or put back speaks of another object, or of an attempt before the last one.
     let own = status.trigger.as_ref().is_some_and(|trigger| {
         trigger.uid == object.metadata.uid && Some(trigger.attempt) == status.attempt && trigger.state == TriggerState::Accepted
     });
     if !own {
-        return never("It is not tried again by itself, because this object has not triggered it.".to_owned());
+        return never("The run is not retried, because this object did not trigger it.".to_owned());
     }
     let word = |execution: &Execution| execution.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default();
     let words = parts.iter().filter(|part| part.failed()).map(|part| word(&part.report));
     if let Some(other) = words.into_iter().find(|word| !retry.on_error_types.contains(word)) {
         let named = if other.is_empty() { "an error without a type".to_owned() } else { other };
-        return never(format!("It is not tried again, because spec.retry.onErrorTypes does not have {named}."));
+        return never(format!("The run is not retried, because spec.retry.onErrorTypes does not list {named}."));
     }
     let waits = is_awaited(status);
-    let made = status.retry.as_ref().map_or(0, |retry| retry.count);
+    let made = status.series.retry.as_ref().map_or(0, |retry| retry.count);
     let count = if waits { made } else { made.saturating_add(1) };
     if count > retry.limit {
-        return never(format!("It is not tried again, because all {} retries were made (spec.retry.limit).", retry.limit));
+        return never(format!("The run is not retried, because all {} retries were made (spec.retry.limit).", retry.limit));
     }
     let failed_at = status.history.last().filter(|_| waits).and_then(|past| past.completion_time.as_ref()).map_or(now, |time| time.0);
     // Times in a status are whole seconds, rounded down, and the wait must not become shorter by that.
     let wait = SignedDuration::from_secs(backoff(retry.backoff_seconds, count).saturating_add(1));
-    let Ok(next) = failed_at.checked_add(wait) else { return Prospect::Never(None) };
+    let Ok(next) = failed_at.checked_add(wait) else { return RetryDecision::Never(None) };
     if due(status, object).is_some_and(|deadline| next >= deadline) {
-        return never("It is not tried again, because the deadline would be over by then (spec.activeDeadlineSeconds).".to_owned());
+        return never("The run is not retried, because the deadline would be over by then (spec.activeDeadlineSeconds).".to_owned());
     }
-    Prospect::Again(RetryStatus { count, next_time: Some(Time(next)) })
+    RetryDecision::Again(RetryStatus { count, next_time: Some(Time(next)) })
 }
 
-/// What is said of the next attempt.
+/// The message about the next attempt.
 pub(super) fn announcement(status: &PipelineRunStatus, object: &PipelineRun, next: &RetryStatus) -> String {
     let limit = object.spec.retry.as_ref().map_or(0, |retry| retry.limit);
     let attempt = status.attempt.unwrap_or(1).saturating_add(1);
@@ -65,10 +66,10 @@ pub(super) fn announcement(status: &PipelineRunStatus, object: &PipelineRun, nex
 }
 
 /// Whether the wait for the next attempt is over, by what the spec says now.
-pub(super) fn is_due(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> bool {
-    let parts: Vec<Part> = status.executions.iter().map(Part::stored).collect();
-    let next = |prospect| if let Prospect::Again(RetryStatus { next_time: Some(next), .. }) = prospect { Some(next.0) } else { None };
-    is_awaited(status) && next(prospect(status, object, &parts, now)).is_some_and(|next| next <= now)
+pub(in crate::run) fn is_due(status: &PipelineRunStatus, object: &PipelineRun, now: Timestamp) -> bool {
+    let parts: Vec<Part> = status.current.executions.iter().map(Part::stored).collect();
+    let next = |prospect| if let RetryDecision::Again(RetryStatus { next_time: Some(next), .. }) = prospect { Some(next.0) } else { None };
+    is_awaited(status) && next(decide_retry(status, object, &parts, now)).is_some_and(|next| next <= now)
 }
 
 /// The wait before this retry, counted from 1, in seconds.
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_doubles_up_to_an_hour() {
+    fn delay_doubles_up_to_an_hour() {
         let waits = |first| (1..=8).map(|count| backoff(first, count)).collect::<Vec<_>>();
         assert_eq!(waits(60), [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]);
         assert_eq!(waits(86_400), [86_400; 8]);

@@ -1,22 +1,19 @@
-//! What people and metrics are told when a status changes.
+//! The events and metrics of a change of the status.
 
 use k8s_openapi::jiff::SignedDuration;
 
-use super::project::reason;
-use nuvo_crds::{
-    Evidence, PipelineRunStatus, TriggerState,
-    conditions::{Reason, SUCCEEDED},
-};
+use super::status::{reason, stored_message};
+use nuvo_crds::{Evidence, PipelineRunStatus, TriggerState, conditions::Reason};
 
 /// An event for `kubectl describe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Something that a person may have to act on.
+pub struct RunEvent {
+    /// A person may have to act on it.
     pub warning: bool,
     /// In PascalCase.
     pub reason: &'static str,
-    /// What the operator did, in PascalCase; after the first attempt with the attempt's number, because an event that differs from an
-    /// earlier one only in its note is taken for that one again, and shows the earlier note.
+    /// What the operator did, in PascalCase; after the first attempt with the attempt's number, because Kubernetes counts an event that
+    /// differs only in its note as the earlier one, and shows the earlier note.
     pub action: String,
     /// For people.
     pub note: String,
@@ -35,16 +32,13 @@ pub struct Ending {
 
 /// The events that a change of the status is worth: none for what only moves on.
 #[must_use]
-pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<Notice> {
-    let mut notices = Vec::new();
+pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<RunEvent> {
+    let mut events = Vec::new();
     let action = |word: &str| match new.attempt {
         Some(attempt) if attempt > 1 => format!("{word}Attempt{attempt}"),
         _ => word.to_owned(),
     };
-    let (Some(now), before) = (reason(new), old.and_then(reason)) else { return notices };
-    let message = || {
-        new.conditions.iter().find(|condition| condition.type_ == SUCCEEDED).map(|condition| condition.message.clone()).unwrap_or_default()
-    };
+    let (Some(now), before) = (reason(new), old.and_then(reason)) else { return events };
     let accepted = |status: &PipelineRunStatus| {
         status
             .trigger
@@ -55,19 +49,19 @@ pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<
     if let Some((nonce, evidence)) = accepted(new)
         && old.and_then(accepted).is_none_or(|(earlier, _)| earlier != nonce)
     {
-        let count = new.execution_ids.len();
-        let started = new.execution_ids.first().map_or_else(
+        let count = new.current.execution_ids.len();
+        let started = new.current.execution_ids.first().map_or_else(
             || "nothing to process".to_owned(),
             |first| if count == 1 { format!("execution {first}") } else { format!("{count} executions, the first is {first}") },
         );
         let (reason, note) = match evidence {
-            Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost; found in nuvo: {started}.")),
+            Some(Evidence::Adopted) => ("Adopted", format!("The answer to the trigger was lost. Found in nuvo: {started}.")),
             Some(Evidence::Answer) | None => ("Triggered", format!("nuvo accepted the trigger: {started}.")),
         };
-        notices.push(Notice { warning: false, reason, action: action("Trigger"), note });
+        events.push(RunEvent { warning: false, reason, action: action("Trigger"), note });
     }
     if before == Some(now) {
-        return notices;
+        return events;
     }
     let (warning, reason, word) = match now {
         Reason::Succeeded | Reason::NothingToProcess => (false, "Succeeded", "Finish"),
@@ -76,22 +70,22 @@ pub fn notices(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Vec<
         Reason::AccountNotReady => (true, "AccountNotReady", "Wait"),
         Reason::RetryScheduled => (false, "RetryScheduled", "Retry"),
         reason if reason.is_final() => (true, "Failed", "Finish"),
-        _ => return notices,
+        _ => return events,
     };
-    notices.push(Notice { warning, reason, action: action(word), note: message() });
-    notices
+    events.push(RunEvent { warning, reason, action: action(word), note: stored_message(new).unwrap_or_default() });
+    events
 }
 
 /// The end of a run, if this change of its status is one.
 #[must_use]
 pub fn ending(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus) -> Option<Ending> {
-    let ended = new.completion_time.as_ref()?;
-    if old.is_some_and(|old| old.completion_time.is_some()) {
+    let ended = new.current.completion_time.as_ref()?;
+    if old.is_some_and(|old| old.current.completion_time.is_some()) {
         return None;
     }
     Some(Ending {
         reason: reason(new)?,
-        error_type: new.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default(),
-        took: new.start_time.as_ref().map(|start| ended.0.duration_since(start.0)),
+        error_type: new.current.error.as_ref().and_then(|error| error.error_type.clone()).unwrap_or_default(),
+        took: new.series.start_time.as_ref().map(|start| ended.0.duration_since(start.0)),
     })
 }

@@ -1,28 +1,28 @@
-//! From why a run waits to what its status says.
+//! What the status of a waiting run says.
 
 use super::{
-    project::Situation,
-    reopen::question,
+    doubt_resolution::question,
+    status::StatusInput,
     step::{Gate, Hold},
     view::Run,
 };
 use nuvo_crds::conditions::Reason;
 
-fn because(reason: Reason, message: impl Into<String>) -> Situation {
-    Situation::Because(reason, message.into())
+fn because(reason: Reason, message: impl Into<String>) -> StatusInput {
+    StatusInput::Because(reason, message.into())
 }
 
-/// What to show while a run waits; nothing while the process is shutting down, because the next one goes on at once.
+/// What to show while a run waits; nothing while the process shuts down, because the next one continues at once.
 #[must_use]
-pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
+pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
     Some(match hold {
-        Hold::Suspended => because(Reason::Suspended, "spec.suspend is true: nothing is triggered until it is false."),
+        Hold::Suspended => because(Reason::Suspended, "spec.suspend is true. The run is not triggered until it is false."),
         Hold::Gate(Gate::Open | Gate::Draining) => return None,
         Hold::Gate(Gate::AccountNotReady(why)) => because(Reason::AccountNotReady, why),
         Hold::Gate(Gate::NuvoUnavailable(why)) => because(Reason::NuvoUnavailable, why),
         Hold::Gate(Gate::RateLimited(why)) => because(Reason::RateLimited, why),
         Hold::Gate(Gate::HeldOff(obstacle)) => {
-            because(obstacle.reason(), "The last trigger was not carried out: the next one follows shortly.")
+            because(obstacle.reason(), "The last trigger was not carried out. The operator tries again shortly.")
         }
         Hold::Gate(Gate::BehindOlder(older)) => {
             because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))
@@ -35,42 +35,43 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<Situation> {
                 "a run of another namespace".to_owned()
             };
             let message = match quarantine {
-                None => format!("The trigger of {holder} of the same pipeline is not confirmed yet: this run goes on after it."),
+                None => format!("The trigger of {holder} of the same pipeline is not confirmed yet. This run continues afterwards."),
                 Some(_) => format!(
-                    "The trigger of {holder} of the same pipeline may still have effects: this run goes on after a quarantine \
-                     (--quarantine-seconds), or as soon as the doubt is resolved."
+                    "The trigger of {holder} of the same pipeline may still take effect. This run continues after a quarantine \
+                     (--quarantine-seconds), or as soon as the outcome of that trigger is known."
                 ),
             };
             because(Reason::PipelineBusy, message)
         }
         Hold::Unconfirmed(_) => {
-            let watched = "The trigger may have been carried out: nuvo's list of executions is watched to find out. It is not sent again.";
+            let watched = "The trigger may have been carried out. The operator watches nuvo's list of executions to find out. The trigger is not sent \
+                           again.";
             let answer = run.own_marker().map(|marker| {
-                let why = "Should nuvo give no list, a person can answer, which counts when the trigger has had the time that a late effect is \
-                           given (--quarantine-seconds).";
+                let why = "If nuvo provides no list, a person can answer instead. The answer counts after a quarantine (--quarantine-seconds), \
+                           in which the trigger may still take effect.";
                 format!(" {}", question(marker.nonce.as_str(), why))
             });
             because(Reason::TriggerUnconfirmed, format!("{watched}{}", answer.unwrap_or_default()))
         }
         Hold::Overdue => because(
             Reason::DeadlineExceeded,
-            "The deadline (spec.activeDeadlineSeconds) came before the next attempt was triggered, and nothing was started for it. Set a new \
-             spec.rerunToken to start again.",
+            "The deadline (spec.activeDeadlineSeconds) passed before the next attempt was triggered. Nothing was started for it. Set a new \
+             spec.rerunToken to start another attempt.",
         ),
         Hold::Lost => because(
             Reason::StatusLost,
-            "The record of what this run has triggered is lost, or belongs to an earlier object of this name. It is not triggered again.",
+            "The record of what this run triggered is lost, or belongs to an earlier object of this name. The run is not triggered again.",
         ),
     })
 }
 
 /// What to show while older runs of the same account come first.
 #[must_use]
-pub fn in_line(run: &Run) -> Situation {
+pub fn queued(run: &Run) -> StatusInput {
     if in_doubt(run) {
         return because(
             Reason::TriggerUnconfirmed,
-            "The trigger may have been carried out: older runs of the account are looked into first.",
+            "The trigger may have been carried out. The operator looks into older runs of the account first.",
         );
     }
     because(Reason::RateLimited, "Older runs of the account come first, as fast as its request budget allows (spec.requestsPerSecond).")
@@ -82,13 +83,13 @@ fn in_doubt(run: &Run) -> bool {
 
 /// What to show while the account of a run cannot be used.
 #[must_use]
-pub fn without_account(run: &Run, why: &str) -> Situation {
+pub fn without_account(run: &Run, why: &str) -> StatusInput {
     if in_doubt(run) {
-        let message = format!("The trigger may have been carried out; this can only be found out with the account. {why}");
+        let message = format!("The trigger may have been carried out. The operator needs the account to find out. {why}");
         return because(Reason::TriggerUnconfirmed, message);
     }
     if run.suspended {
-        return because(Reason::Suspended, "spec.suspend is true: nothing is triggered until it is false.");
+        return because(Reason::Suspended, "spec.suspend is true. The run is not triggered until it is false.");
     }
     because(Reason::AccountNotReady, why)
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::*;
+use crate::run::*;
 use nuvo_crds::{
     Execution, ExecutionError, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, QualityGate, Retry, Stats, conditions::Reason,
 };
@@ -55,8 +55,9 @@ fn hear(object: &mut PipelineRun, known: &Knowledge, now: i64) {
 }
 
 fn hear_of(object: &mut PipelineRun, known: &Knowledge, developer_mode: bool, now: i64) {
-    let hearing = Hearing { asked: Some(at(now)), developer_mode, ..Hearing::default() };
-    object.status = Some(project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, at(now)));
+    let hearing = PollFacts { asked: Some(at(now)), developer_mode, ..PollFacts::default() };
+    object.status =
+        Some(compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(Following::Active, hearing), known, at(now)));
 }
 
 /// Goes on with the next attempt, if it is time, and has it accepted.
@@ -80,10 +81,10 @@ fn why(object: &PipelineRun) -> Option<Reason> {
     reason(status(object))
 }
 
-fn told<'a>(object: &'a PipelineRun, kind: &str) -> Option<(&'a str, &'a str)> {
-    let condition = status(object).conditions.iter().find(|condition| condition.type_ == kind)?;
-    assert_eq!((condition.status.as_str(), condition.observed_generation), ("True", object.metadata.generation));
-    Some((&condition.reason, &condition.message))
+fn condition<'a>(object: &'a PipelineRun, kind: &str) -> Option<(&'a str, &'a str)> {
+    let found = nuvo_crds::conditions::find(&status(object).conditions, kind)?;
+    assert_eq!((found.status.as_str(), found.observed_generation), ("True", object.metadata.generation));
+    Some((&found.reason, &found.message))
 }
 
 fn message(object: &PipelineRun) -> &str {
@@ -97,7 +98,7 @@ fn settled_again(object: &PipelineRun, now: i64) -> bool {
 }
 
 #[test]
-fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
+fn failed_attempt_is_retried_after_a_delay_that_doubles() {
     let mut run = retrying(2);
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!((why(&run), status(&run).phase, status(&run).attempt), (Some(Reason::RetryScheduled), Some(Phase::Pending), Some(1)));
@@ -106,13 +107,17 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
         "{}",
         message(&run)
     );
-    assert_eq!((status(&run).completion_time.is_some(), status(&run).error.is_some()), (false, true), "what failed is shown meanwhile");
+    assert_eq!(
+        (status(&run).current.completion_time.is_some(), status(&run).current.error.is_some()),
+        (false, true),
+        "what failed is shown meanwhile"
+    );
     assert!(settled_again(&run, 130), "and nothing is written before the wait is over");
     assert_eq!(go_on(&mut run, 160), None);
     assert_eq!(go_on(&mut run, 161), Some(Reopening::Retry(2)));
-    assert_eq!((why(&run), status(&run).error.clone()), (Some(Reason::Running), None));
+    assert_eq!((why(&run), status(&run).current.error.clone()), (Some(Reason::Running), None));
     assert_eq!(
-        status(&run).start_time,
+        status(&run).series.start_time,
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0))),
         "the deadline is about all of it"
     );
@@ -129,16 +134,16 @@ fn a_failed_attempt_is_followed_by_another_after_a_wait_that_doubles() {
     assert_eq!(history, [failed(1), failed(2)]);
     let times = |past: &nuvo_crds::PastAttempt| [&past.start_time, &past.completion_time].map(|time| time.as_ref().unwrap().0);
     assert_eq!(times(&status(&run).history[1]), [at(161), at(200)]);
-    assert_eq!(status(&run).duration.as_deref(), Some("6m40s"), "from the first start");
+    assert_eq!(status(&run).current.duration.as_deref(), Some("6m40s"), "from the first start");
 }
 
 #[test]
-fn only_the_error_types_that_are_named_are_worth_another_attempt() {
+fn unlisted_error_type_is_not_retried() {
     let mut run = retrying(3);
     run.spec.retry.as_mut().unwrap().on_error_types = vec!["DESTINATION_UNRESPONSIVE".into()];
     hear(&mut run, &all(1, "FAILED"), 100);
     assert_eq!(why(&run), Some(Reason::ExecutionFailed));
-    assert!(message(&run).contains("onErrorTypes does not have SOURCE_UNRESPONSIVE"), "{}", message(&run));
+    assert!(message(&run).contains("onErrorTypes does not list SOURCE_UNRESPONSIVE"), "{}", message(&run));
     let mut mixed = started(2, |spec| spec.retry = Some(Retry { limit: 3, ..Retry::default() }));
     let mut known = all(2, "FAILED");
     if let Some(Known::Report(report)) = known.get_mut(&ids(2)[1]) {
@@ -150,7 +155,7 @@ fn only_the_error_types_that_are_named_are_worth_another_attempt() {
 }
 
 #[test]
-fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
+fn spec_change_during_the_retry_delay_takes_effect() {
     type Edit = fn(&mut PipelineRunSpec);
     let scheduled = || {
         let mut run = retrying(2);
@@ -166,10 +171,10 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     for (edit, words) in ends {
         let mut run = scheduled();
         edit(&mut run.spec);
-        assert_eq!(reopening(&run, &parse(&run).unwrap(), at(1_000)), None, "{words}: also if nobody has looked at it before the time");
+        assert_eq!(reopening(&run, &parse(&run).unwrap(), at(1_000)), None, "{words}: also if no reconcile came before the time");
         hear(&mut run, &Knowledge::new(), 1_000);
         assert_eq!((why(&run), status(&run).history.len()), (Some(Reason::ExecutionFailed), 0), "{words}");
-        assert_eq!(status(&run).retry.as_ref().map(|retry| (retry.count, retry.next_time.is_some())), Some((0, false)));
+        assert_eq!(status(&run).series.retry.as_ref().map(|retry| (retry.count, retry.next_time.is_some())), Some((0, false)));
         assert!(message(&run).contains(words), "{}", message(&run));
         assert!(settled_again(&run, 2_000));
         assert_eq!(go_on(&mut run, 100_000), None, "it has ended");
@@ -180,16 +185,16 @@ fn what_the_spec_says_while_the_next_attempt_is_waited_for_counts() {
     let mut again = scheduled();
     again.spec.rerun_token = Some("now".into());
     assert_eq!(go_on(&mut again, 101), Some(Reopening::Attempt(2)), "a person does not wait, and has all retries again");
-    assert_eq!((status(&again).retry.clone(), status(&again).start_time.as_ref().unwrap().0), (None, at(101)));
+    assert_eq!((status(&again).series.retry.clone(), status(&again).series.start_time.as_ref().unwrap().0), (None, at(101)));
     assert_eq!(status(&again).history.len(), 1);
     let mut deleted = scheduled();
     deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(101)));
     assert_eq!(go_on(&mut deleted, 1_000), None);
 }
 
-/// A restored backup, or a status that somebody has put back.
+/// A restored backup, or a status that was put back.
 #[test]
-fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
+fn retry_is_made_only_by_the_object_that_made_the_attempts_before() {
     let mut scheduled = retrying(3);
     hear(&mut scheduled, &all(1, "FAILED"), 100);
     let marker = |nonce: &str, attempt: i32| {
@@ -204,13 +209,13 @@ fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
     assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
     assert_eq!(verdict(&parse(&restored).unwrap(), &Lock::default()), Verdict::Lost);
     restored.spec.rerun_token = Some("again".into());
-    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None, "not before a person has been told");
+    assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None, "not before the status has said so");
     restored.spec.rerun_token = None;
     restored.metadata.annotations = None;
     assert_eq!(reopening(&restored, &parse(&restored).unwrap(), at(1_000)), None);
     hear(&mut restored, &Knowledge::new(), 1_000);
     assert_eq!(why(&restored), Some(Reason::ExecutionFailed));
-    assert!(message(&restored).contains("this object has not triggered it"), "{}", message(&restored));
+    assert!(message(&restored).contains("this object did not trigger it"), "{}", message(&restored));
 
     let mut put_back = scheduled.clone();
     put_back.metadata.annotations = marker("n2", 2);
@@ -218,14 +223,18 @@ fn a_retry_is_made_only_by_the_object_that_has_made_the_attempts_before_it() {
     assert_eq!(reopening(&put_back, &run, at(1_000)), None, "the second attempt may be out");
     assert!(matches!(verdict(&run, &Lock::default()), Verdict::InDoubt(_)));
     put_back.status = Some(recorded(&put_back, &trigger("n2", 2), &ids(1), "", None, at(1_000)));
-    assert_eq!((why(&put_back), status(&put_back).executions.len()), (Some(Reason::Running), 0), "it is followed, and made no more");
+    assert_eq!(
+        (why(&put_back), status(&put_back).current.executions.len()),
+        (Some(Reason::Running), 0),
+        "it is followed, and made no more"
+    );
     assert_eq!(reopening(&put_back, &parse(&put_back).unwrap(), at(100_000)), None);
     hear(&mut put_back, &all(1, "SUCCESSFUL"), 1_100);
-    assert_eq!((why(&put_back), status(&put_back).retry.as_ref().unwrap().count), (Some(Reason::Succeeded), 1));
+    assert_eq!((why(&put_back), status(&put_back).series.retry.as_ref().unwrap().count), (Some(Reason::Succeeded), 1));
 }
 
 #[test]
-fn an_attempt_that_would_begin_after_the_deadline_is_not_made() {
+fn retry_beyond_the_deadline_is_not_made() {
     let mut run = retrying(1);
     run.spec.active_deadline_seconds = 162;
     hear(&mut run, &all(1, "FAILED"), 100);
@@ -256,7 +265,7 @@ fn overdue(run: &Run, lock: Lock) -> Step {
 }
 
 #[test]
-fn a_later_attempt_is_not_triggered_after_the_deadline() {
+fn later_attempt_is_not_triggered_after_the_deadline() {
     let mut object = retrying(1);
     hear(&mut object, &all(1, "FAILED"), 100);
     object.status = Some(opened(&object, 2, true, at(161)));
@@ -264,10 +273,10 @@ fn a_later_attempt_is_not_triggered_after_the_deadline() {
     assert!(!settled(&run) && awaits_trigger(&run));
     assert_eq!(overdue(&run, Lock::default()), Step::Hold(Hold::Overdue));
     let situation = waiting(&run, &Hold::Overdue).unwrap();
-    object.status = Some(project(&object, &run, &situation, &Knowledge::new(), at(90_000)));
+    object.status = Some(compute_status(&object, &run, &situation, &Knowledge::new(), at(90_000)));
     assert_eq!((why(&object), status(&object).attempt), (Some(Reason::DeadlineExceeded), Some(2)));
     let ended = parse(&object).unwrap();
-    assert!(settled(&ended) && !awaits_trigger(&ended), "it has ended: nobody may trigger it");
+    assert!(settled(&ended) && !awaits_trigger(&ended), "it has ended: it is not triggered again");
     assert_eq!(verdict(&ended, &Lock::default()), Verdict::Decided);
     object.spec.rerun_token = Some("again".into());
     assert_eq!(reopening(&object, &ended, at(90_001)), Some(Reopening::Attempt(3)));
@@ -286,7 +295,7 @@ fn a_later_attempt_is_not_triggered_after_the_deadline() {
 }
 
 #[test]
-fn the_quality_gate_judges_what_nuvo_calls_successful() {
+fn quality_gate_fails_a_successful_run_beyond_its_limits() {
     let stats = |rows, error_rows, cells| Stats {
         total_rows: Some(rows),
         total_error_rows: Some(error_rows),
@@ -301,7 +310,7 @@ fn the_quality_gate_judges_what_nuvo_calls_successful() {
         let mut run = started(2, |spec| spec.quality_gate = Some(gate));
         let known: Knowledge = ids(2).iter().zip(stats).map(|(id, stats)| says(id, "SUCCESSFUL", stats)).collect();
         hear(&mut run, &known, 9);
-        assert_eq!(status(&run).stats.is_some(), stats != [Stats::default(); 2]);
+        assert_eq!(status(&run).current.stats.is_some(), stats != [Stats::default(); 2]);
         (why(&run).unwrap(), message(&run).to_owned())
     };
     // Together: 100 rows, 5 with errors, 9 cells with errors.
@@ -312,10 +321,10 @@ fn the_quality_gate_judges_what_nuvo_calls_successful() {
         assert_eq!(reason, Reason::QualityGateFailed, "{gate:?}: a count that is missing passes nothing, {message}");
     }
     let beyond = [
-        (rows, [stats(60, 3, 4), stats(40, 3, 5)], "6 rows with errors, at most 5 may have them (spec.qualityGate.maxErrorRows)"),
+        (rows, [stats(60, 3, 4), stats(40, 3, 5)], "6 rows with errors, at most 5 allowed (spec.qualityGate.maxErrorRows)"),
         (cells, [stats(60, 2, 5), stats(40, 3, 5)], "10 cells with errors, at most 9"),
         (share, [stats(59, 2, 4), stats(40, 3, 5)], "5 of 99 rows have errors, at most 5 percent"),
-        (least, [stats(59, 0, 0), stats(40, 0, 0)], "99 rows, at least 100 are needed"),
+        (least, [stats(59, 0, 0), stats(40, 0, 0)], "99 rows, at least 100 required"),
     ];
     for (gate, stats, words) in beyond {
         let (reason, message) = judged(gate, stats);
@@ -341,28 +350,31 @@ fn watched_run(count: usize) -> PipelineRun {
 }
 
 #[test]
-fn a_failure_that_is_repaired_in_nuvo_becomes_a_success() {
+fn repaired_failure_becomes_a_success() {
     let mut run = watched_run(2);
     let failed = run.status.clone();
     assert_eq!(repairable(status(&run)), ids(1));
-    assert_eq!(watched(&run, status(&run), at(101)), Some(Duration::from_secs(3_599)));
+    assert_eq!(repair_watch_left(&run, status(&run), at(101)), Some(Duration::from_secs(3_599)));
     assert!(!at_rest(&run, at(101)) && at_rest(&run, at(3_700)), "it is watched for as long as that");
     hear(&mut run, &all(1, "PROCESSING"), 200);
     assert_eq!(run.status, failed, "a repair that is under way is none yet");
     let repaired: Knowledge = [says(&ids(1)[0], "SUCCESSFUL", Stats { total_rows: Some(12), ..Stats::default() })].into();
     hear_of(&mut run, &repaired, true, 300);
-    assert!(told(&run, "DeveloperMode").is_some());
-    assert_eq!((why(&run), status(&run).phase, status(&run).error.clone()), (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None));
-    assert_eq!((status(&run).stats.unwrap().total_rows, status(&run).duration.as_deref()), (Some(12), Some("5m00s")));
+    assert!(condition(&run, "DeveloperMode").is_some());
+    assert_eq!(
+        (why(&run), status(&run).phase, status(&run).current.error.clone()),
+        (Some(Reason::FixedInNuvo), Some(Phase::Succeeded), None)
+    );
+    assert_eq!((status(&run).current.stats.unwrap().total_rows, status(&run).current.duration.as_deref()), (Some(12), Some("5m00s")));
     assert!(at_rest(&run, at(301)));
-    let words: Vec<_> = notices(failed.as_ref(), status(&run)).into_iter().map(|notice| notice.reason).collect();
+    let words: Vec<_> = events_of_change(failed.as_ref(), status(&run)).into_iter().map(|notice| notice.reason).collect();
     assert_eq!(words, ["Fixed"]);
     hear(&mut run, &all(1, "FAILED"), 400);
     assert_eq!(why(&run), Some(Reason::FixedInNuvo), "and stays one");
 }
 
 #[test]
-fn a_repair_counts_only_when_it_is_watched_for_and_is_a_success() {
+fn repair_counts_only_when_watched_and_successful() {
     let good = all(1, "SUCCESSFUL");
     let mut late = watched_run(1);
     hear(&mut late, &good, 3_700);
@@ -378,7 +390,7 @@ fn a_repair_counts_only_when_it_is_watched_for_and_is_a_success() {
         report.error = Some(ExecutionError { error_type: Some("WRITE_FILE_FAILURE".into()), message: None });
     }
     hear(&mut again, &known, 200);
-    assert_eq!((why(&again), status(&again).completion_time.as_ref().unwrap().0), (Some(Reason::ExecutionFailed), at(100)));
+    assert_eq!((why(&again), status(&again).current.completion_time.as_ref().unwrap().0), (Some(Reason::ExecutionFailed), at(100)));
     assert!(message(&again).contains("WRITE_FILE_FAILURE"), "{}", message(&again));
     hear(&mut again, &good, 300);
     assert_eq!(why(&again), Some(Reason::FixedInNuvo), "the second repair was better");
@@ -392,23 +404,23 @@ fn a_repair_counts_only_when_it_is_watched_for_and_is_a_success() {
 }
 
 #[test]
-fn developer_mode_is_said_as_long_as_the_attempt_is_shown() {
+fn developer_mode_is_shown_as_long_as_its_attempt() {
     let mut run = started(1, |spec| spec.rerun_token = None);
     hear_of(&mut run, &Knowledge::new(), true, 5);
-    assert_eq!(told(&run, "DeveloperMode"), None, "while it runs it may still be switched off");
+    assert_eq!(condition(&run, "DeveloperMode"), None, "while it runs it may still be switched off");
     hear_of(&mut run, &all(1, "SUCCESSFUL"), true, 9);
     assert_eq!(why(&run), Some(Reason::Succeeded));
-    assert!(told(&run, "DeveloperMode").unwrap().1.contains("only the first 100 rows"));
+    assert!(condition(&run, "DeveloperMode").unwrap().1.contains("only the first 100 rows"));
     run.metadata.generation = Some(2);
     hear(&mut run, &Knowledge::new(), 10);
-    assert!(told(&run, "DeveloperMode").is_some() && at_rest(&run, at(10)));
+    assert!(condition(&run, "DeveloperMode").is_some() && at_rest(&run, at(10)));
     run.spec.rerun_token = Some("again".into());
     go_on(&mut run, 11);
-    assert_eq!(told(&run, "DeveloperMode"), None);
+    assert_eq!(condition(&run, "DeveloperMode"), None);
 }
 
 #[test]
-fn a_run_expires_unless_its_deletion_would_start_it_again() {
+fn run_expires_unless_its_deletion_would_start_it_again() {
     type Mark = (&'static str, &'static str);
     type Marks = &'static [Mark];
     const ARGO: Mark = ("argocd.argoproj.io/tracking-id", "app:nuvo.dev/PipelineRun:team/orders");
@@ -419,7 +431,7 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
         let map =
             |marks: Marks| Some(marks.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>());
         (run.metadata.labels, run.metadata.annotations) = (map(labels), map(annotations));
-        assert_eq!((expires(&run), told(&run, "DeletionBlocked")), (None, None), "it runs");
+        assert_eq!((expires(&run), condition(&run, "DeletionBlocked")), (None, None), "it runs");
         hear(&mut run, &all(1, "SUCCESSFUL"), 100);
         assert!(at_rest(&run, at(100)) && settled_again(&run, 101));
         run
@@ -434,7 +446,7 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
     ];
     for (labels, annotations) in free {
         let run = ended(labels, annotations);
-        assert_eq!((expires(&run), told(&run, "DeletionBlocked")), (Some(at(160)), None), "{labels:?} {annotations:?}");
+        assert_eq!((expires(&run), condition(&run, "DeletionBlocked")), (Some(at(160)), None), "{labels:?} {annotations:?}");
     }
     let tracked: [(Marks, Marks, &str); 8] = [
         (&[], &[ARGO], "TrackedByArgoCD"),
@@ -448,23 +460,23 @@ fn a_run_expires_unless_its_deletion_would_start_it_again() {
     ];
     for (labels, annotations, reason) in tracked {
         let mut run = ended(labels, annotations);
-        let said = told(&run, "DeletionBlocked").map(|(reason, _)| reason);
+        let said = condition(&run, "DeletionBlocked").map(|(reason, _)| reason);
         assert_eq!((expires(&run), said), (None, Some(reason)), "{labels:?} {annotations:?}");
-        assert!(told(&run, "DeletionBlocked").unwrap().1.contains("would trigger the pipeline again"));
+        assert!(condition(&run, "DeletionBlocked").unwrap().1.contains("would trigger the pipeline again"));
         run.spec.ttl_seconds_after_finished = None;
         hear(&mut run, &Knowledge::new(), 200);
-        assert_eq!(told(&run, "DeletionBlocked"), None, "taken back");
+        assert_eq!(condition(&run, "DeletionBlocked"), None, "taken back");
     }
 }
 
 #[test]
-fn a_doubt_is_not_deleted_before_a_person_has_decided() {
+fn run_in_doubt_is_not_deleted_before_a_person_decides() {
     let mut run = started(1, |spec| spec.ttl_seconds_after_finished = Some(0));
     let doubt = Trigger { fate: Fate::Ambiguous { executed: false }, ..trigger("n1", 1) };
-    run.status = Some(recorded(&run, &doubt, &[], "Nobody can tell.", None, at(1)));
+    run.status = Some(recorded(&run, &doubt, &[], "The answer was lost.", None, at(1)));
     assert_eq!((status(&run).phase, expires(&run)), (Some(Phase::Unresolved), None));
-    assert_eq!(told(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));
+    assert_eq!(condition(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));
     run.metadata.annotations = Some(BTreeMap::from([("nuvo.dev/resolve".to_owned(), "n1:abandon".to_owned())]));
     hear(&mut run, &Knowledge::new(), 2);
-    assert_eq!((status(&run).phase, expires(&run), told(&run, "DeletionBlocked")), (Some(Phase::Failed), Some(at(1)), None));
+    assert_eq!((status(&run).phase, expires(&run), condition(&run, "DeletionBlocked")), (Some(Phase::Failed), Some(at(1)), None));
 }

@@ -1,4 +1,4 @@
-//! Names that other people's manifests and tools rely on.
+//! Well-known names: labels, annotations and other names that manifests and tools outside of this project rely on.
 
 /// The API group of both resources.
 pub const GROUP: &str = "nuvo.dev";

@@ -1,4 +1,4 @@
-//! Tolerant reading of what is stored.
+//! Deserializers that accept stored words which this version does not know.
 
 use serde::{Deserialize, Deserializer};
 

@@ -1,18 +1,24 @@
-//! What the executions of a run come to: whether it has ended, how, and what is told of it.
+//! The result of a run's executions: whether it has ended, how, and the message about it.
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    ids::ExecutionId,
-    project::{FAILED, Following, Hearing, Knowledge, Known, PROCESSING, due, is_terminal, present_message, reason, sentence},
-    quality::shortfall,
+    input::{FAILED, Following, Knowledge, Known, PROCESSING, PollFacts, is_terminal},
+    quality_gate::shortfall,
+    read::{reason, stored_message},
+};
+use crate::{
+    run::{deadline::due, ids::ExecutionId},
+    text::sentence,
 };
 use nuvo_crds::{Execution, MAX_EXECUTIONS, MAX_INTEGER, OnNothingToProcess, PipelineRun, PipelineRunStatus, Stats, conditions::Reason};
 
-/// An answer of nuvo that comes within this time is not waited for in public.
+/// Within this time, the status does not mention that the operator waits for an answer of nuvo.
 const PROMPT: std::time::Duration = std::time::Duration::from_secs(15);
+/// What a person can do about a run that ended.
+const AGAIN: &str = "Set a new spec.rerunToken to start another attempt.";
 /// What a person can do about a run that failed.
-pub(super) const MEND: &str = "Mend the cause, then set a new spec.rerunToken to start another attempt.";
+pub(super) const FIX_AND_RERUN: &str = "Fix the cause, then set a new spec.rerunToken to start another attempt.";
 
 /// What one execution contributes.
 pub(super) struct Part {
@@ -31,7 +37,7 @@ pub(super) fn part(id: &str, status: &PipelineRunStatus, object: &PipelineRun, k
     // nuvo has said that it runs what it started for us; of an execution that a person named it has said nothing yet.
     let word = object.spec.execution_id.is_none().then(|| PROCESSING.to_owned());
     let unheard = || Execution { id: id.to_owned(), status: word, ..Execution::default() };
-    let earlier = || status.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
+    let earlier = || status.current.executions.iter().find(|execution| execution.id == id).cloned().unwrap_or_else(unheard);
     match ExecutionId::new(id).ok().and_then(|id| known.get(&id)) {
         Some(Known::Lost) => Part { report: earlier(), end: End::Lost },
         Some(Known::Foreign(pipeline)) => Part { report: earlier(), end: End::Foreign(pipeline.clone()) },
@@ -74,10 +80,9 @@ pub(super) fn judge(
     object: &PipelineRun,
     parts: &[Part],
     following: &Following,
-    hearing: Hearing,
+    hearing: PollFacts,
     now: Timestamp,
 ) -> (Reason, String) {
-    let again = "a new spec.rerunToken starts another attempt";
     if parts.is_empty() {
         return nothing_to_process(object);
     }
@@ -85,19 +90,20 @@ pub(super) fn judge(
         let running = running(status, parts, following);
         let Some(deadline) = due(status, object).filter(|deadline| now >= *deadline) else { return (Reason::Running, running) };
         let seconds = object.spec.active_deadline_seconds;
-        // What was running before the deadline, as far as anybody knows, may have ended in time: so nuvo is asked once more.
+        // An execution that ran when nuvo last answered may have ended before the deadline, so nuvo is asked once more.
         let confirmed = hearing.asked.is_some_and(|asked| asked >= deadline);
         if confirmed || hearing.waited >= hearing.patience {
             let fact = if confirmed {
-                format!("The run has not ended within {seconds} s (spec.activeDeadlineSeconds).")
+                format!("The run did not end within {seconds} s (spec.activeDeadlineSeconds).")
             } else {
                 format!(
-                    "Whether the run has ended within {seconds} s (spec.activeDeadlineSeconds) is not known: nuvo could not be asked for {} s \
-                     after that.",
+                    "It is not known whether the run ended within {seconds} s (spec.activeDeadlineSeconds), because nuvo could not be asked \
+                     for {} s afterwards.",
                     hearing.patience.as_secs()
                 )
             };
-            let message = format!("{fact} nuvo has no cancel: what it runs may still end there, and is not followed any more; {again}.");
+            let message =
+                format!("{fact} nuvo cannot cancel an execution. It may still end there, but the operator no longer follows it. {AGAIN}");
             return (Reason::DeadlineExceeded, message);
         }
         if hearing.waited < PROMPT {
@@ -105,8 +111,8 @@ pub(super) fn judge(
             return (Reason::Running, running);
         }
         let waiting = format!(
-            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), and nuvo has not said since how far the run is: it ends when \
-             nuvo does, or when nuvo could not be asked for {} s.",
+            "The deadline has passed ({seconds} s, spec.activeDeadlineSeconds), but nuvo has not reported on the run since. The run ends when \
+             nuvo answers, or after {} s without an answer.",
             hearing.patience.as_secs()
         );
         return (Reason::Running, format!("{running} {waiting}"));
@@ -117,18 +123,18 @@ pub(super) fn judge(
             End::Foreign(pipeline) => {
                 let wanted = &object.spec.pipeline_id;
                 let message = format!(
-                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}: create a new PipelineRun with a pipelineId and an \
-                     executionId that belong together."
+                    "Execution {id} belongs to pipeline {pipeline}, not to {wanted}. Create a new PipelineRun whose pipelineId and \
+                     executionId belong together."
                 );
                 return (Reason::InvalidSpec, message);
             }
             End::Lost => {
-                return (Reason::ExecutionLost, format!("nuvo says that execution {id} does not exist. Look for it in nuvo; {again}."));
+                return (Reason::ExecutionLost, format!("nuvo reports that execution {id} does not exist. Look for it in nuvo. {AGAIN}"));
             }
             End::Open | End::Reported => {}
         }
     }
-    finished(object, parts, status.execution_ids.len().max(parts.len()))
+    finished(object, parts, status.current.execution_ids.len().max(parts.len()))
 }
 
 /// What it comes to when all have ended; `count` is how many there are, also if not all are shown.
@@ -144,8 +150,8 @@ pub(super) fn finished(object: &PipelineRun, parts: &[Part], count: usize) -> (R
 
 pub(super) fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
     let mut executions: Vec<Execution> = parts.into_iter().map(|part| part.report).collect();
-    status.error = executions.iter().find(|execution| has_failed(execution)).and_then(|execution| execution.error.clone());
-    status.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
+    status.current.error = executions.iter().find(|execution| has_failed(execution)).and_then(|execution| execution.error.clone());
+    status.current.stats = executions.iter().filter_map(|execution| execution.stats).reduce(|a, b| Stats {
         total_rows: plus(a.total_rows, b.total_rows),
         total_cells: plus(a.total_cells, b.total_cells),
         total_error_cells: plus(a.total_error_cells, b.total_error_cells),
@@ -154,7 +160,7 @@ pub(super) fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {
     });
     executions.sort_by_key(|execution| !has_failed(execution));
     executions.truncate(MAX_EXECUTIONS);
-    status.executions = executions;
+    status.current.executions = executions;
 }
 
 fn plus(a: Option<i64>, b: Option<i64>) -> Option<i64> {
@@ -170,7 +176,9 @@ fn nothing_to_process(object: &PipelineRun) -> (Reason, String) {
         OnNothingToProcess::Succeed => (Reason::NothingToProcess, found.to_owned()),
         OnNothingToProcess::Fail => (
             Reason::NothingToProcessFailed,
-            format!("{found} spec.onNothingToProcess is Fail: provide input for the pipeline, then set a new spec.rerunToken."),
+            format!(
+                "{found} The run fails because spec.onNothingToProcess is Fail. Provide input for the pipeline, then set a new spec.rerunToken."
+            ),
         ),
     }
 }
@@ -184,7 +192,7 @@ fn failure(execution: &Execution, count: usize) -> String {
         (None, None) => "nuvo gave no reason".to_owned(),
     };
     let of = if count > 1 { format!(" (of {count})") } else { String::new() };
-    // What is said after it must survive a long message of nuvo.
+    // The advice after it must fit in behind a long message of nuvo.
     let head: String = format!("Execution {}{of} failed: {what}", execution.id).chars().take(700).collect();
     sentence(&head)
 }
@@ -210,14 +218,14 @@ fn running(status: &PipelineRunStatus, parts: &[Part], following: &Following) ->
             let last = if unheard {
                 verb("has not been looked up yet", "have not been looked up yet")
             } else {
-                verb("was running when nuvo was asked last", "were running when nuvo was asked last")
+                verb("was running when nuvo last answered", "were running when nuvo last answered")
             };
             format!(
-                "{subject} {last}. At present nuvo is not asked: {} The run goes on by itself when the account is ready.",
+                "{subject} {last}. The operator cannot ask nuvo at present: {} The run continues by itself when the account is ready.",
                 sentence(why)
             )
         }
-        Following::Undecided if reason(status) == Some(Reason::Running) => present_message(status).unwrap_or_default(),
+        Following::Undecided if reason(status) == Some(Reason::Running) => stored_message(status).unwrap_or_default(),
         Following::Active | Following::Undecided if unheard => format!("{subject} {} being looked up in nuvo.", verb("is", "are")),
         Following::Active | Following::Undecided => format!("{subject} {} running.", verb("is", "are")),
     }

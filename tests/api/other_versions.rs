@@ -4,7 +4,7 @@ use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus, TriggerState};
 use serde_json::json;
 
 #[test]
-fn unknown_words_and_fields_of_a_status_do_not_break_reading() {
+fn run_with_unknown_words_and_fields_is_readable() {
     let run: PipelineRun = serde_json::from_value(json!({
         "apiVersion": "nuvo.dev/v1alpha1",
         "kind": "PipelineRun",
@@ -24,11 +24,11 @@ fn unknown_words_and_fields_of_a_status_do_not_break_reading() {
     assert_eq!(status.observed_generation, Some(3));
     let trigger = status.trigger.unwrap();
     assert_eq!((trigger.state, trigger.evidence), (TriggerState::Ambiguous, None), "an unknown state is a doubt");
-    assert_eq!(status.executions[0].status.as_deref(), Some("NEW_WORD"));
+    assert_eq!(status.current.executions[0].status.as_deref(), Some("NEW_WORD"));
 }
 
 #[test]
-fn unknown_words_of_an_account_do_not_break_reading() {
+fn account_with_unknown_words_is_readable() {
     for word in [json!("ROBOT"), json!(7), json!(null)] {
         let account: NuvoAccount = serde_json::from_value(json!({
             "apiVersion": "nuvo.dev/v1alpha1",
@@ -48,13 +48,13 @@ fn unknown_words_of_an_account_do_not_break_reading() {
 }
 
 #[test]
-fn a_trigger_without_a_state_is_a_doubt() {
+fn trigger_without_a_state_is_ambiguous() {
     let status: PipelineRunStatus = serde_json::from_value(json!({"trigger": {"nonce": "n-1"}})).unwrap();
     assert_eq!(status.trigger.unwrap().state, TriggerState::Ambiguous);
 }
 
 #[test]
-fn a_status_survives_being_written_and_read() {
+fn status_survives_a_round_trip() {
     let text = json!({
         "observedGeneration": 1,
         "phase": "Failed",
@@ -85,6 +85,6 @@ fn a_status_survives_being_written_and_read() {
 }
 
 #[test]
-fn an_empty_status_is_written_as_nothing() {
+fn empty_status_is_written_as_nothing() {
     assert_eq!(serde_json::to_value(PipelineRunStatus::default()).unwrap(), json!({}));
 }

@@ -1,8 +1,8 @@
-//! The quality gate: what the statistics of a run must show that nuvo calls successful.
+//! The quality gate: the limits that the statistics of a successful run must keep (`spec.qualityGate`).
 
 use nuvo_crds::{Execution, QualityGate, Stats};
 
-/// What the executions lack for the gate; none if they pass. A count that nuvo does not give cannot pass.
+/// Why the executions fail the gate; none if they pass. A count that nuvo does not report fails the limit that needs it.
 pub(super) fn shortfall<'a>(gate: &QualityGate, executions: impl Iterator<Item = &'a Execution> + Clone) -> Option<String> {
     let total = |count: fn(&Stats) -> Option<i64>| {
         executions.clone().map(|execution| execution.stats.as_ref().and_then(count)).try_fold(0_i64, |sum, n| Some(sum.saturating_add(n?)))
@@ -10,19 +10,16 @@ pub(super) fn shortfall<'a>(gate: &QualityGate, executions: impl Iterator<Item =
     let (rows, error_rows, error_cells) = (total(|s| s.total_rows), total(|s| s.total_error_rows), total(|s| s.total_error_cells));
     let at_most = |limit: Option<i64>, found: Option<i64>, what: &str, field: &str| match (limit?, found) {
         (_, None) => Some(unknown(what, field)),
-        (limit, Some(found)) => {
-            (found > limit).then(|| format!("{found} {what}, at most {limit} may have them (spec.qualityGate.{field})"))
-        }
+        (limit, Some(found)) => (found > limit).then(|| format!("{found} {what}, at most {limit} allowed (spec.qualityGate.{field})")),
     };
     let share = || match (gate.max_error_row_percent?, error_rows, rows) {
-        (limit, Some(bad), Some(all)) => exceeds(bad, all, limit).then(|| {
-            format!("{bad} of {all} rows have errors, at most {limit} percent may have them (spec.qualityGate.maxErrorRowPercent)")
-        }),
+        (limit, Some(bad), Some(all)) => exceeds(bad, all, limit)
+            .then(|| format!("{bad} of {all} rows have errors, at most {limit} percent allowed (spec.qualityGate.maxErrorRowPercent)")),
         _ => Some(unknown("rows, or rows with errors", "maxErrorRowPercent")),
     };
     let at_least = || match (gate.min_rows?, rows) {
         (_, None) => Some(unknown("rows", "minRows")),
-        (limit, Some(found)) => (found < limit).then(|| format!("{found} rows, at least {limit} are needed (spec.qualityGate.minRows)")),
+        (limit, Some(found)) => (found < limit).then(|| format!("{found} rows, at least {limit} required (spec.qualityGate.minRows)")),
     };
     let shortfalls = [
         at_most(gate.max_error_rows, error_rows, "rows with errors", "maxErrorRows"),
@@ -33,15 +30,15 @@ pub(super) fn shortfall<'a>(gate: &QualityGate, executions: impl Iterator<Item =
     let shortfalls: Vec<String> = shortfalls.into_iter().flatten().collect();
     (!shortfalls.is_empty()).then(|| {
         format!(
-            "nuvo calls the run successful, but the quality gate does not let it pass: {}. What nuvo has delivered stays delivered. Mend the \
-             data or the gate, then set a new spec.rerunToken to start another attempt.",
+            "nuvo reports success, but the run fails its quality gate: {}. The data that nuvo delivered stays delivered. Fix the data or the \
+             gate, then set a new spec.rerunToken to start another attempt.",
             shortfalls.join("; ")
         )
     })
 }
 
 fn unknown(what: &str, field: &str) -> String {
-    format!("nuvo gave no number of {what}, so that spec.qualityGate.{field} cannot be checked")
+    format!("nuvo reported no number of {what}, so spec.qualityGate.{field} cannot be checked")
 }
 
 /// Whether `part` of `all` is more than so many percent.

@@ -1,4 +1,4 @@
-//! What a status says, and what it is worth to tell.
+//! The status that follows from what is known, and the events of its changes.
 
 use std::time::Duration;
 
@@ -7,12 +7,15 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::*;
+use serde_json::json;
+
+use crate::run::*;
 use nuvo_crds::{
-    Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
-    OnNothingToProcess, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, Stats,
+    AttemptStatus, Execution, ExecutionError, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_INTEGER, MAX_STATUS_MESSAGE,
+    OnAmbiguousTrigger, OnNothingToProcess, PastAttempt, Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, RetryStatus, SeriesStatus,
+    Stats,
     conditions::{ConditionStatus, Reason},
-    names::RESOLVE_ANNOTATION,
+    well_known::RESOLVE_ANNOTATION,
 };
 
 fn at(seconds: i64) -> Timestamp {
@@ -60,15 +63,15 @@ fn report(id: &ExecutionId, word: &str, rows: i64) -> (ExecutionId, Known) {
 }
 
 fn settle(object: &PipelineRun, known: &Knowledge, now: Timestamp) -> PipelineRunStatus {
-    hear(object, known, Hearing { asked: Some(now), ..Hearing::default() }, now)
+    hear(object, known, PollFacts { asked: Some(now), ..PollFacts::default() }, now)
 }
 
-fn hear(object: &PipelineRun, known: &Knowledge, hearing: Hearing, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Settled(Following::Active, hearing), known, now)
+fn hear(object: &PipelineRun, known: &Knowledge, hearing: PollFacts, now: Timestamp) -> PipelineRunStatus {
+    compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(Following::Active, hearing), known, now)
 }
 
 fn show(object: &PipelineRun, reason: Reason, message: &str, now: Timestamp) -> PipelineRunStatus {
-    project(object, &parse(object).unwrap(), &Situation::Because(reason, message.into()), &Knowledge::new(), now)
+    compute_status(object, &parse(object).unwrap(), &StatusInput::Because(reason, message.into()), &Knowledge::new(), now)
 }
 
 fn message(status: &PipelineRunStatus) -> &str {
@@ -76,7 +79,7 @@ fn message(status: &PipelineRunStatus) -> &str {
 }
 
 #[test]
-fn every_reason_gives_the_conditions_of_kstatus() {
+fn reason_determines_the_kstatus_conditions() {
     for wanted in Reason::ALL {
         let status = show(&object(), *wanted, "because", at(5));
         let holds = |kind: &str| status.conditions.iter().find(|c| c.type_ == kind).map(|c| c.status.as_str());
@@ -86,14 +89,14 @@ fn every_reason_gives_the_conditions_of_kstatus() {
         assert_eq!((holds("Finished"), holds("Ready")), (yes(!active), yes(success)), "{wanted}");
         assert_eq!(holds("Reconciling"), active.then_some("True"), "{wanted}");
         assert_eq!(holds("Stalled"), (!active && !success).then_some("True"), "{wanted}");
-        assert_eq!(status.completion_time.is_some(), !active, "{wanted}");
+        assert_eq!(status.current.completion_time.is_some(), !active, "{wanted}");
         assert!(status.conditions.iter().all(|c| c.observed_generation == Some(3) && c.reason == wanted.as_str()), "{wanted}");
         assert_eq!(reason(&status), Some(*wanted), "it can be read back");
     }
 }
 
 #[test]
-fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
+fn post_not_carried_out_shows_its_obstacle() {
     for (obstacle, wanted, phase) in [
         (Obstacle::RateLimited, Reason::RateLimited, Phase::Pending),
         (Obstacle::Unavailable, Reason::NuvoUnavailable, Phase::Pending),
@@ -104,19 +107,19 @@ fn a_post_that_was_not_carried_out_is_shown_with_what_stood_in_its_way() {
         let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
         let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
         assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
-        assert!(message(&status).starts_with("Nothing was started: it was not sent. It will be tried again"), "{}", message(&status));
+        assert!(message(&status).starts_with("Nothing was started: it was not sent. The operator tries again"), "{}", message(&status));
         // What is shown while it waits for the next try is not another reason, and so not worth a write.
         let object = with(object, status.clone());
         let run = parse(&object).unwrap();
         let waits = waiting(&run, &Hold::Gate(Gate::HeldOff(obstacle))).unwrap();
-        let later = project(&object, &run, &waits, &Knowledge::new(), at(3));
+        let later = compute_status(&object, &run, &waits, &Knowledge::new(), at(3));
         assert_eq!(reason(&later), Some(wanted));
         assert_eq!(later == status, obstacle != Obstacle::Account, "only an account's message changes");
     }
 }
 
 #[test]
-fn the_same_knowledge_gives_the_same_status() {
+fn equal_knowledge_gives_an_equal_status() {
     let running = accepted(2);
     let status = running.status.clone().unwrap();
     assert_eq!(status.phase, Some(Phase::Running));
@@ -127,18 +130,18 @@ fn the_same_knowledge_gives_the_same_status() {
     let both: Knowledge = ids(2).iter().map(|id| report(id, "SUCCESSFUL", 5)).collect();
     let ended = with(running, settle(&with(object(), status), &both, at(92)));
     let status = ended.status.clone().unwrap();
-    assert_eq!((status.phase, status.duration.as_deref()), (Some(Phase::Succeeded), Some("1m32s")));
-    assert_eq!(status.stats.unwrap().total_rows, Some(10));
+    assert_eq!((status.phase, status.current.duration.as_deref()), (Some(Phase::Succeeded), Some("1m32s")));
+    assert_eq!(status.current.stats.unwrap().total_rows, Some(10));
     assert_eq!(settle(&ended, &Knowledge::new(), at(10_000)), status, "an ended run stays as it is");
     let later: Knowledge = ids(2).iter().map(|id| report(id, "FAILED", 5)).collect();
     assert_eq!(settle(&ended, &later, at(10_000)), status);
 }
 
 #[test]
-fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
+fn unknown_word_of_nuvo_is_shown_and_ends_nothing() {
     let known: Knowledge = [report(&ids(1)[0], "PAUSED", 0)].into();
     let status = settle(&accepted(1), &known, at(60));
-    assert_eq!((status.phase, status.executions[0].status.as_deref()), (Some(Phase::Running), Some("PAUSED")));
+    assert_eq!((status.phase, status.current.executions[0].status.as_deref()), (Some(Phase::Running), Some("PAUSED")));
     for word in ["Successful", "SUCCESSFUL ", "failed", "COMPLETED"] {
         let known: Knowledge = [report(&ids(1)[0], word, 0)].into();
         assert_eq!(settle(&accepted(1), &known, at(60)).phase, Some(Phase::Running), "{word}");
@@ -146,10 +149,10 @@ fn an_unknown_word_of_nuvo_is_shown_and_ends_nothing() {
 }
 
 #[test]
-fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
+fn run_without_a_usable_account_says_so_and_continues_by_itself() {
     let running = accepted(1);
     let follow = |object: &PipelineRun, following: Following, known: &Knowledge, now: Timestamp| {
-        project(object, &parse(object).unwrap(), &Situation::Settled(following, Hearing::default()), known, now)
+        compute_status(object, &parse(object).unwrap(), &StatusInput::Settled(following, PollFacts::default()), known, now)
     };
     let halted = |why: &str| Following::Halted(why.into());
     let away = with(running.clone(), follow(&running, halted("NuvoAccount a is gone: create it."), &Knowledge::new(), at(5)));
@@ -159,7 +162,7 @@ fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
     assert!(message(&status).contains("by itself"), "{}", message(&status));
     assert_eq!(follow(&away, Following::Undecided, &Knowledge::new(), at(6)), status, "a restart says nothing before it knows");
     let other = follow(&away, halted("no Secret"), &Knowledge::new(), at(7));
-    assert!(message(&other).contains("no Secret. "), "what is to be mended has changed: {}", message(&other));
+    assert!(message(&other).contains("no Secret. "), "there is something else to fix: {}", message(&other));
     assert_eq!(follow(&away, Following::Active, &Knowledge::new(), at(8)), running.status.clone().unwrap(), "as if nothing had been");
     let known: Knowledge = [report(&ids(1)[0], "SUCCESSFUL", 5)].into();
     assert_eq!(reason(&follow(&away, halted("no Secret"), &known, at(9))), Some(Reason::Succeeded), "what is known counts");
@@ -168,41 +171,41 @@ fn a_run_that_cannot_be_followed_says_so_and_goes_on_by_itself() {
 }
 
 #[test]
-fn a_named_execution_is_not_called_running_before_nuvo_has_said_so() {
+fn named_execution_is_not_running_before_nuvo_says_so() {
     let mut object = object();
     object.spec.execution_id = Some("e0".into());
     let unheard = with(object.clone(), settle(&object, &Knowledge::new(), at(0)));
     let status = unheard.status.clone().unwrap();
     assert_eq!((status.phase, message(&status)), (Some(Phase::Running), "Execution e0 is being looked up in nuvo."));
-    assert_eq!(status.executions, []);
+    assert_eq!(status.current.executions, []);
     assert_eq!(settle(&unheard, &Knowledge::new(), at(1)), status);
 
     let processing: Knowledge = [report(&ids(1)[0], "PROCESSING", 0)].into();
     let found = with(unheard, settle(&with(object, status), &processing, at(2)));
     let status = found.status.clone().unwrap();
     assert_eq!(message(&status), "Execution e0 is running.");
-    assert_eq!(status.executions[0].status.as_deref(), Some("PROCESSING"));
+    assert_eq!(status.current.executions[0].status.as_deref(), Some("PROCESSING"));
     assert_eq!(settle(&found, &Knowledge::new(), at(3)), status, "a restart does not look it up anew");
     let more: Knowledge = [report(&ids(1)[0], "PROCESSING", 7)].into();
     assert_eq!(settle(&found, &more, at(4)), status, "progress is not worth a write");
 }
 
 #[test]
-fn one_failure_fails_the_run_when_all_have_ended() {
+fn one_failed_execution_fails_the_run_when_all_have_ended() {
     let all = ids(3);
     let mut known: Knowledge = [report(&all[0], "SUCCESSFUL", 5), report(&all[1], "PROCESSING", 0), report(&all[2], "FAILED", 2)].into();
     assert_eq!(settle(&accepted(3), &known, at(1)).phase, Some(Phase::Running));
     known.extend([report(&all[1], "SUCCESSFUL", 1)]);
     let status = settle(&accepted(3), &known, at(1));
     assert_eq!((status.phase, reason(&status)), (Some(Phase::Failed), Some(Reason::ExecutionFailed)));
-    assert_eq!(status.executions[0].id, "e2", "failed ones first");
-    assert_eq!(status.error.unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
+    assert_eq!(status.current.executions[0].id, "e2", "failed ones first");
+    assert_eq!(status.current.error.unwrap().error_type.as_deref(), Some("PARSING_FAILURE"));
     known.insert(all[1].clone(), Known::Lost);
     assert_eq!(reason(&settle(&accepted(3), &known, at(1))), Some(Reason::ExecutionLost));
 }
 
 #[test]
-fn nothing_to_process_is_what_the_spec_says() {
+fn nothing_to_process_follows_the_spec() {
     assert_eq!(reason(accepted(0).status.as_ref().unwrap()), Some(Reason::NothingToProcess));
     let mut object = object();
     object.spec.on_nothing_to_process = OnNothingToProcess::Fail;
@@ -211,7 +214,7 @@ fn nothing_to_process_is_what_the_spec_says() {
 }
 
 #[test]
-fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
+fn deadline_counts_from_the_start_and_ends_only_open_executions() {
     let mut object = accepted(1);
     object.spec.active_deadline_seconds = 60;
     assert_eq!(settle(&object, &Knowledge::new(), at(59)).phase, Some(Phase::Running));
@@ -221,12 +224,12 @@ fn the_deadline_counts_from_the_start_and_ends_only_what_is_open() {
 }
 
 #[test]
-fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
+fn deadline_ends_only_executions_that_nuvo_was_asked_about_since() {
     let mut object = accepted(2);
     object.spec.active_deadline_seconds = 60;
     let patience = Duration::from_secs(900);
     let heard = |asked: Option<i64>, waited: u64| {
-        let hearing = Hearing { asked: asked.map(at), waited: Duration::from_secs(waited), patience, ..Hearing::default() };
+        let hearing = PollFacts { asked: asked.map(at), waited: Duration::from_secs(waited), patience, ..PollFacts::default() };
         hear(&object, &Knowledge::new(), hearing, at(5_000))
     };
     for asked in [None, Some(10), Some(59)] {
@@ -241,19 +244,19 @@ fn a_deadline_ends_only_what_nuvo_has_been_asked_about_since() {
     }
     let status = heard(Some(60), 0);
     assert_eq!(reason(&status), Some(Reason::DeadlineExceeded));
-    assert!(message(&status).contains("has not ended within 60 s"), "{}", message(&status));
+    assert!(message(&status).contains("did not end within 60 s"), "{}", message(&status));
 }
 
 #[test]
-fn everything_is_bounded() {
+fn status_is_bounded() {
     let many = ids(MAX_EXECUTION_IDS + 5);
     let long = "x".repeat(5_000);
     let object = object();
     let mut object = with(object.clone(), recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
     let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
     let status = settle(&object, &known, at(1));
-    assert_eq!((status.execution_ids.len(), status.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
-    assert_eq!(status.stats.unwrap().total_rows, Some(MAX_INTEGER));
+    assert_eq!((status.current.execution_ids.len(), status.current.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
+    assert_eq!(status.current.stats.unwrap().total_rows, Some(MAX_INTEGER));
     assert!(message(&status).contains(&MAX_INTEGER.to_string()), "{}", message(&status));
     assert!(status.trigger.as_ref().unwrap().message.len() <= MAX_STATUS_MESSAGE);
     assert!(show(&object, Reason::AccountNotReady, &long, at(0)).conditions.iter().all(|c| c.message.len() <= MAX_STATUS_MESSAGE));
@@ -266,8 +269,67 @@ fn everything_is_bounded() {
     assert_eq!(object.status.unwrap().history.len(), MAX_HISTORY);
 }
 
+/// A status of which every field is set: a new one has to be added here, and below if another attempt keeps it.
+fn full_status() -> PipelineRunStatus {
+    let failed = settle(&accepted(1), &[report(&ids(1)[0], "FAILED", 5)].into(), at(7));
+    PipelineRunStatus {
+        observed_generation: Some(2),
+        phase: failed.phase,
+        conditions: failed.conditions,
+        attempt: Some(2),
+        trigger: failed.trigger,
+        history: vec![PastAttempt { attempt: 1, ..PastAttempt::default() }],
+        series: SeriesStatus {
+            rerun_token: Some("acted on".into()),
+            retry: Some(RetryStatus { count: 1, next_time: Some(Time(at(8))) }),
+            start_time: failed.series.start_time,
+        },
+        current: AttemptStatus {
+            executions: failed.current.executions,
+            execution_ids: failed.current.execution_ids,
+            execution_count: failed.current.execution_count,
+            error: failed.current.error,
+            stats: failed.current.stats,
+            completion_time: failed.current.completion_time,
+            duration: failed.current.duration,
+        },
+    }
+}
+
 #[test]
-fn waiting_for_the_same_thing_is_not_said_again_in_other_words() {
+fn new_attempt_keeps_exactly_what_outlives_an_attempt() {
+    let mut object = with(object(), full_status());
+    object.spec.rerun_token = Some("new".into());
+    let stored = serde_json::to_value(&object.status).unwrap();
+    for (retry, series) in [
+        (true, json!({ "rerunToken": "acted on", "retry": { "count": 1 }, "startTime": stored["startTime"] })),
+        (false, json!({ "rerunToken": "new" })),
+    ] {
+        let mut opened = serde_json::to_value(opened(&object, 3, retry, at(9))).unwrap();
+        let kinds: Vec<_> = opened["conditions"].as_array().unwrap().iter().map(|c| c["type"].clone()).collect();
+        assert_eq!(kinds, ["Succeeded", "Finished", "Ready", "Reconciling"], "retry: {retry}");
+        let past = json!({
+            "attempt": 2, "result": "ExecutionFailed", "errorType": "PARSING_FAILURE", "executionIds": ["e0"],
+            "startTime": stored["trigger"]["time"], "completionTime": stored["completionTime"],
+        });
+        let mut wanted = json!({
+            "observedGeneration": 3, "phase": "Pending", "attempt": 3, "trigger": stored["trigger"], "history": [{ "attempt": 1 }, past],
+        });
+        wanted.as_object_mut().unwrap().extend(series.as_object().unwrap().clone());
+        opened.as_object_mut().unwrap().remove("conditions");
+        assert_eq!(opened, wanted, "retry: {retry}");
+    }
+}
+
+#[test]
+fn new_attempt_forgets_the_trigger_of_another_object() {
+    let mut object = with(object(), full_status());
+    object.metadata.uid = Some("restored".into());
+    assert_eq!(opened(&object, 3, false, at(9)).trigger, None);
+}
+
+#[test]
+fn unchanged_reason_keeps_its_message() {
     let busy = with(object(), show(&object(), Reason::PipelineBusy, "run a goes first", at(0)));
     assert_eq!(show(&busy, Reason::PipelineBusy, "run b goes first", at(9)), busy.status.clone().unwrap());
     let not_ready = with(object(), show(&object(), Reason::AccountNotReady, "no Secret", at(0)));
@@ -284,8 +346,8 @@ fn ambiguous(executed: bool) -> PipelineRun {
         executed: false,
     };
     let text = serde_json::to_string(&marker).unwrap();
-    object.metadata.annotations = Some([(nuvo_crds::names::TRIGGER_ANNOTATION.to_owned(), text)].into());
-    let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "Nobody can tell.", None, at(0));
+    object.metadata.annotations = Some([(nuvo_crds::well_known::TRIGGER_ANNOTATION.to_owned(), text)].into());
+    let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "The answer was lost.", None, at(0));
     with(object, status)
 }
 
@@ -299,7 +361,7 @@ fn reopens(object: &PipelineRun) -> Option<Reopening> {
 }
 
 #[test]
-fn a_person_resolves_only_the_trigger_that_is_named() {
+fn answer_resolves_only_the_trigger_that_it_names() {
     let run = ambiguous(false);
     assert_eq!(run.status.as_ref().unwrap().phase, Some(Phase::Unresolved));
     assert!(message(run.status.as_ref().unwrap()).contains("\"n1:retry\""));
@@ -329,7 +391,7 @@ fn restored() -> PipelineRun {
 }
 
 #[test]
-fn the_advice_for_a_restored_object_leads_to_an_end_when_it_is_followed() {
+fn adopting_for_a_restored_object_ends_its_run() {
     let object = restored();
     assert_eq!(verdict(&parse(&object).unwrap(), &Lock::default()), Verdict::Lost);
     let lost = with(object.clone(), show(&object, Reason::StatusLost, "It is lost.", at(0)));
@@ -342,11 +404,11 @@ fn the_advice_for_a_restored_object_leads_to_an_end_when_it_is_followed() {
     assert_eq!(followed(&adopted, &run), ids);
     let ended = with(adopted.clone(), settle(&adopted, &[report(&ids[0], "SUCCESSFUL", 5)].into(), at(2)));
     assert_eq!(reason(ended.status.as_ref().unwrap()), Some(Reason::Succeeded));
-    assert_eq!((reopens(&ended), settle(&ended, &Knowledge::new(), at(3))), (None, ended.status.clone().unwrap()), "it rests");
+    assert_eq!((reopens(&ended), settle(&ended, &Knowledge::new(), at(3))), (None, ended.status.clone().unwrap()), "it is at rest");
 }
 
 #[test]
-fn a_restored_status_never_permits_a_trigger() {
+fn restored_status_never_permits_a_trigger() {
     let first = ambiguous(false);
     let decided = [
         Fate::Accepted(Evidence::Answer),
@@ -377,7 +439,7 @@ fn a_restored_status_never_permits_a_trigger() {
 }
 
 #[test]
-fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
+fn retrigger_happens_once_and_never_beside_a_known_execution() {
     let policy = |mut object: PipelineRun| {
         object.spec.on_ambiguous_trigger = OnAmbiguousTrigger::Retrigger;
         object
@@ -388,20 +450,20 @@ fn retrigger_happens_once_and_never_after_an_execution_is_known_to_exist() {
     let mut marked = first.clone();
     let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };
     let text = serde_json::to_string(&marker).unwrap();
-    marked.metadata.annotations.as_mut().unwrap().insert(nuvo_crds::names::TRIGGER_ANNOTATION.into(), text);
+    marked.metadata.annotations.as_mut().unwrap().insert(nuvo_crds::well_known::TRIGGER_ANNOTATION.into(), text);
     assert_eq!(reopens(&marked), None, "the marker says so, too");
     let mut late = first.clone();
     let status = late.status.as_mut().unwrap();
-    status.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
+    status.current.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
     assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
     assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
     let mut second = with(first.clone(), opened(&first, 2, false, at(1)));
-    second.status.as_mut().unwrap().completion_time = first.status.as_ref().unwrap().completion_time.clone();
+    second.status.as_mut().unwrap().current.completion_time = first.status.as_ref().unwrap().current.completion_time.clone();
     assert_eq!(reopens(&second), None);
 }
 
 #[test]
-fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
+fn changed_token_alone_reopens_an_ended_run() {
     let token = |mut object: PipelineRun, token: &str| {
         object.spec.rerun_token = Some(token.into());
         object
@@ -412,7 +474,7 @@ fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
     let ended = with(running.clone(), settle(&running, &known, at(1)));
     assert_eq!(reopens(&ended), Some(Reopening::Attempt(2)), "the token came while it ran");
     let mut acted_on = ended.clone();
-    acted_on.status.as_mut().unwrap().rerun_token = Some("a".into());
+    acted_on.status.as_mut().unwrap().series.rerun_token = Some("a".into());
     assert_eq!(reopens(&acted_on), None);
     assert_eq!(reopens(&token(acted_on.clone(), "b")), Some(Reopening::Attempt(2)));
     acted_on.spec.rerun_token = None;
@@ -420,7 +482,7 @@ fn a_changed_token_reopens_an_ended_run_and_nothing_else_does() {
 }
 
 #[test]
-fn a_result_that_cannot_be_read_never_looks_like_none() {
+fn unreadable_result_never_looks_like_none() {
     let mut object = object();
     let broken = serde_json::json!({ "trigger": { "nonce": "not a nonce", "attempt": 1, "state": "Tomorrow" } });
     object.status = Some(serde_json::from_value(broken).unwrap());
@@ -429,10 +491,11 @@ fn a_result_that_cannot_be_read_never_looks_like_none() {
 }
 
 #[test]
-fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
+fn events_announce_the_trigger_and_the_end_only() {
     let running = accepted(1).status.unwrap();
-    let words =
-        |old: Option<&PipelineRunStatus>, new: &PipelineRunStatus| notices(old, new).into_iter().map(|n| n.reason).collect::<Vec<_>>();
+    let words = |old: Option<&PipelineRunStatus>, new: &PipelineRunStatus| {
+        events_of_change(old, new).into_iter().map(|n| n.reason).collect::<Vec<_>>()
+    };
     assert_eq!(words(None, &running), ["Triggered"]);
     assert_eq!(words(Some(&running), &running), [""; 0]);
     let known: Knowledge = [report(&ids(1)[0], "FAILED", 5)].into();
@@ -451,24 +514,17 @@ fn people_are_told_of_the_trigger_and_the_end_and_of_nothing_between() {
     let second = with(object(), opened(&with(object(), failed), 2, false, at(8)));
     let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
     let again = recorded(&second, &again, &ids(1), "", None, at(9));
-    let actions: Vec<String> = notices(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
+    let actions: Vec<String> = events_of_change(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
     assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
 }
 
 #[test]
-fn durations_read_like_people_write_them() {
-    for (seconds, text) in [(0, "0s"), (59, "59s"), (92, "1m32s"), (3_600, "1h00m"), (90_061, "25h01m"), (-5, "0s")] {
-        assert_eq!(human(SignedDuration::from_secs(seconds)), text);
-    }
-}
-
-#[test]
-fn who_knows_that_nothing_was_sent_opens_a_run_that_ended_in_doubt() {
+fn unsent_trigger_opens_a_run_that_ended_in_doubt() {
     let object = object();
-    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "Nobody can tell.", None, at(0));
-    assert!(doubtful.completion_time.is_some());
+    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "The answer was lost.", None, at(0));
+    assert!(doubtful.current.completion_time.is_some());
     let object = with(object, doubtful);
     let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "It was not sent.", again, at(1));
-    assert_eq!((status.completion_time, status.duration, status.phase), (None, None, Some(Phase::Pending)));
+    assert_eq!((status.current.completion_time, status.current.duration, status.phase), (None, None, Some(Phase::Pending)));
 }
