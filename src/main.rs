@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use nuvo_operator::config::{self, Command};
+use nuvo_operator::settings::{self, Command};
 
 fn main() -> ExitCode {
     // First of all: with two TLS providers in the graph, or none chosen, the first client would panic.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return failed("a TLS provider was installed before this program began");
     }
-    let settings = match config::parse() {
+    let settings = match settings::parse() {
         Command::Run(settings) => *settings,
         Command::Crds => {
             return match nuvo_crds::crds_yaml() {

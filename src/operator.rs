@@ -15,11 +15,11 @@ use tokio::{
 use tower::timeout::TimeoutLayer;
 
 use crate::{
-    access::{self, Act},
-    config::Settings,
     controller::run_controllers,
-    http::{BindError, Health, Server},
+    health_server::{BindError, Health, Server},
     leader::{Elector, Lost, Timing, lease_name},
+    permission_check::{self, Act},
+    settings::Settings,
     shutdown::{self, Shutdown},
     telemetry::Metrics,
 };
@@ -264,13 +264,13 @@ async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &s
     };
     match first_answer(server, api.list(&ListParams::default().limit(1))).await? {
         Ok(_) => Ok(()),
-        Err(error) => Err(refusal(server, "list", name, access::place(first), error)),
+        Err(error) => Err(refusal(server, "list", name, permission_check::place(first), error)),
     }
 }
 
 /// Whether everything that the operator does is allowed where it does it.
 async fn check_permissions(client: &Client, server: &str, namespaces: &[String], own: &str) -> Result<(), StartError> {
-    let asked = access::first_missing(client, access::acts(namespaces, own));
+    let asked = permission_check::first_missing(client, permission_check::acts(namespaces, own));
     match timeout(START_TIMEOUT, asked).await {
         Ok(None) => Ok(()),
         Ok(Some(Act { verb, resource, place, .. })) => Err(StartError::Forbidden { verb, resource, place }),

@@ -10,7 +10,7 @@ use kube::{
 
 use super::{
     Shell,
-    accounts::{AccountKey, Standing},
+    account_registry::{AccountKey, Standing},
     executor::PassError,
     lock::{LockError, lock_name},
     now,

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Shell,
-    kube_call::CallError,
+    api_call::CallError,
     lock::{LockError, lock_name},
     now,
     runs::RunError,

@@ -9,7 +9,7 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
-use super::account::Fingerprint;
+use super::account_reconciler::Fingerprint;
 use nuvo_core::run::{Memory, Obstacle, PipelineId};
 use nuvo_crds::PipelineRun;
 

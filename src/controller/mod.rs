@@ -1,19 +1,19 @@
 //! The shell: carries out what the core decides, one irreversible act per step.
 
-mod account;
-mod accounts;
-mod cache;
+mod account_reconciler;
+mod account_registry;
+mod api_call;
 mod ended;
 mod events;
 mod executor;
-mod index;
-mod kube_call;
 pub mod lock;
 mod memory;
 mod room;
 mod run;
+mod run_cache;
+mod run_index;
 mod runs;
-mod wakes;
+mod wake_queue;
 
 use std::{
     fmt::Debug,
@@ -47,20 +47,20 @@ use tracing::Instrument;
 use crate::account::Breakers;
 use crate::account::follower::Audience;
 use crate::{operator::Context, shutdown::Shutdown, telemetry::Metrics};
-pub use kube_call::told;
+pub use api_call::told;
 use nuvo_client::{Origins, Settings as NuvoSettings};
 use nuvo_core::run::{Limits, PipelineId, Run, RunRef};
 use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus};
 
-use accounts::{AccountKey, Accounts};
-use cache::CachedRun;
+use account_registry::{AccountKey, Accounts};
 use events::Events;
 use lock::Locks;
 use memory::{Memories, Proven, Tries, Waiting};
 use room::Room;
 use run::ReconcileError;
+use run_cache::CachedRun;
 use runs::Runs;
-use wakes::{Woken, wakes};
+use wake_queue::{Woken, wakes};
 
 /// How often the number of runs in each phase is told. The index has it ready.
 const COUNT_PERIOD: Duration = Duration::from_secs(1);
@@ -457,7 +457,7 @@ async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Resu
         reconcileID = %uuid::Uuid::new_v4().simple()
     );
     async move {
-        let work = AssertUnwindSafe(account::reconcile(&account, &shell)).catch_unwind();
+        let work = AssertUnwindSafe(account_reconciler::reconcile(&account, &shell)).catch_unwind();
         let error = match work.await {
             Ok(Ok(action)) => return Ok(action),
             Ok(Err(error)) => ReconcileError::Call(error),
@@ -465,11 +465,11 @@ async fn reconcile_account(account: Arc<NuvoAccount>, shell: Arc<Shell>) -> Resu
         };
         let tries = shell.tries.count(&account.uid().unwrap_or_default(), false);
         tracing::warn!(%error, "the account could not be looked at");
-        Ok(Action::requeue(account::backoff(Duration::from_secs(1), Duration::from_secs(60), tries)))
+        Ok(Action::requeue(account_reconciler::backoff(Duration::from_secs(1), Duration::from_secs(60), tries)))
     }
     .instrument(span)
     .await
 }
 
 #[cfg(test)]
-mod rest_tests;
+mod tests;

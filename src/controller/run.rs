@@ -15,15 +15,15 @@ use tokio::sync::SemaphorePermit;
 
 use super::{
     Shell,
-    account::backoff,
-    accounts::{AccountKey, Standing},
-    cache::CachedRun,
+    account_reconciler::backoff,
+    account_registry::{AccountKey, Standing},
+    api_call::CallError,
     ended::{await_retry, expire, let_go, reopen},
     executor::{Ended, Pass, PassError, Passed, gate, nonce, pause},
-    kube_call::CallError,
     lock::lock_name,
     now,
     room::Place,
+    run_cache::CachedRun,
 };
 use crate::account::Session;
 use crate::account::follower::Interest;

@@ -13,11 +13,11 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    accounts::AccountKey,
-    cache::CachedRun,
-    index::{Change, Index},
-    kube_call::{CallError, call},
-    wakes::Wakes,
+    account_registry::AccountKey,
+    api_call::{CallError, call},
+    run_cache::CachedRun,
+    run_index::{Change, Index},
+    wake_queue::Wakes,
 };
 use crate::telemetry::Metrics;
 use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse};
@@ -318,7 +318,7 @@ mod tests {
         );
         let mut runs = Runs::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
-        runs.add(None, store, crate::controller::wakes::wakes().0);
+        runs.add(None, store, crate::controller::wake_queue::wakes().0);
         let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
@@ -335,7 +335,7 @@ mod tests {
         let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
         let mut runs = Runs::new(Client::new(nobody, "team"), Metrics::new());
         let (store, mut writer) = kube::runtime::reflector::store();
-        let (wakes, mut woken) = crate::controller::wakes::wakes();
+        let (wakes, mut woken) = crate::controller::wake_queue::wakes();
         runs.add(None, store, wakes);
         writer.apply_watcher_event(&Event::Init);
         // All of one pipeline, so that only the first one may be triggered.

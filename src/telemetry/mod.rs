@@ -8,7 +8,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use crate::config::{LogFormat, LogLevel};
+use crate::settings::{LogFormat, LogLevel};
 pub use metrics::{Metrics, RunResult, TriggerOutcome};
 
 /// Starts logging. Fails only when something else in this process already did.

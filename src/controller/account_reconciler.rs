@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Shell,
-    accounts::Standing,
-    kube_call::{CallError, call},
+    account_registry::Standing,
+    api_call::{CallError, call},
     now,
 };
 use crate::account::{Session, SessionSettings};

@@ -28,17 +28,17 @@ use serde_json::json;
 
 use super::{
     Shell,
-    accounts::{Accounts, Standing},
-    cache::{self, CachedRun},
+    account_registry::{Accounts, Standing},
     now, reconcile_run, run,
+    run_cache::{self, CachedRun},
     runs::Runs,
-    wakes::wakes,
+    wake_queue::wakes,
 };
 use crate::account::{Session, SessionSettings};
 use crate::{
-    config::{Command, parse_from},
-    http::Health,
+    health_server::Health,
     operator::Context,
+    settings::{Command, parse_from},
     shutdown::{self, Stop},
     telemetry::Metrics,
 };
@@ -79,7 +79,7 @@ impl Desk {
         let (stop, shutdown) = shutdown::channel();
         let mut runs = Runs::new(context.client.clone(), context.metrics.clone());
         let (store, mut writer) = reflector::store();
-        for event in [Event::Init, Event::InitApply(CachedRun::from(cache::tests::ended("Succeeded", "True"))), Event::InitDone] {
+        for event in [Event::Init, Event::InitApply(CachedRun::from(run_cache::tests::ended("Succeeded", "True"))), Event::InitDone] {
             writer.apply_watcher_event(&event);
         }
         runs.add(None, store, wakes().0);
@@ -257,7 +257,7 @@ fn tamper(run: &mut PipelineRun, dice: &mut Dice) {
 
 fn vary(dice: &mut Dice) -> PipelineRun {
     let (reason, succeeded) = dice.one_of(&ENDS);
-    let mut run = cache::tests::ended(reason, succeeded);
+    let mut run = run_cache::tests::ended(reason, succeeded);
     record(&mut run, dice);
     // Before or after the operator has seen it.
     let edited_first = dice.roll(2) == 0;
@@ -303,7 +303,7 @@ async fn what_is_to_be_done_for_a_run_that_ended_is_seen() {
         run.metadata.annotations.as_mut().unwrap().insert(RESOLVE_ANNOTATION.to_owned(), answer.to_owned());
     };
     let doubtful = || {
-        let mut run = cache::tests::ended("TriggerOutcomeUnknown", "False");
+        let mut run = run_cache::tests::ended("TriggerOutcomeUnknown", "False");
         run.status.as_mut().unwrap().trigger.as_mut().unwrap().state = TriggerState::Ambiguous;
         write(&mut run);
         run
@@ -319,12 +319,12 @@ async fn what_is_to_be_done_for_a_run_that_ended_is_seen() {
     }
     let changes: [fn(&mut PipelineRun); 2] = [|run| run.metadata.generation = Some(2), |run| run.spec.rerun_token = Some("again".into())];
     for change in changes {
-        let mut run = cache::tests::ended("ExecutionFailed", "False");
+        let mut run = run_cache::tests::ended("ExecutionFailed", "False");
         assert!(at_rest(&run, now()) && !desk.acts(&run).await);
         change(&mut run);
         assert!(!at_rest(&run, now()) && desk.acts(&run).await);
     }
-    let mut run = cache::tests::ended("Succeeded", "True");
+    let mut run = run_cache::tests::ended("Succeeded", "True");
     let other = Condition { message: "Somebody else was here.".into(), ..run.status.as_ref().unwrap().conditions[0].clone() };
     run.status.as_mut().unwrap().conditions.push(other);
     assert!(!at_rest(&run, now()) && desk.acts(&run).await);
@@ -333,7 +333,7 @@ async fn what_is_to_be_done_for_a_run_that_ended_is_seen() {
 #[tokio::test]
 async fn a_run_at_rest_costs_nothing_unless_it_owes_its_lock() {
     let desk = Desk::new();
-    let rests = Arc::new(CachedRun::from(cache::tests::ended("Succeeded", "True")));
+    let rests = Arc::new(CachedRun::from(run_cache::tests::ended("Succeeded", "True")));
     let uid = rests.meta().uid.clone().unwrap();
     let costs = async || {
         let action = reconcile_run(rests.clone(), desk.shell.clone()).await.unwrap();
@@ -352,7 +352,7 @@ async fn a_run_at_rest_costs_nothing_unless_it_owes_its_lock() {
 #[tokio::test]
 async fn a_run_that_is_deleted_before_its_end_leaves_its_lock_to_be_looked_after() {
     let desk = Desk::new();
-    let mut run = cache::tests::ended("Succeeded", "True");
+    let mut run = run_cache::tests::ended("Succeeded", "True");
     run.status.as_mut().unwrap().completion_time = None;
     let (leaving, mut left) = tokio::sync::mpsc::channel(1);
     let deleted = Event::Delete(CachedRun::from(run));

@@ -9,7 +9,7 @@ use std::{
 
 use kube::runtime::reflector::{ObjectRef, Store};
 
-use super::{runs::Runs, wakes::Wakes};
+use super::{runs::Runs, wake_queue::Wakes};
 use crate::account::Session;
 use crate::account::follower::Follower;
 use crate::shutdown::{self, Shutdown, Stop};
@@ -245,7 +245,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{controller::wakes::wakes, telemetry::Metrics};
+    use crate::{controller::wake_queue::wakes, telemetry::Metrics};
 
     fn account(uid: &str) -> NuvoAccount {
         serde_json::from_value(serde_json::json!({

@@ -8,7 +8,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::reflector::ObjectRef};
 
-use super::{accounts::AccountKey, cache::CachedRun};
+use super::{account_registry::AccountKey, run_cache::CachedRun};
 use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
 use nuvo_crds::{Phase, PipelineRun};
 
@@ -235,7 +235,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::controller::cache;
+    use crate::controller::run_cache;
 
     fn run(name: &str, second: u8, fields: &Value) -> CachedRun {
         let mut run = json!({
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn an_account_knows_its_runs_until_they_are_at_rest() {
         let index = Index::default();
-        let mut ended = cache::tests::ended("Succeeded", "True");
+        let mut ended = run_cache::tests::ended("Succeeded", "True");
         let account = AccountKey::of(&ended);
         ended.metadata.generation = Some(2);
         index.put(&CachedRun::from(ended.clone()));
