@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
-    jiff::Timestamp,
 };
 use kube::{
     Api, Client,
@@ -17,7 +16,7 @@ use kube::{
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{shutdown::Shutdown, telemetry::Metrics};
+use crate::{operator::Clock, shutdown::Shutdown, telemetry::Metrics};
 
 /// The name of the lease of an operator that watches everything, and the beginning of the others' names.
 const LEASE_NAME: &str = "nuvo-operator-leader";
@@ -107,6 +106,7 @@ pub struct Elector {
     lease: String,
     identity: String,
     timing: Timing,
+    clock: Clock,
     metrics: Arc<Metrics>,
     /// The lease as it was read or written last, and since when it has looked like that.
     observed: Option<(Lease, Instant)>,
@@ -116,9 +116,17 @@ pub struct Elector {
 
 impl Elector {
     /// A candidate. `identity` must never be used by two processes, not even one after the other.
-    pub fn new(client: Client, namespace: &str, lease: String, identity: String, timing: Timing, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        lease: String,
+        identity: String,
+        timing: Timing,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, namespace: namespace.to_owned(), lease, identity, timing, metrics, observed: None, renewed: None }
+        Self { api, namespace: namespace.to_owned(), lease, identity, timing, clock, metrics, observed: None, renewed: None }
     }
 
     /// Waits until this process is the leader. Failures are logged and tried again.
@@ -177,7 +185,7 @@ impl Elector {
                     lease_duration_seconds: Some(1),
                     ..lease.spec.clone().unwrap_or_default()
                 };
-                let free = Lease { spec: Some(LeaseSpec { renew_time: Some(MicroTime(Timestamp::now())), ..free }), ..lease };
+                let free = Lease { spec: Some(LeaseSpec { renew_time: Some(MicroTime((self.clock)())), ..free }), ..lease };
                 self.metrics.kube_write("leases");
                 self.api.replace(&self.lease, &PostParams::default(), &free).await.map(drop)
             });
@@ -249,7 +257,7 @@ impl Elector {
     }
 
     fn record(&self, previous: Option<&LeaseSpec>, taken: bool) -> LeaseSpec {
-        let now = MicroTime(Timestamp::now());
+        let now = MicroTime((self.clock)());
         let previous = previous.cloned().unwrap_or_default();
         let transitions = previous.lease_transitions.unwrap_or_default();
         LeaseSpec {

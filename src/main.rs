@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use k8s_openapi::jiff::Timestamp;
 use nuvo_operator::settings::{self, Command};
 
 fn main() -> ExitCode {
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no threads can be started: {error}")),
     };
-    let ended = runtime.block_on(nuvo_operator::run_operator(settings));
+    let ended = runtime.block_on(nuvo_operator::run_operator(settings, Timestamp::now));
     // Not waiting for what blocks, such as a name that is still being looked up.
     runtime.shutdown_background();
     ended.map_or_else(|error| failed(&error.to_string()), |()| ExitCode::SUCCESS)

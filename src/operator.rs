@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
@@ -95,6 +95,9 @@ pub enum StartError {
     LeadershipLost(#[from] Lost),
 }
 
+/// What gives the time of day: [`Timestamp::now`], except in tests.
+pub type Clock = fn() -> Timestamp;
+
 /// What the controllers share.
 #[derive(Clone)]
 pub struct Context {
@@ -110,10 +113,12 @@ pub struct Context {
     pub operator_namespace: Arc<str>,
     /// Who this process is; never used twice.
     pub identity: Arc<str>,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
-pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
+pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartError> {
     let (stop, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
@@ -133,7 +138,7 @@ pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
     let servers = [tokio::spawn(metrics_server.serve(servers_end.clone())), tokio::spawn(health_server.serve(servers_end))];
 
     let ended = tokio::select! {
-        context = connect(settings, metrics, health) => Some(context?),
+        context = connect(settings, metrics, health, clock) => Some(context?),
         () = shutdown.begun() => None,
     };
     if let Some((context, elector)) = ended {
@@ -149,7 +154,12 @@ pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
 }
 
 /// Makes the clients and checks what can be checked before anything is done.
-async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> Result<(Context, Option<Elector>), StartError> {
+async fn connect(
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    health: Health,
+    clock: Clock,
+) -> Result<(Context, Option<Elector>), StartError> {
     let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?;
     // kube would retry every verb, writes included, for minutes.
     config.default_retry = false;
@@ -173,13 +183,13 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
         let client = Client::try_from(config).map_err(failed)?;
-        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), metrics.clone()))
+        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), clock, metrics.clone()))
     } else {
         None
     };
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
-    Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity }, elector))
+    Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity, clock }, elector))
 }
 
 /// A client that gives up an answer that does not begin within `answer`, or pauses for longer than `silence`: kube itself waits without

@@ -1,221 +1,257 @@
-//! The controller of accounts: reads the Secret by name, proves the credential, and says so.
+//! The controller of accounts: carries out what [`nuvo_core::account`] decides.
 
-use std::{sync::Arc, time::Duration};
-
-use k8s_openapi::{
-    api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::{Condition, Time},
-    jiff::Timestamp,
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
 };
+
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
     api::PostParams,
-    runtime::{controller::Action, reflector::ObjectRef},
+    runtime::{Predicate, controller::Action, predicates, reflector::ObjectRef, watcher},
 };
-use secrecy::SecretString;
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Shell,
-    account_registry::Standing,
+    account_registry::AccountState,
     api_call::{CallError, call},
-    now,
+    control::Reconciler,
+    shell::Shell,
 };
 use crate::account::{Session, SessionSettings};
 use nuvo_client::{Credential, Error};
+use nuvo_core::{
+    account::{AccountAct, AccountFacts, Availability, Publication, SecretRead, SecretValue, Verification, next},
+    backoff::Backoff,
+};
 use nuvo_crds::{
     NuvoAccount, NuvoAccountStatus, SecretRef,
-    conditions::{AccountReason, ConditionStatus, MAX_MESSAGE, READY, RECONCILING, STALLED},
-    names::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE, FIELD_MANAGER},
+    names::{CREDENTIAL_LABEL, FIELD_MANAGER},
 };
 
-/// A Secret is read again at least this often.
-const REFRESH: Duration = Duration::from_secs(600);
-/// The waits before another try: doubled each time, from the first to the second.
-const SECRET_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-const NUVO_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+/// How many accounts of a watch are reconciled at once. A reconcile can take as long as nuvo takes to answer, and one account must not
+/// keep others waiting.
+const CONCURRENCY: u16 = 32;
 
-/// What was found.
-struct Finding {
-    reason: AccountReason,
-    message: String,
-    identity: Option<String>,
-    session: Option<Arc<Session>>,
-    /// nuvo asks to be left alone for this long.
-    wait: Option<Duration>,
+/// The core has such an account not verified at all.
+const UNKNOWN_TYPE: &str = "spec.licenseKey.identityType is not a word that this operator knows";
+
+/// The controller of accounts.
+pub struct AccountReconciler {
+    shell: Arc<Shell>,
+    /// By the uid of an account.
+    memory: Mutex<HashMap<String, Memory>>,
 }
 
-impl Finding {
-    fn bad(reason: AccountReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), identity: None, session: None, wait: None }
+/// What this process remembers of an account. Forgetting it costs a request, never safety.
+#[derive(Default)]
+struct Memory {
+    /// What the verified session rests on.
+    verified: Option<Fingerprint>,
+    /// How often in a row it was found not ready.
+    failures: u32,
+}
+
+/// What a verified session rests on: a hash of the spec and of the credential.
+#[derive(Clone, PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(account: &NuvoAccount, credential: &SecretString) -> Self {
+        let mut hash = Sha256::new();
+        // Debug of the spec names the Secret, never its value.
+        hash.update(format!("{:?}\n", account.spec));
+        hash.update(credential.expose_secret());
+        Self(hash.finalize().into())
     }
 }
 
-/// What a proven session rests on. Only a hash of the credential is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint([u8; 32]);
+impl Reconciler for AccountReconciler {
+    type Object = NuvoAccount;
+    type Error = CallError;
 
-/// Looks at one account.
-///
-/// # Errors
-/// [`CallError`] when the API server cannot be asked or told.
-pub async fn reconcile(account: &NuvoAccount, shell: &Shell) -> Result<Action, CallError> {
-    let reference = ObjectRef::from_obj(account);
-    let finding = look(account, shell).await?;
-    let namespace = account.namespace().unwrap_or_default();
-    let ready = finding.reason == AccountReason::Ready;
-    shell.metrics.account_ready(&namespace, &account.name_any(), ready);
-    let standing = match &finding.session {
-        Some(session) => Standing::Ready(session.clone()),
-        None => Standing::NotReady(format!("NuvoAccount {} is not ready ({}): {}", account.name_any(), finding.reason, finding.message)),
-    };
-    if !shell.accounts.judge(&reference, standing) {
-        shell.forget_account(&namespace, &account.name_any());
-        return Ok(Action::await_change());
+    const KIND: &'static str = "NuvoAccount";
+    const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+
+    fn concurrency(&self) -> u16 {
+        CONCURRENCY
     }
-    // Last: a status that cannot be written keeps no run waiting.
-    write(account, &finding, shell).await?;
-    let (first, longest) = match finding.reason {
-        AccountReason::Ready => (REFRESH, REFRESH),
-        AccountReason::SecretNotFound | AccountReason::SecretInvalid => SECRET_WAIT,
-        // Only a change of the account, or another start of the operator, mends it.
-        AccountReason::OriginNotAllowed => return Ok(Action::requeue(REFRESH)),
-        AccountReason::CredentialsRejected | AccountReason::PermissionMissing | AccountReason::NuvoUnavailable => NUVO_WAIT,
-    };
-    let tries = shell.tries.count(&account.uid().unwrap_or_default(), ready);
-    Ok(Action::requeue(backoff(first, longest, tries).max(finding.wait.unwrap_or_default())))
-}
 
-/// A wait that doubles with each try.
-pub(super) fn backoff(first: Duration, longest: Duration, tries: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(longest)
-}
-
-async fn look(account: &NuvoAccount, shell: &Shell) -> Result<Finding, CallError> {
-    let base = match shell.origins.check(&account.spec.base_url) {
-        Ok(base) => base,
-        Err(error) => {
-            let message = format!(
-                "spec.baseUrl: {error}. Correct it, or have the operator started with --allowed-base-url for its origin; plain http is \
-                 allowed only in this way."
-            );
-            return Ok(Finding::bad(AccountReason::OriginNotAllowed, message));
-        }
-    };
-    let Some(reference) = secret_ref(account) else {
-        let message = "neither spec.licenseKey nor spec.accessToken is set: set exactly one of them.";
-        return Ok(Finding::bad(AccountReason::SecretInvalid, message));
-    };
-    let secret = match read_secret(account, reference, shell).await? {
-        Ok(secret) => secret,
-        Err(finding) => return Ok(finding),
-    };
-    let fingerprint = fingerprint(account, &secret);
-    let identity = account.spec.license_key.as_ref().map(|key| key.identifier.clone());
-    let me = ObjectRef::from_obj(account);
-    if let Some(session) = shell.accounts.session(&me).filter(|session| !session.is_rejected())
-        && shell.proven.get(&account.uid().unwrap_or_default()).as_ref() == Some(&fingerprint)
-    {
-        return Ok(ready(identity, session));
+    /// The operator's own writes of the status are no reason for a reconcile: each one reads a Secret, and may ask nuvo.
+    fn predicate(&self, account: &NuvoAccount) -> Option<u64> {
+        predicates::generation.combine(predicates::annotations).hash_property(account)
     }
-    let Some(credential) = credential(account, secret) else {
-        let message = "spec.licenseKey.identityType is not a word that this operator knows: write USER or SUB_ORG.";
-        return Ok(Finding::bad(AccountReason::SecretInvalid, message));
-    };
-    let credential = match credential.validated() {
-        Ok(credential) => credential,
-        Err(error) => {
-            let message = if error.is_of_secret() {
-                format!("Secret {} key {}: {error}. Correct the Secret.", reference.name, reference.key)
-            } else {
-                format!("{error}. Correct the account.")
-            };
-            return Ok(Finding::bad(AccountReason::SecretInvalid, message));
-        }
-    };
-    let client = match nuvo_client::Client::new(base, credential, shell.nuvo_settings.clone()) {
-        Ok(client) => client,
-        Err(error) => return Ok(unknown(&error)),
-    };
-    let (rejected, mut told) = tokio::sync::mpsc::channel(1);
-    let accounts = Arc::downgrade(&shell.accounts);
-    tokio::spawn(async move {
-        while let (Some(()), Some(accounts)) = (told.recv().await, accounts.upgrade()) {
-            accounts.wake(&me);
-        }
-    });
-    let metrics = shell.metrics.clone();
-    let settings = SessionSettings {
-        requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
-        poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
-        identity: identity.clone(),
-        breaker: shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
-        rejected,
-        waited: Box::new(move |time| metrics.budget_wait(time)),
-    };
-    let session = Arc::new(Session::new(client, settings, shell.shutdown.clone()));
-    Ok(match session.prove().await {
-        Ok(()) => {
-            shell.proven.set(account.uid().unwrap_or_default(), fingerprint);
-            ready(identity, session)
-        }
-        Err(Error::Unauthorized) => Finding::bad(
-            AccountReason::CredentialsRejected,
-            format!(
-                "nuvo rejected the credentials of Secret {} key {}: correct the Secret, or the identifier in the account.",
-                reference.name, reference.key
-            ),
-        ),
-        Err(Error::Forbidden) => Finding::bad(
-            AccountReason::PermissionMissing,
-            "nuvo does not let this account read executions: grant it execution.read and execution.create.",
-        ),
-        Err(error) => unknown(&error),
-    })
-}
 
-fn unknown(error: &Error) -> Finding {
-    let message = format!("Whether the credentials work is not known: {error}. It is tried again.");
-    Finding { wait: error.retry_after(), ..Finding::bad(AccountReason::NuvoUnavailable, message) }
-}
-
-fn ready(identity: Option<String>, session: Arc<Session>) -> Finding {
-    let message = "nuvo accepts the credentials.".to_owned();
-    Finding { reason: AccountReason::Ready, message, identity, session: Some(session), wait: None }
-}
-
-fn secret_ref(account: &NuvoAccount) -> Option<&SecretRef> {
-    let key = account.spec.license_key.as_ref().map(|key| &key.secret_ref);
-    key.or_else(|| account.spec.access_token.as_ref().map(|token| &token.secret_ref))
-}
-
-/// The inner error is a finding about the account.
-async fn read_secret(account: &NuvoAccount, reference: &SecretRef, shell: &Shell) -> Result<Result<SecretString, Finding>, CallError> {
-    let api: Api<Secret> = Api::namespaced(shell.client.clone(), &account.namespace().unwrap_or_default());
-    let SecretRef { name, key } = reference;
-    let missing = |message: String| Ok(Err(Finding::bad(AccountReason::SecretNotFound, message)));
-    let secret = match call("read the Secret of the NuvoAccount", api.get_opt(name)).await {
-        Ok(Some(secret)) => secret,
-        Ok(None) => return missing(format!("There is no Secret {name} in this namespace: create it with the key {key}.")),
-        Err(error) if error.is_forbidden() => {
-            return missing(format!("The operator may not read Secret {name}: grant it get on secrets in this namespace."));
+    fn on_watch_event(&self, _namespace: Option<&str>, event: &watcher::Event<NuvoAccount>) {
+        let accounts = &self.shell.accounts;
+        match event {
+            watcher::Event::Delete(account) => {
+                accounts.remove(&ObjectRef::from_obj(account));
+                self.forget_deleted(&account.namespace().unwrap_or_default(), &account.name_any());
+            }
+            watcher::Event::InitDone => {
+                for key in accounts.remove_deleted() {
+                    self.forget_deleted(&key.namespace, &key.name);
+                }
+                accounts.wake_runs_of_unavailable();
+            }
+            watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
         }
-        Err(error) => return Err(error),
-    };
-    // Who may create an account must not be able to send any Secret of the namespace to a server of their choice.
-    if secret.labels().get(CREDENTIAL_LABEL).map(String::as_str) != Some(CREDENTIAL_LABEL_VALUE) {
-        return missing(format!(
-            "Secret {name} lacks the label {CREDENTIAL_LABEL}: \"{CREDENTIAL_LABEL_VALUE}\", so it is not used: set the label if the Secret \
-             is meant for nuvo."
-        ));
     }
-    let Some(value) = secret.data.as_ref().and_then(|data| data.get(key)) else {
-        return missing(format!("Secret {name} has no key {key}: add it, or correct the key in the account."));
-    };
-    Ok(match std::str::from_utf8(&value.0) {
-        Ok(text) => Ok(SecretString::from(text)),
-        Err(_) => Err(Finding::bad(AccountReason::SecretInvalid, format!("Secret {name} key {key} is not text. Correct the Secret."))),
-    })
+
+    fn forget(&self, account: &NuvoAccount) {
+        self.memory.lock().remove(account.metadata.uid.as_deref().unwrap_or_default());
+    }
+
+    async fn reconcile(&self, account: Arc<NuvoAccount>) -> Result<Action, CallError> {
+        let base_url_error = self.shell.origins.check(&account.spec.base_url).err().map(|error| error.to_string());
+        let uid = account.uid().unwrap_or_default();
+        let failures = self.memory.lock().get(&uid).map_or(0, |memory| memory.failures);
+        let mut facts = AccountFacts::new(&account, self.shell.now(), base_url_error, failures);
+        loop {
+            match next(&facts) {
+                AccountAct::ReadSecret(reference) => facts.secret = Some(self.read_secret(&account, &reference).await?),
+                AccountAct::Verify(credential) => facts.verification = Some(self.verify(&account, credential).await),
+                AccountAct::Publish(availability) => facts.publication = self.publish(&account, availability),
+                AccountAct::WriteStatus(status) => {
+                    self.write_status(&account, *status).await?;
+                    facts.status_written = true;
+                }
+                AccountAct::Done { again, failures } => {
+                    if let Some(memory) = self.memory.lock().get_mut(&uid) {
+                        memory.failures = failures;
+                    }
+                    return Ok(again.map_or_else(Action::await_change, Action::requeue));
+                }
+            }
+        }
+    }
+}
+
+impl AccountReconciler {
+    /// Nothing is known of any account yet.
+    #[must_use]
+    pub fn new(shell: Arc<Shell>) -> Self {
+        Self { shell, memory: Mutex::default() }
+    }
+
+    /// An account was deleted. What is remembered of it goes, and of others that are gone.
+    fn forget_deleted(&self, namespace: &str, name: &str) {
+        self.shell.metrics.forget_account(namespace, name);
+        let left: HashSet<String> = self.shell.accounts.uids();
+        self.memory.lock().retain(|uid, _| left.contains(uid));
+    }
+
+    async fn read_secret(&self, account: &NuvoAccount, reference: &SecretRef) -> Result<SecretRead<SecretString, Arc<Session>>, CallError> {
+        let api: Api<Secret> = Api::namespaced(self.shell.client.clone(), &account.namespace().unwrap_or_default());
+        let secret = match call("read the Secret of the NuvoAccount", api.get_opt(&reference.name)).await {
+            Ok(Some(secret)) => secret,
+            Ok(None) => return Ok(SecretRead::Missing),
+            Err(error) if error.is_forbidden() => return Ok(SecretRead::Forbidden),
+            Err(error) => return Err(error),
+        };
+        let label = secret.labels().get(CREDENTIAL_LABEL).cloned();
+        let value = match secret.data.as_ref().and_then(|data| data.get(&reference.key)).map(|value| std::str::from_utf8(&value.0)) {
+            None => SecretValue::KeyMissing,
+            Some(Err(_)) => SecretValue::NotText,
+            Some(Ok(text)) => {
+                let credential = SecretString::from(text);
+                SecretValue::Text { verified: self.verified_session(account, &credential), credential }
+            }
+        };
+        Ok(SecretRead::Found { label, value })
+    }
+
+    /// The session that works with exactly this credential and spec.
+    fn verified_session(&self, account: &NuvoAccount, credential: &SecretString) -> Option<Arc<Session>> {
+        let session = self.shell.accounts.session(&ObjectRef::from_obj(account)).filter(|session| !session.is_rejected())?;
+        let memory = self.memory.lock();
+        let verified = memory.get(&account.uid().unwrap_or_default())?.verified.as_ref()?;
+        (*verified == Fingerprint::of(account, credential)).then_some(session)
+    }
+
+    /// Makes a session of a credential, and has nuvo say whether it works.
+    async fn verify(&self, account: &NuvoAccount, secret: SecretString) -> Verification<Arc<Session>> {
+        let fingerprint = Fingerprint::of(account, &secret);
+        let session = match self.session(account, secret) {
+            Ok(session) => session,
+            Err(verification) => return verification,
+        };
+        match session.prove().await {
+            Ok(()) => {
+                let uid = account.uid().unwrap_or_default();
+                self.memory.lock().entry(uid).or_default().verified = Some(fingerprint);
+                Verification::Accepted(session)
+            }
+            Err(Error::Unauthorized) => Verification::Rejected,
+            Err(Error::Forbidden) => Verification::PermissionMissing,
+            Err(error) => unknown(&error),
+        }
+    }
+
+    fn session(&self, account: &NuvoAccount, secret: SecretString) -> Result<Arc<Session>, Verification<Arc<Session>>> {
+        let malformed = |of_secret, error: &dyn std::error::Error| Verification::Malformed { of_secret, error: error.to_string() };
+        let base = self.shell.origins.check(&account.spec.base_url).map_err(|error| malformed(false, &error))?;
+        let credential =
+            credential(account, secret).ok_or_else(|| Verification::Malformed { of_secret: false, error: UNKNOWN_TYPE.to_owned() })?;
+        let credential = credential.validated().map_err(|error| malformed(error.is_of_secret(), &error))?;
+        let client = nuvo_client::Client::new(base, credential, self.shell.nuvo_settings.clone()).map_err(|error| unknown(&error))?;
+        let (rejected, mut rejections) = tokio::sync::mpsc::channel(1);
+        let (accounts, me) = (Arc::downgrade(&self.shell.accounts), ObjectRef::from_obj(account));
+        tokio::spawn(async move {
+            while let (Some(()), Some(accounts)) = (rejections.recv().await, accounts.upgrade()) {
+                accounts.wake(&me);
+            }
+        });
+        let metrics = self.shell.metrics.clone();
+        let settings = SessionSettings {
+            requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
+            poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
+            identity: account.spec.license_key.as_ref().map(|key| key.identifier.clone()),
+            breaker: self.shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
+            rejected,
+            waited: Box::new(move |time| metrics.budget_wait(time)),
+        };
+        Ok(Arc::new(Session::new(client, settings, self.shell.shutdown.clone())))
+    }
+
+    fn publish(&self, account: &NuvoAccount, availability: Availability<Arc<Session>>) -> Publication {
+        let (namespace, name) = (account.namespace().unwrap_or_default(), account.name_any());
+        self.shell.metrics.account_ready(&namespace, &name, matches!(availability, Availability::Ready(_)));
+        let state = match availability {
+            Availability::Ready(session) => AccountState::Ready(session),
+            Availability::NotReady(why) => AccountState::NotReady(why),
+        };
+        if self.shell.accounts.set_state(&ObjectRef::from_obj(account), state) {
+            self.memory.lock().entry(account.uid().unwrap_or_default()).or_default();
+            Publication::Published
+        } else {
+            self.forget_deleted(&namespace, &name);
+            Publication::AccountGone
+        }
+    }
+
+    async fn write_status(&self, account: &NuvoAccount, status: NuvoAccountStatus) -> Result<(), CallError> {
+        let mut object = account.clone();
+        object.metadata.managed_fields = None;
+        object.status = Some(status);
+        self.shell.metrics.kube_write("nuvoaccounts/status");
+        let api: Api<NuvoAccount> = Api::namespaced(self.shell.client.clone(), &account.namespace().unwrap_or_default());
+        let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match call("write the status of the NuvoAccount", api.replace_status(&account.name_any(), &request, &object)).await {
+            // A newer version is on its way through the watch, and is reconciled then.
+            Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+}
+
+fn unknown(error: &Error) -> Verification<Arc<Session>> {
+    Verification::Unknown { error: error.to_string(), retry_after: error.retry_after() }
 }
 
 /// None if the account does not say in known words what the identifier of its license key names.
@@ -234,88 +270,13 @@ fn credential(account: &NuvoAccount, secret: SecretString) -> Option<Credential>
     })
 }
 
-fn fingerprint(account: &NuvoAccount, secret: &SecretString) -> Fingerprint {
-    use secrecy::ExposeSecret;
-    let mut hash = Sha256::new();
-    // Debug of the spec names the Secret, never its value.
-    hash.update(format!("{:?}\n", account.spec));
-    hash.update(secret.expose_secret());
-    Fingerprint(hash.finalize().into())
-}
-
-async fn write(account: &NuvoAccount, finding: &Finding, shell: &Shell) -> Result<(), CallError> {
-    let status = status(account, finding, now());
-    if account.status.as_ref() == Some(&status) {
-        return Ok(());
-    }
-    let mut object = account.clone();
-    object.metadata.managed_fields = None;
-    object.status = Some(status);
-    shell.metrics.kube_write("nuvoaccounts/status");
-    let api: Api<NuvoAccount> = Api::namespaced(shell.client.clone(), &account.namespace().unwrap_or_default());
-    let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match call("write the status of the NuvoAccount", api.replace_status(&account.name_any(), &request, &object)).await {
-        // A newer version is on its way through the watch, and is looked at then.
-        Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
-        result => result.map(|_| ()),
-    }
-}
-
-fn status(account: &NuvoAccount, finding: &Finding, now: Timestamp) -> NuvoAccountStatus {
-    let old = account.status.clone().unwrap_or_default();
-    let holds = finding.reason.status();
-    let waiting = holds == ConditionStatus::Unknown;
-    let wanted = [
-        (READY, Some(holds)),
-        (RECONCILING, waiting.then_some(ConditionStatus::True)),
-        (STALLED, (holds == ConditionStatus::False).then_some(ConditionStatus::True)),
-    ];
-    let generation = account.metadata.generation;
-    let message: String = finding.message.chars().take(MAX_MESSAGE).collect();
-    let conditions = wanted
-        .into_iter()
-        .filter_map(|(kind, holds)| {
-            let holds = holds?.as_str();
-            let same = old.conditions.iter().find(|condition| condition.type_ == kind && condition.status == holds);
-            Some(Condition {
-                type_: kind.to_owned(),
-                status: holds.to_owned(),
-                reason: finding.reason.as_str().to_owned(),
-                message: message.clone(),
-                observed_generation: generation,
-                last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
-            })
-        })
-        .collect();
-    // Who nuvo took the operator for last helps to find out why it does not any more; it is nobody's once other credentials work.
-    let earlier = old.identity.filter(|_| finding.reason != AccountReason::Ready);
-    NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(earlier) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use nuvo_crds::{IdentityType, LicenseKey, NuvoAccountSpec};
 
-    fn finding(reason: AccountReason, identity: Option<&str>) -> Finding {
-        Finding { identity: identity.map(str::to_owned), ..Finding::bad(reason, "because") }
-    }
-
     #[test]
-    fn the_identity_is_that_of_the_credentials_that_work() {
-        let mut account = NuvoAccount::new("default", NuvoAccountSpec::default());
-        let mut identity_after = |finding: &Finding| {
-            account.status = Some(status(&account, finding, now()));
-            account.status.as_ref().and_then(|status| status.identity.clone())
-        };
-        let person = Some("me@example.com".to_owned());
-        assert_eq!(identity_after(&finding(AccountReason::Ready, Some("me@example.com"))), person);
-        assert_eq!(identity_after(&finding(AccountReason::CredentialsRejected, None)), person, "whose credentials were rejected");
-        assert_eq!(identity_after(&finding(AccountReason::Ready, None)), None, "an access token does not tell");
-    }
-
-    #[test]
-    fn an_identity_type_of_tomorrow_is_not_guessed() {
+    fn unknown_identity_type_makes_no_credential() {
         let key = |identity_type| LicenseKey {
             secret_ref: SecretRef { name: "nuvo".into(), key: "key".into() },
             identifier: "me@example.com".into(),

@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 
-use super::{runs::Runs, wake_queue::Wakes};
+use super::{object_cache::ObjectCache, runs::Runs};
 use crate::account::Session;
 use crate::account::follower::Follower;
 use crate::shutdown::{self, Shutdown, Stop};
@@ -38,78 +39,54 @@ impl AccountKey {
 
 /// Whether an account can be used.
 #[derive(Debug, Clone)]
-pub enum Standing {
-    /// This process has not looked at it yet. Nothing is to be said about its runs before that.
-    Unjudged,
+pub enum AccountState {
+    /// This process has not reconciled it yet. Nothing is to be said about its runs before that.
+    Unknown,
     /// It cannot, and why.
     NotReady(String),
     /// It can.
     Ready(Arc<Session>),
 }
 
-/// What one watch feeds.
-struct Part {
-    namespace: Option<String>,
-    store: Store<NuvoAccount>,
-    wakes: Wakes<ObjectRef<NuvoAccount>>,
-}
-
 /// All accounts that this operator watches.
-pub struct Accounts {
+pub struct AccountRegistry {
     runs: Arc<Runs>,
     grace: Duration,
     shutdown: Shutdown,
-    parts: Vec<Part>,
-    judged: Mutex<HashMap<AccountKey, Judged>>,
+    cache: ObjectCache<NuvoAccount>,
+    accounts: Mutex<HashMap<AccountKey, Account>>,
 }
 
-struct Judged {
-    standing: Standing,
+/// An account that was reconciled.
+struct Account {
+    state: AccountState,
     follower: Arc<Follower>,
     _stop: Stop,
 }
 
-impl Accounts {
-    /// No watch yet. `grace` is how long nuvo may deny that an execution exists.
+impl AccountRegistry {
+    /// Nothing is known of the accounts yet. `grace` is how long nuvo may deny that an execution exists.
     #[must_use]
-    pub fn new(runs: Arc<Runs>, grace: Duration, shutdown: Shutdown) -> Self {
-        Self { runs, grace, shutdown, parts: Vec::new(), judged: Mutex::default() }
+    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<Runs>, grace: Duration, shutdown: Shutdown) -> Self {
+        Self { runs, grace, shutdown, cache, accounts: Mutex::default() }
     }
 
-    /// Adds what one watch feeds; `None` stands for all namespaces.
-    pub fn add(&mut self, namespace: Option<String>, store: Store<NuvoAccount>, wakes: Wakes<ObjectRef<NuvoAccount>>) {
-        self.parts.push(Part { namespace, store, wakes });
-    }
-
-    fn judged(&self) -> MutexGuard<'_, HashMap<AccountKey, Judged>> {
-        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn part(&self, namespace: &str) -> Option<&Part> {
-        self.parts.iter().find(|part| part.namespace.as_deref().is_none_or(|watched| watched == namespace))
-    }
-
-    /// Has an account looked at again.
+    /// Has an account reconciled again.
     pub fn wake(&self, account: &ObjectRef<NuvoAccount>) {
-        if let Some(part) = account.namespace.as_deref().and_then(|namespace| self.part(namespace)) {
-            part.wakes.wake(account.clone());
-        }
+        self.cache.wake(account);
     }
 
     /// Whether an account can be used.
     #[must_use]
-    pub fn standing(&self, key: &AccountKey) -> Standing {
-        if let Some(judged) = self.judged().get(key) {
-            return judged.standing.clone();
+    pub fn state(&self, key: &AccountKey) -> AccountState {
+        if let Some(account) = self.accounts.lock().get(key) {
+            return account.state.clone();
         }
-        let Some(part) = self.part(&key.namespace) else { return Standing::Unjudged };
-        let known = part.store.get(&ObjectRef::new(&key.name).within(&key.namespace)).is_some();
-        // An empty cache is one that has not been filled yet, or really empty: only the future knows.
-        let filled = futures::FutureExt::now_or_never(part.store.wait_until_ready()).is_some();
-        if known || !filled {
-            return Standing::Unjudged;
+        // Until the first list has come in, an account that is not in the cache may exist.
+        if self.cache.get(&key.namespace, &key.name).is_some() || !self.cache.is_filled(&key.namespace) {
+            return AccountState::Unknown;
         }
-        Standing::NotReady(format!(
+        AccountState::NotReady(format!(
             "There is no NuvoAccount {} in this namespace: create it, or name another one in spec.accountRef.",
             key.name
         ))
@@ -118,95 +95,88 @@ impl Accounts {
     /// `spec.baseUrl` of an account, whether or not it can be used.
     #[must_use]
     pub fn base_url(&self, key: &AccountKey) -> Option<String> {
-        let account = self.part(&key.namespace)?.store.get(&ObjectRef::new(&key.name).within(&key.namespace))?;
-        Some(account.spec.base_url.clone())
+        Some(self.cache.get(&key.namespace, &key.name)?.spec.base_url.clone())
     }
 
     /// The follower of an account.
     #[must_use]
     pub fn follower(&self, key: &AccountKey) -> Option<Arc<Follower>> {
-        self.judged().get(key).map(|judged| judged.follower.clone())
+        self.accounts.lock().get(key).map(|account| account.follower.clone())
     }
 
-    /// Says whether an account can be used, and wakes the runs that wait for it if that is new. False: the account is gone.
-    pub fn judge(&self, account: &ObjectRef<NuvoAccount>, standing: Standing) -> bool {
-        let key = AccountKey::of_account(account);
-        let session = match &standing {
-            Standing::Ready(session) => Some(session.clone()),
-            Standing::Unjudged | Standing::NotReady(_) => None,
+    /// Sets whether an account can be used, and wakes its runs if that is new. False: the account was deleted.
+    pub fn set_state(&self, reference: &ObjectRef<NuvoAccount>, state: AccountState) -> bool {
+        let key = AccountKey::of_account(reference);
+        let session = match &state {
+            AccountState::Ready(session) => Some(session.clone()),
+            AccountState::Unknown | AccountState::NotReady(_) => None,
         };
-        let mut judged = self.judged();
-        // The cache loses an account before it is removed here, so that a look which took longer does not bring it back to life.
-        if !self.exists(account) {
+        let mut accounts = self.accounts.lock();
+        // The cache loses an account before it is removed here, so that a reconcile which took longer does not bring it back.
+        if !self.cache.contains(reference) {
             return false;
         }
-        let entry = judged.entry(key.clone()).or_insert_with(|| {
-            let (stop, stopped) = shutdown::channel();
-            let follower = Arc::new(Follower::new(self.runs.clone(), self.grace, spread(&key)));
-            let (works, ending) = (follower.clone(), self.shutdown.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = works.run(ending) => {}
-                    () = stopped.begun() => {}
-                }
-            });
-            Judged { standing: Standing::Unjudged, follower, _stop: stop }
-        });
-        let same = match (&entry.standing, &standing) {
-            (Standing::Ready(before), Standing::Ready(now)) => Arc::ptr_eq(before, now),
-            (Standing::NotReady(before), Standing::NotReady(now)) => before == now,
+        let account = accounts.entry(key.clone()).or_insert_with(|| self.start(&key));
+        let same = match (&account.state, &state) {
+            (AccountState::Ready(before), AccountState::Ready(now)) => Arc::ptr_eq(before, now),
+            (AccountState::NotReady(before), AccountState::NotReady(now)) => before == now,
             _ => false,
         };
-        entry.standing = standing;
-        entry.follower.connect(session);
-        drop(judged);
+        account.state = state;
+        account.follower.connect(session);
+        drop(accounts);
         if !same {
             self.wake_runs(&key);
         }
         true
     }
 
-    /// Whether the cache has this very account.
-    fn exists(&self, account: &ObjectRef<NuvoAccount>) -> bool {
-        let cached = account.namespace.as_deref().and_then(|namespace| self.part(namespace)).and_then(|part| part.store.get(account));
-        cached.is_some_and(|cached| cached.metadata.uid == account.extra.uid)
+    /// Starts the follower of an account.
+    fn start(&self, key: &AccountKey) -> Account {
+        let (stop, stopped) = shutdown::channel();
+        let follower = Arc::new(Follower::new(self.runs.clone(), self.grace, spread(key)));
+        let (works, ending) = (follower.clone(), self.shutdown.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = works.run(ending) => {}
+                () = stopped.begun() => {}
+            }
+        });
+        Account { state: AccountState::Unknown, follower, _stop: stop }
     }
 
     /// The uids of all accounts in the cache.
     #[must_use]
     pub fn uids(&self) -> HashSet<String> {
-        self.parts.iter().flat_map(|part| part.store.state()).filter_map(|account| account.metadata.uid.clone()).collect()
+        self.cache.all().filter_map(|account| account.metadata.uid.clone()).collect()
     }
 
     /// The session that an account works with.
     #[must_use]
     pub fn session(&self, account: &ObjectRef<NuvoAccount>) -> Option<Arc<Session>> {
-        match self.judged().get(&AccountKey::of_account(account))?.standing.clone() {
-            Standing::Ready(session) => Some(session),
-            Standing::Unjudged | Standing::NotReady(_) => None,
+        match self.accounts.lock().get(&AccountKey::of_account(account))?.state.clone() {
+            AccountState::Ready(session) => Some(session),
+            AccountState::Unknown | AccountState::NotReady(_) => None,
         }
     }
 
-    /// The account is gone.
+    /// The account was deleted.
     pub fn remove(&self, account: &ObjectRef<NuvoAccount>) {
         let key = AccountKey::of_account(account);
-        let removed = self.judged().remove(&key);
+        let removed = self.accounts.lock().remove(&key);
         if removed.is_some() {
             self.wake_runs(&key);
         }
     }
 
-    /// Removes what the cache does not have any more, and returns it.
-    pub fn prune(&self) -> Vec<AccountKey> {
-        let cached = |key: &AccountKey| {
-            let object = ObjectRef::new(&key.name).within(&key.namespace);
-            self.part(&key.namespace).is_some_and(|part| part.store.get(&object).is_some())
-        };
-        let gone: Vec<AccountKey> = self.judged().keys().filter(|key| !cached(key)).cloned().collect();
-        for key in &gone {
+    /// Removes the accounts that the cache does not have any more, and returns them.
+    pub fn remove_deleted(&self) -> Vec<AccountKey> {
+        let cached = |key: &AccountKey| self.cache.get(&key.namespace, &key.name).is_some();
+        let deleted: Vec<AccountKey> = self.accounts.lock().keys().filter(|key| !cached(key)).cloned().collect();
+        for key in &deleted {
             self.remove(&ObjectRef::new(&key.name).within(&key.namespace));
         }
-        gone
+        deleted
     }
 
     fn wake_runs(&self, key: &AccountKey) {
@@ -215,10 +185,10 @@ impl Accounts {
         }
     }
 
-    /// The cache has been filled: now it can be told which accounts are missing.
-    pub fn wake_unjudged(&self) {
+    /// The cache has been filled, so it is known now which accounts do not exist. Their runs are woken.
+    pub fn wake_runs_of_unavailable(&self) {
         for key in self.runs.accounts() {
-            if !matches!(self.standing(&key), Standing::Ready(_)) {
+            if !matches!(self.state(&key), AccountState::Ready(_)) {
                 self.wake_runs(&key);
             }
         }
@@ -245,7 +215,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{controller::wake_queue::wakes, telemetry::Metrics};
+    use crate::{
+        controller::{object_cache::CachePart, wake_queue::wake_queue},
+        telemetry::Metrics,
+    };
 
     fn account(uid: &str) -> NuvoAccount {
         serde_json::from_value(serde_json::json!({
@@ -256,33 +229,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_that_ends_after_its_account_brings_nothing_back() {
-        let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let runs = Arc::new(Runs::new(Client::new(nobody, "team"), Metrics::new()));
+    async fn state_of_a_deleted_account_is_not_set() {
+        let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+        let runs = Arc::new(Runs::new(Client::new(server, "team"), Metrics::new()));
         let (_stop, shutdown) = shutdown::channel();
-        let mut accounts = Accounts::new(runs, Duration::ZERO, shutdown);
         let (store, mut writer) = reflector::store();
-        accounts.add(None, store, wakes().0);
+        let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
+        let accounts = AccountRegistry::new(cache, runs, Duration::ZERO, shutdown);
         let key = AccountKey { namespace: "team".into(), name: "default".into() };
         let (old, new) = (account("old"), account("new"));
-        let judge = |account: &NuvoAccount| accounts.judge(&ObjectRef::from_obj(account), Standing::NotReady("because".into()));
-        let standing = || match accounts.standing(&key) {
-            Standing::NotReady(why) => why,
+        let set = |account: &NuvoAccount| accounts.set_state(&ObjectRef::from_obj(account), AccountState::NotReady("because".into()));
+        let state = || match accounts.state(&key) {
+            AccountState::NotReady(why) => why,
             other => format!("{other:?}"),
         };
 
         writer.apply_watcher_event(&Event::Init);
         writer.apply_watcher_event(&Event::InitApply(old.clone()));
         writer.apply_watcher_event(&Event::InitDone);
-        assert!(judge(&old));
-        assert_eq!(standing(), "because");
+        assert!(set(&old));
+        assert_eq!(state(), "because");
         writer.apply_watcher_event(&Event::Delete(old.clone()));
         accounts.remove(&ObjectRef::from_obj(&old));
-        assert!(!judge(&old));
-        assert!(standing().starts_with("There is no NuvoAccount default"), "{}", standing());
+        assert!(!set(&old));
+        assert!(state().starts_with("There is no NuvoAccount default"), "{}", state());
         // Nor does it speak for another object of its name.
         writer.apply_watcher_event(&Event::Apply(new.clone()));
-        assert!(!judge(&old) && judge(&new));
+        assert!(!set(&old) && set(&new));
         assert_eq!(accounts.uids(), ["new".to_owned()].into());
     }
 }

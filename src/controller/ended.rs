@@ -9,12 +9,12 @@ use kube::{
 };
 
 use super::{
-    Shell,
-    account_registry::{AccountKey, Standing},
+    account_registry::{AccountKey, AccountState},
     executor::PassError,
     lock::{LockError, lock_name},
     now,
     run::{FALLBACK, ReconcileError, Slot, write},
+    shell::Shell,
 };
 use crate::account::Session;
 use nuvo_client::Error;
@@ -123,9 +123,9 @@ pub(super) async fn reopen(
         Reopening::Attempt(attempt) => open(object, attempt, false, shell).await,
         Reopening::Retry(attempt) => open(object, attempt, true, shell).await,
         Reopening::Adopt(trigger, executions) => {
-            let session = match shell.accounts.standing(&AccountKey::of(object)) {
-                Standing::Ready(session) => session,
-                Standing::Unjudged | Standing::NotReady(_) => return Ok(Action::requeue(FALLBACK)),
+            let session = match shell.accounts.state(&AccountKey::of(object)) {
+                AccountState::Ready(session) => session,
+                AccountState::Unknown | AccountState::NotReady(_) => return Ok(Action::requeue(FALLBACK)),
             };
             drop(slot);
             adopt(object, run, &trigger, &executions, &session, shell).await

@@ -9,11 +9,11 @@ use tokio::{
 };
 
 use super::{
-    Shell,
     api_call::CallError,
     lock::{LockError, lock_name},
     now,
     runs::RunError,
+    shell::Shell,
 };
 use crate::account::Session;
 use crate::telemetry::TriggerOutcome;

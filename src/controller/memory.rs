@@ -9,7 +9,6 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
-use super::account_reconciler::Fingerprint;
 use nuvo_core::run::{Memory, Obstacle, PipelineId};
 use nuvo_crds::PipelineRun;
 
@@ -184,51 +183,5 @@ impl Waiting {
     #[must_use]
     pub fn take(&self, pipeline: &PipelineId) -> HashSet<ObjectRef<PipelineRun>> {
         lock(&self.0).remove(pipeline).unwrap_or_default()
-    }
-}
-
-/// What an account's proof rests on, by the account's uid.
-#[derive(Default)]
-pub struct Proven(Mutex<HashMap<String, Fingerprint>>);
-
-impl Proven {
-    /// What was proven last.
-    #[must_use]
-    pub fn get(&self, uid: &str) -> Option<Fingerprint> {
-        lock(&self.0).get(uid).cloned()
-    }
-
-    /// Only these accounts are left.
-    pub fn retain(&self, uids: &HashSet<String>) {
-        lock(&self.0).retain(|uid, _| uids.contains(uid));
-    }
-
-    /// This is proven.
-    pub fn set(&self, uid: String, fingerprint: Fingerprint) {
-        lock(&self.0).insert(uid, fingerprint);
-    }
-}
-
-/// How often in a row something was tried, by uid.
-#[derive(Default)]
-pub struct Tries(Mutex<HashMap<String, u32>>);
-
-impl Tries {
-    /// Only these accounts are left.
-    pub fn retain(&self, uids: &HashSet<String>) {
-        lock(&self.0).retain(|uid, _| uids.contains(uid));
-    }
-
-    /// The number of failures before this one; a success begins anew.
-    pub fn count(&self, uid: &str, success: bool) -> u32 {
-        let mut tries = lock(&self.0);
-        if success {
-            tries.remove(uid);
-            return 0;
-        }
-        let count = tries.entry(uid.to_owned()).or_default();
-        let before = *count;
-        *count = before.saturating_add(1);
-        before
     }
 }

@@ -14,9 +14,7 @@ use kube::{
 use tokio::sync::SemaphorePermit;
 
 use super::{
-    Shell,
-    account_reconciler::backoff,
-    account_registry::{AccountKey, Standing},
+    account_registry::{AccountKey, AccountState},
     api_call::CallError,
     ended::{await_retry, expire, let_go, reopen},
     executor::{Ended, Pass, PassError, Passed, gate, nonce, pause},
@@ -24,11 +22,13 @@ use super::{
     now,
     room::Place,
     run_cache::CachedRun,
+    shell::Shell,
 };
 use crate::account::Session;
 use crate::account::follower::Interest;
 use crate::telemetry::RunResult;
 use nuvo_client::Error;
+use nuvo_core::backoff::Backoff;
 use nuvo_core::run::{Answer, Fate, Following, Gate, Hearing, Hold, InvalidRun, Observed, Obstacle, Run, Situation, Step};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
@@ -45,7 +45,9 @@ const UNAVAILABLE: Duration = Duration::from_secs(2);
 /// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
 const LATE: Duration = Duration::from_secs(5);
 /// The waits after a failure: doubled each time, from the first to the second.
-const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const FAILURE: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+/// The waits while nuvo gives no list.
+const NUVO_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// From this failure on, the status says so.
 const SHOWN_FAILURES: u32 = 3;
 
@@ -94,8 +96,7 @@ pub async fn after_failure(run: &CachedRun, error: &ReconcileError, shell: &Shel
         return FALLBACK;
     }
     let failures = shell.memories.failed(run.meta().uid.as_deref().unwrap_or_default());
-    let (first, longest) = FAILURE;
-    let wait = backoff(first, longest, failures.saturating_sub(1));
+    let wait = FAILURE.wait(failures.saturating_sub(1));
     tracing::warn!(%error, failures, "the reconcile failed");
     let Some(object) = run.whole() else { return wait };
     // A write would change the version that a held lock speaks of.
@@ -135,11 +136,11 @@ async fn observe(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Actio
     if begun || run.ended {
         return follow(object, run, shell).await;
     }
-    match shell.accounts.standing(&AccountKey::of(object)) {
-        Standing::Unjudged => Ok(Action::await_change()),
-        Standing::Ready(_) if !run.suspended => follow(object, run, shell).await,
-        Standing::Ready(_) => show(object, run, &nuvo_core::run::without_account(run, ""), shell).await,
-        Standing::NotReady(why) => show(object, run, &nuvo_core::run::without_account(run, &why), shell).await,
+    match shell.accounts.state(&AccountKey::of(object)) {
+        AccountState::Unknown => Ok(Action::await_change()),
+        AccountState::Ready(_) if !run.suspended => follow(object, run, shell).await,
+        AccountState::Ready(_) => show(object, run, &nuvo_core::run::without_account(run, ""), shell).await,
+        AccountState::NotReady(why) => show(object, run, &nuvo_core::run::without_account(run, &why), shell).await,
     }
 }
 
@@ -176,10 +177,10 @@ async fn follow(object: &PipelineRun, run: &Run, shell: &Shell) -> Result<Action
     let reference = ObjectRef::from_obj(object);
     let account = AccountKey::of(object);
     let follower = shell.accounts.follower(&account);
-    let following = match shell.accounts.standing(&account) {
-        Standing::Ready(_) => Following::Active,
-        Standing::Unjudged => Following::Undecided,
-        Standing::NotReady(why) => Following::Halted(why),
+    let following = match shell.accounts.state(&account) {
+        AccountState::Ready(_) => Following::Active,
+        AccountState::Unknown => Following::Undecided,
+        AccountState::NotReady(why) => Following::Halted(why),
     };
     let executions = nuvo_core::run::followed(object, run);
     if object.status.as_ref().is_some_and(nuvo_core::run::awaits_retry) {
@@ -236,11 +237,11 @@ fn ago(age: Duration) -> Option<Timestamp> {
 /// One pass of the trigger protocol.
 async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &Shell) -> Result<Action, ReconcileError> {
     let key = AccountKey::of(&object);
-    let session = match shell.accounts.standing(&key) {
-        Standing::Ready(session) => session,
-        Standing::Unjudged => return Ok(Action::await_change()),
-        Standing::NotReady(_) if shell.shutdown.is_begun() || run.deleting => return Ok(Action::await_change()),
-        Standing::NotReady(why) => return without_account(&object, &run, &why, shell).await,
+    let session = match shell.accounts.state(&key) {
+        AccountState::Ready(session) => session,
+        AccountState::Unknown => return Ok(Action::await_change()),
+        AccountState::NotReady(_) if shell.shutdown.is_begun() || run.deleting => return Ok(Action::await_change()),
+        AccountState::NotReady(why) => return without_account(&object, &run, &why, shell).await,
     };
     let uid = run.me.uid.to_string();
     let reference = ObjectRef::from_obj(&*object);
@@ -318,7 +319,7 @@ async fn trigger(object: Arc<PipelineRun>, run: Run, slot: Slot<'_>, shell: &She
             shell.memories.forget(&uid);
             Ok(Action::await_change())
         }
-        Ended::Again => Ok(Action::requeue(backoff(FAILURE.0, FAILURE.1, shell.memories.failed(&uid).saturating_sub(1)))),
+        Ended::Again => Ok(Action::requeue(FAILURE.wait(shell.memories.failed(&uid).saturating_sub(1)))),
         Ended::Hold(hold) => wait(&object, &run, &hold, &session, shell).await,
     }
 }
@@ -392,7 +393,7 @@ async fn wait(object: &PipelineRun, run: &Run, hold: &Hold, session: &Session, s
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
             if let Hold::PipelineBusy(tenancy, _) = hold {
-                shell.hurry(&tenancy.holder);
+                shell.wake_lock_holder(&tenancy.holder);
             }
             let waited = shell.memories.waited(uid);
             if waited < PATIENT && object.status.as_ref().and_then(nuvo_core::run::reason) != Some(Reason::PipelineBusy) {
@@ -424,7 +425,7 @@ async fn wait_for_nuvo(reference: &ObjectRef<PipelineRun>, error: &Error, shell:
         Error::Paused(pause) => pause.left,
         _ => {
             let failures = shell.memories.failed(run.me.uid.as_str());
-            backoff(Duration::from_secs(1), Duration::from_secs(60), failures.saturating_sub(1))
+            NUVO_BACKOFF.wait(failures.saturating_sub(1))
         }
     };
     if let Some(situation) = nuvo_core::run::waiting(&run, &Hold::Gate(gate(error))) {

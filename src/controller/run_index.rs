@@ -1,12 +1,11 @@
-//! What must be found without a look at every run: who of a pipeline goes first, who uses an account, and how many are in each phase.
+//! What must be found without a look at every run: the oldest run of a pipeline, the runs of an account, and how many runs are in each
+//! phase, and since when.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::reflector::ObjectRef};
+use parking_lot::Mutex;
 
 use super::{account_registry::AccountKey, run_cache::CachedRun};
 use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
@@ -21,9 +20,9 @@ pub fn age(object: &PipelineRun) -> Age {
     (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.metadata.uid.clone())
 }
 
-/// An index of all cached runs. The watches feed it, right after the caches have what they tell.
+/// An index of all cached runs. The watches feed it, right after they have fed the caches.
 #[derive(Default)]
-pub struct Index(Mutex<State>);
+pub struct RunIndex(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -31,6 +30,8 @@ struct State {
     runs: HashMap<String, HashMap<String, Entry>>,
     accounts: HashMap<AccountKey, Account>,
     phases: HashMap<&'static str, usize>,
+    /// The ages of the runs that are not at rest, by phase.
+    ages: HashMap<&'static str, BTreeSet<Age>>,
 }
 
 /// What the index has noted of a run.
@@ -42,8 +43,9 @@ struct Entry {
 /// What it has noted of one that is not at rest.
 struct Going {
     account: AccountKey,
-    /// Its place among those that wait for their trigger.
-    place: Option<(PipelineId, Age)>,
+    age: Age,
+    /// The pipeline whose trigger it waits for.
+    waits_for: Option<PipelineId>,
     /// The pipeline whose trigger it has not settled.
     unsettled: Option<PipelineId>,
 }
@@ -68,14 +70,19 @@ fn entry(run: &CachedRun) -> Entry {
     let Some(object) = run.whole() else { return Entry { phase: run.phase(), going: None } };
     let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
-    let place = parsed.filter(awaits_trigger).map(|run| (run.pipeline, age(object)));
-    Entry { phase: run.phase(), going: Some(Box::new(Going { account: AccountKey::of(object), place, unsettled })) }
+    let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
+    Entry { phase: run.phase(), going: Some(Box::new(Going { account: AccountKey::of(object), age: age(object), waits_for, unsettled })) }
 }
 
 impl Entry {
     fn queue(&self) -> Option<(AccountKey, PipelineId)> {
         let going = self.going.as_ref()?;
-        Some((going.account.clone(), going.place.as_ref()?.0.clone()))
+        Some((going.account.clone(), going.waits_for.clone()?))
+    }
+
+    /// The phase, which a run without a status does not have yet.
+    fn shown_phase(&self) -> &'static str {
+        self.phase.unwrap_or(Phase::Pending).as_str()
     }
 
     fn unsettled(&self) -> Option<&PipelineId> {
@@ -98,9 +105,10 @@ impl State {
         if let Some(going) = &entry.going {
             let account = self.accounts.entry(going.account.clone()).or_default();
             account.going.insert(name.to_owned());
-            if let Some((pipeline, age)) = &going.place {
-                account.queues.entry(pipeline.clone()).or_default().insert(age.clone(), name.to_owned());
+            if let Some(pipeline) = &going.waits_for {
+                account.queues.entry(pipeline.clone()).or_default().insert(going.age.clone(), name.to_owned());
             }
+            self.ages.entry(entry.shown_phase()).or_default().insert(going.age.clone());
         }
         if !self.runs.contains_key(namespace) {
             self.runs.insert(namespace.to_owned(), HashMap::new());
@@ -120,13 +128,18 @@ impl State {
             *count = count.saturating_sub(1);
         }
         if let Some(going) = &entry.going
+            && let Some(ages) = self.ages.get_mut(entry.shown_phase())
+        {
+            ages.remove(&going.age);
+        }
+        if let Some(going) = &entry.going
             && let Some(account) = self.accounts.get_mut(&going.account)
         {
             account.going.remove(name);
-            if let Some((pipeline, age)) = &going.place
+            if let Some(pipeline) = &going.waits_for
                 && let Some(queue) = account.queues.get_mut(pipeline)
             {
-                queue.remove(age);
+                queue.remove(&going.age);
                 if queue.is_empty() {
                     account.queues.remove(pipeline);
                 }
@@ -168,26 +181,22 @@ fn place(run: &CachedRun) -> (&str, &str) {
     (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
-impl Index {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl RunIndex {
     /// A run is new, or has changed.
     pub fn put(&self, run: &CachedRun) -> Change {
         let (namespace, name) = place(run);
-        self.state().change(namespace, name, Some(entry(run)))
+        self.0.lock().change(namespace, name, Some(entry(run)))
     }
 
     /// A run is gone.
     pub fn remove(&self, run: &CachedRun) -> Change {
         let (namespace, name) = place(run);
-        self.state().change(namespace, name, None)
+        self.0.lock().change(namespace, name, None)
     }
 
     /// These are all runs of a namespace (none stands for all of them) that there are.
     pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let in_place = |other: &str| namespace.is_none_or(|namespace| namespace == other);
         let known = state.runs.iter().filter(|(namespace, _)| in_place(namespace));
         let known: Vec<(String, String)> =
@@ -204,7 +213,7 @@ impl Index {
     /// The oldest run that waits for its trigger before this one: of the same pipeline and account.
     #[must_use]
     pub fn older(&self, object: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
-        let state = self.state();
+        let state = self.0.lock();
         let (first, name) = state.first(&AccountKey::of(object), pipeline)?;
         (*first < age(object)).then(|| name.clone())
     }
@@ -212,7 +221,7 @@ impl Index {
     /// The runs of an account that are not at rest.
     #[must_use]
     pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
-        let state = self.state();
+        let state = self.0.lock();
         let names = state.accounts.get(account).into_iter().flat_map(|known| &known.going);
         names.map(|name| ObjectRef::new(name).within(&account.namespace)).collect()
     }
@@ -220,154 +229,22 @@ impl Index {
     /// The accounts of runs that are not at rest.
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountKey> {
-        self.state().accounts.keys().cloned().collect()
+        self.0.lock().accounts.keys().cloned().collect()
     }
 
     /// How many runs are in each phase.
     #[must_use]
     pub fn phases(&self) -> Vec<(&'static str, usize)> {
-        self.state().phases.iter().map(|(phase, count)| (*phase, *count)).collect()
+        self.0.lock().phases.iter().map(|(phase, count)| (*phase, *count)).collect()
+    }
+
+    /// When the oldest run of each phase was created, of those that are not at rest.
+    #[must_use]
+    pub fn oldest(&self) -> Vec<(&'static str, Timestamp)> {
+        let state = self.0.lock();
+        state.ages.iter().filter_map(|(phase, ages)| Some((*phase, ages.first()?.0?))).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::controller::run_cache;
-
-    fn run(name: &str, second: u8, fields: &Value) -> CachedRun {
-        let mut run = json!({
-            "metadata": {
-                "name": name, "namespace": "team", "uid": format!("uid-{name}"), "resourceVersion": "1",
-                "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
-            },
-            "spec": { "pipelineId": "orders" },
-            "status": { "phase": "Pending" },
-        });
-        for part in ["metadata", "spec", "status"] {
-            for (key, value) in fields[part].as_object().into_iter().flatten() {
-                run[part][key] = value.clone();
-            }
-        }
-        serde_json::from_value(run).unwrap()
-    }
-
-    fn waiting(name: &str, second: u8) -> CachedRun {
-        run(name, second, &Value::Null)
-    }
-
-    fn accepted(name: &str, second: u8) -> CachedRun {
-        let trigger = json!({ "nonce": "n", "attempt": 1, "state": "Accepted", "evidence": "Answer" });
-        run(name, second, &json!({ "status": { "phase": "Running", "trigger": trigger, "attempt": 1 } }))
-    }
-
-    fn names(refs: &[ObjectRef<PipelineRun>]) -> Vec<&str> {
-        refs.iter().map(|run| run.name.as_str()).collect()
-    }
-
-    fn older(index: &Index, name: &str, second: u8) -> Option<String> {
-        index.older(waiting(name, second).whole().unwrap(), &orders())
-    }
-
-    fn orders() -> PipelineId {
-        PipelineId::new("orders").unwrap()
-    }
-
-    #[test]
-    fn the_oldest_goes_first_and_the_next_one_is_told() {
-        let index = Index::default();
-        for object in [waiting("c", 3), waiting("a", 1), waiting("b", 2)] {
-            index.put(&object);
-        }
-        let older = |name, second| older(&index, name, second);
-        assert_eq!([older("a", 1), older("b", 2), older("c", 3)], [None, Some("a".into()), Some("a".into())]);
-        let change = index.put(&accepted("a", 1));
-        assert_eq!((names(&change.next), &change.settled), (vec!["b"], &Some(orders())));
-        assert_eq!([older("b", 2), older("c", 3)], [None, Some("b".into())]);
-        assert_eq!(index.put(&accepted("a", 1)), Change::default(), "no news, nobody is told");
-        let change = index.remove(&waiting("b", 2));
-        assert_eq!((names(&change.next), &change.settled), (vec!["c"], &Some(orders())));
-        let change = index.remove(&waiting("c", 3));
-        assert_eq!((names(&change.next), &change.settled), (vec![], &Some(orders())));
-        assert_eq!(index.remove(&waiting("c", 3)), Change::default());
-    }
-
-    #[test]
-    fn runs_of_the_same_second_go_in_the_order_of_their_uids() {
-        let index = Index::default();
-        index.put(&waiting("b", 1));
-        index.put(&waiting("a", 1));
-        assert_eq!(older(&index, "b", 1), Some("a".into()));
-        assert_eq!(older(&index, "a", 1), None);
-    }
-
-    #[test]
-    fn whoever_cannot_be_triggered_is_ahead_of_nobody() {
-        let elsewhere = [
-            json!({ "spec": { "suspend": true } }),
-            json!({ "spec": { "executionId": "e1" } }),
-            json!({ "spec": { "pipelineId": "others" } }),
-            json!({ "spec": { "pipelineId": "not a pipeline" } }),
-            json!({ "spec": { "accountRef": { "name": "other" } } }),
-            json!({ "metadata": { "namespace": "other" } }),
-            json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:01:00Z" } }),
-            json!({ "status": { "completionTime": "2026-01-01T00:01:00Z" } }),
-        ];
-        for fields in elsewhere {
-            let index = Index::default();
-            index.put(&run("a", 1, &fields));
-            assert_eq!(older(&index, "b", 2), None, "{fields}");
-            // It steps back, and the next one is told.
-            let index = Index::default();
-            index.put(&waiting("a", 1));
-            index.put(&waiting("b", 2));
-            if fields["metadata"]["namespace"].is_null() {
-                assert_eq!(names(&index.put(&run("a", 1, &fields)).next), ["b"], "{fields}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_run_that_is_put_before_others_is_told_to_nobody() {
-        let index = Index::default();
-        index.put(&waiting("b", 2));
-        assert_eq!(index.put(&waiting("a", 1)), Change::default());
-        assert_eq!(older(&index, "b", 2), Some("a".into()));
-    }
-
-    #[test]
-    fn a_new_list_replaces_what_was_known_of_its_namespace() {
-        let index = Index::default();
-        let there = run("a", 1, &json!({ "metadata": { "namespace": "other" } }));
-        for object in [&waiting("a", 1), &waiting("b", 2), &there] {
-            index.put(object);
-        }
-        index.replace(Some("team"), [&waiting("b", 2), &waiting("c", 3)]);
-        assert_eq!((older(&index, "b", 2), index.phases()), (None, vec![("Pending", 3)]));
-        assert_eq!(older(&index, "c", 3), Some("b".into()));
-        index.replace(None, [&accepted("c", 3)]);
-        assert_eq!((older(&index, "d", 4), index.accounts().len()), (None, 1));
-        index.replace(None, []);
-        let state = index.state();
-        assert!(state.runs.is_empty() && state.accounts.is_empty() && state.phases.values().all(|count| *count == 0));
-    }
-
-    #[test]
-    fn an_account_knows_its_runs_until_they_are_at_rest() {
-        let index = Index::default();
-        let mut ended = run_cache::tests::ended("Succeeded", "True");
-        let account = AccountKey::of(&ended);
-        ended.metadata.generation = Some(2);
-        index.put(&CachedRun::from(ended.clone()));
-        assert_eq!((names(&index.going(&account)), index.accounts()), (vec!["orders-2026-01-01"], vec![account.clone()]));
-        ended.metadata.generation = Some(1);
-        let rests = CachedRun::from(ended);
-        assert!(rests.whole().is_none());
-        index.put(&rests);
-        assert_eq!((index.going(&account).len(), index.accounts().len(), index.phases()), (0, 0, vec![("Succeeded", 1)]));
-        index.remove(&rests);
-        assert_eq!(index.phases(), [("Succeeded", 0)]);
-    }
-}
+mod tests;

@@ -69,7 +69,15 @@ impl Store {
             retry: Duration::from_millis(20),
             request: Duration::from_millis(250),
         };
-        Elector::new(self.client(), "operators", LEASE_NAME.to_owned(), identity.to_owned(), timing, Metrics::new())
+        Elector::new(
+            self.client(),
+            "operators",
+            LEASE_NAME.to_owned(),
+            identity.to_owned(),
+            timing,
+            k8s_openapi::jiff::Timestamp::now,
+            Metrics::new(),
+        )
     }
 
     fn holder(&self) -> String {

@@ -41,7 +41,7 @@ mod tests {
     use tracing::Level;
 
     #[test]
-    fn libraries_never_log_requests() {
+    fn library_never_logs_requests() {
         let filter = filter(LogLevel::Trace);
         assert!(filter.would_enable("nuvo_operator::nuvo", &Level::TRACE));
         assert!(filter.would_enable("kube_client", &Level::INFO));
