@@ -1,4 +1,4 @@
-//! What the operator tells about itself: log lines on standard error, and [`metrics`].
+//! What the operator reports about itself: the log on standard error, and [`metrics`].
 
 pub mod metrics;
 
@@ -21,7 +21,7 @@ pub fn init(format: LogFormat, level: LogLevel) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(lines.with_filter(filter(level))).try_init()
 }
 
-/// Libraries speak only from `info` up, whatever the level: below, HTTP clients describe requests, and those carry credentials.
+/// Libraries log only from `info` up, whatever the level: below, HTTP clients describe requests, which carry credentials.
 fn filter(level: LogLevel) -> Targets {
     let (own, libraries) = match level {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
@@ -30,7 +30,7 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::INFO),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::INFO),
     };
-    // kube's HTTP layer logs each failed request that its caller also gets, and reports, as an error.
+    // kube's HTTP layer logs each failed request as an error, which its caller reports as well.
     let doubled = ("kube_client::client::builder", LevelFilter::OFF);
     Targets::new().with_default(libraries).with_targets([("nuvo_operator", own), doubled])
 }
