@@ -58,14 +58,14 @@ use nuvo_crds::{
 const NUVO: &str = "http://127.0.0.1:9";
 
 /// A shell whose API server counts what it is asked, and refuses everything.
-struct Bench {
+struct Fixture {
     shell: Arc<Shell>,
     /// How many requests the API server has got.
     asked: Arc<AtomicUsize>,
     _stop: Stop,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         let asked: Arc<AtomicUsize> = Arc::default();
         let count = asked.clone();
@@ -288,16 +288,16 @@ fn vary(dice: &mut Dice) -> PipelineRun {
 #[tokio::test]
 async fn reconcile_of_a_run_at_rest_does_nothing() {
     const RUNS: u64 = 10_000;
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let resting: Vec<PipelineRun> = (0..RUNS).map(|seed| vary(&mut Dice(seed))).filter(|run| at_rest(run, now())).collect();
-    for state in [None, Some(AccountState::NotReady("because".to_owned())), Some(AccountState::Ready(bench.session()))] {
+    for state in [None, Some(AccountState::NotReady("because".to_owned())), Some(AccountState::Ready(fixture.session()))] {
         if let Some(state) = &state {
-            bench.set_state(state.clone());
+            fixture.set_state(state.clone());
         }
         for run in &resting {
             // One that has expired is deleted, and nothing else.
             let deleted = expires(run).is_some();
-            assert_eq!(bench.acts(run).await, deleted, "{state:?}: {}", serde_json::to_string_pretty(run).unwrap());
+            assert_eq!(fixture.acts(run).await, deleted, "{state:?}: {}", serde_json::to_string_pretty(run).unwrap());
         }
     }
     let answered = resting.iter().filter(|run| run.metadata.annotations.as_ref().unwrap().contains_key(RESOLVE_ANNOTATION)).count();
@@ -310,8 +310,8 @@ async fn reconcile_of_a_run_at_rest_does_nothing() {
 /// The other half: the cases that people know are not at rest when something is to be done, and are again when it is done.
 #[tokio::test]
 async fn ended_run_that_may_go_on_is_reconciled() {
-    let bench = Bench::new();
-    bench.set_state(AccountState::NotReady("because".to_owned()));
+    let fixture = Fixture::new();
+    fixture.set_state(AccountState::NotReady("because".to_owned()));
     let annotate = |run: &mut PipelineRun, answer: &str| {
         run.metadata.annotations.as_mut().unwrap().insert(RESOLVE_ANNOTATION.to_owned(), answer.to_owned());
     };
@@ -325,49 +325,49 @@ async fn ended_run_that_may_go_on_is_reconciled() {
         let mut run = doubtful();
         assert!(at_rest(&run, now()));
         annotate(&mut run, &format!("n1:{word}"));
-        assert!(!at_rest(&run, now()) && bench.acts(&run).await, "{word}");
+        assert!(!at_rest(&run, now()) && fixture.acts(&run).await, "{word}");
         write(&mut run);
         let done = ["abandon", "perhaps"].contains(&word);
-        assert_eq!((at_rest(&run, now()), bench.acts(&run).await), (done, !done), "{word}, when it is noted");
+        assert_eq!((at_rest(&run, now()), fixture.acts(&run).await), (done, !done), "{word}, when it is noted");
     }
     let changes: [fn(&mut PipelineRun); 2] = [|run| run.metadata.generation = Some(2), |run| run.spec.rerun_token = Some("again".into())];
     for change in changes {
         let mut run = run_cache::tests::ended("ExecutionFailed", "False");
-        assert!(at_rest(&run, now()) && !bench.acts(&run).await);
+        assert!(at_rest(&run, now()) && !fixture.acts(&run).await);
         change(&mut run);
-        assert!(!at_rest(&run, now()) && bench.acts(&run).await);
+        assert!(!at_rest(&run, now()) && fixture.acts(&run).await);
     }
     let mut run = run_cache::tests::ended("Succeeded", "True");
     let other = Condition { message: "Another controller was here.".into(), ..run.status.as_ref().unwrap().conditions[0].clone() };
     run.status.as_mut().unwrap().conditions.push(other);
-    assert!(!at_rest(&run, now()) && bench.acts(&run).await);
+    assert!(!at_rest(&run, now()) && fixture.acts(&run).await);
 }
 
 #[tokio::test]
 async fn run_at_rest_costs_nothing_unless_it_has_its_lock_to_release() {
-    let bench = Bench::new();
-    let (reconciler, mut deleted) = bench.reconciler();
+    let fixture = Fixture::new();
+    let (reconciler, mut deleted) = fixture.reconciler();
     let rests = Arc::new(run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True")));
     let uid = rests.meta().uid.clone().unwrap();
     let costs = async || {
         let action = reconciler.reconcile(rests.clone()).await;
-        (bench.asked.swap(0, Ordering::Relaxed), action.is_ok_and(|action| action == Action::await_change()))
+        (fixture.asked.swap(0, Ordering::Relaxed), action.is_ok_and(|action| action == Action::await_change()))
     };
     assert_eq!(costs().await, (0, true));
-    bench.shell.memories.owe(&uid);
+    fixture.shell.memories.owe(&uid);
     assert_eq!(costs().await, (1, false), "the run is read");
-    assert!(bench.shell.memories.owes(&uid), "and tried again, because that failed");
+    assert!(fixture.shell.memories.owes(&uid), "and tried again, because that failed");
     // Nor when it is deleted.
     reconciler.on_watch_event(None, &Event::Delete((*rests).clone()));
-    assert_eq!((bench.asked.load(Ordering::Relaxed), deleted.try_recv().is_err(), bench.shell.memories.owes(&uid)), (0, true, false));
+    assert_eq!((fixture.asked.load(Ordering::Relaxed), deleted.try_recv().is_err(), fixture.shell.memories.owes(&uid)), (0, true, false));
 }
 
 #[tokio::test]
 async fn lock_of_a_run_that_is_deleted_before_its_end_is_released() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut run = run_cache::tests::ended("Succeeded", "True");
     run.status.as_mut().unwrap().completion_time = None;
-    let (reconciler, mut deleted) = bench.reconciler();
+    let (reconciler, mut deleted) = fixture.reconciler();
     reconciler.on_watch_event(None, &Event::Delete(CachedRun::from(run)));
     assert_eq!(deleted.try_recv().map(|deleted| deleted.run.me.name), Ok("orders-2026-01-01".to_owned()));
     assert!(deleted.try_recv().is_err());
@@ -376,10 +376,10 @@ async fn lock_of_a_run_that_is_deleted_before_its_end_is_released() {
 /// One too many is left to the next run of its pipeline.
 #[tokio::test]
 async fn deleted_run_is_dropped_when_too_many_wait() {
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut run = run_cache::tests::ended("Succeeded", "True");
     run.status.as_mut().unwrap().completion_time = None;
-    let (reconciler, mut deleted) = bench.reconciler();
+    let (reconciler, mut deleted) = fixture.reconciler();
     let event = Event::Delete(CachedRun::from(run));
     for _ in 0..=DELETED_RUNS {
         reconciler.on_watch_event(None, &event);

@@ -17,6 +17,7 @@ mod docs;
 mod election;
 mod instances;
 mod lifecycle;
+mod metrics;
 mod outcomes;
 mod plugin;
 mod protocol;
