@@ -1,6 +1,6 @@
 //! Leader election on one Lease, with the timing of client-go. It saves work; safety never depends on it.
 //!
-//! Clocks of other machines are not trusted: a lease has expired when this process has watched it not change for its whole duration.
+//! Clocks of other machines are not trusted: a lease has expired when this process has seen it unchanged for its whole duration.
 //! Every write is a compare-and-swap on the resourceVersion that was read.
 
 use std::{sync::Arc, time::Duration};
@@ -8,7 +8,6 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
-    jiff::Timestamp,
 };
 use kube::{
     Api, Client,
@@ -17,9 +16,9 @@ use kube::{
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{shutdown::Shutdown, telemetry::Metrics};
+use crate::{operator::Clock, shutdown::Shutdown, telemetry::Metrics};
 
-/// The name of the lease of an operator that watches everything, and the beginning of the others' names.
+/// The name of the lease of an operator that watches everything, and the prefix of the others.
 const LEASE_NAME: &str = "nuvo-operator-leader";
 
 /// The name of the lease, in the namespace of the operator. Operators that watch different objects each have their own leader.
@@ -38,7 +37,7 @@ pub fn lease_name(namespaces: &[String], label_selector: Option<&str>) -> String
 pub struct Timing {
     /// How long the others wait after the last renewal that they saw.
     pub lease: Duration,
-    /// How long the holder goes on without a renewal. Shorter than the lease: it stops before anyone else starts.
+    /// How long the holder goes on without a renewal. Shorter than the lease, so that it stops before another process starts.
     pub renew_deadline: Duration,
     /// The pause between two tries.
     pub retry: Duration,
@@ -60,17 +59,17 @@ impl Default for Timing {
 /// Why this process no longer leads. It must end at once: another may already act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
-    /// Somebody else holds the lease.
+    /// Another process holds the lease.
     #[error("the leader lease was taken by {0}; this process ends and will stand by after its restart")]
     Taken(String),
-    /// No renewal went through in time.
+    /// No renewal succeeded in time.
     #[error("the leader lease could not be renewed in time ({0}); this process ends so that another can take over")]
     Expired(String),
 }
 
 /// What the decision needs to know of the stored lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen<'a> {
+struct StoredLease<'a> {
     holder: Option<&'a str>,
     duration: Option<i32>,
 }
@@ -79,17 +78,17 @@ struct Seen<'a> {
 enum Action {
     /// There is no lease: create it.
     Create,
-    /// Nobody holds it, or the holder has been silent too long: write ourselves into it.
+    /// It has no holder, or the holder has not renewed it in time: take it.
     Take,
     /// It is ours: renew it.
     Renew,
-    /// Somebody else's.
+    /// It belongs to another process.
     Wait,
 }
 
 /// The decision. `unchanged` is how long this process has seen exactly this record; `ours` is our own lease duration.
-fn decide(me: &str, seen: Option<Seen<'_>>, unchanged: Duration, ours: Duration) -> Action {
-    let Some(Seen { holder, duration }) = seen else { return Action::Create };
+fn decide(me: &str, seen: Option<StoredLease<'_>>, unchanged: Duration, ours: Duration) -> Action {
+    let Some(StoredLease { holder, duration }) = seen else { return Action::Create };
     match holder {
         None | Some("") => Action::Take,
         Some(holder) if holder == me => Action::Renew,
@@ -107,18 +106,27 @@ pub struct Elector {
     lease: String,
     identity: String,
     timing: Timing,
+    clock: Clock,
     metrics: Arc<Metrics>,
     /// The lease as it was read or written last, and since when it has looked like that.
     observed: Option<(Lease, Instant)>,
-    /// Sent at, of the last request that made us holder.
+    /// When the last request was sent that made this process the holder.
     renewed: Option<Instant>,
 }
 
 impl Elector {
     /// A candidate. `identity` must never be used by two processes, not even one after the other.
-    pub fn new(client: Client, namespace: &str, lease: String, identity: String, timing: Timing, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        lease: String,
+        identity: String,
+        timing: Timing,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, namespace: namespace.to_owned(), lease, identity, timing, metrics, observed: None, renewed: None }
+        Self { api, namespace: namespace.to_owned(), lease, identity, timing, clock, metrics, observed: None, renewed: None }
     }
 
     /// Waits until this process is the leader. Failures are logged and tried again.
@@ -163,7 +171,7 @@ impl Elector {
         }
     }
 
-    /// Lets go of the lease, so that a standby takes over at once. Best effort: otherwise it expires.
+    /// Releases the lease, so that a standby takes over at once. Best effort: otherwise it expires.
     pub async fn release(&mut self) {
         // Read first: the answer of the last renewal may have been lost.
         for _ in 0..2 {
@@ -177,7 +185,7 @@ impl Elector {
                     lease_duration_seconds: Some(1),
                     ..lease.spec.clone().unwrap_or_default()
                 };
-                let free = Lease { spec: Some(LeaseSpec { renew_time: Some(MicroTime(Timestamp::now())), ..free }), ..lease };
+                let free = Lease { spec: Some(LeaseSpec { renew_time: Some(MicroTime((self.clock)())), ..free }), ..lease };
                 self.metrics.kube_write("leases");
                 self.api.replace(&self.lease, &PostParams::default(), &free).await.map(drop)
             });
@@ -188,7 +196,7 @@ impl Elector {
                     tracing::warn!(error = error.to_string(), "the leader lease was not released and will expire");
                     break;
                 }
-                Err(_late) => {
+                Err(_elapsed) => {
                     tracing::warn!("the leader lease was not released in time and will expire");
                     break;
                 }
@@ -198,7 +206,7 @@ impl Elector {
         self.observed = None;
     }
 
-    /// One try to become or stay leader: `None` when we are, else who is. Takes no longer than `most`.
+    /// One try to become or stay leader: `None` if this process is, else the holder. Takes no longer than `most`.
     async fn attempt(&mut self, most: Duration) -> Result<Option<String>, String> {
         timeout(most, self.step()).await.unwrap_or_else(|_| Err(format!("no answer within {} ms", most.as_millis())))
     }
@@ -208,7 +216,7 @@ impl Elector {
         let unchanged = self.observe(stored.as_ref());
         let seen = stored
             .as_ref()
-            .map(|lease| Seen { holder: holder(lease), duration: lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds) });
+            .map(|lease| StoredLease { holder: holder(lease), duration: lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds) });
         let action = decide(&self.identity, seen, unchanged, self.timing.lease);
         let sent = Instant::now();
         let written = match (action, stored) {
@@ -226,7 +234,7 @@ impl Elector {
                 self.api.replace(&self.lease, &PostParams::default(), &Lease { spec: Some(spec), ..lease }).await
             }
         };
-        // After a 409 the next try reads again; the lease may even be ours through a lost answer.
+        // After a 409 the next try reads again; the lease may even belong to this process, if an answer was lost.
         let written = written.map_err(|error| error.to_string())?;
         self.observe(Some(&written));
         self.renewed = Some(sent);
@@ -249,7 +257,7 @@ impl Elector {
     }
 
     fn record(&self, previous: Option<&LeaseSpec>, taken: bool) -> LeaseSpec {
-        let now = MicroTime(Timestamp::now());
+        let now = MicroTime((self.clock)());
         let previous = previous.cloned().unwrap_or_default();
         let transitions = previous.lease_transitions.unwrap_or_default();
         LeaseSpec {

@@ -2,14 +2,14 @@
 //!
 //! Every decision is made in `nuvo-core`; this crate carries them out. Start reading at [`controller`].
 
-pub mod access;
 pub mod account;
-pub mod config;
 pub mod controller;
-pub mod http;
+pub mod health_server;
 pub mod leader;
 pub mod operator;
+pub mod permission_check;
 pub mod rbac;
+pub mod settings;
 pub mod shutdown;
 pub mod telemetry;
 

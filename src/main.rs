@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
-use nuvo_operator::config::{self, Command};
+use k8s_openapi::jiff::Timestamp;
+use nuvo_operator::settings::{self, Command};
 
 fn main() -> ExitCode {
     // First of all: with two TLS providers in the graph, or none chosen, the first client would panic.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return failed("a TLS provider was installed before this program began");
     }
-    let settings = match config::parse() {
+    let settings = match settings::parse() {
         Command::Run(settings) => *settings,
         Command::Crds => {
             return match nuvo_crds::crds_yaml() {
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no threads can be started: {error}")),
     };
-    let ended = runtime.block_on(nuvo_operator::run_operator(settings));
+    let ended = runtime.block_on(nuvo_operator::run_operator(settings, Timestamp::now));
     // Not waiting for what blocks, such as a name that is still being looked up.
     runtime.shutdown_background();
     ended.map_or_else(|error| failed(&error.to_string()), |()| ExitCode::SUCCESS)

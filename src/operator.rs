@@ -1,8 +1,8 @@
-//! The composition root: everything is made here, started in order, and ended in the opposite one.
+//! The composition root: makes everything, starts it in order, and ends it in the opposite order.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
@@ -15,18 +15,18 @@ use tokio::{
 use tower::timeout::TimeoutLayer;
 
 use crate::{
-    access::{self, Act},
-    config::Settings,
     controller::run_controllers,
-    http::{BindError, Health, Server},
+    health_server::{BindError, Health, Server},
     leader::{Elector, Lost, Timing, lease_name},
+    permission_check::{self, Permission},
+    settings::Settings,
     shutdown::{self, Shutdown},
     telemetry::Metrics,
 };
 
 /// How long the API server may take to answer at start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it may take to begin an answer later. Calls that somebody waits for have less time; this is for the lists and watches that
+/// How long it may take to begin an answer later. Single calls have a timeout of their own; this is for the lists and watches that
 /// fill the caches. A watch, too, is answered at once, even if there are no events.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an answer may pause. A watch without events pauses until it ends, and kube asks for an end after 290 s.
@@ -35,7 +35,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Why the operator does not run. Each message is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No way to a cluster.
+    /// No cluster is configured.
     #[error("no Kubernetes cluster is configured: set KUBECONFIG, or run in a pod with a service account ({0})")]
     NoCluster(String),
     /// The client could not be made, for example from unreadable certificates.
@@ -51,49 +51,52 @@ pub enum StartError {
     Unreachable {
         /// Its URL.
         server: String,
-        /// What happened.
+        /// What failed.
         reason: String,
     },
-    /// The API server does not know us.
+    /// The API server rejects the credentials.
     #[error("the Kubernetes API server {server} rejects the credentials (401): renew the kubeconfig or the service account token")]
     Unauthorized {
         /// Its URL.
         server: String,
     },
-    /// The custom resources are not there.
+    /// The custom resource definitions are not installed.
     #[error("the CRDs are not installed ({0} is missing): run `nuvo-operator crds | kubectl apply -f -`")]
     CrdsMissing(String),
     /// A permission is missing.
-    #[error("missing permission: {verb} {resource} {place}; grant it to the operator's service account with a Role or ClusterRole")]
+    #[error("missing permission: {verb} {resource} {scope}; grant it to the operator's service account with a Role or ClusterRole")]
     Forbidden {
-        /// What is not allowed.
+        /// Such as `update`.
         verb: String,
-        /// On what.
+        /// Such as `pipelineruns.nuvo.dev/status`.
         resource: String,
-        /// Where.
-        place: String,
+        /// Such as `in namespace team`.
+        scope: String,
     },
-    /// There is no place for the locks.
-    #[error("the namespace {0} of the operator's locks does not exist: create it, or name another one with --operator-namespace")]
+    /// The namespace of the locks does not exist.
+    #[error("the namespace {0} of the operator's locks does not exist: create it, or set another one with --operator-namespace")]
     NamespaceMissing(String),
-    /// The API server answers, but not usefully.
+    /// The API server answers a first request with an error.
     #[error("the Kubernetes API server {server} answers a first request with an error: {reason}")]
     Refused {
         /// Its URL.
         server: String,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
-    /// A port is taken.
+    /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// Signals cannot be received.
-    #[error("signals cannot be received: {0}")]
+    #[error("cannot receive signals: {0}")]
     Signals(std::io::Error),
-    /// Not at the start but later: another process may lead now.
+    /// Not at start but later: another process may lead now.
     #[error(transparent)]
     LeadershipLost(#[from] Lost),
 }
+
+/// What gives the time of day: [`Timestamp::now`], except in tests.
+pub type Clock = fn() -> Timestamp;
 
 /// What the controllers share.
 #[derive(Clone)]
@@ -108,12 +111,14 @@ pub struct Context {
     pub health: Health,
     /// The namespace of the locks.
     pub operator_namespace: Arc<str>,
-    /// Who this process is; never used twice.
+    /// The identity of this process; never used twice.
     pub identity: Arc<str>,
+    /// The time of day.
+    pub clock: Clock,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
-pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
+pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartError> {
     let (stop, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
@@ -133,7 +138,7 @@ pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
     let servers = [tokio::spawn(metrics_server.serve(servers_end.clone())), tokio::spawn(health_server.serve(servers_end))];
 
     let ended = tokio::select! {
-        context = connect(settings, metrics, health) => Some(context?),
+        context = connect(settings, metrics, health, clock) => Some(context?),
         () = shutdown.begun() => None,
     };
     if let Some((context, elector)) = ended {
@@ -144,18 +149,23 @@ pub async fn run_operator(settings: Settings) -> Result<(), StartError> {
         // A server that panicked has been logged, and this process ends anyway.
         let _ended = server.await;
     }
-    tracing::info!("ended");
+    tracing::info!("stopped");
     Ok(())
 }
 
-/// Makes the clients and checks what can be checked before anything is done.
-async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> Result<(Context, Option<Elector>), StartError> {
+/// Makes the clients, and checks what can be checked before anything is done.
+async fn connect(
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    health: Health,
+    clock: Clock,
+) -> Result<(Context, Option<Elector>), StartError> {
     let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?;
     // kube would retry every verb, writes included, for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
     // kube takes a proxy from the environment that it then cannot use, and forgets NO_PROXY. One in the kubeconfig stays, and is an error.
-    config.proxy_url = config.proxy_url.filter(|proxy| !is_of_environment(proxy));
+    config.proxy_url = config.proxy_url.filter(|proxy| !is_from_environment(proxy));
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
@@ -173,13 +183,13 @@ async fn connect(settings: Settings, metrics: Arc<Metrics>, health: Health) -> R
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
         let client = Client::try_from(config).map_err(failed)?;
-        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), metrics.clone()))
+        Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), clock, metrics.clone()))
     } else {
         None
     };
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
-    Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity }, elector))
+    Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity, clock }, elector))
 }
 
 /// A client that gives up an answer that does not begin within `answer`, or pauses for longer than `silence`: kube itself waits without
@@ -194,14 +204,14 @@ pub fn client(mut config: Config, answer: Duration, silence: Duration) -> kube::
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).build())
 }
 
-fn is_of_environment(proxy: &http::Uri) -> bool {
+fn is_from_environment(proxy: &http::Uri) -> bool {
     ["HTTPS_PROXY", "https_proxy"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok()?.parse().ok())
         .any(|named: http::Uri| named == *proxy)
 }
 
-/// Works as long as it may: as the leader if there is an election, else at once.
+/// Runs the controllers, as the leader if there is an election, until the shutdown or the loss of the lease.
 async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
     // A standby is ready: it could take over at any time.
     context.health.set_ready(true);
@@ -239,7 +249,7 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
         };
         metrics.leader(false);
         if kept.is_ok() {
-            // Also when it was never led: an answer that was not waited for may have made us the holder.
+            // Also if it never led: an answer that was not waited for may have made this process the holder.
             elector.release().await;
         }
         kept.map_err(StartError::from)
@@ -256,7 +266,7 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
 async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &str), namespaces: &[String]) -> Result<(), StartError> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nuvo.dev", "v1alpha1", kind), plural);
     let name = format!("{plural}.nuvo.dev");
-    // One place tells whether the resource exists; whether it may be listed in the others is asked with all the other permissions.
+    // One namespace shows whether the resource exists; the permission to list it in the others is checked with all other permissions.
     let first = namespaces.first().map(String::as_str);
     let api: Api<DynamicObject> = match first {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -264,53 +274,53 @@ async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &s
     };
     match first_answer(server, api.list(&ListParams::default().limit(1))).await? {
         Ok(_) => Ok(()),
-        Err(error) => Err(refusal(server, "list", name, access::place(first), error)),
+        Err(error) => Err(refusal(server, "list", name, permission_check::scope(first), error)),
     }
 }
 
-/// Whether everything that the operator does is allowed where it does it.
+/// Whether the operator has every permission that it needs.
 async fn check_permissions(client: &Client, server: &str, namespaces: &[String], own: &str) -> Result<(), StartError> {
-    let asked = access::first_missing(client, access::acts(namespaces, own));
-    match timeout(START_TIMEOUT, asked).await {
+    let missing = permission_check::first_missing(client, permission_check::permissions(namespaces, own));
+    match timeout(START_TIMEOUT, missing).await {
         Ok(None) => Ok(()),
-        Ok(Some(Act { verb, resource, place, .. })) => Err(StartError::Forbidden { verb, resource, place }),
-        Err(_late) => Err(too_late(server)),
+        Ok(Some(Permission { verb, resource, scope, .. })) => Err(StartError::Forbidden { verb, resource, scope }),
+        Err(_elapsed) => Err(no_answer(server)),
     }
 }
 
-/// Whether locks can be made in the operator's namespace. It needs no right to read namespaces: a write that is only tried tells.
+/// Whether locks can be created in the operator's namespace. A dry run shows that without the right to read namespaces.
 async fn check_namespace(client: &Client, server: &str, namespace: &str, lease: &str) -> Result<(), StartError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let try_out = PostParams { dry_run: true, ..PostParams::default() };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let lease = Lease { metadata: ObjectMeta { name: Some(lease.to_owned()), ..ObjectMeta::default() }, spec: None };
-    let Err(kube::Error::Api(status)) = first_answer(server, leases.create(&try_out, &lease)).await? else { return Ok(()) };
+    let Err(kube::Error::Api(status)) = first_answer(server, leases.create(&dry_run, &lease)).await? else { return Ok(()) };
     match status.code {
         404 => Err(StartError::NamespaceMissing(namespace.to_owned())),
-        // The permission is there, so the namespace is being deleted, or a policy is against it: no lock could be made later either.
+        // The permission was checked, so the namespace is being deleted, or a policy refuses it: no lock could be created later either.
         403 => Err(refused(server, kube::Error::Api(status))),
-        // Such as 409: the lease is there already.
+        // Such as 409: the lease exists already.
         _ => Ok(()),
     }
 }
 
-fn too_late(server: &str) -> StartError {
+fn no_answer(server: &str) -> StartError {
     StartError::Unreachable { server: server.to_owned(), reason: format!("no answer within {} s", START_TIMEOUT.as_secs()) }
 }
 
-/// The answer to a request at start. The outer error is that there was none.
+/// The answer to a request at start. The outer error means that there was none.
 async fn first_answer<T>(server: &str, request: impl Future<Output = kube::Result<T>>) -> Result<kube::Result<T>, StartError> {
     let unreachable = |reason| StartError::Unreachable { server: server.to_owned(), reason };
     match timeout(START_TIMEOUT, request).await {
-        Err(_late) => Err(too_late(server)),
+        Err(_elapsed) => Err(no_answer(server)),
         Ok(Err(error @ (kube::Error::Service(_) | kube::Error::HyperError(_)))) => Err(unreachable(one_line(&error))),
         Ok(answer) => Ok(answer),
     }
 }
 
-fn refusal(server: &str, verb: &str, resource: String, place: String, error: kube::Error) -> StartError {
+fn refusal(server: &str, verb: &str, resource: String, scope: String, error: kube::Error) -> StartError {
     match error {
         kube::Error::Api(status) if status.code == 401 => StartError::Unauthorized { server: server.to_owned() },
-        kube::Error::Api(status) if status.code == 403 => StartError::Forbidden { verb: verb.to_owned(), resource, place },
+        kube::Error::Api(status) if status.code == 403 => StartError::Forbidden { verb: verb.to_owned(), resource, scope },
         kube::Error::Api(status) if status.code == 404 => StartError::CrdsMissing(resource),
         error => refused(server, error),
     }
@@ -324,7 +334,7 @@ fn refused(server: &str, error: kube::Error) -> StartError {
     StartError::Refused { server: server.to_owned(), reason }
 }
 
-/// An error with its causes, each said once, in one line.
+/// An error with its causes, each of them once, in one line.
 fn one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut next = error.source();

@@ -1,18 +1,18 @@
-//! What the operator must be allowed to do: one list for everything that sets it up.
+//! The Kubernetes rights that the operator needs: the one list for everything that grants or checks them.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
-/// All that the operator needs, for a ClusterRole.
+/// All rights that the operator needs, for one ClusterRole.
 #[must_use]
 pub fn rules() -> Vec<PolicyRule> {
-    let mut rules = where_it_watches();
-    rules.extend(in_its_own_namespace());
+    let mut rules = watched_namespace_rules();
+    rules.extend(operator_namespace_rules());
     rules
 }
 
-/// What it needs in every namespace that it watches. It reads Secrets by name only, and needs no right to list them.
+/// The rights in every watched namespace. Secrets are read by name only, so there is no right to list them.
 #[must_use]
-pub fn where_it_watches() -> Vec<PolicyRule> {
+pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
         rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
@@ -23,9 +23,9 @@ pub fn where_it_watches() -> Vec<PolicyRule> {
     ]
 }
 
-/// What it needs in the namespace of the locks and the leader lease.
+/// The rights in the namespace of the locks and the leader lease.
 #[must_use]
-pub fn in_its_own_namespace() -> Vec<PolicyRule> {
+pub fn operator_namespace_rules() -> Vec<PolicyRule> {
     vec![rule("coordination.k8s.io", &["leases"], &["get", "create", "update"])]
 }
 

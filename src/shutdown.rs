@@ -1,4 +1,4 @@
-//! Shutdown is a parameter: whoever must end something holds the [`Stop`], whoever must end holds a [`Shutdown`].
+//! Shutdown is a parameter: what ends others holds the [`Stop`], and what has to end holds a [`Shutdown`].
 
 use tokio::sync::watch;
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn stopping_and_dropping_both_count() {
+    async fn stop_and_drop_both_begin_the_shutdown() {
         let (stop, shutdown) = channel();
         assert!(!shutdown.is_begun());
         stop.stop();

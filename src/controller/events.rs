@@ -1,11 +1,12 @@
-//! Events for `kubectl describe`. They are told once and never retried: the status is what counts.
+//! Events for `kubectl describe`. They are published once and never retried: the status is what counts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use kube::{
     Client, Resource,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use parking_lot::Mutex;
 
 use crate::telemetry::Metrics;
 use nuvo_core::run::RunEvent;
@@ -38,7 +39,7 @@ impl Events {
     }
 
     fn recorder(&self) -> Recorder {
-        let mut recorder = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recorder = self.recorder.lock();
         let (current, used) = &mut *recorder;
         if *used >= REMEMBERED {
             (*current, *used) = (Recorder::new(self.client.clone(), self.reporter.clone()), 0);
@@ -82,11 +83,11 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_event_that_comes_again_is_counted_until_many_others_came_between() {
+    async fn repeated_event_is_counted_until_many_others_came_between() {
         let methods: Arc<Mutex<Vec<Method>>> = Arc::default();
         let log = methods.clone();
         let server = tower::service_fn(move |request: Request<Body>| {
-            log.lock().unwrap().push(request.method().clone());
+            log.lock().push(request.method().clone());
             let event = r#"{"metadata":{"name":"event"},"eventTime":null}"#;
             std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(event.as_bytes().to_vec()))))
         });
@@ -96,7 +97,7 @@ mod tests {
             let run = serde_json::json!({ "metadata": metadata, "spec": { "pipelineId": "orders" } });
             let notice = RunEvent { warning: false, reason: "Triggered", action: "Trigger".into(), note: "It began.".into() };
             events.publish(&serde_json::from_value(run).unwrap(), notice).await;
-            methods.lock().unwrap().pop()
+            methods.lock().pop()
         };
         assert_eq!(publish("first").await, Some(Method::POST));
         assert_eq!(publish("first").await, Some(Method::PATCH));

@@ -7,7 +7,7 @@ use kube::api::{Api, PostParams};
 use kube::core::ObjectMeta;
 use sha2::{Digest, Sha256};
 
-use super::kube_call::{CallError, call};
+use super::api_call::{CallError, call};
 use crate::telemetry::Metrics;
 use nuvo_core::run::{Lock, LockRead, PipelineId};
 use nuvo_crds::well_known::FIELD_MANAGER;

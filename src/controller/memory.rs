@@ -1,19 +1,12 @@
 //! What this process remembers between two looks at an object. Forgetting it costs time, never safety.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::{HashMap, HashSet};
 
 use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
 
-use super::account::Fingerprint;
 use nuvo_core::run::{PipelineId, RunMemory};
 use nuvo_crds::PipelineRun;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// By the uid of a run. What is not kept is the default.
 #[derive(Default)]
@@ -23,12 +16,12 @@ impl Memories {
     /// What is remembered of a run.
     #[must_use]
     pub fn get(&self, uid: &str) -> RunMemory {
-        lock(&self.0).get(uid).cloned().unwrap_or_default()
+        self.0.lock().get(uid).cloned().unwrap_or_default()
     }
 
     /// What is to be remembered of a run.
     pub fn set(&self, uid: &str, memory: RunMemory) {
-        let mut memories = lock(&self.0);
+        let mut memories = self.0.lock();
         if memory == RunMemory::default() {
             memories.remove(uid);
         } else {
@@ -38,19 +31,19 @@ impl Memories {
 
     /// Another run waits until this one has given the pipeline's lock back. Whether that is news.
     pub fn await_it(&self, uid: &str) -> bool {
-        let mut memories = lock(&self.0);
+        let mut memories = self.0.lock();
         let memory = memories.entry(uid.to_owned()).or_default();
         !std::mem::replace(&mut memory.awaited, true)
     }
 
     /// Everything about this run.
     pub fn forget(&self, uid: &str) {
-        lock(&self.0).remove(uid);
+        self.0.lock().remove(uid);
     }
 
     /// Everything about runs that are gone.
     pub fn retain(&self, uids: &HashSet<String>) {
-        lock(&self.0).retain(|uid, _| uids.contains(uid));
+        self.0.lock().retain(|uid, _| uids.contains(uid));
     }
 }
 
@@ -62,12 +55,12 @@ pub struct Waiting(Mutex<HashMap<PipelineId, HashSet<ObjectRef<PipelineRun>>>>);
 impl Waiting {
     /// This one may have to wait. It says so before it reads the lock, or it might miss that the lock is given back right after that.
     pub fn add(&self, pipeline: &PipelineId, run: ObjectRef<PipelineRun>) {
-        lock(&self.0).entry(pipeline.clone()).or_default().insert(run);
+        self.0.lock().entry(pipeline.clone()).or_default().insert(run);
     }
 
     /// This one does not wait.
     pub fn remove(&self, pipeline: &PipelineId, run: &ObjectRef<PipelineRun>) {
-        let mut waiting = lock(&self.0);
+        let mut waiting = self.0.lock();
         if let Some(runs) = waiting.get_mut(pipeline) {
             runs.remove(run);
             if runs.is_empty() {
@@ -79,58 +72,12 @@ impl Waiting {
     /// All that wait, for whatever pipeline.
     #[must_use]
     pub fn take_all(&self) -> Vec<ObjectRef<PipelineRun>> {
-        std::mem::take(&mut *lock(&self.0)).into_values().flatten().collect()
+        std::mem::take(&mut *self.0.lock()).into_values().flatten().collect()
     }
 
     /// All that wait; they add themselves again if they have to.
     #[must_use]
     pub fn take(&self, pipeline: &PipelineId) -> HashSet<ObjectRef<PipelineRun>> {
-        lock(&self.0).remove(pipeline).unwrap_or_default()
-    }
-}
-
-/// What an account's proof rests on, by the account's uid.
-#[derive(Default)]
-pub struct Proven(Mutex<HashMap<String, Fingerprint>>);
-
-impl Proven {
-    /// What was proven last.
-    #[must_use]
-    pub fn get(&self, uid: &str) -> Option<Fingerprint> {
-        lock(&self.0).get(uid).cloned()
-    }
-
-    /// Only these accounts are left.
-    pub fn retain(&self, uids: &HashSet<String>) {
-        lock(&self.0).retain(|uid, _| uids.contains(uid));
-    }
-
-    /// This is proven.
-    pub fn set(&self, uid: String, fingerprint: Fingerprint) {
-        lock(&self.0).insert(uid, fingerprint);
-    }
-}
-
-/// How often in a row something was tried, by uid.
-#[derive(Default)]
-pub struct Tries(Mutex<HashMap<String, u32>>);
-
-impl Tries {
-    /// Only these accounts are left.
-    pub fn retain(&self, uids: &HashSet<String>) {
-        lock(&self.0).retain(|uid, _| uids.contains(uid));
-    }
-
-    /// The number of failures before this one; a success begins anew.
-    pub fn count(&self, uid: &str, success: bool) -> u32 {
-        let mut tries = lock(&self.0);
-        if success {
-            tries.remove(uid);
-            return 0;
-        }
-        let count = tries.entry(uid.to_owned()).or_default();
-        let before = *count;
-        *count = before.saturating_add(1);
-        before
+        self.0.lock().remove(pipeline).unwrap_or_default()
     }
 }

@@ -8,8 +8,8 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 
 use super::{
-    accounts::AccountKey,
-    index::{Age, age},
+    account_registry::AccountKey,
+    run_index::{Age, age},
 };
 use crate::account::poller::RunNotifier;
 use nuvo_crds::PipelineRun;

@@ -10,20 +10,24 @@ use nuvo_core::run::{
     Rendered, Run, RunRef, StatusChange, Step,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep},
+};
 
 use super::{
-    Shell,
-    accounts::{AccountKey, Standing},
-    kube_call::CallError,
+    account_registry::{AccountKey, AccountState},
+    api_call::CallError,
     lock::{LockError, lock_name},
     message_hash::message_hash,
-    now,
     room::Seat,
-    run_reconciler::Slot,
     runs::RunError,
+    shell::Shell,
 };
 use crate::{account::Session, telemetry::TriggerOutcome};
+
+/// The permission to work. A pass that waits for nuvo gives it up, so that others can work.
+type Slot<'a> = SemaphorePermit<'a>;
 
 /// Why an act came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +87,7 @@ pub struct Pass<'a> {
 pub(super) struct Work {
     pub(super) object: Arc<PipelineRun>,
     pub(super) account: AccountKey,
-    pub(super) standing: Standing,
+    pub(super) state: AccountState,
     pub(super) pipeline: Option<PipelineId>,
     run: Result<Run, InvalidRun>,
     lock: Option<String>,
@@ -94,12 +98,12 @@ pub(super) struct Work {
 impl Work {
     fn of(object: Arc<PipelineRun>, shell: &Shell) -> Self {
         let account = AccountKey::of(&object);
-        let standing = shell.accounts.standing(&account);
+        let state = shell.accounts.state(&account);
         let run = run::parse(&object);
         let pipeline = run.as_ref().ok().map(|run| run.pipeline.clone());
-        let origin = match &standing {
-            Standing::Ready(session) => Some(session.origin()),
-            Standing::Unjudged | Standing::NotReady(_) => shell.origin(&account),
+        let origin = match &state {
+            AccountState::Ready(session) => Some(session.origin()),
+            AccountState::Unknown | AccountState::NotReady(_) => shell.origin(&account),
         };
         let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
         let (mut known, mut polled) = (Knowledge::new(), Polled::default());
@@ -107,17 +111,17 @@ impl Work {
             let executions = run::followed(&object, run);
             known = follower.knowledge(&run.pipeline, &executions);
             polled = Polled {
-                asked: follower.asked(&run.pipeline, &executions).and_then(|at| Timestamp::now().checked_sub(at.elapsed()).ok()),
+                asked: follower.asked(&run.pipeline, &executions).and_then(|at| (shell.clock)().checked_sub(at.elapsed()).ok()),
                 developer_mode: follower.developer_mode(&run.pipeline, &executions),
             };
         }
-        Self { object, account, standing, pipeline, run, lock, known, polled }
+        Self { object, account, state, pipeline, run, lock, known, polled }
     }
 
     fn session(&self) -> Result<&Arc<Session>, PassError> {
-        match &self.standing {
-            Standing::Ready(session) => Ok(session),
-            Standing::Unjudged | Standing::NotReady(_) => Err(PassError::Unread),
+        match &self.state {
+            AccountState::Ready(session) => Ok(session),
+            AccountState::Unknown | AccountState::NotReady(_) => Err(PassError::Unread),
         }
     }
 }
@@ -148,13 +152,13 @@ impl<'a> Pass<'a> {
     /// What may have changed since the last act.
     pub fn present(&self) -> Present {
         let life = match &self.work {
-            Some(work) => Life::of(&work.object, work.run.as_ref().ok(), now()),
-            None => Life { expiry: self.expires.map(left_until), ..Life::default() },
+            Some(work) => Life::of(&work.object, work.run.as_ref().ok(), self.shell.now()),
+            None => Life { expiry: self.expires.map(|then| self.left_until(then)), ..Life::default() },
         };
-        let account = match self.work.as_ref().map(|work| &work.standing) {
-            Some(Standing::Ready(session)) => Account::Ready(pause(session)),
-            Some(Standing::NotReady(why)) => Account::NotReady(why.clone()),
-            Some(Standing::Unjudged) | None => Account::Unknown,
+        let account = match self.work.as_ref().map(|work| &work.state) {
+            Some(AccountState::Ready(session)) => Account::Ready(pause(session)),
+            Some(AccountState::NotReady(why)) => Account::NotReady(why.clone()),
+            Some(AccountState::Unknown) | None => Account::Unknown,
         };
         Present {
             uptime: self.shell.uptime(),
@@ -176,7 +180,7 @@ impl<'a> Pass<'a> {
             Act::Announce => self.announce().await,
             Act::WakeWaiting => self.wake_waiting(),
             Act::WakeHolder(holder) => {
-                self.shell.hurry(holder);
+                self.shell.wake_lock_holder(holder);
                 Ok(Answered::Done)
             }
             Act::Pause(wait) => {
@@ -190,6 +194,11 @@ impl<'a> Pass<'a> {
             tracing::info!(error = failure.message, "the act came to nothing");
             Answered::Failed(failure)
         })
+    }
+
+    /// The time until then.
+    fn left_until(&self, then: Timestamp) -> Duration {
+        Duration::try_from(then.duration_since((self.shell.clock)())).unwrap_or_default()
     }
 
     fn work(&self) -> Result<&Work, PassError> {
@@ -272,7 +281,7 @@ impl<'a> Pass<'a> {
 
     fn rendering(&self, change: &StatusChange) -> Result<PipelineRunStatus, PassError> {
         let work = self.work()?;
-        Ok(run::render(&work.object, work.run.as_ref().ok(), change, &work.known, now()))
+        Ok(run::render(&work.object, work.run.as_ref().ok(), change, &work.known, self.shell.now()))
     }
 
     fn render(&mut self, change: &StatusChange) -> Result<Answered, PassError> {
@@ -364,9 +373,4 @@ fn pause(session: &Session) -> Option<run::Pause> {
 
 fn written(version: Option<String>) -> Result<Answer, PassError> {
     version.map(Answer::Written).ok_or(PassError::NoVersion)
-}
-
-/// The time until then.
-fn left_until(then: Timestamp) -> Duration {
-    Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
 }

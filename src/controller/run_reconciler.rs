@@ -1,52 +1,150 @@
 //! The reconciler of runs: one loop that asks the core for the next act of a run, and has it carried out. Nothing is decided here.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt, stream};
 use kube::{
     Resource, ResourceExt,
-    runtime::{controller::Action, reflector::ObjectRef},
+    core::ObjectMeta,
+    runtime::{controller::Action, watcher},
 };
 use nuvo_core::run::{self, Act, Again, Answered, Ask, Begin, Beginning, Facts, Nonce, RunRef, Step, Wishes, after_panic, remember};
 use nuvo_crds::PipelineRun;
-use tokio::sync::SemaphorePermit;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::{Shell, cache::CachedRun, run_pass::Pass};
+use super::{
+    control::{Failure, Reconciler},
+    run_cache::CachedRun,
+    run_pass::Pass,
+    shell::Shell,
+};
 
-/// The permission to work. A pass that waits for nuvo gives it up, so that others can work.
-pub type Slot<'a> = SemaphorePermit<'a>;
+/// How many deleted runs can wait until their lock is released: as many as are deleted in one go where runs are many. The lock of those
+/// beyond is left to the next run of their pipeline, which takes it over after the quarantine.
+pub const DELETED_RUNS: usize = 1_024;
 
-/// Looks at one run.
-pub async fn reconcile(cached: &CachedRun, slot: Slot<'_>, shell: &Shell) -> Action {
-    let metadata = cached.meta();
-    let (Ok(uid), Some(namespace), Some(name)) =
-        (run::Uid::new(metadata.uid.clone().unwrap_or_default()), metadata.namespace.clone(), metadata.name.clone())
-    else {
-        tracing::warn!("an object without uid, namespace or name");
-        return Action::await_change();
+/// A run that was deleted, as it was seen last. It may hold the lock of its pipeline.
+pub struct DeletedRun {
+    /// The object.
+    pub id: RunRef,
+    /// What it said.
+    pub object: Arc<PipelineRun>,
+}
+
+/// A pass that did not get through. The next one begins with what is stored.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PassFailed {
+    message: String,
+    /// The wait before the next one.
+    wait: Duration,
+}
+
+/// The reconciler of runs.
+pub struct RunReconciler {
+    shell: Arc<Shell>,
+    concurrency: u16,
+    deleted: Sender<DeletedRun>,
+}
+
+impl RunReconciler {
+    /// A reconciler that looks at so many runs at once, those included that wait for nuvo; and the deleted runs whose lock is to be
+    /// released, which are for [`release_locks_of_deleted`].
+    #[must_use]
+    pub fn new(shell: Arc<Shell>, concurrency: u16) -> (Self, Receiver<DeletedRun>) {
+        let (deleted, receiver) = channel(DELETED_RUNS);
+        (Self { shell, concurrency, deleted }, receiver)
+    }
+
+    /// A run was deleted. Of one at rest nothing is left to do.
+    fn on_deleted(&self, run: &CachedRun) {
+        self.shell.runs.removed(run);
+        self.forget(run);
+        let Some(object) = run.whole() else { return };
+        let Ok(run) = run::parse(object) else { return };
+        if self.deleted.try_send(DeletedRun { id: run.me, object: object.clone() }).is_err() {
+            self.shell.wake_waiting(&run.pipeline);
+        }
+    }
+}
+
+impl Reconciler for RunReconciler {
+    type Object = CachedRun;
+    type Error = PassFailed;
+
+    const KIND: &'static str = "PipelineRun";
+
+    fn concurrency(&self) -> u16 {
+        self.concurrency
+    }
+
+    fn modify(&self, run: &mut CachedRun) {
+        run.slim((self.shell.clock)());
+    }
+
+    fn on_watch_event(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>) {
+        let shell = &self.shell;
+        match event {
+            watcher::Event::Apply(run) => {
+                if let Some(pipeline) = shell.runs.applied(run) {
+                    shell.wake_waiting(&pipeline);
+                }
+            }
+            watcher::Event::Delete(run) => self.on_deleted(run),
+            watcher::Event::InitDone => {
+                shell.runs.filled(namespace);
+                for run in shell.waiting.take_all() {
+                    shell.runs.wake(&run);
+                }
+                shell.memories.retain(&shell.runs.uids());
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        }
+    }
+
+    async fn reconcile(&self, run: Arc<CachedRun>) -> Result<Action, PassFailed> {
+        let Some(id) = run_ref(run.meta()) else { return Ok(Action::await_change()) };
+        let Ok(slot) = self.shell.slots.acquire().await else { return Ok(Action::await_change()) };
+        let begin = if run.whole().is_some() { Begin::Changed } else { Begin::AtRest };
+        Ok(match drive(begin, Pass::new(&self.shell, id, run.whole().cloned(), run.expires(), Some(slot))).await? {
+            Again::OnChange => Action::await_change(),
+            Again::After(wait) => Action::requeue(wait),
+        })
+    }
+
+    async fn after_failure(&self, run: &CachedRun, failure: &Failure<PassFailed>) -> Option<Duration> {
+        tracing::warn!(error = %failure, "the reconcile failed");
+        match failure {
+            Failure::Error(failed) => Some(failed.wait),
+            Failure::Panic => {
+                let uid = run.uid().unwrap_or_default();
+                let (memory, wait) = after_panic(&self.shell.memories.get(&uid));
+                self.shell.memories.set(&uid, memory);
+                Some(wait)
+            }
+        }
+    }
+
+    fn forget(&self, run: &CachedRun) {
+        self.shell.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
+    }
+}
+
+fn run_ref(metadata: &ObjectMeta) -> Option<RunRef> {
+    let uid = run::Uid::new(metadata.uid.clone()?).ok()?;
+    Some(RunRef { uid, namespace: metadata.namespace.clone()?, name: metadata.name.clone()? })
+}
+
+/// Releases the locks that deleted runs hold, `concurrency` of them at once: a lock that is released at once spares the next run the
+/// quarantine.
+pub async fn release_locks_of_deleted(mut deleted: Receiver<DeletedRun>, concurrency: usize, shell: &Shell) {
+    let deleted = stream::poll_fn(move |context| deleted.poll_recv(context));
+    let release = async |DeletedRun { id, object }| {
+        if let Err(error) = drive(Begin::Deleted, Pass::new(shell, id, Some(object), None, None)).await {
+            tracing::debug!(%error, "the lock of a deleted run was not released");
+        }
     };
-    let id = RunRef { uid, namespace, name };
-    let begin = if cached.whole().is_some() { Begin::Changed } else { Begin::AtRest };
-    let again = drive(begin, Pass::new(shell, id, cached.whole().cloned(), cached.expires(), Some(slot))).await;
-    // What is noted of a run that was deleted meanwhile would stay.
-    if !shell.runs.exists(&ObjectRef::from_obj(cached)) {
-        shell.memories.forget(cached.uid().unwrap_or_default().as_str());
-    }
-    match again {
-        Again::OnChange => Action::await_change(),
-        Again::After(wait) => Action::requeue(wait),
-    }
-}
-
-/// Looks after what a deleted run leaves behind: a lock that is given back at once spares the next run the quarantine.
-pub async fn clean_up(id: RunRef, object: Arc<PipelineRun>, shell: &Shell) {
-    drive(Begin::Deleted, Pass::new(shell, id, Some(object), None, None)).await;
-}
-
-/// The wait after a reconcile that panicked.
-pub fn after_a_panic(uid: &str, shell: &Shell) -> Action {
-    let (memory, wait) = after_panic(&shell.memories.get(uid));
-    shell.memories.set(uid, memory);
-    Action::requeue(wait)
+    deleted.for_each_concurrent(concurrency, release).await;
 }
 
 fn new_nonce() -> Nonce {
@@ -54,7 +152,7 @@ fn new_nonce() -> Nonce {
 }
 
 /// One pass over a run: acts until the core says that it is done.
-async fn drive(begin: Begin, mut pass: Pass<'_>) -> Again {
+async fn drive(begin: Begin, mut pass: Pass<'_>) -> Result<Again, PassFailed> {
     let shell = pass.shell;
     let uid = pass.id.uid.to_string();
     let mut facts = Facts::new(Beginning {
@@ -78,7 +176,10 @@ async fn drive(begin: Begin, mut pass: Pass<'_>) -> Again {
                     if begin != Begin::Deleted {
                         shell.memories.set(&uid, remember(&facts));
                     }
-                    return *again;
+                    return match (facts.failure(), again) {
+                        (Some(message), Again::After(wait)) => Err(PassFailed { message: message.to_owned(), wait: *wait }),
+                        _ => Ok(*again),
+                    };
                 }
             }
         } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nuvo_client::Error;
 use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, Named, Sighting, Wishes};
 
-use super::{accounts::Standing, room::Place, run_pass::Pass};
+use super::{account_registry::AccountState, room::Place, run_pass::Pass};
 use crate::account::{Session, poller::Interest};
 
 impl Pass<'_> {
@@ -48,7 +48,7 @@ impl Pass<'_> {
             return None;
         }
         let work = self.work.as_ref()?;
-        let Standing::Ready(session) = work.standing.clone() else { return Some(AccountAnswer::Stopping) };
+        let AccountState::Ready(session) = work.state.clone() else { return Some(AccountAnswer::Stopping) };
         let pipeline = work.pipeline.clone()?;
         if matches!(ask, Ask::Turn | Ask::Candidates) && self.seat.is_none() {
             match self.shell.room.enter(&work.account, seats(&session), &Place::of(&work.object)) {

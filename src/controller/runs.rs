@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Resource,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions},
@@ -13,11 +14,11 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    accounts::AccountKey,
-    cache::CachedRun,
-    index::{Change, Index},
-    kube_call::{CallError, call},
-    wakes::Wakes,
+    account_registry::AccountKey,
+    api_call::{CallError, call},
+    run_cache::CachedRun,
+    run_index::{Change, RunIndex},
+    wake_queue::WakeSender,
 };
 use crate::telemetry::Metrics;
 use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse};
@@ -54,7 +55,7 @@ pub enum RunError {
 struct Part {
     namespace: Option<String>,
     store: Store<CachedRun>,
-    wakes: Wakes<ObjectRef<CachedRun>>,
+    wakes: WakeSender<ObjectRef<CachedRun>>,
 }
 
 /// All runs that this operator watches.
@@ -62,18 +63,18 @@ pub struct Runs {
     client: Client,
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
-    index: Index,
+    index: RunIndex,
 }
 
 impl Runs {
     /// No watch yet.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { client, metrics, parts: Vec::new(), index: Index::default() }
+        Self { client, metrics, parts: Vec::new(), index: RunIndex::default() }
     }
 
     /// Adds what one watch feeds; `None` stands for all namespaces.
-    pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: Wakes<ObjectRef<CachedRun>>) {
+    pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: WakeSender<ObjectRef<CachedRun>>) {
         self.parts.push(Part { namespace, store, wakes });
     }
 
@@ -122,28 +123,34 @@ impl Runs {
         }
     }
 
-    /// See [`Index::older`].
+    /// See [`RunIndex::older`].
     #[must_use]
     pub fn older(&self, run: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
         self.index.older(run, pipeline)
     }
 
-    /// See [`Index::going`].
+    /// See [`RunIndex::going`].
     #[must_use]
     pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
         self.index.going(account)
     }
 
-    /// See [`Index::accounts`].
+    /// See [`RunIndex::accounts`].
     #[must_use]
     pub fn accounts(&self) -> Vec<AccountKey> {
         self.index.accounts()
     }
 
-    /// See [`Index::phases`].
+    /// See [`RunIndex::phases`].
     #[must_use]
     pub fn phases(&self) -> Vec<(&'static str, usize)> {
         self.index.phases()
+    }
+
+    /// See [`RunIndex::oldest`].
+    #[must_use]
+    pub fn oldest(&self) -> Vec<(&'static str, Timestamp)> {
+        self.index.oldest()
     }
 
     /// The uids of all cached runs.
@@ -156,15 +163,6 @@ impl Runs {
     #[must_use]
     pub fn get(&self, run: &ObjectRef<PipelineRun>) -> Option<Arc<PipelineRun>> {
         self.part(run.namespace.as_deref())?.store.get(&run.clone().into_kind_unchecked(()))?.whole().cloned()
-    }
-
-    /// Whether the cache still has this very object.
-    #[must_use]
-    pub fn exists(&self, run: &ObjectRef<CachedRun>) -> bool {
-        let uid = run.extra.uid.as_ref();
-        self.part(run.namespace.as_deref())
-            .and_then(|part| part.store.get(run))
-            .is_some_and(|cached| uid.is_none() || cached.meta().uid.as_ref() == uid)
     }
 
     /// Quorum GET of this very object: none if it is gone, or another one has its name.
@@ -319,7 +317,7 @@ mod tests {
         );
         let mut runs = Runs::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
-        runs.add(None, store, crate::controller::wakes::wakes().0);
+        runs.add(None, store, crate::controller::wake_queue::wake_queue().0);
         let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
@@ -336,7 +334,7 @@ mod tests {
         let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
         let mut runs = Runs::new(Client::new(nobody, "team"), Metrics::new());
         let (store, mut writer) = kube::runtime::reflector::store();
-        let (wakes, mut woken) = crate::controller::wakes::wakes();
+        let (wakes, mut woken) = crate::controller::wake_queue::wake_queue();
         runs.add(None, store, wakes);
         writer.apply_watcher_event(&Event::Init);
         // All of one pipeline, so that only the first one may be triggered.

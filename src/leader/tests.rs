@@ -11,12 +11,12 @@ use super::*;
 
 const LEASE: Duration = Duration::from_secs(15);
 
-fn seen(holder: Option<&str>, duration: Option<i32>) -> Option<Seen<'_>> {
-    Some(Seen { holder, duration })
+fn seen(holder: Option<&str>, duration: Option<i32>) -> Option<StoredLease<'_>> {
+    Some(StoredLease { holder, duration })
 }
 
 #[test]
-fn the_decision() {
+fn lease_decides_what_a_candidate_does() {
     let seconds = Duration::from_secs;
     for (record, unchanged, expected) in [
         (None, seconds(0), Action::Create),
@@ -39,7 +39,7 @@ fn the_decision() {
 }
 
 #[test]
-fn the_times_are_those_of_client_go_and_leave_a_margin() {
+fn default_timing_is_that_of_client_go_and_leaves_a_margin() {
     let Timing { lease, renew_deadline, retry, request } = Timing::default();
     assert_eq!((lease.as_secs(), renew_deadline.as_secs(), retry.as_secs()), (15, 10, 2));
     assert!(renew_deadline < lease && request <= renew_deadline / 2 && retry < request);
@@ -69,7 +69,15 @@ impl Store {
             retry: Duration::from_millis(20),
             request: Duration::from_millis(250),
         };
-        Elector::new(self.client(), "operators", LEASE_NAME.to_owned(), identity.to_owned(), timing, Metrics::new())
+        Elector::new(
+            self.client(),
+            "operators",
+            LEASE_NAME.to_owned(),
+            identity.to_owned(),
+            timing,
+            k8s_openapi::jiff::Timestamp::now,
+            Metrics::new(),
+        )
     }
 
     fn holder(&self) -> String {
@@ -110,7 +118,7 @@ impl Store {
 }
 
 #[tokio::test]
-async fn one_leads_and_the_next_follows_when_it_lets_go() {
+async fn standby_leads_when_the_leader_releases_the_lease() {
     let store = Store::default();
     let (mut first, mut second) = (store.elector("first"), store.elector("second"));
     first.acquire().await;
@@ -135,7 +143,7 @@ async fn one_leads_and_the_next_follows_when_it_lets_go() {
 }
 
 #[tokio::test]
-async fn a_silent_holder_is_followed_only_after_the_whole_lease() {
+async fn lease_of_a_silent_holder_is_taken_only_after_its_whole_duration() {
     let store = Store::default();
     store.elector("crashed").acquire().await;
     let started = Instant::now();
@@ -145,7 +153,7 @@ async fn a_silent_holder_is_followed_only_after_the_whole_lease() {
 }
 
 #[tokio::test]
-async fn a_holder_that_cannot_renew_ends_before_the_lease_does() {
+async fn holder_that_cannot_renew_stops_before_its_lease_expires() {
     let store = Store::default();
     let mut elector = store.elector("first");
     elector.acquire().await;
@@ -157,7 +165,7 @@ async fn a_holder_that_cannot_renew_ends_before_the_lease_does() {
 }
 
 #[tokio::test]
-async fn a_lease_that_was_taken_is_lost() {
+async fn taken_lease_is_lost() {
     let store = Store::default();
     let mut elector = store.elector("first");
     elector.acquire().await;
@@ -172,7 +180,7 @@ async fn a_lease_that_was_taken_is_lost() {
 }
 
 #[tokio::test]
-async fn of_two_that_see_a_free_lease_one_wins() {
+async fn free_lease_goes_to_one_of_two_candidates() {
     let store = Store::default();
     let (mut a, mut b) = (store.elector("a"), store.elector("b"));
     a.acquire().await;
@@ -183,7 +191,7 @@ async fn of_two_that_see_a_free_lease_one_wins() {
 }
 
 #[test]
-fn who_watches_the_same_shares_a_lease_and_who_watches_something_else_does_not() {
+fn lease_is_shared_by_operators_that_watch_the_same_only() {
     let all = lease_name(&[], None);
     let (team, other) = (vec!["team-a".to_owned()], vec!["team-b".to_owned()]);
     assert_eq!(all, "nuvo-operator-leader");

@@ -1,20 +1,26 @@
 //! The metrics: one list of names, and typed methods that keep every label bounded. No run name is ever a label.
 
+mod labels;
+
 use std::{
-    borrow::Cow,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
+    encoding::text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Metric, Registry},
 };
 
 use nuvo_client::{Code, Operation};
-use nuvo_core::run::{Outcome, Unexecuted};
+
+use labels::{
+    AccountLabels, ERROR, FinishedLabels, KindLabel, OK, OTHER, OperationLabel, OutcomeLabel, PhaseLabel, ReconcileLabels, RequestLabels,
+    ResourceLabel,
+};
+pub use labels::{RunResult, TriggerOutcome};
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,6 +56,10 @@ describe! {
     KUBE_WRITES: "counter" "nuvo_operator_kube_writes_total" ["resource"] "Writes to the Kubernetes API, renewals of the leader lease included";
     ACCOUNT_READY: "gauge" "nuvo_operator_account_ready" ["namespace", "account"] "Whether a NuvoAccount can be used (1) or not (0)";
     BUDGET_WAIT: "histogram" "nuvo_operator_budget_wait_seconds" [] "Time that requests to nuvo waited for the budget of their account";
+    RECONCILES: "counter" "nuvo_operator_reconciles_total" ["kind", "result"] "Reconciles, by kind of object and by result: ok, or error after a failure or a panic";
+    RECONCILE_DURATION: "histogram" "nuvo_operator_reconcile_duration_seconds" ["kind"] "Time that a reconcile took, waits for a slot, for the API server and for nuvo included";
+    WATCH_FAILURES: "counter" "nuvo_operator_watch_failures_total" ["kind"] "Failed watches and lists, each of which is followed by another try, by kind of object";
+    OLDEST_RUN: "gauge" "nuvo_operator_oldest_run_seconds" ["phase"] "Time since the creation of the oldest PipelineRun that may still need the operator, by phase; 0 without one";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
 }
 
@@ -76,118 +86,6 @@ pub const ERROR_TYPES: [&str; 16] = [
 /// The phases, all of which are always exposed, so that a phase that empties shows 0.
 pub const PHASES: [&str; 7] = ["Pending", "Suspended", "Triggering", "Running", "Succeeded", "Failed", "Unresolved"];
 
-/// Anything that is not in a known set.
-const OTHER: &str = "other";
-
-/// The label `outcome` of a POST that starts a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TriggerOutcome {
-    /// Accepted, with the ids.
-    Accepted,
-    /// Certainly not executed; another try may follow.
-    NotExecuted,
-    /// Certainly not executed, refused for good.
-    Rejected,
-    /// Executed, but the ids are not known.
-    IdsUnknown,
-    /// It is not known whether it was executed.
-    Unknown,
-}
-
-impl TriggerOutcome {
-    const ALL: [Self; 5] = [Self::Accepted, Self::NotExecuted, Self::Rejected, Self::IdsUnknown, Self::Unknown];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::NotExecuted => "not_executed",
-            Self::Rejected => "rejected",
-            Self::IdsUnknown => "ids_unknown",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl From<&Outcome> for TriggerOutcome {
-    fn from(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Accepted(_) => Self::Accepted,
-            Outcome::NotExecuted { then: Unexecuted::RetryAfter(..), message: _ } => Self::NotExecuted,
-            Outcome::NotExecuted { then: Unexecuted::Rejected, message: _ } => Self::Rejected,
-            Outcome::ExecutedIdsUnknown { message: _ } => Self::IdsUnknown,
-            Outcome::Unknown { message: _ } => Self::Unknown,
-        }
-    }
-}
-
-/// The label `result` of a run that ended, in the words of OpenTelemetry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RunResult {
-    /// nuvo and the quality gate are content.
-    Success,
-    /// nuvo or the quality gate says that it failed.
-    Failure,
-    /// The operator could not bring it to an end, or not know it.
-    Error,
-    /// Its deadline passed.
-    Timeout,
-    /// A person gave it up.
-    Cancellation,
-    /// There was nothing to process.
-    Skip,
-}
-
-impl RunResult {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-            Self::Cancellation => "cancellation",
-            Self::Skip => "skip",
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PhaseLabel {
-    phase: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FinishedLabels {
-    result: &'static str,
-    error_type: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    operation: &'static str,
-    code: Cow<'static, str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabel {
-    operation: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResourceLabel {
-    resource: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AccountLabels {
-    namespace: String,
-    account: String,
-}
-
 /// All metrics of one process. Made once, then shared; there is no global.
 pub struct Metrics {
     registry: Registry,
@@ -200,6 +98,10 @@ pub struct Metrics {
     kube_writes: Family<ResourceLabel, Counter>,
     account_ready: Family<AccountLabels, Gauge>,
     budget_wait: Histogram,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_duration: Family<KindLabel, Histogram>,
+    watch_failures: Family<KindLabel, Counter>,
+    oldest_run: Family<PhaseLabel, Gauge>,
     leader: Gauge<i64>,
 }
 
@@ -211,6 +113,10 @@ impl fmt::Debug for Metrics {
 
 fn request_duration() -> Histogram {
     Histogram::new([0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
+fn reconcile_duration() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
 }
 
 fn register<M: Metric + Clone>(registry: &mut Registry, description: Description, metric: &M) {
@@ -235,6 +141,10 @@ impl Metrics {
             kube_writes: Family::default(),
             account_ready: Family::default(),
             budget_wait: Histogram::new([0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0]),
+            reconciles: Family::default(),
+            reconcile_duration: Family::new_with_constructor(reconcile_duration),
+            watch_failures: Family::default(),
+            oldest_run: Family::default(),
             leader: Gauge::default(),
         };
         let mut registry = Registry::default();
@@ -247,6 +157,10 @@ impl Metrics {
         register(&mut registry, KUBE_WRITES, &metrics.kube_writes);
         register(&mut registry, ACCOUNT_READY, &metrics.account_ready);
         register(&mut registry, BUDGET_WAIT, &metrics.budget_wait);
+        register(&mut registry, RECONCILES, &metrics.reconciles);
+        register(&mut registry, RECONCILE_DURATION, &metrics.reconcile_duration);
+        register(&mut registry, WATCH_FAILURES, &metrics.watch_failures);
+        register(&mut registry, OLDEST_RUN, &metrics.oldest_run);
         register(&mut registry, LEADER, &metrics.leader);
         metrics.registry = registry;
 
@@ -255,6 +169,7 @@ impl Metrics {
             drop(metrics.triggers.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }));
         }
         metrics.set_pipelineruns([]);
+        metrics.set_oldest_runs([]);
         Arc::new(metrics)
     }
 
@@ -304,6 +219,39 @@ impl Metrics {
         self.budget_wait.observe(waited.as_secs_f64());
     }
 
+    /// A controller of this kind begins, so its counters begin at 0: a rate over a counter that is born with its first event misses it.
+    pub fn expose_kind(&self, kind: &'static str) {
+        for result in [OK, ERROR] {
+            drop(self.reconciles.get_or_create(&ReconcileLabels { kind, result }));
+        }
+        drop(self.reconcile_duration.get_or_create(&KindLabel { kind }));
+        drop(self.watch_failures.get_or_create(&KindLabel { kind }));
+    }
+
+    /// An object of this kind was reconciled, in this time. `ok` is false after a failure or a panic.
+    pub fn reconciled(&self, kind: &'static str, ok: bool, took: Duration) {
+        self.reconciles.get_or_create(&ReconcileLabels { kind, result: if ok { OK } else { ERROR } }).inc();
+        self.reconcile_duration.get_or_create(&KindLabel { kind }).observe(took.as_secs_f64());
+    }
+
+    /// A watch of this kind failed, or the list that it begins with.
+    pub fn watch_failed(&self, kind: &'static str) {
+        self.watch_failures.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// The age of the oldest run of each phase, in seconds. A phase that is not named has none.
+    pub fn set_oldest_runs(&self, ages: impl IntoIterator<Item = (&'static str, u64)>) {
+        let mut all = PHASES.map(|phase| (phase, 0_u64));
+        for (phase, age) in ages {
+            if let Some((_, oldest)) = all.iter_mut().find(|(known, _)| *known == phase) {
+                *oldest = age.max(*oldest);
+            }
+        }
+        for (phase, age) in all {
+            self.oldest_run.get_or_create(&PhaseLabel { phase }).set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Whether this process acts.
     pub fn leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -341,72 +289,4 @@ fn account(namespace: &str, name: &str) -> AccountLabels {
 const _: fn() -> Counter<u64, AtomicU64> = Counter::default;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn touched() -> Arc<Metrics> {
-        let metrics = Metrics::new();
-        metrics.trigger(TriggerOutcome::Accepted);
-        metrics.run_finished(RunResult::Failure, "SOURCE_UNRESPONSIVE");
-        metrics.run_duration(92.0);
-        metrics.nuvo_request(Operation::Read, Code::Status(200), Duration::from_millis(120));
-        metrics.kube_write("pipelineruns");
-        metrics.account_ready("team", "default", true);
-        metrics.budget_wait(Duration::from_millis(5));
-        metrics.leader(true);
-        metrics.set_pipelineruns([("Running", 2)]);
-        metrics
-    }
-
-    #[test]
-    fn names_are_exposed_exactly_as_listed() {
-        let exposition = touched().encode();
-        for Description { name, kind, labels, help } in ALL {
-            let family = name.strip_suffix("_total").unwrap_or(name);
-            assert!(exposition.contains(&format!("# TYPE {family} {kind}\n")), "{name}\n{exposition}");
-            assert!(exposition.contains(&format!("# HELP {family} {help}.\n")), "{name}\n{exposition}");
-            let sample = if *kind == "histogram" { format!("{name}_count") } else { (*name).to_owned() };
-            let line = exposition.lines().find(|line| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with([' ', '{'])));
-            let line = line.unwrap_or_else(|| panic!("no sample of {sample}\n{exposition}"));
-            for label in *labels {
-                assert!(line.contains(&format!("{label}=\"")), "{line}");
-            }
-        }
-        assert!(!exposition.contains("_total_total"));
-        assert_eq!(exposition.matches("# TYPE").count(), ALL.len());
-        assert!(exposition.ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn foreign_words_do_not_become_labels() {
-        let metrics = Metrics::new();
-        metrics.run_finished(RunResult::Failure, "MADE_UP_17");
-        metrics.run_finished(RunResult::Success, "");
-        metrics.nuvo_request(Operation::List, Code::Status(600), Duration::ZERO);
-        metrics.nuvo_request(Operation::List, Code::Timeout, Duration::ZERO);
-        metrics.set_pipelineruns([("MadeUp", 1), ("Failed", 3)]);
-        metrics.run_duration(f64::NAN);
-        let exposition = metrics.encode();
-        for line in [
-            r#"nuvo_operator_runs_finished_total{result="failure",error_type="other"} 1"#,
-            r#"nuvo_operator_runs_finished_total{result="success",error_type=""} 1"#,
-            r#"nuvo_operator_nuvo_requests_total{operation="list",code="malformed"} 1"#,
-            r#"nuvo_operator_nuvo_requests_total{operation="list",code="timeout"} 1"#,
-            r#"nuvo_operator_pipelineruns{phase="Failed"} 3"#,
-            r#"nuvo_operator_pipelineruns{phase="Running"} 0"#,
-            r#"nuvo_operator_triggers_total{outcome="unknown"} 0"#,
-            "nuvo_operator_run_duration_seconds_count 0",
-        ] {
-            assert!(exposition.contains(line), "{line}\n{exposition}");
-        }
-        assert!(!exposition.contains("MADE_UP") && !exposition.contains("MadeUp"));
-    }
-
-    #[test]
-    fn an_account_that_is_gone_is_not_exposed() {
-        let metrics = touched();
-        assert!(metrics.encode().contains(r#"nuvo_operator_account_ready{namespace="team",account="default"} 1"#));
-        metrics.forget_account("team", "default");
-        assert!(!metrics.encode().contains("nuvo_operator_account_ready{"));
-    }
-}
+mod tests;

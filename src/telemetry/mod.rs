@@ -1,4 +1,4 @@
-//! What the operator tells about itself: log lines on standard error, and [`metrics`].
+//! What the operator reports about itself: the log on standard error, and [`metrics`].
 
 pub mod metrics;
 
@@ -8,7 +8,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use crate::config::{LogFormat, LogLevel};
+use crate::settings::{LogFormat, LogLevel};
 pub use metrics::{Metrics, RunResult, TriggerOutcome};
 
 /// Starts logging. Fails only when something else in this process already did.
@@ -21,7 +21,7 @@ pub fn init(format: LogFormat, level: LogLevel) -> Result<(), TryInitError> {
     tracing_subscriber::registry().with(lines.with_filter(filter(level))).try_init()
 }
 
-/// Libraries speak only from `info` up, whatever the level: below, HTTP clients describe requests, and those carry credentials.
+/// Libraries log only from `info` up, whatever the level: below, HTTP clients describe requests, which carry credentials.
 fn filter(level: LogLevel) -> Targets {
     let (own, libraries) = match level {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
@@ -30,7 +30,7 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::INFO),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::INFO),
     };
-    // kube's HTTP layer logs each failed request that its caller also gets, and reports, as an error.
+    // kube's HTTP layer logs each failed request as an error, which its caller reports as well.
     let doubled = ("kube_client::client::builder", LevelFilter::OFF);
     Targets::new().with_default(libraries).with_targets([("nuvo_operator", own), doubled])
 }
@@ -41,7 +41,7 @@ mod tests {
     use tracing::Level;
 
     #[test]
-    fn libraries_never_log_requests() {
+    fn library_never_logs_requests() {
         let filter = filter(LogLevel::Trace);
         assert!(filter.would_enable("nuvo_operator::nuvo", &Level::TRACE));
         assert!(filter.would_enable("kube_client", &Level::INFO));

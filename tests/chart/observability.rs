@@ -84,6 +84,7 @@ fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
         metrics.nuvo_request(Operation::Read, code, Duration::ZERO);
     }
     metrics.trigger(TriggerOutcome::Unknown);
+    metrics.expose_kind("PipelineRun");
     let exposition = metrics.encode();
     let values = |label: &str| -> BTreeSet<String> {
         let beginning = format!("{label}=\"");

@@ -36,14 +36,14 @@ fn operator_is_granted_its_rules_where_it_needs_them() {
     let place = |kind: &str, namespace: Option<&str>, rules| (kind.to_owned(), namespace.map(str::to_owned), rules);
     assert_eq!(
         granted(&json!({}), NAME),
-        [place("ClusterRole", None, rbac::where_it_watches()), place("Role", Some(NAMESPACE), rbac::in_its_own_namespace())]
+        [place("ClusterRole", None, rbac::watched_namespace_rules()), place("Role", Some(NAMESPACE), rbac::operator_namespace_rules())]
     );
     assert_eq!(
         granted(&everything(), "runner"),
         [
-            place("Role", Some("team-a"), rbac::where_it_watches()),
-            place("Role", Some("team-b"), rbac::where_it_watches()),
-            place("Role", Some("locks"), rbac::in_its_own_namespace()),
+            place("Role", Some("team-a"), rbac::watched_namespace_rules()),
+            place("Role", Some("team-b"), rbac::watched_namespace_rules()),
+            place("Role", Some("locks"), rbac::operator_namespace_rules()),
         ]
     );
     assert!(granted(&json!({ "rbac": { "create": false } }), NAME).is_empty());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_client::Origins;
-use nuvo_operator::config::{self, Command, LogFormat, LogLevel, Settings};
+use nuvo_operator::settings::{self, Command, LogFormat, LogLevel, Settings};
 use serde_json::{Value, json};
 
 use crate::{NAME, NAMESPACE, chart, deployment, everything, helm, kind, of_kind, read, render, rendered, value_sets};
@@ -55,7 +55,7 @@ fn settings(values: &Value) -> Settings {
     let objects = rendered(values);
     let arguments = deployment(&objects)["spec"]["template"]["spec"]["containers"][0]["args"].clone();
     let arguments: Vec<String> = serde_json::from_value(arguments).unwrap();
-    match config::parse_from(std::iter::once("nuvo-operator".to_owned()).chain(arguments.iter().cloned())) {
+    match settings::parse_from(std::iter::once("nuvo-operator".to_owned()).chain(arguments.iter().cloned())) {
         Ok(Command::Run(settings)) => *settings,
         other => panic!("{arguments:?}: {other:?}"),
     }
@@ -63,7 +63,7 @@ fn settings(values: &Value) -> Settings {
 
 #[test]
 fn default_values_are_the_defaults_of_the_operator_with_json_logs() {
-    let Command::Run(mut own) = config::parse_from(["nuvo-operator"]).unwrap() else { panic!("no run") };
+    let Command::Run(mut own) = settings::parse_from(["nuvo-operator"]).unwrap() else { panic!("no run") };
     own.log_format = LogFormat::Json;
     own.operator_namespace = Some(NAMESPACE.to_owned());
     assert_eq!(settings(&json!({})), *own);
@@ -94,7 +94,7 @@ fn flags_can_all_be_set_by_values() {
 
     // A flag that is new has no value yet.
     let arguments = deployment(&rendered(&everything()))["spec"]["template"]["spec"]["containers"][0]["args"].to_string();
-    let command = config::command_line();
+    let command = settings::command_line();
     let run = command.find_subcommand("run").unwrap();
     for flag in run.get_arguments().filter_map(|argument| argument.get_long()).filter(|flag| *flag != "help") {
         assert!(arguments.contains(&format!("\"--{flag}=")), "no value sets --{flag}: {arguments}");

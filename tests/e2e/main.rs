@@ -18,6 +18,7 @@ mod hanging_watches;
 mod hostile_answers;
 mod leader_election;
 mod lifecycle;
+mod metrics;
 mod multiple_operators;
 mod outcomes;
 mod plugin;

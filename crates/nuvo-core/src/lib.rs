@@ -4,6 +4,7 @@
 //! Facts come in as values and decisions leave as values, so every rule can be read, tested and model-checked without a cluster.
 //! Start reading at [`run`].
 
+pub mod account;
 pub mod backoff;
 pub mod run;
 pub mod text;

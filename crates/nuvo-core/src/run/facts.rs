@@ -16,13 +16,14 @@ use super::{
     verdict::settled,
     view::Run,
 };
+use crate::backoff::Backoff;
 
 /// A run that waits for another one is also looked at without being woken.
 pub const LOCK_RECHECK: Duration = Duration::from_secs(15);
 /// How long a pass tries a step again before it leaves that to the next pass, and how long it still does so when the process stops.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The waits between tries within a pass: doubled each time, from the first to the second.
-const STEP_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const STEP_RETRY: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(5));
 
 /// Why a pass begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -268,6 +269,13 @@ impl Facts {
         &self.memory
     }
 
+    /// Why the pass did not get through, for logs; none if it did, or if the object has only changed meanwhile.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        let failed = self.failure.as_ref().filter(|(_, failure)| failure.kind != FailureKind::Conflict);
+        failed.map(|(_, failure)| failure.message.as_str()).or(self.marker_refused.as_deref())
+    }
+
     /// What the trigger protocol has learned; none before an object at rest was read, and of one that is no run.
     #[must_use]
     pub const fn observed(&self) -> Option<&Observed> {
@@ -453,8 +461,7 @@ impl Facts {
                     observed.learn(step, Answer::Unsure);
                 }
             }
-            let (first, longest) = STEP_RETRY;
-            self.pause = Some(backoff(first, longest, self.tries));
+            self.pause = Some(STEP_RETRY.wait(self.tries));
             self.tries = self.tries.saturating_add(1);
             return;
         }
@@ -501,9 +508,4 @@ pub(super) fn obstacle_gate(obstacle: Obstacle, message: &str) -> Gate {
         Obstacle::Account => Gate::AccountNotReady(format!("{message}. The run is triggered when the account is ready.")),
         Obstacle::Operator => Gate::HeldOff(Obstacle::Operator),
     }
-}
-
-/// The wait after this many failures in a row, not counting the last one.
-pub(super) fn backoff(first: Duration, longest: Duration, failures: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(longest)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     act::{Act, Again, Ask, Change, FailureKind, Follow, Named, Wishes},
-    facts::{Account, Begin, Facts, Failed, LOCK_RECHECK, RunMemory, backoff, obstacle_gate},
+    facts::{Account, Begin, Facts, Failed, LOCK_RECHECK, RunMemory, obstacle_gate},
     ids::ExecutionId,
     life::RetryWait,
     next_attempt::{Reopening, goes_on},
@@ -22,6 +22,7 @@ use super::{
     view::Run,
     waiting_message::{self, waiting, without_account},
 };
+use crate::backoff::Backoff;
 use nuvo_crds::conditions::Reason;
 
 /// A wait for another run that is over sooner is not worth a status write.
@@ -39,9 +40,9 @@ const AFTER_DEADLINE: Duration = Duration::from_millis(100);
 /// No wait for others is shorter, so that a run that waits does not keep the operator busy.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// The waits after a pass that failed: doubled each time, from the first to the second.
-const FAILURE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+const FAILURE: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));
 /// The waits after nuvo gave no list, without which no trigger starts.
-const NO_LIST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const NO_LIST: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// From this failure on, the status says so.
 const SHOWN_FAILURES: u32 = 3;
 /// Messages that something else has replaced are written again after this time.
@@ -267,7 +268,7 @@ fn ask(ask: Ask) -> Act {
 
 /// Without a list of nuvo no trigger starts.
 fn without_list(f: &Facts, obstacle: Obstacle, message: &str, retry_after: Option<Duration>) -> Act {
-    let wait = retry_after.unwrap_or_else(|| backoff(NO_LIST.0, NO_LIST.1, f.memory.failures));
+    let wait = retry_after.unwrap_or_else(|| NO_LIST.wait(f.memory.failures));
     let situation = f.run().and_then(|run| waiting(run, &Hold::Gate(obstacle_gate(obstacle, message))));
     let shown = situation.and_then(|situation| show_if_free(f, StatusChange::Present(situation)));
     shown.unwrap_or_else(|| finish(f, Again::After(wait), Wishes::default()))
@@ -288,7 +289,7 @@ fn queued(f: &Facts, run: &Run, wait: Duration) -> Act {
 fn restart(f: &Facts, o: &Observed) -> Act {
     match &f.marker_refused {
         Some(why) => after_failure(f, Failed::Marker { held: o.holds_lock() }, FailureKind::Refused, why),
-        None => finish(f, Again::After(backoff(FAILURE.0, FAILURE.1, f.memory.failures)), Wishes::default()),
+        None => finish(f, Again::After(FAILURE.wait(f.memory.failures)), Wishes::default()),
     }
 }
 
@@ -310,7 +311,7 @@ fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act
             return act;
         }
     }
-    try_again(backoff(FAILURE.0, FAILURE.1, f.memory.failures))
+    try_again(FAILURE.wait(f.memory.failures))
 }
 
 /// Shows why a run waits, and says when it is looked at again at the latest.
@@ -464,6 +465,6 @@ pub fn remember(f: &Facts) -> RunMemory {
 /// What the process remembers after a pass that panicked, and the wait before the next one.
 #[must_use]
 pub fn after_panic(memory: &RunMemory) -> (RunMemory, Duration) {
-    let wait = backoff(FAILURE.0, FAILURE.1, memory.failures);
+    let wait = FAILURE.wait(memory.failures);
     (RunMemory { failures: memory.failures.saturating_add(1), ..memory.clone() }, wait)
 }

@@ -50,8 +50,8 @@ fn rules() -> Result<String, Box<dyn Error>> {
     };
     Ok(format!(
         "{{{{- /* Made from src/rbac.rs by `cargo xtask generate`. Do not edit. */ -}}}}\n{}{}",
-        define("whereItWatches", rbac::where_it_watches())?,
-        define("inItsOwnNamespace", rbac::in_its_own_namespace())?
+        define("whereItWatches", rbac::watched_namespace_rules())?,
+        define("inItsOwnNamespace", rbac::operator_namespace_rules())?
     ))
 }
 

@@ -1,4 +1,4 @@
-//! The two small servers: metrics, and health for the kubelet. Binding comes first, so that a taken port is an error at start.
+//! The two HTTP servers: metrics, and health for the kubelet. They bind first, so that a taken port is an error at start.
 
 use std::{
     io,
@@ -24,7 +24,7 @@ use crate::{
     telemetry::{Metrics, metrics::CONTENT_TYPE},
 };
 
-/// How long open connections may keep a server that was asked to end.
+/// How long open connections may delay the end of a server.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// An address that could not be listened on.
@@ -37,23 +37,23 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// Whether this process says that it is ready. It starts as not ready; liveness is only that the server answers.
+/// The readiness of this process, at first not ready. Liveness means only that the server answers.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<AtomicBool>);
 
 impl Health {
-    /// From now on, ready or not.
+    /// Sets the readiness.
     pub fn set_ready(&self, ready: bool) {
         self.0.store(ready, Ordering::Relaxed);
     }
 
-    /// What was said last.
+    /// The readiness that was set last.
     pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A server that listens but does not answer yet.
+/// A server that listens, but does not answer yet.
 #[derive(Debug)]
 pub struct Server {
     purpose: &'static str,
@@ -87,24 +87,24 @@ impl Server {
         Ok(Self { purpose, address, listener, router })
     }
 
-    /// Where it listens: with port 0 asked for, the port that was given.
+    /// The address that it listens on, with the port that was chosen in place of 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until the shutdown, and then lets open requests end.
+    /// Answers until the shutdown, then lets open requests end.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { purpose, address, listener, router } = self;
-        let asked = shutdown.clone();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { asked.begun().await });
+        let stop = shutdown.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stop.begun().await });
         let too_late = async {
             shutdown.begun().await;
-            // A client that neither ends nor asks must not keep the process.
+            // A client that keeps its connection open must not keep the process.
             tokio::time::sleep(DRAIN).await;
         };
         tokio::select! {
             ended = serving.into_future() => if let Err(error) = ended {
-                tracing::error!(server = purpose, %address, %error, "the server ended");
+                tracing::error!(server = purpose, %address, %error, "the server failed");
             },
             () = too_late => {}
         }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_changes_and_liveness_does_not() {
+    async fn readiness_follows_health_and_liveness_does_not() {
         let (stop, shutdown) = crate::shutdown::channel();
         let health = Health::default();
         let server = Server::health(any_port(), health.clone()).await.unwrap();
@@ -156,7 +156,7 @@ mod tests {
             health.set_ready(true);
             assert!(fetch(address, path).await.starts_with("HTTP/1.1 200"));
         }
-        // A client that says nothing does not hold the shutdown up.
+        // A silent client does not delay the shutdown.
         let _silent = TcpStream::connect(address).unwrap();
         stop.stop();
         tokio::time::timeout(Duration::from_secs(20), serving).await.unwrap().unwrap();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named_with_the_flag_that_changes_it() {
+    async fn taken_port_is_reported_with_the_flag_that_changes_it() {
         let taken = Server::health(any_port(), Health::default()).await.unwrap();
         let error = Server::metrics(taken.address(), Metrics::new()).await.unwrap_err().to_string();
         assert!(error.contains(&taken.address().to_string()) && error.contains("--metrics-addr"), "{error}");

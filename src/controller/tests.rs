@@ -25,20 +25,23 @@ use kube::{
 };
 use secrecy::SecretString;
 use serde_json::json;
+use tokio::sync::mpsc::Receiver;
 
 use super::{
-    Shell,
-    accounts::{Accounts, Standing},
-    cache::{self, CachedRun},
-    now, reconcile_run, run_reconciler,
+    account_registry::{AccountRegistry, AccountState},
+    control::Reconciler,
+    object_cache::{CachePart, ObjectCache},
+    run_cache::{self, CachedRun},
+    run_reconciler::{DELETED_RUNS, DeletedRun, RunReconciler},
     runs::Runs,
-    wakes::wakes,
+    shell::Shell,
+    wake_queue::wake_queue,
 };
 use crate::account::{Session, SessionSettings};
 use crate::{
-    config::{Command, parse_from},
-    http::Health,
+    health_server::Health,
     operator::Context,
+    settings::{Command, parse_from},
     shutdown::{self, Stop},
     telemetry::Metrics,
 };
@@ -49,17 +52,18 @@ use nuvo_crds::{
     well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
-/// Nobody listens there.
+/// An address at which nothing listens.
 const NUVO: &str = "http://127.0.0.1:9";
 
 /// A shell whose API server counts what it is asked, and refuses everything.
-struct Desk {
+struct Fixture {
     shell: Arc<Shell>,
+    /// How many requests the API server has got.
     asked: Arc<AtomicUsize>,
     _stop: Stop,
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
         let asked: Arc<AtomicUsize> = Arc::default();
         let count = asked.clone();
@@ -75,26 +79,33 @@ impl Desk {
             health: Health::default(),
             operator_namespace: "team".into(),
             identity: "test".into(),
+            clock: Timestamp::now,
         };
         let (stop, shutdown) = shutdown::channel();
         let mut runs = Runs::new(context.client.clone(), context.metrics.clone());
         let (store, mut writer) = reflector::store();
-        for event in [Event::Init, Event::InitApply(CachedRun::from(cache::tests::ended("Succeeded", "True"))), Event::InitDone] {
+        for event in
+            [Event::Init, Event::InitApply(run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True"))), Event::InitDone]
+        {
             writer.apply_watcher_event(&event);
         }
-        runs.add(None, store, wakes().0);
+        runs.add(None, store, wake_queue().0);
         let runs = Arc::new(runs);
-        let mut accounts = Accounts::new(runs.clone(), Duration::ZERO, shutdown.clone());
         let (store, mut writer) = reflector::store();
         for event in [Event::Init, Event::InitApply(account()), Event::InitDone] {
             writer.apply_watcher_event(&event);
         }
-        accounts.add(None, store, wakes().0);
+        let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
+        let accounts = AccountRegistry::new(cache, runs.clone(), Duration::ZERO, shutdown.clone());
         Self { shell: Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown)), asked, _stop: stop }
     }
 
-    fn judge(&self, standing: Standing) {
-        assert!(self.shell.accounts.judge(&ObjectRef::from_obj(&account()), standing));
+    fn set_state(&self, state: AccountState) {
+        assert!(self.shell.accounts.set_state(&ObjectRef::from_obj(&account()), state));
+    }
+
+    fn reconciler(&self) -> (RunReconciler, Receiver<DeletedRun>) {
+        RunReconciler::new(self.shell.clone(), 1)
     }
 
     fn session(&self) -> Arc<Session> {
@@ -119,8 +130,8 @@ impl Desk {
         self.shell.memories.forget(run.metadata.uid.as_deref().unwrap_or_default());
         self.asked.store(0, Ordering::Relaxed);
         let whole = CachedRun::Whole(Arc::new(run.clone()));
-        let action = run_reconciler::reconcile(&whole, self.shell.slots.acquire().await.unwrap(), &self.shell).await;
-        self.asked.load(Ordering::Relaxed) > 0 || action != Action::await_change()
+        let action = self.reconciler().0.reconcile(Arc::new(whole)).await;
+        self.asked.load(Ordering::Relaxed) > 0 || !action.is_ok_and(|action| action == Action::await_change())
     }
 }
 
@@ -258,7 +269,7 @@ fn tamper(run: &mut PipelineRun, dice: &mut Dice) {
 
 fn vary(dice: &mut Dice) -> PipelineRun {
     let (reason, succeeded) = dice.one_of(&ENDS);
-    let mut run = cache::tests::ended(reason, succeeded);
+    let mut run = run_cache::tests::ended(reason, succeeded);
     record(&mut run, dice);
     // Before or after the operator has seen it.
     let edited_first = dice.roll(2) == 0;
@@ -274,18 +285,18 @@ fn vary(dice: &mut Dice) -> PipelineRun {
 }
 
 #[tokio::test]
-async fn for_a_run_at_rest_the_reconcile_finds_nothing_to_do() {
+async fn reconcile_of_a_run_at_rest_does_nothing() {
     const RUNS: u64 = 10_000;
-    let desk = Desk::new();
-    let resting: Vec<PipelineRun> = (0..RUNS).map(|seed| vary(&mut Dice(seed))).filter(|run| at_rest(run, now())).collect();
-    for standing in [None, Some(Standing::NotReady("because".to_owned())), Some(Standing::Ready(desk.session()))] {
-        if let Some(standing) = &standing {
-            desk.judge(standing.clone());
+    let fixture = Fixture::new();
+    let resting: Vec<PipelineRun> = (0..RUNS).map(|seed| vary(&mut Dice(seed))).filter(|run| at_rest(run, Timestamp::now())).collect();
+    for state in [None, Some(AccountState::NotReady("because".to_owned())), Some(AccountState::Ready(fixture.session()))] {
+        if let Some(state) = &state {
+            fixture.set_state(state.clone());
         }
         for run in &resting {
             // One that has expired is deleted, and nothing else.
             let deleted = expires(run).is_some();
-            assert_eq!(desk.acts(run).await, deleted, "{standing:?}: {}", serde_json::to_string_pretty(run).unwrap());
+            assert_eq!(fixture.acts(run).await, deleted, "{state:?}: {}", serde_json::to_string_pretty(run).unwrap());
         }
     }
     let answered = resting.iter().filter(|run| run.metadata.annotations.as_ref().unwrap().contains_key(RESOLVE_ANNOTATION)).count();
@@ -297,70 +308,82 @@ async fn for_a_run_at_rest_the_reconcile_finds_nothing_to_do() {
 
 /// The other half: the cases that people know are not at rest when something is to be done, and are again when it is done.
 #[tokio::test]
-async fn what_is_to_be_done_for_a_run_that_ended_is_seen() {
-    let desk = Desk::new();
-    desk.judge(Standing::NotReady("because".to_owned()));
+async fn ended_run_that_may_go_on_is_reconciled() {
+    let fixture = Fixture::new();
+    fixture.set_state(AccountState::NotReady("because".to_owned()));
     let annotate = |run: &mut PipelineRun, answer: &str| {
         run.metadata.annotations.as_mut().unwrap().insert(RESOLVE_ANNOTATION.to_owned(), answer.to_owned());
     };
     let doubtful = || {
-        let mut run = cache::tests::ended("TriggerOutcomeUnknown", "False");
+        let mut run = run_cache::tests::ended("TriggerOutcomeUnknown", "False");
         run.status.as_mut().unwrap().trigger.as_mut().unwrap().state = TriggerState::Ambiguous;
         write(&mut run);
         run
     };
     for word in ["abandon", "retry", "adopt=e1", "perhaps"] {
         let mut run = doubtful();
-        assert!(at_rest(&run, now()));
+        assert!(at_rest(&run, Timestamp::now()));
         annotate(&mut run, &format!("n1:{word}"));
-        assert!(!at_rest(&run, now()) && desk.acts(&run).await, "{word}");
+        assert!(!at_rest(&run, Timestamp::now()) && fixture.acts(&run).await, "{word}");
         write(&mut run);
         let done = ["abandon", "perhaps"].contains(&word);
-        assert_eq!((at_rest(&run, now()), desk.acts(&run).await), (done, !done), "{word}, when it is noted");
+        assert_eq!((at_rest(&run, Timestamp::now()), fixture.acts(&run).await), (done, !done), "{word}, when it is noted");
     }
     let changes: [fn(&mut PipelineRun); 2] = [|run| run.metadata.generation = Some(2), |run| run.spec.rerun_token = Some("again".into())];
     for change in changes {
-        let mut run = cache::tests::ended("ExecutionFailed", "False");
-        assert!(at_rest(&run, now()) && !desk.acts(&run).await);
+        let mut run = run_cache::tests::ended("ExecutionFailed", "False");
+        assert!(at_rest(&run, Timestamp::now()) && !fixture.acts(&run).await);
         change(&mut run);
-        assert!(!at_rest(&run, now()) && desk.acts(&run).await);
+        assert!(!at_rest(&run, Timestamp::now()) && fixture.acts(&run).await);
     }
-    let mut run = cache::tests::ended("Succeeded", "True");
-    let other = Condition { message: "Somebody else was here.".into(), ..run.status.as_ref().unwrap().conditions[0].clone() };
+    let mut run = run_cache::tests::ended("Succeeded", "True");
+    let other = Condition { message: "Another controller was here.".into(), ..run.status.as_ref().unwrap().conditions[0].clone() };
     run.status.as_mut().unwrap().conditions.push(other);
-    assert!(!at_rest(&run, now()) && desk.acts(&run).await);
+    assert!(!at_rest(&run, Timestamp::now()) && fixture.acts(&run).await);
 }
 
 #[tokio::test]
-async fn a_run_at_rest_costs_nothing_unless_it_owes_its_lock() {
-    let desk = Desk::new();
-    let rests = Arc::new(CachedRun::from(cache::tests::ended("Succeeded", "True")));
+async fn run_at_rest_costs_nothing_unless_it_has_its_lock_to_release() {
+    let fixture = Fixture::new();
+    let (reconciler, mut deleted) = fixture.reconciler();
+    let rests = Arc::new(run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True")));
     let uid = rests.meta().uid.clone().unwrap();
     let costs = async || {
-        let action = reconcile_run(rests.clone(), desk.shell.clone()).await.unwrap();
-        (desk.asked.swap(0, Ordering::Relaxed), action == Action::await_change())
+        let action = reconciler.reconcile(rests.clone()).await;
+        (fixture.asked.swap(0, Ordering::Relaxed), action.is_ok_and(|action| action == Action::await_change()))
     };
     assert_eq!(costs().await, (0, true));
-    let owes = || desk.shell.memories.get(&uid).lock_pending_release;
-    desk.shell.memories.set(&uid, RunMemory { lock_pending_release: true, ..RunMemory::default() });
+    let pending = || fixture.shell.memories.get(&uid).lock_pending_release;
+    fixture.shell.memories.set(&uid, RunMemory { lock_pending_release: true, ..RunMemory::default() });
     assert_eq!(costs().await, (1, false), "the run is read");
-    assert!(owes(), "and tried again, because that failed");
+    assert!(pending(), "and tried again, because that failed");
     // Nor when it is deleted.
-    let (leaving, mut left) = tokio::sync::mpsc::channel(1);
-    desk.shell.seen(None, &Event::Delete((*rests).clone()), &leaving);
-    assert_eq!((desk.asked.load(Ordering::Relaxed), left.try_recv().is_err(), owes()), (0, true, false));
+    reconciler.on_watch_event(None, &Event::Delete((*rests).clone()));
+    assert_eq!((fixture.asked.load(Ordering::Relaxed), deleted.try_recv().is_err(), pending()), (0, true, false));
 }
 
 #[tokio::test]
-async fn a_run_that_is_deleted_before_its_end_leaves_its_lock_to_be_looked_after() {
-    let desk = Desk::new();
-    let mut run = cache::tests::ended("Succeeded", "True");
+async fn lock_of_a_run_that_is_deleted_before_its_end_is_released() {
+    let fixture = Fixture::new();
+    let mut run = run_cache::tests::ended("Succeeded", "True");
     run.status.as_mut().unwrap().current.completion_time = None;
-    let (leaving, mut left) = tokio::sync::mpsc::channel(1);
-    let deleted = Event::Delete(CachedRun::from(run));
-    desk.shell.seen(None, &deleted, &leaving);
-    // One too many is left to the next run of its pipeline.
-    desk.shell.seen(None, &deleted, &leaving);
-    assert_eq!(left.try_recv().map(|left| left.id.name), Ok("orders-2026-01-01".to_owned()));
-    assert!(left.try_recv().is_err());
+    let (reconciler, mut deleted) = fixture.reconciler();
+    reconciler.on_watch_event(None, &Event::Delete(CachedRun::from(run)));
+    assert_eq!(deleted.try_recv().map(|deleted| deleted.id.name), Ok("orders-2026-01-01".to_owned()));
+    assert!(deleted.try_recv().is_err());
+}
+
+/// One too many is left to the next run of its pipeline.
+#[tokio::test]
+async fn deleted_run_is_dropped_when_too_many_wait() {
+    let fixture = Fixture::new();
+    let mut run = run_cache::tests::ended("Succeeded", "True");
+    run.status.as_mut().unwrap().current.completion_time = None;
+    let (reconciler, mut deleted) = fixture.reconciler();
+    let event = Event::Delete(CachedRun::from(run));
+    for _ in 0..=DELETED_RUNS {
+        reconciler.on_watch_event(None, &event);
+    }
+    let waiting = std::iter::from_fn(|| deleted.try_recv().ok()).count();
+    assert_eq!(waiting, DELETED_RUNS);
 }

@@ -23,13 +23,13 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub enum CachedRun {
     /// Something may have to be done for it, now or later.
     Whole(Arc<PipelineRun>),
-    /// See [`at_rest`].
-    AtRest(Arc<Stub>),
+    /// Nothing has to be done for it any more, except that it may be deleted later: see [`at_rest`].
+    AtRest(Arc<RunAtRest>),
 }
 
 /// What is kept of a run at rest.
 #[derive(Debug, Clone)]
-pub struct Stub {
+pub struct RunAtRest {
     /// What names the object, and its version.
     metadata: ObjectMeta,
     phase: Option<Phase>,
@@ -55,6 +55,18 @@ impl CachedRun {
         }
     }
 
+    /// Keeps only the name of a run that is at rest at this time.
+    pub fn slim(&mut self, now: Timestamp) {
+        let Self::Whole(run) = self else { return };
+        if !at_rest(run, now) {
+            return;
+        }
+        let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata.clone();
+        let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        *self = Self::AtRest(Arc::new(RunAtRest { metadata, phase, expires: expires(run) }));
+    }
+
     /// `status.phase`.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
@@ -67,14 +79,8 @@ impl CachedRun {
 
 impl From<PipelineRun> for CachedRun {
     fn from(mut run: PipelineRun) -> Self {
-        if at_rest(&run, Timestamp::now()) {
-            let expires = expires(&run);
-            let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata;
-            let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
-            return Self::AtRest(Arc::new(Stub { metadata, phase: run.status.and_then(|status| status.phase), expires }));
-        }
-        // Half of an object, and nobody reads it. A status is written without them: of the metadata that comes with it, the API server
-        // takes nothing over but the managed fields.
+        // Half of an object, and unused. A status is written without them: of the metadata that comes with it, the API server takes
+        // nothing over but the managed fields.
         run.metadata.managed_fields = None;
         if let Some(annotations) = &mut run.metadata.annotations {
             annotations.remove(LAST_APPLIED);
@@ -127,7 +133,7 @@ impl Resource for CachedRun {
 #[cfg(test)]
 pub(super) mod tests {
     use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry, jiff::Timestamp};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use nuvo_core::run::{Knowledge, StatusInput, compute_status, parse};
@@ -179,17 +185,20 @@ pub(super) mod tests {
         run
     }
 
-    fn read(run: &Value) -> CachedRun {
-        serde_json::from_value(run.clone()).unwrap()
+    /// A run as the cache has it after it was read from the API server.
+    pub fn cached(run: &PipelineRun) -> CachedRun {
+        let mut cached: CachedRun = serde_json::from_value(serde_json::to_value(run).unwrap()).unwrap();
+        cached.slim(Timestamp::now());
+        cached
     }
 
     #[test]
-    fn of_a_run_at_rest_only_the_name_is_kept() {
+    fn run_at_rest_is_kept_as_its_name() {
         for (reason, succeeded) in
             [("Succeeded", "True"), ("ExecutionFailed", "False"), ("DeadlineExceeded", "False"), ("NothingToProcess", "True")]
         {
             let whole = ended(reason, succeeded);
-            let CachedRun::AtRest(stub) = read(&serde_json::to_value(&whole).unwrap()) else { panic!("{reason}: kept whole") };
+            let CachedRun::AtRest(stub) = cached(&whole) else { panic!("{reason}: kept whole") };
             let phase = if succeeded == "True" { Phase::Succeeded } else { Phase::Failed };
             assert_eq!((stub.phase, &stub.metadata.uid), (Some(phase), &whole.metadata.uid));
             let ObjectMeta { name, namespace, uid, resource_version, .. } = whole.metadata;
@@ -200,7 +209,7 @@ pub(super) mod tests {
     type Edit = fn(&mut PipelineRun);
 
     #[test]
-    fn whatever_may_make_it_go_on_keeps_it_whole() {
+    fn run_that_may_go_on_is_kept_whole() {
         let changes: [(&str, Edit); 6] = [
             ("an edit", |run| run.metadata.generation = Some(2)),
             ("a new token", |run| run.spec.rerun_token = Some("again".into())),
@@ -212,30 +221,30 @@ pub(super) mod tests {
         for (what, change) in changes {
             let mut run = ended("Succeeded", "True");
             change(&mut run);
-            let cached = read(&serde_json::to_value(&run).unwrap());
+            let cached = cached(&run);
             run.metadata.annotations.as_mut().unwrap().remove(LAST_APPLIED);
             assert_eq!(cached.whole().map(|whole| &**whole), Some(&run), "{what}");
         }
     }
 
     #[test]
-    fn what_nobody_reads_is_not_kept() {
+    fn unused_metadata_is_not_kept() {
         let mut run = ended("Succeeded", "True");
         run.metadata.generation = Some(2);
         run.metadata.managed_fields = Some(vec![ManagedFieldsEntry::default()]);
-        let cached = CachedRun::from(run);
+        let cached = cached(&run);
         let metadata = &cached.whole().unwrap().metadata;
         assert_eq!(metadata.managed_fields, None);
         assert_eq!(metadata.annotations.as_ref().unwrap().keys().collect::<Vec<_>>(), ["nuvo.dev/trigger"]);
     }
 
     #[test]
-    fn a_run_at_rest_is_small() {
+    fn run_at_rest_is_small() {
         let whole = ended("Succeeded", "True");
-        let CachedRun::AtRest(stub) = CachedRun::from(whole.clone()) else { panic!("kept whole") };
+        let CachedRun::AtRest(stub) = cached(&whole) else { panic!("kept whole") };
         let ObjectMeta { name, namespace, uid, resource_version, .. } = &stub.metadata;
         let text: usize = [name, namespace, uid, resource_version].into_iter().flatten().map(String::capacity).sum();
-        let stub = size_of::<CachedRun>() + size_of::<Stub>() + text;
+        let stub = size_of::<CachedRun>() + size_of::<RunAtRest>() + text;
         println!(
             "a run at rest: {stub} bytes, of which {text} are text; as JSON the run has {}",
             serde_json::to_vec(&whole).unwrap().len()

@@ -1,28 +1,29 @@
-//! What is to be looked at again. Each object is in the queue at most once, so that the queue is never longer than there are objects,
+//! A queue of objects that are to be reconciled again. Each object is in it at most once, so it is never longer than there are objects,
 //! however often they are woken.
 
 use std::{
     collections::{HashSet, VecDeque},
     hash::Hash,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
 use futures::Stream;
+use parking_lot::Mutex;
 
 /// Both ends of a queue of objects.
 #[must_use]
-pub fn wakes<T>() -> (Wakes<T>, Woken<T>) {
+pub fn wake_queue<T>() -> (WakeSender<T>, WakeStream<T>) {
     let queue = Arc::new(Mutex::new(Queue { order: VecDeque::new(), queued: HashSet::new(), closed: false, waker: None }));
-    (Wakes(queue.clone()), Woken(queue))
+    (WakeSender(queue.clone()), WakeStream(queue))
 }
 
 /// The end that objects are put in. When it is dropped, the other end hands out what is left, and ends.
-pub struct Wakes<T>(Arc<Mutex<Queue<T>>>);
+pub struct WakeSender<T>(Arc<Mutex<Queue<T>>>);
 
 /// The end that objects come out of, in the order in which they were woken first.
-pub struct Woken<T>(Arc<Mutex<Queue<T>>>);
+pub struct WakeStream<T>(Arc<Mutex<Queue<T>>>);
 
 struct Queue<T> {
     order: VecDeque<T>,
@@ -32,15 +33,11 @@ struct Queue<T> {
     waker: Option<Waker>,
 }
 
-fn lock<T>(queue: &Mutex<Queue<T>>) -> MutexGuard<'_, Queue<T>> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<T: Clone + Eq + Hash> Wakes<T> {
-    /// Has an object looked at again. One that has been handed out already is handed out once more: whoever looks at it may have read
-    /// what it looks like before that changed.
+impl<T: Clone + Eq + Hash> WakeSender<T> {
+    /// Has an object reconciled again. One that has been handed out already is handed out once more: its reconcile may have read it
+    /// before it changed.
     pub fn wake(&self, object: T) {
-        let mut queue = lock(&self.0);
+        let mut queue = self.0.lock();
         if queue.queued.insert(object.clone()) {
             queue.order.push_back(object);
         }
@@ -52,9 +49,9 @@ impl<T: Clone + Eq + Hash> Wakes<T> {
     }
 }
 
-impl<T> Drop for Wakes<T> {
+impl<T> Drop for WakeSender<T> {
     fn drop(&mut self) {
-        let mut queue = lock(&self.0);
+        let mut queue = self.0.lock();
         queue.closed = true;
         let waker = queue.waker.take();
         drop(queue);
@@ -64,11 +61,11 @@ impl<T> Drop for Wakes<T> {
     }
 }
 
-impl<T: Eq + Hash> Stream for Woken<T> {
+impl<T: Eq + Hash> Stream for WakeStream<T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut queue = lock(&self.0);
+        let mut queue = self.0.lock();
         match queue.order.pop_front() {
             Some(object) => {
                 queue.queued.remove(&object);
@@ -92,20 +89,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_object_is_queued_once_and_keeps_its_place() {
-        let (wakes, mut woken) = wakes();
+    fn object_that_is_woken_again_is_queued_once_and_keeps_its_place() {
+        let (wakes, mut woken) = wake_queue();
         for object in ["a", "b", "a", "c", "b"] {
             wakes.wake(object);
         }
-        assert_eq!(lock(&wakes.0).order.len(), 3);
+        assert_eq!(wakes.0.lock().order.len(), 3);
         let mut next = || woken.next().now_or_never();
         assert_eq!([next(), next(), next()], [Some(Some("a")), Some(Some("b")), Some(Some("c"))]);
         assert_eq!(next(), None, "nothing is left, and more may come");
     }
 
     #[test]
-    fn an_object_that_was_handed_out_can_be_woken_again() {
-        let (wakes, mut woken) = wakes();
+    fn object_that_was_handed_out_is_queued_again() {
+        let (wakes, mut woken) = wake_queue();
         wakes.wake("a");
         assert_eq!(woken.next().now_or_never(), Some(Some("a")));
         wakes.wake("a");
@@ -114,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn the_stream_ends_after_what_is_left() {
-        let (wakes, mut woken) = wakes();
+    fn stream_without_its_sender_ends_after_the_rest() {
+        let (wakes, mut woken) = wake_queue();
         wakes.wake("a");
         drop(wakes);
         assert_eq!(woken.next().now_or_never(), Some(Some("a")));
@@ -123,8 +120,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_that_waits_is_woken_by_an_object_and_by_the_end() {
-        let (wakes, mut woken) = wakes();
+    async fn waiting_stream_is_woken_by_an_object_and_by_the_end() {
+        let (wakes, mut woken) = wake_queue();
         let waits = tokio::spawn(async move {
             let first = woken.next().await;
             (first, woken.next().await)
@@ -137,21 +134,21 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-    async fn nothing_is_lost_while_others_are_handed_out() {
+    async fn object_that_is_woken_while_others_are_handed_out_is_not_lost() {
         const OBJECTS: usize = 50;
         let news: Arc<Vec<AtomicBool>> = Arc::new((0..OBJECTS).map(|_| AtomicBool::new(false)).collect());
-        let (wakes, mut woken) = wakes();
-        let told = news.clone();
-        let tells = tokio::task::spawn_blocking(move || {
+        let (wakes, mut woken) = wake_queue();
+        let changed = news.clone();
+        let sender = tokio::task::spawn_blocking(move || {
             for round in 0..20_000 {
-                told[round * 7 % OBJECTS].store(true, Ordering::SeqCst);
+                changed[round * 7 % OBJECTS].store(true, Ordering::SeqCst);
                 wakes.wake(round * 7 % OBJECTS);
             }
         });
         while let Some(object) = woken.next().await {
             news[object].store(false, Ordering::SeqCst);
         }
-        tells.await.unwrap();
-        assert!(news.iter().all(|news| !news.load(Ordering::SeqCst)), "somebody was not looked at after the last news");
+        sender.await.unwrap();
+        assert!(news.iter().all(|news| !news.load(Ordering::SeqCst)), "an object was not handed out after its last change");
     }
 }

@@ -1,4 +1,4 @@
-//! One call to the API server, bounded in time: kube itself waits for an answer without end.
+//! One call to the API server, with a timeout: kube itself waits for an answer without end.
 
 use std::time::Duration;
 
@@ -8,25 +8,25 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The API server said no, or could not be reached.
-    #[error("{what}: {}", told(.source))]
+    /// The API server refused, or could not be reached.
+    #[error("{what}: {}", api_message(.source))]
     Kube {
-        /// What was asked for.
+        /// The call, such as `read the PipelineRun`.
         what: &'static str,
         /// The client's error.
         source: Box<kube::Error>,
     },
     /// No answer in time. A write may have been applied.
     #[error("{what}: the Kubernetes API server did not answer within {} s", TIMEOUT.as_secs())]
-    Late {
-        /// What was asked for.
+    Timeout {
+        /// The call, such as `read the PipelineRun`.
         what: &'static str,
     },
 }
 
-/// What the API server says, or why it could not be asked: for people, without the frame that Rust puts around it.
+/// The message of the API server, or why there is none, without the frame that the client puts around it.
 #[must_use]
-pub fn told(error: &kube::Error) -> String {
+pub fn api_message(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
@@ -40,7 +40,7 @@ impl CallError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Late { .. } => None,
+            Self::Timeout { .. } => None,
         }
     }
 
@@ -50,13 +50,13 @@ impl CallError {
         self.status() == Some(404)
     }
 
-    /// Somebody else wrote first (409).
+    /// Another writer was first (409).
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)
     }
 
-    /// Refused for good: nothing was written, and the same write is refused again until somebody changes a permission or a policy.
+    /// Refused for good: nothing was written, and the same write is refused again until a permission or a policy changes.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.status(), Some(400 | 403 | 405 | 413 | 422))
@@ -77,6 +77,6 @@ pub async fn call<T>(what: &'static str, request: impl Future<Output = kube::Res
     match tokio::time::timeout(TIMEOUT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(source)) => Err(CallError::Kube { what, source: Box::new(source) }),
-        Err(_) => Err(CallError::Late { what }),
+        Err(_) => Err(CallError::Timeout { what }),
     }
 }

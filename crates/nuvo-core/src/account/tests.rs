@@ -1,0 +1,236 @@
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use nuvo_crds::{
+    AccessToken, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef,
+    conditions::{AccountReason, MAX_MESSAGE},
+};
+
+use super::*;
+
+/// The credential and the session are opaque; words are enough.
+type Facts<'a> = AccountFacts<'a, &'static str, &'static str>;
+type Act = AccountAct<&'static str, &'static str>;
+
+const SECRET: &str = "license key";
+const SESSION: &str = "session";
+
+fn secret_ref() -> SecretRef {
+    SecretRef { name: "nuvo-credentials".into(), key: "license-key".into() }
+}
+
+fn account() -> NuvoAccount {
+    let license_key = LicenseKey {
+        secret_ref: secret_ref(),
+        identifier: "me@example.com".into(),
+        identity_type: Some(IdentityType::User),
+        token_path: "auth/access-token".into(),
+    };
+    let mut account = NuvoAccount::new("default", NuvoAccountSpec { license_key: Some(license_key), ..NuvoAccountSpec::default() });
+    account.metadata.generation = Some(3);
+    account
+}
+
+fn facts(account: &NuvoAccount) -> Facts<'_> {
+    AccountFacts::new(account, Timestamp::from_second(1_000).unwrap(), None, 0)
+}
+
+fn found(value: SecretValue<&'static str, &'static str>) -> Option<SecretRead<&'static str, &'static str>> {
+    Some(SecretRead::Found { label: Some("true".into()), value })
+}
+
+fn text(verified: Option<&'static str>) -> Option<SecretRead<&'static str, &'static str>> {
+    found(SecretValue::Text { credential: SECRET, verified })
+}
+
+/// Facts with this answer of nuvo.
+fn verified<'a>(account: &'a NuvoAccount, verification: Verification<&'static str>) -> Facts<'a> {
+    Facts { secret: text(None), verification: Some(verification), ..facts(account) }
+}
+
+/// What the runs get to know.
+fn published(facts: &Facts<'_>) -> Availability<&'static str> {
+    match next(facts) {
+        AccountAct::Publish(availability) => availability,
+        act => panic!("{act:?}"),
+    }
+}
+
+/// The status that is written, and what is done after it.
+fn concluded(facts: &Facts<'_>) -> (Option<NuvoAccountStatus>, Act) {
+    let mut facts = facts.clone();
+    facts.publication = Publication::Published;
+    let status = match next(&facts) {
+        AccountAct::WriteStatus(status) => Some(*status),
+        act => return (None, act),
+    };
+    facts.status_written = true;
+    (status, next(&facts))
+}
+
+fn reason(facts: &Facts<'_>) -> (String, String) {
+    let status = concluded(facts).0.expect("a status");
+    (status.conditions[0].reason.clone(), status.conditions[0].message.clone())
+}
+
+#[test]
+fn new_credentials_are_read_verified_published_and_noted() {
+    let account = account();
+    let mut facts = facts(&account);
+    assert_eq!(next(&facts), AccountAct::ReadSecret(secret_ref()));
+    facts.secret = text(None);
+    assert_eq!(next(&facts), AccountAct::Verify(SECRET));
+    facts.verification = Some(Verification::Accepted(SESSION));
+    assert_eq!(next(&facts), AccountAct::Publish(Availability::Ready(SESSION)));
+    facts.publication = Publication::Published;
+    let AccountAct::WriteStatus(status) = next(&facts) else { panic!("no status") };
+    assert_eq!((status.identity.as_deref(), status.observed_generation), (Some("me@example.com"), Some(3)));
+    facts.status_written = true;
+    assert_eq!(next(&facts), AccountAct::Done { again: Some(Duration::from_secs(600)), failures: 0 });
+}
+
+#[test]
+fn credentials_that_nuvo_has_accepted_are_not_verified_again() {
+    let account = account();
+    let facts = Facts { secret: text(Some(SESSION)), ..facts(&account) };
+    assert_eq!(published(&facts), Availability::Ready(SESSION));
+}
+
+#[test]
+fn origin_that_is_not_allowed_reads_no_secret() {
+    let account = account();
+    let facts = Facts { base_url_error: Some("its origin is not allowed".into()), failures: 4, ..facts(&account) };
+    let Availability::NotReady(why) = published(&facts) else { panic!("ready") };
+    assert!(why.starts_with("NuvoAccount default is not ready (OriginNotAllowed): spec.baseUrl: its origin"), "{why}");
+    let again = Some(Duration::from_secs(600));
+    assert_eq!(
+        concluded(&facts).1,
+        AccountAct::Done { again, failures: 4 },
+        "looking again does not help, so it is not a failure in a row"
+    );
+}
+
+#[test]
+fn account_without_credentials_is_invalid() {
+    let account = NuvoAccount::new("default", NuvoAccountSpec::default());
+    assert_eq!(reason(&facts(&account)).0, "SecretInvalid");
+}
+
+#[test]
+fn secret_that_cannot_be_used_is_never_sent() {
+    let account = account();
+    let unlabelled = |label: Option<&str>| SecretRead::Found {
+        label: label.map(str::to_owned),
+        value: SecretValue::Text { credential: SECRET, verified: Some(SESSION) },
+    };
+    for (secret, expected, word) in [
+        (SecretRead::Missing, "SecretNotFound", "There is no Secret nuvo-credentials"),
+        (SecretRead::Forbidden, "SecretNotFound", "may not read Secret nuvo-credentials"),
+        (unlabelled(None), "SecretNotFound", "lacks the label nuvo.dev/credential"),
+        (unlabelled(Some("false")), "SecretNotFound", "lacks the label nuvo.dev/credential"),
+        (found(SecretValue::KeyMissing).unwrap(), "SecretNotFound", "has no key license-key"),
+        (found(SecretValue::NotText).unwrap(), "SecretInvalid", "is not text"),
+    ] {
+        let facts = Facts { secret: Some(secret), failures: 2, ..facts(&account) };
+        let (reason, message) = reason(&facts);
+        assert!(reason == expected && message.contains(word), "{reason}: {message}");
+        assert!(matches!(published(&facts), Availability::NotReady(why) if why.contains(word)));
+        assert_eq!(concluded(&facts).1, AccountAct::Done { again: Some(Duration::from_secs(8)), failures: 3 });
+    }
+}
+
+/// A word of a newer version of the API is not guessed.
+#[test]
+fn unknown_identity_type_is_not_verified() {
+    let mut account = account();
+    account.spec.license_key.as_mut().unwrap().identity_type = None;
+    let facts = Facts { secret: text(None), ..facts(&account) };
+    let (reason, message) = reason(&facts);
+    assert!(reason == "SecretInvalid" && message.contains("identityType"), "{reason}: {message}");
+}
+
+#[test]
+fn answer_of_nuvo_decides_the_reason_and_the_wait() {
+    let account = account();
+    let error = || "it failed".to_owned();
+    for (verification, expected, wait) in [
+        (Verification::Rejected, AccountReason::CredentialsRejected, 10),
+        (Verification::PermissionMissing, AccountReason::PermissionMissing, 10),
+        (Verification::Unknown { error: error(), retry_after: None }, AccountReason::NuvoUnavailable, 10),
+        (Verification::Unknown { error: error(), retry_after: Some(Duration::from_secs(77)) }, AccountReason::NuvoUnavailable, 77),
+        (Verification::Malformed { of_secret: true, error: error() }, AccountReason::SecretInvalid, 4),
+        (Verification::Malformed { of_secret: false, error: error() }, AccountReason::SecretInvalid, 4),
+    ] {
+        let facts = Facts { failures: 1, ..verified(&account, verification) };
+        assert_eq!(reason(&facts).0, expected.as_str());
+        assert_eq!(concluded(&facts).1, AccountAct::Done { again: Some(Duration::from_secs(wait)), failures: 2 }, "{expected}");
+    }
+    let of = |of_secret| reason(&verified(&account, Verification::Malformed { of_secret, error: error() })).1;
+    assert!(of(true).contains("Correct the Secret") && of(false).contains("Correct the account"));
+}
+
+#[test]
+fn access_token_has_no_identity() {
+    let token = AccessToken { secret_ref: secret_ref() };
+    let account = NuvoAccount::new("default", NuvoAccountSpec { access_token: Some(token), ..NuvoAccountSpec::default() });
+    assert_eq!(next(&facts(&account)), AccountAct::ReadSecret(secret_ref()));
+    assert_eq!(concluded(&verified(&account, Verification::Accepted(SESSION))).0.unwrap().identity, None);
+}
+
+#[test]
+fn deleted_account_gets_no_status() {
+    let account = account();
+    let facts = Facts { publication: Publication::AccountGone, failures: 1, ..verified(&account, Verification::Rejected) };
+    assert_eq!(next(&facts), AccountAct::Done { again: None, failures: 1 });
+}
+
+#[test]
+fn equal_status_is_not_written() {
+    let mut account = account();
+    account.status = concluded(&verified(&account.clone(), Verification::Accepted(SESSION))).0;
+    let later = Timestamp::from_second(2_000).unwrap();
+    let facts = Facts { now: later, ..verified(&account, Verification::Accepted(SESSION)) };
+    assert_eq!(concluded(&facts), (None, AccountAct::Done { again: Some(Duration::from_secs(600)), failures: 0 }));
+}
+
+#[test]
+fn transition_time_changes_with_the_condition_status_only() {
+    let mut account = account();
+    let times = |status: &NuvoAccountStatus| -> Vec<i64> {
+        status.conditions.iter().map(|condition| condition.last_transition_time.0.as_second()).collect()
+    };
+    let at = |account: &NuvoAccount, second, verification| {
+        concluded(&Facts { now: Timestamp::from_second(second).unwrap(), ..verified(account, verification) }).0.unwrap()
+    };
+    account.status = Some(at(&account, 1, Verification::Rejected));
+    account.status = Some(at(&account, 2, Verification::PermissionMissing));
+    assert_eq!(times(account.status.as_ref().unwrap()), [1, 1], "Ready is still False, and Stalled still True");
+    account.status = Some(at(&account, 3, Verification::Unknown { error: "it failed".into(), retry_after: None }));
+    let status = account.status.as_ref().unwrap();
+    let kinds: Vec<(&str, &str)> =
+        status.conditions.iter().map(|condition| (condition.type_.as_str(), condition.status.as_str())).collect();
+    assert_eq!((times(status), kinds), (vec![3, 3], vec![("Ready", "Unknown"), ("Reconciling", "True")]));
+}
+
+#[test]
+fn identity_is_that_of_the_credentials_that_work() {
+    let mut account = account();
+    let mut identity_after = |verification| {
+        account.status = concluded(&verified(&account, verification)).0;
+        account.status.as_ref().unwrap().identity.clone()
+    };
+    let person = Some("me@example.com".to_owned());
+    assert_eq!(identity_after(Verification::Accepted(SESSION)), person);
+    assert_eq!(identity_after(Verification::Rejected), person, "whose credentials are rejected");
+    let token = AccessToken { secret_ref: secret_ref() };
+    account.spec = NuvoAccountSpec { access_token: Some(token), ..NuvoAccountSpec::default() };
+    let status = concluded(&verified(&account, Verification::Accepted(SESSION))).0.unwrap();
+    assert_eq!(status.identity, None, "an access token does not say whose it is");
+}
+
+#[test]
+fn long_message_is_cut() {
+    let account = account();
+    let facts = verified(&account, Verification::Unknown { error: "ä".repeat(2 * MAX_MESSAGE), retry_after: None });
+    assert_eq!(reason(&facts).1.chars().count(), MAX_MESSAGE);
+}

@@ -1,0 +1,290 @@
+//! The controller of accounts: carries out what [`nuvo_core::account`] decides.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, ResourceExt,
+    api::PostParams,
+    runtime::{Predicate, controller::Action, predicates, reflector::ObjectRef, watcher},
+};
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::{
+    account_registry::AccountState,
+    api_call::{CallError, call},
+    control::Reconciler,
+    shell::Shell,
+};
+use crate::account::{Session, SessionSettings};
+use nuvo_client::{Credential, Error};
+use nuvo_core::{
+    account::{AccountAct, AccountFacts, Availability, Publication, SecretRead, SecretValue, Verification, next},
+    backoff::Backoff,
+};
+use nuvo_crds::{
+    NuvoAccount, NuvoAccountStatus, SecretRef,
+    well_known::{CREDENTIAL_LABEL, FIELD_MANAGER},
+};
+
+/// How many accounts of a watch are reconciled at once. A reconcile can take as long as nuvo takes to answer, and one account must not
+/// keep others waiting.
+const CONCURRENCY: u16 = 32;
+
+/// The core has such an account not verified at all.
+const UNKNOWN_TYPE: &str = "spec.licenseKey.identityType is not a word that this operator knows";
+
+/// The controller of accounts.
+pub struct AccountReconciler {
+    shell: Arc<Shell>,
+    /// By the uid of an account.
+    memory: Mutex<HashMap<String, Memory>>,
+}
+
+/// What this process remembers of an account. Forgetting it costs a request, never safety.
+#[derive(Default)]
+struct Memory {
+    /// What the verified session rests on.
+    verified: Option<Fingerprint>,
+    /// How often in a row it was found not ready.
+    failures: u32,
+}
+
+/// What a verified session rests on: a hash of the spec and of the credential.
+#[derive(Clone, PartialEq, Eq)]
+struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(account: &NuvoAccount, credential: &SecretString) -> Self {
+        let mut hash = Sha256::new();
+        // Debug of the spec names the Secret, never its value.
+        hash.update(format!("{:?}\n", account.spec));
+        hash.update(credential.expose_secret());
+        Self(hash.finalize().into())
+    }
+}
+
+impl Reconciler for AccountReconciler {
+    type Object = NuvoAccount;
+    type Error = CallError;
+
+    const KIND: &'static str = "NuvoAccount";
+    const BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
+
+    fn concurrency(&self) -> u16 {
+        CONCURRENCY
+    }
+
+    /// The operator's own writes of the status are no reason for a reconcile: each one reads a Secret, and may ask nuvo.
+    fn predicate(&self, account: &NuvoAccount) -> Option<u64> {
+        predicates::generation.combine(predicates::annotations).hash_property(account)
+    }
+
+    fn on_watch_event(&self, _namespace: Option<&str>, event: &watcher::Event<NuvoAccount>) {
+        let accounts = &self.shell.accounts;
+        match event {
+            watcher::Event::Delete(account) => {
+                accounts.remove(&ObjectRef::from_obj(account));
+                self.forget_deleted(&account.namespace().unwrap_or_default(), &account.name_any());
+            }
+            watcher::Event::InitDone => {
+                for key in accounts.remove_deleted() {
+                    self.forget_deleted(&key.namespace, &key.name);
+                }
+                accounts.wake_runs_of_unavailable();
+            }
+            watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
+        }
+    }
+
+    fn forget(&self, account: &NuvoAccount) {
+        self.memory.lock().remove(account.metadata.uid.as_deref().unwrap_or_default());
+    }
+
+    async fn reconcile(&self, account: Arc<NuvoAccount>) -> Result<Action, CallError> {
+        let base_url_error = self.shell.origins.check(&account.spec.base_url).err().map(|error| error.to_string());
+        let uid = account.uid().unwrap_or_default();
+        let failures = self.memory.lock().get(&uid).map_or(0, |memory| memory.failures);
+        let mut facts = AccountFacts::new(&account, self.shell.now(), base_url_error, failures);
+        loop {
+            match next(&facts) {
+                AccountAct::ReadSecret(reference) => facts.secret = Some(self.read_secret(&account, &reference).await?),
+                AccountAct::Verify(credential) => facts.verification = Some(self.verify(&account, credential).await),
+                AccountAct::Publish(availability) => facts.publication = self.publish(&account, availability),
+                AccountAct::WriteStatus(status) => {
+                    self.write_status(&account, *status).await?;
+                    facts.status_written = true;
+                }
+                AccountAct::Done { again, failures } => {
+                    if let Some(memory) = self.memory.lock().get_mut(&uid) {
+                        memory.failures = failures;
+                    }
+                    return Ok(again.map_or_else(Action::await_change, Action::requeue));
+                }
+            }
+        }
+    }
+}
+
+impl AccountReconciler {
+    /// Nothing is known of any account yet.
+    #[must_use]
+    pub fn new(shell: Arc<Shell>) -> Self {
+        Self { shell, memory: Mutex::default() }
+    }
+
+    /// An account was deleted. What is remembered of it goes, and of others that are gone.
+    fn forget_deleted(&self, namespace: &str, name: &str) {
+        self.shell.metrics.forget_account(namespace, name);
+        let left: HashSet<String> = self.shell.accounts.uids();
+        self.memory.lock().retain(|uid, _| left.contains(uid));
+    }
+
+    async fn read_secret(&self, account: &NuvoAccount, reference: &SecretRef) -> Result<SecretRead<SecretString, Arc<Session>>, CallError> {
+        let api: Api<Secret> = Api::namespaced(self.shell.client.clone(), &account.namespace().unwrap_or_default());
+        let secret = match call("read the Secret of the NuvoAccount", api.get_opt(&reference.name)).await {
+            Ok(Some(secret)) => secret,
+            Ok(None) => return Ok(SecretRead::Missing),
+            Err(error) if error.is_forbidden() => return Ok(SecretRead::Forbidden),
+            Err(error) => return Err(error),
+        };
+        let label = secret.labels().get(CREDENTIAL_LABEL).cloned();
+        let value = match secret.data.as_ref().and_then(|data| data.get(&reference.key)).map(|value| std::str::from_utf8(&value.0)) {
+            None => SecretValue::KeyMissing,
+            Some(Err(_)) => SecretValue::NotText,
+            Some(Ok(text)) => {
+                let credential = SecretString::from(text);
+                SecretValue::Text { verified: self.verified_session(account, &credential), credential }
+            }
+        };
+        Ok(SecretRead::Found { label, value })
+    }
+
+    /// The session that works with exactly this credential and spec.
+    fn verified_session(&self, account: &NuvoAccount, credential: &SecretString) -> Option<Arc<Session>> {
+        let session = self.shell.accounts.session(&ObjectRef::from_obj(account)).filter(|session| !session.is_rejected())?;
+        let memory = self.memory.lock();
+        let verified = memory.get(&account.uid().unwrap_or_default())?.verified.as_ref()?;
+        (*verified == Fingerprint::of(account, credential)).then_some(session)
+    }
+
+    /// Makes a session of a credential, and has nuvo say whether it works.
+    async fn verify(&self, account: &NuvoAccount, secret: SecretString) -> Verification<Arc<Session>> {
+        let fingerprint = Fingerprint::of(account, &secret);
+        let session = match self.session(account, secret) {
+            Ok(session) => session,
+            Err(verification) => return verification,
+        };
+        match session.verify_credentials().await {
+            Ok(()) => {
+                let uid = account.uid().unwrap_or_default();
+                self.memory.lock().entry(uid).or_default().verified = Some(fingerprint);
+                Verification::Accepted(session)
+            }
+            Err(Error::Unauthorized) => Verification::Rejected,
+            Err(Error::Forbidden) => Verification::PermissionMissing,
+            Err(error) => unknown(&error),
+        }
+    }
+
+    fn session(&self, account: &NuvoAccount, secret: SecretString) -> Result<Arc<Session>, Verification<Arc<Session>>> {
+        let malformed = |of_secret, error: &dyn std::error::Error| Verification::Malformed { of_secret, error: error.to_string() };
+        let base = self.shell.origins.check(&account.spec.base_url).map_err(|error| malformed(false, &error))?;
+        let credential =
+            credential(account, secret).ok_or_else(|| Verification::Malformed { of_secret: false, error: UNKNOWN_TYPE.to_owned() })?;
+        let credential = credential.validated().map_err(|error| malformed(error.is_of_secret(), &error))?;
+        let client = nuvo_client::Client::new(base, credential, self.shell.nuvo_settings.clone()).map_err(|error| unknown(&error))?;
+        let (rejected, mut rejections) = tokio::sync::mpsc::channel(1);
+        let (accounts, me) = (Arc::downgrade(&self.shell.accounts), ObjectRef::from_obj(account));
+        tokio::spawn(async move {
+            while let (Some(()), Some(accounts)) = (rejections.recv().await, accounts.upgrade()) {
+                accounts.wake(&me);
+            }
+        });
+        let metrics = self.shell.metrics.clone();
+        let settings = SessionSettings {
+            requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
+            poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
+            identity: account.spec.license_key.as_ref().map(|key| key.identifier.clone()),
+            breaker: self.shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
+            rejected,
+            waited: Box::new(move |time| metrics.budget_wait(time)),
+        };
+        Ok(Arc::new(Session::new(client, settings, self.shell.shutdown.clone())))
+    }
+
+    fn publish(&self, account: &NuvoAccount, availability: Availability<Arc<Session>>) -> Publication {
+        let (namespace, name) = (account.namespace().unwrap_or_default(), account.name_any());
+        self.shell.metrics.account_ready(&namespace, &name, matches!(availability, Availability::Ready(_)));
+        let state = match availability {
+            Availability::Ready(session) => AccountState::Ready(session),
+            Availability::NotReady(why) => AccountState::NotReady(why),
+        };
+        if self.shell.accounts.set_state(&ObjectRef::from_obj(account), state) {
+            self.memory.lock().entry(account.uid().unwrap_or_default()).or_default();
+            Publication::Published
+        } else {
+            self.forget_deleted(&namespace, &name);
+            Publication::AccountGone
+        }
+    }
+
+    async fn write_status(&self, account: &NuvoAccount, status: NuvoAccountStatus) -> Result<(), CallError> {
+        let mut object = account.clone();
+        object.metadata.managed_fields = None;
+        object.status = Some(status);
+        self.shell.metrics.kube_write("nuvoaccounts/status");
+        let api: Api<NuvoAccount> = Api::namespaced(self.shell.client.clone(), &account.namespace().unwrap_or_default());
+        let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match call("write the status of the NuvoAccount", api.replace_status(&account.name_any(), &request, &object)).await {
+            // A newer version is on its way through the watch, and is reconciled then.
+            Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+}
+
+fn unknown(error: &Error) -> Verification<Arc<Session>> {
+    Verification::Unknown { error: error.to_string(), retry_after: error.retry_after() }
+}
+
+/// None if the account does not say in known words what the identifier of its license key names.
+fn credential(account: &NuvoAccount, secret: SecretString) -> Option<Credential> {
+    Some(match &account.spec.license_key {
+        Some(key) => Credential::LicenseKey {
+            key: secret,
+            identifier: key.identifier.clone(),
+            identity_type: match key.identity_type? {
+                nuvo_crds::IdentityType::User => nuvo_client::IdentityType::User,
+                nuvo_crds::IdentityType::SubOrg => nuvo_client::IdentityType::SubOrg,
+            },
+            token_path: key.token_path.clone(),
+        },
+        None => Credential::AccessToken(secret),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nuvo_crds::{IdentityType, LicenseKey, NuvoAccountSpec};
+
+    #[test]
+    fn unknown_identity_type_makes_no_credential() {
+        let key = |identity_type| LicenseKey {
+            secret_ref: SecretRef { name: "nuvo".into(), key: "key".into() },
+            identifier: "me@example.com".into(),
+            identity_type,
+            token_path: "auth/access-token".into(),
+        };
+        let account = |key| NuvoAccount::new("default", NuvoAccountSpec { license_key: Some(key), ..NuvoAccountSpec::default() });
+        assert!(credential(&account(key(Some(IdentityType::SubOrg))), SecretString::from("secret")).is_some());
+        assert!(credential(&account(key(None)), SecretString::from("secret")).is_none());
+    }
+}

@@ -1,0 +1,250 @@
+//! What must be found without a look at every run: the oldest run of a pipeline, the runs of an account, and how many runs are in each
+//! phase, and since when.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource, runtime::reflector::ObjectRef};
+use parking_lot::Mutex;
+
+use super::{account_registry::AccountKey, run_cache::CachedRun};
+use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
+use nuvo_crds::{Phase, PipelineRun};
+
+/// Older runs come first; those of the same second in the order of their uids.
+pub type Age = (Option<Timestamp>, Option<String>);
+
+/// The age of a run.
+#[must_use]
+pub fn age(object: &PipelineRun) -> Age {
+    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.metadata.uid.clone())
+}
+
+/// An index of all cached runs. The watches feed it, right after they have fed the caches.
+#[derive(Default)]
+pub struct RunIndex(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// By namespace and name.
+    runs: HashMap<String, HashMap<String, Entry>>,
+    accounts: HashMap<AccountKey, Account>,
+    phases: HashMap<&'static str, usize>,
+    /// The ages of the runs that are not at rest, by phase.
+    ages: HashMap<&'static str, BTreeSet<Age>>,
+}
+
+/// What the index has noted of a run.
+struct Entry {
+    phase: Option<Phase>,
+    going: Option<Box<Going>>,
+}
+
+/// What it has noted of one that is not at rest.
+struct Going {
+    account: AccountKey,
+    age: Age,
+    /// The pipeline whose trigger it waits for.
+    waits_for: Option<PipelineId>,
+    /// The pipeline whose trigger it has not settled.
+    unsettled: Option<PipelineId>,
+}
+
+/// The runs of an account that are not at rest, by their names.
+#[derive(Default)]
+struct Account {
+    going: BTreeSet<String>,
+    queues: HashMap<PipelineId, BTreeMap<Age, String>>,
+}
+
+/// What a change of one run means for others.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// No older run is ahead of these any more.
+    pub next: Vec<ObjectRef<PipelineRun>>,
+    /// The run has settled the trigger of this pipeline, or is gone, and had not before.
+    pub settled: Option<PipelineId>,
+}
+
+fn entry(run: &CachedRun) -> Entry {
+    let Some(object) = run.whole() else { return Entry { phase: run.phase(), going: None } };
+    let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
+    let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
+    let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
+    Entry { phase: run.phase(), going: Some(Box::new(Going { account: AccountKey::of(object), age: age(object), waits_for, unsettled })) }
+}
+
+impl Entry {
+    fn queue(&self) -> Option<(AccountKey, PipelineId)> {
+        let going = self.going.as_ref()?;
+        Some((going.account.clone(), going.waits_for.clone()?))
+    }
+
+    /// The phase, which a run without a status does not have yet.
+    fn shown_phase(&self) -> &'static str {
+        self.phase.unwrap_or(Phase::Pending).as_str()
+    }
+
+    fn unsettled(&self) -> Option<&PipelineId> {
+        self.going.as_ref()?.unsettled.as_ref()
+    }
+}
+
+impl Account {
+    fn is_empty(&self) -> bool {
+        self.going.is_empty() && self.queues.is_empty()
+    }
+}
+
+impl State {
+    fn add(&mut self, namespace: &str, name: &str, entry: Entry) {
+        if let Some(phase) = entry.phase {
+            let count = self.phases.entry(phase.as_str()).or_default();
+            *count = count.saturating_add(1);
+        }
+        if let Some(going) = &entry.going {
+            let account = self.accounts.entry(going.account.clone()).or_default();
+            account.going.insert(name.to_owned());
+            if let Some(pipeline) = &going.waits_for {
+                account.queues.entry(pipeline.clone()).or_default().insert(going.age.clone(), name.to_owned());
+            }
+            self.ages.entry(entry.shown_phase()).or_default().insert(going.age.clone());
+        }
+        if !self.runs.contains_key(namespace) {
+            self.runs.insert(namespace.to_owned(), HashMap::new());
+        }
+        if let Some(runs) = self.runs.get_mut(namespace) {
+            runs.insert(name.to_owned(), entry);
+        }
+    }
+
+    fn remove(&mut self, namespace: &str, name: &str) -> Option<Entry> {
+        let runs = self.runs.get_mut(namespace)?;
+        let entry = runs.remove(name)?;
+        if runs.is_empty() {
+            self.runs.remove(namespace);
+        }
+        if let Some(count) = entry.phase.and_then(|phase| self.phases.get_mut(phase.as_str())) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(going) = &entry.going
+            && let Some(ages) = self.ages.get_mut(entry.shown_phase())
+        {
+            ages.remove(&going.age);
+        }
+        if let Some(going) = &entry.going
+            && let Some(account) = self.accounts.get_mut(&going.account)
+        {
+            account.going.remove(name);
+            if let Some(pipeline) = &going.waits_for
+                && let Some(queue) = account.queues.get_mut(pipeline)
+            {
+                queue.remove(&going.age);
+                if queue.is_empty() {
+                    account.queues.remove(pipeline);
+                }
+            }
+            if account.is_empty() {
+                self.accounts.remove(&going.account);
+            }
+        }
+        Some(entry)
+    }
+
+    fn first(&self, account: &AccountKey, pipeline: &PipelineId) -> Option<(&Age, &String)> {
+        self.accounts.get(account)?.queues.get(pipeline)?.first_key_value()
+    }
+
+    /// Puts a run into its place, or takes it out.
+    fn change(&mut self, namespace: &str, name: &str, to: Option<Entry>) -> Change {
+        let known = self.runs.get(namespace).and_then(|runs| runs.get(name));
+        let before = known.and_then(Entry::unsettled).cloned();
+        let now = to.as_ref().and_then(Entry::unsettled).cloned();
+        let queues: BTreeSet<_> = known.and_then(Entry::queue).into_iter().chain(to.as_ref().and_then(Entry::queue)).collect();
+        let firsts = |state: &Self| -> Vec<Option<String>> {
+            queues.iter().map(|(account, pipeline)| state.first(account, pipeline).map(|(_, first)| first.clone())).collect()
+        };
+        let earlier = firsts(self);
+        self.remove(namespace, name);
+        if let Some(entry) = to {
+            self.add(namespace, name, entry);
+        }
+        // The run itself is looked at anyway, because it has changed.
+        let news = firsts(self).into_iter().zip(earlier).filter(|(now, before)| now != before).filter_map(|(now, _)| now);
+        let next = news.filter(|first| first != name).map(|first| ObjectRef::new(&first).within(namespace)).collect();
+        Change { next, settled: before.filter(|before| now.as_ref() != Some(before)) }
+    }
+}
+
+fn place(run: &CachedRun) -> (&str, &str) {
+    let metadata = run.meta();
+    (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+}
+
+impl RunIndex {
+    /// A run is new, or has changed.
+    pub fn put(&self, run: &CachedRun) -> Change {
+        let (namespace, name) = place(run);
+        self.0.lock().change(namespace, name, Some(entry(run)))
+    }
+
+    /// A run is gone.
+    pub fn remove(&self, run: &CachedRun) -> Change {
+        let (namespace, name) = place(run);
+        self.0.lock().change(namespace, name, None)
+    }
+
+    /// These are all runs of a namespace (none stands for all of them) that there are.
+    pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>) {
+        let mut state = self.0.lock();
+        let in_place = |other: &str| namespace.is_none_or(|namespace| namespace == other);
+        let known = state.runs.iter().filter(|(namespace, _)| in_place(namespace));
+        let known: Vec<(String, String)> =
+            known.flat_map(|(namespace, runs)| runs.keys().map(|name| (namespace.clone(), name.clone()))).collect();
+        for (namespace, name) in known {
+            state.remove(&namespace, &name);
+        }
+        for run in runs {
+            let (namespace, name) = place(run);
+            state.add(namespace, name, entry(run));
+        }
+    }
+
+    /// The oldest run that waits for its trigger before this one: of the same pipeline and account.
+    #[must_use]
+    pub fn older(&self, object: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
+        let state = self.0.lock();
+        let (first, name) = state.first(&AccountKey::of(object), pipeline)?;
+        (*first < age(object)).then(|| name.clone())
+    }
+
+    /// The runs of an account that are not at rest.
+    #[must_use]
+    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+        let state = self.0.lock();
+        let names = state.accounts.get(account).into_iter().flat_map(|known| &known.going);
+        names.map(|name| ObjectRef::new(name).within(&account.namespace)).collect()
+    }
+
+    /// The accounts of runs that are not at rest.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountKey> {
+        self.0.lock().accounts.keys().cloned().collect()
+    }
+
+    /// How many runs are in each phase.
+    #[must_use]
+    pub fn phases(&self) -> Vec<(&'static str, usize)> {
+        self.0.lock().phases.iter().map(|(phase, count)| (*phase, *count)).collect()
+    }
+
+    /// When the oldest run of each phase was created, of those that are not at rest.
+    #[must_use]
+    pub fn oldest(&self) -> Vec<(&'static str, Timestamp)> {
+        let state = self.0.lock();
+        state.ages.iter().filter_map(|(phase, ages)| Some((*phase, ages.first()?.0?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::controller::run_cache;
+
+fn run(name: &str, second: u8, fields: &Value) -> CachedRun {
+    let mut run = json!({
+        "metadata": {
+            "name": name, "namespace": "team", "uid": format!("uid-{name}"), "resourceVersion": "1",
+            "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
+        },
+        "spec": { "pipelineId": "orders" },
+        "status": { "phase": "Pending" },
+    });
+    for part in ["metadata", "spec", "status"] {
+        for (key, value) in fields[part].as_object().into_iter().flatten() {
+            run[part][key] = value.clone();
+        }
+    }
+    serde_json::from_value(run).unwrap()
+}
+
+fn waiting(name: &str, second: u8) -> CachedRun {
+    run(name, second, &Value::Null)
+}
+
+fn accepted(name: &str, second: u8) -> CachedRun {
+    let trigger = json!({ "nonce": "n", "attempt": 1, "state": "Accepted", "evidence": "Answer" });
+    run(name, second, &json!({ "status": { "phase": "Running", "trigger": trigger, "attempt": 1 } }))
+}
+
+fn names(refs: &[ObjectRef<PipelineRun>]) -> Vec<&str> {
+    refs.iter().map(|run| run.name.as_str()).collect()
+}
+
+fn older(index: &RunIndex, name: &str, second: u8) -> Option<String> {
+    index.older(waiting(name, second).whole().unwrap(), &orders())
+}
+
+fn orders() -> PipelineId {
+    PipelineId::new("orders").unwrap()
+}
+
+#[test]
+fn oldest_run_goes_first_and_the_next_one_is_named() {
+    let index = RunIndex::default();
+    for object in [waiting("c", 3), waiting("a", 1), waiting("b", 2)] {
+        index.put(&object);
+    }
+    let older = |name, second| older(&index, name, second);
+    assert_eq!([older("a", 1), older("b", 2), older("c", 3)], [None, Some("a".into()), Some("a".into())]);
+    let change = index.put(&accepted("a", 1));
+    assert_eq!((names(&change.next), &change.settled), (vec!["b"], &Some(orders())));
+    assert_eq!([older("b", 2), older("c", 3)], [None, Some("b".into())]);
+    assert_eq!(index.put(&accepted("a", 1)), Change::default(), "no change, no next one");
+    let change = index.remove(&waiting("b", 2));
+    assert_eq!((names(&change.next), &change.settled), (vec!["c"], &Some(orders())));
+    let change = index.remove(&waiting("c", 3));
+    assert_eq!((names(&change.next), &change.settled), (vec![], &Some(orders())));
+    assert_eq!(index.remove(&waiting("c", 3)), Change::default());
+}
+
+#[test]
+fn runs_of_the_same_second_go_in_the_order_of_their_uids() {
+    let index = RunIndex::default();
+    index.put(&waiting("b", 1));
+    index.put(&waiting("a", 1));
+    assert_eq!(older(&index, "b", 1), Some("a".into()));
+    assert_eq!(older(&index, "a", 1), None);
+}
+
+#[test]
+fn run_that_cannot_be_triggered_is_ahead_of_no_other() {
+    let elsewhere = [
+        json!({ "spec": { "suspend": true } }),
+        json!({ "spec": { "executionId": "e1" } }),
+        json!({ "spec": { "pipelineId": "others" } }),
+        json!({ "spec": { "pipelineId": "not a pipeline" } }),
+        json!({ "spec": { "accountRef": { "name": "other" } } }),
+        json!({ "metadata": { "namespace": "other" } }),
+        json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:01:00Z" } }),
+        json!({ "status": { "completionTime": "2026-01-01T00:01:00Z" } }),
+    ];
+    for fields in elsewhere {
+        let index = RunIndex::default();
+        index.put(&run("a", 1, &fields));
+        assert_eq!(older(&index, "b", 2), None, "{fields}");
+        // It steps back, and the next one is named.
+        let index = RunIndex::default();
+        index.put(&waiting("a", 1));
+        index.put(&waiting("b", 2));
+        if fields["metadata"]["namespace"].is_null() {
+            assert_eq!(names(&index.put(&run("a", 1, &fields)).next), ["b"], "{fields}");
+        }
+    }
+}
+
+#[test]
+fn run_that_is_put_before_others_names_no_next_one() {
+    let index = RunIndex::default();
+    index.put(&waiting("b", 2));
+    assert_eq!(index.put(&waiting("a", 1)), Change::default());
+    assert_eq!(older(&index, "b", 2), Some("a".into()));
+}
+
+#[test]
+fn new_list_replaces_the_runs_of_its_namespace() {
+    let index = RunIndex::default();
+    let there = run("a", 1, &json!({ "metadata": { "namespace": "other" } }));
+    for object in [&waiting("a", 1), &waiting("b", 2), &there] {
+        index.put(object);
+    }
+    index.replace(Some("team"), [&waiting("b", 2), &waiting("c", 3)]);
+    assert_eq!((older(&index, "b", 2), index.phases()), (None, vec![("Pending", 3)]));
+    assert_eq!(older(&index, "c", 3), Some("b".into()));
+    index.replace(None, [&accepted("c", 3)]);
+    assert_eq!((older(&index, "d", 4), index.accounts().len()), (None, 1));
+    index.replace(None, []);
+    let state = index.0.lock();
+    assert!(state.ages.values().all(BTreeSet::is_empty));
+    assert!(state.runs.is_empty() && state.accounts.is_empty() && state.phases.values().all(|count| *count == 0));
+}
+
+#[test]
+fn account_has_its_runs_until_they_are_at_rest() {
+    let index = RunIndex::default();
+    let mut ended = run_cache::tests::ended("Succeeded", "True");
+    let account = AccountKey::of(&ended);
+    ended.metadata.generation = Some(2);
+    index.put(&run_cache::tests::cached(&ended));
+    assert_eq!((names(&index.going(&account)), index.accounts()), (vec!["orders-2026-01-01"], vec![account.clone()]));
+    ended.metadata.generation = Some(1);
+    let rests = run_cache::tests::cached(&ended);
+    assert!(rests.whole().is_none());
+    index.put(&rests);
+    assert_eq!((index.going(&account).len(), index.accounts().len(), index.phases()), (0, 0, vec![("Succeeded", 1)]));
+    index.remove(&rests);
+    assert_eq!(index.phases(), [("Succeeded", 0)]);
+}
+
+#[test]
+fn oldest_run_of_a_phase_is_one_that_is_not_at_rest() {
+    let index = RunIndex::default();
+    let second = |second: u8| format!("2026-01-01T00:00:{second:02}Z").parse::<Timestamp>().unwrap();
+    let oldest = || {
+        let mut oldest = index.oldest();
+        oldest.sort_unstable();
+        oldest
+    };
+    assert_eq!(oldest(), []);
+    let unseen = run("c", 1, &json!({ "status": { "phase": null } }));
+    for object in [waiting("b", 3), waiting("a", 2), accepted("d", 4), unseen.clone()] {
+        index.put(&object);
+    }
+    assert_eq!(oldest(), [("Pending", second(1)), ("Running", second(4))], "a run without a status is Pending");
+    index.remove(&unseen);
+    index.put(&accepted("a", 2));
+    assert_eq!(oldest(), [("Pending", second(3)), ("Running", second(2))]);
+    let rests = run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True"));
+    index.put(&rests);
+    index.remove(&waiting("b", 3));
+    assert_eq!(oldest(), [("Running", second(2))]);
+}

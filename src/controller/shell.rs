@@ -1,0 +1,178 @@
+//! What the reconciles of all kinds share.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Client, runtime::reflector::ObjectRef};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    account_registry::{AccountKey, AccountRegistry},
+    events::Events,
+    lock::Locks,
+    memory::{Memories, Waiting},
+    room::Room,
+    runs::Runs,
+};
+use crate::{
+    account::{CircuitBreakers, poller::RunNotifier},
+    operator::{Clock, Context},
+    shutdown::Shutdown,
+    telemetry::{Metrics, RunResult},
+};
+use nuvo_client::{Origins, Settings as NuvoSettings};
+use nuvo_core::run::{Limits, PipelineId, RunRef};
+use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
+
+/// For each reconcile that works, so many may wait for nuvo.
+const WAITING_PER_SLOT: u16 = 8;
+
+/// How many runs are reconciled at once, those that wait for nuvo included, if so many may work.
+#[must_use]
+pub const fn run_concurrency(slots: u16) -> u16 {
+    slots.saturating_mul(WAITING_PER_SLOT)
+}
+
+/// The time that is written into objects: whole seconds, as Kubernetes has it.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// The word of OpenTelemetry for how a run ended.
+const fn result(reason: Reason) -> RunResult {
+    match reason {
+        Reason::Succeeded | Reason::FixedInNuvo => RunResult::Success,
+        Reason::NothingToProcess | Reason::NothingToProcessFailed => RunResult::Skip,
+        Reason::ExecutionFailed | Reason::QualityGateFailed => RunResult::Failure,
+        Reason::DeadlineExceeded => RunResult::Timeout,
+        _ => RunResult::Error,
+    }
+}
+
+/// What every reconcile works with.
+pub struct Shell {
+    pub(super) client: Client,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) origins: Origins,
+    pub(super) nuvo_settings: NuvoSettings,
+    pub(super) limits: Limits,
+    pub(super) runs: Arc<Runs>,
+    pub(super) accounts: Arc<AccountRegistry>,
+    pub(super) locks: Locks,
+    pub(super) events: Events,
+    pub(super) memories: Memories,
+    pub(super) waiting: Waiting,
+    pub(super) breakers: CircuitBreakers,
+    pub(super) slots: Semaphore,
+    pub(super) room: Arc<Room>,
+    pub(super) started: Instant,
+    pub(super) stopping: OnceLock<Instant>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Shell {
+    pub(super) fn new(context: &Context, runs: Arc<Runs>, accounts: Arc<AccountRegistry>, shutdown: Shutdown) -> Self {
+        let Context { client, settings, metrics, health: _, operator_namespace, identity, clock } = context.clone();
+        let observer = metrics.clone();
+        let concurrency = settings.max_concurrent_reconciles;
+        Self {
+            locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
+            events: Events::new(client.clone(), &identity, metrics.clone()),
+            client,
+            clock,
+            metrics,
+            origins: settings.allowed_origins.clone(),
+            nuvo_settings: NuvoSettings {
+                trigger_timeout: settings.trigger_timeout,
+                use_env_proxy: settings.use_env_proxy,
+                observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
+                ..NuvoSettings::default()
+            },
+            limits: Limits {
+                fence: settings.fence,
+                post_deadline: settings.trigger_timeout,
+                settle: settings.trigger_settle,
+                quarantine: settings.quarantine,
+                confirm: settings.adoption_confirm,
+            },
+            // The other slots are for what needs no nuvo.
+            room: Room::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
+            runs,
+            accounts,
+            memories: Memories::default(),
+            waiting: Waiting::default(),
+            breakers: CircuitBreakers::default(),
+            slots: Semaphore::new(usize::from(concurrency)),
+            started: Instant::now(),
+            stopping: OnceLock::new(),
+            shutdown,
+        }
+    }
+
+    /// The time of day as it is written into objects: whole seconds.
+    pub(super) fn now(&self) -> Timestamp {
+        whole_seconds((self.clock)())
+    }
+
+    /// Monotonic time since the process began to work.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Since when the process is shutting down.
+    pub(super) fn stopping_since(&self) -> Option<Instant> {
+        self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
+    }
+
+    /// Where the requests of an account go; none if there is no such account, or it may not be used.
+    pub(super) fn origin(&self, account: &AccountKey) -> Option<String> {
+        let base = self.accounts.base_url(account)?;
+        self.origins.check(&base).ok().map(|base| base.origin())
+    }
+
+    /// Another run waits until this one gives its pipeline's lock back: has it reconciled.
+    pub(super) fn wake_lock_holder(&self, holder: &RunRef) {
+        let reference = ObjectRef::new(&holder.name).within(&holder.namespace);
+        let is_it = |run: &PipelineRun| run.metadata.uid.as_deref() == Some(holder.uid.as_str());
+        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.await_it(holder.uid.as_str()) {
+            self.runs.wake(&reference);
+        }
+    }
+
+    /// The lock of this pipeline may be free for another run.
+    pub(super) fn wake_waiting(&self, pipeline: &PipelineId) {
+        for run in self.waiting.take(pipeline) {
+            self.runs.wake(&run);
+        }
+    }
+
+    /// Publishes what a change of a status means, as events, metrics and a log line.
+    pub(super) async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
+        if let Some(ending) = nuvo_core::run::ending(before, after) {
+            self.metrics.run_finished(result(ending.reason), &ending.error_type);
+            if let Some(took) = ending.took {
+                self.metrics.run_duration(took.as_secs_f64());
+            }
+            tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
+        }
+        for notice in nuvo_core::run::events_of_change(before, after) {
+            self.events.publish(object, notice).await;
+        }
+    }
+}
+
+impl RunNotifier for Runs {
+    fn wake(&self, run: &ObjectRef<PipelineRun>) {
+        Self::wake(self, run);
+    }
+
+    /// A run at rest needs no answers, as if it did not exist.
+    fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+        let uid = run.extra.uid.as_ref();
+        self.get(run).is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
+    }
+}

@@ -1,0 +1,88 @@
+use super::*;
+
+fn touched() -> Arc<Metrics> {
+    let metrics = Metrics::new();
+    metrics.trigger(TriggerOutcome::Accepted);
+    metrics.run_finished(RunResult::Failure, "SOURCE_UNRESPONSIVE");
+    metrics.run_duration(92.0);
+    metrics.nuvo_request(Operation::Read, Code::Status(200), Duration::from_millis(120));
+    metrics.kube_write("pipelineruns");
+    metrics.account_ready("team", "default", true);
+    metrics.budget_wait(Duration::from_millis(5));
+    metrics.reconciled("PipelineRun", true, Duration::from_millis(5));
+    metrics.watch_failed("PipelineRun");
+    metrics.set_oldest_runs([("Running", 60)]);
+    metrics.leader(true);
+    metrics.set_pipelineruns([("Running", 2)]);
+    metrics
+}
+
+#[test]
+fn metric_is_exposed_exactly_as_listed() {
+    let exposition = touched().encode();
+    for Description { name, kind, labels, help } in ALL {
+        let family = name.strip_suffix("_total").unwrap_or(name);
+        assert!(exposition.contains(&format!("# TYPE {family} {kind}\n")), "{name}\n{exposition}");
+        assert!(exposition.contains(&format!("# HELP {family} {help}.\n")), "{name}\n{exposition}");
+        let sample = if *kind == "histogram" { format!("{name}_count") } else { (*name).to_owned() };
+        let line = exposition.lines().find(|line| line.strip_prefix(&sample).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        let line = line.unwrap_or_else(|| panic!("no sample of {sample}\n{exposition}"));
+        for label in *labels {
+            assert!(line.contains(&format!("{label}=\"")), "{line}");
+        }
+    }
+    assert!(!exposition.contains("_total_total"));
+    assert_eq!(exposition.matches("# TYPE").count(), ALL.len());
+    assert!(exposition.ends_with("# EOF\n"));
+}
+
+#[test]
+fn unknown_word_does_not_become_a_label() {
+    let metrics = Metrics::new();
+    metrics.run_finished(RunResult::Failure, "MADE_UP_17");
+    metrics.run_finished(RunResult::Success, "");
+    metrics.nuvo_request(Operation::List, Code::Status(600), Duration::ZERO);
+    metrics.nuvo_request(Operation::List, Code::Timeout, Duration::ZERO);
+    metrics.set_pipelineruns([("MadeUp", 1), ("Failed", 3)]);
+    metrics.set_oldest_runs([("MadeUp", 1), ("Failed", 3), ("Failed", 2)]);
+    metrics.run_duration(f64::NAN);
+    let exposition = metrics.encode();
+    for line in [
+        r#"nuvo_operator_runs_finished_total{result="failure",error_type="other"} 1"#,
+        r#"nuvo_operator_runs_finished_total{result="success",error_type=""} 1"#,
+        r#"nuvo_operator_nuvo_requests_total{operation="list",code="malformed"} 1"#,
+        r#"nuvo_operator_nuvo_requests_total{operation="list",code="timeout"} 1"#,
+        r#"nuvo_operator_pipelineruns{phase="Failed"} 3"#,
+        r#"nuvo_operator_pipelineruns{phase="Running"} 0"#,
+        r#"nuvo_operator_oldest_run_seconds{phase="Failed"} 3"#,
+        r#"nuvo_operator_oldest_run_seconds{phase="Running"} 0"#,
+        r#"nuvo_operator_triggers_total{outcome="unknown"} 0"#,
+        "nuvo_operator_run_duration_seconds_count 0",
+    ] {
+        assert!(exposition.contains(line), "{line}\n{exposition}");
+    }
+    assert!(!exposition.contains("MADE_UP") && !exposition.contains("MadeUp"));
+}
+
+#[test]
+fn deleted_account_is_not_exposed() {
+    let metrics = touched();
+    assert!(metrics.encode().contains(r#"nuvo_operator_account_ready{namespace="team",account="default"} 1"#));
+    metrics.forget_account("team", "default");
+    assert!(!metrics.encode().contains("nuvo_operator_account_ready{"));
+}
+
+#[test]
+fn kind_is_exposed_at_zero_before_its_first_reconcile() {
+    let metrics = Metrics::new();
+    metrics.expose_kind("PipelineRun");
+    let exposition = metrics.encode();
+    for line in [
+        r#"nuvo_operator_reconciles_total{kind="PipelineRun",result="ok"} 0"#,
+        r#"nuvo_operator_reconciles_total{kind="PipelineRun",result="error"} 0"#,
+        r#"nuvo_operator_reconcile_duration_seconds_count{kind="PipelineRun"} 0"#,
+        r#"nuvo_operator_watch_failures_total{kind="PipelineRun"} 0"#,
+    ] {
+        assert!(exposition.contains(line), "{line}\n{exposition}");
+    }
+}
