@@ -107,7 +107,7 @@ impl Locks {
     /// [`LockError`]: whether it was written is not known, unless it was [refused](LockError::is_refused).
     pub async fn write(&self, name: &str, pipeline: &PipelineId, lock: &Lock, over: Option<&str>) -> Result<Option<String>, LockError> {
         let text = serde_json::to_string(lock).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?;
-        let holder = lock.tenancy.as_ref().map(|tenancy| format!("{}/{}", tenancy.holder.namespace, tenancy.holder.name));
+        let holder = lock.holder.as_ref().map(|lock_holder| format!("{}/{}", lock_holder.run.namespace, lock_holder.run.name));
         let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::Error;
 use nuvo_core::run::{
-    self, Account, Act, Answer, Answered, Failure, FailureKind, InvalidRun, Knowledge, Life, Outcome, PipelineId, Polled, Present,
+    self, Account, Act, Answer, Answered, Failure, FailureKind, InvalidRun, Knowledge, Life, PipelineId, Polled, PostOutcome, Present,
     Rendered, Run, RunRef, StatusChange, Step,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
@@ -237,7 +237,7 @@ impl<'a> Pass<'a> {
                 self.lock_read = Instant::now();
                 Answer::Lock(Box::new(self.shell.locks.read(self.lock()?.0).await?))
             }
-            Step::ReadHolder(tenancy) => Answer::Holder(self.shell.runs.holder(&tenancy.holder).await?),
+            Step::ReadHolder(lock_holder) => Answer::Holder(self.shell.runs.holder(&lock_holder.run).await?),
             Step::ReadOthers => Answer::Others(self.shell.runs.others(self.lock()?.1, &self.id).await?),
             Step::TakeLock { lock, over } => {
                 let (name, pipeline) = self.lock()?;
@@ -261,7 +261,7 @@ impl<'a> Pass<'a> {
                 self.slot = None;
                 let pipeline = self.lock()?.1;
                 tracing::info!(%nonce, %pipeline, "triggering");
-                let outcome: Outcome = self.work()?.session()?.create(pipeline, nonce).await;
+                let outcome: PostOutcome = self.work()?.session()?.create(pipeline, nonce).await;
                 tracing::info!(%nonce, outcome = ?outcome, "triggered");
                 self.shell.metrics.trigger(TriggerOutcome::from(&outcome));
                 Answer::Posted(outcome)
@@ -275,7 +275,9 @@ impl<'a> Pass<'a> {
                 self.seat = None;
                 return written;
             }
-            Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Again => Answer::Unsure,
+            Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Restart => {
+                Answer::Indeterminate
+            }
         }))
     }
 

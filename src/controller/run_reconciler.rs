@@ -62,7 +62,7 @@ impl RunReconciler {
         self.forget(run);
         let Some(object) = run.whole() else { return };
         let Ok(run) = run::parse(object) else { return };
-        if self.deleted.try_send(DeletedRun { id: run.me, object: object.clone() }).is_err() {
+        if self.deleted.try_send(DeletedRun { id: run.id, object: object.clone() }).is_err() {
             self.shell.wake_waiting(&run.pipeline);
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_client::Error;
-use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, Named, Sighting, Wishes};
+use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, ListedCandidates, Named, Wishes};
 
 use super::{account_registry::AccountState, room::Place, run_pass::Pass};
 use crate::account::{Session, poller::Interest};
@@ -65,7 +65,7 @@ impl Pass<'_> {
                 Err(error) => refused(&error),
             },
             Ask::Candidates => AccountAnswer::Looked(Answer::Candidates(match session.find_candidates(&pipeline).await {
-                Ok(sighting) => Some(sighting.unwrap_or_else(Sighting::of_nothing)),
+                Ok(sighting) => Some(sighting.unwrap_or_else(ListedCandidates::of_nothing)),
                 Err(error) => {
                     tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");
                     None

@@ -318,7 +318,7 @@ mod tests {
         let mut runs = Runs::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
         runs.add(None, store, crate::controller::wake_queue::wake_queue().0);
-        let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
+        let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().id;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
         assert_eq!(claimed, ["e1", "e2"]);

@@ -411,7 +411,7 @@ fn resolve_annotation_for_another_trigger_changes_nothing_and_is_reported() {
     let answer = |text: &str| env.change("orders", json!({ "metadata": { "annotations": { "nuvo.dev/resolve": text } } }));
     for wrong in ["nonce-of-another-run:abandon", "nonce-of-another-run:adopt=e-1", "no answer at all", &format!("{first}:perhaps")] {
         answer(wrong);
-        let run = env.wait("orders", &format!("showing that {wrong} is wrong"), |run| message(run).contains("nothing was changed"));
+        let run = env.wait("orders", &format!("showing that {wrong} is wrong"), |run| message(run).contains("Nothing was changed"));
         assert_consistent(&run);
         same("phase and trigger", (run.status.as_ref().unwrap().phase, nonce(&run)), (Some(Phase::Unresolved), first.clone()));
         assert!(message(&run).contains(&format!("{first}:retry")), "what to write instead: {}", message(&run));

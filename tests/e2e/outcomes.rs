@@ -415,7 +415,7 @@ fn deadline_exceeded_says_that_nuvo_was_not_stopped() {
     let run = env.wait_phase("slow", Phase::Failed);
     assert_consistent(&run);
     same("reason", reason(&run), "DeadlineExceeded");
-    assert!(message(&run).contains("2 s") && message(&run).contains("no cancel"), "{}", message(&run));
+    assert!(message(&run).contains("2 s") && message(&run).contains("cannot cancel"), "{}", message(&run));
     same("POSTs", env.sim.post_count(), 1);
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    Answer, Baseline, Candidate, Entry, Evidence, ExecutionId, Fate, Gate, Holder, Inquiry, LedgerEntry, Limits, Lock, LockRead, Marker,
-    Memory, Nonce, Obstacle, Others, Outcome, PipelineId, Run, RunRef, Sighting, Step, Tenancy, Trigger, Uid, Unexecuted,
+    Answer, Baseline, Candidate, Evidence, ExecutionId, Gate, Holder, Inquiry, LedgerEntry, LedgerOutcome, Limits, ListedCandidates, Lock,
+    LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, Others, PipelineId, PostOutcome, Run, RunRef, Step, Trigger, TriggerResult, Uid,
+    Unexecuted,
 };
 
 use crate::bytes::Bytes;
@@ -51,14 +52,14 @@ fn reference(bytes: &mut Bytes) -> RunRef {
     RunRef { uid, namespace: bytes.pick(&["default", "default", "other"]).into(), name: bytes.pick(&["run", "run", "another"]).into() }
 }
 
-fn fate(bytes: &mut Bytes) -> Fate {
+fn result(bytes: &mut Bytes) -> TriggerResult {
     match bytes.below(6) {
-        0 => Fate::NotExecuted,
-        1 => Fate::Accepted(Evidence::Answer),
-        2 => Fate::Accepted(Evidence::Adopted),
-        3 => Fate::Ambiguous { executed: false },
-        4 => Fate::Ambiguous { executed: true },
-        _ => Fate::Observed,
+        0 => TriggerResult::NotExecuted,
+        1 => TriggerResult::Accepted(Evidence::Answer),
+        2 => TriggerResult::Accepted(Evidence::Adopted),
+        3 => TriggerResult::Ambiguous { executed: false },
+        4 => TriggerResult::Ambiguous { executed: true },
+        _ => TriggerResult::Observed,
     }
 }
 
@@ -66,12 +67,12 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
     let marker = |bytes: &mut Bytes| Marker {
         run: reference(bytes),
         nonce: nonce(bytes, spares),
-        tenure: nonce(bytes, spares),
+        acquisition: nonce(bytes, spares),
         attempt: bytes.pick(&ATTEMPTS),
         executed: bytes.one_in(4),
     };
     Run {
-        me: reference(bytes),
+        id: reference(bytes),
         version: version(bytes),
         deleting: bytes.one_in(8),
         suspended: bytes.one_in(8),
@@ -80,7 +81,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         attempt: bytes.pick(&ATTEMPTS),
         ended: bytes.one_in(4),
         marker: some(bytes, marker),
-        trigger: some(bytes, |b| Trigger { nonce: nonce(b, spares), attempt: b.pick(&ATTEMPTS), fate: fate(b) }),
+        trigger: some(bytes, |b| Trigger { nonce: nonce(b, spares), attempt: b.pick(&ATTEMPTS), result: result(b) }),
         executions: several(bytes, id),
         abandoned: some(bytes, |b| nonce(b, spares)),
         answered: some(bytes, |b| nonce(b, spares)),
@@ -92,24 +93,24 @@ fn baseline(bytes: &mut Bytes) -> Baseline {
 }
 
 pub fn lock(bytes: &mut Bytes, spares: u32) -> LockRead {
-    let tenancy = |bytes: &mut Bytes| Tenancy {
-        holder: reference(bytes),
+    let lock_holder = |bytes: &mut Bytes| LockHolder {
+        run: reference(bytes),
         nonce: nonce(bytes, spares),
-        tenure: nonce(bytes, spares),
+        acquisition: nonce(bytes, spares),
         run_version: version(bytes),
         baseline: some(bytes, baseline),
-        young: bytes.one_in(4),
+        ledger_may_be_lost: bytes.one_in(4),
     };
     let entry = |bytes: &mut Bytes| LedgerEntry {
         uid: reference(bytes).uid,
         nonce: nonce(bytes, spares),
         entry: match bytes.below(3) {
-            0 => Entry::Nothing,
-            1 => Entry::Unknown,
-            _ => Entry::Started(several(bytes, id)),
+            0 => LedgerOutcome::Nothing,
+            1 => LedgerOutcome::Unknown,
+            _ => LedgerOutcome::Started(several(bytes, id)),
         },
     };
-    let lock = Lock { tenancy: some(bytes, tenancy), ledger: several(bytes, entry).into() };
+    let lock = Lock { holder: some(bytes, lock_holder), ledger: several(bytes, entry).into() };
     LockRead { version: some(bytes, version), lock }
 }
 
@@ -124,14 +125,14 @@ fn candidate(bytes: &mut Bytes) -> Candidate {
     }
 }
 
-fn outcome(bytes: &mut Bytes) -> Outcome {
+fn outcome(bytes: &mut Bytes) -> PostOutcome {
     let message = String::new();
     match bytes.below(5) {
-        0 => Outcome::Accepted(several(bytes, id)),
-        1 => Outcome::NotExecuted { then: Unexecuted::RetryAfter(seconds(bytes), Obstacle::RateLimited), message },
-        2 => Outcome::NotExecuted { then: Unexecuted::Rejected, message },
-        3 => Outcome::ExecutedIdsUnknown { message },
-        _ => Outcome::Unknown { message },
+        0 => PostOutcome::Accepted(several(bytes, id)),
+        1 => PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(seconds(bytes), Obstacle::RateLimited), message },
+        2 => PostOutcome::NotExecuted { then: Unexecuted::Rejected, message },
+        3 => PostOutcome::ExecutedIdsUnknown { message },
+        _ => PostOutcome::Unknown { message },
     }
 }
 
@@ -158,7 +159,7 @@ pub fn limits(bytes: &mut Bytes) -> Limits {
 
 pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {
     let inquiry = |bytes: &mut Bytes| Inquiry {
-        doubt: nuvo_core::run::Doubt { nonce: nonce(bytes, 0), tenure: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
+        doubt: nuvo_core::run::Doubt { nonce: nonce(bytes, 0), acquisition: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
         since: now.saturating_sub(seconds(bytes)),
         executed: bytes.one_in(4),
         last: some(bytes, |b| (now.saturating_sub(seconds(b)), several(b, id))),
@@ -167,22 +168,25 @@ pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {
 }
 
 /// An answer of the kind that the step asks for. A read by name and uid gives that object, or none.
-pub fn answer(step: &Step, me: &RunRef, bytes: &mut Bytes, spares: u32) -> Answer {
+pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -> Answer {
     match step {
-        Step::ReadRun => Answer::Run((!bytes.one_in(8)).then(|| Box::new(Run { me: me.clone(), ..run(bytes, spares) }))),
+        Step::ReadRun => Answer::Run((!bytes.one_in(8)).then(|| Box::new(Run { id: reference.clone(), ..run(bytes, spares) }))),
         Step::ReadLock => Answer::Lock(Box::new(lock(bytes, spares))),
         Step::ReadHolder(_) if bytes.one_in(4) => Answer::Holder(Holder::Gone),
-        Step::ReadHolder(tenancy) => Answer::Holder(Holder::Present(Box::new(Run { me: tenancy.holder.clone(), ..run(bytes, spares) }))),
+        Step::ReadHolder(lock_holder) => {
+            Answer::Holder(Holder::Present(Box::new(Run { id: lock_holder.run.clone(), ..run(bytes, spares) })))
+        }
         Step::ReadOthers => Answer::Others(Others { undecided: bytes.flag(), claimed: several(bytes, id).into_iter().collect() }),
         Step::ReadBaseline => Answer::Baseline(some(bytes, baseline)),
-        Step::ReadCandidates => {
-            Answer::Candidates(some(bytes, |b| Sighting { candidates: several(b, candidate), after: some(b, |b| b.pick(&MILLISECONDS)) }))
-        }
+        Step::ReadCandidates => Answer::Candidates(some(bytes, |b| ListedCandidates {
+            candidates: several(b, candidate),
+            after: some(b, |b| b.pick(&MILLISECONDS)),
+        })),
         Step::Post(_) => Answer::Posted(outcome(bytes)),
         _ => match bytes.below(8) {
             0 => Answer::Missing,
             1 => Answer::Refused,
-            2 | 3 => Answer::Unsure,
+            2 | 3 => Answer::Indeterminate,
             _ => Answer::Written(version(bytes)),
         },
     }

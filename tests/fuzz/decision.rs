@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_core::run::{Answer, Gate, Memory, Nonce, Observed, Step, decided, next_step, remember_trigger};
+use nuvo_core::run::{Answer, Gate, Memory, Nonce, Step, TriggerFacts, decided, next_step, remember_trigger};
 
 use crate::{any, bytes::Bytes, store};
 
@@ -23,7 +23,7 @@ fn anything(bytes: &mut Bytes) {
     for _ in 0..8 {
         let cached = any::run(bytes, spares);
         spares += 1;
-        let observed = Observed::new(cached, memory, limits, now, any::gate(bytes), any::spare(spares - 1));
+        let observed = TriggerFacts::new(cached, memory, limits, now, any::gate(bytes), any::spare(spares - 1));
         let mut pass = Pass { observed, spares, reads: 0, lock_asked: None, posted: false, mark: Mark::None };
         memory = pass.play(bytes);
         (now, spares) = (pass.observed.now, pass.spares);
@@ -39,11 +39,11 @@ enum Mark {
     /// It is written: the very next step may be the POST with this nonce.
     Won(Nonce),
     /// Nobody knows; a read of the run will tell.
-    Unsure(Nonce),
+    Indeterminate(Nonce),
 }
 
 struct Pass {
-    observed: Observed,
+    observed: TriggerFacts,
     spares: u32,
     reads: usize,
     /// When the pass asked for the lock first.
@@ -67,10 +67,10 @@ impl Pass {
             let step = next_step(&self.observed);
             assert_eq!(step, next_step(&self.observed), "the same was observed");
             self.judge(&step);
-            if matches!(step, Step::Follow | Step::Forget | Step::Again | Step::Hold(_)) {
+            if matches!(step, Step::Follow | Step::Forget | Step::Restart | Step::Hold(_)) {
                 return remember_trigger(&self.observed, &step);
             }
-            let answer = any::answer(&step, &self.observed.run().me, bytes, self.spares);
+            let answer = any::answer(&step, &self.observed.run().id, bytes, self.spares);
             self.note(&step, &answer);
             self.observed.learn(&step, answer);
             if matches!(step, Step::TakeLock { .. }) {
@@ -92,14 +92,14 @@ impl Pass {
         let run = self.observed.run();
         match step {
             Step::TakeLock { lock, .. } => {
-                let tenancy = lock.tenancy.as_ref().expect("whoever takes a lock holds it");
-                assert_eq!(tenancy.nonce, self.observed.spare, "a permission with a nonce that is not new");
+                let lock_holder = lock.holder.as_ref().expect("whoever takes a lock holds it");
+                assert_eq!(lock_holder.nonce, self.observed.spare, "a permission with a nonce that is not new");
                 assert!(run.own_marker().is_none() || decided(run), "its marker says that a POST may be out: {run:?}");
-                assert!(!run.deleting && tenancy.run_version == run.version);
+                assert!(!run.deleting && lock_holder.run_version == run.version);
                 assert!(!self.posted, "a second permission in one pass");
             }
             Step::Mark { marker, over } => {
-                assert_eq!(marker.run.uid, run.me.uid);
+                assert_eq!(marker.run.uid, run.id.uid);
                 assert!(!marker.executed || *over == run.version);
                 assert!(marker.executed || !self.posted, "a marker after the POST");
             }
@@ -118,8 +118,8 @@ impl Pass {
     fn note(&mut self, step: &Step, answer: &Answer) {
         self.mark = match (step, answer, std::mem::replace(&mut self.mark, Mark::None)) {
             (Step::Mark { marker, .. }, Answer::Written(_), _) if !marker.executed => Mark::Won(marker.nonce.clone()),
-            (Step::Mark { marker, .. }, Answer::Unsure, _) if !marker.executed => Mark::Unsure(marker.nonce.clone()),
-            (Step::ReadRun, Answer::Run(Some(run)), Mark::Unsure(nonce))
+            (Step::Mark { marker, .. }, Answer::Indeterminate, _) if !marker.executed => Mark::Indeterminate(marker.nonce.clone()),
+            (Step::ReadRun, Answer::Run(Some(run)), Mark::Indeterminate(nonce))
                 if !decided(run) && run.own_marker().is_some_and(|marker| marker.nonce == nonce) =>
             {
                 Mark::Won(nonce)

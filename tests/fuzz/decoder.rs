@@ -5,7 +5,7 @@ use nuvo_client::{
     Execution, ExecutionStatus, NuvoTime, Redactor, decode,
     trigger_outcome::{BodyFault, MAX_EXECUTIONS, classify},
 };
-use nuvo_core::run::{ExecutionId, Outcome, PipelineId, Unexecuted};
+use nuvo_core::run::{ExecutionId, PipelineId, PostOutcome, Unexecuted};
 use nuvo_crds::MAX_INTEGER;
 use secrecy::SecretString;
 
@@ -113,24 +113,24 @@ fn page(body: &[u8], redactor: &Redactor) -> Option<(usize, usize)> {
 fn post(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>, document: Option<&Json>, redactor: &Redactor) {
     let outcome = classify(status, headers, body, &PipelineId::new(PIPELINE).unwrap(), redactor);
     match &outcome {
-        Outcome::Accepted(ids) => {
+        PostOutcome::Accepted(ids) => {
             assert!((200..300).contains(&status) && body.is_ok(), "{status}: {outcome:?}");
             let ids: Vec<&str> = ids.iter().map(ExecutionId::as_str).collect();
             assert_eq!(Some(&ids), document.and_then(started).as_ref());
             ids.into_iter().for_each(text);
         }
-        Outcome::ExecutedIdsUnknown { message } => {
+        PostOutcome::ExecutedIdsUnknown { message } => {
             assert!((200..300).contains(&status), "{status}: {outcome:?}");
             text(message);
         }
-        Outcome::NotExecuted { then, message } => {
+        PostOutcome::NotExecuted { then, message } => {
             assert!((300..500).contains(&status) && !matches!(status, 408 | 409 | 425), "{status}: {outcome:?}");
             text(message);
             if let Unexecuted::RetryAfter(pause, _) = then {
                 assert!((1..=900).contains(&pause.as_secs()) && matches!(status, 401 | 429), "{status}: {outcome:?}");
             }
         }
-        Outcome::Unknown { message } => {
+        PostOutcome::Unknown { message } => {
             assert!(!(200..400).contains(&status), "{status}: {outcome:?}");
             text(message);
         }

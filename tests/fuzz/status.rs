@@ -7,8 +7,8 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use nuvo_core::run::{
-    ExecutionId, Fate, Following, Knowledge, Known, PollFacts, Reopening, Run, StatusInput, Verdict, compute_status, is_terminal, opened,
-    parse, recorded, reopening, verdict,
+    ExecutionId, Following, Knowledge, Known, PollFacts, Reopening, Run, StatusInput, TriggerResult, Verdict, compute_status, is_terminal,
+    opened, parse, recorded, reopening, verdict,
 };
 use nuvo_crds::{
     self, AttemptStatus, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
@@ -102,8 +102,8 @@ fn ids(bytes: &mut Bytes) -> Vec<ExecutionId> {
 }
 
 fn run_trigger(bytes: &mut Bytes) -> Option<nuvo_core::run::Trigger> {
-    // Observed is never recorded: nothing is sent then.
-    any::run(bytes, 0).trigger.filter(|trigger| trigger.fate != Fate::Observed)
+    // TriggerFacts is never recorded: nothing is sent then.
+    any::run(bytes, 0).trigger.filter(|trigger| trigger.result != TriggerResult::Observed)
 }
 
 fn report(id: &str, bytes: &mut Bytes) -> Execution {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
-    Answer, Baseline, Candidate, ExecutionId, Fate, Gate, Hold, Holder, Knowledge, Known, Limits, Lock, LockRead, Marker, Memory, Nonce,
-    Observed, Obstacle, Others, Outcome, PollFacts, Run, Sighting, Step, Unexecuted, decided, following_attempt, next_step, opened, parse,
-    recorded, release, remember_trigger, settled,
+    Answer, Baseline, Candidate, ExecutionId, Gate, Hold, Holder, Knowledge, Known, Limits, ListedCandidates, Lock, LockRead, Marker,
+    Memory, Nonce, Obstacle, Others, PollFacts, PostOutcome, Run, Step, TriggerFacts, TriggerResult, Unexecuted, decided,
+    following_attempt, next_step, opened, parse, recorded, release, remember_trigger, settled,
 };
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, well_known::TRIGGER_ANNOTATION};
 
@@ -58,7 +58,7 @@ struct World {
 #[derive(Clone, Default)]
 struct Work {
     memory: Memory,
-    pass: Option<Box<Observed>>,
+    pass: Option<Box<TriggerFacts>>,
 }
 
 /// What may be taken away in one play. Together they leave no record at all, and then nobody can keep the promise.
@@ -166,7 +166,7 @@ impl World {
     fn change_over(&mut self, run: usize, over: &str, change: impl FnOnce(&mut PipelineRun)) -> Answer {
         match &self.objects[run] {
             None => Answer::Missing,
-            Some(object) if object.metadata.resource_version.as_deref() != Some(over) => Answer::Unsure,
+            Some(object) if object.metadata.resource_version.as_deref() != Some(over) => Answer::Indeterminate,
             Some(_) => {
                 self.change(run, change);
                 Answer::Written(self.written.to_string())
@@ -184,8 +184,8 @@ impl World {
     /// A settled run gives its lock back.
     fn release(&mut self, run: usize) {
         let Some(known) = self.run(run).filter(settled) else { return };
-        let Some(tenure) = known.own_marker().map(|marker| marker.tenure.clone()) else { return };
-        if let Some(step) = release(&known, &tenure, &self.lease) {
+        let Some(acquisition) = known.own_marker().map(|marker| marker.acquisition.clone()) else { return };
+        if let Some(step) = release(&known, &acquisition, &self.lease) {
             self.write(run, &step);
         }
     }
@@ -217,7 +217,7 @@ impl World {
             None => {
                 let seen = if bytes.one_in(8) { Some(parse(&self.first[run]).unwrap()) } else { self.run(run) };
                 let Some(seen) = seen else { return };
-                Observed::new(seen, memory, LIMITS, self.now, Gate::Open, spare(0)).into()
+                TriggerFacts::new(seen, memory, LIMITS, self.now, Gate::Open, spare(0)).into()
             }
         };
         // A few at once, so that a play of some hundred bytes gets somewhere.
@@ -228,7 +228,7 @@ impl World {
             pass.spare = Nonce::new(format!("n{}", self.nonces)).unwrap();
             let step = next_step(&pass);
             match &step {
-                Step::Follow | Step::Forget | Step::Again | Step::Hold(_) => {
+                Step::Follow | Step::Forget | Step::Restart | Step::Hold(_) => {
                     self.works[operator][run].memory = remember_trigger(&pass, &step);
                     if step == Step::Hold(Hold::Lost) {
                         self.show(run, pass.run(), Some((Reason::StatusLost, String::new())), &Knowledge::new());
@@ -244,12 +244,12 @@ impl World {
         self.works[operator][run].pass = Some(pass);
     }
 
-    fn answer(&mut self, run: usize, pass: &Observed, step: &Step, bytes: &mut Bytes) -> Answer {
+    fn answer(&mut self, run: usize, pass: &TriggerFacts, step: &Step, bytes: &mut Bytes) -> Answer {
         match step {
             Step::ReadRun => Answer::Run(self.run(run).map(Box::new)),
             Step::ReadLock => Answer::Lock(Box::new(self.lease.clone())),
-            Step::ReadHolder(tenancy) => {
-                let holder = (0..RUNS).filter_map(|run| self.run(run)).find(|run| run.me == tenancy.holder);
+            Step::ReadHolder(lock_holder) => {
+                let holder = (0..RUNS).filter_map(|run| self.run(run)).find(|run| run.id == lock_holder.run);
                 Answer::Holder(holder.map_or(Holder::Gone, |run| Holder::Present(run.into())))
             }
             Step::ReadOthers => {
@@ -277,26 +277,29 @@ impl World {
                     manual: true,
                     by_us: true,
                 };
-                Answer::Candidates(Some(Sighting { candidates: self.started.iter().enumerate().map(candidate).collect(), after: None }))
+                Answer::Candidates(Some(ListedCandidates {
+                    candidates: self.started.iter().enumerate().map(candidate).collect(),
+                    after: None,
+                }))
             }
             Step::Post(nonce) => Answer::Posted(self.post(run, pass, nonce, bytes)),
             write => match bytes.below(16) {
                 13 => {
                     self.write(run, write);
-                    Answer::Unsure
+                    Answer::Indeterminate
                 }
-                14 => Answer::Unsure,
+                14 => Answer::Indeterminate,
                 15 if matches!(write, Step::Mark { .. }) && bytes.flag() => Answer::Refused,
                 15 => {
                     self.late.push((run, write.clone()));
-                    Answer::Unsure
+                    Answer::Indeterminate
                 }
                 _ => self.write(run, write),
             },
         }
     }
 
-    fn post(&mut self, run: usize, pass: &Observed, nonce: &Nonce, bytes: &mut Bytes) -> Outcome {
+    fn post(&mut self, run: usize, pass: &TriggerFacts, nonce: &Nonce, bytes: &mut Bytes) -> PostOutcome {
         let attempt = pass.run().own_marker().map_or(pass.run().attempt, |marker| marker.attempt);
         let executions = bytes.below(3);
         let course = bytes.below(8);
@@ -311,19 +314,19 @@ impl World {
             // On its way, or lost on it.
             2 | 3 => {
                 self.deliveries[last].late = (course == 2).then_some((self.now, executions));
-                return Outcome::Unknown { message };
+                return PostOutcome::Unknown { message };
             }
             answered => {
                 self.land(last);
                 return match answered {
-                    4 => Outcome::Unknown { message },
-                    5 => Outcome::ExecutedIdsUnknown { message },
-                    _ => Outcome::Accepted((0..executions).map(|number| execution(run, nonce, number)).collect()),
+                    4 => PostOutcome::Unknown { message },
+                    5 => PostOutcome::ExecutedIdsUnknown { message },
+                    _ => PostOutcome::Accepted((0..executions).map(|number| execution(run, nonce, number)).collect()),
                 };
             }
         };
         self.deliveries[last].late = None;
-        Outcome::NotExecuted { then: unexecuted, message }
+        PostOutcome::NotExecuted { then: unexecuted, message }
     }
 
     fn write(&mut self, run: usize, step: &Step) -> Answer {
@@ -342,7 +345,7 @@ impl World {
 
     fn write_lock(&mut self, lock: &Lock, over: Option<&str>) -> Answer {
         if self.lease.version.as_deref() != over {
-            return Answer::Unsure;
+            return Answer::Indeterminate;
         }
         self.written += 1;
         // As it is stored.
@@ -363,7 +366,7 @@ impl World {
             let Some(known) = self.run(run) else { continue };
             let own = format!("e{run}-");
             assert!(known.executions.iter().all(|id| id.as_str().starts_with(&own)), "run {run} shows {:?}", known.executions);
-            let refused = known.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::NotExecuted) && decided(&known);
+            let refused = known.trigger.as_ref().is_some_and(|trigger| trigger.result == TriggerResult::NotExecuted) && decided(&known);
             let newest = self.deliveries.iter().rev().find(|sent| known.own_marker().is_some_and(|marker| marker.nonce == sent.nonce));
             let silent =
                 refused && newest.is_some_and(|sent| !sent.refused && Some(&sent.nonce) == known.trigger.as_ref().map(|t| &t.nonce));

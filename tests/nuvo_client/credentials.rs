@@ -7,7 +7,7 @@ use std::sync::{
 use std::time::Duration;
 
 use nuvo_client::{CredentialsVerdict, Error, Exchange, ExecutionStatus, Settings};
-use nuvo_core::run::{Obstacle, Outcome, Unexecuted};
+use nuvo_core::run::{Obstacle, PostOutcome, Unexecuted};
 
 use crate::{
     CREATE, TOKEN, client, e, license,
@@ -20,7 +20,7 @@ async fn refused_access_token_is_reported() {
     let server = Server::start(|_| json(401, "{}")).await;
     let client = client(&server);
     let Exchange { result: outcome, usage } = trigger_exchange(&client).await;
-    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
+    assert!(matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
     assert_eq!((usage.credentials, usage.extra_requests), (Some(CredentialsVerdict::Rejected), 0));
     assert_eq!(server.requests().len(), 1);
     assert_eq!(client.verify_credentials().await.result, Err(Error::Unauthorized));
@@ -34,7 +34,7 @@ async fn old_token_is_renewed_once_and_the_post_repeated() {
     .await;
     let renewing = with_settings(&server.origin, license(), settings());
     let Exchange { result: outcome, usage } = trigger_exchange(&renewing).await;
-    assert_eq!(outcome, Outcome::Accepted(vec![e("e1")]));
+    assert_eq!(outcome, PostOutcome::Accepted(vec![e("e1")]));
     assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
     assert_eq!((usage.credentials, usage.extra_requests), (Some(CredentialsVerdict::Accepted), 3), "two tokens and a repetition");
     let token_request = server.requests().into_iter().find(|r| r.starts_with(TOKEN)).unwrap();
@@ -46,7 +46,7 @@ async fn old_token_is_renewed_once_and_the_post_repeated() {
     let server = with_tokens(|_| json(401, "{}")).await;
     let refused = with_settings(&server.origin, license(), settings());
     let Exchange { result: outcome, usage } = trigger_exchange(&refused).await;
-    assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }));
+    assert!(matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }));
     assert_eq!((server.count(TOKEN), server.count(CREATE)), (2, 2));
     assert_eq!(usage.credentials, Some(CredentialsVerdict::Rejected));
 }
@@ -63,7 +63,7 @@ async fn missing_token_sends_no_post() {
     ] {
         let server = Server::start(move |_| answer.clone()).await;
         let client = with_settings(&server.origin, license(), settings());
-        let Exchange { result: Outcome::NotExecuted { then, message }, usage } = trigger_exchange(&client).await else {
+        let Exchange { result: PostOutcome::NotExecuted { then, message }, usage } = trigger_exchange(&client).await else {
             panic!("another class")
         };
         assert_eq!(then, Unexecuted::RetryAfter(Duration::from_secs(pause), obstacle), "{message}");

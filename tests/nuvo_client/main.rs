@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nuvo_client::{Client, Credential, Exchange, IdentityType, Origins, Settings};
-use nuvo_core::run::{ExecutionId, Nonce, Outcome, PipelineId};
+use nuvo_core::run::{ExecutionId, Nonce, PipelineId, PostOutcome};
 use secrecy::SecretString;
 use server::{Answer, Server, json};
 
@@ -63,11 +63,11 @@ fn e(id: &str) -> ExecutionId {
     ExecutionId::new(id).unwrap()
 }
 
-async fn trigger_exchange(client: &Client) -> Exchange<Outcome> {
+async fn trigger_exchange(client: &Client) -> Exchange<PostOutcome> {
     client.create(&p(), &Nonce::new("nonce-1").unwrap()).await
 }
 
-async fn trigger(client: &Client) -> Outcome {
+async fn trigger(client: &Client) -> PostOutcome {
     trigger_exchange(client).await.result
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_client::{Error, Pipeline};
-use nuvo_core::run::{Obstacle, Outcome, Unexecuted};
+use nuvo_core::run::{Obstacle, PostOutcome, Unexecuted};
 
 use crate::{
     CREATE, client, e, fixed, license, p,
@@ -77,7 +77,7 @@ async fn address_without_the_api_names_the_fields_of_the_account() {
         let no_list = with_settings(&server.origin, fixed(), settings()).verify_credentials().await.result.unwrap_err().to_string();
         assert!(no_list.contains("check spec.baseUrl of the account"), "{no_list}");
         let outcome = trigger(&with_settings(&server.origin, license(), settings())).await;
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
+        assert!(matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }), "{outcome:?}");
         assert_eq!(server.count(CREATE), 0);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{
 use std::time::Duration;
 
 use nuvo_client::{Client, Error, PauseReason};
-use nuvo_core::run::{Nonce, Obstacle, Outcome, Unexecuted};
+use nuvo_core::run::{Nonce, Obstacle, PostOutcome, Unexecuted};
 use nuvo_operator::account::{Rejected, Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Shutdown};
 
@@ -134,7 +134,7 @@ async fn open_breaker_is_closed_by_one_get() {
     for _ in 0..5 {
         assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
     }
-    let not_sent = |outcome| matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. });
+    let not_sent = |outcome| matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. });
     assert!(not_sent(session.create(&p(), &nonce).await));
     assert_eq!(server.requests().len(), 5, "nothing was sent meanwhile");
     well.store(true, Ordering::SeqCst);
@@ -143,7 +143,7 @@ async fn open_breaker_is_closed_by_one_get() {
     assert_eq!(server.requests().len(), 5);
     session.read(&e("e1")).await.unwrap();
     assert_eq!((session.paused(), server.requests().len()), (None, 6));
-    assert!(matches!(session.create(&p(), &nonce).await, Outcome::Accepted(_)));
+    assert!(matches!(session.create(&p(), &nonce).await, PostOutcome::Accepted(_)));
 }
 
 const NEWEST_FIRST: &str = r#"{"data":[
@@ -189,7 +189,7 @@ async fn post_answered_503_is_unknown_and_pauses_the_account() {
     let server = Server::start(|_| raw("HTTP/1.1 503 X\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n")).await;
     let (_stop, shutdown) = shutdown::channel();
     let session = session(client(&server), 100, shutdown);
-    assert!(matches!(session.create(&p(), &Nonce::new("nonce-1").unwrap()).await, Outcome::Unknown { .. }));
+    assert!(matches!(session.create(&p(), &Nonce::new("nonce-1").unwrap()).await, PostOutcome::Unknown { .. }));
     let pause = session.paused().unwrap();
     assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (PauseReason::Unavailable, 60.0));
     assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));

@@ -1,7 +1,7 @@
 //! The POST: what is sent, how often, and what each answer or silence means.
 
 use nuvo_client::Error;
-use nuvo_core::run::{Obstacle, Outcome, Unexecuted};
+use nuvo_core::run::{Obstacle, PostOutcome, Unexecuted};
 
 use crate::{
     CREATE, client, e, fixed,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One trigger against a server that always does the same: the outcome, and the number of POSTs.
-async fn triggered(answer: Answer) -> (Outcome, usize) {
+async fn triggered(answer: Answer) -> (PostOutcome, usize) {
     let server = Server::start(move |_| answer.clone()).await;
     let outcome = trigger(&client(&server)).await;
     (outcome, server.count(CREATE))
@@ -19,7 +19,7 @@ async fn triggered(answer: Answer) -> (Outcome, usize) {
 #[tokio::test]
 async fn post_carries_request_id_token_and_pipeline() {
     let server = Server::start(|_| json(200, r#"{"data":[{"id":"e1","pipeline":"p"}]}"#)).await;
-    assert_eq!(trigger(&client(&server)).await, Outcome::Accepted(vec![e("e1")]));
+    assert_eq!(trigger(&client(&server)).await, PostOutcome::Accepted(vec![e("e1")]));
     let requests = server.requests();
     assert_eq!(requests.len(), 1);
     let text = requests[0].to_lowercase();
@@ -38,7 +38,7 @@ async fn failed_connection_is_not_executed() {
     for origin in [closed_port().await, "http://does-not-exist.invalid".to_owned(), plain.origin.replace("http", "https")] {
         let outcome = trigger(&with_settings(&origin, fixed(), settings())).await;
         assert!(
-            matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. }),
+            matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. }),
             "{origin}: {outcome:?}"
         );
     }
@@ -59,7 +59,7 @@ async fn missing_answer_is_unknown_and_not_repeated() {
     ] {
         let shown = format!("{answer:?}");
         let (outcome, posts) = triggered(answer).await;
-        assert!(matches!(outcome, Outcome::Unknown { .. }), "{shown}: {outcome:?}");
+        assert!(matches!(outcome, PostOutcome::Unknown { .. }), "{shown}: {outcome:?}");
         assert_eq!(posts, 1, "{shown}");
     }
 }
@@ -76,7 +76,7 @@ async fn success_without_ids_is_executed() {
     ] {
         let shown = format!("{answer:?}");
         let (outcome, posts) = triggered(answer).await;
-        assert!(matches!(outcome, Outcome::ExecutedIdsUnknown { .. }), "{shown}: {outcome:?}");
+        assert!(matches!(outcome, PostOutcome::ExecutedIdsUnknown { .. }), "{shown}: {outcome:?}");
         assert_eq!(posts, 1, "{shown}");
     }
 }
@@ -88,7 +88,7 @@ async fn redirect_is_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let answer = raw(&format!("HTTP/1.1 {status} X\r\nLocation: {location}/api/execution/\r\nContent-Length: 0\r\n\r\n"));
         let (outcome, posts) = triggered(answer.clone()).await;
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::Rejected, .. }), "{outcome:?}");
+        assert!(matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::Rejected, .. }), "{outcome:?}");
         assert_eq!(posts, 1);
         let server = Server::start(move |_| answer.clone()).await;
         assert_eq!(client(&server).read(&e("e1")).await.result, Err(Error::Rejected { status }));

@@ -23,7 +23,7 @@ use super::redact::Redactor;
 use super::token_cache::{Token, TokenCache};
 use super::transport::{self, Asked, Failure, MAX_ANSWER, MAX_PAGE, Reply};
 use super::trigger_outcome;
-use nuvo_core::run::{ExecutionId, Nonce, Outcome, PipelineId};
+use nuvo_core::run::{ExecutionId, Nonce, PipelineId, PostOutcome};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -76,13 +76,13 @@ impl Client {
 
     /// Starts the pipeline: exactly one POST, and a second one only after a 401, which says that the first was not carried out.
     /// The whole call ends within `Settings::trigger_timeout`.
-    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Exchange<Outcome> {
+    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Exchange<PostOutcome> {
         let mut usage = Usage::default();
         let outcome = self.create_once(pipeline, nonce, &mut usage).await;
         usage.with(outcome)
     }
 
-    async fn create_once(&self, pipeline: &PipelineId, nonce: &Nonce, usage: &mut Usage) -> Outcome {
+    async fn create_once(&self, pipeline: &PipelineId, nonce: &Nonce, usage: &mut Usage) -> PostOutcome {
         let now = Instant::now();
         let deadline = now.checked_add(self.settings.trigger_timeout).unwrap_or(now);
         // The last moment at which a connection can still fail in time as such.
@@ -124,7 +124,7 @@ impl Client {
             }
             let body = reply.body.as_deref().map_err(|fault| *fault);
             let outcome = trigger_outcome::classify(reply.status, &reply.headers, body, pipeline, &self.redactor(&token));
-            if body.is_ok() && matches!(outcome, Outcome::ExecutedIdsUnknown { .. }) {
+            if body.is_ok() && matches!(outcome, PostOutcome::ExecutedIdsUnknown { .. }) {
                 reply.is_malformed();
             }
             return outcome;

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::decode;
 use super::error::Error;
 use super::redact::Redactor;
-use nuvo_core::run::{Obstacle, Outcome, PipelineId, Unexecuted};
+use nuvo_core::run::{Obstacle, PipelineId, PostOutcome, Unexecuted};
 
 /// The most executions one POST may report.
 pub const MAX_EXECUTIONS: usize = 1_000;
@@ -31,7 +31,13 @@ pub enum BodyFault {
 
 /// Classifies the answer to a POST. A 401 is classified as final here: renewing the token is the caller's part.
 #[must_use]
-pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> Outcome {
+pub fn classify(
+    status: u16,
+    headers: &HeaderMap,
+    body: Result<&[u8], BodyFault>,
+    pipeline: &PipelineId,
+    redactor: &Redactor,
+) -> PostOutcome {
     match status {
         200..=299 => accepted(status, body, pipeline, redactor),
         300..=399 => {
@@ -50,53 +56,53 @@ pub fn classify(status: u16, headers: &HeaderMap, body: Result<&[u8], BodyFault>
     }
 }
 
-fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> Outcome {
+fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> PostOutcome {
     let reason = match body {
         Ok(body) => match decode::created(body, pipeline, MAX_EXECUTIONS, redactor) {
-            Ok(ids) => return Outcome::Accepted(ids),
+            Ok(ids) => return PostOutcome::Accepted(ids),
             Err(reason) => reason,
         },
         Err(BodyFault::Broken) => "the connection broke before it was complete",
         Err(BodyFault::Timeout) => "it was not complete in time",
         Err(BodyFault::TooLarge) => "it is too large",
     };
-    Outcome::ExecutedIdsUnknown {
+    PostOutcome::ExecutedIdsUnknown {
         message: format!("nuvo accepted the trigger (status {status}), but the answer does not tell the executions: {reason}"),
     }
 }
 
-fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> Outcome {
+fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> PostOutcome {
     let pause = pause.clamp(Duration::from_secs(1), Duration::from_secs(900));
-    Outcome::NotExecuted { then: Unexecuted::RetryAfter(pause, obstacle), message }
+    PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(pause, obstacle), message }
 }
 
 /// Nothing was sent, because nuvo was not there in time; the reason is a fixed text.
-pub(crate) fn not_sent(reason: &str) -> Outcome {
+pub(crate) fn not_sent(reason: &str) -> PostOutcome {
     not_executed(UNSENT_WAIT, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
 }
 
 /// Nothing was sent, because nuvo has not answered for a while and is left alone for this long.
 #[must_use]
-pub fn circuit_open(left: Duration) -> Outcome {
+pub fn circuit_open(left: Duration) -> PostOutcome {
     not_executed(left, Obstacle::Unavailable, "the trigger was not sent: nuvo does not answer as it should".to_owned())
 }
 
 /// Nothing was sent, because there was no token to send with it.
-pub(crate) fn no_token(error: &Error) -> Outcome {
+pub(crate) fn no_token(error: &Error) -> PostOutcome {
     let message = format!("the trigger was not sent: there is no access token: {error}");
     not_executed(error.retry_after().unwrap_or(UNSENT_WAIT), error.obstacle(), message)
 }
 
-pub(crate) fn credentials_rejected() -> Outcome {
+pub(crate) fn credentials_rejected() -> PostOutcome {
     not_executed(CREDENTIALS_WAIT, Obstacle::Account, "nuvo rejected the account's credentials (status 401)".to_owned())
 }
 
-pub(crate) fn unknown(message: String) -> Outcome {
-    Outcome::Unknown { message }
+pub(crate) fn unknown(message: String) -> PostOutcome {
+    PostOutcome::Unknown { message }
 }
 
-fn rejected(message: String) -> Outcome {
-    Outcome::NotExecuted { then: Unexecuted::Rejected, message }
+fn rejected(message: String) -> PostOutcome {
+    PostOutcome::NotExecuted { then: Unexecuted::Rejected, message }
 }
 
 #[cfg(test)]
@@ -105,14 +111,14 @@ mod tests {
 
     use super::*;
 
-    fn with(status: u16, body: &str) -> Outcome {
+    fn with(status: u16, body: &str) -> PostOutcome {
         let redactor = Redactor::new([SecretString::from("T0KEN")]);
         classify(status, &HeaderMap::new(), Ok(body.as_bytes()), &PipelineId::new("p").unwrap(), &redactor)
     }
 
-    fn ids(outcome: Outcome) -> Vec<String> {
+    fn ids(outcome: PostOutcome) -> Vec<String> {
         match outcome {
-            Outcome::Accepted(ids) => ids.iter().map(ToString::to_string).collect(),
+            PostOutcome::Accepted(ids) => ids.iter().map(ToString::to_string).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -150,11 +156,11 @@ mod tests {
             r#"{"error":{"message":"no"}}"#,
             &many(1_001),
         ] {
-            assert!(matches!(with(200, body), Outcome::ExecutedIdsUnknown { .. }), "{body:.60}");
+            assert!(matches!(with(200, body), PostOutcome::ExecutedIdsUnknown { .. }), "{body:.60}");
         }
         for fault in [BodyFault::Broken, BodyFault::Timeout, BodyFault::TooLarge] {
             let outcome = classify(200, &HeaderMap::new(), Err(fault), &PipelineId::new("p").unwrap(), &Redactor::default());
-            assert!(matches!(outcome, Outcome::ExecutedIdsUnknown { .. }));
+            assert!(matches!(outcome, PostOutcome::ExecutedIdsUnknown { .. }));
         }
     }
 
@@ -163,13 +169,13 @@ mod tests {
         for status in 100..=1_000u16 {
             let outcome = with(status, "{}");
             let fits = match status {
-                200..=299 => matches!(outcome, Outcome::ExecutedIdsUnknown { .. }),
+                200..=299 => matches!(outcome, PostOutcome::ExecutedIdsUnknown { .. }),
                 300..=399 | 400 | 403 | 404 | 405 | 413 | 415 | 422 => {
-                    matches!(outcome, Outcome::NotExecuted { then: Unexecuted::Rejected, .. })
+                    matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::Rejected, .. })
                 }
-                401 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }),
-                429 => matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::RateLimited), .. }),
-                _ => matches!(outcome, Outcome::Unknown { .. }),
+                401 => matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }),
+                429 => matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::RateLimited), .. }),
+                _ => matches!(outcome, PostOutcome::Unknown { .. }),
             };
             assert!(fits, "{status}: {outcome:?}");
         }
@@ -177,13 +183,14 @@ mod tests {
 
     #[test]
     fn refusal_message_holds_only_the_explanation() {
-        let Outcome::NotExecuted { message, .. } = with(422, r#"{"error":{"message":"inactive\u001b[2J T0KEN"},"secret":"body"}"#) else {
+        let PostOutcome::NotExecuted { message, .. } = with(422, r#"{"error":{"message":"inactive\u001b[2J T0KEN"},"secret":"body"}"#)
+        else {
             panic!("another class")
         };
         assert_eq!(message, "nuvo refused the trigger with status 422: inactive [redacted]");
         let mut headers = HeaderMap::new();
         headers.insert("retry-after", "100000".parse().unwrap());
         let outcome = classify(429, &headers, Ok(b""), &PipelineId::new("p").unwrap(), &Redactor::default());
-        assert!(matches!(outcome, Outcome::NotExecuted { then: Unexecuted::RetryAfter(d, _), .. } if d.as_secs() == 900));
+        assert!(matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(d, _), .. } if d.as_secs() == 900));
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_client::{Error, Execution, ListQuery, Order};
-use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, PipelineId, Sighting};
+use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, ListedCandidates, PipelineId};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
@@ -84,18 +84,18 @@ impl Session {
     ///
     /// # Errors
     /// Why there was no list.
-    pub async fn find_candidates(&self, pipeline: &PipelineId) -> Result<Option<Sighting>, Error> {
+    pub async fn find_candidates(&self, pipeline: &PipelineId) -> Result<Option<ListedCandidates>, Error> {
         let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
         let listing = self.list(&query, NEWEST_PAGES, Priority::Recovery).await?;
         if listing.complete {
-            return Ok(Some(Sighting { candidates: self.candidates(&listing.items), after: None }));
+            return Ok(Some(ListedCandidates { candidates: self.candidates(&listing.items), after: None }));
         }
         if sorted(&listing.items) == Sorting::NewestFirst {
             let after = listing.items.last().and_then(created);
-            return Ok(after.map(|after| Sighting { candidates: self.candidates(&listing.items), after: Some(after) }));
+            return Ok(after.map(|after| ListedCandidates { candidates: self.candidates(&listing.items), after: Some(after) }));
         }
         let listing = self.list(&query, ALL_PAGES, Priority::Recovery).await?;
-        Ok(listing.complete.then(|| Sighting { candidates: self.candidates(&listing.items), after: None }))
+        Ok(listing.complete.then(|| ListedCandidates { candidates: self.candidates(&listing.items), after: None }))
     }
 
     fn candidates(&self, executions: &[Execution]) -> Vec<Candidate> {

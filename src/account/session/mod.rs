@@ -17,7 +17,7 @@ use nuvo_client::{
     Client, Collector, CredentialsVerdict, Error, Exchange, Execution, ExecutionStatus, ListQuery, Listing, Next, Order, PAUSE, Page,
     Pause, PauseReason, Usage, trigger_outcome,
 };
-use nuvo_core::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecuted};
+use nuvo_core::run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unexecuted};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -170,7 +170,7 @@ impl Session {
     }
 
     /// The one POST. The caller has [prepared](Session::prepare) it, so that it does not wait here, between the lock and the POST.
-    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> Outcome {
+    pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> PostOutcome {
         let permit = match self.breaker.acquire(RequestKind::Post) {
             Ok(permit) => permit,
             Err(left) => return trigger_outcome::circuit_open(left),
@@ -180,12 +180,12 @@ impl Session {
             self.rate_limiter.pause(wait, PauseReason::Unavailable);
         }
         match &outcome {
-            Outcome::Unknown { .. } | Outcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => {
+            PostOutcome::Unknown { .. } | PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => {
                 permit.failed()
             }
-            Outcome::Accepted(_) | Outcome::ExecutedIdsUnknown { .. } | Outcome::NotExecuted { .. } => permit.succeeded(),
+            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::NotExecuted { .. } => permit.succeeded(),
         }
-        if let Outcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
+        if let PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
             match obstacle {
                 Obstacle::RateLimited => self.rate_limiter.pause(*wait, PauseReason::RateLimited),
                 Obstacle::Unavailable => self.rate_limiter.pause(*wait, PauseReason::Unavailable),

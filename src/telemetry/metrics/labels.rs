@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use nuvo_core::run::{Outcome, Unexecuted};
+use nuvo_core::run::{PostOutcome, Unexecuted};
 use prometheus_client::encoding::EncodeLabelSet;
 
 /// Anything that is not in a known set.
@@ -41,14 +41,14 @@ impl TriggerOutcome {
     }
 }
 
-impl From<&Outcome> for TriggerOutcome {
-    fn from(outcome: &Outcome) -> Self {
+impl From<&PostOutcome> for TriggerOutcome {
+    fn from(outcome: &PostOutcome) -> Self {
         match outcome {
-            Outcome::Accepted(_) => Self::Accepted,
-            Outcome::NotExecuted { then: Unexecuted::RetryAfter(..), message: _ } => Self::NotExecuted,
-            Outcome::NotExecuted { then: Unexecuted::Rejected, message: _ } => Self::Rejected,
-            Outcome::ExecutedIdsUnknown { message: _ } => Self::IdsUnknown,
-            Outcome::Unknown { message: _ } => Self::Unknown,
+            PostOutcome::Accepted(_) => Self::Accepted,
+            PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(..), message: _ } => Self::NotExecuted,
+            PostOutcome::NotExecuted { then: Unexecuted::Rejected, message: _ } => Self::Rejected,
+            PostOutcome::ExecutedIdsUnknown { message: _ } => Self::IdsUnknown,
+            PostOutcome::Unknown { message: _ } => Self::Unknown,
         }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{
     ids::ExecutionId,
-    outcome::Obstacle,
-    record::RunRef,
     status_change::StatusChange,
-    step::{Answer, Step},
-    view::Run,
+    trigger::post_outcome::Obstacle,
+    trigger::run_view::Run,
+    trigger::step::{Answer, Step},
+    trigger::stored::RunRef,
 };
 
 /// The next act for a run. At most one irreversible act lies between two calls of [`next`](super::next).

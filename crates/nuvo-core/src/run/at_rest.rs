@@ -6,7 +6,7 @@ use super::{
     next_attempt::reopening,
     parse::parse,
     status::{Following, Knowledge, PollFacts, StatusInput, compute_status, repair_watch_left},
-    verdict::settled,
+    trigger::verdict::settled,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
 

@@ -4,20 +4,28 @@
 use super::{
     ids::Nonce,
     parse::{Resolution, ResolutionAnswer, resolution},
-    record::{Fate, Trigger},
-    verdict::decided,
-    view::Run,
+    trigger::run_view::Run,
+    trigger::stored::{Trigger, TriggerResult},
+    trigger::verdict::decided,
 };
 use nuvo_crds::{PipelineRun, well_known::RESOLVE_ANNOTATION};
 
 /// The trigger that a person is asked about, if there is one.
 pub(super) fn trigger_in_doubt(run: &Run) -> Option<Trigger> {
     match &run.trigger {
-        Some(trigger) if matches!(trigger.fate, Fate::Ambiguous { .. }) => Some(trigger.clone()),
-        Some(trigger) if matches!(trigger.fate, Fate::Accepted(_) | Fate::Observed) && run.ancestor_marker().is_none() => None,
+        Some(trigger) if matches!(trigger.result, TriggerResult::Ambiguous { .. }) => Some(trigger.clone()),
+        Some(trigger)
+            if matches!(trigger.result, TriggerResult::Accepted(_) | TriggerResult::Observed) && run.ancestor_marker().is_none() =>
+        {
+            None
+        }
         trigger => {
             if let Some(marker) = run.ancestor_marker() {
-                return Some(Trigger { nonce: marker.nonce.clone(), attempt: marker.attempt, fate: Fate::Ambiguous { executed: true } });
+                return Some(Trigger {
+                    nonce: marker.nonce.clone(),
+                    attempt: marker.attempt,
+                    result: TriggerResult::Ambiguous { executed: true },
+                });
             }
             trigger.as_ref().filter(|_| run.own_marker().is_none()).cloned()
         }

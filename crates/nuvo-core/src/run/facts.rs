@@ -8,13 +8,13 @@ use super::{
     act::{AccountAnswer, Act, Answered, Failure, FailureKind, Named, Rendered},
     ids::Nonce,
     life::Life,
-    observed::{Memory, Observed, Task},
-    outcome::{Obstacle, Outcome, Unexecuted},
     status_change::StatusChange,
-    step::{Answer, Gate, Limits, Step},
-    trigger,
-    verdict::settled,
-    view::Run,
+    trigger::facts::{Memory, Task, TriggerFacts},
+    trigger::next_step,
+    trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
+    trigger::run_view::Run,
+    trigger::step::{Answer, Gate, Limits, Step},
+    trigger::verdict::settled,
 };
 use crate::backoff::Backoff;
 
@@ -107,7 +107,7 @@ pub(super) enum Failed {
 pub struct Facts {
     pub(super) begin: Begin,
     /// What the trigger protocol has learned; none before an object at rest was read, and of one that is no run.
-    pub(super) trigger: Option<Observed>,
+    pub(super) trigger: Option<TriggerFacts>,
     pub(super) invalid: Option<String>,
     pub(super) life: Life,
     pub(super) account: Account,
@@ -186,7 +186,7 @@ impl Facts {
             Ok(run) => (run, None),
             Err(why) => (None, Some(why)),
         };
-        let trigger = run.map(|run| Observed::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone()));
+        let trigger = run.map(|run| TriggerFacts::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone()));
         // The older run may be waiting for the lock that this one took before a crash.
         let older = older.filter(|_| !memory.awaited);
         Self {
@@ -278,7 +278,7 @@ impl Facts {
 
     /// What the trigger protocol has learned; none before an object at rest was read, and of one that is no run.
     #[must_use]
-    pub const fn observed(&self) -> Option<&Observed> {
+    pub const fn observed(&self) -> Option<&TriggerFacts> {
         self.trigger.as_ref()
     }
 
@@ -297,7 +297,7 @@ impl Facts {
     /// The run as it was seen last.
     #[must_use]
     pub fn run(&self) -> Option<&Run> {
-        self.trigger.as_ref().map(Observed::run)
+        self.trigger.as_ref().map(TriggerFacts::run)
     }
 
     /// Notes what is about to be done, so that it is remembered also if the answer is lost.
@@ -390,7 +390,7 @@ impl Facts {
         match (&mut self.trigger, answer) {
             (None, Answer::Run(Some(run))) => {
                 let memory = self.memory.trigger.clone();
-                let mut observed = Observed::new((*run).clone(), memory, self.limits, self.now, Gate::Draining, self.spare.clone());
+                let mut observed = TriggerFacts::new((*run).clone(), memory, self.limits, self.now, Gate::Draining, self.spare.clone());
                 observed.written(*run);
                 self.trigger = Some(observed);
             }
@@ -458,7 +458,7 @@ impl Facts {
                 if is_release_at_the_end(step, observed) {
                     observed.lock = None;
                 } else {
-                    observed.learn(step, Answer::Unsure);
+                    observed.learn(step, Answer::Indeterminate);
                 }
             }
             self.pause = Some(STEP_RETRY.wait(self.tries));
@@ -466,7 +466,7 @@ impl Facts {
             return;
         }
         if let Some(observed) = &self.trigger {
-            self.memory.trigger = trigger::remember(observed, step);
+            self.memory.trigger = next_step::remember(observed, step);
         }
         let failed = match step {
             _ if self.marker_refused.is_some() => Failed::Marker { held: true },
@@ -483,7 +483,7 @@ impl Facts {
         let patient = waited < PATIENCE && !stopping && !refused;
         match self.trigger.as_ref().map(|observed| &observed.task) {
             // This task knows what nothing else knows. A POST may have ended long after the shutdown began.
-            Some(Task::Posted(_, Outcome::Accepted(_) | Outcome::NotExecuted { .. })) => !stopping || waited < PATIENCE,
+            Some(Task::Posted(_, PostOutcome::Accepted(_) | PostOutcome::NotExecuted { .. })) => !stopping || waited < PATIENCE,
             // Whether it was written must be read; a read can as well be left to the next pass.
             Some(Task::Idle | Task::Finished) | None => is_write(step) && patient,
             Some(_) => patient,
@@ -492,7 +492,7 @@ impl Facts {
 }
 
 /// Whether a release is that of a run whose trigger is settled, and not a step of its trigger.
-fn is_release_at_the_end(step: &Step, observed: &Observed) -> bool {
+fn is_release_at_the_end(step: &Step, observed: &TriggerFacts) -> bool {
     matches!(step, Step::Release { .. }) && matches!(observed.task, Task::Idle | Task::Finished)
 }
 

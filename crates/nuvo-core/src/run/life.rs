@@ -9,7 +9,7 @@ use super::{
     ids::ExecutionId,
     parse::{Resolution, resolution},
     status::{expires, followed, reason, repair_watch_left, repairable, retry},
-    view::Run,
+    trigger::run_view::Run,
 };
 use nuvo_crds::{MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, conditions::Reason};
 

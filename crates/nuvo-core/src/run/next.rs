@@ -11,15 +11,15 @@ use super::{
     ids::ExecutionId,
     life::RetryWait,
     next_attempt::{Reopening, goes_on},
-    observed::{Observed, Task},
-    outcome::Obstacle,
-    record::{Evidence, Fate},
     status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
-    step::{Gate, Hold, Step},
-    trigger::{self, next_step},
-    verdict::{decided, resumable, settled},
-    view::Run,
+    trigger::facts::{Task, TriggerFacts},
+    trigger::next_step,
+    trigger::post_outcome::Obstacle,
+    trigger::run_view::Run,
+    trigger::step::{Gate, Hold, Step},
+    trigger::stored::{Evidence, TriggerResult},
+    trigger::verdict::{decided, resumable, settled},
     waiting_message::{self, waiting, without_account},
 };
 use crate::backoff::Backoff;
@@ -88,13 +88,13 @@ fn at_rest(f: &Facts) -> Act {
 }
 
 /// The object is gone. One that had ended gave its lock back at its end.
-fn deleted(f: &Facts, o: &Observed) -> Act {
+fn deleted(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     let release = if !run.ended && decided(run) { release(f, o) } else { None };
     release.unwrap_or_else(|| if f.woke_waiting { done(Again::OnChange) } else { Act::WakeWaiting })
 }
 
-fn live(f: &Facts, o: &Observed) -> Act {
+fn live(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     if !matches!(o.task, Task::Idle | Task::Finished) {
         return trigger(f, o);
@@ -118,7 +118,7 @@ fn live(f: &Facts, o: &Observed) -> Act {
 }
 
 /// A run that follows an execution which was there before: nothing is ever triggered.
-fn observe(f: &Facts, o: &Observed) -> Act {
+fn observe(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     if f.life.begun || run.ended {
         return follow(f, o);
@@ -147,8 +147,8 @@ fn adopt(f: &Facts, ids: &[ExecutionId], result: StatusChange) -> Act {
     for (id, named) in ids.iter().zip(named) {
         let why = match named {
             Named::Ours => continue,
-            Named::Foreign => format!("Execution {id} does not belong to pipeline {pipeline}; nothing was changed."),
-            Named::Unknown => format!("nuvo does not know execution {id}; nothing was changed."),
+            Named::Foreign => format!("Execution {id} does not belong to pipeline {pipeline}. Nothing was changed."),
+            Named::Unknown => format!("nuvo does not know execution {id}. Nothing was changed."),
             Named::Unread(wait) => return done(Again::After(wait.unwrap_or(LOCK_RECHECK))),
         };
         return show(f, StatusChange::Noted(why)).unwrap_or_else(|| done(Again::OnChange));
@@ -157,7 +157,7 @@ fn adopt(f: &Facts, ids: &[ExecutionId], result: StatusChange) -> Act {
 }
 
 /// A run whose trigger is settled: its status follows from what nuvo says of its executions.
-fn follow(f: &Facts, o: &Observed) -> Act {
+fn follow(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     if let RetryWait::Scheduled(left) = f.life.retry {
         // nuvo is not asked meanwhile; what the spec says of the retry may change.
@@ -183,7 +183,7 @@ fn follow(f: &Facts, o: &Observed) -> Act {
     let wish = Follow {
         executions: f.life.followed.clone(),
         age: f.life.age,
-        ours: run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(Evidence::Answer)),
+        ours: run.trigger.as_ref().is_some_and(|trigger| trigger.result == TriggerResult::Accepted(Evidence::Answer)),
         expected: !f.life.observes || f.life.shows_executions,
         late,
         ended_for: None,
@@ -225,15 +225,15 @@ fn expire(f: &Facts, wishes: Wishes, again: Option<Duration>) -> Act {
 }
 
 /// Gives the pipeline's lock back, if the run holds it and nothing can come of its trigger any more; none if that is done.
-fn release(f: &Facts, o: &Observed) -> Option<Act> {
+fn release(f: &Facts, o: &TriggerFacts) -> Option<Act> {
     let run = o.run();
     let marker = run.own_marker().filter(|_| f.lock_is_known && !f.lock_released)?;
     let Some(read) = &o.lock else { return Some(Act::Trigger(Step::ReadLock)) };
-    trigger::release(run, &marker.tenure, read).map(Act::Trigger)
+    next_step::release(run, &marker.acquisition, read).map(Act::Trigger)
 }
 
 /// A run whose trigger is not settled: one step of the trigger protocol, or what the run waits for.
-fn trigger(f: &Facts, o: &Observed) -> Act {
+fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     if o.task == Task::Idle {
         match &f.account {
@@ -249,14 +249,14 @@ fn trigger(f: &Facts, o: &Observed) -> Act {
             return queued(f, run, wait);
         }
     }
-    match next_step(o) {
+    match next_step::next_step(o) {
         Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
         Step::ReadBaseline => ask(Ask::Turn),
         Step::ReadCandidates => ask(Ask::Candidates),
         Step::Follow if settled(run) => follow(f, o),
         Step::Follow => finish(f, Again::After(f.retry_after), Wishes::default()),
         Step::Forget => finish(f, Again::OnChange, Wishes::default()),
-        Step::Again => restart(f, o),
+        Step::Restart => restart(f, o),
         Step::Hold(hold) => wait(f, o, &hold),
         step => Act::Trigger(step),
     }
@@ -286,7 +286,7 @@ fn queued(f: &Facts, run: &Run, wait: Duration) -> Act {
 }
 
 /// Something else changed what the pass rests on, or the marker was refused.
-fn restart(f: &Facts, o: &Observed) -> Act {
+fn restart(f: &Facts, o: &TriggerFacts) -> Act {
     match &f.marker_refused {
         Some(why) => after_failure(f, Failed::Marker { held: o.holds_lock() }, FailureKind::Refused, why),
         None => finish(f, Again::After(FAILURE.wait(f.memory.failures)), Wishes::default()),
@@ -315,7 +315,7 @@ fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act
 }
 
 /// Shows why a run waits, and says when it is looked at again at the latest.
-fn wait(f: &Facts, o: &Observed, hold: &Hold) -> Act {
+fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     let run = o.run();
     if *hold == Hold::Overdue {
         // Also while it holds the lock: a run that has ended goes on under none.
@@ -336,8 +336,8 @@ fn wait(f: &Facts, o: &Observed, hold: &Hold) -> Act {
             Some(held_for(f).max(least))
         }
         Hold::Gate(Gate::BehindOlder(_)) | Hold::PipelineBusy(..) => {
-            if let (Hold::PipelineBusy(tenancy, _), false) = (hold, f.woke_holder) {
-                return Act::WakeHolder(tenancy.holder.clone());
+            if let (Hold::PipelineBusy(lock_holder, _), false) = (hold, f.woke_holder) {
+                return Act::WakeHolder(lock_holder.run.clone());
             }
             let waited = f.memory.waiting_since.map_or(Duration::ZERO, |since| f.now.saturating_sub(since));
             if waited < BUSY_STATUS_DELAY && f.life.reason != Some(Reason::PipelineBusy) {
@@ -452,8 +452,8 @@ pub fn remember(f: &Facts) -> RunMemory {
             _ => f.memory.clone(),
         },
         (None, Some(o)) => {
-            let last = next_step(o);
-            let memory = RunMemory { trigger: trigger::remember(o, &last), ..if last == Step::Again { failed } else { through } };
+            let last = next_step::next_step(o);
+            let memory = RunMemory { trigger: next_step::remember(o, &last), ..if last == Step::Restart { failed } else { through } };
             match &last {
                 Step::Hold(hold) if is_busy(hold) => RunMemory { waiting_since: Some(memory.waiting_since.unwrap_or(f.began)), ..memory },
                 _ => RunMemory { waiting_since: None, awaited: false, ..memory },

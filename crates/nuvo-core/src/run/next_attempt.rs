@@ -8,9 +8,9 @@ use super::{
     ids::ExecutionId,
     life::{Life, RetryWait},
     parse::{Resolution, ResolutionAnswer},
-    record::{Evidence, Fate, Trigger},
-    verdict::decided,
-    view::Run,
+    trigger::run_view::Run,
+    trigger::stored::{Evidence, Trigger, TriggerResult},
+    trigger::verdict::decided,
 };
 use nuvo_crds::PipelineRun;
 
@@ -52,14 +52,14 @@ pub fn goes_on(run: &Run, life: &Life) -> Option<Reopening> {
         return match answer {
             ResolutionAnswer::Retry => Some(Reopening::Attempt(following_attempt(run))),
             ResolutionAnswer::Adopt(ids) => {
-                let trigger = Trigger { attempt: run.attempt, fate: Fate::Accepted(Evidence::Adopted), ..in_doubt };
+                let trigger = Trigger { attempt: run.attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..in_doubt };
                 Some(Reopening::Adopt(trigger, ids.clone()))
             }
             ResolutionAnswer::Abandon => None,
         };
     }
     let proven = run.own_marker().is_some_and(|marker| marker.nonce == in_doubt.nonce && !marker.executed);
-    let automatic = life.retrigger && proven && in_doubt.fate == (Fate::Ambiguous { executed: false });
+    let automatic = life.retrigger && proven && in_doubt.result == (TriggerResult::Ambiguous { executed: false });
     automatic.then(|| Reopening::Retry(following_attempt(run)))
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
-    record::{Evidence, Fate, Marker, RunRef, Trigger},
-    view::Run,
+    trigger::run_view::Run,
+    trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
 use nuvo_crds::{
     self, OnAmbiguousTrigger, PipelineRun, TriggerState,
@@ -66,29 +66,29 @@ pub fn resolution(run: &PipelineRun) -> Result<Option<Resolution>, String> {
     Ok(Some(Resolution { nonce: nonce.to_owned(), answer }))
 }
 
-fn fate(trigger: &nuvo_crds::Trigger) -> Fate {
+fn result(trigger: &nuvo_crds::Trigger) -> TriggerResult {
     match (trigger.state, trigger.evidence) {
-        (TriggerState::Accepted, Some(nuvo_crds::Evidence::Answer)) => Fate::Accepted(Evidence::Answer),
+        (TriggerState::Accepted, Some(nuvo_crds::Evidence::Answer)) => TriggerResult::Accepted(Evidence::Answer),
         // Without the word for it the weaker evidence counts: the lock is then kept for the quarantine.
-        (TriggerState::Accepted, Some(nuvo_crds::Evidence::Adopted) | None) => Fate::Accepted(Evidence::Adopted),
-        (TriggerState::NotExecuted, _) => Fate::NotExecuted,
-        (TriggerState::Ambiguous, evidence) => Fate::Ambiguous { executed: evidence == Some(nuvo_crds::Evidence::Answer) },
-        (TriggerState::Observed, _) => Fate::Observed,
+        (TriggerState::Accepted, Some(nuvo_crds::Evidence::Adopted) | None) => TriggerResult::Accepted(Evidence::Adopted),
+        (TriggerState::NotExecuted, _) => TriggerResult::NotExecuted,
+        (TriggerState::Ambiguous, evidence) => TriggerResult::Ambiguous { executed: evidence == Some(nuvo_crds::Evidence::Answer) },
+        (TriggerState::Observed, _) => TriggerResult::Observed,
     }
 }
 
 /// Marker and result as far as they speak of this very object, and not of one that it was restored from.
 fn bound(
-    me: &RunRef,
+    id: &RunRef,
     attempt: i32,
     recorded_for: Option<&str>,
     marker: Option<Marker>,
     trigger: Option<Trigger>,
 ) -> (Option<Marker>, Option<Trigger>) {
-    let own_marker = marker.as_ref().is_some_and(|marker| marker.run.uid == me.uid);
+    let own_marker = marker.as_ref().is_some_and(|marker| marker.run.uid == id.uid);
     match (recorded_for, trigger) {
         // A result of its own: what an earlier object's marker announced has been decided for this one.
-        (Some(uid), trigger) if uid == me.uid.as_str() => (marker.filter(|_| own_marker), trigger),
+        (Some(uid), trigger) if uid == id.uid.as_str() => (marker.filter(|_| own_marker), trigger),
         // Its own marker is newer than the result of another object that was put back over it.
         (Some(_), _) if own_marker => (marker, None),
         // It must not look like an attempt that may go on, whatever the restored status says.
@@ -103,7 +103,7 @@ fn bound(
 /// [`InvalidRun`] when the object cannot be a run.
 pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
     let meta = &run.metadata;
-    let me = RunRef {
+    let id = RunRef {
         uid: Uid::new(meta.uid.clone().ok_or(InvalidRun::Missing("metadata.uid"))?)
             .map_err(|source| InvalidRun::Id { field: "metadata.uid", source })?,
         namespace: meta.namespace.clone().ok_or(InvalidRun::Missing("metadata.namespace"))?,
@@ -119,13 +119,13 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
             let nonce = Nonce::new(trigger.nonce.clone())
                 .or_else(|_| Nonce::new("unreadable"))
                 .map_err(|source| InvalidRun::Id { field: "status.trigger.nonce", source })?;
-            Some(Trigger { nonce, attempt: trigger.attempt, fate: fate(trigger) })
+            Some(Trigger { nonce, attempt: trigger.attempt, result: result(trigger) })
         }
         None => None,
     };
     let attempt = status.attempt.unwrap_or(1).max(1);
     let recorded_for = status.trigger.as_ref().and_then(|trigger| trigger.uid.as_deref());
-    let (marker, trigger) = bound(&me, attempt, recorded_for, marker, trigger);
+    let (marker, trigger) = bound(&id, attempt, recorded_for, marker, trigger);
     // Once another attempt is open, the ids of the trigger's own attempt are in the history.
     let ids = match &trigger {
         Some(trigger) if trigger.attempt < attempt => status
@@ -140,7 +140,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
     let abandons = answer.as_ref().is_some_and(|resolution| resolution.answer == ResolutionAnswer::Abandon);
     let answered = answer.and_then(|resolution| Nonce::new(resolution.nonce).ok());
     Ok(Run {
-        me,
+        id,
         version: meta.resource_version.clone().ok_or(InvalidRun::Missing("metadata.resourceVersion"))?,
         deleting: meta.deletion_timestamp.is_some(),
         suspended: run.spec.suspend,

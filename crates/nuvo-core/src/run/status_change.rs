@@ -4,10 +4,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     ids::ExecutionId,
-    outcome::Unexecuted,
-    record::Trigger,
     status::{Knowledge, StatusInput, compute_status, noted, opened, recorded, refused},
-    view::Run,
+    trigger::post_outcome::Unexecuted,
+    trigger::run_view::Run,
+    trigger::stored::Trigger,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
 

@@ -3,8 +3,8 @@
 use super::{
     doubt_resolution::question,
     status::StatusInput,
-    step::{Gate, Hold},
-    view::Run,
+    trigger::run_view::Run,
+    trigger::step::{Gate, Hold},
 };
 use nuvo_crds::conditions::Reason;
 
@@ -27,10 +27,10 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
         Hold::Gate(Gate::BehindOlder(older)) => {
             because(Reason::PipelineBusy, format!("The older run {older} of the same pipeline is triggered first."))
         }
-        Hold::PipelineBusy(tenancy, quarantine) => {
+        Hold::PipelineBusy(lock_holder, quarantine) => {
             // A namespace does not learn the names in another one.
-            let holder = if tenancy.holder.namespace == run.me.namespace {
-                format!("run {}", tenancy.holder.name)
+            let holder = if lock_holder.run.namespace == run.id.namespace {
+                format!("run {}", lock_holder.run.name)
             } else {
                 "a run of another namespace".to_owned()
             };
@@ -78,7 +78,7 @@ pub fn queued(run: &Run) -> StatusInput {
 }
 
 fn in_doubt(run: &Run) -> bool {
-    run.own_marker().is_some() && !super::verdict::decided(run)
+    run.own_marker().is_some() && !crate::run::trigger::verdict::decided(run)
 }
 
 /// What to show while the account of a run cannot be used.

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use check::{alone, explore, story};
 use k8s_openapi::jiff::Timestamp;
-use nuvo_core::run::{Evidence, ExecutionId, Fate, Nonce, Obstacle, Trigger, Unexecuted, parse, recorded};
+use nuvo_core::run::{Evidence, ExecutionId, Nonce, Obstacle, Trigger, TriggerResult, Unexecuted, parse, recorded};
 use nuvo_crds::PipelineRun;
 use scope::{LARGE, LIVES, STANDARD};
 use world::World;
@@ -99,22 +99,22 @@ fn a_missing_safeguard_is_noticed() {
 fn the_world_records_what_the_operator_records() {
     let ids = |count: usize| -> Vec<ExecutionId> { (0..count).map(|n| ExecutionId::new(format!("e{n}")).unwrap()).collect() };
     let results = [
-        (Fate::Accepted(Evidence::Answer), ids(2), None),
-        (Fate::Accepted(Evidence::Adopted), ids(1), None),
-        (Fate::Accepted(Evidence::Answer), ids(0), None),
-        (Fate::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
-        (Fate::NotExecuted, ids(0), Some(Unexecuted::Rejected)),
-        (Fate::Ambiguous { executed: true }, ids(0), None),
-        (Fate::Ambiguous { executed: false }, ids(0), None),
+        (TriggerResult::Accepted(Evidence::Answer), ids(2), None),
+        (TriggerResult::Accepted(Evidence::Adopted), ids(1), None),
+        (TriggerResult::Accepted(Evidence::Answer), ids(0), None),
+        (TriggerResult::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
+        (TriggerResult::NotExecuted, ids(0), Some(Unexecuted::Rejected)),
+        (TriggerResult::Ambiguous { executed: true }, ids(0), None),
+        (TriggerResult::Ambiguous { executed: false }, ids(0), None),
     ];
     for (first, first_ids, first_unexecuted) in &results {
         for (second, second_ids, second_unexecuted) in &results {
             let mut object = operators_run();
             let mut modelled = parse(&object).unwrap();
-            for (nonce, fate, ids, unexecuted) in
+            for (nonce, result, ids, unexecuted) in
                 [("n1", first, first_ids, first_unexecuted), ("n2", second, second_ids, second_unexecuted)]
             {
-                let trigger = Trigger { nonce: Nonce::new(nonce).unwrap(), attempt: 1, fate: fate.clone() };
+                let trigger = Trigger { nonce: Nonce::new(nonce).unwrap(), attempt: 1, result: result.clone() };
                 object.status = Some(recorded(&object, &trigger, ids, "", *unexecuted, Timestamp::UNIX_EPOCH));
                 world::record(&mut modelled, &trigger, ids, *unexecuted);
             }

@@ -1,6 +1,6 @@
 //! What must never be seen, whatever happens (docs/protocol.md, section 7).
 
-use nuvo_core::run::{Evidence, Fate, Run, Trigger, decided, settled};
+use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, decided, settled};
 use stateright::Property;
 
 use crate::{
@@ -69,13 +69,13 @@ fn own_executions(state: &State) -> bool {
 }
 
 fn doubtful(state: &State) -> impl Iterator<Item = &Trigger> {
-    present(state).filter_map(|run| run.trigger.as_ref()).filter(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }))
+    present(state).filter_map(|run| run.trigger.as_ref()).filter(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }))
 }
 
 /// Else a run might trigger again by itself, though its marker says that something was started.
 fn knows_that_it_ran(run: &Run) -> bool {
     let Some((marker, trigger)) = run.own_marker().zip(run.trigger.as_ref()) else { return true };
-    !(marker.executed && marker.nonce == trigger.nonce && trigger.fate == Fate::Ambiguous { executed: false })
+    !(marker.executed && marker.nonce == trigger.nonce && trigger.result == TriggerResult::Ambiguous { executed: false })
 }
 
 fn started<'a>(state: &'a State, sent: &Delivery) -> impl Iterator<Item = &'a Execution> {
@@ -94,33 +94,36 @@ fn no_doubt_about_what_was_written(state: &State) -> bool {
 
 /// The runs with the newest of what was sent for each.
 fn newest(state: &State) -> impl Iterator<Item = (&Run, &Delivery)> {
-    present(state).filter_map(|run| Some((run, state.deliveries.iter().rfind(|sent| sent.run.name == run.me.name)?)))
+    present(state).filter_map(|run| Some((run, state.deliveries.iter().rfind(|sent| sent.run.name == run.id.name)?)))
 }
 
 /// Who says that nothing was started must know it, and who has come to an end must show what was started, or that nobody can tell.
 fn nothing_is_silent(state: &State) -> bool {
     newest(state).all(|(run, sent)| {
         let Some(trigger) = &run.trigger else { return true };
-        if trigger.nonce == sent.nonce && trigger.fate == Fate::NotExecuted && matches!(sent.course, Course::Executed | Course::InFlight) {
+        if trigger.nonce == sent.nonce
+            && trigger.result == TriggerResult::NotExecuted
+            && matches!(sent.course, Course::Executed | Course::InFlight)
+        {
             return false;
         }
         // Another attempt that is not sent yet has nothing to show, and who has ended without a result says that it is lost.
         let speaks = decided(run) && settled(run) && run.attempt <= sent.attempt;
         let mut shown = started(state, sent).map(|execution| run.executions.contains(&execution.id));
         !speaks
-            || match trigger.fate {
-                Fate::Ambiguous { .. } => true,
-                Fate::Accepted(Evidence::Answer) => shown.all(|shown| shown),
+            || match trigger.result {
+                TriggerResult::Ambiguous { .. } => true,
+                TriggerResult::Accepted(Evidence::Answer) => shown.all(|shown| shown),
                 // By a list that lags: its status says that it was adopted.
-                Fate::Accepted(Evidence::Adopted) => shown.any(|shown| shown),
-                Fate::NotExecuted | Fate::Observed => shown.next().is_none(),
+                TriggerResult::Accepted(Evidence::Adopted) => shown.any(|shown| shown),
+                TriggerResult::NotExecuted | TriggerResult::Observed => shown.next().is_none(),
             }
     })
 }
 
 fn all_is_shown(state: &State) -> bool {
     newest(state).all(|(run, sent)| {
-        let accepted = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Accepted(_)));
+        let accepted = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Accepted(_)));
         !(accepted && settled(run) && run.attempt <= sent.attempt)
             || started(state, sent).all(|execution| run.executions.contains(&execution.id))
     })
@@ -133,8 +136,8 @@ pub fn is_over(state: &State, scope: &Scope) -> bool {
     let remembered = [scope.crashes, scope.status_wipes, scope.marker_wipes, scope.unanswered] == [0; 4];
     // A run that is being deleted starts nothing, however long a finalizer keeps it. A gap that is known: it does not give a lock back that
     // it took right before its deletion, and the next run of the pipeline waits behind it.
-    let holder = state.lock().tenancy.as_ref().map(|tenancy| &tenancy.holder);
-    let waits = scope.kept && present(state).any(|run| run.deleting && holder == Some(&run.me));
+    let holder = state.lock().holder.as_ref().map(|lock_holder| &lock_holder.run);
+    let waits = scope.kept && present(state).any(|run| run.deleting && holder == Some(&run.id));
     let settles = |run: &Run| settled(run) || waits || (scope.kept && run.deleting);
     present(state).all(settles) && (!scope.life || waits || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
 }

@@ -18,7 +18,7 @@ fn ids(count: usize) -> Vec<ExecutionId> {
 }
 
 fn trigger(nonce: &str, attempt: i32) -> Trigger {
-    Trigger { nonce: Nonce::new(nonce).unwrap(), attempt, fate: Fate::Accepted(Evidence::Answer) }
+    Trigger { nonce: Nonce::new(nonce).unwrap(), attempt, result: TriggerResult::Accepted(Evidence::Answer) }
 }
 
 /// A run whose first attempt was accepted at second 0 and has so many executions.
@@ -198,7 +198,8 @@ fn retry_is_made_only_by_the_object_that_made_the_attempts_before() {
     let mut scheduled = retrying(3);
     hear(&mut scheduled, &all(1, "FAILED"), 100);
     let marker = |nonce: &str, attempt: i32| {
-        let text = format!(r#"{{"uid":"u1","namespace":"team","name":"orders","nonce":"{nonce}","tenure":"{nonce}","attempt":{attempt}}}"#);
+        let text =
+            format!(r#"{{"uid":"u1","namespace":"team","name":"orders","nonce":"{nonce}","acquisition":"{nonce}","attempt":{attempt}}}"#);
         Some(BTreeMap::from([("nuvo.dev/trigger".to_owned(), text)]))
     };
     scheduled.metadata.annotations = marker("n1", 1);
@@ -255,7 +256,7 @@ fn overdue(run: &Run, lock: Lock) -> Step {
         quarantine: Duration::from_secs(900),
         confirm: Duration::from_secs(10),
     };
-    let mut observed = Observed::new(run.clone(), Memory::default(), limits, Duration::ZERO, Gate::Open, Nonce::new("spare").unwrap());
+    let mut observed = TriggerFacts::new(run.clone(), Memory::default(), limits, Duration::ZERO, Gate::Open, Nonce::new("spare").unwrap());
     observed.deadline = Some(Duration::ZERO);
     assert_eq!(next_step(&observed), Step::ReadLock);
     observed.learn(&Step::ReadLock, Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock })));
@@ -282,15 +283,15 @@ fn later_attempt_is_not_triggered_after_the_deadline() {
     assert_eq!(reopening(&object, &ended, at(90_001)), Some(Reopening::Attempt(3)));
 
     // A lock of its own that speaks of another version of the run may have been followed by a POST.
-    let held = Tenancy {
-        holder: run.me.clone(),
+    let held = LockHolder {
+        run: run.id.clone(),
         nonce: Nonce::new("n2").unwrap(),
-        tenure: Nonce::new("n2").unwrap(),
+        acquisition: Nonce::new("n2").unwrap(),
         run_version: "0".into(),
         baseline: None,
-        young: false,
+        ledger_may_be_lost: false,
     };
-    let in_doubt = overdue(&run, Lock { tenancy: Some(held), ledger: [].into() });
+    let in_doubt = overdue(&run, Lock { holder: Some(held), ledger: [].into() });
     assert!(matches!(in_doubt, Step::Hold(Hold::Unconfirmed(_))), "{in_doubt:?}");
 }
 
@@ -472,7 +473,7 @@ fn run_expires_unless_its_deletion_would_start_it_again() {
 #[test]
 fn run_in_doubt_is_not_deleted_before_a_person_decides() {
     let mut run = started(1, |spec| spec.ttl_seconds_after_finished = Some(0));
-    let doubt = Trigger { fate: Fate::Ambiguous { executed: false }, ..trigger("n1", 1) };
+    let doubt = Trigger { result: TriggerResult::Ambiguous { executed: false }, ..trigger("n1", 1) };
     run.status = Some(recorded(&run, &doubt, &[], "The answer was lost.", None, at(1)));
     assert_eq!((status(&run).phase, expires(&run)), (Some(Phase::Unresolved), None));
     assert_eq!(condition(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::run::{
     doubt_resolution::{abandoned, question, reply, trigger_in_doubt},
-    view::Run,
+    trigger::run_view::Run,
 };
 use nuvo_crds::{Phase, PipelineRun, PipelineRunStatus, RetryStatus, Trigger, TriggerState, conditions::Reason};
 

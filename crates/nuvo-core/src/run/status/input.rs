@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::run::{ids::ExecutionId, record::Fate, view::Run};
+use crate::run::{ids::ExecutionId, trigger::run_view::Run, trigger::stored::TriggerResult};
 use crate::vocabulary::ExecutionStatus;
 pub(super) use crate::vocabulary::{FAILED, PROCESSING};
 use nuvo_crds::{Execution, PipelineRun, conditions::Reason};
@@ -69,7 +69,7 @@ pub fn followed(object: &PipelineRun, run: &Run) -> Vec<ExecutionId> {
         return ExecutionId::new(id.clone()).into_iter().collect();
     }
     match &run.trigger {
-        Some(trigger) if matches!(trigger.fate, Fate::Accepted(_)) && trigger.attempt == run.attempt => run.executions.clone(),
+        Some(trigger) if matches!(trigger.result, TriggerResult::Accepted(_)) && trigger.attempt == run.attempt => run.executions.clone(),
         _ => Vec::new(),
     }
 }

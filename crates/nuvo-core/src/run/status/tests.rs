@@ -36,8 +36,8 @@ fn with(mut object: PipelineRun, status: PipelineRunStatus) -> PipelineRun {
     object
 }
 
-fn trigger(fate: Fate) -> Trigger {
-    Trigger { nonce: Nonce::new("n1").unwrap(), attempt: 1, fate }
+fn trigger(result: TriggerResult) -> Trigger {
+    Trigger { nonce: Nonce::new("n1").unwrap(), attempt: 1, result }
 }
 
 fn ids(count: usize) -> Vec<ExecutionId> {
@@ -46,7 +46,7 @@ fn ids(count: usize) -> Vec<ExecutionId> {
 
 fn accepted(count: usize) -> PipelineRun {
     let object = object();
-    let status = recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &ids(count), "", None, at(0));
+    let status = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &ids(count), "", None, at(0));
     with(object, status)
 }
 
@@ -105,7 +105,7 @@ fn post_not_carried_out_shows_its_obstacle() {
     ] {
         let object = object();
         let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
-        let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
+        let status = recorded(&object, &trigger(TriggerResult::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
         assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
         assert!(message(&status).starts_with("Nothing was started: it was not sent. The operator tries again"), "{}", message(&status));
         // What is shown while it waits for the next try is not another reason, and so not worth a write.
@@ -209,7 +209,7 @@ fn nothing_to_process_follows_the_spec() {
     assert_eq!(reason(accepted(0).status.as_ref().unwrap()), Some(Reason::NothingToProcess));
     let mut object = object();
     object.spec.on_nothing_to_process = OnNothingToProcess::Fail;
-    let status = recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &[], "", None, at(0));
+    let status = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &[], "", None, at(0));
     assert_eq!(reason(&status), Some(Reason::NothingToProcessFailed));
 }
 
@@ -252,7 +252,8 @@ fn status_is_bounded() {
     let many = ids(MAX_EXECUTION_IDS + 5);
     let long = "x".repeat(5_000);
     let object = object();
-    let mut object = with(object.clone(), recorded(&object, &trigger(Fate::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
+    let mut object =
+        with(object.clone(), recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
     let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
     let status = settle(&object, &known, at(1));
     assert_eq!((status.current.execution_ids.len(), status.current.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
@@ -339,15 +340,15 @@ fn unchanged_reason_keeps_its_message() {
 fn ambiguous(executed: bool) -> PipelineRun {
     let mut object = object();
     let marker = Marker {
-        run: parse(&object).unwrap().me,
+        run: parse(&object).unwrap().id,
         nonce: Nonce::new("n1").unwrap(),
-        tenure: Nonce::new("n1").unwrap(),
+        acquisition: Nonce::new("n1").unwrap(),
         attempt: 1,
         executed: false,
     };
     let text = serde_json::to_string(&marker).unwrap();
     object.metadata.annotations = Some([(nuvo_crds::well_known::TRIGGER_ANNOTATION.to_owned(), text)].into());
-    let status = recorded(&object, &trigger(Fate::Ambiguous { executed }), &[], "The answer was lost.", None, at(0));
+    let status = recorded(&object, &trigger(TriggerResult::Ambiguous { executed }), &[], "The answer was lost.", None, at(0));
     with(object, status)
 }
 
@@ -370,7 +371,9 @@ fn answer_resolves_only_the_trigger_that_it_names() {
     assert_eq!(reopens(&answered(run.clone(), "n0:retry")), None);
     assert_eq!(reopens(&answered(run.clone(), "n1:restart")), None);
     let adopted = reopens(&answered(run.clone(), "n1:adopt=e1, e2"));
-    assert!(matches!(adopted, Some(Reopening::Adopt(trigger, ids)) if ids.len() == 2 && trigger.fate == Fate::Accepted(Evidence::Adopted)));
+    assert!(
+        matches!(adopted, Some(Reopening::Adopt(trigger, ids)) if ids.len() == 2 && trigger.result == TriggerResult::Accepted(Evidence::Adopted))
+    );
     assert_eq!(reopens(&answered(run.clone(), "n1:adopt=../e1")), None);
 
     let wrong = settle(&answered(run.clone(), "n0:retry"), &Knowledge::new(), at(9));
@@ -411,14 +414,14 @@ fn adopting_for_a_restored_object_ends_its_run() {
 fn restored_status_never_permits_a_trigger() {
     let first = ambiguous(false);
     let decided = [
-        Fate::Accepted(Evidence::Answer),
-        Fate::Accepted(Evidence::Adopted),
-        Fate::NotExecuted,
-        Fate::Ambiguous { executed: false },
-        Fate::Ambiguous { executed: true },
+        TriggerResult::Accepted(Evidence::Answer),
+        TriggerResult::Accepted(Evidence::Adopted),
+        TriggerResult::NotExecuted,
+        TriggerResult::Ambiguous { executed: false },
+        TriggerResult::Ambiguous { executed: true },
     ];
-    for fate in decided {
-        let old = with(first.clone(), recorded(&first, &trigger(fate.clone()), &ids(1), "", None, at(0)));
+    for result in decided {
+        let old = with(first.clone(), recorded(&first, &trigger(result.clone()), &ids(1), "", None, at(0)));
         // The backup was made when another attempt had been opened.
         for status in [old.status.clone().unwrap(), opened(&old, 2, false, at(1))] {
             let attempt = status.attempt;
@@ -426,12 +429,12 @@ fn restored_status_never_permits_a_trigger() {
                 let mut back = with(restored(), status.clone());
                 back.metadata.annotations = back.metadata.annotations.filter(|_| marker);
                 let judged = verdict(&parse(&back).unwrap(), &Lock::default());
-                assert!(matches!(judged, Verdict::Lost | Verdict::Decided), "{fate:?} {attempt:?} {marker}: {judged:?}");
+                assert!(matches!(judged, Verdict::Lost | Verdict::Decided), "{result:?} {attempt:?} {marker}: {judged:?}");
                 let again = with(back.clone(), opened(&back, 3, false, at(2)));
                 assert_eq!(
                     verdict(&parse(&again).unwrap(), &Lock::default()),
                     Verdict::New { resume: None },
-                    "{fate:?} {attempt:?} {marker}: a person decides"
+                    "{result:?} {attempt:?} {marker}: a person decides"
                 );
             }
         }
@@ -512,7 +515,7 @@ fn events_announce_the_trigger_and_the_end_only() {
     assert_eq!(words(Some(&waiting), &show(&with(object(), waiting.clone()), Reason::AccountNotReady, "no key", at(1))), [""; 0]);
 
     let second = with(object(), opened(&with(object(), failed), 2, false, at(8)));
-    let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), fate: Fate::Accepted(Evidence::Answer) };
+    let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), result: TriggerResult::Accepted(Evidence::Answer) };
     let again = recorded(&second, &again, &ids(1), "", None, at(9));
     let actions: Vec<String> = events_of_change(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
     assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
@@ -521,10 +524,10 @@ fn events_announce_the_trigger_and_the_end_only() {
 #[test]
 fn unsent_trigger_opens_a_run_that_ended_in_doubt() {
     let object = object();
-    let doubtful = recorded(&object, &trigger(Fate::Ambiguous { executed: false }), &[], "The answer was lost.", None, at(0));
+    let doubtful = recorded(&object, &trigger(TriggerResult::Ambiguous { executed: false }), &[], "The answer was lost.", None, at(0));
     assert!(doubtful.current.completion_time.is_some());
     let object = with(object, doubtful);
     let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
-    let status = recorded(&object, &trigger(Fate::NotExecuted), &[], "It was not sent.", again, at(1));
+    let status = recorded(&object, &trigger(TriggerResult::NotExecuted), &[], "It was not sent.", again, at(1));
     assert_eq!((status.current.completion_time, status.current.duration, status.phase), (None, None, Some(Phase::Pending)));
 }

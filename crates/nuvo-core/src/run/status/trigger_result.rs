@@ -12,8 +12,8 @@ use crate::{
     run::{
         doubt_resolution::question,
         ids::ExecutionId,
-        outcome::{Obstacle, Unexecuted},
-        record::{self, Fate},
+        trigger::post_outcome::{Obstacle, Unexecuted},
+        trigger::stored::{self, TriggerResult},
     },
     text::{sentence, truncated},
 };
@@ -26,19 +26,19 @@ use nuvo_crds::{
 #[must_use]
 pub fn recorded(
     object: &PipelineRun,
-    trigger: &record::Trigger,
+    trigger: &stored::Trigger,
     executions: &[ExecutionId],
     message: &str,
     unexecuted: Option<Unexecuted>,
     now: Timestamp,
 ) -> PipelineRunStatus {
     let mut status = begun(object);
-    let (state, evidence) = match &trigger.fate {
-        Fate::Accepted(record::Evidence::Answer) => (TriggerState::Accepted, Some(Evidence::Answer)),
-        Fate::Accepted(record::Evidence::Adopted) => (TriggerState::Accepted, Some(Evidence::Adopted)),
-        Fate::NotExecuted => (TriggerState::NotExecuted, None),
-        Fate::Ambiguous { executed } => (TriggerState::Ambiguous, executed.then_some(Evidence::Answer)),
-        Fate::Observed => (TriggerState::Observed, None),
+    let (state, evidence) = match &trigger.result {
+        TriggerResult::Accepted(stored::Evidence::Answer) => (TriggerState::Accepted, Some(Evidence::Answer)),
+        TriggerResult::Accepted(stored::Evidence::Adopted) => (TriggerState::Accepted, Some(Evidence::Adopted)),
+        TriggerResult::NotExecuted => (TriggerState::NotExecuted, None),
+        TriggerResult::Ambiguous { executed } => (TriggerState::Ambiguous, executed.then_some(Evidence::Answer)),
+        TriggerResult::Observed => (TriggerState::Observed, None),
     };
     let nonce = trigger.nonce.as_str();
     status.attempt = Some(status.attempt.unwrap_or(1).max(trigger.attempt));
@@ -51,8 +51,8 @@ pub fn recorded(
         time: Some(Time(now)),
         message: truncated(message, MAX_STATUS_MESSAGE),
     });
-    match &trigger.fate {
-        Fate::Accepted(_) => {
+    match &trigger.result {
+        TriggerResult::Accepted(_) => {
             // Whole: a status that was put back may still show another attempt.
             status.current = AttemptStatus {
                 execution_ids: executions.iter().take(MAX_EXECUTION_IDS).map(ToString::to_string).collect(),
@@ -63,7 +63,7 @@ pub fn recorded(
             status.series.retry = status.series.retry.take().map(|made| RetryStatus { next_time: None, ..made });
             settled(&mut status, object, &Knowledge::new(), &Following::Active, PollFacts::default(), now);
         }
-        Fate::NotExecuted => match unexecuted {
+        TriggerResult::NotExecuted => match unexecuted {
             Some(Unexecuted::Rejected) => {
                 let advice = "Correct the pipeline or the account, then set a new spec.rerunToken.";
                 let message = format!("nuvo refused to start the pipeline: {} {advice}", sentence(message));
@@ -83,11 +83,11 @@ pub fn recorded(
                 conclude(&mut status, object, obstacle.reason(), message, now);
             }
         },
-        Fate::Ambiguous { .. } => {
+        TriggerResult::Ambiguous { .. } => {
             status.series.start_time.get_or_insert(Time(now));
             conclude(&mut status, object, Reason::TriggerOutcomeUnknown, question(nonce, message), now);
         }
-        Fate::Observed => {}
+        TriggerResult::Observed => {}
     }
     status
 }

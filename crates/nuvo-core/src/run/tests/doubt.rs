@@ -18,7 +18,7 @@ fn doubtful() -> (Run, Lock) {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
     let mut lock = held(&run, "n1", "9");
-    lock.tenancy.as_mut().unwrap().baseline = Some(Baseline { newest: Some(100), ids: vec!["h-known".into()] });
+    lock.holder.as_mut().unwrap().baseline = Some(Baseline { newest: Some(100), ids: vec!["h-known".into()] });
     (run, lock)
 }
 
@@ -36,12 +36,12 @@ fn look_before(
     at: u64,
     list: Option<Vec<Candidate>>,
 ) -> (Step, Memory) {
-    look_at(deadline, run, lock, memory, at, list.map(|candidates| Sighting { candidates, after: None }))
+    look_at(deadline, run, lock, memory, at, list.map(|candidates| ListedCandidates { candidates, after: None }))
 }
 
 /// The same, at any list.
-fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Sighting>) -> (Step, Memory) {
-    let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
+fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<ListedCandidates>) -> (Step, Memory) {
+    let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
     o.deadline = deadline;
     loop {
         let step = next_step(&o);
@@ -65,14 +65,14 @@ fn a_doubt_that_another_operator_has_settled_is_forgotten() {
     let (mut run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     assert!(memory.inquiry.is_some());
-    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
-    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1001), Gate::Open, nonce("spare"));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
+    let mut o = TriggerFacts::new(run.clone(), memory, limits(), Duration::from_secs(1001), Gate::Open, nonce("spare"));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
-    assert_eq!(next_step(&o), Step::Again);
-    let memory = remember_trigger(&o, &Step::Again);
+    assert_eq!(next_step(&o), Step::Restart);
+    let memory = remember_trigger(&o, &Step::Restart);
     assert_eq!(memory, Memory::default());
-    let o = Observed::new(run, memory, limits(), Duration::from_secs(1002), Gate::Open, nonce("spare"));
+    let o = TriggerFacts::new(run, memory, limits(), Duration::from_secs(1002), Gate::Open, nonce("spare"));
     assert_eq!(next_step(&o), Step::ReadLock, "a pass that may trigger begins");
 }
 
@@ -82,26 +82,29 @@ fn a_doubt_of_which_only_this_process_knows_becomes_ambiguous_and_never_looks_ne
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     run.marker = None;
     let (step, _) = look(&run, &Lock::default(), &memory, 1100, Some(vec![candidate("e1", 100)]));
-    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    assert!(
+        matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, TriggerResult::Ambiguous { executed: false })),
+        "{step:?}"
+    );
     // Another attempt that a person has opened is not held up by it.
-    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
     run.attempt = 2;
     let (step, memory) = look(&run, &Lock::default(), &memory, 1100, Some(vec![]));
-    assert_eq!((step, memory), (Step::Again, Memory::default()));
+    assert_eq!((step, memory), (Step::Restart, Memory::default()));
 }
 
 #[test]
 fn a_lock_that_knows_more_than_a_run_that_was_rolled_back_is_a_doubt_that_ends() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
-    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
     let lock = held(&run, "n2", "9");
     assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(_)));
     let (step, memory) = look(&run, &lock, &Memory::default(), 1000, Some(vec![]));
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
     let (step, _) = look(&run, &lock, &memory, 2000, Some(vec![]));
     let Step::Record { trigger: found, .. } = step else { panic!("{step:?}") };
-    assert_eq!(found, trigger("n2", 1, Fate::Ambiguous { executed: false }));
+    assert_eq!(found, trigger("n2", 1, TriggerResult::Ambiguous { executed: false }));
     run.trigger = Some(found);
     run.ended = true;
     assert!(settled(&run), "it stays ended, though its marker names the delivery before");
@@ -120,7 +123,7 @@ fn a_doubt_adopts_what_two_looks_agree_on() {
     let (step, _) = look(&run, &lock, &memory, 1075, seen);
     assert!(
         matches!(&step, Step::Record { trigger, executions, .. }
-        if trigger.fate == Fate::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
+        if trigger.result == TriggerResult::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
         "{step:?}"
     );
 }
@@ -131,13 +134,17 @@ fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused
     let seen = Some(vec![candidate("e1", 100)]);
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
-    let mut o = Observed::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
-    let candidates = || Answer::Candidates(Some(Sighting { candidates: vec![candidate("e1", 100)], after: None }));
+    let mut o = TriggerFacts::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
+    let candidates = || Answer::Candidates(Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: None }));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
     answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
-    answer(&mut o, |s| matches!(s, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), Answer::Unsure);
+    answer(
+        &mut o,
+        |s| matches!(s, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)),
+        Answer::Indeterminate,
+    );
     // Meanwhile the lock has been taken anew, for another delivery.
     run.marker = None;
     run.version = "20".into();
@@ -156,11 +163,11 @@ fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
     let (step, memory) = look(&run, &lock, &memory, 1365, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "a failed list concludes nothing: {step:?}");
     let (step, _) = look(&run, &lock, &memory, 1366, Some(vec![]));
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false }), "{step:?}");
 }
 
 fn is_ambiguous(step: &Step) -> bool {
-    matches!(step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false })
+    matches!(step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false })
 }
 
 #[test]
@@ -191,7 +198,7 @@ fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
     let (mut run, lock) = doubtful();
     let away = |run: &Run, memory: &Memory, at: u64, deadline: u64| {
         let gate = Gate::AccountNotReady("no Secret".into());
-        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
         o.deadline = Some(Duration::from_secs(deadline));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
         let step = next_step(&o);
@@ -208,9 +215,9 @@ fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
     // Others of the pipeline still wait for the quarantine, and the doubt stays in the ledger.
     let Step::Record { trigger, .. } = step else { panic!() };
     (run.trigger, run.ended) = (Some(trigger), true);
-    let tenancy = lock.tenancy.unwrap();
-    let judged = takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
-    assert_eq!(judged, Takeover::AfterQuarantine(tenancy.delivery(&nonce("n1"), Entry::Unknown)));
+    let lock_holder = lock.holder.unwrap();
+    let judged = takeover(&lock_holder, &Holder::Present(Box::new(run.clone())));
+    assert_eq!(judged, Takeover::AfterQuarantine(lock_holder.delivery(&nonce("n1"), LedgerOutcome::Unknown)));
     assert!(settled(&run), "and it triggers nothing");
 }
 
@@ -218,15 +225,15 @@ fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
 fn a_list_that_never_reaches_back_to_the_trigger_ends_the_doubt_after_the_settle_time() {
     let (run, lock) = doubtful();
     let mut without_baseline = lock.clone();
-    without_baseline.tenancy.as_mut().unwrap().baseline = None;
-    let newest = |after| Sighting { candidates: vec![candidate("e1", 300)], after: Some(after) };
-    for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, Sighting::of_nothing())] {
+    without_baseline.holder.as_mut().unwrap().baseline = None;
+    let newest = |after| ListedCandidates { candidates: vec![candidate("e1", 300)], after: Some(after) };
+    for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, ListedCandidates::of_nothing())] {
         let (_, memory) = look(&run, lock, &Memory::default(), 1000, None);
         let (step, memory) = look_at(None, &run, lock, &memory, 1364, Some(partial.clone()));
         assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))));
         let (step, _) = look_at(None, &run, lock, &memory, 1365, Some(partial));
         let Step::Record { trigger, message, executions, .. } = step else { panic!("{step:?}") };
-        assert_eq!((trigger.fate, executions), (Fate::Ambiguous { executed: false }, vec![]));
+        assert_eq!((trigger.result, executions), (TriggerResult::Ambiguous { executed: false }, vec![]));
         assert!(message.contains("attributed"), "{message}");
     }
 }
@@ -244,11 +251,14 @@ fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
     let (step, _) = look(&run, &lock, &memory, 1899, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "it may still land: {step:?}");
     let (step, _) = look(&run, &lock, &memory, 1900, None);
-    assert!(matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, Fate::Ambiguous { executed: false })), "{step:?}");
+    assert!(
+        matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, TriggerResult::Ambiguous { executed: false })),
+        "{step:?}"
+    );
     // What can be found out is found out, whatever the person says.
     let (_, memory) = look(&run, &lock, &memory, 1900, Some(vec![candidate("e1", 100)]));
     let (step, _) = look(&run, &lock, &memory, 1910, Some(vec![candidate("e1", 100)]));
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)), "{step:?}");
 }
 
 #[test]
@@ -265,7 +275,7 @@ fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
     let (run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let ripe = || {
-        let mut o = Observed::new(run.clone(), memory.clone(), limits(), Duration::from_secs(1100), Gate::Open, nonce("spare"));
+        let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(1100), Gate::Open, nonce("spare"));
         o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
         o
     };
@@ -282,24 +292,24 @@ fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
 #[test]
 fn nothing_is_adopted_under_a_young_or_foreign_lock() {
     let (run, mut lock) = doubtful();
-    lock.tenancy.as_mut().unwrap().young = true;
+    lock.holder.as_mut().unwrap().ledger_may_be_lost = true;
     let seen = Some(vec![candidate("e1", 100)]);
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
     let (step, _) = look(&run, &lock, &memory, 1200, seen.clone());
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
     let (step, _) = look(&run, &Lock::default(), &memory, 1200, seen);
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: false }), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false }), "{step:?}");
 }
 
 #[test]
 fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
-    for (present, wins) in [(Fate::Ambiguous { executed: false }, true), (Fate::Accepted(Evidence::Adopted), false)] {
+    for (present, wins) in [(TriggerResult::Ambiguous { executed: false }, true), (TriggerResult::Accepted(Evidence::Adopted), false)] {
         let mut run = run("u1");
         let mut o = pass(&run);
         to_marked(&mut o, &run);
-        answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
-        answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Unsure);
+        answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(PostOutcome::Accepted(vec![execution("e1")])));
+        answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Indeterminate);
         run.marker = None;
         run.trigger = Some(trigger("spare", 1, present));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run))));
@@ -312,7 +322,7 @@ fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_t
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
-    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(PostOutcome::ExecutedIdsUnknown { message: String::new() }));
     let step = next_step(&o);
     let Step::Mark { marker, over } = &step else { panic!("{step:?}") };
     assert_eq!((marker, over.as_str()), (&Marker { executed: true, ..marker_of(&run, "spare", 1) }, "11"));
@@ -324,14 +334,14 @@ fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_t
     let lock = held(&run, "spare", "10");
     let (_, memory) = look(&marked, &lock, &Memory::default(), 2000, None);
     let (step, _) = look(&marked, &lock, &memory, 2365, Some(vec![]));
-    let executed = Fate::Ambiguous { executed: true };
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == executed), "{step:?}");
-    let unknown = after(&lock, Entry::Unknown);
-    assert!(matches!(verdict(&marked, &unknown), Verdict::Recorded(trigger, _) if trigger.fate == executed), "whoever took the lock");
+    let executed = TriggerResult::Ambiguous { executed: true };
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == executed), "{step:?}");
+    let unknown = after(&lock, LedgerOutcome::Unknown);
+    assert!(matches!(verdict(&marked, &unknown), Verdict::Recorded(trigger, _) if trigger.result == executed), "whoever took the lock");
     // What the list shows is adopted as ever.
     let (_, memory) = look(&marked, &lock, &memory, 2100, Some(vec![candidate("e1", 1)]));
     let (step, _) = look(&marked, &lock, &memory, 2110, Some(vec![candidate("e1", 1)]));
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Adopted)), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)), "{step:?}");
 }
 
 #[test]
@@ -339,8 +349,8 @@ fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_ov
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
-    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
-    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(PostOutcome::ExecutedIdsUnknown { message: String::new() }));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
     let marked = Run { version: "13".into(), marker: Some(marker_of(&run, "spare", 1)), ..run };
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(marked.clone()))));
     assert!(matches!(next_step(&o), Step::Mark { marker, over } if marker.executed && over == "13"));
@@ -348,11 +358,11 @@ fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_ov
     answer(&mut refused, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
     assert!(matches!(next_step(&refused), Step::Hold(Hold::Unconfirmed(_))), "it cannot be written: {:?}", next_step(&refused));
 
-    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
-    let guess = trigger("spare", 1, Fate::Ambiguous { executed: false });
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
+    let guess = trigger("spare", 1, TriggerResult::Ambiguous { executed: false });
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(Run { trigger: Some(guess), ended: true, ..marked }))));
     let step = next_step(&o);
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Ambiguous { executed: true }), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: true }), "{step:?}");
     o.learn(&step, Answer::Written("14".into()));
     assert_eq!(next_step(&o), Step::Follow);
 }
@@ -362,8 +372,8 @@ fn a_doubt_that_another_process_has_decided_is_not_looked_into_for_ever() {
     let (mut run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     assert!(memory.inquiry.is_some());
-    run.trigger = Some(trigger("n1", 1, Fate::Ambiguous { executed: false }));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::Ambiguous { executed: false }));
     run.attempt = 2;
     let (step, memory) = look(&run, &lock, &memory, 1001, None);
-    assert_eq!((step, memory), (Step::Again, Memory::default()));
+    assert_eq!((step, memory), (Step::Restart, Memory::default()));
 }

@@ -11,7 +11,7 @@ fn accepted() -> Run {
     let run = run("u1");
     Run {
         marker: Some(marker_of(&run, "n1", 1)),
-        trigger: Some(trigger("n1", 1, Fate::Accepted(Evidence::Answer))),
+        trigger: Some(trigger("n1", 1, TriggerResult::Accepted(Evidence::Answer))),
         executions: vec![execution("e1")],
         ..run
     }
@@ -68,7 +68,7 @@ fn ended_run_with_pending_lock_releases_it_and_wakes_those_who_wait() {
     f.learn(&READ_LOCK, lock_answer(held(&run, "n1", "10")));
     let release = decide(&mut f, &life, Change::None);
     let Act::Trigger(Step::Release { lock, .. }) = &release else { panic!("{release:?}") };
-    assert_eq!((&lock.tenancy, lock.ledger.len()), (&None, 1));
+    assert_eq!((&lock.holder, lock.ledger.len()), (&None, 1));
     f.learn(&release, Answered::Trigger(Answer::Written("8".into())));
     assert_eq!(decide(&mut f, &life, Change::None), Act::WakeWaiting);
     f.learn(&Act::WakeWaiting, Answered::Done);
@@ -229,7 +229,7 @@ fn executions_a_person_names_are_read_before_they_are_taken() {
     let doubtful = Run {
         ended: true,
         marker: Some(marker_of(&run("u1"), "n1", 1)),
-        trigger: Some(trigger("n1", 1, Fate::Ambiguous { executed: false })),
+        trigger: Some(trigger("n1", 1, TriggerResult::Ambiguous { executed: false })),
         ..run("u1")
     };
     let answer = Resolution { nonce: "n1".into(), answer: ResolutionAnswer::Adopt(vec![execution("e1"), execution("e2")]) };
@@ -265,8 +265,8 @@ fn busy_pipeline_is_shown_after_two_seconds() {
         f.learn(&READ_LOCK, lock_answer(held(&other, "n2", "10")));
         let read = decide(&mut f, &Life::default(), Change::Content);
         f.learn(&read, Answered::Trigger(Answer::Holder(Holder::Present(Box::new(other.clone())))));
-        assert!(matches!(decide(&mut f, &Life::default(), Change::Content), Act::WakeHolder(holder) if holder == other.me));
-        f.learn(&Act::WakeHolder(other.me.clone()), Answered::Done);
+        assert!(matches!(decide(&mut f, &Life::default(), Change::Content), Act::WakeHolder(holder) if holder == other.id));
+        f.learn(&Act::WakeHolder(other.id.clone()), Answered::Done);
         (decide(&mut f, &Life::default(), Change::Content), remember(&f).waiting_since)
     };
     let (act, since) = busy(None);

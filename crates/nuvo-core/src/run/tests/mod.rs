@@ -28,7 +28,7 @@ fn reference(uid: &str, name: &str) -> RunRef {
 
 fn run(uid: &str) -> Run {
     Run {
-        me: reference(uid, uid),
+        id: reference(uid, uid),
         version: "10".into(),
         deleting: false,
         suspended: false,
@@ -45,35 +45,35 @@ fn run(uid: &str) -> Run {
 }
 
 fn marker_of(run: &Run, n: &str, attempt: i32) -> Marker {
-    Marker { run: run.me.clone(), nonce: nonce(n), tenure: nonce(n), attempt, executed: false }
+    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), attempt, executed: false }
 }
 
-fn trigger(n: &str, attempt: i32, fate: Fate) -> Trigger {
-    Trigger { nonce: nonce(n), attempt, fate }
+fn trigger(n: &str, attempt: i32, result: TriggerResult) -> Trigger {
+    Trigger { nonce: nonce(n), attempt, result }
 }
 
 fn held(run: &Run, n: &str, version: &str) -> Lock {
     Lock {
-        tenancy: Some(Tenancy {
-            holder: run.me.clone(),
+        holder: Some(LockHolder {
+            run: run.id.clone(),
             nonce: nonce(n),
-            tenure: nonce(n),
+            acquisition: nonce(n),
             run_version: version.into(),
             baseline: Some(Baseline::default()),
-            young: false,
+            ledger_may_be_lost: false,
         }),
         ledger: [].into(),
     }
 }
 
 /// A lock that nobody holds and that remembers what became of the delivery of another.
-fn after(lock: &Lock, entry: Entry) -> Lock {
-    let tenancy = lock.tenancy.as_ref().unwrap();
-    lock.released(tenancy.delivery(&tenancy.nonce, entry))
+fn after(lock: &Lock, entry: LedgerOutcome) -> Lock {
+    let lock_holder = lock.holder.as_ref().unwrap();
+    lock.released(lock_holder.delivery(&lock_holder.nonce, entry))
 }
 
-fn pass(run: &Run) -> Observed {
-    Observed::new(run.clone(), Memory::default(), limits(), Duration::from_secs(1000), Gate::Open, nonce("spare"))
+fn pass(run: &Run) -> TriggerFacts {
+    TriggerFacts::new(run.clone(), Memory::default(), limits(), Duration::from_secs(1000), Gate::Open, nonce("spare"))
 }
 
 fn lock_read(lock: Lock) -> Answer {
@@ -89,13 +89,13 @@ fn candidate(id: &str, created: i64) -> Candidate {
 }
 
 /// Answers the next step, which must be the expected one.
-fn answer(o: &mut Observed, expected: fn(&Step) -> bool, answer: Answer) {
+fn answer(o: &mut TriggerFacts, expected: fn(&Step) -> bool, answer: Answer) {
     let step = next_step(o);
     assert!(expected(&step), "unexpected step {step:?}");
     o.learn(&step, answer);
 }
 
-fn to_marked(o: &mut Observed, run: &Run) {
+fn to_marked(o: &mut TriggerFacts, run: &Run) {
     answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
     answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
@@ -108,12 +108,12 @@ fn a_new_run_locks_marks_posts_and_records_in_this_order() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
-    answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+    answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(PostOutcome::Accepted(vec![execution("e1")])));
     let step = next_step(&o);
     let Step::Record { trigger: t, executions, over, .. } = &step else { panic!("{step:?}") };
     assert_eq!(
         (t, executions.as_slice(), over.as_str()),
-        (&trigger("spare", 1, Fate::Accepted(Evidence::Answer)), &[execution("e1")][..], "11")
+        (&trigger("spare", 1, TriggerResult::Accepted(Evidence::Answer)), &[execution("e1")][..], "11")
     );
     o.learn(&step, Answer::Written("12".into()));
     assert_eq!(next_step(&o), Step::Follow);
@@ -126,7 +126,7 @@ fn the_fence_turns_a_late_post_into_not_executed() {
     to_marked(&mut o, &run);
     o.now = o.now.saturating_add(Duration::from_secs(5));
     let step = next_step(&o);
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::NotExecuted), "{step:?}");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_stopping_operator_does_not_post() {
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     o.gate = Gate::Draining;
-    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.result == TriggerResult::NotExecuted));
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn a_task_that_has_asked_to_record_that_it_did_not_send_never_sends() {
     let mut o = pass(&run);
     to_marked(&mut o, &run);
     o.gate = Gate::Draining;
-    answer(&mut o, |step| matches!(step, Step::Record { .. }), Answer::Unsure);
+    answer(&mut o, |step| matches!(step, Step::Record { .. }), Answer::Indeterminate);
     // Whatever the reason was, it is over.
     o.gate = Gate::Open;
     let marked = Run { marker: o.run().marker.clone(), version: "11".into(), ..run.clone() };
     answer(&mut o, |step| *step == Step::ReadRun, Answer::Run(Some(Box::new(marked))));
     let step = next_step(&o);
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::NotExecuted), "{step:?}");
 }
 
 #[test]
@@ -172,15 +172,17 @@ fn a_held_lock_resumes_only_on_the_version_it_was_taken_on() {
 #[test]
 fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
     let run = run("u1");
-    let lock = after(&held(&run, "n1", "9"), Entry::Started(vec![execution("e1")]));
-    assert!(matches!(verdict(&run, &lock), Verdict::Recorded(t, Entry::Started(_)) if t.fate == Fate::Accepted(Evidence::Answer)));
-    let unknown = after(&held(&run, "n1", "9"), Entry::Unknown);
-    assert!(matches!(verdict(&run, &unknown), Verdict::Recorded(t, _) if t.fate == Fate::Ambiguous { executed: false }));
+    let lock = after(&held(&run, "n1", "9"), LedgerOutcome::Started(vec![execution("e1")]));
+    assert!(
+        matches!(verdict(&run, &lock), Verdict::Recorded(t, LedgerOutcome::Started(_)) if t.result == TriggerResult::Accepted(Evidence::Answer))
+    );
+    let unknown = after(&held(&run, "n1", "9"), LedgerOutcome::Unknown);
+    assert!(matches!(verdict(&run, &unknown), Verdict::Recorded(t, _) if t.result == TriggerResult::Ambiguous { executed: false }));
 }
 
 #[test]
 fn a_marker_that_names_the_delivery_of_another_run_claims_nothing() {
-    let lock = after(&held(&run("victim"), "n1", "9"), Entry::Started(vec![execution("e1")]));
+    let lock = after(&held(&run("victim"), "n1", "9"), LedgerOutcome::Started(vec![execution("e1")]));
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
     assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(_)), "{:?}", verdict(&run, &lock));
@@ -189,7 +191,7 @@ fn a_marker_that_names_the_delivery_of_another_run_claims_nothing() {
 #[test]
 fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
     let run = run("u1");
-    let earlier = after(&held(&run, "n1", "9"), Entry::Started(vec![execution("e1")]));
+    let earlier = after(&held(&run, "n1", "9"), LedgerOutcome::Started(vec![execution("e1")]));
     let lock = Lock { ledger: earlier.ledger, ..held(&run, "n2", "9") };
     assert!(matches!(verdict(&run, &lock), Verdict::InDoubt(doubt) if doubt.nonce == nonce("n2")));
 }
@@ -198,7 +200,7 @@ fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
 fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
     let old = run("old");
     let mut run = run("u1");
-    run.marker = Some(Marker { run: RunRef { name: run.me.name.clone(), ..old.me.clone() }, ..marker_of(&run, "n1", 1) });
+    run.marker = Some(Marker { run: RunRef { name: run.id.name.clone(), ..old.id.clone() }, ..marker_of(&run, "n1", 1) });
     assert_eq!(verdict(&run, &Lock::default()), Verdict::Lost);
     run.attempt = 2;
     assert_eq!(verdict(&run, &Lock::default()), Verdict::New { resume: None });
@@ -218,7 +220,7 @@ fn a_second_attempt_starts_only_when_the_first_is_decided() {
     run.marker = Some(marker_of(&run, "n1", 1));
     run.attempt = 2;
     assert!(matches!(verdict(&run, &held(&run, "n1", "9")), Verdict::InDoubt(_)));
-    run.trigger = Some(trigger("n1", 1, Fate::Ambiguous { executed: false }));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::Ambiguous { executed: false }));
     assert_eq!(verdict(&run, &held(&run, "n1", "9")), Verdict::New { resume: None });
     // A rolled-back marker: the lock knows of a later delivery.
     assert!(matches!(verdict(&run, &held(&run, "n2", "9")), Verdict::InDoubt(_)));
@@ -227,40 +229,40 @@ fn a_second_attempt_starts_only_when_the_first_is_decided() {
 #[test]
 fn takeover_follows_what_the_holder_knows() {
     let mut holder = run("u1");
-    let tenancy = held(&holder, "n1", "9").tenancy.unwrap();
-    let judge = |run: &Run| takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
+    let lock_holder = held(&holder, "n1", "9").holder.unwrap();
+    let judge = |run: &Run| takeover(&lock_holder, &Holder::Present(Box::new(run.clone())));
     assert_eq!(judge(&holder), Takeover::No);
     holder.marker = Some(marker_of(&holder, "n1", 1));
     assert_eq!(judge(&holder), Takeover::No);
-    let delivery = |entry| tenancy.delivery(&nonce("n1"), entry);
-    for (fate, expected) in [
-        (Fate::Accepted(Evidence::Answer), Takeover::Now(delivery(Entry::Started(vec![])))),
-        (Fate::NotExecuted, Takeover::Now(delivery(Entry::Nothing))),
-        (Fate::Accepted(Evidence::Adopted), Takeover::AfterQuarantine(delivery(Entry::Started(vec![])))),
-        (Fate::Ambiguous { executed: false }, Takeover::AfterQuarantine(delivery(Entry::Unknown))),
+    let delivery = |entry| lock_holder.delivery(&nonce("n1"), entry);
+    for (result, expected) in [
+        (TriggerResult::Accepted(Evidence::Answer), Takeover::Now(delivery(LedgerOutcome::Started(vec![])))),
+        (TriggerResult::NotExecuted, Takeover::Now(delivery(LedgerOutcome::Nothing))),
+        (TriggerResult::Accepted(Evidence::Adopted), Takeover::AfterQuarantine(delivery(LedgerOutcome::Started(vec![])))),
+        (TriggerResult::Ambiguous { executed: false }, Takeover::AfterQuarantine(delivery(LedgerOutcome::Unknown))),
     ] {
-        holder.trigger = Some(trigger("n1", 1, fate));
+        holder.trigger = Some(trigger("n1", 1, result));
         assert_eq!(judge(&holder), expected);
     }
-    assert_eq!(takeover(&tenancy, &Holder::Gone), Takeover::AfterQuarantine(delivery(Entry::Unknown)));
+    assert_eq!(takeover(&lock_holder, &Holder::Gone), Takeover::AfterQuarantine(delivery(LedgerOutcome::Unknown)));
     holder.abandoned = Some(nonce("n1"));
-    assert_eq!(judge(&holder), Takeover::Now(delivery(Entry::Unknown)));
+    assert_eq!(judge(&holder), Takeover::Now(delivery(LedgerOutcome::Unknown)));
 }
 
 #[test]
 fn a_lock_that_a_second_operator_bumped_in_vain_is_given_up_like_any_other() {
     let mut holder = run("u1");
     holder.marker = Some(marker_of(&holder, "n1", 1));
-    holder.trigger = Some(trigger("n1", 1, Fate::Accepted(Evidence::Answer)));
+    holder.trigger = Some(trigger("n1", 1, TriggerResult::Accepted(Evidence::Answer)));
     holder.executions = vec![execution("e1")];
     let mut lock = held(&holder, "n1", "9");
-    lock.tenancy.as_mut().unwrap().nonce = nonce("bump");
-    let tenancy = lock.tenancy.clone().unwrap();
-    let delivery = tenancy.delivery(&nonce("n1"), Entry::Started(vec![execution("e1")]));
-    assert_eq!(takeover(&tenancy, &Holder::Present(Box::new(holder.clone()))), Takeover::Now(delivery));
+    lock.holder.as_mut().unwrap().nonce = nonce("bump");
+    let lock_holder = lock.holder.clone().unwrap();
+    let delivery = lock_holder.delivery(&nonce("n1"), LedgerOutcome::Started(vec![execution("e1")]));
+    assert_eq!(takeover(&lock_holder, &Holder::Present(Box::new(holder.clone()))), Takeover::Now(delivery));
     let read = LockRead { version: Some("7".into()), lock: lock.clone() };
     assert!(
-        matches!(release(&holder, &nonce("n1"), &read), Some(Step::Release { lock, .. }) if lock.of_delivery(&holder.me.uid, &nonce("n1")).is_some())
+        matches!(release(&holder, &nonce("n1"), &read), Some(Step::Release { lock, .. }) if lock.of_delivery(&holder.id.uid, &nonce("n1")).is_some())
     );
     // The next attempt starts too.
     holder.attempt = 2;
@@ -270,19 +272,19 @@ fn a_lock_that_a_second_operator_bumped_in_vain_is_given_up_like_any_other() {
 #[test]
 fn a_lock_whose_holder_is_done_blocks_nobody_for_longer_than_the_quarantine() {
     let mut holder = run("u1");
-    let tenancy = held(&holder, "other", "9").tenancy.unwrap();
-    let judge = |run: &Run| takeover(&tenancy, &Holder::Present(Box::new(run.clone())));
-    let after_quarantine = Takeover::AfterQuarantine(tenancy.delivery(&nonce("other"), Entry::Unknown));
+    let lock_holder = held(&holder, "other", "9").holder.unwrap();
+    let judge = |run: &Run| takeover(&lock_holder, &Holder::Present(Box::new(run.clone())));
+    let after_quarantine = Takeover::AfterQuarantine(lock_holder.delivery(&nonce("other"), LedgerOutcome::Unknown));
     // The marker was wiped.
-    holder.trigger = Some(trigger("n1", 1, Fate::Accepted(Evidence::Answer)));
+    holder.trigger = Some(trigger("n1", 1, TriggerResult::Accepted(Evidence::Answer)));
     assert_eq!(judge(&holder), after_quarantine);
     // Another attempt is open: the lock may be its own.
     holder.attempt = 2;
     assert_eq!(judge(&holder), Takeover::No);
-    // Not sent, and a lock of a later tenure.
+    // Not sent, and a lock of a later acquisition.
     holder.attempt = 1;
     holder.marker = Some(marker_of(&holder, "n1", 1));
-    holder.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    holder.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
     assert_eq!(judge(&holder), Takeover::No);
     holder.ended = true;
     assert_eq!(judge(&holder), after_quarantine);
@@ -297,16 +299,16 @@ fn a_lock_whose_holder_is_done_blocks_nobody_for_longer_than_the_quarantine() {
 fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
-    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
     let mut lock = held(&run, "n1", "9");
-    lock.tenancy.as_mut().unwrap().nonce = nonce("bump");
+    lock.holder.as_mut().unwrap().nonce = nonce("bump");
     let mut o = pass(&run);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     let step = next_step(&o);
     assert!(
-        matches!(&step, Step::TakeLock { lock, .. } if lock.of_delivery(&run.me.uid, &nonce("n1")).is_some_and(|known| known.entry == Entry::Nothing)),
+        matches!(&step, Step::TakeLock { lock, .. } if lock.of_delivery(&run.id.uid, &nonce("n1")).is_some_and(|known| known.entry == LedgerOutcome::Nothing)),
         "{step:?}"
     );
 }
@@ -314,7 +316,7 @@ fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
 #[test]
 fn another_attempt_starts_though_the_marker_of_the_one_before_was_wiped() {
     let mut run = run("u1");
-    run.trigger = Some(trigger("n1", 1, Fate::NotExecuted));
+    run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
     run.attempt = 2;
     let mut o = pass(&run);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n1", "9")));
@@ -331,14 +333,14 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
-    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
     run.version = "13".into();
     o.spare = nonce("spare2");
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     let step = next_step(&o);
     assert!(
         matches!(&step, Step::TakeLock { lock, over: Some(v) }
-        if v == "8" && lock.tenancy.as_ref().is_some_and(|t| t.nonce == nonce("spare2") && t.run_version == "13")),
+        if v == "8" && lock.holder.as_ref().is_some_and(|t| t.nonce == nonce("spare2") && t.run_version == "13")),
         "{step:?}"
     );
     o.learn(&step, Answer::Written("9".into()));
@@ -346,12 +348,12 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
 }
 
 /// Up to the second W2 of a run that somebody changed before the first.
-fn to_second_mark(o: &mut Observed, run: &Run, changed: &Run) {
+fn to_second_mark(o: &mut TriggerFacts, run: &Run, changed: &Run) {
     answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
     answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
-    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
     o.spare = nonce("spare2");
     answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(changed.clone()))));
     answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("9".into()));
@@ -364,7 +366,7 @@ fn a_run_that_is_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
     let mut o = pass(&run);
     to_second_mark(&mut o, &run, &Run { version: "13".into(), suspended: true, ..run.clone() });
     let step = next_step(&o);
-    assert!(matches!(&step, Step::Record { trigger, .. } if *trigger == self::trigger("spare2", 1, Fate::NotExecuted)));
+    assert!(matches!(&step, Step::Record { trigger, .. } if *trigger == self::trigger("spare2", 1, TriggerResult::NotExecuted)));
 }
 
 #[test]
@@ -373,7 +375,7 @@ fn a_conflict_that_is_seen_after_the_fence_leaves_no_doubt() {
     let mut o = pass(&run);
     o.limits.fence = Duration::ZERO;
     to_second_mark(&mut o, &run, &Run { version: "13".into(), ..run.clone() });
-    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.fate == Fate::NotExecuted));
+    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.result == TriggerResult::NotExecuted));
 }
 
 #[test]
@@ -383,7 +385,7 @@ fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Unsure);
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Indeterminate);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
     answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Written("11".into()));
     assert_eq!(next_step(&o), Step::Post(nonce("spare")));
@@ -397,16 +399,16 @@ fn an_unsure_marker_that_was_written_goes_on_to_one_post_whose_answer_is_recorde
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
-    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Unsure);
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
     run.marker = Some(marker_of(&run, "spare", 1));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+    answer(&mut o, |s| *s == Step::Post(nonce("spare")), Answer::Posted(PostOutcome::Accepted(vec![execution("e1")])));
     let step = next_step(&o);
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.fate == Fate::Accepted(Evidence::Answer)), "{step:?}");
+    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Answer)), "{step:?}");
 }
 
 /// A pass whose marker the API server refuses.
-fn refused_marker(run: &Run, lock: Lock) -> Observed {
+fn refused_marker(run: &Run, lock: Lock) -> TriggerFacts {
     let mut o = pass(run);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
     answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
@@ -419,16 +421,16 @@ fn refused_marker(run: &Run, lock: Lock) -> Observed {
 #[test]
 fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
     let (run, reference_run) = (run("u1"), run("u0"));
-    let other = after(&held(&reference_run, "n0", "1"), Entry::Nothing);
+    let other = after(&held(&reference_run, "n0", "1"), LedgerOutcome::Nothing);
     let mut o = refused_marker(&run, other.clone());
-    answer(&mut o, |s| matches!(s, Step::Release { .. }), Answer::Unsure);
+    answer(&mut o, |s| matches!(s, Step::Release { .. }), Answer::Indeterminate);
     let still_mine = Lock { ledger: other.ledger.clone(), ..held(&run, "spare", "10") };
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(still_mine));
     let step = next_step(&o);
     let Step::Release { lock, over } = &step else { panic!("{step:?}") };
     assert_eq!((lock.as_ref(), over.as_str()), (&other, "7"), "what it remembers of others stays");
     o.learn(&step, Answer::Written("9".into()));
-    assert_eq!(next_step(&o), Step::Again);
+    assert_eq!(next_step(&o), Step::Restart);
     assert!(!o.holds_lock());
     assert_eq!(verdict(&run, &other), Verdict::New { resume: None });
 }
@@ -437,7 +439,7 @@ fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
 fn a_refused_marker_keeps_a_lock_under_which_another_task_may_still_send() {
     let run = run("u1");
     let o = refused_marker(&run, held(&run, "n1", "10"));
-    assert_eq!(next_step(&o), Step::Again);
+    assert_eq!(next_step(&o), Step::Restart);
     assert!(o.holds_lock());
 }
 
@@ -446,7 +448,7 @@ fn a_pass_that_is_broken_off_remembers_that_nuvo_said_yes() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
-    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::ExecutedIdsUnknown { message: String::new() }));
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(PostOutcome::ExecutedIdsUnknown { message: String::new() }));
     let memory = remember_trigger(&o, &next_step(&o));
     assert!(memory.inquiry.is_some_and(|inquiry| inquiry.executed && inquiry.doubt.nonce == nonce("spare")));
 }
@@ -456,11 +458,11 @@ fn an_answer_for_a_deleted_run_goes_into_the_ledger() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
-    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(Outcome::Accepted(vec![execution("e1")])));
+    answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(PostOutcome::Accepted(vec![execution("e1")])));
     answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Missing);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
     let step = next_step(&o);
-    assert!(matches!(&step, Step::Release { lock, .. } if lock.remembers(&execution("e1")) && lock.tenancy.is_none()), "{step:?}");
+    assert!(matches!(&step, Step::Release { lock, .. } if lock.remembers(&execution("e1")) && lock.holder.is_none()), "{step:?}");
     o.learn(&step, Answer::Written("9".into()));
     assert_eq!(next_step(&o), Step::Forget);
 }
@@ -470,8 +472,8 @@ fn the_ledger_is_bounded_in_entries_and_bytes() {
     let run = run("u1");
     let mut lock = Lock::default();
     for i in 0..100 {
-        lock.tenancy = held(&run, &format!("n{i}"), "1").tenancy;
-        lock = after(&lock, Entry::Started((0..1000).map(|e| execution(&format!("{i:016}-{e:016}"))).collect()));
+        lock.holder = held(&run, &format!("n{i}"), "1").holder;
+        lock = after(&lock, LedgerOutcome::Started((0..1000).map(|e| execution(&format!("{i:016}-{e:016}"))).collect()));
     }
     assert!(lock.ledger.len() <= LEDGER_ENTRIES);
     assert!(serde_json::to_string(&lock).unwrap().len() <= LEDGER_BYTES, "{}", lock.ledger.len());

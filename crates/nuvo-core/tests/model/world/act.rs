@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use nuvo_core::run::{
-    self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, Facts, Failure, FailureKind, Fate, Lock,
-    LockRead, Nonce, Obstacle, Outcome, Polled, Present, Run, RunMemory, RunRef, Sighting, Step, Task, Tenancy, Trigger, Uid, Unexecuted,
+    self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, Facts, Failure, FailureKind,
+    ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef, Step, Task,
+    Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use super::{
@@ -214,7 +215,7 @@ impl World {
         let lost = state.deliveries.iter().any(|delivery| delivery.nonce == *sent && delivery.course == Course::Dropped);
         let prefix = format!("{sent}-");
         let ids = state.executions.iter().map(|execution| execution.id.clone()).filter(|id| id.as_str().starts_with(&prefix));
-        let outcome = if answered { Outcome::Accepted(ids.collect()) } else { Outcome::Unknown { message: String::new() } };
+        let outcome = if answered { PostOutcome::Accepted(ids.collect()) } else { PostOutcome::Unknown { message: String::new() } };
         let mut facts = facts.clone();
         facts.learn(&Act::Trigger(Step::Post(sent.clone())), Answered::Trigger(Answer::Posted(outcome)));
         if !answered && !lost {
@@ -331,7 +332,7 @@ impl World {
         match (wish(act), course) {
             (Some(Ask::Candidates), StepCourse::NoList) => {
                 state.spend(|left| left.failed_lists -= 1);
-                Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(Sighting::default))
+                Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(ListedCandidates::default))
             }
             (Some(Ask::Candidates), StepCourse::ShortList) => {
                 state.spend(|left| left.short_lists -= 1);
@@ -339,7 +340,7 @@ impl World {
                 let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
                 whole.candidates.retain(|candidate| candidate.created == newest);
                 let after = newest.map(|newest| newest - 1).filter(|_| !self.is(Mutant::ShortListMeansWhole));
-                Answer::Candidates(Some(Sighting { after, ..whole }))
+                Answer::Candidates(Some(ListedCandidates { after, ..whole }))
             }
             (Some(Ask::Candidates), _) => Answer::Candidates(Some(self.candidates(state))),
             (_, StepCourse::NoList) => {
@@ -353,7 +354,7 @@ impl World {
     /// What the shell makes of the answer to a write.
     fn answered(&self, state: &State, run: usize, step: &Step, answer: Answer) -> Answered {
         match answer {
-            Answer::Unsure => failed(FailureKind::Conflict),
+            Answer::Indeterminate => failed(FailureKind::Conflict),
             Answer::Refused => failed(FailureKind::Refused),
             Answer::Missing => Answered::Missing,
             Answer::Written(_) if matches!(step, Step::Record { .. }) => match &state.runs[run].present {
@@ -368,7 +369,7 @@ impl World {
     /// ends at once: that is seen by nobody.
     fn go_on(&self, state: &mut State, operator: usize, run: usize, mut facts: Facts, mut seen: Seen) {
         facts.renew_spare(any_nonce());
-        let is_there = facts.run().is_some_and(|seen| state.runs[run].is(&seen.me));
+        let is_there = facts.run().is_some_and(|seen| state.runs[run].is(&seen.id));
         loop {
             facts.refresh(self.present(&facts, seen));
             let act = run::next(&facts);
@@ -390,12 +391,12 @@ impl World {
         }
     }
 
-    fn post(&self, state: &mut State, run: usize, delivery: usize, course: StepCourse) -> Outcome {
+    fn post(&self, state: &mut State, run: usize, delivery: usize, course: StepCourse) -> PostOutcome {
         let unknown = || match self.mutant {
             Some(Mutant::UnansweredMeansRefused) => {
-                Outcome::NotExecuted { then: Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable), message: String::new() }
+                PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable), message: String::new() }
             }
-            _ => Outcome::Unknown { message: String::new() },
+            _ => PostOutcome::Unknown { message: String::new() },
         };
         match course {
             StepCourse::Executed(count) => {
@@ -403,15 +404,15 @@ impl World {
                 if self.is(Mutant::UnlockBeforeRecord) {
                     self.unlock(state, run, &ids);
                 }
-                Outcome::Accepted(ids)
+                PostOutcome::Accepted(ids)
             }
             StepCourse::Garbled(count) => {
                 state.spend(|left| left.unanswered -= 1);
                 state.land(delivery, count);
                 if self.is(Mutant::NoIdsMeansNothingStarted) {
-                    return Outcome::Accepted(Vec::new());
+                    return PostOutcome::Accepted(Vec::new());
                 }
-                Outcome::ExecutedIdsUnknown { message: String::new() }
+                PostOutcome::ExecutedIdsUnknown { message: String::new() }
             }
             StepCourse::Unanswered(count) => {
                 state.spend(|left| left.unanswered -= 1);
@@ -422,7 +423,7 @@ impl World {
                 state.spend(|left| left.refused -= 1);
                 state.deliveries.change(|all| all[delivery].course = Course::Refused);
                 let then = if for_good { Unexecuted::Rejected } else { Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable) };
-                Outcome::NotExecuted { then, message: String::new() }
+                PostOutcome::NotExecuted { then, message: String::new() }
             }
             _ => {
                 state.spend(|left| left.unanswered -= 1);
@@ -438,7 +439,7 @@ pub(super) fn failed(kind: FailureKind) -> Answered {
 
 /// What `opened` makes of a run.
 fn rerun(object: &mut Object) {
-    let is_restored = object.present.as_ref().is_some_and(|present| present.me != object.first.me && present.own_marker().is_none());
+    let is_restored = object.present.as_ref().is_some_and(|present| present.id != object.first.id && present.own_marker().is_none());
     object.change(|run| {
         run.attempt = run::following_attempt(run);
         run.ended = false;
@@ -460,7 +461,7 @@ fn resolve(state: &mut State, run: usize, answer: Resolution) -> Option<()> {
             Resolution::Abandon => run.abandoned = Some(doubtful.nonce),
             Resolution::Adopt => {
                 let attempt = run.attempt;
-                record(run, &Trigger { attempt, fate: Fate::Accepted(Evidence::Adopted), ..doubtful }, &ids, None);
+                record(run, &Trigger { attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..doubtful }, &ids, None);
             }
         });
     });
@@ -470,12 +471,12 @@ fn resolve(state: &mut State, run: usize, answer: Resolution) -> Option<()> {
 /// What `parse` makes of a restored object: its marker, and perhaps its result, speak of another one.
 fn restore(object: &mut Object, status: bool) {
     let Some(last) = object.last.clone() else { return };
-    let me = RunRef { uid: Uid::new(format!("{}-again", last.me.name)).unwrap(), ..last.me.clone() };
+    let id = RunRef { uid: Uid::new(format!("{}-again", last.id.name)).unwrap(), ..last.id.clone() };
     let first = object.first.as_ref().clone();
     let mut run = if status { last.as_ref().clone() } else { Run { marker: last.marker.clone(), ..first } };
     let attempt = run.attempt;
     run.trigger = run.trigger.map(|trigger| Trigger { attempt: trigger.attempt.max(attempt), ..trigger });
-    object.present = Some(Arc::new(Run { me, deleting: false, ..run }));
+    object.present = Some(Arc::new(Run { id, deleting: false, ..run }));
     object.change(|_| ());
 }
 
@@ -493,6 +494,6 @@ fn roll_back(object: &mut Object, to: usize, what: Record) {
 
 /// A lock that was taken anew, as far as its nonces tell.
 fn not_bumped(lock: &Lock) -> Box<Lock> {
-    let tenancy = lock.tenancy.clone().map(|tenancy| Tenancy { tenure: tenancy.nonce.clone(), ..tenancy });
-    Box::new(Lock { tenancy, ..lock.clone() })
+    let lock_holder = lock.holder.clone().map(|lock_holder| LockHolder { acquisition: lock_holder.nonce.clone(), ..lock_holder });
+    Box::new(Lock { holder: lock_holder, ..lock.clone() })
 }

@@ -1,6 +1,6 @@
 //! What can happen next.
 
-use nuvo_core::run::{self, Act, Ask, Fate, Step};
+use nuvo_core::run::{self, Act, Ask, Step, TriggerResult};
 
 use super::life::asks_for_the_end;
 use super::{Course, Object, State, Work, World, is_idle};
@@ -78,7 +78,7 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
         actions.push(Action::Rerun { run });
     }
     if left.resolutions > 0 && state.is_settled_at_nuvo() && run::settled(present) && present.abandoned.is_none() {
-        let doubtful = present.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+        let doubtful = present.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
         actions.extend(
             [Resolution::Adopt, Resolution::Abandon].into_iter().filter(|_| doubtful).map(|answer| Action::Resolve { run, answer }),
         );

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    self, Act, Answer, Answered, Change, Facts, FailureKind, Fate, Life, Present, Rendered, RetryWait, Run, StatusChange, StatusInput,
+    self, Act, Answer, Answered, Change, Facts, FailureKind, Life, Present, Rendered, RetryWait, Run, StatusChange, StatusInput,
+    TriggerResult,
 };
 use nuvo_crds::conditions::Reason;
 
@@ -61,8 +62,10 @@ impl World {
         let left = if seen.late { Duration::ZERO } else { super::SHORT };
         let due = seen.late || self.is(Mutant::RetryAtOnce);
         let ended = facts.run().is_some_and(|run| run.ended);
-        let unresolved =
-            facts.run().and_then(|run| run.trigger.as_ref()).is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+        let unresolved = facts
+            .run()
+            .and_then(|run| run.trigger.as_ref())
+            .is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
         let retry = match story.retry {
             false => RetryWait::None,
             true if due => RetryWait::Due,
@@ -177,7 +180,8 @@ impl World {
 
 /// Whether the executions of a run may have ended.
 fn can_end(facts: &Facts, seen: Seen) -> bool {
-    let running = |run: &Run| !run.ended && run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Accepted(_)));
+    let running =
+        |run: &Run| !run.ended && run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Accepted(_)));
     !seen.story.retry && facts.run().is_some_and(running)
 }
 
@@ -193,7 +197,7 @@ fn apply(object: &mut Object, change: &StatusChange, end: Option<End>, late: boo
                 story.retries = 0;
             }
             (story.retry, story.token, story.says) = (false, false, None);
-            let restored = object.present.as_ref().is_some_and(|run| run.me != object.first.me && run.own_marker().is_none());
+            let restored = object.present.as_ref().is_some_and(|run| run.id != object.first.id && run.own_marker().is_none());
             object.same_version(|run| {
                 run.attempt = run::following_attempt(run);
                 run.ended = false;
@@ -224,9 +228,9 @@ pub fn gave_back(state: &State) -> bool {
 fn keeps_its_lock(state: &State, object: &Object) -> bool {
     let run = object.present.as_deref().or(object.last.as_deref());
     run.is_some_and(|run| {
-        let answered = run.trigger.as_ref().is_some_and(|trigger| trigger.fate == Fate::Accepted(run::Evidence::Answer));
+        let answered = run.trigger.as_ref().is_some_and(|trigger| trigger.result == TriggerResult::Accepted(run::Evidence::Answer));
         let own = run.own_marker().zip(run.trigger.as_ref()).is_some_and(|(marker, trigger)| marker.nonce == trigger.nonce);
-        run.ended && answered && own && state.lock().held_by(&run.me.uid).is_some()
+        run.ended && answered && own && state.lock().held_by(&run.id.uid).is_some()
     })
 }
 
@@ -242,7 +246,7 @@ impl State {
             None => true,
             Some(run) if run.deleting => true,
             Some(run) => {
-                let asked = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.fate, Fate::Ambiguous { .. }));
+                let asked = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
                 run.ended && !object.story.token && (!expire || asked)
             }
         })

@@ -16,8 +16,8 @@ use std::{
 };
 
 use nuvo_core::run::{
-    Act, Answer, ExecutionId, Facts, Fate, Inquiry, Limits, Lock, LockRead, Memory, Nonce, PipelineId, Run, RunMemory, RunRef, Step, Task,
-    Trigger, Uid, Unexecuted,
+    Act, Answer, ExecutionId, Facts, Inquiry, Limits, Lock, LockRead, Memory, Nonce, PipelineId, Run, RunMemory, RunRef, Step, Task,
+    Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -217,7 +217,7 @@ fn hash(id: &ExecutionId) -> String {
 /// A pristine run.
 pub fn new_run(run: usize) -> Run {
     Run {
-        me: reference(run),
+        id: reference(run),
         version: format!("{}0", RUN_VERSIONS[run]),
         deleting: false,
         suspended: false,
@@ -236,14 +236,14 @@ pub fn new_run(run: usize) -> Run {
 /// What a recorded result makes of a run. The test `the_world_records_what_the_operator_records` holds it against the operator's.
 pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], unexecuted: Option<Unexecuted>) {
     run.attempt = run.attempt.max(trigger.attempt);
-    match trigger.fate {
-        Fate::Accepted(_) => {
+    match trigger.result {
+        TriggerResult::Accepted(_) => {
             run.executions = executions.to_vec();
             run.ended = executions.is_empty();
         }
-        Fate::Ambiguous { .. } => run.ended = true,
-        Fate::NotExecuted => run.ended = unexecuted == Some(Unexecuted::Rejected),
-        Fate::Observed => {}
+        TriggerResult::Ambiguous { .. } => run.ended = true,
+        TriggerResult::NotExecuted => run.ended = unexecuted == Some(Unexecuted::Rejected),
+        TriggerResult::Observed => {}
     }
     run.trigger = Some(trigger.clone());
 }
@@ -288,8 +288,8 @@ impl Object {
     }
 
     /// Whether this is the object that somebody speaks of, and not a later one of its name.
-    fn is(&self, me: &RunRef) -> bool {
-        self.present.as_ref().is_some_and(|present| present.me == *me)
+    fn is(&self, id: &RunRef) -> bool {
+        self.present.as_ref().is_some_and(|present| present.id == *id)
     }
 
     /// A change that belongs to a write which was made already.
@@ -304,14 +304,14 @@ impl Object {
         self.version += 1;
         let run = Arc::make_mut(present);
         change(run);
-        run.version = format!("{}{}", RUN_VERSIONS[whose(&run.me.name)], self.version);
+        run.version = format!("{}{}", RUN_VERSIONS[whose(&run.id.name)], self.version);
     }
 
     /// A write over this version, or, with the comparison switched off, over any.
     fn write(&mut self, over: &str, compare: bool, change: impl FnOnce(&mut Run)) -> Answer {
         match &self.present {
             None => Answer::Missing,
-            Some(run) if compare && run.version != over => Answer::Unsure,
+            Some(run) if compare && run.version != over => Answer::Indeterminate,
             Some(_) => {
                 self.change(change);
                 self.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))

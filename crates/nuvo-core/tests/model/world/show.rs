@@ -27,24 +27,26 @@ impl fmt::Display for State {
 }
 
 fn name(object: &Object) -> &str {
-    &object.first.me.name
+    &object.first.id.name
 }
 
 fn of_run(run: &Run) -> String {
-    let marker =
-        run.marker.as_ref().map_or_else(String::new, |m| format!(", marker {} of tenure {} (attempt {})", m.nonce, m.tenure, m.attempt));
-    let trigger = run.trigger.as_ref().map_or_else(String::new, |t| format!(", {} is {:?} (attempt {})", t.nonce, t.fate, t.attempt));
+    let marker = run
+        .marker
+        .as_ref()
+        .map_or_else(String::new, |m| format!(", marker {} of tenure {} (attempt {})", m.nonce, m.acquisition, m.attempt));
+    let trigger = run.trigger.as_ref().map_or_else(String::new, |t| format!(", {} is {:?} (attempt {})", t.nonce, t.result, t.attempt));
     let ended = if run.ended { ", ended" } else { "" };
-    format!("{} at {}: attempt {}{marker}{trigger}{ended} {:?}", run.me.uid, run.version, run.attempt, run.executions)
+    format!("{} at {}: attempt {}{marker}{trigger}{ended} {:?}", run.id.uid, run.version, run.attempt, run.executions)
 }
 
 fn of_lease(lease: &Lease) -> String {
-    let holder = lease.read.lock.tenancy.as_ref().map_or_else(
+    let holder = lease.read.lock.holder.as_ref().map_or_else(
         || "nobody".to_owned(),
         |t| {
             format!(
                 "{}, nonce {}, tenure {}, run at {}, young {}, {:?}",
-                t.holder.uid, t.nonce, t.tenure, t.run_version, t.young, t.baseline
+                t.run.uid, t.nonce, t.acquisition, t.run_version, t.ledger_may_be_lost, t.baseline
             )
         },
     );

@@ -1,8 +1,8 @@
 //! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
 
 use nuvo_core::run::{
-    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Fate, Holder, Lock, LockRead, Marker, Others, Run, Sighting, Step, Takeover,
-    Tenancy, Trigger,
+    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Holder, ListedCandidates, Lock, LockHolder, LockRead, Marker, Others, Run,
+    Step, Takeover, Trigger, TriggerResult,
 };
 
 use super::{INTRUDER, Late, Object, State, World, hash, record, reference, whose};
@@ -14,16 +14,16 @@ impl World {
             StepCourse::AnswerLost => {
                 state.spend(|left| left.lost -= 1);
                 self.write(state, run, step);
-                Answer::Unsure
+                Answer::Indeterminate
             }
             StepCourse::RequestLost => {
                 state.spend(|left| left.lost -= 1);
-                Answer::Unsure
+                Answer::Indeterminate
             }
             StepCourse::Late => {
                 state.spend(|left| left.late_writes -= 1);
                 state.late.change(|late| late.push(Late { run: reference(run), step: step.clone() }));
-                Answer::Unsure
+                Answer::Indeterminate
             }
             StepCourse::Denied => {
                 state.spend(|left| left.denied -= 1);
@@ -39,7 +39,7 @@ impl World {
                 let compare = !self.is(Mutant::NoCompareAtLock);
                 let answer = self.write_lock(state, run, lock, over.as_deref(), compare);
                 match answer {
-                    Answer::Unsure if self.is(Mutant::LockAfterConflict) => {
+                    Answer::Indeterminate if self.is(Mutant::LockAfterConflict) => {
                         Answer::Written(state.leases[self.slot(run)].read.version.clone().unwrap_or_default())
                     }
                     answer => answer,
@@ -48,10 +48,10 @@ impl World {
             Step::Release { lock, over } => self.write_lock(state, run, lock, Some(over), true),
             Step::Mark { marker, over } => {
                 let mut marker = marker.clone();
-                if let Some(tenancy) = state.lock().tenancy.as_ref().filter(|tenancy| tenancy.nonce == marker.nonce)
+                if let Some(lock_holder) = state.lock().holder.as_ref().filter(|lock_holder| lock_holder.nonce == marker.nonce)
                     && self.is(Mutant::BumpForgotten)
                 {
-                    marker.tenure.clone_from(&tenancy.tenure);
+                    marker.acquisition.clone_from(&lock_holder.acquisition);
                 }
                 let keep = state.left.roll_backs > 0;
                 state.runs[run].change(|object| keeping(object, keep, |object| self.mark(object, &marker, over)))
@@ -63,14 +63,14 @@ impl World {
                         object.write(over, compare, |run| record(run, trigger, executions, *unexecuted))
                     })
                 });
-                if matches!(answer, Answer::Written(_)) && trigger.fate == Fate::Accepted(Evidence::Answer) {
+                if matches!(answer, Answer::Written(_)) && trigger.result == TriggerResult::Accepted(Evidence::Answer) {
                     state
                         .deliveries
                         .change(|all| all.iter_mut().filter(|sent| sent.nonce == trigger.nonce).for_each(|sent| sent.written = true));
                 }
                 answer
             }
-            _ => Answer::Unsure,
+            _ => Answer::Indeterminate,
         }
     }
 
@@ -79,10 +79,12 @@ impl World {
         let answer = object.write(over, compare, |run| run.marker = Some(marker.clone()));
         let undecided = object.present.as_ref().is_some_and(|run| run.marker.is_none() && run.trigger.is_none());
         match answer {
-            Answer::Unsure if self.is(Mutant::PostAfterConflict) => {
+            Answer::Indeterminate if self.is(Mutant::PostAfterConflict) => {
                 object.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))
             }
-            Answer::Unsure if self.is(Mutant::MarkAgain) && undecided => object.write(over, false, |run| run.marker = Some(marker.clone())),
+            Answer::Indeterminate if self.is(Mutant::MarkAgain) && undecided => {
+                object.write(over, false, |run| run.marker = Some(marker.clone()))
+            }
             answer => answer,
         }
     }
@@ -90,7 +92,7 @@ impl World {
     fn write_lock(&self, state: &mut State, run: usize, lock: &Lock, over: Option<&str>, compare: bool) -> Answer {
         let slot = self.slot(run);
         if compare && state.leases[slot].read.version.as_deref() != over {
-            return Answer::Unsure;
+            return Answer::Indeterminate;
         }
         let version = self.put_lock(state, slot, lock.clone());
         Answer::Written(version)
@@ -101,7 +103,7 @@ impl World {
             lock.ledger.clear();
         }
         if self.is(Mutant::AmbiguousLeavesNoEntry) {
-            lock.ledger.retain(|entry| entry.entry != run::Entry::Unknown);
+            lock.ledger.retain(|entry| entry.entry != run::LedgerOutcome::Unknown);
         }
         state.leases[slot].change(|lease| {
             lease.writes += 1;
@@ -114,8 +116,8 @@ impl World {
     pub(super) fn unlock(&self, state: &mut State, run: usize, ids: &[ExecutionId]) {
         let slot = self.slot(run);
         let read = state.leases[slot].read.clone();
-        if let Some(tenancy) = read.lock.held_by(&reference(run).uid) {
-            let delivery = tenancy.delivery(&tenancy.nonce, run::Entry::Started(ids.to_vec()));
+        if let Some(lock_holder) = read.lock.held_by(&reference(run).uid) {
+            let delivery = lock_holder.delivery(&lock_holder.nonce, run::LedgerOutcome::Started(ids.to_vec()));
             self.put_lock(state, slot, read.lock.released(delivery));
         }
     }
@@ -129,10 +131,10 @@ impl World {
             _ => return None,
         };
         let known = self.holder(&known);
-        let tenure = known.own_marker()?.tenure.clone();
+        let acquisition = known.own_marker()?.acquisition.clone();
         let slot = self.slot(run);
         let read = state.leases[slot].read.clone();
-        let step = run::release(&known, &tenure, &read)?;
+        let step = run::release(&known, &acquisition, &read)?;
         self.write_as(state, run, &step, if late { StepCourse::Late } else { StepCourse::Well });
         Some(())
     }
@@ -141,11 +143,11 @@ impl World {
     pub(super) fn read(&self, state: &State, run: usize, seen: &Run, step: &Step) -> Answer {
         match step {
             Step::ReadRun => {
-                let present = state.runs[run].present.as_ref().filter(|present| present.me == seen.me);
+                let present = state.runs[run].present.as_ref().filter(|present| present.id == seen.id);
                 Answer::Run(present.map(|present| Box::new(self.seen(present))))
             }
             Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run, seen))),
-            Step::ReadHolder(tenancy) => Answer::Holder(self.holder_of(state, tenancy)),
+            Step::ReadHolder(lock_holder) => Answer::Holder(self.holder_of(state, lock_holder)),
             Step::ReadOthers => {
                 let mut others = Others::default();
                 for present in state.runs.iter().enumerate().filter(|(other, _)| *other != run).filter_map(|(_, o)| o.present.as_ref()) {
@@ -156,7 +158,7 @@ impl World {
                 }
                 Answer::Others(others)
             }
-            _ => Answer::Unsure,
+            _ => Answer::Indeterminate,
         }
     }
 
@@ -170,7 +172,7 @@ impl World {
         Baseline { newest, ids }
     }
 
-    pub(super) fn candidates(&self, state: &State) -> Sighting {
+    pub(super) fn candidates(&self, state: &State) -> ListedCandidates {
         let candidates = state.listed().map(|(created, execution)| Candidate {
             id: execution.id.clone(),
             hash: hash(&execution.id),
@@ -178,7 +180,7 @@ impl World {
             manual: true,
             by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
         });
-        Sighting { candidates: candidates.collect(), after: None }
+        ListedCandidates { candidates: candidates.collect(), after: None }
     }
 
     /// A run as the operator is made to see it.
@@ -190,7 +192,7 @@ impl World {
         if let Some(marker) = run.marker.as_mut().filter(|_| self.is(Mutant::MarkerTellsNoAnswer)) {
             marker.executed = false;
         }
-        if self.is(Mutant::RestoredMeansNew) && run.own_marker().is_none() && run.me.uid != reference(whose(&run.me.name)).uid {
+        if self.is(Mutant::RestoredMeansNew) && run.own_marker().is_none() && run.id.uid != reference(whose(&run.id.name)).uid {
             (run.marker, run.trigger) = (None, None);
         }
         run
@@ -198,34 +200,34 @@ impl World {
 
     fn lock_seen(&self, state: &State, run: usize, seen: &Run) -> LockRead {
         let mut read = state.leases[self.slot(run)].read.clone();
-        let uid = &seen.me.uid;
+        let uid = &seen.id.uid;
         let present = state.runs[run].present.as_ref();
         if self.is(Mutant::NoLookUpInLedger) && seen.own_marker().is_none() {
             read.lock.ledger.retain(|entry| entry.uid != *uid);
         }
-        if let Some(tenancy) = read.lock.tenancy.as_mut().filter(|tenancy| tenancy.holder.uid == *uid) {
+        if let Some(lock_holder) = read.lock.holder.as_mut().filter(|lock_holder| lock_holder.run.uid == *uid) {
             if let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn)) {
-                tenancy.run_version.clone_from(&present.version);
+                lock_holder.run_version.clone_from(&present.version);
             }
             if let Some(marker) = seen.own_marker().filter(|_| self.is(Mutant::RecoveryTrustsUid) && !run::decided(seen)) {
-                tenancy.tenure.clone_from(&marker.tenure);
+                lock_holder.acquisition.clone_from(&marker.acquisition);
             }
         }
         read
     }
 
-    fn holder_of(&self, state: &State, tenancy: &Tenancy) -> Holder {
+    fn holder_of(&self, state: &State, lock_holder: &LockHolder) -> Holder {
         if self.is(Mutant::StealByTime) {
             return Holder::Gone;
         }
-        let present = state.runs[whose(tenancy.holder.uid.as_str())].present.as_ref().filter(|run| run.me == tenancy.holder);
+        let present = state.runs[whose(lock_holder.run.uid.as_str())].present.as_ref().filter(|run| run.id == lock_holder.run);
         let Some(run) = present else { return Holder::Gone };
         let mut run = self.holder(run);
-        if self.is(Mutant::StealAtOnce) && run::takeover(tenancy, &Holder::Present(Box::new(run.clone()))) == Takeover::No {
-            let fate = Fate::Ambiguous { executed: false };
-            run.trigger = Some(Trigger { nonce: tenancy.nonce.clone(), attempt: run.attempt, fate });
+        if self.is(Mutant::StealAtOnce) && run::takeover(lock_holder, &Holder::Present(Box::new(run.clone()))) == Takeover::No {
+            let result = TriggerResult::Ambiguous { executed: false };
+            run.trigger = Some(Trigger { nonce: lock_holder.nonce.clone(), attempt: run.attempt, result });
             run.marker = None;
-            run.abandoned = Some(tenancy.nonce.clone());
+            run.abandoned = Some(lock_holder.nonce.clone());
         }
         Holder::Present(Box::new(run))
     }
@@ -233,11 +235,11 @@ impl World {
     /// A run as it is made to look to whoever asks whether it is done with the lock.
     fn holder(&self, run: &Run) -> Run {
         let mut run = run.clone();
-        match run.trigger.as_mut().map(|trigger| &mut trigger.fate) {
-            Some(fate @ Fate::Accepted(Evidence::Adopted)) if self.is(Mutant::AdoptedGivesWayAtOnce) => {
-                *fate = Fate::Accepted(Evidence::Answer);
+        match run.trigger.as_mut().map(|trigger| &mut trigger.result) {
+            Some(result @ TriggerResult::Accepted(Evidence::Adopted)) if self.is(Mutant::AdoptedGivesWayAtOnce) => {
+                *result = TriggerResult::Accepted(Evidence::Answer);
             }
-            Some(Fate::Ambiguous { .. }) if self.is(Mutant::AmbiguousNeverGivesWay) => run.trigger = None,
+            Some(TriggerResult::Ambiguous { .. }) if self.is(Mutant::AmbiguousNeverGivesWay) => run.trigger = None,
             _ => {}
         }
         run

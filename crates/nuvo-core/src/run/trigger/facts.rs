@@ -2,31 +2,38 @@
 
 use std::time::Duration;
 
-use super::{
+use crate::run::{
     ids::{ExecutionId, Nonce},
-    outcome::{Obstacle, Outcome, Unexecuted},
-    record::{Baseline, Fate, Lock, Marker},
-    step::{Answer, Gate, Limits, LockRead, Step},
-    verdict::Doubt,
-    view::{Holder, Others, Run, Sighting},
+    trigger::others::Others,
+    trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
+    trigger::run_view::{Holder, ListedCandidates, Run},
+    trigger::step::{Answer, Gate, Limits, LockRead, Step},
+    trigger::stored::{Baseline, Lock, Marker, TriggerResult},
+    trigger::verdict::Doubt,
 };
 
 /// What this task won by taking the lock. It lives in memory only, and it alone permits a POST.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Grant {
-    pub(super) nonce: Nonce,
-    pub(super) tenure: Nonce,
-    pub(super) attempt: i32,
+    pub(in crate::run) nonce: Nonce,
+    pub(in crate::run) acquisition: Nonce,
+    pub(in crate::run) attempt: i32,
     /// Before W1. It is never restarted, so that the fence bounds the time from the lock to the POST.
-    pub(super) since: Duration,
+    pub(in crate::run) since: Duration,
     /// The lock was already ours: then W2 is not repeated.
-    pub(super) bump: bool,
-    pub(super) run_version: String,
+    pub(in crate::run) reacquired: bool,
+    pub(in crate::run) run_version: String,
 }
 
 impl Grant {
-    pub(super) fn marker(&self, run: &Run) -> Marker {
-        Marker { run: run.me.clone(), nonce: self.nonce.clone(), tenure: self.tenure.clone(), attempt: self.attempt, executed: false }
+    pub(in crate::run) fn marker(&self, run: &Run) -> Marker {
+        Marker {
+            run: run.id.clone(),
+            nonce: self.nonce.clone(),
+            acquisition: self.acquisition.clone(),
+            attempt: self.attempt,
+            executed: false,
+        }
     }
 }
 
@@ -47,7 +54,7 @@ pub enum Task {
     /// W2 was refused for good, so nothing was sent and nothing will be.
     Unmarked(Grant),
     /// The POST's class is known, and W3 has not been confirmed.
-    Posted(Grant, Outcome),
+    Posted(Grant, PostOutcome),
     /// W3 is confirmed, or the run is gone.
     Finished,
 }
@@ -76,7 +83,7 @@ pub struct Memory {
 
 /// Where a view of the run comes from. A lock is taken, and executions are adopted, only on a read of the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Source {
+pub(in crate::run) enum Source {
     /// A quorum read, or the answer to a write.
     Server,
     /// The cache of a watch.
@@ -85,7 +92,7 @@ pub(super) enum Source {
 
 /// What the trigger protocol has learned so far in one pass.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Observed {
+pub struct TriggerFacts {
     /// The run as the cache has it, or as it was read last. Nothing irreversible rests on it.
     pub cached: Run,
     /// Monotonic time since the process started; set before every call of [`next_step`].
@@ -104,20 +111,20 @@ pub struct Observed {
     pub memory: Memory,
     /// Where the task is.
     pub task: Task,
-    pub(super) run: Option<Run>,
+    pub(in crate::run) run: Option<Run>,
     /// Where `run` comes from.
-    pub(super) source: Source,
-    pub(super) lock: Option<LockRead>,
-    pub(super) holder: Option<Holder>,
-    pub(super) others: Option<Others>,
-    pub(super) baseline: Option<Option<Baseline>>,
-    pub(super) candidates: Option<Option<Sighting>>,
-    pub(super) gone: bool,
+    pub(in crate::run) source: Source,
+    pub(in crate::run) lock: Option<LockRead>,
+    pub(in crate::run) holder: Option<Holder>,
+    pub(in crate::run) others: Option<Others>,
+    pub(in crate::run) baseline: Option<Option<Baseline>>,
+    pub(in crate::run) candidates: Option<Option<ListedCandidates>>,
+    pub(in crate::run) gone: bool,
     /// The marker cannot be made to say what nuvo has answered.
-    pub(super) untold: bool,
+    pub(in crate::run) marker_refused: bool,
 }
 
-impl Observed {
+impl TriggerFacts {
     /// Begins a pass.
     #[must_use]
     pub fn new(cached: Run, memory: Memory, limits: Limits, now: Duration, gate: Gate, spare: Nonce) -> Self {
@@ -139,12 +146,12 @@ impl Observed {
             baseline: None,
             candidates: None,
             gone: false,
-            untold: false,
+            marker_refused: false,
         }
     }
 
     /// Takes the run as it was seen for a read of it. What is written because of that is compared and swapped; the lock is not taken on it.
-    pub(super) fn rest_on_cache(&mut self) {
+    pub(in crate::run) fn rest_on_cache(&mut self) {
         if self.run.is_none() && !self.gone {
             self.run = Some(self.cached.clone());
             self.source = Source::Cache;
@@ -152,7 +159,7 @@ impl Observed {
     }
 
     /// A write was applied: this is the run now.
-    pub(super) fn written(&mut self, run: Run) {
+    pub(in crate::run) fn written(&mut self, run: Run) {
         self.cached.clone_from(&run);
         if !self.gone {
             self.run = Some(run);
@@ -169,7 +176,7 @@ impl Observed {
     /// Whether the run held the pipeline's lock when it was read last in this pass.
     #[must_use]
     pub fn holds_lock(&self) -> bool {
-        self.lock.as_ref().is_some_and(|read| read.lock.held_by(&self.cached.me.uid).is_some())
+        self.lock.as_ref().is_some_and(|read| read.lock.held_by(&self.cached.id.uid).is_some())
     }
 
     /// Takes in the answer to a step.
@@ -207,13 +214,13 @@ impl Observed {
             }
             (Step::Record { .. }, Answer::Missing) => self.gone(),
             (Step::Record { trigger, message, unexecuted, .. }, _) => {
-                if trigger.fate == Fate::NotExecuted {
-                    self.renounce(message, *unexecuted);
+                if trigger.result == TriggerResult::NotExecuted {
+                    self.cancel_post(message, *unexecuted);
                 }
                 // What it was concluded from is as old as the run that it was to be written over.
                 (self.run, self.lock, self.candidates) = (None, None, None);
             }
-            (Step::Release { .. }, Answer::Unsure) => self.lock = None,
+            (Step::Release { .. }, Answer::Indeterminate) => self.lock = None,
             (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_)) => {
                 self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
             }
@@ -223,11 +230,11 @@ impl Observed {
     }
 
     /// The record that nothing was sent may be there already, so that nothing may be sent any more.
-    fn renounce(&mut self, message: &str, unexecuted: Option<Unexecuted>) {
+    fn cancel_post(&mut self, message: &str, unexecuted: Option<Unexecuted>) {
         self.task = match std::mem::take(&mut self.task) {
             Task::Marked(grant) | Task::Marking(grant) => {
                 let then = unexecuted.unwrap_or(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
-                Task::Posted(grant, Outcome::NotExecuted { then, message: message.to_owned() })
+                Task::Posted(grant, PostOutcome::NotExecuted { then, message: message.to_owned() })
             }
             other => other,
         };
@@ -246,19 +253,22 @@ impl Observed {
     /// What the decision to take the lock rested on is used up with it.
     fn locked(&mut self, lock: &Lock, answer: &Answer) {
         (self.holder, self.others, self.baseline) = (None, None, None);
-        let Some(tenancy) = &lock.tenancy else { return };
+        let Some(lock_holder) = &lock.holder else { return };
         let grant = match std::mem::take(&mut self.task) {
             // A second W1 of the same task keeps its clock.
-            Task::Marking(old) => {
-                Grant { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), run_version: tenancy.run_version.clone(), ..old }
-            }
+            Task::Marking(old) => Grant {
+                nonce: lock_holder.nonce.clone(),
+                acquisition: lock_holder.acquisition.clone(),
+                run_version: lock_holder.run_version.clone(),
+                ..old
+            },
             _ => Grant {
-                nonce: tenancy.nonce.clone(),
-                tenure: tenancy.tenure.clone(),
+                nonce: lock_holder.nonce.clone(),
+                acquisition: lock_holder.acquisition.clone(),
                 attempt: self.run().attempt,
                 since: self.now,
-                bump: tenancy.nonce != tenancy.tenure,
-                run_version: tenancy.run_version.clone(),
+                reacquired: lock_holder.nonce != lock_holder.acquisition,
+                run_version: lock_holder.run_version.clone(),
             },
         };
         if let Answer::Written(version) = answer {
@@ -281,7 +291,7 @@ impl Observed {
                 }
             }
             Answer::Missing => self.gone(),
-            Answer::Refused => self.untold = true,
+            Answer::Refused => self.marker_refused = true,
             _ => self.run = None,
         }
     }

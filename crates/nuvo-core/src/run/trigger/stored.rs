@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ExecutionId, Nonce, Uid};
+use crate::run::ids::{ExecutionId, Nonce, Uid};
 
 /// The ledger's length. Sixty-four runs of one pipeline within the life of an undecided marker are far beyond any schedule.
 pub const LEDGER_ENTRIES: usize = 64;
@@ -34,8 +34,9 @@ pub struct Marker {
     pub run: RunRef,
     /// The delivery that it announces.
     pub nonce: Nonce,
-    /// The lock tenure under which it was written.
-    pub tenure: Nonce,
+    /// The lock acquisition under which it was written.
+    #[serde(rename = "tenure")]
+    pub acquisition: Nonce,
     /// The attempt, from 1.
     pub attempt: i32,
     /// nuvo has answered that the POST started something, but not what: never triggered again by itself.
@@ -51,12 +52,12 @@ pub struct Trigger {
     /// The attempt that it belonged to, from 1.
     pub attempt: i32,
     /// What is known of it.
-    pub fate: Fate,
+    pub result: TriggerResult,
 }
 
 /// What became of a trigger.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Fate {
+pub enum TriggerResult {
     /// Executions were started (or there was nothing to process); the ids are in `status.executionIds`.
     Accepted(Evidence),
     /// It is certain that nothing was started.
@@ -92,26 +93,29 @@ pub struct Baseline {
 /// Who holds a pipeline, and since which state of the world.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Tenancy {
-    /// The holder.
-    pub holder: RunRef,
+pub struct LockHolder {
+    /// The run. The stored name is the one of the first releases, as with the other renamed fields.
+    #[serde(rename = "holder")]
+    pub run: RunRef,
     /// The delivery that the holder may make.
     pub nonce: Nonce,
-    /// The nonce of the holder's first acquisition; a bump keeps it.
-    pub tenure: Nonce,
+    /// The nonce of the holder's first acquisition; a reacquisition keeps it.
+    #[serde(rename = "tenure")]
+    pub acquisition: Nonce,
     /// The run's resourceVersion when the lock was taken.
     #[serde(rename = "runRV")]
     pub run_version: String,
     /// What the list showed before; none if the list could not be trusted, and then nothing is adopted by list.
     pub baseline: Option<Baseline>,
     /// The lock was created while another run of the pipeline was undecided: the ledger may have been lost with an older lock.
-    pub young: bool,
+    #[serde(rename = "young")]
+    pub ledger_may_be_lost: bool,
 }
 
 /// What a ledger entry knows of a past delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Entry {
+pub enum LedgerOutcome {
     /// It started these executions.
     Started(Vec<ExecutionId>),
     /// It started nothing.
@@ -129,7 +133,7 @@ pub struct LedgerEntry {
     /// The delivery.
     pub nonce: Nonce,
     /// What is known of it.
-    pub entry: Entry,
+    pub entry: LedgerOutcome,
 }
 
 /// The lock of one pipeline at one origin. The default is a lock that nobody holds and that remembers nothing.
@@ -137,24 +141,25 @@ pub struct LedgerEntry {
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
     /// The holder, if any.
-    pub tenancy: Option<Tenancy>,
+    #[serde(rename = "tenancy")]
+    pub holder: Option<LockHolder>,
     /// Past deliveries, oldest first.
     pub ledger: VecDeque<LedgerEntry>,
 }
 
-impl Tenancy {
-    /// What the ledger keeps of a delivery that was made, or may have been made, in this tenure.
+impl LockHolder {
+    /// What the ledger keeps of a delivery that was made, or may have been made, in this acquisition.
     #[must_use]
-    pub fn delivery(&self, nonce: &Nonce, entry: Entry) -> LedgerEntry {
-        LedgerEntry { uid: self.holder.uid.clone(), nonce: nonce.clone(), entry }
+    pub fn delivery(&self, nonce: &Nonce, entry: LedgerOutcome) -> LedgerEntry {
+        LedgerEntry { uid: self.run.uid.clone(), nonce: nonce.clone(), entry }
     }
 }
 
 impl Lock {
-    /// The tenancy, if this run holds the lock.
+    /// The holder, if this run holds the lock.
     #[must_use]
-    pub fn held_by(&self, uid: &Uid) -> Option<&Tenancy> {
-        self.tenancy.as_ref().filter(|tenancy| &tenancy.holder.uid == uid)
+    pub fn held_by(&self, uid: &Uid) -> Option<&LockHolder> {
+        self.holder.as_ref().filter(|lock_holder| &lock_holder.run.uid == uid)
     }
 
     /// The newest entry of a run.
@@ -172,7 +177,7 @@ impl Lock {
     /// Whether an execution belongs to a past delivery.
     #[must_use]
     pub fn remembers(&self, id: &ExecutionId) -> bool {
-        self.ledger.iter().any(|entry| matches!(&entry.entry, Entry::Started(ids) if ids.contains(id)))
+        self.ledger.iter().any(|entry| matches!(&entry.entry, LedgerOutcome::Started(ids) if ids.contains(id)))
     }
 
     /// The lock with this delivery remembered, and nobody holding it.
@@ -183,7 +188,7 @@ impl Lock {
         while ledger.len() > LEDGER_ENTRIES || ledger.iter().map(weight).fold(0, usize::saturating_add) > LEDGER_BYTES {
             ledger.pop_front();
         }
-        Self { tenancy: None, ledger }
+        Self { holder: None, ledger }
     }
 }
 
@@ -191,8 +196,8 @@ fn weight(entry: &LedgerEntry) -> usize {
     // The fixed part: two UUIDs and the JSON around them.
     const FIXED: usize = 120;
     let ids = match &entry.entry {
-        Entry::Started(ids) => ids.iter().map(|id| id.as_str().len().saturating_add(3)).fold(0, usize::saturating_add),
-        Entry::Nothing | Entry::Unknown => 0,
+        LedgerOutcome::Started(ids) => ids.iter().map(|id| id.as_str().len().saturating_add(3)).fold(0, usize::saturating_add),
+        LedgerOutcome::Nothing | LedgerOutcome::Unknown => 0,
     };
     ids.saturating_add(FIXED)
 }

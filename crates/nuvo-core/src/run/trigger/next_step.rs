@@ -1,31 +1,32 @@
 //! `next_step(observed) -> step`: the trigger protocol, one step at a time (docs/protocol.md, section 4).
 //!
-//! The shell carries a step out and hands the answer to [`Observed::learn`]. One call of [`next_step`] yields at most one irreversible act,
+//! The shell carries a step out and hands the answer to [`TriggerFacts::learn`]. One call of [`next_step`] yields at most one irreversible act,
 //! so every place where a process can die lies between two calls.
 
 use std::time::Duration;
 
-use super::{
+use crate::run::{
     ids::{ExecutionId, Nonce},
-    inquire::{inquire, inquiry_after, record_known},
-    observed::{Grant, Memory, Observed, Source, Task},
-    outcome::{Obstacle, Outcome, Unexecuted},
-    record::{Entry, Evidence, Fate, LedgerEntry, Lock, Tenancy, Trigger},
-    step::{Gate, Hold, LockRead, Step},
-    verdict::{Takeover, Verdict, decided, own_entry, settled, takeover, verdict},
-    view::Run,
+    trigger::doubt::{inquire, inquiry_after, record_known},
+    trigger::facts::{Grant, Memory, Source, Task, TriggerFacts},
+    trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
+    trigger::run_view::Run,
+    trigger::step::{Gate, Hold, LockRead, Step},
+    trigger::stored::{Evidence, LedgerEntry, LedgerOutcome, Lock, LockHolder, Trigger, TriggerResult},
+    trigger::takeover::{Takeover, own_entry, takeover},
+    trigger::verdict::{Verdict, decided, settled, verdict},
 };
 
 /// Decides what to do next.
 #[must_use]
-pub fn next_step(o: &Observed) -> Step {
+pub fn next_step(o: &TriggerFacts) -> Step {
     match &o.task {
         Task::Idle if o.memory.inquiry.is_some() || in_doubt_by_itself(&o.cached) => inquire(o),
         Task::Idle => start(o),
         Task::Locking(grant) => match &o.lock {
             None => Step::ReadLock,
-            Some(read) if read.lock.tenancy.as_ref().is_some_and(|t| t.nonce == grant.nonce) => mark(o, grant),
-            Some(_) => Step::Again,
+            Some(read) if read.lock.holder.as_ref().is_some_and(|t| t.nonce == grant.nonce) => mark(o, grant),
+            Some(_) => Step::Restart,
         },
         Task::Locked(grant) => mark(o, grant),
         Task::Marking(grant) => after_unsure_mark(o, grant),
@@ -42,7 +43,7 @@ fn in_doubt_by_itself(run: &Run) -> bool {
 }
 
 /// What the run may do (docs/protocol.md, section 2), and the steps up to W1 (docs/protocol.md, section 4, steps 1 to 4).
-fn start(o: &Observed) -> Step {
+fn start(o: &TriggerFacts) -> Step {
     if settled(&o.cached) {
         return Step::Follow;
     }
@@ -74,35 +75,41 @@ fn start(o: &Observed) -> Step {
         Verdict::InDoubt(_) => inquire(o),
         Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
         Verdict::New { resume } => {
-            let held = read.lock.held_by(&run.me.uid);
-            let (tenure, baseline, young, ledger) = match (resume, held) {
-                (Some(tenure), Some(held)) => (tenure, held.baseline.clone(), held.young, read.lock.ledger.clone()),
+            let held = read.lock.held_by(&run.id.uid);
+            let (acquisition, baseline, ledger_may_be_lost, ledger) = match (resume, held) {
+                (Some(acquisition), Some(held)) => (acquisition, held.baseline.clone(), held.ledger_may_be_lost, read.lock.ledger.clone()),
                 (_, Some(held)) => match own_entry(held, run, true) {
                     Some(delivery) => (o.spare.clone(), baseline.clone(), false, read.lock.released(delivery).ledger),
-                    None => return Step::Again,
+                    None => return Step::Restart,
                 },
                 (_, None) => {
                     let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
                     // The promises need no such care: where nobody deletes a lock, there is one before anybody is undecided. It keeps a
                     // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
-                    let young = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
-                    (o.spare.clone(), baseline.clone(), young, ledger)
+                    let ledger_may_be_lost = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
+                    (o.spare.clone(), baseline.clone(), ledger_may_be_lost, ledger)
                 }
             };
-            let tenancy =
-                Tenancy { holder: run.me.clone(), nonce: o.spare.clone(), tenure, run_version: run.version.clone(), baseline, young };
-            Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger }), over: read.version.clone() }
+            let lock_holder = LockHolder {
+                run: run.id.clone(),
+                nonce: o.spare.clone(),
+                acquisition,
+                run_version: run.version.clone(),
+                baseline,
+                ledger_may_be_lost,
+            };
+            Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ledger }), over: read.version.clone() }
         }
     }
 }
 
 /// Only a run that has begun has a deadline: this is another attempt of it.
-fn is_overdue(o: &Observed) -> bool {
+fn is_overdue(o: &TriggerFacts) -> bool {
     decided(&o.cached) && o.deadline.is_some_and(|left| left.is_zero())
 }
 
 /// The run ends, unless the lock knows of a delivery that the run does not: that one is looked into.
-fn overdue(o: &Observed) -> Step {
+fn overdue(o: &TriggerFacts) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
     let Some(run) = &o.run else { return Step::ReadRun };
     match verdict(run, &read.lock) {
@@ -114,7 +121,7 @@ fn overdue(o: &Observed) -> Step {
     }
 }
 
-fn held_back(o: &Observed, run: &Run) -> Option<Step> {
+fn held_back(o: &TriggerFacts, run: &Run) -> Option<Step> {
     if run.suspended {
         return Some(Step::Hold(Hold::Suspended));
     }
@@ -125,16 +132,16 @@ fn held_back(o: &Observed, run: &Run) -> Option<Step> {
 }
 
 /// Whether another holder gives way, and what its delivery leaves in the ledger (docs/protocol.md, section 3).
-fn clearance(o: &Observed, read: &LockRead) -> Result<Option<LedgerEntry>, Box<Step>> {
-    let Some(tenancy) = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.holder.uid != o.cached.me.uid) else { return Ok(None) };
-    let Some(holder) = &o.holder else { return Err(Box::new(Step::ReadHolder(Box::new(tenancy.clone())))) };
-    let busy = |left| Err(Box::new(Step::Hold(Hold::PipelineBusy(Box::new(tenancy.clone()), left))));
-    match takeover(tenancy, holder) {
+fn clearance(o: &TriggerFacts, read: &LockRead) -> Result<Option<LedgerEntry>, Box<Step>> {
+    let Some(lock_holder) = read.lock.holder.as_ref().filter(|lock_holder| lock_holder.run.uid != o.cached.id.uid) else { return Ok(None) };
+    let Some(holder) = &o.holder else { return Err(Box::new(Step::ReadHolder(Box::new(lock_holder.clone())))) };
+    let busy = |left| Err(Box::new(Step::Hold(Hold::PipelineBusy(Box::new(lock_holder.clone()), left))));
+    match takeover(lock_holder, holder) {
         Takeover::Now(delivery) => Ok(Some(delivery)),
         Takeover::No => busy(None),
         Takeover::AfterQuarantine(delivery) => {
             let waited = match &o.memory.quarantine {
-                Some((nonce, since)) if nonce == &tenancy.nonce => o.now.saturating_sub(*since),
+                Some((nonce, since)) if nonce == &lock_holder.nonce => o.now.saturating_sub(*since),
                 _ => Duration::ZERO,
             };
             if waited >= o.limits.quarantine { Ok(Some(delivery)) } else { busy(Some(o.limits.quarantine.saturating_sub(waited))) }
@@ -144,21 +151,21 @@ fn clearance(o: &Observed, read: &LockRead) -> Result<Option<LedgerEntry>, Box<S
 
 /// What the process shall remember after a pass that ended with this step.
 #[must_use]
-pub fn remember(o: &Observed, last: &Step) -> Memory {
+pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
     let mut memory = o.memory.clone();
     match last {
-        Step::Hold(Hold::PipelineBusy(tenancy, _)) => {
-            let quarantined = o.holder.as_ref().is_some_and(|holder| matches!(takeover(tenancy, holder), Takeover::AfterQuarantine(_)));
-            let known = memory.quarantine.as_ref().is_some_and(|(nonce, _)| nonce == &tenancy.nonce);
+        Step::Hold(Hold::PipelineBusy(lock_holder, _)) => {
+            let quarantined = o.holder.as_ref().is_some_and(|holder| matches!(takeover(lock_holder, holder), Takeover::AfterQuarantine(_)));
+            let known = memory.quarantine.as_ref().is_some_and(|(nonce, _)| nonce == &lock_holder.nonce);
             if !quarantined {
                 memory.quarantine = None;
             } else if !known {
-                memory.quarantine = Some((tenancy.nonce.clone(), o.now));
+                memory.quarantine = Some((lock_holder.nonce.clone(), o.now));
             }
         }
         Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
-        Step::Again => memory.inquiry = None,
+        Step::Restart => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue) => memory = Memory::default(),
         _ if decided(o.run()) => memory.inquiry = None,
         // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
@@ -168,12 +175,12 @@ pub fn remember(o: &Observed, last: &Step) -> Memory {
     memory
 }
 
-fn mark(o: &Observed, grant: &Grant) -> Step {
+fn mark(o: &TriggerFacts, grant: &Grant) -> Step {
     Step::Mark { marker: grant.marker(o.run()), over: grant.run_version.clone() }
 }
 
 /// docs/protocol.md, section 4, step 5.
-fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
+fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
     let Some(run) = &o.run else { return Step::ReadRun };
     if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
         return if decided(run) { Step::Follow } else { post(o, grant) };
@@ -181,47 +188,56 @@ fn after_unsure_mark(o: &Observed, grant: &Grant) -> Step {
     // This task has not sent anything, but if it stopped here, nobody else could tell. So it goes on until it may send, or may say that it
     // did not.
     match &o.lock {
-        Some(LockRead { version: Some(version), lock }) if !grant.bump => {
-            let Some(tenancy) = lock.tenancy.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Again };
-            let before = Lock { tenancy: None, ledger: lock.ledger.clone() };
+        Some(LockRead { version: Some(version), lock }) if !grant.reacquired => {
+            let Some(lock_holder) = lock.holder.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Restart };
+            let before = Lock { holder: None, ledger: lock.ledger.clone() };
             if run.deleting || !matches!(verdict(run, &before), Verdict::New { .. }) {
-                return Step::Again;
+                return Step::Restart;
             }
-            let tenancy = Tenancy { nonce: o.spare.clone(), tenure: o.spare.clone(), run_version: run.version.clone(), ..tenancy.clone() };
-            Step::TakeLock { lock: Box::new(Lock { tenancy: Some(tenancy), ledger: lock.ledger.clone() }), over: Some(version.clone()) }
+            let lock_holder = LockHolder {
+                nonce: o.spare.clone(),
+                acquisition: o.spare.clone(),
+                run_version: run.version.clone(),
+                ..lock_holder.clone()
+            };
+            Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ledger: lock.ledger.clone() }), over: Some(version.clone()) }
         }
-        _ => Step::Again,
+        _ => Step::Restart,
     }
 }
 
 /// W2 was refused for good: others of the pipeline need not wait for this run, and its status can say why it waits, which would change
 /// the version that a held lock speaks of.
 ///
-/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a tenure that began with another
+/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a acquisition that began with another
 /// task, nor of a lock whose ledger may have been lost: those are kept.
-fn give_back(o: &Observed, grant: &Grant) -> Step {
+fn give_back(o: &TriggerFacts, grant: &Grant) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
-    let mine = read.lock.tenancy.as_ref().filter(|tenancy| tenancy.nonce == grant.nonce && !tenancy.young && !grant.bump);
+    let mine = read
+        .lock
+        .holder
+        .as_ref()
+        .filter(|lock_holder| lock_holder.nonce == grant.nonce && !lock_holder.ledger_may_be_lost && !grant.reacquired);
     match (&read.version, mine) {
         (Some(version), Some(_)) => {
-            Step::Release { lock: Box::new(Lock { tenancy: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
+            Step::Release { lock: Box::new(Lock { holder: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
         }
-        _ => Step::Again,
+        _ => Step::Restart,
     }
 }
 
-fn fence_open(o: &Observed, grant: &Grant) -> bool {
+fn fence_open(o: &TriggerFacts, grant: &Grant) -> bool {
     o.now.saturating_sub(grant.since) < o.limits.fence
 }
 
 /// docs/protocol.md, section 4, steps 6 and 7.
-fn post(o: &Observed, grant: &Grant) -> Step {
+fn post(o: &TriggerFacts, grant: &Grant) -> Step {
     if fence_open(o, grant) && o.gate != Gate::Draining && !o.run().suspended {
         return Step::Post(grant.nonce.clone());
     }
     let Some(run) = &o.run else { return Step::ReadRun };
     Step::Record {
-        trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate: Fate::NotExecuted },
+        trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, result: TriggerResult::NotExecuted },
         executions: Vec::new(),
         message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended.".to_owned(),
         unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
@@ -230,20 +246,20 @@ fn post(o: &Observed, grant: &Grant) -> Step {
 }
 
 /// docs/protocol.md, section 4, step 8, and docs/protocol.md, section 5.
-fn record_outcome(o: &Observed, grant: &Grant, outcome: &Outcome) -> Step {
-    let (fate, executions, message, unexecuted) = match outcome {
-        Outcome::Accepted(ids) => (Fate::Accepted(Evidence::Answer), ids.clone(), String::new(), None),
-        Outcome::NotExecuted { then, message } => (Fate::NotExecuted, Vec::new(), message.clone(), Some(*then)),
-        Outcome::ExecutedIdsUnknown { .. } | Outcome::Unknown { .. } if o.gone => return Step::Forget,
-        Outcome::ExecutedIdsUnknown { .. } => return record_executed(o, grant),
+fn record_outcome(o: &TriggerFacts, grant: &Grant, outcome: &PostOutcome) -> Step {
+    let (result, executions, message, unexecuted) = match outcome {
+        PostOutcome::Accepted(ids) => (TriggerResult::Accepted(Evidence::Answer), ids.clone(), String::new(), None),
+        PostOutcome::NotExecuted { then, message } => (TriggerResult::NotExecuted, Vec::new(), message.clone(), Some(*then)),
+        PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::Unknown { .. } if o.gone => return Step::Forget,
+        PostOutcome::ExecutedIdsUnknown { .. } => return record_executed(o, grant),
         // Nothing to write: the marker says that a POST may be out, and the list may still tell what it started.
-        Outcome::Unknown { .. } => return inquire(o),
+        PostOutcome::Unknown { .. } => return inquire(o),
     };
     if o.gone {
-        return release_gone(o, grant, &fate, executions);
+        return release_gone(o, grant, &result, executions);
     }
     let Some(run) = &o.run else { return Step::ReadRun };
-    let trigger = Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, fate };
+    let trigger = Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, result };
     if !run.trigger.as_ref().is_none_or(|present| yields(present, &trigger)) {
         return Step::Follow;
     }
@@ -251,13 +267,13 @@ fn record_outcome(o: &Observed, grant: &Grant, outcome: &Outcome) -> Step {
 }
 
 /// Something was started, and the list may still tell what. That much is kept, because a guess that knows less would permit another POST.
-fn record_executed(o: &Observed, grant: &Grant) -> Step {
+fn record_executed(o: &TriggerFacts, grant: &Grant) -> Step {
     let Some(run) = &o.run else { return Step::ReadRun };
-    let guess = run.trigger.as_ref().filter(|t| t.nonce == grant.nonce && t.fate == Fate::Ambiguous { executed: false });
+    let guess = run.trigger.as_ref().filter(|t| t.nonce == grant.nonce && t.result == TriggerResult::Ambiguous { executed: false });
     let newest = run.own_marker().is_some_and(|marker| marker.nonce == grant.nonce);
     match guess {
         Some(guess) if newest => Step::Record {
-            trigger: Trigger { fate: Fate::Ambiguous { executed: true }, ..guess.clone() },
+            trigger: Trigger { result: TriggerResult::Ambiguous { executed: true }, ..guess.clone() },
             executions: Vec::new(),
             message: "nuvo answered that the trigger started something, but not what.".to_owned(),
             unexecuted: None,
@@ -270,18 +286,18 @@ fn record_executed(o: &Observed, grant: &Grant) -> Step {
 /// Whether what the task knows replaces what the status says: an older result, or a guess about the same delivery.
 fn yields(present: &Trigger, known: &Trigger) -> bool {
     if present.nonce == known.nonce {
-        matches!(present.fate, Fate::Ambiguous { .. })
+        matches!(present.result, TriggerResult::Ambiguous { .. })
     } else {
-        present.attempt < known.attempt || (present.attempt == known.attempt && !matches!(present.fate, Fate::Accepted(_)))
+        present.attempt < known.attempt || (present.attempt == known.attempt && !matches!(present.result, TriggerResult::Accepted(_)))
     }
 }
 
-fn release_gone(o: &Observed, grant: &Grant, fate: &Fate, executions: Vec<ExecutionId>) -> Step {
+fn release_gone(o: &TriggerFacts, grant: &Grant, result: &TriggerResult, executions: Vec<ExecutionId>) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
-    let entry = if *fate == Fate::NotExecuted { Entry::Nothing } else { Entry::Started(executions) };
-    match (&read.version, read.lock.tenancy.as_ref().filter(|tenancy| tenancy.tenure == grant.tenure)) {
-        (Some(version), Some(tenancy)) => {
-            Step::Release { lock: Box::new(read.lock.released(tenancy.delivery(&grant.nonce, entry))), over: version.clone() }
+    let entry = if *result == TriggerResult::NotExecuted { LedgerOutcome::Nothing } else { LedgerOutcome::Started(executions) };
+    match (&read.version, read.lock.holder.as_ref().filter(|lock_holder| lock_holder.acquisition == grant.acquisition)) {
+        (Some(version), Some(lock_holder)) => {
+            Step::Release { lock: Box::new(read.lock.released(lock_holder.delivery(&grant.nonce, entry))), over: version.clone() }
         }
         _ => Step::Forget,
     }
@@ -289,10 +305,10 @@ fn release_gone(o: &Observed, grant: &Grant, fate: &Fate, executions: Vec<Execut
 
 /// Gives back the lock of a run whose trigger is settled, or says that there is nothing to give back.
 ///
-/// `tenure` is the tenure that this process knows of; a lock of another one is not touched.
+/// `acquisition` is the acquisition that this process knows of; a lock of another one is not touched.
 #[must_use]
-pub fn release(run: &Run, tenure: &Nonce, read: &LockRead) -> Option<Step> {
-    let tenancy = read.lock.held_by(&run.me.uid).filter(|tenancy| &tenancy.tenure == tenure)?;
-    let delivery = own_entry(tenancy, run, false)?;
+pub fn release(run: &Run, acquisition: &Nonce, read: &LockRead) -> Option<Step> {
+    let lock_holder = read.lock.held_by(&run.id.uid).filter(|lock_holder| &lock_holder.acquisition == acquisition)?;
+    let delivery = own_entry(lock_holder, run, false)?;
     Some(Step::Release { lock: Box::new(read.lock.released(delivery)), over: read.version.clone()? })
 }

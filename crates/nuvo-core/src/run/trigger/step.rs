@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::{
+use crate::run::{
     ids::{ExecutionId, Nonce},
-    outcome::{Obstacle, Outcome, Unexecuted},
-    record::{Baseline, Lock, Marker, Tenancy, Trigger},
-    view::{Holder, Others, Run, Sighting},
+    trigger::others::Others,
+    trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
+    trigger::run_view::{Holder, ListedCandidates, Run},
+    trigger::stored::{Baseline, Lock, LockHolder, Marker, Trigger},
 };
 
 /// The protocol's times. All are measured on this process's monotonic clock.
@@ -60,7 +61,7 @@ pub enum Step {
     /// Quorum GET of the pipeline's lock.
     ReadLock,
     /// Quorum GET of the run that holds the lock.
-    ReadHolder(Box<Tenancy>),
+    ReadHolder(Box<LockHolder>),
     /// Quorum LIST of the other runs of the pipeline.
     ReadOthers,
     /// A list of the account that was started after the lock was read.
@@ -110,7 +111,7 @@ pub enum Step {
     /// The run is gone, and nothing is left to do.
     Forget,
     /// Somebody else changed what this pass rests on: begin a new pass.
-    Again,
+    Restart,
 }
 
 impl Step {
@@ -132,7 +133,7 @@ impl Step {
             Self::Hold(_) => "hold",
             Self::Follow => "follow",
             Self::Forget => "forget",
-            Self::Again => "again",
+            Self::Restart => "restart",
         }
     }
 }
@@ -145,7 +146,7 @@ pub enum Hold {
     /// See [`Gate`].
     Gate(Gate),
     /// Another run holds the pipeline. Look again after this time at the latest.
-    PipelineBusy(Box<Tenancy>, Option<Duration>),
+    PipelineBusy(Box<LockHolder>, Option<Duration>),
     /// A trigger is in doubt. Look again after this time.
     Unconfirmed(Duration),
     /// The deadline came before the trigger of a later attempt: it is not made.
@@ -168,15 +169,15 @@ pub enum Answer {
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
     /// The candidates; none if the list failed, which concludes nothing.
-    Candidates(Option<Sighting>),
+    Candidates(Option<ListedCandidates>),
     /// The write was applied; the object has this version now.
     Written(String),
     /// The write was refused (409), or its answer did not come: the object has to be read again.
-    Unsure,
+    Indeterminate,
     /// The write was refused for good: it was not applied, and trying it again is of no use before somebody changes something.
     Refused,
     /// The object of the write does not exist.
     Missing,
     /// What is known after the POST.
-    Posted(Outcome),
+    Posted(PostOutcome),
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::ids::ExecutionId;
+use crate::run::ids::ExecutionId;
 use nuvo_crds::conditions::Reason;
 
 /// The class of a POST's answer, or of its absence.
 ///
 /// Messages are made by the operator (fixed words, sanitised and bounded to 1,024 characters); a raw body is never in them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum PostOutcome {
     /// 2xx, every id safe and the pipeline ours. An empty list means that there was nothing to process.
     Accepted(Vec<ExecutionId>),
     /// It is certain that nothing was started.

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use super::{
+use crate::run::{
     ids::ExecutionId,
-    observed::{Inquiry, Observed, Source, Task},
-    outcome::{Obstacle, Outcome, Unexecuted},
-    record::{Entry, Evidence, Fate, Marker, Tenancy, Trigger},
-    step::{Gate, Hold, LockRead, Step},
-    verdict::{Doubt, Verdict, decided, settled, verdict},
-    view::{Others, Run, Sighting},
+    trigger::facts::{Inquiry, Source, Task, TriggerFacts},
+    trigger::others::Others,
+    trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
+    trigger::run_view::{ListedCandidates, Run},
+    trigger::step::{Gate, Hold, LockRead, Step},
+    trigger::stored::{Evidence, LedgerOutcome, LockHolder, Marker, Trigger, TriggerResult},
+    trigger::verdict::{Doubt, Verdict, decided, settled, verdict},
 };
 
 /// docs/protocol.md, section 6.
-pub(super) fn inquire(o: &Observed) -> Step {
+pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     let without_account = matches!(o.gate, Gate::AccountNotReady(_));
     let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server || without_account) else { return Step::ReadRun };
     if settled(run) {
@@ -23,13 +24,15 @@ pub(super) fn inquire(o: &Observed) -> Step {
         // What the run itself says is in order, so only the lock can raise a doubt: it may name a delivery that was made later.
         let Some(read) = &o.lock else { return Step::ReadLock };
         if !matches!(verdict(run, &read.lock), Verdict::InDoubt(_)) {
-            return Step::Again;
+            return Step::Restart;
         }
     }
     let inquiry = current_inquiry(o);
-    if let Some(marker) = run.own_marker().filter(|m| inquiry.executed && m.nonce == inquiry.doubt.nonce && !m.executed && !o.untold) {
+    if let Some(marker) =
+        run.own_marker().filter(|m| inquiry.executed && m.nonce == inquiry.doubt.nonce && !m.executed && !o.marker_refused)
+    {
         // Before anything else: what nuvo has answered must outlive this process, or its successor might trigger again.
-        let told = Marker { run: run.me.clone(), executed: true, ..marker.clone() };
+        let told = Marker { run: run.id.clone(), executed: true, ..marker.clone() };
         return Step::Mark { marker: told, over: run.version.clone() };
     }
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
@@ -68,9 +71,9 @@ pub(super) fn inquire(o: &Observed) -> Step {
             return ambiguous(run, &inquiry.doubt, inquiry.executed, why);
         }
         // The lock was taken anew for this very version of the run, or another attempt is wanted: the doubt is over.
-        Verdict::Decided | Verdict::New { .. } => return Step::Again,
+        Verdict::Decided | Verdict::New { .. } => return Step::Restart,
     };
-    let Some(tenancy) = read.lock.held_by(&run.me.uid).filter(|tenancy| tenancy.tenure == doubt.tenure) else {
+    let Some(lock_holder) = read.lock.held_by(&run.id.uid).filter(|lock_holder| lock_holder.acquisition == doubt.acquisition) else {
         return ambiguous(
             run,
             &doubt,
@@ -91,7 +94,7 @@ pub(super) fn inquire(o: &Observed) -> Step {
         }
         return unconfirmed(o.limits.confirm);
     };
-    if !covers(sighting, tenancy) {
+    if !covers(sighting, lock_holder) {
         // This proves nothing about what was started, only that this list will never tell.
         return if o.now >= settled_at {
             let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
@@ -100,11 +103,11 @@ pub(super) fn inquire(o: &Observed) -> Step {
             unconfirmed(o.limits.confirm)
         };
     }
-    let found = attributable(run, read, tenancy, others, sighting);
+    let found = attributable(run, read, lock_holder, others, sighting);
     let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
     match agreed {
         Some(at) if o.now.saturating_sub(at) >= o.limits.confirm => Step::Record {
-            trigger: Trigger { nonce: doubt.nonce, attempt: doubt.attempt, fate: Fate::Accepted(Evidence::Adopted) },
+            trigger: Trigger { nonce: doubt.nonce, attempt: doubt.attempt, result: TriggerResult::Accepted(Evidence::Adopted) },
             executions: found,
             message: "The answer to the trigger was lost; its executions were found in nuvo's list.".to_owned(),
             unexecuted: None,
@@ -125,19 +128,21 @@ fn unconfirmed(wait: Duration) -> Step {
     Step::Hold(Hold::Unconfirmed(wait))
 }
 
-fn current_inquiry(o: &Observed) -> Inquiry {
+fn current_inquiry(o: &TriggerFacts) -> Inquiry {
     let marker = o.run().own_marker().filter(|_| !decided(o.run()));
-    let marked = || marker.map(|m| Doubt { nonce: m.nonce.clone(), tenure: m.tenure.clone(), attempt: m.attempt });
+    let marked = || marker.map(|m| Doubt { nonce: m.nonce.clone(), acquisition: m.acquisition.clone(), attempt: m.attempt });
     let locked = || {
-        let tenancy = o.lock.as_ref()?.lock.held_by(&o.cached.me.uid)?;
-        Some(Doubt { nonce: tenancy.nonce.clone(), tenure: tenancy.tenure.clone(), attempt: o.run().attempt })
+        let lock_holder = o.lock.as_ref()?.lock.held_by(&o.cached.id.uid)?;
+        Some(Doubt { nonce: lock_holder.nonce.clone(), acquisition: lock_holder.acquisition.clone(), attempt: o.run().attempt })
     };
     let sent = || match &o.task {
-        Task::Posted(grant, _) => Some(Doubt { nonce: grant.nonce.clone(), tenure: grant.tenure.clone(), attempt: grant.attempt }),
+        Task::Posted(grant, _) => {
+            Some(Doubt { nonce: grant.nonce.clone(), acquisition: grant.acquisition.clone(), attempt: grant.attempt })
+        }
         _ => None,
     };
     let doubt = marked().or_else(locked).or_else(sent);
-    let answered = matches!(&o.task, Task::Posted(_, Outcome::ExecutedIdsUnknown { .. }));
+    let answered = matches!(&o.task, Task::Posted(_, PostOutcome::ExecutedIdsUnknown { .. }));
     let executed = answered || marker.is_some_and(|marker| marker.executed);
     let inquiry = match (&o.memory.inquiry, doubt) {
         (Some(inquiry), None) => inquiry.clone(),
@@ -145,7 +150,7 @@ fn current_inquiry(o: &Observed) -> Inquiry {
         (_, Some(doubt)) => Inquiry { doubt, since: o.now, executed, last: None },
         // No marker and no lock: the nonce is not known, and the time of the doubt is all that is kept.
         (None, None) => Inquiry {
-            doubt: Doubt { nonce: o.spare.clone(), tenure: o.spare.clone(), attempt: o.run().attempt },
+            doubt: Doubt { nonce: o.spare.clone(), acquisition: o.spare.clone(), attempt: o.run().attempt },
             since: o.now,
             executed,
             last: None,
@@ -154,13 +159,13 @@ fn current_inquiry(o: &Observed) -> Inquiry {
     Inquiry { executed: executed || inquiry.executed, ..inquiry }
 }
 
-pub(super) fn inquiry_after(o: &Observed) -> Option<Inquiry> {
+pub(in crate::run) fn inquiry_after(o: &TriggerFacts) -> Option<Inquiry> {
     let mut inquiry = current_inquiry(o);
     if let (Some(Some(sighting)), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
-        && let Some(tenancy) = read.lock.held_by(&o.cached.me.uid)
-        && covers(sighting, tenancy)
+        && let Some(lock_holder) = read.lock.held_by(&o.cached.id.uid)
+        && covers(sighting, lock_holder)
     {
-        let found = attributable(o.run(), read, tenancy, others, sighting);
+        let found = attributable(o.run(), read, lock_holder, others, sighting);
         let unchanged = inquiry.last.as_ref().is_some_and(|(_, ids)| ids == &found);
         if !unchanged {
             inquiry.last = Some((o.now, found));
@@ -170,13 +175,15 @@ pub(super) fn inquiry_after(o: &Observed) -> Option<Inquiry> {
 }
 
 /// Whether a look reaches back to the time before the trigger.
-fn covers(sighting: &Sighting, tenancy: &Tenancy) -> bool {
-    let baseline = tenancy.baseline.as_ref().and_then(|baseline| baseline.newest);
+fn covers(sighting: &ListedCandidates, lock_holder: &LockHolder) -> bool {
+    let baseline = lock_holder.baseline.as_ref().and_then(|baseline| baseline.newest);
     sighting.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
 }
 
-fn attributable(run: &Run, read: &LockRead, tenancy: &Tenancy, others: &Others, sighting: &Sighting) -> Vec<ExecutionId> {
-    let Some(baseline) = tenancy.baseline.as_ref().filter(|_| !tenancy.young || run.adopt_unproven) else { return Vec::new() };
+fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, others: &Others, sighting: &ListedCandidates) -> Vec<ExecutionId> {
+    let Some(baseline) = lock_holder.baseline.as_ref().filter(|_| !lock_holder.ledger_may_be_lost || run.adopt_unproven) else {
+        return Vec::new();
+    };
     let mut found: Vec<ExecutionId> = sighting
         .candidates
         .iter()
@@ -192,7 +199,7 @@ fn attributable(run: &Run, read: &LockRead, tenancy: &Tenancy, others: &Others, 
 
 fn ambiguous(run: &Run, doubt: &Doubt, executed: bool, why: &str) -> Step {
     Step::Record {
-        trigger: Trigger { nonce: doubt.nonce.clone(), attempt: doubt.attempt, fate: Fate::Ambiguous { executed } },
+        trigger: Trigger { nonce: doubt.nonce.clone(), attempt: doubt.attempt, result: TriggerResult::Ambiguous { executed } },
         executions: Vec::new(),
         message: format!("The outcome of the trigger is unknown: {why}."),
         unexecuted: None,
@@ -200,14 +207,14 @@ fn ambiguous(run: &Run, doubt: &Doubt, executed: bool, why: &str) -> Step {
     }
 }
 
-pub(super) fn record_known(run: &Run, trigger: Trigger, entry: &Entry) -> Step {
+pub(in crate::run) fn record_known(run: &Run, trigger: Trigger, entry: &LedgerOutcome) -> Step {
     let (executions, message) = match entry {
-        Entry::Started(ids) => (ids.clone(), "The pipeline's lock remembered the executions of this trigger."),
-        Entry::Nothing => (Vec::new(), "The pipeline's lock remembered that this trigger started nothing."),
-        Entry::Unknown => {
+        LedgerOutcome::Started(ids) => (ids.clone(), "The pipeline's lock remembered the executions of this trigger."),
+        LedgerOutcome::Nothing => (Vec::new(), "The pipeline's lock remembered that this trigger started nothing."),
+        LedgerOutcome::Unknown => {
             (Vec::new(), "The outcome of the trigger is unknown: another run took over the pipeline's lock before it was found out.")
         }
     };
-    let unexecuted = (*entry == Entry::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
+    let unexecuted = (*entry == LedgerOutcome::Nothing).then_some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     Step::Record { trigger, executions, message: message.to_owned(), unexecuted, over: run.version.clone() }
 }

@@ -1,16 +1,13 @@
 //! What the protocol needs to know of a run, and what other objects and nuvo's list say.
 
-use std::collections::BTreeSet;
-
-use super::ids::{ExecutionId, Nonce, PipelineId};
-use super::record::{Marker, RunRef, Trigger};
-use super::verdict::decided;
+use crate::run::ids::{ExecutionId, Nonce, PipelineId};
+use crate::run::trigger::stored::{Marker, RunRef, Trigger};
 
 /// A run as one read returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Run {
     /// Which object.
-    pub me: RunRef,
+    pub id: RunRef,
     /// `metadata.resourceVersion` of the read.
     pub version: String,
     /// `metadata.deletionTimestamp` is set.
@@ -41,7 +38,7 @@ impl Run {
     /// The marker, if it was written for this very object.
     #[must_use]
     pub fn own_marker(&self) -> Option<&Marker> {
-        self.marker.as_ref().filter(|marker| marker.run.uid == self.me.uid)
+        self.marker.as_ref().filter(|marker| marker.run.uid == self.id.uid)
     }
 
     /// The marker of an object of this name that is gone: a restored backup, or a re-created export.
@@ -49,7 +46,7 @@ impl Run {
     pub fn ancestor_marker(&self) -> Option<&Marker> {
         self.marker
             .as_ref()
-            .filter(|marker| marker.run.uid != self.me.uid && marker.run.namespace == self.me.namespace && marker.run.name == self.me.name)
+            .filter(|marker| marker.run.uid != self.id.uid && marker.run.namespace == self.id.namespace && marker.run.name == self.id.name)
     }
 }
 
@@ -60,23 +57,6 @@ pub enum Holder {
     Present(Box<Run>),
     /// It does not exist any more, or another object has its name.
     Gone,
-}
-
-/// The other runs of the pipeline, by a quorum LIST.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Others {
-    /// One of them may have a POST out, or its result is not written.
-    pub undecided: bool,
-    /// Executions that they show.
-    pub claimed: BTreeSet<ExecutionId>,
-}
-
-impl Others {
-    /// Takes in one of the other runs, which shows these executions (of earlier attempts, too).
-    pub fn include(&mut self, run: &Run, shown: impl IntoIterator<Item = ExecutionId>) {
-        self.undecided |= run.own_marker().is_some() && !decided(run);
-        self.claimed.extend(shown);
-    }
 }
 
 /// An execution in a list of nuvo that a run in doubt may have started.
@@ -96,14 +76,14 @@ pub struct Candidate {
 
 /// A look at the executions of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Sighting {
+pub struct ListedCandidates {
     /// What the list shows.
     pub candidates: Vec<Candidate>,
     /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
     pub after: Option<i64>,
 }
 
-impl Sighting {
+impl ListedCandidates {
     /// A look at a list of which nothing is known to be whole.
     #[must_use]
     pub const fn of_nothing() -> Self {

@@ -1,0 +1,21 @@
+//! The trigger protocol (docs/protocol.md): how one run becomes at most one POST per attempt. `next_step` is its decision.
+//!
+//! What became of a trigger has a name for each place where it is known:
+//!
+//! | type | where | who knows it |
+//! |---|---|---|
+//! | [`PostOutcome`](post_outcome::PostOutcome) | in the memory of the task that sent the POST | what the answer, or its absence, proves |
+//! | [`TriggerResult`](stored::TriggerResult) | `status.trigger` of the run | every reader of the run |
+//! | [`LedgerOutcome`](stored::LedgerOutcome) | the ledger of the pipeline's lock | every later holder of the lock |
+//! | [`Verdict`](verdict::Verdict) | nowhere: judged from run and lock | one pass, about the next step |
+
+pub(super) mod doubt;
+pub(super) mod facts;
+pub(super) mod next_step;
+pub(super) mod others;
+pub mod post_outcome;
+pub(super) mod run_view;
+pub(super) mod step;
+pub mod stored;
+pub(super) mod takeover;
+pub mod verdict;
