@@ -198,8 +198,7 @@ fn retry_is_made_only_by_the_object_that_made_the_attempts_before() {
     let mut scheduled = retrying(3);
     hear(&mut scheduled, &all(1, "FAILED"), 100);
     let marker = |nonce: &str, attempt: i32| {
-        let text =
-            format!(r#"{{"uid":"u1","namespace":"team","name":"orders","nonce":"{nonce}","acquisition":"{nonce}","attempt":{attempt}}}"#);
+        let text = format!(r#"{{"uid":"u1","namespace":"team","name":"orders","nonce":"{nonce}","tenure":"{nonce}","attempt":{attempt}}}"#);
         Some(BTreeMap::from([("nuvo.dev/trigger".to_owned(), text)]))
     };
     scheduled.metadata.annotations = marker("n1", 1);

@@ -479,3 +479,19 @@ fn the_ledger_is_bounded_in_entries_and_bytes() {
     assert!(serde_json::to_string(&lock).unwrap().len() <= LEDGER_BYTES, "{}", lock.ledger.len());
     assert_eq!(lock.ledger.back().unwrap().nonce, nonce("n99"));
 }
+
+/// Locks and markers are in clusters already, and an older operator may read them during an update.
+#[test]
+fn lock_and_marker_in_json_keep_their_names() {
+    let run = run("u1");
+    let lock = after(&held(&run, "n1", "10"), LedgerOutcome::Started(vec![execution("e1")]));
+    let lock = Lock { holder: held(&run, "n2", "11").holder, ..lock };
+    let expected = concat!(
+        r#"{"tenancy":{"holder":{"uid":"u1","namespace":"ns","name":"u1"},"nonce":"n2","tenure":"n2","runRV":"11","#,
+        r#""baseline":{"newest":null,"ids":[]},"young":false},"ledger":[{"uid":"u1","nonce":"n1","entry":{"started":["e1"]}}]}"#
+    );
+    assert_eq!(serde_json::to_string(&lock).unwrap(), expected);
+    assert_eq!(serde_json::from_str::<Lock>(expected).unwrap(), lock);
+    let marker = r#"{"uid":"u1","namespace":"ns","name":"u1","nonce":"n1","tenure":"n1","attempt":1}"#;
+    assert_eq!(serde_json::to_string(&marker_of(&run, "n1", 1)).unwrap(), marker);
+}
