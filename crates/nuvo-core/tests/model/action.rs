@@ -35,23 +35,23 @@ pub enum Action {
     Resolve { run: usize, answer: Resolution },
     /// A person holds a run back, or lets it go on.
     Suspend { run: usize, suspended: bool },
-    /// Somebody edits a run.
+    /// A person or another controller edits a run.
     Edit { run: usize },
-    /// Somebody deletes a run.
+    /// A person deletes a run.
     Delete { run: usize },
-    /// Somebody deletes a run, and a finalizer of somebody else keeps it for a while.
+    /// A person deletes a run, and a finalizer of another controller keeps it for a while.
     Terminate { run: usize },
     /// A deleted run is created again from a backup.
     Restore { run: usize, status: bool },
-    /// Somebody writes an earlier record over a run.
+    /// A person writes an earlier record over a run.
     RollBack { run: usize, to: usize, what: Record },
-    /// Somebody else starts the pipeline.
+    /// Another client starts the pipeline.
     Intrude,
-    /// Somebody wipes a status.
+    /// A person wipes a status.
     WipeStatus { run: usize },
-    /// Somebody wipes a marker.
+    /// A person wipes a marker.
     WipeMarker { run: usize },
-    /// Somebody deletes the lock.
+    /// A person deletes the lock.
     DeleteLease,
     /// The ledger has been filled with other entries.
     ForgetLedger,
@@ -102,7 +102,7 @@ pub enum StepCourse {
     NoList,
     /// nuvo gives a list that ends with the newest execution.
     ShortList,
-    /// The POST is lost, and nobody knows.
+    /// The POST is lost, and no process knows.
     Dropped,
     /// The POST is on its way for a long time.
     InFlight,

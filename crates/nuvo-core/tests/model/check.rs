@@ -10,7 +10,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::{
     action::Action,
-    promise::{is_over, promises},
+    invariants::{is_over, promises},
     world::{State, World},
 };
 

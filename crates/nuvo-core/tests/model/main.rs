@@ -1,9 +1,15 @@
-//! The trigger protocol, model-checked: the checker calls the very functions of the core that the operator runs.
+//! `run::next`, model-checked: the checker calls the very function that the operator runs.
 //!
-//! `cargo test --test model -- --nocapture` explores the standard scope in well under a minute and prints a table of it.
-//! `MODEL_SCOPE=large cargo test --release --test model the_promises_hold -- --nocapture` goes on with the large one: thirty million
-//! states, some fifteen minutes on two cores, two gigabytes. Every row is explored to its end: P1 to P4 (`promise.rs`) in every world that
-//! can be reached, and from every one of them a world in which every run has ended (backward reachability, `check.rs`).
+//! Two scopes of that function are explored. The protocol: how a trigger becomes at most one POST (`STANDARD` in `bounds.rs`). The life:
+//! status writes, retries, reruns, expiry, deletion, and finalizers that keep an object without end (`LIVES`).
+//!
+//! `cargo test -p nuvo-core --test model -- --nocapture` explores both in about a minute on two cores, and prints a table and the memory that
+//! it took. `MODEL_SCOPE=protocol` and `MODEL_SCOPE=life` explore one of them.
+//! `MODEL_SCOPE=large cargo test --release -p nuvo-core --test model every_scope -- --nocapture` goes on with the large scope of the protocol.
+//! Every row is explored to its end: the promises (`invariants.rs`) in every world that can be reached, and from every one of them a world in
+//! which every run has ended (backward reachability, `check.rs`).
+//!
+//! The protocol:
 //!
 //! | what goes wrong | standard scope | large scope |
 //! |---|---|---|
@@ -11,11 +17,11 @@
 //! | POST whose answer is lost or does not tell the ids; POST that lands late; 0 to 2 executions; list that lags | one POST, 2 runs and 2 operators, 0 or 2 executions with a prompt list | with a crash, a deletion or a wipe; two POSTs; 0 to 2 executions with a list that lags |
 //! | status and marker wiped | 2 runs and 1 operator, 1 run and 2 operators | 2 runs and 2 operators |
 //! | another attempt | the same | with a crash, 2 runs and 2 operators |
-//! | ledger lost; no list, or a short one; an execution of somebody else; a person's answer; `onAmbiguousTrigger: Adopt` | with a crash and a lost answer, 2 runs and 1 operator | |
+//! | ledger lost; no list, or a short one; an execution of another client; a person's answer; `onAmbiguousTrigger: Adopt` | with a crash and a lost answer, 2 runs and 1 operator | |
 //! | suspended; restored from a backup; an earlier record put back | 2 runs (the last: 1) and 1 operator | 2 runs and 2 operators |
 //! | both runs at once in one process | | with a crash or a lost answer, 2 runs and 2 operators |
 //!
-//! In the rows with one operator it also crashes and loses an answer, twice where the table that is printed says so.
+//! In the rows of the protocol with one operator it also crashes and loses an answer, twice where the table that is printed says so.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -28,24 +34,24 @@
 )]
 
 mod action;
-mod alike;
+mod bounds;
 mod check;
+mod invariants;
 mod mutant;
-mod promise;
-mod scope;
+mod symmetry;
 mod world;
 
 use std::time::Duration;
 
+use bounds::{LARGE, LIVES, STANDARD};
 use check::{alone, explore, story};
 use k8s_openapi::jiff::Timestamp;
 use nuvo_core::run::{Evidence, ExecutionId, Nonce, Obstacle, Trigger, TriggerResult, Unexecuted, parse, recorded};
 use nuvo_crds::PipelineRun;
-use scope::{LARGE, LIVES, STANDARD};
 use world::World;
 
 #[test]
-fn the_promises_hold() {
+fn every_scope_keeps_its_promises() {
     let _alone = alone();
     let scopes = match std::env::var("MODEL_SCOPE").as_deref() {
         Ok("large") => [STANDARD, LIVES, LARGE].concat(),
@@ -78,7 +84,7 @@ fn peak_memory() -> u64 {
 }
 
 #[test]
-fn a_missing_safeguard_is_noticed() {
+fn missing_safeguard_breaks_a_promise() {
     let _alone = alone();
     println!("| safeguard that is switched off | what breaks | steps to that | states without, with the safeguard |\n|---|---|---|---|");
     let mut unnoticed = Vec::new();
@@ -96,7 +102,7 @@ fn a_missing_safeguard_is_noticed() {
 
 /// The world writes results in a few lines; the operator writes a whole status. Both must read the same to the protocol.
 #[test]
-fn the_world_records_what_the_operator_records() {
+fn recorded_result_reads_the_same_in_the_model() {
     let ids = |count: usize| -> Vec<ExecutionId> { (0..count).map(|n| ExecutionId::new(format!("e{n}")).unwrap()).collect() };
     let results = [
         (TriggerResult::Accepted(Evidence::Answer), ids(2), None),

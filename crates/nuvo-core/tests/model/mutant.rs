@@ -3,7 +3,7 @@
 //! The core itself is never changed: what it decides from is falsified, or what it writes is carried out carelessly, just as if the
 //! safeguard were missing.
 
-use crate::{check::CAN_END, scope::Scope};
+use crate::{bounds::Scope, check::CAN_END};
 
 /// A safeguard that is switched off (docs/protocol.md, section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,9 @@ pub enum Mutant {
     NoListMeansNothingStarted,
     /// A list that does not reach back to the baseline is taken for a whole one.
     ShortListMeansWhole,
-    /// What somebody else has started is adopted too.
+    /// What another client has started is adopted too.
     AnybodysAdopted,
-    /// A run whose trigger stays in doubt keeps the lock for ever.
+    /// A run whose trigger stays in doubt keeps the lock without end.
     AmbiguousNeverGivesWay,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,

@@ -4,7 +4,7 @@ use super::*;
 use nuvo_crds::conditions::Reason;
 
 #[test]
-fn a_doubt_is_shown_also_while_it_waits_behind_older_runs_of_its_account() {
+fn doubt_behind_older_runs_of_its_account_is_shown() {
     let reason = |run: &Run| match queued(run) {
         StatusInput::Because(reason, _) => reason,
         StatusInput::Settled(..) => panic!("it waits"),
@@ -61,7 +61,7 @@ fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, 
 }
 
 #[test]
-fn a_doubt_that_another_operator_has_settled_is_forgotten() {
+fn doubt_settled_by_another_operator_is_forgotten() {
     let (mut run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     assert!(memory.inquiry.is_some());
@@ -77,7 +77,7 @@ fn a_doubt_that_another_operator_has_settled_is_forgotten() {
 }
 
 #[test]
-fn a_doubt_of_which_only_this_process_knows_becomes_ambiguous_and_never_looks_new() {
+fn doubt_known_to_this_process_only_becomes_ambiguous_and_never_looks_new() {
     let (mut run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     run.marker = None;
@@ -94,7 +94,7 @@ fn a_doubt_of_which_only_this_process_knows_becomes_ambiguous_and_never_looks_ne
 }
 
 #[test]
-fn a_lock_that_knows_more_than_a_run_that_was_rolled_back_is_a_doubt_that_ends() {
+fn run_rolled_back_behind_its_lock_is_a_doubt_that_ends() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
     run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
@@ -111,7 +111,7 @@ fn a_lock_that_knows_more_than_a_run_that_was_rolled_back_is_a_doubt_that_ends()
 }
 
 #[test]
-fn a_doubt_adopts_what_two_looks_agree_on() {
+fn doubt_adopts_what_two_looks_agree_on() {
     let (run, lock) = doubtful();
     let seen = Some(vec![candidate("e1", 100), candidate("known", 100), candidate("old", 99), candidate("claimed", 101)]);
     let (step, memory) = look(&run, &lock, &Memory::default(), 1000, seen.clone());
@@ -129,7 +129,7 @@ fn a_doubt_adopts_what_two_looks_agree_on() {
 }
 
 #[test]
-fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused_it() {
+fn conflicting_result_is_concluded_anew_and_not_written_over_the_other() {
     let (mut run, lock) = doubtful();
     let seen = Some(vec![candidate("e1", 100)]);
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
@@ -155,7 +155,7 @@ fn a_result_that_was_refused_is_concluded_anew_and_not_written_over_what_refused
 }
 
 #[test]
-fn a_doubt_without_a_trace_becomes_ambiguous_after_the_settle_time_only() {
+fn doubt_without_a_trace_becomes_ambiguous_after_the_settle_time() {
     let (run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (step, memory) = look(&run, &lock, &memory, 1364, Some(vec![]));
@@ -171,7 +171,7 @@ fn is_ambiguous(step: &Step) -> bool {
 }
 
 #[test]
-fn a_doubt_that_nothing_can_clear_ends_at_the_deadline_but_not_before_the_list_had_its_time() {
+fn doubt_without_a_usable_list_ends_at_the_deadline_after_the_settle_time() {
     let (run, lock) = doubtful();
     let (passed, left) = (Some(Duration::ZERO), Some(Duration::from_secs(1)));
     let (_, early) = look(&run, &lock, &Memory::default(), 1000, None);
@@ -194,7 +194,7 @@ fn a_doubt_that_nothing_can_clear_ends_at_the_deadline_but_not_before_the_list_h
 }
 
 #[test]
-fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
+fn doubt_without_its_account_ends_at_the_deadline() {
     let (mut run, lock) = doubtful();
     let away = |run: &Run, memory: &Memory, at: u64, deadline: u64| {
         let gate = Gate::AccountNotReady("no Secret".into());
@@ -222,7 +222,7 @@ fn a_doubt_whose_account_is_away_ends_at_the_deadline() {
 }
 
 #[test]
-fn a_list_that_never_reaches_back_to_the_trigger_ends_the_doubt_after_the_settle_time() {
+fn doubt_with_a_list_too_short_ends_after_the_settle_time() {
     let (run, lock) = doubtful();
     let mut without_baseline = lock.clone();
     without_baseline.holder.as_mut().unwrap().baseline = None;
@@ -239,11 +239,11 @@ fn a_list_that_never_reaches_back_to_the_trigger_ends_the_doubt_after_the_settle
 }
 
 #[test]
-fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
+fn answer_of_a_person_without_a_list_counts_after_the_quarantine() {
     let (mut run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (step, _) = look(&run, &lock, &memory, 99_999, None);
-    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "nobody has answered: {step:?}");
+    assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "no person has answered: {step:?}");
     run.answered = Some(nonce("n0"));
     let (step, _) = look(&run, &lock, &memory, 99_999, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "the answer is about another trigger: {step:?}");
@@ -262,7 +262,7 @@ fn a_person_can_answer_where_no_list_can_but_only_after_the_quarantine() {
 }
 
 #[test]
-fn a_doubt_says_how_a_person_can_end_it() {
+fn doubt_says_how_a_person_can_end_it() {
     let (run, _) = doubtful();
     let Some(StatusInput::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
     for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
@@ -271,7 +271,7 @@ fn a_doubt_says_how_a_person_can_end_it() {
 }
 
 #[test]
-fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
+fn pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
     let (run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let ripe = || {
@@ -290,7 +290,7 @@ fn a_pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
 }
 
 #[test]
-fn nothing_is_adopted_under_a_young_or_foreign_lock() {
+fn doubt_under_a_foreign_lock_or_a_lost_ledger_adopts_nothing() {
     let (run, mut lock) = doubtful();
     lock.holder.as_mut().unwrap().ledger_may_be_lost = true;
     let seen = Some(vec![candidate("e1", 100)]);
@@ -303,7 +303,7 @@ fn nothing_is_adopted_under_a_young_or_foreign_lock() {
 }
 
 #[test]
-fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
+fn answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
     for (present, wins) in [(TriggerResult::Ambiguous { executed: false }, true), (TriggerResult::Accepted(Evidence::Adopted), false)] {
         let mut run = run("u1");
         let mut o = pass(&run);
@@ -318,7 +318,7 @@ fn the_answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
 }
 
 #[test]
-fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_the_process() {
+fn answer_without_ids_is_written_first_and_outlives_the_process() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -345,7 +345,7 @@ fn what_nuvo_answered_without_ids_is_written_before_anything_else_and_outlives_t
 }
 
 #[test]
-fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_over_a_guess() {
+fn answer_without_ids_is_written_until_it_is_there_and_wins_over_a_guess() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -368,7 +368,7 @@ fn what_nuvo_answered_without_ids_is_written_again_until_it_is_there_and_wins_ov
 }
 
 #[test]
-fn a_doubt_that_another_process_has_decided_is_not_looked_into_for_ever() {
+fn doubt_decided_by_another_process_is_not_looked_into_again() {
     let (mut run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     assert!(memory.inquiry.is_some());

@@ -66,7 +66,7 @@ fn held(run: &Run, n: &str, version: &str) -> Lock {
     }
 }
 
-/// A lock that nobody holds and that remembers what became of the delivery of another.
+/// A lock without a holder that remembers what became of the delivery of another.
 fn after(lock: &Lock, entry: LedgerOutcome) -> Lock {
     let lock_holder = lock.holder.as_ref().unwrap();
     lock.released(lock_holder.delivery(&lock_holder.nonce, entry))
@@ -104,7 +104,7 @@ fn to_marked(o: &mut TriggerFacts, run: &Run) {
 }
 
 #[test]
-fn a_new_run_locks_marks_posts_and_records_in_this_order() {
+fn new_run_with_a_free_lock_locks_marks_posts_and_records() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -120,7 +120,7 @@ fn a_new_run_locks_marks_posts_and_records_in_this_order() {
 }
 
 #[test]
-fn the_fence_turns_a_late_post_into_not_executed() {
+fn post_after_the_fence_is_recorded_as_not_executed() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -130,7 +130,7 @@ fn the_fence_turns_a_late_post_into_not_executed() {
 }
 
 #[test]
-fn a_stopping_operator_does_not_post() {
+fn post_while_the_operator_stops_is_not_sent() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -139,7 +139,7 @@ fn a_stopping_operator_does_not_post() {
 }
 
 #[test]
-fn a_task_that_has_asked_to_record_that_it_did_not_send_never_sends() {
+fn post_after_not_executed_was_recorded_is_never_sent() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -154,7 +154,7 @@ fn a_task_that_has_asked_to_record_that_it_did_not_send_never_sends() {
 }
 
 #[test]
-fn a_marker_without_a_result_never_posts() {
+fn marker_without_a_result_never_posts() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
     for lock in [Lock::default(), held(&run, "n1", "9"), held(&run, "n1", "10"), held(&run, "n2", "10")] {
@@ -163,14 +163,14 @@ fn a_marker_without_a_result_never_posts() {
 }
 
 #[test]
-fn a_held_lock_resumes_only_on_the_version_it_was_taken_on() {
+fn held_lock_resumes_only_on_the_version_it_was_taken_on() {
     let run = run("u1");
     assert_eq!(verdict(&run, &held(&run, "n1", "10")), Verdict::New { resume: Some(nonce("n1")) });
     assert!(matches!(verdict(&run, &held(&run, "n1", "9")), Verdict::InDoubt(_)));
 }
 
 #[test]
-fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
+fn run_without_marker_and_status_is_answered_by_the_ledger() {
     let run = run("u1");
     let lock = after(&held(&run, "n1", "9"), LedgerOutcome::Started(vec![execution("e1")]));
     assert!(
@@ -181,7 +181,7 @@ fn the_ledger_answers_for_a_run_whose_marker_and_status_are_gone() {
 }
 
 #[test]
-fn a_marker_that_names_the_delivery_of_another_run_claims_nothing() {
+fn marker_with_the_delivery_of_another_run_claims_nothing() {
     let lock = after(&held(&run("victim"), "n1", "9"), LedgerOutcome::Started(vec![execution("e1")]));
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
@@ -189,7 +189,7 @@ fn a_marker_that_names_the_delivery_of_another_run_claims_nothing() {
 }
 
 #[test]
-fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
+fn held_lock_names_a_newer_delivery_than_the_ledger() {
     let run = run("u1");
     let earlier = after(&held(&run, "n1", "9"), LedgerOutcome::Started(vec![execution("e1")]));
     let lock = Lock { ledger: earlier.ledger, ..held(&run, "n2", "9") };
@@ -197,7 +197,7 @@ fn a_lock_that_is_held_tells_of_a_newer_delivery_than_the_ledger() {
 }
 
 #[test]
-fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
+fn restored_object_is_lost_until_a_person_opens_an_attempt() {
     let old = run("old");
     let mut run = run("u1");
     run.marker = Some(Marker { run: RunRef { name: run.id.name.clone(), ..old.id.clone() }, ..marker_of(&run, "n1", 1) });
@@ -207,7 +207,7 @@ fn a_restored_object_is_lost_until_a_person_opens_an_attempt() {
 }
 
 #[test]
-fn a_copied_manifest_is_a_new_run() {
+fn copied_manifest_is_a_new_run() {
     let other = run("other");
     let mut run = run("u1");
     run.marker = Some(marker_of(&other, "n1", 1));
@@ -215,7 +215,7 @@ fn a_copied_manifest_is_a_new_run() {
 }
 
 #[test]
-fn a_second_attempt_starts_only_when_the_first_is_decided() {
+fn second_attempt_starts_only_when_the_first_is_decided() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
     run.attempt = 2;
@@ -227,7 +227,7 @@ fn a_second_attempt_starts_only_when_the_first_is_decided() {
 }
 
 #[test]
-fn takeover_follows_what_the_holder_knows() {
+fn takeover_follows_the_result_of_the_holder() {
     let mut holder = run("u1");
     let lock_holder = held(&holder, "n1", "9").holder.unwrap();
     let judge = |run: &Run| takeover(&lock_holder, &Holder::Present(Box::new(run.clone())));
@@ -250,7 +250,7 @@ fn takeover_follows_what_the_holder_knows() {
 }
 
 #[test]
-fn a_lock_that_a_second_operator_bumped_in_vain_is_given_up_like_any_other() {
+fn lock_reacquired_in_vain_by_a_second_operator_is_released_like_any_other() {
     let mut holder = run("u1");
     holder.marker = Some(marker_of(&holder, "n1", 1));
     holder.trigger = Some(trigger("n1", 1, TriggerResult::Accepted(Evidence::Answer)));
@@ -270,7 +270,7 @@ fn a_lock_that_a_second_operator_bumped_in_vain_is_given_up_like_any_other() {
 }
 
 #[test]
-fn a_lock_whose_holder_is_done_blocks_nobody_for_longer_than_the_quarantine() {
+fn lock_of_a_settled_holder_blocks_others_for_the_quarantine_at_most() {
     let mut holder = run("u1");
     let lock_holder = held(&holder, "other", "9").holder.unwrap();
     let judge = |run: &Run| takeover(&lock_holder, &Holder::Present(Box::new(run.clone())));
@@ -296,7 +296,7 @@ fn a_lock_whose_holder_is_done_blocks_nobody_for_longer_than_the_quarantine() {
 }
 
 #[test]
-fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
+fn refused_trigger_with_a_lock_reacquired_in_vain_is_tried_again() {
     let mut run = run("u1");
     run.marker = Some(marker_of(&run, "n1", 1));
     run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
@@ -314,7 +314,7 @@ fn a_refused_trigger_whose_lock_was_bumped_in_vain_is_tried_again() {
 }
 
 #[test]
-fn another_attempt_starts_though_the_marker_of_the_one_before_was_wiped() {
+fn next_attempt_with_a_wiped_marker_starts() {
     let mut run = run("u1");
     run.trigger = Some(trigger("n1", 1, TriggerResult::NotExecuted));
     run.attempt = 2;
@@ -326,7 +326,7 @@ fn another_attempt_starts_though_the_marker_of_the_one_before_was_wiped() {
 }
 
 #[test]
-fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try() {
+fn indeterminate_marker_is_read_and_the_lock_taken_anew_before_a_second_try() {
     let mut run = run("u1");
     let mut o = pass(&run);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
@@ -347,7 +347,7 @@ fn an_unsure_marker_is_looked_up_and_the_lock_is_taken_anew_before_a_second_try(
     assert!(matches!(next_step(&o), Step::Mark { marker, over } if marker.nonce == nonce("spare2") && over == "13"));
 }
 
-/// Up to the second W2 of a run that somebody changed before the first.
+/// Up to the second W2 of a run that was changed before the first.
 fn to_second_mark(o: &mut TriggerFacts, run: &Run, changed: &Run) {
     answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
     answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
@@ -361,7 +361,7 @@ fn to_second_mark(o: &mut TriggerFacts, run: &Run, changed: &Run) {
 }
 
 #[test]
-fn a_run_that_is_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
+fn run_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
     let run = run("u1");
     let mut o = pass(&run);
     to_second_mark(&mut o, &run, &Run { version: "13".into(), suspended: true, ..run.clone() });
@@ -370,7 +370,7 @@ fn a_run_that_is_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
 }
 
 #[test]
-fn a_conflict_that_is_seen_after_the_fence_leaves_no_doubt() {
+fn conflict_seen_after_the_fence_leaves_no_doubt() {
     let run = run("u1");
     let mut o = pass(&run);
     o.limits.fence = Duration::ZERO;
@@ -379,7 +379,7 @@ fn a_conflict_that_is_seen_after_the_fence_leaves_no_doubt() {
 }
 
 #[test]
-fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
+fn indeterminate_lock_that_was_won_leads_to_one_post() {
     let run = run("u1");
     let mut o = pass(&run);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
@@ -392,7 +392,7 @@ fn an_unsure_lock_that_was_won_goes_on_to_one_post() {
 }
 
 #[test]
-fn an_unsure_marker_that_was_written_goes_on_to_one_post_whose_answer_is_recorded() {
+fn indeterminate_marker_that_was_written_leads_to_one_recorded_post() {
     let mut run = run("u1");
     let mut o = pass(&run);
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
@@ -419,7 +419,7 @@ fn refused_marker(run: &Run, lock: Lock) -> TriggerFacts {
 }
 
 #[test]
-fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
+fn refused_marker_releases_the_lock_without_a_ledger_entry() {
     let (run, reference_run) = (run("u1"), run("u0"));
     let other = after(&held(&reference_run, "n0", "1"), LedgerOutcome::Nothing);
     let mut o = refused_marker(&run, other.clone());
@@ -436,7 +436,7 @@ fn a_refused_marker_gives_the_lock_back_as_if_it_had_not_been_taken() {
 }
 
 #[test]
-fn a_refused_marker_keeps_a_lock_under_which_another_task_may_still_send() {
+fn refused_marker_under_a_reacquired_lock_keeps_the_lock() {
     let run = run("u1");
     let o = refused_marker(&run, held(&run, "n1", "10"));
     assert_eq!(next_step(&o), Step::Restart);
@@ -444,7 +444,7 @@ fn a_refused_marker_keeps_a_lock_under_which_another_task_may_still_send() {
 }
 
 #[test]
-fn a_pass_that_is_broken_off_remembers_that_nuvo_said_yes() {
+fn pass_broken_off_after_an_answer_without_ids_remembers_it() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -454,7 +454,7 @@ fn a_pass_that_is_broken_off_remembers_that_nuvo_said_yes() {
 }
 
 #[test]
-fn an_answer_for_a_deleted_run_goes_into_the_ledger() {
+fn answer_for_a_deleted_run_goes_into_the_ledger() {
     let run = run("u1");
     let mut o = pass(&run);
     to_marked(&mut o, &run);
@@ -468,7 +468,7 @@ fn an_answer_for_a_deleted_run_goes_into_the_ledger() {
 }
 
 #[test]
-fn the_ledger_is_bounded_in_entries_and_bytes() {
+fn ledger_is_bounded_in_entries_and_bytes() {
     let run = run("u1");
     let mut lock = Lock::default();
     for i in 0..100 {

@@ -105,7 +105,7 @@ pub struct TriggerFacts {
     pub deadline: Option<Duration>,
     /// For how long nuvo may not be asked anything, if so; set before every call of [`next_step`].
     pub silence: Option<Duration>,
-    /// A nonce that nobody has used; the shell replaces it after every [`Step::TakeLock`].
+    /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
     pub memory: Memory,
@@ -240,7 +240,7 @@ impl TriggerFacts {
         };
     }
 
-    /// The run is gone. A known outcome still goes into the ledger, so that nobody adopts what this run started.
+    /// The run is gone. A known outcome still goes into the ledger, so that no other run adopts what this run started.
     fn gone(&mut self) {
         self.gone = true;
         self.run = None;

@@ -84,7 +84,7 @@ fn start(o: &TriggerFacts) -> Step {
                 },
                 (_, None) => {
                     let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
-                    // The promises need no such care: where nobody deletes a lock, there is one before anybody is undecided. It keeps a
+                    // The promises need no such care: where locks are not deleted, there is one before any run is undecided. It keeps a
                     // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
                     let ledger_may_be_lost = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
                     (o.spare.clone(), baseline.clone(), ledger_may_be_lost, ledger)
@@ -168,7 +168,7 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
         Step::Restart => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue) => memory = Memory::default(),
         _ if decided(o.run()) => memory.inquiry = None,
-        // A pass that was broken off after its POST: what nuvo has said is known to nobody else.
+        // A pass that was broken off after its POST: nothing else knows what nuvo has said.
         _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
         _ => {}
     }
@@ -185,7 +185,7 @@ fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
     if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
         return if decided(run) { Step::Follow } else { post(o, grant) };
     }
-    // This task has not sent anything, but if it stopped here, nobody else could tell. So it goes on until it may send, or may say that it
+    // This task has not sent anything, but if it stopped here, no other task could know that. So it goes on until it may send, or may say that it
     // did not.
     match &o.lock {
         Some(LockRead { version: Some(version), lock }) if !grant.reacquired => {

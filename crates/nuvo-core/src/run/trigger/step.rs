@@ -110,7 +110,7 @@ pub enum Step {
     Follow,
     /// The run is gone, and nothing is left to do.
     Forget,
-    /// Somebody else changed what this pass rests on: begin a new pass.
+    /// Something else changed what this pass rests on: begin a new pass.
     Restart,
 }
 
@@ -174,7 +174,7 @@ pub enum Answer {
     Written(String),
     /// The write was refused (409), or its answer did not come: the object has to be read again.
     Indeterminate,
-    /// The write was refused for good: it was not applied, and trying it again is of no use before somebody changes something.
+    /// The write was refused for good: it was not applied, and trying it again is of no use before a person changes something.
     Refused,
     /// The object of the write does not exist.
     Missing,

@@ -29,7 +29,7 @@ pub struct RunRef {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Marker {
-    /// The run that the marker was written for; a copied manifest carries somebody else's.
+    /// The run that the marker was written for; a copied manifest carries the one of another run.
     #[serde(flatten)]
     pub run: RunRef,
     /// The delivery that it announces.
@@ -62,7 +62,7 @@ pub enum TriggerResult {
     Accepted(Evidence),
     /// It is certain that nothing was started.
     NotExecuted,
-    /// Nobody can tell which executions it started.
+    /// Which executions it started is not known.
     Ambiguous {
         /// nuvo answered that it did start some: never triggered again by itself.
         executed: bool,
@@ -136,7 +136,7 @@ pub struct LedgerEntry {
     pub entry: LedgerOutcome,
 }
 
-/// The lock of one pipeline at one origin. The default is a lock that nobody holds and that remembers nothing.
+/// The lock of one pipeline at one origin. The default is a lock without a holder that remembers nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
@@ -180,7 +180,7 @@ impl Lock {
         self.ledger.iter().any(|entry| matches!(&entry.entry, LedgerOutcome::Started(ids) if ids.contains(id)))
     }
 
-    /// The lock with this delivery remembered, and nobody holding it.
+    /// The lock without a holder, with this delivery remembered.
     #[must_use]
     pub fn released(&self, delivery: LedgerEntry) -> Self {
         let mut ledger = self.ledger.clone();

@@ -24,7 +24,7 @@ pub fn takeover(lock_holder: &LockHolder, holder: &Holder) -> Takeover {
         Holder::Gone => unknown(lock_holder),
         Holder::Present(run) => match &run.trigger {
             Some(trigger) if decided(run) => ledger_entry_of_result(lock_holder, run, trigger),
-            // It ended though its record is incomplete: nobody goes on under this lock unless a person says so.
+            // It ended though its record is incomplete: nothing goes on under this lock unless a person says so.
             _ if settled(run) => unknown(lock_holder),
             _ => Takeover::No,
         },

@@ -11,7 +11,7 @@ pub enum Verdict {
     Decided,
     /// Nothing was sent for the present attempt, and that is certain.
     New {
-        /// The acquisition to go on with, when this run already holds the lock and nobody has touched the run since.
+        /// The acquisition to go on with, when this run already holds the lock and the run was not written since.
         resume: Option<Nonce>,
     },
     /// A POST may have been made.
@@ -38,7 +38,7 @@ pub struct Doubt {
 pub fn decided(run: &Run) -> bool {
     let Some(trigger) = &run.trigger else { return false };
     match run.own_marker() {
-        // A result after which nothing more is sent in its attempt speaks for every delivery of it.
+        // A result after which no more is sent in its attempt speaks for every delivery of it.
         Some(marker) => {
             let last = matches!(trigger.result, TriggerResult::Accepted(_) | TriggerResult::Ambiguous { .. });
             marker.nonce == trigger.nonce || (last && marker.attempt <= trigger.attempt)

@@ -1,13 +1,13 @@
 //! The world that the core acts in: two runs of one pipeline, their lock, nuvo, two processes, and an adversary with a budget.
 //!
 //! Time is what the protocol's limits make of it: a short tick passes any of the short ones, a long tick the quarantine. The clock is the
-//! same for everybody; what each process remembers is kept as an age, so that the world stays finite.
+//! same for all processes; what each process remembers is kept as an age, so that the world stays finite.
 
-mod act;
-mod happen;
 pub mod life;
-mod show;
+mod possible_actions;
+mod print;
 mod store;
+mod transitions;
 
 use std::{
     hash::{Hash, Hasher},
@@ -23,10 +23,10 @@ use nuvo_core::run::{
 use life::{Seen, Story};
 
 use crate::{
-    alike::{Form, RUN_NAMES, RUN_VERSIONS, Shared},
+    bounds::{RUNS, Scope},
     check::Graph,
     mutant::Mutant,
-    scope::{RUNS, Scope},
+    symmetry::{Form, RUN_NAMES, RUN_VERSIONS, Shared},
 };
 
 /// When a pass begins, by its own clock. Everything that is remembered lies before it.
@@ -41,7 +41,7 @@ const LONG: Duration = Duration::from_secs(100);
 const LIMITS: Limits =
     Limits { fence: SHORT, post_deadline: Duration::ZERO, settle: Duration::ZERO, quarantine: LONG, confirm: Duration::ZERO };
 
-/// The execution that somebody else starts.
+/// The execution that another client starts.
 const INTRUDER: &str = "intruder";
 
 /// A run in the API server.
@@ -93,7 +93,7 @@ pub enum Course {
     Executed,
     /// Never carried out, and whoever sent it knows that.
     Refused,
-    /// Never carried out, and nobody knows.
+    /// Never carried out, and no process knows.
     Dropped,
 }
 
@@ -204,7 +204,7 @@ pub fn whose(text: &str) -> usize {
     usize::from(text.starts_with(RUN_NAMES[1]))
 }
 
-/// A nonce that stands for any that nobody has used.
+/// A nonce that stands for any that was never used.
 fn any_nonce() -> Nonce {
     static ANY: LazyLock<Nonce> = LazyLock::new(|| Nonce::new("any").unwrap());
     ANY.clone()
@@ -233,7 +233,7 @@ pub fn new_run(run: usize) -> Run {
     }
 }
 
-/// What a recorded result makes of a run. The test `the_world_records_what_the_operator_records` holds it against the operator's.
+/// What a recorded result makes of a run. The test `recorded_result_reads_the_same_in_the_model` holds it against the operator's.
 pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], unexecuted: Option<Unexecuted>) {
     run.attempt = run.attempt.max(trigger.attempt);
     match trigger.result {
@@ -287,7 +287,7 @@ impl Object {
         Self { present: Some(first.clone()), first, last: None, past: Vec::new(), story: Story::default(), version: 0, nonces: 0 }
     }
 
-    /// Whether this is the object that somebody speaks of, and not a later one of its name.
+    /// Whether this is the object that is meant, and not a later one of its name.
     fn is(&self, id: &RunRef) -> bool {
         self.present.as_ref().is_some_and(|present| present.id == *id)
     }
@@ -390,7 +390,7 @@ impl State {
 }
 
 impl World {
-    /// A world that nobody has seen anything of.
+    /// A world of which nothing has been explored.
     pub fn new(scope: Scope, mutant: Option<Mutant>) -> Self {
         Self { scope, mutant, graph: Graph::default() }
     }

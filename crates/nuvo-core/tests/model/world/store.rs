@@ -6,7 +6,7 @@ use nuvo_core::run::{
 };
 
 use super::{INTRUDER, Late, Object, State, World, hash, record, reference, whose};
-use crate::{action::StepCourse, alike::LOCK_VERSIONS, mutant::Mutant};
+use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
     pub(super) fn write_as(&self, state: &mut State, run: usize, step: &Step, course: StepCourse) -> Answer {

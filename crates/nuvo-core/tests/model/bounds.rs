@@ -38,7 +38,7 @@ pub struct Scope {
     pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
     pub blind_lists: u8,
-    /// Executions that somebody else starts.
+    /// Executions that another client starts.
     pub intruders: u8,
     /// Foreign edits of a run.
     pub edits: u8,
@@ -135,7 +135,7 @@ impl Scope {
         runs: RUNS,
     };
 
-    /// Whether the list shows every execution by the time that anybody looks, and nobody tampers with the records.
+    /// Whether the list shows every execution by the time of the next look, and the records are not tampered with.
     pub fn list_is_prompt(&self) -> bool {
         let tampering = [self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
         !self.lag && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
@@ -207,7 +207,7 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("crash, lost answer, no list, overdue", Scope { failed_lists: 1, overdue: true, lag: true, ..ALONE }),
     ("crash, lost answer, marker refused for good, twice", Scope { denied: 2, ..ALONE }),
     ("crash, lost answer, no list before the trigger", Scope { blind_lists: 1, ..ALONE }),
-    ("crash, lost answer, somebody else's execution", Scope { intruders: 1, ..ALONE }),
+    ("crash, lost answer, another client's execution", Scope { intruders: 1, ..ALONE }),
     ("crash, lost answer, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),
     ("crash, lost answer, status wiped, lock deleted", Scope { status_wipes: 1, lease_deletions: 1, ..ALONE }),
     ("crash, lost answer, status wiped, ledger lost", Scope { status_wipes: 1, ledger_losses: 1, ..ALONE }),

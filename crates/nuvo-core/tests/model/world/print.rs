@@ -42,7 +42,7 @@ fn of_run(run: &Run) -> String {
 
 fn of_lease(lease: &Lease) -> String {
     let holder = lease.read.lock.holder.as_ref().map_or_else(
-        || "nobody".to_owned(),
+        || "free".to_owned(),
         |t| {
             format!(
                 "{}, nonce {}, tenure {}, run at {}, young {}, {:?}",

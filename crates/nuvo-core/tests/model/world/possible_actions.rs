@@ -6,7 +6,7 @@ use super::life::asks_for_the_end;
 use super::{Course, Object, State, Work, World, is_idle};
 use crate::{
     action::{Action, Record, Resolution, StepCourse},
-    alike::Shared,
+    symmetry::Shared,
 };
 
 impl World {

@@ -9,17 +9,17 @@ use nuvo_core::run::{
 };
 
 use super::{
-    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce,
-    happen::wish,
-    idle,
+    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
     life::{Seen, Story},
-    new_run, record, reference, whose,
+    new_run,
+    possible_actions::wish,
+    record, reference, whose,
 };
 use crate::{
     action::{Action, Record, Resolution, StepCourse},
-    alike::{RUN_NAMES, Shared},
+    bounds::Scope,
     mutant::Mutant,
-    scope::Scope,
+    symmetry::{RUN_NAMES, Shared},
 };
 
 impl State {
@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    /// What the core decides in this pass, with a nonce that nobody has used.
+    /// What the core decides in this pass, with a nonce that was never used.
     fn decide(&self, state: &mut State, run: usize, pass: &Pass) -> (Facts, Act) {
         let mut facts = pass.facts.clone();
         if !matches!(pass.act, Act::Trigger(Step::TakeLock { .. })) {
@@ -366,7 +366,7 @@ impl World {
     }
 
     /// A pass goes on after it has learned something. What touches nothing outside of the process happens at once, and if the pass ends, it
-    /// ends at once: that is seen by nobody.
+    /// ends at once: that is not seen by anything.
     fn go_on(&self, state: &mut State, operator: usize, run: usize, mut facts: Facts, mut seen: Seen) {
         facts.renew_spare(any_nonce());
         let is_there = facts.run().is_some_and(|seen| state.runs[run].is(&seen.id));

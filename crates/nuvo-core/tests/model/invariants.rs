@@ -4,8 +4,8 @@ use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, decided, settled};
 use stateright::Property;
 
 use crate::{
-    alike::RUN_NAMES,
-    scope::Scope,
+    bounds::Scope,
+    symmetry::RUN_NAMES,
     world::{Course, Delivery, Execution, State, World, life::gave_back},
 };
 
@@ -97,7 +97,7 @@ fn newest(state: &State) -> impl Iterator<Item = (&Run, &Delivery)> {
     present(state).filter_map(|run| Some((run, state.deliveries.iter().rfind(|sent| sent.run.name == run.id.name)?)))
 }
 
-/// Who says that nothing was started must know it, and who has come to an end must show what was started, or that nobody can tell.
+/// A run that says that nothing was started must know it, and one that has ended must show what was started, or that this is not known.
 fn nothing_is_silent(state: &State) -> bool {
     newest(state).all(|(run, sent)| {
         let Some(trigger) = &run.trigger else { return true };
