@@ -13,10 +13,8 @@ use crate::progress::{Display, Progress};
 use crate::{Context, Cost, Error, repository, say};
 
 /// The flags of every build. `.ci/run` has them, too, so that what `go vet` compiles is there for the builds.
-///
-/// A build takes a quarter less without debug information, which the linker would throw away, and without inlining in Kubernetes, most of
-/// which is clients and conversions. What is busy at run time is below it.
-const FLAGS: [&str; 4] = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-gcflags=k8s.io/...=-dwarf=false -l"];
+/// Debug information is an eighth of the work, and the linker would throw it away.
+const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"];
 const ERROR_LINES: usize = 20;
 
 /// The folder for everything that is built or run here, for one of these programs.
@@ -78,9 +76,8 @@ impl Program {
     /// Its path, after it was built if that is needed: once, however many processes ask for it. Says on standard error how far it is.
     pub fn built(self) -> Result<PathBuf, Error> {
         let progress = Progress::new(self.source.title, "packages");
-        let mut display = Display::new();
+        let mut display = Display::among_others();
         let outcome = self.build(&progress, || display.show([&progress]));
-        display.clear();
         outcome.map(|_| self.binary)
     }
 

@@ -66,9 +66,14 @@ pub struct Display {
 }
 
 impl Display {
-    /// Shows nothing yet.
+    /// For a program that writes nothing else meanwhile.
     pub fn new() -> Self {
-        Self { begun: Instant::now(), shown: Duration::ZERO, redraws: io::stderr().is_terminal() }
+        Self { redraws: io::stderr().is_terminal(), ..Self::among_others() }
+    }
+
+    /// For a program that does, as tests do: in new lines only.
+    pub fn among_others() -> Self {
+        Self { begun: Instant::now(), shown: Duration::ZERO, redraws: false }
     }
 
     /// Shows how far these builds are, if it is time for that.
