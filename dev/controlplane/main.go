@@ -1,13 +1,12 @@
-// Command controlplane is etcd, kube-apiserver, kube-controller-manager and
-// kubectl in one binary, for tests and demonstrations without a cluster.
+// Command controlplane is etcd, kube-apiserver and kubectl in one binary, for
+// tests and demonstrations without a cluster.
 //
 // It is built from the Go modules of Kubernetes, so what answers is the real
-// API server: validation, RBAC, watches, conflicts, garbage collection.
+// API server: validation, RBAC, watches, conflicts.
 package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -15,25 +14,20 @@ import (
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
-	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+
+	"nuvo.dev/controlplane/stdin"
 )
 
 const usage = `usage: controlplane COMMAND [flags]
 
   etcd                      one member, for one API server
   kube-apiserver            as in Kubernetes
-  kube-controller-manager   as in Kubernetes
   kubectl                   as in Kubernetes
   guard -- COMMAND [ARG]…   run a command that ends when this process ends
 
 A link to this program that has the name of a command is that command.
 With CONTROLPLANE_EXIT_WITH_STDIN=1 a server exits when its standard input ends.
 `
-
-// exitWithStdin names the variable that ties a server to its parent: the
-// parent holds the other end of the pipe, and the kernel closes it however the
-// parent ends, by SIGKILL too.
-const exitWithStdin = "CONTROLPLANE_EXIT_WITH_STDIN"
 
 func main() {
 	// Like busybox: a link named kubectl is kubectl.
@@ -52,14 +46,11 @@ func main() {
 func run() bool {
 	switch os.Args[0] {
 	case "etcd":
-		watchStdin()
+		stdin.Watch()
 		os.Exit(runEtcd(os.Args[1:]))
 	case "kube-apiserver":
-		watchStdin()
+		stdin.Watch()
 		os.Exit(cli.Run(apiserver.NewAPIServerCommand()))
-	case "kube-controller-manager":
-		watchStdin()
-		os.Exit(cli.Run(controllermanager.NewControllerManagerCommand()))
 	case "kubectl":
 		runKubectl()
 	case "guard":
@@ -74,15 +65,4 @@ func runKubectl() {
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		kubectlutil.CheckErr(err)
 	}
-}
-
-// watchStdin ends this process when standard input ends, if asked to.
-func watchStdin() {
-	if os.Getenv(exitWithStdin) != "1" {
-		return
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
-	}()
 }

@@ -2,7 +2,8 @@
 //!
 //! [`ControlPlane::start`] runs etcd and kube-apiserver (and, if asked, kube-controller-manager) on free ports of this machine, with TLS,
 //! RBAC and an audit log. They are built once from their Go modules, see [`binary`]; when `KUBEBUILDER_ASSETS` names a folder with
-//! `etcd`, `kube-apiserver` and `kubectl`, those are used instead.
+//! `etcd`, `kube-apiserver` and `kubectl`, those are used instead. kube-controller-manager is a program of its own, and built only for
+//! those who ask for it.
 //!
 //! Everything ends with the process that started it, however that ends: each server reads a pipe whose other end is held here.
 //! All calls block; from asynchronous code use a thread that may block.
@@ -10,7 +11,7 @@
 mod audit;
 mod binary;
 mod certificates;
-mod go_program;
+mod interrupt;
 mod kubeconfig;
 mod process;
 pub mod proxy;
@@ -20,8 +21,9 @@ mod tools;
 
 pub use audit::AuditEvent;
 pub use binary::{binary, kubectl};
-pub use go_program::interrupt;
+pub use interrupt::{Interrupt, Interrupted};
 pub use process::Process;
+pub use programs::interrupt;
 pub use proxy::Proxy;
 pub use run_dir::RunDir;
 pub use server::{ControlPlane, Options, Part, shared};
@@ -35,6 +37,12 @@ pub struct Error(String);
 impl Error {
     fn new(text: impl Into<String>) -> Self {
         Self(text.into())
+    }
+}
+
+impl From<programs::Error> for Error {
+    fn from(error: programs::Error) -> Self {
+        Self(error.to_string())
     }
 }
 

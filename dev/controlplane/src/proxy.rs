@@ -208,7 +208,7 @@ impl Proxy {
     /// Lets go of one held request, or of its answer. One that is not yet held will not be.
     pub fn release(&self, seq: usize) {
         if let Some(release) = lock(&self.shared.journal).get_mut(seq).and_then(|entry| entry.release.take()) {
-            // Nobody waits any more: it is released.
+            // No thread waits any more: it is released.
             let _ = release.send(());
         }
     }

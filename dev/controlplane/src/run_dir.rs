@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::go_program::{home, say};
+use programs::{home, say};
+
 use crate::{Context, Error};
 
 /// Set, it keeps the folders, with all logs.
@@ -27,7 +28,7 @@ impl RunDir {
         let home = home("controlplane");
         fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
         let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
-        // Held until the new folder is locked too, so that nobody takes it for a left one.
+        // Held until the new folder is locked too, so that no other process takes it for a left one.
         let all = File::create(home.join("runs.lock")).context(|| format!("opening runs.lock in {}", home.display()))?;
         all.lock().context(|| "locking runs.lock".to_owned())?;
         remove_left(&home);
@@ -48,7 +49,7 @@ impl Drop for RunDir {
     fn drop(&mut self) {
         if env::var_os(KEEP).is_some() {
             say(&format!("{KEEP} is set: the control plane left {}", self.path.display()));
-            // Without its lock it is nobody's, and stays.
+            // Without its lock no process removes it.
             let _ = fs::remove_file(self.path.join("in-use.lock"));
         } else {
             let _ = fs::remove_dir_all(&self.path);

@@ -12,10 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use programs::check_interrupted;
 use serde_json::json;
 
 use crate::certificates::Certificates;
-use crate::go_program::check_interrupted;
 use crate::process::{read_lossy, tail};
 use crate::run_dir::RunDir;
 use crate::{AuditEvent, Context, Error, Process, audit, binary, kubeconfig, lock};
@@ -31,7 +31,8 @@ const ADMIN_TOKEN: &str = "admin";
 /// What to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Also run kube-controller-manager: without it namespaces stay in deletion and owned objects stay.
+    /// Also run kube-controller-manager: without it namespaces stay in deletion and owned objects stay. Its first build takes a minute
+    /// more.
     pub controller_manager: bool,
     /// Log also what ServiceAccounts read, for [`ControlPlane::requests`].
     pub audit_reads: bool,
@@ -120,6 +121,10 @@ impl ControlPlane {
 
     fn start_once(options: Options) -> Result<Self, Error> {
         let kubectl = binary::program("kubectl")?;
+        if options.controller_manager {
+            // Now, because the servers should not wait for its build.
+            binary::program(Part::ControllerManager.name())?;
+        }
         let kubectl = [kubectl.get_program()].into_iter().chain(kubectl.get_args()).map(OsString::from).collect();
         let folder = RunDir::create()?;
         let certificates = Certificates::create(folder.path())?;
@@ -298,7 +303,7 @@ impl ControlPlane {
         let mut command = binary::program(part.name())?;
         command.args(self.args(part)).current_dir(self.folder());
         let log = self.log_path(part);
-        let process = match binary::ends_with_stdin() {
+        let process = match binary::ends_with_stdin(part.name()) {
             Some((name, value)) => {
                 command.env(name, value);
                 Process::spawn(command, log)
@@ -329,7 +334,7 @@ impl ControlPlane {
                     format!("--etcd-servers={etcd}"),
                     "--bind-address=127.0.0.1".to_owned(),
                     format!("--secure-port={api_server}"),
-                    // There is nobody to route traffic for.
+                    // There are no pods to route traffic to.
                     "--endpoint-reconciler-type=none".to_owned(),
                     "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                     format!("--cert-dir={}", file("kube-apiserver")),
@@ -340,7 +345,7 @@ impl ControlPlane {
                     "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
                     format!("--service-account-signing-key-file={}", tokens_key.display()),
                     format!("--service-account-key-file={}", tokens_public.display()),
-                    // It would refuse every pod: nobody makes the default ServiceAccount.
+                    // It would refuse every pod: no controller makes the default ServiceAccount.
                     "--disable-admission-plugins=ServiceAccount".to_owned(),
                     format!("--audit-policy-file={}", file("audit-policy.yaml")),
                     format!("--audit-log-path={}", file("audit.log")),
@@ -355,7 +360,7 @@ impl ControlPlane {
                 format!("--kubeconfig={}", self.admin_kubeconfig.display()),
                 "--leader-elect=false".to_owned(),
                 "--secure-port=0".to_owned(),
-                // Only what is about objects; the others would make pods that nobody runs.
+                // Only what is about objects; the others would make pods, and no kubelet runs them.
                 "--controllers=namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller".to_owned(),
             ],
         }

@@ -2,17 +2,24 @@
 
 mod bench;
 mod build;
-mod demo;
 mod faults;
 mod generate;
-mod stop;
+
+/// The name that the commands have for it.
+mod stop {
+    pub use controlplane::Interrupt as Stop;
+}
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Chores of the repository")]
+#[command(
+    name = "cargo xtask",
+    about = "Chores of the repository",
+    after_help = "`cargo xtask demo` shows the operator at work; `cargo xtask demo --help` explains it."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -22,11 +29,6 @@ struct Cli {
 enum Command {
     /// Writes the files that are made from the code.
     Generate(generate::Args),
-    /// Shows the operator at work, on this machine: a control plane, a simulator of nuvo, and the examples.
-    ///
-    /// Needs Rust, and Go for the first start, which takes some minutes. With KUBECONFIG set it uses that cluster, in the namespace `demo`,
-    /// and removes at the end what it has created. Ctrl-C ends everything.
-    Demo(demo::Args),
     /// Plays fault plans: one request of the operator goes wrong in one way, and every promise of the trigger protocol is checked.
     ///
     /// Needs Rust, Go and a C compiler, and no cluster. Ends with a table, and with an error if a promise was broken.
@@ -45,7 +47,6 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Generate(args) => generate::run(&args),
-        Command::Demo(args) => demo::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Storm(args) => faults::storm::run(&args),
         Command::Bench(args) => bench::run(&args),

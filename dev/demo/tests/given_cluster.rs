@@ -28,10 +28,10 @@ spec:
 fn a_given_cluster_is_left_as_it_was() {
     let server = ControlPlane::start(Options { controller_manager: true, ..Options::default() }).unwrap();
     let demo = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_demo"));
         // A relative path must do too.
         let path = server.admin_kubeconfig();
-        command.arg("demo").current_dir(path.parent().unwrap()).env("KUBECONFIG", path.file_name().unwrap());
+        command.current_dir(path.parent().unwrap()).env("KUBECONFIG", path.file_name().unwrap());
         command
     };
     let objects = || {

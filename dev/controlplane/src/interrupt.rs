@@ -1,6 +1,6 @@
 //! Ctrl-C: everything that waits here gives up, and what was started is ended on the way out.
 
-use std::error::Error;
+use std::io;
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit code of a program that Ctrl-C ended.
-const INTERRUPTED: i32 = 130;
+const EXIT_CODE: i32 = 130;
 
 /// Whether this program was asked to end.
-pub struct Stop(Arc<Inner>);
+pub struct Interrupt(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -23,19 +23,19 @@ struct Inner {
 
 /// It was.
 #[derive(Debug)]
-pub struct Stopped;
+pub struct Interrupted;
 
-impl std::fmt::Display for Stopped {
+impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("stopped before it was over")
     }
 }
 
-impl Error for Stopped {}
+impl std::error::Error for Interrupted {}
 
-impl Stop {
+impl Interrupt {
     /// From now on the first SIGINT, SIGTERM or SIGHUP is only noted here. The second ends this process at once; its children end with it.
-    pub fn on_signals() -> Result<Self, Box<dyn Error>> {
+    pub fn on_signals() -> io::Result<Self> {
         let inner = Arc::new(Inner::default());
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -53,25 +53,26 @@ impl Stop {
                         _ = hang_up.recv() => {}
                     }
                     if std::mem::replace(&mut *noted.lock(), true) {
-                        process::exit(INTERRUPTED);
+                        process::exit(EXIT_CODE);
                     }
                     noted.changed.notify_all();
-                    controlplane::interrupt();
+                    programs::interrupt();
                 }
             });
         });
         Ok(Self(inner))
     }
 
-    pub fn check(&self) -> Result<(), Stopped> {
+    /// Fails if it was.
+    pub fn check(&self) -> Result<(), Interrupted> {
         self.sleep(Duration::ZERO)
     }
 
     /// Waits so long, or until this program is asked to end.
-    pub fn sleep(&self, time: Duration) -> Result<(), Stopped> {
+    pub fn sleep(&self, time: Duration) -> Result<(), Interrupted> {
         let waited = self.0.changed.wait_timeout_while(self.0.lock(), time, |asked| !*asked);
         let (asked, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *asked { Err(Stopped) } else { Ok(()) }
+        if *asked { Err(Interrupted) } else { Ok(()) }
     }
 }
 

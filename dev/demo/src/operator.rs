@@ -9,7 +9,7 @@ use std::time::Duration;
 use controlplane::Process;
 use nuvo_sim::Sim;
 
-use super::cluster::Cluster;
+use crate::cluster::Cluster;
 
 /// How long the operator may take to finish what it is doing.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use controlplane::{ControlPlane, Options, Process, RunDir};
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use programs::repository;
 
-use super::{ACCOUNT, NAMESPACE, RUNS, SECRET, heading, say};
-use crate::build::repository;
+use crate::{ACCOUNT, NAMESPACE, RUNS, SECRET, heading, say};
 
+/// The rights that the Helm chart gives to the operator.
+const RULES: &str = "charts/nuvo-operator/templates/_rules.tpl";
 const CRDS: [&str; 2] = ["pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev"];
-/// Where the operator lives in a cluster of its own.
+/// The namespace of the operator in a cluster of its own.
 const OPERATOR_NAMESPACE: &str = "nuvo-system";
 const OPERATOR: &str = "nuvo-operator";
 
@@ -23,7 +26,7 @@ pub enum Cluster {
     Given(Given),
 }
 
-/// Somebody's cluster. What was created in it is removed when this is dropped.
+/// A cluster that was there before. What was created in it is removed when this is dropped.
 pub struct Given {
     kubectl: Vec<OsString>,
     /// One path or several, as in the variable.
@@ -75,7 +78,7 @@ impl Cluster {
             (0, _) => say("the custom resource definitions are there already, and stay as they are"),
             (_, true) => {
                 self.record(|created| created.crds = missing);
-                self.apply(&nuvo_crds::crds_yaml()?)?;
+                self.read(&["apply", "--server-side", "--filename", &repository().join("crds").display().to_string()])?;
             }
             _ => {
                 return Err(format!("the cluster has only one of the definitions {runs} and {accounts}: install both, or remove it").into());
@@ -100,10 +103,10 @@ impl Cluster {
         match self {
             Self::Own(server) => {
                 server.kubectl(&["create", "namespace", OPERATOR_NAMESPACE])?;
-                let kubeconfig = server.service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR, &nuvo_operator::rbac::rules())?;
+                let kubeconfig = server.service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR, &rules()?)?;
                 operator.env("KUBECONFIG", kubeconfig).args(["--operator-namespace", OPERATOR_NAMESPACE]);
             }
-            // Elsewhere it has no business in somebody's cluster.
+            // It has no business elsewhere in a cluster that others use.
             Self::Given(_) => _ = operator.args(["--namespaces", NAMESPACE, "--operator-namespace", NAMESPACE]),
         }
         Ok(())
@@ -147,7 +150,7 @@ impl Cluster {
         output(self.kubectl().args(args))
     }
 
-    /// Runs kubectl for everybody to see.
+    /// Runs kubectl, and shows the command and what it prints.
     pub fn show(&self, args: &[&str]) -> Result<(), Box<dyn Error>> {
         say(&format!("$ kubectl {}", args.join(" ")));
         let status = self.kubectl().args(args).current_dir(repository()).status()?;
@@ -234,6 +237,14 @@ impl Drop for Given {
             }
         }
     }
+}
+
+/// What the operator needs, without the templates around it.
+fn rules() -> Result<Vec<PolicyRule>, Box<dyn Error>> {
+    let path = repository().join(RULES);
+    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let list: String = text.lines().filter(|line| !line.starts_with("{{")).flat_map(|line| [line, "\n"]).collect();
+    Ok(serde_yaml::from_str(&list).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
 /// What the demo applies, as `resource/name`.

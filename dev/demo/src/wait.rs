@@ -5,12 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use controlplane::Process;
+use controlplane::{Interrupt, Process};
 
-use super::cluster::Cluster;
-use super::operator::Operator;
-use super::{LOOK, NAMESPACE, say, write};
-use crate::stop::Stop;
+use crate::cluster::Cluster;
+use crate::operator::Operator;
+use crate::{LOOK, NAMESPACE, say, write};
 
 const WITHIN: &str = "--timeout=120s";
 /// The last change reaches the watch and the waiting at about the same time.
@@ -20,7 +19,7 @@ const WATCH_LAGS: Duration = Duration::from_millis(500);
 pub struct Wait<'a> {
     pub cluster: &'a Cluster,
     pub operator: &'a mut Operator,
-    pub stop: &'a Stop,
+    pub interrupt: &'a Interrupt,
 }
 
 impl Wait<'_> {
@@ -36,11 +35,11 @@ impl Wait<'_> {
             if let Some(status) = waiting.exited() {
                 break status;
             }
-            self.stop.sleep(LOOK)?;
+            self.interrupt.sleep(LOOK)?;
             self.operator.check()?;
         };
         if watch.is_some() {
-            self.stop.sleep(WATCH_LAGS)?;
+            self.interrupt.sleep(WATCH_LAGS)?;
             show_more(shown.as_mut())?;
         }
         if !status.success() {

@@ -8,19 +8,22 @@ mod wait;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use nuvo_crds::PipelineRun;
+use clap::Parser;
+use controlplane::Interrupt;
 use nuvo_sim::{BUILTIN_PIPELINES, Sim, SimConfig, parse_pipelines};
+use programs::cargo::{self, Profile};
+use programs::cost::{self, Cost, Part};
+use programs::repository;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use cluster::Cluster;
 use operator::Operator;
 use wait::Wait;
-
-use crate::build::{self, repository};
-use crate::stop::Stop;
 
 const NAMESPACE: &str = "demo";
 /// The names of the runs and of their pipelines, and of their files in `examples`.
@@ -35,30 +38,59 @@ const SECRET: &str = "nuvo-credentials";
 const LOOK: Duration = Duration::from_millis(100);
 const OPERATOR_LOOK: Duration = Duration::from_secs(1);
 
-#[derive(clap::Args)]
-pub struct Args {
+/// Shows the operator at work, on this machine: a control plane, a simulator of nuvo, and the examples.
+///
+/// Needs Rust, and Go for the first start, which takes some minutes; with KUBEBUILDER_ASSETS set to a folder with etcd, kube-apiserver and
+/// kubectl it needs no Go. With KUBECONFIG set it uses that cluster, in the namespace `demo`, and removes at the end what it has created.
+/// Ctrl-C ends everything.
+#[derive(Parser)]
+#[command(name = "cargo xtask demo")]
+struct Args {
     /// End as soon as all runs have ended; fail if one came out otherwise than it should.
     #[arg(long)]
     once: bool,
+    /// The operator, if it is built already.
+    #[arg(long, hide = true)]
+    operator: Option<PathBuf>,
+    /// What was done before this program began, and what that cost.
+    #[arg(long, hide = true)]
+    spent: Vec<Part>,
 }
 
-pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let stop = Stop::on_signals()?;
-    let outcome = demonstrate(args, &stop);
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    let interrupt = Interrupt::on_signals()?;
+    let outcome = demonstrate(args, &interrupt);
     // Whatever failed then failed because of that.
     if outcome.is_err() {
-        stop.check()?;
+        interrupt.check()?;
     }
     outcome
 }
 
-fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
-    heading("building the operator");
-    let program = build::operator(stop)?;
+fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> {
+    let program = match args.operator {
+        Some(program) => program,
+        None => {
+            let [program] = cargo::built(["nuvo-operator"], Profile::Dev)?;
+            program
+        }
+    };
+    let mut parts = args.spent;
+    let before_start = Cost::so_far();
     // In this order, so that they end in the other: the operator first.
     let mut cluster = Cluster::open()?;
     let sim = Sim::start(SimConfig { pipelines: parse_pipelines(BUILTIN_PIPELINES)?, ..SimConfig::default() })?;
-    stop.check()?;
+    interrupt.check()?;
 
     heading("starting the operator and a simulator of nuvo");
     cluster.prepare()?;
@@ -67,12 +99,15 @@ fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
     say(&format!("simulator: {}", sim.base_url()));
     cluster.apply(&account(&sim.base_url())?)?;
     let account = format!("nuvoaccount.nuvo.dev/{ACCOUNT}");
-    let mut wait = Wait { cluster: &cluster, operator: &mut operator, stop };
+    let mut wait = Wait { cluster: &cluster, operator: &mut operator, interrupt };
     if !wait.until("condition=Ready", &[&account], None)? {
         let said = cluster.read(&["describe", &account, "-n", NAMESPACE]).unwrap_or_else(|error| error);
         return Err(format!("the account is not Ready:\n{said}\nThe end of the operator's log:\n{}", operator.end_of_log()).into());
     }
     say(&format!("{account} is Ready: the simulator has accepted its license key"));
+
+    let before_runs = Cost::so_far();
+    parts.push(Part { name: "start".to_owned(), cost: before_runs.since(before_start) });
 
     heading("one run of each kind: a success, several files, a failure, a slow one, nothing to do");
     let files = RUNS.map(|name| format!("examples/{name}.yaml"));
@@ -84,14 +119,18 @@ fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
     let watch = ["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE, "-w"];
     say(&format!("$ kubectl {}", watch.join(" ")));
     let watch = cluster.start(&watch, "watch.log")?;
-    let mut wait = Wait { cluster: &cluster, operator: &mut operator, stop };
+    let mut wait = Wait { cluster: &cluster, operator: &mut operator, interrupt };
     let names = RUNS.map(|name| format!("pipelinerun.nuvo.dev/{name}"));
     let ended = wait.until("condition=Finished", &names.each_ref().map(String::as_str), Some(watch))?;
 
+    let whole = Cost::so_far();
+    parts.push(Part { name: "runs".to_owned(), cost: whole.since(before_runs) });
     heading(if ended { "all have ended" } else { "not all have ended in time" });
     cluster.show(&["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE])?;
     heading("what a failed run says");
     cluster.show(&["describe", &format!("pipelinerun.nuvo.dev/{FAILED}"), "-n", NAMESPACE])?;
+    heading("what it took; builds run side by side");
+    write(&cost::table(&parts, whole));
     let differences = expected::differences(&runs(&cluster)?, |pipeline| sim.post_count_of(pipeline));
     if args.once {
         if differences.is_empty() {
@@ -105,10 +144,10 @@ fn demonstrate(args: &Args, stop: &Stop) -> Result<(), Box<dyn Error>> {
         say(&format!("not as expected: {difference}"));
     }
     tell_how_to_go_on(&cluster, &operator, &sim);
-    while stop.sleep(OPERATOR_LOOK).is_ok() {
+    while interrupt.sleep(OPERATOR_LOOK).is_ok() {
         let alive = operator.check();
         // Ctrl-C reaches the operator as well.
-        if alive.is_err() && stop.sleep(OPERATOR_LOOK).is_ok() {
+        if alive.is_err() && interrupt.sleep(OPERATOR_LOOK).is_ok() {
             return alive;
         }
     }
@@ -166,10 +205,10 @@ fn account(base_url: &str) -> Result<String, Box<dyn Error>> {
     Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())
 }
 
-fn runs(cluster: &Cluster) -> Result<Vec<PipelineRun>, Box<dyn Error>> {
+fn runs(cluster: &Cluster) -> Result<Vec<Value>, Box<dyn Error>> {
     #[derive(Deserialize)]
     struct List {
-        items: Vec<PipelineRun>,
+        items: Vec<Value>,
     }
     let text = cluster.read(&["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE, "--output=json"])?;
     Ok(serde_json::from_str::<List>(&text)?.items)
@@ -179,7 +218,7 @@ fn heading(text: &str) {
     say(&format!("\n== {text}"));
 }
 
-/// Tells the person. If nobody listens any more the demo goes on, and cleans up at its end.
+/// Tells the person. When standard output is closed the demo goes on, and cleans up at its end.
 fn say(text: &str) {
     write(&format!("{text}\n"));
 }

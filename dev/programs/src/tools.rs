@@ -1,0 +1,53 @@
+//! Helm and promtool: for tests of what is made for them.
+
+use crate::go::{Program, Source};
+use crate::{Error, repository};
+
+/// The versions in the go.mod of each. Helm knows only its minor one by itself.
+const HELM: [&str; 3] = ["4", "3", "1"];
+const PROMTOOL: [&str; 3] = ["0", "315", "0"];
+
+/// Helm.
+pub fn helm() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "helm",
+        title: "Helm",
+        first_build: "about 3 minutes",
+        without_go: "",
+        module: repository().join("dev/helm"),
+        package: "helm.sh/helm/v4/cmd/helm",
+        tags: "",
+        version: HELM,
+        ldflags: |[major, minor, patch]| format!("-X helm.sh/helm/v4/internal/version.version=v{major}.{minor}.{patch}"),
+    })
+}
+
+/// promtool, which checks and tests rules of Prometheus.
+pub fn promtool() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "promtool",
+        title: "promtool",
+        first_build: "about 3 minutes",
+        without_go: "",
+        module: repository().join("dev/promtool"),
+        package: "github.com/prometheus/prometheus/cmd/promtool",
+        // Rules are tested without the SDKs of all clouds, which are a fifth of what would be compiled.
+        tags: "remove_all_sd",
+        version: PROMTOOL,
+        ldflags: |_| String::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_versions_are_those_of_the_modules() {
+        for (module, version, file) in [
+            ("helm.sh/helm/v4", super::HELM, include_str!("../../helm/go.mod")),
+            ("github.com/prometheus/prometheus", super::PROMTOOL, include_str!("../../promtool/go.mod")),
+        ] {
+            let required = format!("{module} v{} // indirect\n", version.join("."));
+            assert!(file.contains(&required), "go.mod does not require {required}");
+        }
+    }
+}
