@@ -13,7 +13,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Of objects without a namespace: releases of one name in two namespaces must not fight over them. */ -}}
+{{- /* The name of cluster-scoped objects: releases with the same name in two namespaces must not share them. */ -}}
 {{- define "nuvo-operator.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "nuvo-operator.fullname" .) }}
 {{- end }}
@@ -70,7 +70,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 
-{{- /* What a schema cannot say, because two values are about each other. */ -}}
+{{- /* Checks that depend on two values, which the schema cannot express. */ -}}
 {{- define "nuvo-operator.validate" -}}
 {{- if and (not .Values.leaderElection.enabled) (gt (int .Values.replicas) 1) }}
 {{- fail (printf "replicas is %v, but leaderElection.enabled is false: %s"
