@@ -64,7 +64,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else }}
 {{- if le (float64 $given) (float64 .Values.trigger.timeoutSeconds) }}
 {{- fail (printf "terminationGracePeriodSeconds (%v) must be longer than trigger.timeoutSeconds (%v): %s"
-  $given .Values.trigger.timeoutSeconds "a POST that is in flight would be cut off, and its run end in doubt") }}
+  $given .Values.trigger.timeoutSeconds "a POST in flight would be interrupted, and its run would end in doubt") }}
 {{- end }}
 {{- $given }}
 {{- end }}
@@ -82,6 +82,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $inFlight := addf .Values.trigger.timeoutSeconds .Values.trigger.fenceSeconds }}
 {{- if lt (float64 .Values.quarantineSeconds) (float64 $inFlight) }}
 {{- fail (printf "quarantineSeconds (%v) must be at least trigger.timeoutSeconds + trigger.fenceSeconds (%v): %s"
-  .Values.quarantineSeconds $inFlight "so long a POST may be under way") }}
+  .Values.quarantineSeconds $inFlight "a POST can be in flight for that long") }}
 {{- end }}
 {{- end }}
