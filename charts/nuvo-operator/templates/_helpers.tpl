@@ -13,7 +13,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Of objects without a namespace: releases of one name in two namespaces must not fight over them. */ -}}
+{{- /* The name of cluster-scoped objects: releases with the same name in two namespaces must not share them. */ -}}
 {{- define "nuvo-operator.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "nuvo-operator.fullname" .) }}
 {{- end }}
@@ -64,13 +64,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else }}
 {{- if le (float64 $given) (float64 .Values.trigger.timeoutSeconds) }}
 {{- fail (printf "terminationGracePeriodSeconds (%v) must be longer than trigger.timeoutSeconds (%v): %s"
-  $given .Values.trigger.timeoutSeconds "a POST that is in flight would be cut off, and its run end in doubt") }}
+  $given .Values.trigger.timeoutSeconds "a POST in flight would be interrupted, and its run would end in doubt") }}
 {{- end }}
 {{- $given }}
 {{- end }}
 {{- end }}
 
-{{- /* What a schema cannot say, because two values are about each other. */ -}}
+{{- /* Checks that depend on two values, which the schema cannot express. */ -}}
 {{- define "nuvo-operator.validate" -}}
 {{- if and (not .Values.leaderElection.enabled) (gt (int .Values.replicas) 1) }}
 {{- fail (printf "replicas is %v, but leaderElection.enabled is false: %s"
@@ -82,6 +82,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $inFlight := addf .Values.trigger.timeoutSeconds .Values.trigger.fenceSeconds }}
 {{- if lt (float64 .Values.quarantineSeconds) (float64 $inFlight) }}
 {{- fail (printf "quarantineSeconds (%v) must be at least trigger.timeoutSeconds + trigger.fenceSeconds (%v): %s"
-  .Values.quarantineSeconds $inFlight "so long a POST may be under way") }}
+  .Values.quarantineSeconds $inFlight "a POST can be in flight for that long") }}
 {{- end }}
 {{- end }}

@@ -23,7 +23,7 @@ pub const DEVELOPER_MODE: &str = "DeveloperMode";
 /// The object is not deleted although `spec.ttlSecondsAfterFinished` says so. Absent otherwise.
 pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
-/// The longest condition message that the operator writes, in characters. Kubernetes allows 32,768; people read far less.
+/// The maximum length of a condition message, in characters. Kubernetes allows 32,768, but a shorter message is easier to read.
 pub const MAX_MESSAGE: usize = 1024;
 
 /// `status` of a condition.

@@ -23,10 +23,10 @@ pub use run_status::{
     TriggerState,
 };
 
-/// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, which lacks the last touches.
+/// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, whose schema is not yet adapted for the API server.
 ///
 /// # Errors
-/// None that a test would not have found: a definition did not survive its way through JSON.
+/// A definition cannot be converted to JSON or back. The tests would find this.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
     [PipelineRun::crd(), NuvoAccount::crd()]
         .into_iter()

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// nuvo's public Execution API.
 pub const DEFAULT_BASE_URL: &str = "https://api-gateway.getnuvo.com/dp/api/v1";
-/// The path below the base URL at which nuvo trades a license key for a token.
+/// The path below the base URL at which nuvo exchanges a license key for a token.
 pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
 
 /// How to reach nuvo.
@@ -50,7 +50,7 @@ pub const DEFAULT_TOKEN_PATH: &str = "auth/access-token";
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(validation = Rule::new("has(self.licenseKey) != has(self.accessToken)")
-    .message("set exactly one of licenseKey (a key that the operator trades for tokens) and accessToken (a token made elsewhere)"))]
+    .message("set exactly one of licenseKey (a key that the operator exchanges for tokens) and accessToken (a token made elsewhere)"))]
 #[serde(rename_all = "camelCase")]
 pub struct NuvoAccountSpec {
     /// Base URL of the Execution API, at most 512 characters, default https://api-gateway.getnuvo.com/dp/api/v1. Its origin (scheme, host
@@ -70,7 +70,7 @@ pub struct NuvoAccountSpec {
     )]
     pub base_url: String,
 
-    /// A license key, which the operator trades for short-lived tokens. Exactly one of licenseKey and accessToken is set.
+    /// A license key, which the operator exchanges for short-lived tokens. Exactly one of licenseKey and accessToken is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license_key: Option<LicenseKey>,
 
@@ -122,10 +122,10 @@ pub struct LicenseKey {
     /// Reference to the Secret with the license key.
     pub secret_ref: SecretRef,
 
-    /// The user's e-mail address or the sub-organisation's identifier: 1 to 256 characters.
+    /// The user's e-mail address or the sub-organization's identifier: 1 to 256 characters.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.matches('^[^[:cntrl:]]*$') && self.trim() == self")
-        .message("identifier must not have line breaks or spaces around it: write the e-mail address or the sub-organisation's identifier as nuvo shows it"))]
+        .message("identifier must not have line breaks or spaces around it: write the e-mail address or the sub-organization's identifier as nuvo shows it"))]
     pub identifier: String,
 
     /// Kind of the identifier: USER or SUB_ORG.
@@ -134,10 +134,10 @@ pub struct LicenseKey {
     #[schemars(with = "IdentityType")]
     pub identity_type: Option<IdentityType>,
 
-    /// Path below baseUrl at which the operator trades the key for a token, at most 256 characters: default auth/access-token; for Ingestro
-    /// access/token.
+    /// Path below baseUrl at which the operator exchanges the key for a token, at most 256 characters: default auth/access-token; for
+    /// Ingestro access/token.
     #[serde(default = "default_token_path")]
-    // As in nuvo::Credential, which trusts no object.
+    // `nuvo_client::Credential` checks this again, because it trusts no object.
     #[schemars(length(min = 1, max = 256))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*$') && self.split('/').all(s, s != '.' && s != '..')").message(
         "tokenPath is a path below baseUrl, without scheme, host, leading or trailing '/', the segments '.' and '..' or query: write for example auth/access-token or access/token"

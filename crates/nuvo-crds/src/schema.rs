@@ -49,8 +49,9 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
 
 /// Tidies a generated definition, given as JSON.
 ///
-/// - `nullable` and the `null` of optional enums go: without it the API server drops an explicit `null` and fills in the default, as people expect.
-/// - Descriptions lose the line breaks of the source.
+/// - Removes `nullable` and the `null` of optional enums. Without them, the API server replaces an explicit `null` with the default, as users
+///   expect.
+/// - Removes the line breaks of the source from descriptions.
 pub(super) fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -73,7 +74,7 @@ pub(super) fn tidy(value: &mut Value) {
 
 /// Removes the defaults inside the status; the one of the status as a whole stays.
 ///
-/// They are how this code reads what is absent, not something that the API server should write into what it stores.
+/// They define how this code reads absent fields. The API server must not write them into the objects that it stores.
 pub(super) fn without_status_defaults(crd: &mut Value) {
     let Some(versions) = crd.pointer_mut("/spec/versions").and_then(Value::as_array_mut) else { return };
     for version in versions {
@@ -94,7 +95,7 @@ fn remove_defaults(value: &mut Value) {
     }
 }
 
-/// Numbers such as `1.0` as `1`: the typed definition has only floats for limits, and people and diff tools read the text.
+/// Writes numbers such as `1.0` as `1`. The typed definition has only floats for limits, but people and diff tools read the text.
 pub(super) fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {

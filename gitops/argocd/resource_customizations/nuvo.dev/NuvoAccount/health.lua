@@ -1,4 +1,4 @@
--- No answer, an empty one and Missing would each let a sync go on, so there is an answer in every case.
+-- With no health, an empty one or Missing, Argo CD would continue the sync, so this script always returns one.
 local health = { status = "Progressing", message = "The operator has not looked at this account yet." }
 
 local metadata = obj.metadata or {}

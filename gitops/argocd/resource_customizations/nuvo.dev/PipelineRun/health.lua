@@ -1,4 +1,4 @@
--- No answer, an empty one and Missing would each count as the success of a hook, so there is an answer in every case.
+-- Argo CD would take no health, an empty one or Missing for the success of a hook, so this script always returns one.
 local health = { status = "Progressing", message = "The operator has not looked at this run yet." }
 
 local metadata = obj.metadata or {}
@@ -26,7 +26,7 @@ for _, condition in ipairs(status.conditions) do
     table.insert(notes, condition.message or condition.type)
   end
 end
--- Whatever the order of the conditions, the outcome comes first.
+-- The outcome comes first, whatever the order of the conditions.
 for _, note in ipairs(notes) do
   health.message = health.message .. " " .. note
 end

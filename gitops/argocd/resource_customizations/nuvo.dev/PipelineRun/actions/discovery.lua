@@ -6,13 +6,13 @@ local nonce = (status.trigger or {}).nonce
 local triggers = spec.executionId == nil
 local observed = status.observedGeneration ~= nil and status.observedGeneration == metadata.generation
 local ended = observed and status.completionTime ~= nil
--- Without the nonce nobody could say which trigger the answer is about.
+-- The answer names the trigger by its nonce.
 local answerable = observed and status.phase == "Unresolved" and nonce ~= nil and nonce ~= ""
 local untriggered = status.phase == nil or status.phase == "Pending"
 
 local actions = {}
 actions["rerun"] = {
-  -- A run in doubt is started again by answering the doubt, so that nobody does it without having seen it.
+  -- To start a run in doubt again, a person must resolve the doubt, and so has seen it.
   ["disabled"] = not (triggers and ended and not answerable),
   ["displayName"] = "Run again",
   ["iconClass"] = "fa fa-fw fa-redo",

@@ -1,10 +1,10 @@
--- Argo CD runs an action also when discovery.lua does not offer it.
+-- Argo CD also runs actions that discovery.lua does not offer.
 local status = obj.status or {}
 local nonce = (status.trigger or {}).nonce
 if status.phase ~= "Unresolved" or nonce == nil or nonce == "" then
-  error("This run has no trigger that could be resolved here.", 0)
+  error("This run has no trigger to resolve here.", 0)
 end
--- A version of Argo CD without parameters, and its command line, do not ask for the ids.
+-- The command line of Argo CD, and versions without parameters, do not ask for the IDs.
 local ids = (actionParams or {})["executionIds"]
 if ids == nil or ids == "" then
   error("Name the executions: executionIds, separated by commas.", 0)
