@@ -10,32 +10,11 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{object_cache::ObjectCache, runs::Runs};
+use super::{account_key::AccountKey, object_cache::ObjectCache, runs::Runs};
 use crate::account::Session;
 use crate::account::poller::Poller;
 use crate::shutdown::{self, Shutdown, Stop};
-use nuvo_crds::{NuvoAccount, PipelineRun};
-
-/// An account by its namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl AccountKey {
-    /// The account that a run names.
-    #[must_use]
-    pub fn of(run: &PipelineRun) -> Self {
-        Self { namespace: run.metadata.namespace.clone().unwrap_or_default(), name: run.spec.account_ref.name.clone() }
-    }
-
-    fn of_account(account: &ObjectRef<NuvoAccount>) -> Self {
-        Self { namespace: account.namespace.clone().unwrap_or_default(), name: account.name.clone() }
-    }
-}
+use nuvo_crds::NuvoAccount;
 
 /// Whether an account can be used.
 #[derive(Debug, Clone)]

@@ -2,6 +2,7 @@
 //!
 //! Each kind of object has a [`Reconciler`](control::Reconciler); `control` does for all kinds what does not depend on the kind.
 
+mod account_key;
 mod account_reconciler;
 mod account_registry;
 mod api_call;
@@ -32,7 +33,7 @@ use k8s_openapi::jiff::Timestamp;
 pub use api_call::api_message;
 use shell::Shell;
 
-use crate::{operator::Context, shutdown::Shutdown};
+use crate::{context::Context, shutdown::Shutdown};
 use account_reconciler::AccountReconciler;
 use account_registry::AccountRegistry;
 use control::{control, watches};

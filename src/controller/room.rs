@@ -8,7 +8,7 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 
 use super::{
-    account_registry::AccountKey,
+    account_key::AccountKey,
     run_index::{Age, age},
 };
 use crate::account::poller::RunNotifier;

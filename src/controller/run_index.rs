@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::reflector::ObjectRef};
 use parking_lot::Mutex;
 
-use super::{account_registry::AccountKey, run_cache::CachedRun};
+use super::{account_key::AccountKey, run_cache::CachedRun};
 use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
 use nuvo_crds::{Phase, PipelineRun};
 

@@ -16,7 +16,8 @@ use tokio::{
 };
 
 use super::{
-    account_registry::{AccountKey, AccountState},
+    account_key::AccountKey,
+    account_registry::AccountState,
     api_call::CallError,
     lock::{LockError, lock_name},
     message_hash::message_hash,

@@ -14,7 +14,7 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    account_registry::AccountKey,
+    account_key::AccountKey,
     api_call::{CallError, call},
     run_cache::CachedRun,
     run_index::{Change, RunIndex},

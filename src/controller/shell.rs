@@ -10,7 +10,8 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_registry::{AccountKey, AccountRegistry},
+    account_key::AccountKey,
+    account_registry::AccountRegistry,
     events::Events,
     lock::Locks,
     memory::{Memories, Waiting},
@@ -19,7 +20,8 @@ use super::{
 };
 use crate::{
     account::{CircuitBreakers, poller::RunNotifier},
-    operator::{Clock, Context},
+    clock::Clock,
+    context::Context,
     shutdown::Shutdown,
     telemetry::{Metrics, RunResult},
 };

@@ -39,8 +39,8 @@ use super::{
 };
 use crate::account::{Session, SessionSettings};
 use crate::{
+    context::Context,
     health_server::Health,
-    operator::Context,
     settings::{Command, parse_from},
     shutdown::{self, Stop},
     telemetry::Metrics,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::client_settings::{Operation, Settings};
+use super::connections::ConnectionSetup;
 use super::credential::Credential;
 use super::decode;
 use super::error::Error;
@@ -57,9 +58,12 @@ impl Client {
         // A connection that cannot be made must fail as such, well before the deadline: only then is it certain that nothing was sent.
         let quarter = settings.trigger_timeout.checked_div(4).unwrap_or_default();
         let trigger_connect = settings.connect_timeout.min(quarter);
+        let reads = ConnectionSetup { connect_timeout: settings.connect_timeout, reuse: true, use_env_proxy: settings.use_env_proxy };
+        // A connection of its own for each trigger: a failure to connect then proves that nothing was sent.
+        let triggers = ConnectionSetup { connect_timeout: trigger_connect, reuse: false, ..reads };
         Ok(Self {
-            reads: transport::client(&settings, settings.connect_timeout, true)?,
-            triggers: transport::client(&settings, trigger_connect, false)?,
+            reads: settings.connections.client(reads)?,
+            triggers: settings.connections.client(triggers)?,
             trigger_connect,
             base,
             credential,

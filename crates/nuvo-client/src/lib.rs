@@ -7,6 +7,7 @@
 
 mod client;
 mod client_settings;
+mod connections;
 mod credential;
 pub mod decode;
 mod error;
@@ -21,7 +22,8 @@ mod transport;
 pub mod trigger_outcome;
 
 pub use client::{Admit, Client};
-pub use client_settings::{Code, Connections, Observer, Operation, Settings};
+pub use client_settings::{Code, Observer, Operation, Settings};
+pub use connections::Connections;
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use error::Error;
 pub use exchange::{CredentialsVerdict, Exchange, Usage};

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::{
     Poller,
-    poll_loop::{Absence, Answer},
+    read_answer::{Absence, Answer},
     shown_execution::shown_execution,
-    tracked::{Key, TrackedExecution},
+    tracked::{Key, TrackedExecution, is_processing},
 };
 
 impl Poller {
@@ -123,10 +123,6 @@ impl Poller {
             Absence::Confirmed => {}
         }
     }
-}
-
-pub(super) fn is_processing(known: &Known) -> bool {
-    matches!(known, Known::Report(report) if report.status.as_deref() == Some(ExecutionStatus::Processing.as_str()))
 }
 
 /// Whether both say the same word of an execution that has not ended: while it is running, only the word is shown.

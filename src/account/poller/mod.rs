@@ -7,6 +7,7 @@ mod answers;
 mod list_poll;
 mod poll_loop;
 mod poll_period;
+mod read_answer;
 mod shown_execution;
 mod tracked;
 
@@ -21,9 +22,8 @@ use tokio::{sync::Notify, time::Instant};
 pub use shown_execution::shown_execution;
 
 use crate::account::Session;
-use answers::is_processing;
 use poll_period::{FASTEST, period};
-use tracked::{State, TrackedExecution, Watch};
+use tracked::{State, TrackedExecution, Watch, is_processing};
 
 /// A run that is younger was started just now. What is stored of its start is whole seconds.
 const NEW: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::poll_period::{FASTEST, Past, period};
 use crate::account::Session;
+use nuvo_client::ExecutionStatus;
 use nuvo_core::run::{ExecutionId, Known, PipelineId};
 use nuvo_crds::PipelineRun;
 
@@ -73,6 +74,11 @@ impl TrackedExecution {
     pub(super) fn watched(&self) -> Option<Instant> {
         self.watch.filter(|_| !self.is_open()).map(|watch| watch.next)
     }
+}
+
+/// Whether an execution is known to be running.
+pub(super) fn is_processing(known: &Known) -> bool {
+    matches!(known, Known::Report(report) if report.status.as_deref() == Some(ExecutionStatus::Processing.as_str()))
 }
 
 impl State {

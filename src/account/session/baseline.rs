@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use nuvo_client::{Error, Execution, ListQuery, Order};
-use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, PipelineId, Sighting};
-use sha2::{Digest, Sha256};
+use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, PipelineId, Sighting};
 use tokio::time::Instant;
 
-use super::{ALL_PAGES, Session};
+use super::{ALL_PAGES, Session, list_look::ListLook, short_hash::short_hash};
 use crate::account::Priority;
 
 /// The oldest baseline that a trigger may rest on.
@@ -18,18 +17,6 @@ const NEWEST_PAGES: usize = 10;
 const SHARED_BY: f64 = 10.0;
 /// The longest time that a trigger waits for others to share a look with.
 const SHARE_WITHIN: Duration = Duration::from_secs(2);
-
-/// A look at the account's list, and what came of it.
-pub(super) struct Look {
-    began: Instant,
-    result: Result<Option<Baseline>, Error>,
-}
-
-/// A short hash of an id, as a [`Baseline`] stores it.
-#[must_use]
-pub fn short_hash(id: &ExecutionId) -> String {
-    Sha256::digest(id.as_str().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
 
 impl Session {
     /// What the account's list shows now, by a look that began after this moment, and permission to send a POST, which is waited for after
@@ -64,7 +51,7 @@ impl Session {
         }
         let began = Instant::now();
         let result = self.look().await;
-        *looked = Some(Look { began, result: result.clone() });
+        *looked = Some(ListLook { began, result: result.clone() });
         result.map(|baseline| (began, baseline))
     }
 

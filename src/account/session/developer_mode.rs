@@ -1,12 +1,12 @@
 //! Whether a pipeline is in developer mode, in which nuvo delivers the first rows only.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use nuvo_client::{Error, Exchange};
 use nuvo_core::run::PipelineId;
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 
-use super::Session;
+use super::{Session, pipeline_modes::Mode};
 use crate::account::Priority;
 
 /// How long nuvo's answer about a pipeline's mode is used.
@@ -15,20 +15,6 @@ const MODE_AGE: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// From so many pipelines on, answers that are too old are removed.
 const MAX_MODES: usize = 1_024;
-
-/// What is known of the modes of pipelines.
-#[derive(Default)]
-pub(super) struct Modes {
-    known: HashMap<PipelineId, Mode>,
-    /// When nuvo has not answered in time.
-    silent: Option<Instant>,
-}
-
-/// Whether a pipeline is in developer mode, asked at this time: once for all callers.
-struct Mode {
-    asked: Instant,
-    developer: Arc<OnceCell<bool>>,
-}
 
 impl Session {
     /// Whether a pipeline is in developer mode, as nuvo has said within the last minute. One of which nuvo does not say so is not.

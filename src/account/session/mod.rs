@@ -2,6 +2,9 @@
 
 mod baseline;
 mod developer_mode;
+mod list_look;
+mod pipeline_modes;
+mod short_hash;
 
 use std::{
     fmt,
@@ -21,12 +24,12 @@ use nuvo_core::run::{ExecutionId, Nonce, Obstacle, Outcome, PipelineId, Unexecut
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub use baseline::short_hash;
+pub use short_hash::short_hash;
 
 use super::{CircuitBreaker, Priority, RateLimiter, circuit_breaker::RequestKind};
 use crate::shutdown::Shutdown;
-use baseline::Look;
-use developer_mode::Modes;
+use list_look::ListLook;
+use pipeline_modes::Modes;
 
 /// The pages that are read when the server does not sort as asked, so that only the whole list shows what is new.
 const ALL_PAGES: usize = 100;
@@ -58,7 +61,7 @@ pub struct Session {
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
     identity: Mutex<Option<String>>,
-    looked: tokio::sync::Mutex<Option<Look>>,
+    looked: tokio::sync::Mutex<Option<ListLook>>,
     running_page: AtomicU32,
     modes: Mutex<Modes>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
