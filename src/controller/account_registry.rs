@@ -1,4 +1,4 @@
-//! Which accounts can be used, and the follower of each.
+//! Which accounts can be used, and the poller of each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,7 +10,7 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{account_key::AccountKey, object_cache::ObjectCache, runs::Runs};
+use super::{account_key::AccountKey, object_cache::ObjectCache, run_store::RunStore};
 use crate::account::Session;
 use crate::account::poller::Poller;
 use crate::shutdown::{self, Shutdown, Stop};
@@ -29,7 +29,7 @@ pub enum AccountState {
 
 /// All accounts that this operator watches.
 pub struct AccountRegistry {
-    runs: Arc<Runs>,
+    runs: Arc<RunStore>,
     grace: Duration,
     shutdown: Shutdown,
     cache: ObjectCache<NuvoAccount>,
@@ -39,14 +39,14 @@ pub struct AccountRegistry {
 /// An account that was reconciled.
 struct Account {
     state: AccountState,
-    follower: Arc<Poller>,
+    poller: Arc<Poller>,
     _stop: Stop,
 }
 
 impl AccountRegistry {
     /// Nothing is known of the accounts yet. `grace` is how long nuvo may deny that an execution exists.
     #[must_use]
-    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<Runs>, grace: Duration, shutdown: Shutdown) -> Self {
+    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<RunStore>, grace: Duration, shutdown: Shutdown) -> Self {
         Self { runs, grace, shutdown, cache, accounts: Mutex::default() }
     }
 
@@ -77,10 +77,10 @@ impl AccountRegistry {
         Some(self.cache.get(&key.namespace, &key.name)?.spec.base_url.clone())
     }
 
-    /// The follower of an account.
+    /// The poller of an account.
     #[must_use]
-    pub fn follower(&self, key: &AccountKey) -> Option<Arc<Poller>> {
-        self.accounts.lock().get(key).map(|account| account.follower.clone())
+    pub fn poller(&self, key: &AccountKey) -> Option<Arc<Poller>> {
+        self.accounts.lock().get(key).map(|account| account.poller.clone())
     }
 
     /// Sets whether an account can be used, and wakes its runs if that is new. False: the account was deleted.
@@ -102,7 +102,7 @@ impl AccountRegistry {
             _ => false,
         };
         account.state = state;
-        account.follower.connect(session);
+        account.poller.connect(session);
         drop(accounts);
         if !same {
             self.wake_runs(&key);
@@ -110,18 +110,18 @@ impl AccountRegistry {
         true
     }
 
-    /// Starts the follower of an account.
+    /// Starts the poller of an account.
     fn start(&self, key: &AccountKey) -> Account {
         let (stop, stopped) = shutdown::channel();
-        let follower = Arc::new(Poller::new(self.runs.clone(), self.grace, spread(key)));
-        let (works, ending) = (follower.clone(), self.shutdown.clone());
+        let poller = Arc::new(Poller::new(self.runs.clone(), self.grace, spread(key)));
+        let (works, ending) = (poller.clone(), self.shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = works.run(ending) => {}
                 () = stopped.begun() => {}
             }
         });
-        Account { state: AccountState::Unknown, follower, _stop: stop }
+        Account { state: AccountState::Unknown, poller, _stop: stop }
     }
 
     /// The uids of all accounts in the cache.
@@ -159,7 +159,7 @@ impl AccountRegistry {
     }
 
     fn wake_runs(&self, key: &AccountKey) {
-        for run in self.runs.going(key) {
+        for run in self.runs.active_runs(key) {
             self.runs.wake(&run);
         }
     }
@@ -210,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn state_of_a_deleted_account_is_not_set() {
         let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let runs = Arc::new(Runs::new(Client::new(server, "team"), Metrics::new()));
+        let runs = Arc::new(RunStore::new(Client::new(server, "team"), Metrics::new()));
         let (_stop, shutdown) = shutdown::channel();
         let (store, mut writer) = reflector::store();
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);

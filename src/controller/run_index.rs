@@ -37,11 +37,11 @@ struct State {
 /// What the index has noted of a run.
 struct Entry {
     phase: Option<Phase>,
-    going: Option<Box<Going>>,
+    active: Option<Box<ActiveRun>>,
 }
 
 /// What it has noted of one that is not at rest.
-struct Going {
+struct ActiveRun {
     account: AccountKey,
     age: Age,
     /// The pipeline whose trigger it waits for.
@@ -53,7 +53,7 @@ struct Going {
 /// The runs of an account that are not at rest, by their names.
 #[derive(Default)]
 struct Account {
-    going: BTreeSet<String>,
+    active: BTreeSet<String>,
     queues: HashMap<PipelineId, BTreeMap<Age, String>>,
 }
 
@@ -67,17 +67,20 @@ pub struct Change {
 }
 
 fn entry(run: &CachedRun) -> Entry {
-    let Some(object) = run.whole() else { return Entry { phase: run.phase(), going: None } };
+    let Some(object) = run.whole() else { return Entry { phase: run.phase(), active: None } };
     let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
-    Entry { phase: run.phase(), going: Some(Box::new(Going { account: AccountKey::of(object), age: age(object), waits_for, unsettled })) }
+    Entry {
+        phase: run.phase(),
+        active: Some(Box::new(ActiveRun { account: AccountKey::of(object), age: age(object), waits_for, unsettled })),
+    }
 }
 
 impl Entry {
     fn queue(&self) -> Option<(AccountKey, PipelineId)> {
-        let going = self.going.as_ref()?;
-        Some((going.account.clone(), going.waits_for.clone()?))
+        let active = self.active.as_ref()?;
+        Some((active.account.clone(), active.waits_for.clone()?))
     }
 
     /// The phase, which a run without a status does not have yet.
@@ -86,13 +89,13 @@ impl Entry {
     }
 
     fn unsettled(&self) -> Option<&PipelineId> {
-        self.going.as_ref()?.unsettled.as_ref()
+        self.active.as_ref()?.unsettled.as_ref()
     }
 }
 
 impl Account {
     fn is_empty(&self) -> bool {
-        self.going.is_empty() && self.queues.is_empty()
+        self.active.is_empty() && self.queues.is_empty()
     }
 }
 
@@ -102,13 +105,13 @@ impl State {
             let count = self.phases.entry(phase.as_str()).or_default();
             *count = count.saturating_add(1);
         }
-        if let Some(going) = &entry.going {
-            let account = self.accounts.entry(going.account.clone()).or_default();
-            account.going.insert(name.to_owned());
-            if let Some(pipeline) = &going.waits_for {
-                account.queues.entry(pipeline.clone()).or_default().insert(going.age.clone(), name.to_owned());
+        if let Some(active) = &entry.active {
+            let account = self.accounts.entry(active.account.clone()).or_default();
+            account.active.insert(name.to_owned());
+            if let Some(pipeline) = &active.waits_for {
+                account.queues.entry(pipeline.clone()).or_default().insert(active.age.clone(), name.to_owned());
             }
-            self.ages.entry(entry.shown_phase()).or_default().insert(going.age.clone());
+            self.ages.entry(entry.shown_phase()).or_default().insert(active.age.clone());
         }
         if !self.runs.contains_key(namespace) {
             self.runs.insert(namespace.to_owned(), HashMap::new());
@@ -127,25 +130,25 @@ impl State {
         if let Some(count) = entry.phase.and_then(|phase| self.phases.get_mut(phase.as_str())) {
             *count = count.saturating_sub(1);
         }
-        if let Some(going) = &entry.going
+        if let Some(active) = &entry.active
             && let Some(ages) = self.ages.get_mut(entry.shown_phase())
         {
-            ages.remove(&going.age);
+            ages.remove(&active.age);
         }
-        if let Some(going) = &entry.going
-            && let Some(account) = self.accounts.get_mut(&going.account)
+        if let Some(active) = &entry.active
+            && let Some(account) = self.accounts.get_mut(&active.account)
         {
-            account.going.remove(name);
-            if let Some(pipeline) = &going.waits_for
+            account.active.remove(name);
+            if let Some(pipeline) = &active.waits_for
                 && let Some(queue) = account.queues.get_mut(pipeline)
             {
-                queue.remove(&going.age);
+                queue.remove(&active.age);
                 if queue.is_empty() {
                     account.queues.remove(pipeline);
                 }
             }
             if account.is_empty() {
-                self.accounts.remove(&going.account);
+                self.accounts.remove(&active.account);
             }
         }
         Some(entry)
@@ -176,7 +179,7 @@ impl State {
     }
 }
 
-fn place(run: &CachedRun) -> (&str, &str) {
+fn namespace_and_name(run: &CachedRun) -> (&str, &str) {
     let metadata = run.meta();
     (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
@@ -184,13 +187,13 @@ fn place(run: &CachedRun) -> (&str, &str) {
 impl RunIndex {
     /// A run is new, or has changed.
     pub fn put(&self, run: &CachedRun) -> Change {
-        let (namespace, name) = place(run);
+        let (namespace, name) = namespace_and_name(run);
         self.0.lock().change(namespace, name, Some(entry(run)))
     }
 
     /// A run is gone.
     pub fn remove(&self, run: &CachedRun) -> Change {
-        let (namespace, name) = place(run);
+        let (namespace, name) = namespace_and_name(run);
         self.0.lock().change(namespace, name, None)
     }
 
@@ -205,7 +208,7 @@ impl RunIndex {
             state.remove(&namespace, &name);
         }
         for run in runs {
-            let (namespace, name) = place(run);
+            let (namespace, name) = namespace_and_name(run);
             state.add(namespace, name, entry(run));
         }
     }
@@ -220,9 +223,9 @@ impl RunIndex {
 
     /// The runs of an account that are not at rest.
     #[must_use]
-    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+    pub fn active_runs(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
         let state = self.0.lock();
-        let names = state.accounts.get(account).into_iter().flat_map(|known| &known.going);
+        let names = state.accounts.get(account).into_iter().flat_map(|known| &known.active);
         names.map(|name| ObjectRef::new(name).within(&account.namespace)).collect()
     }
 

@@ -19,11 +19,11 @@ use super::{
     account_key::AccountKey,
     account_registry::AccountState,
     api_call::CallError,
-    lock::{LockError, lock_name},
+    lock_store::{LockError, lock_name},
     message_hash::message_hash,
-    room::Seat,
-    runs::RunError,
+    run_store::RunError,
     shell::Shell,
+    trigger_queue::QueuePermit,
 };
 use crate::{account::Session, telemetry::TriggerOutcome};
 
@@ -74,7 +74,7 @@ pub struct Pass<'a> {
     pub(super) shell: &'a Shell,
     pub(super) id: RunRef,
     pub(super) slot: Option<Slot<'a>>,
-    pub(super) seat: Option<Seat>,
+    pub(super) permit: Option<QueuePermit>,
     pub(super) work: Option<Work>,
     pub(super) lock_read: Instant,
     /// When the object is to be deleted, as far as that is known of one that was not read.
@@ -108,12 +108,12 @@ impl Work {
         };
         let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
         let (mut known, mut polled) = (Knowledge::new(), Polled::default());
-        if let (Some(follower), Ok(run)) = (shell.accounts.follower(&account), &run) {
+        if let (Some(poller), Ok(run)) = (shell.accounts.poller(&account), &run) {
             let executions = run::followed(&object, run);
-            known = follower.knowledge(&run.pipeline, &executions);
+            known = poller.knowledge(&run.pipeline, &executions);
             polled = Polled {
-                asked: follower.asked(&run.pipeline, &executions).and_then(|at| (shell.clock)().checked_sub(at.elapsed()).ok()),
-                developer_mode: follower.developer_mode(&run.pipeline, &executions),
+                asked: poller.asked(&run.pipeline, &executions).and_then(|at| (shell.clock)().checked_sub(at.elapsed()).ok()),
+                developer_mode: poller.developer_mode(&run.pipeline, &executions),
             };
         }
         Self { object, account, state, pipeline, run, lock, known, polled }
@@ -131,7 +131,7 @@ impl<'a> Pass<'a> {
     /// Begins a pass over an object as the cache has it, or over one of which only the name is known.
     pub fn new(shell: &'a Shell, id: RunRef, object: Option<Arc<PipelineRun>>, expires: Option<Timestamp>, slot: Option<Slot<'a>>) -> Self {
         let work = object.map(|object| Work::of(object, shell));
-        Self { shell, id, slot, seat: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
+        Self { shell, id, slot, permit: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
     }
 
     /// The run as it was seen last; none before it was read, or why the object is no run.
@@ -179,7 +179,7 @@ impl<'a> Pass<'a> {
             Act::AnnounceOnly(change) => self.announce_only(change).await,
             Act::Delete => self.delete().await,
             Act::Announce => self.announce().await,
-            Act::WakeWaiting => self.wake_waiting(),
+            Act::WakeWaiting => self.wake_lock_waiters(),
             Act::WakeHolder(holder) => {
                 self.shell.wake_lock_holder(holder);
                 Ok(Answered::Done)
@@ -233,7 +233,7 @@ impl<'a> Pass<'a> {
             Step::ReadLock => {
                 // Before the lock is read, or the wake would be missed that comes right after it.
                 if let Ok(Some(pipeline)) = self.work().map(|work| work.pipeline.clone()) {
-                    self.shell.waiting.add(&pipeline, self.reference());
+                    self.shell.lock_waiters.add(&pipeline, self.reference());
                 }
                 self.lock_read = Instant::now();
                 Answer::Lock(Box::new(self.shell.locks.read(self.lock()?.0).await?))
@@ -273,7 +273,7 @@ impl<'a> Pass<'a> {
                 let status = self.rendering(&change)?;
                 let written = self.write(status, over).await;
                 // What follows the trigger needs no place in the queue.
-                self.seat = None;
+                self.permit = None;
                 return written;
             }
             Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Again => Answer::Unsure,
@@ -350,10 +350,10 @@ impl<'a> Pass<'a> {
         Ok(Answered::Done)
     }
 
-    fn wake_waiting(&self) -> Result<Answered, PassError> {
+    fn wake_lock_waiters(&self) -> Result<Answered, PassError> {
         if let Some(pipeline) = &self.work()?.pipeline {
-            self.shell.waiting.remove(pipeline, &self.reference());
-            self.shell.wake_waiting(pipeline);
+            self.shell.lock_waiters.remove(pipeline, &self.reference());
+            self.shell.wake_lock_waiters(pipeline);
         }
         Ok(Answered::Done)
     }

@@ -63,7 +63,7 @@ impl RunReconciler {
         let Some(object) = run.whole() else { return };
         let Ok(run) = run::parse(object) else { return };
         if self.deleted.try_send(DeletedRun { id: run.me, object: object.clone() }).is_err() {
-            self.shell.wake_waiting(&run.pipeline);
+            self.shell.wake_lock_waiters(&run.pipeline);
         }
     }
 }
@@ -87,13 +87,13 @@ impl Reconciler for RunReconciler {
         match event {
             watcher::Event::Apply(run) => {
                 if let Some(pipeline) = shell.runs.applied(run) {
-                    shell.wake_waiting(&pipeline);
+                    shell.wake_lock_waiters(&pipeline);
                 }
             }
             watcher::Event::Delete(run) => self.on_deleted(run),
             watcher::Event::InitDone => {
                 shell.runs.filled(namespace);
-                for run in shell.waiting.take_all() {
+                for run in shell.lock_waiters.take_all() {
                     shell.runs.wake(&run);
                 }
                 shell.memories.retain(&shell.runs.uids());

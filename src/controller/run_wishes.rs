@@ -5,7 +5,7 @@ use std::time::Duration;
 use nuvo_client::Error;
 use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, Named, Sighting, Wishes};
 
-use super::{account_registry::AccountState, room::Place, run_pass::Pass};
+use super::{account_registry::AccountState, run_pass::Pass, trigger_queue::QueueKey};
 use crate::account::{Session, poller::Interest};
 
 impl Pass<'_> {
@@ -14,9 +14,9 @@ impl Pass<'_> {
         let wishes = wishes?;
         let (work, shell) = (self.work.as_ref()?, self.shell);
         let reference = self.reference();
-        if let (Some(follower), Some(pipeline)) = (shell.accounts.follower(&work.account), &work.pipeline) {
+        if let (Some(poller), Some(pipeline)) = (shell.accounts.poller(&work.account), &work.pipeline) {
             match &wishes.follow {
-                Some(Follow { executions, age, ours, expected, late, ended_for }) => follower.follow(&Interest {
+                Some(Follow { executions, age, ours, expected, late, ended_for }) => poller.follow(&Interest {
                     run: reference.clone(),
                     pipeline: pipeline.clone(),
                     executions: executions.clone(),
@@ -26,19 +26,19 @@ impl Pass<'_> {
                     late: *late,
                     ended_for: *ended_for,
                 }),
-                None => follower.forget(&reference),
+                None => poller.forget(&reference),
             }
         }
         if let (Some(pipeline), Ask::Nothing | Ask::KeepPlace) = (&work.pipeline, &wishes.ask) {
             if wishes.waits_for_lock {
-                shell.waiting.add(pipeline, reference);
+                shell.lock_waiters.add(pipeline, reference);
             } else {
-                shell.waiting.remove(pipeline, &reference);
+                shell.lock_waiters.remove(pipeline, &reference);
             }
         }
         if wishes.ask == Ask::Nothing {
-            shell.room.leave(&work.account, &Place::of(&work.object));
-            self.seat = None;
+            shell.trigger_queue.leave(&work.account, &QueueKey::of(&work.object));
+            self.permit = None;
         }
         self.ask(&wishes.ask).await
     }
@@ -50,10 +50,10 @@ impl Pass<'_> {
         let work = self.work.as_ref()?;
         let AccountState::Ready(session) = work.state.clone() else { return Some(AccountAnswer::Stopping) };
         let pipeline = work.pipeline.clone()?;
-        if matches!(ask, Ask::Turn | Ask::Candidates) && self.seat.is_none() {
-            match self.shell.room.enter(&work.account, seats(&session), &Place::of(&work.object)) {
-                Ok(seat) => self.seat = Some(seat),
-                Err(before) => return Some(AccountAnswer::Queued(wait_for(before, &session))),
+        if matches!(ask, Ask::Turn | Ask::Candidates) && self.permit.is_none() {
+            match self.shell.trigger_queue.try_acquire(&work.account, max_permits(&session), &QueueKey::of(&work.object)) {
+                Ok(permit) => self.permit = Some(permit),
+                Err(ahead) => return Some(AccountAnswer::Queued(wait_for(ahead, &session))),
             }
         }
         // Others can work while this waits for nuvo. What comes after it must not wait for them.
@@ -109,7 +109,7 @@ fn refused(error: &Error) -> AccountAnswer {
 
 /// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds, and of a small one not
 /// so many that the look which they share is too old when the last of them gets its turn.
-fn seats(session: &Session) -> usize {
+fn max_permits(session: &Session) -> usize {
     let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
     usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(4)
 }

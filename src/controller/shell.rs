@@ -10,13 +10,8 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_key::AccountKey,
-    account_registry::AccountRegistry,
-    events::Events,
-    lock::Locks,
-    memory::{Memories, Waiting},
-    room::Room,
-    runs::Runs,
+    account_key::AccountKey, account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters,
+    run_memory::RunMemories, run_store::RunStore, trigger_queue::TriggerQueue,
 };
 use crate::{
     account::{CircuitBreakers, poller::RunNotifier},
@@ -62,27 +57,27 @@ pub struct Shell {
     pub(super) origins: Origins,
     pub(super) nuvo_settings: NuvoSettings,
     pub(super) limits: Limits,
-    pub(super) runs: Arc<Runs>,
+    pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
-    pub(super) locks: Locks,
+    pub(super) locks: LockStore,
     pub(super) events: Events,
-    pub(super) memories: Memories,
-    pub(super) waiting: Waiting,
+    pub(super) memories: RunMemories,
+    pub(super) lock_waiters: LockWaiters,
     pub(super) breakers: CircuitBreakers,
     pub(super) slots: Semaphore,
-    pub(super) room: Arc<Room>,
+    pub(super) trigger_queue: Arc<TriggerQueue>,
     pub(super) started: Instant,
     pub(super) stopping: OnceLock<Instant>,
     pub(super) shutdown: Shutdown,
 }
 
 impl Shell {
-    pub(super) fn new(context: &Context, runs: Arc<Runs>, accounts: Arc<AccountRegistry>, shutdown: Shutdown) -> Self {
+    pub(super) fn new(context: &Context, runs: Arc<RunStore>, accounts: Arc<AccountRegistry>, shutdown: Shutdown) -> Self {
         let Context { client, settings, metrics, health: _, operator_namespace, identity, clock } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
         Self {
-            locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
+            locks: LockStore::new(client.clone(), &operator_namespace, metrics.clone()),
             events: Events::new(client.clone(), &identity, metrics.clone()),
             client,
             clock,
@@ -102,11 +97,11 @@ impl Shell {
                 confirm: settings.adoption_confirm,
             },
             // The other slots are for what needs no nuvo.
-            room: Room::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
+            trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,
             accounts,
-            memories: Memories::default(),
-            waiting: Waiting::default(),
+            memories: RunMemories::default(),
+            lock_waiters: LockWaiters::default(),
             breakers: CircuitBreakers::default(),
             slots: Semaphore::new(usize::from(concurrency)),
             started: Instant::now(),
@@ -140,14 +135,14 @@ impl Shell {
     pub(super) fn wake_lock_holder(&self, holder: &RunRef) {
         let reference = ObjectRef::new(&holder.name).within(&holder.namespace);
         let is_it = |run: &PipelineRun| run.metadata.uid.as_deref() == Some(holder.uid.as_str());
-        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.await_it(holder.uid.as_str()) {
+        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.set_awaited(holder.uid.as_str()) {
             self.runs.wake(&reference);
         }
     }
 
     /// The lock of this pipeline may be free for another run.
-    pub(super) fn wake_waiting(&self, pipeline: &PipelineId) {
-        for run in self.waiting.take(pipeline) {
+    pub(super) fn wake_lock_waiters(&self, pipeline: &PipelineId) {
+        for run in self.lock_waiters.take(pipeline) {
             self.runs.wake(&run);
         }
     }
@@ -167,7 +162,7 @@ impl Shell {
     }
 }
 
-impl RunNotifier for Runs {
+impl RunNotifier for RunStore {
     fn wake(&self, run: &ObjectRef<PipelineRun>) {
         Self::wake(self, run);
     }

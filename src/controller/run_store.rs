@@ -59,14 +59,14 @@ struct Part {
 }
 
 /// All runs that this operator watches.
-pub struct Runs {
+pub struct RunStore {
     client: Client,
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
     index: RunIndex,
 }
 
-impl Runs {
+impl RunStore {
     /// No watch yet.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
@@ -112,7 +112,7 @@ impl Runs {
     }
 
     /// The cache of a namespace (or of all) has been filled anew: all are woken that may have something to do. While the pages of the list
-    /// came in, they were looked at as the cache had them before, and nobody tells again what has changed meanwhile.
+    /// came in, they were looked at as the cache had them before, and server tells again what has changed meanwhile.
     pub fn filled(&self, namespace: Option<&str>) {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
@@ -129,10 +129,10 @@ impl Runs {
         self.index.older(run, pipeline)
     }
 
-    /// See [`RunIndex::going`].
+    /// See [`RunIndex::active_runs`].
     #[must_use]
-    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
-        self.index.going(account)
+    pub fn active_runs(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+        self.index.active_runs(account)
     }
 
     /// See [`RunIndex::accounts`].
@@ -278,14 +278,12 @@ fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        convert::Infallible,
-        sync::{Mutex, PoisonError},
-    };
+    use std::convert::Infallible;
 
     use futures::{FutureExt, StreamExt};
     use http::{Request, Response};
     use kube::{client::Body, runtime::watcher::Event};
+    use parking_lot::Mutex;
     use serde_json::Value;
 
     use super::*;
@@ -299,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_other_runs_are_listed_page_by_page_at_one_moment() {
+    async fn list_of_other_runs_is_paged_and_of_one_moment() {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let log = asked.clone();
         let client = Client::new(
@@ -309,30 +307,32 @@ mod tests {
                     false => (vec![run("me", &["mine"]), run("a", &["e1"])], "more"),
                     true => (vec![run("b", &["e2"])], ""),
                 };
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(query);
+                log.lock().push(query);
                 let list = json!({ "metadata": { "continue": next }, "items": items });
                 std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(serde_json::to_vec(&list).unwrap()))))
             }),
             "team",
         );
-        let mut runs = Runs::new(client, Metrics::new());
+        let mut runs = RunStore::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
         runs.add(None, store, crate::controller::wake_queue::wake_queue().0);
         let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().me;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
         assert_eq!(claimed, ["e1", "e2"]);
-        let asked = asked.lock().unwrap().clone();
+        let asked = asked.lock().clone();
         assert_eq!(asked.len(), 2, "{asked:?}");
         for query in asked {
             assert!(query.contains("limit=500") && query.contains("spec.pipelineId%3Dorders"), "{query}");
             assert!(!query.contains("resourceVersion"), "a list of the newest: {query}");
         }
     }
+
+    /// Also runs that may not trigger now: they may have missed a change.
     #[tokio::test]
-    async fn after_the_cache_was_filled_anew_every_run_that_is_not_at_rest_is_looked_at() {
-        let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let mut runs = Runs::new(Client::new(nobody, "team"), Metrics::new());
+    async fn filled_cache_wakes_every_run_that_is_not_at_rest() {
+        let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+        let mut runs = RunStore::new(Client::new(server, "team"), Metrics::new());
         let (store, mut writer) = kube::runtime::reflector::store();
         let (wakes, mut woken) = crate::controller::wake_queue::wake_queue();
         runs.add(None, store, wakes);

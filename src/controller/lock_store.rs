@@ -62,7 +62,7 @@ impl LockError {
 
 /// The locks of one operator.
 #[derive(Clone)]
-pub struct Locks {
+pub struct LockStore {
     api: Api<Lease>,
     metrics: Arc<Metrics>,
 }
@@ -75,7 +75,7 @@ pub fn lock_name(origin: &str, pipeline: &PipelineId) -> String {
     format!("nuvo-{hex}")
 }
 
-impl Locks {
+impl LockStore {
     /// The locks in this namespace.
     #[must_use]
     pub fn new(client: kube::Client, namespace: &str, metrics: Arc<Metrics>) -> Self {
