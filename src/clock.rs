@@ -2,5 +2,5 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-/// What gives the time of day: [`Timestamp::now`], except in tests.
+/// The time of day: [`Timestamp::now`], except in tests.
 pub type Clock = fn() -> Timestamp;

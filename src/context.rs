@@ -1,4 +1,4 @@
-//! What the operator is made of once it is connected.
+//! What the controllers share once the operator is connected.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// Where events are counted.
     pub metrics: Arc<Metrics>,
-    /// Whether the process says that it is ready.
+    /// The readiness of this process.
     pub health: Health,
     /// The namespace of the locks.
     pub operator_namespace: Arc<str>,

@@ -1,4 +1,4 @@
-//! How an account is identified inside this process.
+//! The key of an account in this process.
 
 use kube::runtime::reflector::ObjectRef;
 

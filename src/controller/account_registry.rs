@@ -19,11 +19,11 @@ use nuvo_crds::NuvoAccount;
 /// Whether an account can be used.
 #[derive(Debug, Clone)]
 pub enum AccountState {
-    /// This process has not reconciled it yet. Nothing is to be said about its runs before that.
+    /// This process has not reconciled it yet, so its runs wait without a new status.
     Unknown,
-    /// It cannot, and why.
+    /// It cannot be used, for this reason.
     NotReady(String),
-    /// It can.
+    /// It can be used, with this session.
     Ready(Arc<Session>),
 }
 
@@ -61,7 +61,7 @@ impl AccountRegistry {
         if let Some(account) = self.accounts.lock().get(key) {
             return account.state.clone();
         }
-        // Until the first list has come in, an account that is not in the cache may exist.
+        // Until the first list is complete, an account that is not in the cache may exist.
         if self.cache.get(&key.namespace, &key.name).is_some() || !self.cache.is_filled(&key.namespace) {
             return AccountState::Unknown;
         }
@@ -83,7 +83,7 @@ impl AccountRegistry {
         self.accounts.lock().get(key).map(|account| account.poller.clone())
     }
 
-    /// Sets whether an account can be used, and wakes its runs if that is new. False: the account was deleted.
+    /// Sets whether an account can be used, and wakes its runs if that has changed. Returns false if the account was deleted.
     pub fn set_state(&self, reference: &ObjectRef<NuvoAccount>, state: AccountState) -> bool {
         let key = AccountKey::of_account(reference);
         let session = match &state {
@@ -91,7 +91,7 @@ impl AccountRegistry {
             AccountState::Unknown | AccountState::NotReady(_) => None,
         };
         let mut accounts = self.accounts.lock();
-        // The cache loses an account before it is removed here, so that a reconcile which took longer does not bring it back.
+        // The cache removes an account first, so a reconcile that ends later does not bring it back.
         if !self.cache.contains(reference) {
             return false;
         }
@@ -139,7 +139,7 @@ impl AccountRegistry {
         }
     }
 
-    /// The account was deleted.
+    /// Removes an account that was deleted, and wakes its runs.
     pub fn remove(&self, account: &ObjectRef<NuvoAccount>) {
         let key = AccountKey::of_account(account);
         let removed = self.accounts.lock().remove(&key);
@@ -148,7 +148,7 @@ impl AccountRegistry {
         }
     }
 
-    /// Removes the accounts that the cache does not have any more, and returns them.
+    /// Removes the accounts that are no longer in the cache, and returns them.
     pub fn remove_deleted(&self) -> Vec<AccountKey> {
         let cached = |key: &AccountKey| self.cache.get(&key.namespace, &key.name).is_some();
         let deleted: Vec<AccountKey> = self.accounts.lock().keys().filter(|key| !cached(key)).cloned().collect();
@@ -164,7 +164,7 @@ impl AccountRegistry {
         }
     }
 
-    /// The cache has been filled, so it is known now which accounts do not exist. Their runs are woken.
+    /// Wakes the runs of accounts that cannot be used. Call this when the cache was filled: it is known then which accounts do not exist.
     pub fn wake_runs_of_unavailable(&self) {
         for key in self.runs.accounts() {
             if !matches!(self.state(&key), AccountState::Ready(_)) {

@@ -1,6 +1,6 @@
 //! The shell: carries out what the core decides, at most one irreversible act between two decisions.
 //!
-//! Each kind of object has a [`Reconciler`](control::Reconciler); `control` does for all kinds what does not depend on the kind.
+//! Each kind of object has a [`Reconciler`](control::Reconciler); `control` does what all kinds have in common.
 
 mod account_key;
 mod account_reconciler;

@@ -1,5 +1,5 @@
-//! What must be found without a look at every run: the oldest run of a pipeline, the runs of an account, and how many runs are in each
-//! phase, and since when.
+//! An index that answers without reading every run: the oldest run of a pipeline, the runs of an account, and how many runs each phase has,
+//! with the oldest of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,13 +34,13 @@ struct State {
     ages: HashMap<&'static str, BTreeSet<Age>>,
 }
 
-/// What the index has noted of a run.
+/// A run in the index.
 struct Entry {
     phase: Option<Phase>,
     active: Option<Box<ActiveRun>>,
 }
 
-/// What it has noted of one that is not at rest.
+/// The part of an entry that only a run has that is not at rest.
 struct ActiveRun {
     account: AccountKey,
     age: Age,
@@ -60,9 +60,9 @@ struct Account {
 /// What a change of one run means for others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// No older run is ahead of these any more.
+    /// The runs that no older run precedes any more.
     pub next: Vec<ObjectRef<PipelineRun>>,
-    /// The run has settled the trigger of this pipeline, or is gone, and had not before.
+    /// The run has settled the trigger of this pipeline, or was deleted, and had not settled it before.
     pub settled: Option<PipelineId>,
 }
 
@@ -158,7 +158,7 @@ impl State {
         self.accounts.get(account)?.queues.get(pipeline)?.first_key_value()
     }
 
-    /// Puts a run into its place, or takes it out.
+    /// Replaces the entry of a run, or removes it.
     fn change(&mut self, namespace: &str, name: &str, to: Option<Entry>) -> Change {
         let known = self.runs.get(namespace).and_then(|runs| runs.get(name));
         let before = known.and_then(Entry::unsettled).cloned();
@@ -172,7 +172,7 @@ impl State {
         if let Some(entry) = to {
             self.add(namespace, name, entry);
         }
-        // The run itself is looked at anyway, because it has changed.
+        // The run itself is reconciled anyway, because it has changed.
         let news = firsts(self).into_iter().zip(earlier).filter(|(now, before)| now != before).filter_map(|(now, _)| now);
         let next = news.filter(|first| first != name).map(|first| ObjectRef::new(&first).within(namespace)).collect();
         Change { next, settled: before.filter(|before| now.as_ref() != Some(before)) }
@@ -185,19 +185,19 @@ fn namespace_and_name(run: &CachedRun) -> (&str, &str) {
 }
 
 impl RunIndex {
-    /// A run is new, or has changed.
+    /// Adds a run, or updates it.
     pub fn put(&self, run: &CachedRun) -> Change {
         let (namespace, name) = namespace_and_name(run);
         self.0.lock().change(namespace, name, Some(entry(run)))
     }
 
-    /// A run is gone.
+    /// Removes a run.
     pub fn remove(&self, run: &CachedRun) -> Change {
         let (namespace, name) = namespace_and_name(run);
         self.0.lock().change(namespace, name, None)
     }
 
-    /// These are all runs of a namespace (none stands for all of them) that there are.
+    /// Replaces all runs of a namespace; none means all namespaces.
     pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>) {
         let mut state = self.0.lock();
         let in_place = |other: &str| namespace.is_none_or(|namespace| namespace == other);

@@ -1,4 +1,4 @@
-//! What a run wants of others between two passes, and of its account now.
+//! What a run wants of its account and of other runs, now and until its next reconcile.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{account_registry::AccountState, run_pass::Pass, trigger_queue::Queue
 use crate::account::{Session, poller::Interest};
 
 impl Pass<'_> {
-    /// Compares what the run wants with what it wanted before. The answer of its account, if it wants one now.
+    /// Registers what the run wants until its next reconcile. Returns the answer of its account, if it wants one now.
     pub async fn declare(&mut self, wishes: Option<&Wishes>) -> Option<AccountAnswer> {
         let wishes = wishes?;
         let (work, shell) = (self.work.as_ref()?, self.shell);
@@ -56,7 +56,7 @@ impl Pass<'_> {
                 Err(ahead) => return Some(AccountAnswer::Queued(wait_for(ahead, &session))),
             }
         }
-        // Others can work while this waits for nuvo. What comes after it must not wait for them.
+        // Other runs can work while this one waits for nuvo, and it must not wait for them afterwards.
         self.slot = None;
         Some(match ask {
             // With a reservation for the POST, which must not wait once the lock is taken.
@@ -107,15 +107,15 @@ fn refused(error: &Error) -> AccountAnswer {
     }
 }
 
-/// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds, and of a small one not
-/// so many that the look which they share is too old when the last of them gets its turn.
+/// How many runs of an account may work on their triggers at once: as many as its rate limit allows in two seconds, but at least 4. More would
+/// make the baseline that they share too old for the last of them.
 fn max_permits(session: &Session) -> usize {
     let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
     usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(4)
 }
 
-/// How long it takes until this many older runs have had their turn, by the budget of the account.
-fn wait_for(before: usize, session: &Session) -> Duration {
-    let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
-    Duration::try_from_secs_f64(before / session.rate()).unwrap_or(Duration::MAX)
+/// How long this many older runs take at the rate limit of the account.
+fn wait_for(ahead: usize, session: &Session) -> Duration {
+    let ahead = f64::from(u32::try_from(ahead).unwrap_or(u32::MAX));
+    Duration::try_from_secs_f64(ahead / session.rate()).unwrap_or(Duration::MAX)
 }

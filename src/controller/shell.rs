@@ -24,21 +24,21 @@ use nuvo_client::{Origins, Settings as NuvoSettings};
 use nuvo_core::run::{Limits, PipelineId, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
-/// For each reconcile that works, so many may wait for nuvo.
+/// How many reconciles may wait for nuvo for each one that works.
 const WAITING_PER_SLOT: u16 = 8;
 
-/// How many runs are reconciled at once, those that wait for nuvo included, if so many may work.
+/// How many runs are reconciled at once, those that wait for nuvo included, if `slots` of them may work.
 #[must_use]
 pub const fn run_concurrency(slots: u16) -> u16 {
     slots.saturating_mul(WAITING_PER_SLOT)
 }
 
-/// The time that is written into objects: whole seconds, as Kubernetes has it.
+/// The time as it is written into objects: whole seconds, as in Kubernetes.
 fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
-/// The word of OpenTelemetry for how a run ended.
+/// OpenTelemetry's result for a run that ended with this reason.
 const fn result(reason: Reason) -> RunResult {
     match reason {
         Reason::Succeeded | Reason::FixedInNuvo => RunResult::Success,
@@ -49,7 +49,7 @@ const fn result(reason: Reason) -> RunResult {
     }
 }
 
-/// What every reconcile works with.
+/// What every reconcile uses.
 pub struct Shell {
     pub(super) client: Client,
     pub(super) clock: Clock,
@@ -96,7 +96,7 @@ impl Shell {
                 quarantine: settings.quarantine,
                 confirm: settings.adoption_confirm,
             },
-            // The other slots are for what needs no nuvo.
+            // The other reconciles are for work without requests to nuvo.
             trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,
             accounts,
@@ -120,18 +120,18 @@ impl Shell {
         self.started.elapsed()
     }
 
-    /// Since when the process is shutting down.
+    /// When the shutdown was first noticed; none before it began.
     pub(super) fn stopping_since(&self) -> Option<Instant> {
         self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
     }
 
-    /// Where the requests of an account go; none if there is no such account, or it may not be used.
+    /// The origin of an account's base URL; none if there is no such account, or its origin is not allowed.
     pub(super) fn origin(&self, account: &AccountKey) -> Option<String> {
         let base = self.accounts.base_url(account)?;
         self.origins.check(&base).ok().map(|base| base.origin())
     }
 
-    /// Another run waits until this one gives its pipeline's lock back: has it reconciled.
+    /// Wakes the run that holds a lock, because another run waits for the lock.
     pub(super) fn wake_lock_holder(&self, holder: &RunRef) {
         let reference = ObjectRef::new(&holder.name).within(&holder.namespace);
         let is_it = |run: &PipelineRun| run.metadata.uid.as_deref() == Some(holder.uid.as_str());
@@ -140,14 +140,14 @@ impl Shell {
         }
     }
 
-    /// The lock of this pipeline may be free for another run.
+    /// Wakes the runs that wait for the lock of this pipeline, because it may be free.
     pub(super) fn wake_lock_waiters(&self, pipeline: &PipelineId) {
         for run in self.lock_waiters.take(pipeline) {
             self.runs.wake(&run);
         }
     }
 
-    /// Publishes what a change of a status means, as events, metrics and a log line.
+    /// Announces a change of a status by events, metrics and a log line.
     pub(super) async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
         if let Some(ending) = nuvo_core::run::ending(before, after) {
             self.metrics.run_finished(result(ending.reason), &ending.error_type);
@@ -167,7 +167,7 @@ impl RunNotifier for RunStore {
         Self::wake(self, run);
     }
 
-    /// A run at rest needs no answers, as if it did not exist.
+    /// False also for a run at rest, because it needs no answers.
     fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
         let uid = run.extra.uid.as_ref();
         self.get(run).is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)

@@ -12,7 +12,7 @@ use super::error::Error;
 #[derive(Clone, Default)]
 pub struct Connections(Arc<Mutex<Vec<(ConnectionSetup, reqwest::Client)>>>);
 
-/// What makes two of them different.
+/// The set-up of an HTTP client; clients with equal ones are shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionSetup {
     /// The time for DNS, TCP and TLS.
@@ -25,7 +25,7 @@ pub(crate) struct ConnectionSetup {
 }
 
 impl Connections {
-    /// One that is already there, or a new one.
+    /// The client with this set-up, which is built on first use.
     ///
     /// # Errors
     /// [`Error::Setup`] when TLS cannot be set up.

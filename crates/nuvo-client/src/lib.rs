@@ -2,7 +2,7 @@
 //!
 //! Tolerant in form, strict in meaning: both editions and all spellings of an answer are understood, but only an answer that
 //! says exactly what is needed changes anything. A POST is sent once, and what is known afterwards is a value of
-//! [`nuvo_core::run::Outcome`]. No redirect is followed, nothing is retried behind the caller's back except one renewal of the token
+//! [`nuvo_core::run::Outcome`]. No redirect is followed, nothing is retried except for one renewal of the token
 //! after a 401, and a credential goes to the origin of its [`BaseUrl`] only.
 
 mod client;

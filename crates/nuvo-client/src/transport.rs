@@ -16,7 +16,7 @@ pub(crate) const MAX_ANSWER: usize = 1 << 20;
 /// The longest body of a page, in bytes.
 pub(crate) const MAX_PAGE: usize = 8 << 20;
 
-/// What came back.
+/// The answer to a request.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -35,7 +35,7 @@ pub(crate) enum Asked {
     Token,
 }
 
-/// Why no status came back.
+/// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No connection: nothing of the request was written.
@@ -72,7 +72,7 @@ impl Drop for Report {
     }
 }
 
-/// The deadline came first.
+/// The deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
 struct Timeout;
 

@@ -1,8 +1,8 @@
 //! What one read of an execution has shown.
 
-/// What nuvo says of an execution that was asked for by its id.
+/// The answer to a read of an execution by its id.
 pub(super) enum Answer {
-    /// This; and whether its pipeline is in developer mode, if it is successful.
+    /// The execution, and, if it was successful, whether its pipeline is in developer mode.
     Found(Box<nuvo_client::Execution>, bool),
     /// It does not exist.
     Denied(Absence),
