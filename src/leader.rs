@@ -16,7 +16,7 @@ use kube::{
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{operator::Clock, shutdown::Shutdown, telemetry::Metrics};
+use crate::{clock::Clock, shutdown::Shutdown, telemetry::Metrics};
 
 /// The name of the lease of an operator that watches everything, and the prefix of the others.
 const LEASE_NAME: &str = "nuvo-operator-leader";

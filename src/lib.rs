@@ -3,6 +3,8 @@
 //! Every decision is made in `nuvo-core`; this crate carries them out. Start reading at [`controller`].
 
 pub mod account;
+pub mod clock;
+pub mod context;
 pub mod controller;
 pub mod health_server;
 pub mod leader;

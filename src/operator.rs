@@ -2,7 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
@@ -15,6 +15,8 @@ use tokio::{
 use tower::timeout::TimeoutLayer;
 
 use crate::{
+    clock::Clock,
+    context::Context,
     controller::run_controllers,
     health_server::{BindError, Health, Server},
     leader::{Elector, Lost, Timing, lease_name},
@@ -93,28 +95,6 @@ pub enum StartError {
     /// Not at start but later: another process may lead now.
     #[error(transparent)]
     LeadershipLost(#[from] Lost),
-}
-
-/// What gives the time of day: [`Timestamp::now`], except in tests.
-pub type Clock = fn() -> Timestamp;
-
-/// What the controllers share.
-#[derive(Clone)]
-pub struct Context {
-    /// For everything except the election. Without retries; every unary call needs its own timeout.
-    pub client: Client,
-    /// What the operator was started with.
-    pub settings: Arc<Settings>,
-    /// Where events are counted.
-    pub metrics: Arc<Metrics>,
-    /// Whether the process says that it is ready.
-    pub health: Health,
-    /// The namespace of the locks.
-    pub operator_namespace: Arc<str>,
-    /// The identity of this process; never used twice.
-    pub identity: Arc<str>,
-    /// The time of day.
-    pub clock: Clock,
 }
 
 /// Runs the operator until SIGTERM or SIGINT.

@@ -1,4 +1,4 @@
-//! Checks at start that this process has every permission that it will need, so that a missing one is one line then, and not a failure in
+//! Checks at start that this process has every permission that it will need, so that a missing one is an error at start and not a failure in
 //! the middle of a run.
 
 use futures::{StreamExt, pin_mut, stream};
@@ -10,7 +10,7 @@ use kube::{Api, Client, api::PostParams};
 
 use crate::rbac;
 
-/// How many reviews are requested at once: all of one namespace in one go, and many namespaces without a flood.
+/// How many reviews are requested at once: enough for all of one namespace, and few enough to spare the API server when there are many.
 const CONCURRENCY: usize = 16;
 
 /// A permission that the operator needs: a verb on a resource in one scope.
@@ -25,7 +25,7 @@ pub struct Permission {
     attributes: ResourceAttributes,
 }
 
-/// Every permission that the operator needs. No namespaces stand for all of them; `own` is the namespace of the locks.
+/// Every permission that the operator needs. An empty list of namespaces means all of them; `own` is the namespace of the locks.
 #[must_use]
 pub fn permissions(namespaces: &[String], own: &str) -> Vec<Permission> {
     let everywhere = [None];
@@ -72,7 +72,7 @@ fn permission(group: &str, resource: &str, verb: &str, namespace: Option<&str>) 
     }
 }
 
-/// The first of these permissions that is missing. One that cannot be reviewed counts as granted: the attempt to use it will tell.
+/// The first of these permissions that is missing. One that cannot be reviewed counts as granted: its use will fail if it is missing.
 pub async fn first_missing(client: &Client, permissions: Vec<Permission>) -> Option<Permission> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked = stream::iter(permissions).map(|permission| allowed(reviews.clone(), permission)).buffered(CONCURRENCY);

@@ -1,4 +1,4 @@
-//! Shutdown is a parameter: what ends others holds the [`Stop`], and what has to end holds a [`Shutdown`].
+//! Shutdown as a parameter: the owner holds the [`Stop`], and each task that must end holds a [`Shutdown`].
 
 use tokio::sync::watch;
 

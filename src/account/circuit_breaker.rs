@@ -1,4 +1,4 @@
-//! The circuit breaker: after failures in a row nothing is sent to a server for a while, and then one GET finds out whether it is back.
+//! The circuit breaker: after consecutive failures nothing is sent to a server for a while; then one GET probes whether it is available again.
 
 use std::{
     collections::HashMap,
@@ -10,11 +10,11 @@ use nuvo_core::backoff::Backoff;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// So many failures in a row open it.
+/// The number of consecutive failures that open it.
 const FAILURES: u32 = 5;
-/// How long it is open: each probe that fails doubles it.
+/// How long it stays open at first, and at most. Each failed probe doubles the time.
 const OPEN: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
-/// While a probe is out, the others ask again after this.
+/// While a probe is in flight, other requests ask again after this time.
 const PROBING: Duration = Duration::from_millis(500);
 
 /// The breaker of one server.
@@ -23,7 +23,7 @@ pub struct CircuitBreaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// In a row.
+    /// Consecutive failures.
     failures: u32,
     open: Option<Open>,
 }
@@ -31,21 +31,21 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 struct Open {
     until: Instant,
-    /// The probes that have failed since it opened.
+    /// The number of probes that have failed since it opened.
     failed_probes: u32,
     probing: bool,
 }
 
-/// What is about to be sent.
+/// The kind of request that is about to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
-    /// It changes nothing, so it may find out whether the server is back.
+    /// A GET: it changes nothing, so it may be the probe.
     Probe,
-    /// It must not be wasted on a server that may not answer.
+    /// A POST: never sent to a server that may not answer.
     Post,
 }
 
-/// Permission for one request. Dropped without a result it says nothing about the server.
+/// Permission for one request. If it is dropped without a result, it counts neither as a success nor as a failure.
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a CircuitBreaker,
@@ -85,17 +85,17 @@ fn wait(open: Open, now: Instant) -> Option<Duration> {
 }
 
 impl Permit<'_> {
-    /// The server has answered, whatever it said.
+    /// The server has answered, with whatever status.
     pub fn succeeded(self) {
         let mut state = self.breaker.0.lock();
         state.failures = 0;
-        // One that was sent before it opened may as well be answered by a server that is going down.
+        // A request that was sent before the breaker opened proves nothing: the server may still be going down.
         if self.probe {
             state.open = None;
         }
     }
 
-    /// There was no answer, or one that says that the server cannot answer.
+    /// There was no answer, or an error of the server.
     pub fn failed(self) {
         let mut state = self.breaker.0.lock();
         state.failures = state.failures.saturating_add(1);
@@ -121,7 +121,7 @@ impl Drop for Permit<'_> {
 
 /// The breakers of all servers.
 ///
-/// Each namespace has its own for a server: otherwise requests that fail in one namespace could stop the accounts of another.
+/// Each namespace has its own breaker for a server: otherwise failures in one namespace could stop the accounts of another.
 #[derive(Debug, Default)]
 pub struct CircuitBreakers(Mutex<HashMap<(String, String), Weak<CircuitBreaker>>>);
 

@@ -1,4 +1,4 @@
-//! One account at work: what it may send now, the looks that triggers rest on, and the executions that it follows.
+//! What the operator does for one account: its rate limit, its circuit breaker, its session with nuvo, and the poller of its executions.
 
 mod circuit_breaker;
 pub mod poller;

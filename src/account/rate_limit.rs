@@ -1,4 +1,4 @@
-//! The rate limit of one account: a token bucket that serves what is urgent first, and the pauses that nuvo asks for.
+//! The rate limit of one account: a token bucket that serves urgent requests first, and the pauses that nuvo asks for.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -9,24 +9,24 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// The burst, as the time in which it fills: a little less than a second, so that the server, which sees some requests a moment later than
-/// others, never counts more in a second than it should.
+/// The burst, in seconds of the rate: a little less than one, because requests arrive with varying delay, and the server must never count
+/// more than the limit in one second.
 const BURST: f64 = 0.9;
-/// One of so many requests is given to each priority in turn, so that none waits without bound.
+/// Every fourth token goes to the priorities in turn, so that none waits without bound.
 const FAIR_TURN: u32 = 4;
 
-/// What a request is for. When more is wanted than the budget allows, what stands first here goes first.
+/// What a request is for, most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// The look at the list that triggers rest on: one for many.
+    /// The read of the list before triggers, which they share.
     Baseline,
     /// A trigger.
     Trigger,
-    /// Finding out what became of a trigger in doubt.
+    /// The search for the executions of a trigger in doubt.
     Recovery,
-    /// The read that ends an execution.
+    /// The read of an execution that may have ended.
     Ending,
-    /// The list of what is running.
+    /// The list of running executions.
     Polling,
 }
 
@@ -43,16 +43,17 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// Below zero after requests that were sent without asking.
+    /// Below zero after requests that were sent without a token.
     tokens: f64,
     refilled: Instant,
     pause: Option<(Instant, PauseReason)>,
     waiting: Waiting,
-    /// A task hands out the tokens as they come.
+    /// A task serves the queues.
     serving: bool,
 }
 
-/// Each length is bounded by what waits: the seats that an account has for its triggers, and a few reads and lists of its poller.
+/// The requests that wait for a token. Each queue is bounded by its users: the permits of the account's triggers, and a few reads and lists of
+/// its poller.
 #[derive(Debug, Default)]
 struct Waiting {
     baselines: Queue,
@@ -132,7 +133,7 @@ impl RateLimiter {
     /// Waits for permission to send one request, and says how long it waited.
     ///
     /// # Errors
-    /// A pause: it also ends the wait of requests that were waiting when it began.
+    /// The pause, if there is one. A pause also ends the wait of requests that were waiting when it began.
     pub async fn take(&self, priority: Priority) -> Result<Duration, Pause> {
         let asked = Instant::now();
         let turn = {
@@ -153,12 +154,12 @@ impl RateLimiter {
         };
         match turn.await {
             Ok(()) => Ok(asked.elapsed()),
-            // A pause has emptied the queues. It may have been so short that it is over by now.
+            // A pause has emptied the queues. It may be over by now.
             Err(_) => Err(self.paused().unwrap_or(Pause { left: Duration::ZERO, reason: PauseReason::Unavailable })),
         }
     }
 
-    /// Hands out the tokens as they come, until no request waits.
+    /// Serves the queues until no request waits.
     async fn serve(self) {
         while let Some(wait) = self.hand_out(Instant::now()) {
             sleep(wait).await;
@@ -186,14 +187,14 @@ impl RateLimiter {
         Some(Duration::from_secs_f64((1.0 - state.tokens) / self.0.rate))
     }
 
-    /// Charges requests that were sent without asking: a token, or a request that is repeated with a new one.
+    /// Charges requests that were sent without permission: for an access token, or repeated with a new one.
     pub fn debit(&self, requests: u32) {
         let mut state = self.state();
         state.refill(&self.0, Instant::now());
         state.tokens -= f64::from(requests);
     }
 
-    /// Whether less than half of the burst is left, so that requests should be shared where they can be.
+    /// Whether less than half of the burst is left, so that callers should share requests.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         let mut state = self.state();
@@ -207,7 +208,7 @@ impl RateLimiter {
         self.0.rate
     }
 
-    /// Sends nothing for this long. A longer pause that is already there stays.
+    /// Pauses all requests for this long. A longer pause stays.
     pub fn pause(&self, length: Duration, reason: PauseReason) {
         let now = Instant::now();
         let mut state = self.state();
@@ -218,7 +219,7 @@ impl RateLimiter {
         state.waiting = Waiting::default();
     }
 
-    /// The rest of the pause, if there is one.
+    /// The remaining pause, if there is one.
     #[must_use]
     pub fn paused(&self) -> Option<Pause> {
         self.state().pause_left(Instant::now())
@@ -280,7 +281,7 @@ mod tests {
             call.await.unwrap();
         }
         let order: Vec<_> = served.lock().iter().map(|(priority, _)| *priority).collect();
-        // Each fourth request is of another kind in turn.
+        // Every fourth request is of another kind in turn.
         let [polling, ending, recovery, trigger, baseline] = wanted;
         assert_eq!(order[..3], [baseline, baseline, trigger]);
         assert_eq!(order[3], recovery);

@@ -33,11 +33,11 @@ use nuvo_crds::{
     well_known::{CREDENTIAL_LABEL, FIELD_MANAGER},
 };
 
-/// How many accounts of a watch are reconciled at once. A reconcile can take as long as nuvo takes to answer, and one account must not
-/// keep others waiting.
+/// How many accounts of a watch are reconciled at once. A reconcile can take as long as nuvo takes to answer, and must not delay
+/// other accounts.
 const CONCURRENCY: u16 = 32;
 
-/// The core has such an account not verified at all.
+/// The error of such an account. The core does not verify it.
 const UNKNOWN_TYPE: &str = "spec.licenseKey.identityType is not a word that this operator knows";
 
 /// The controller of accounts.
@@ -50,13 +50,13 @@ pub struct AccountReconciler {
 /// What this process remembers of an account. Forgetting it costs a request, never safety.
 #[derive(Default)]
 struct Memory {
-    /// What the verified session rests on.
+    /// The credential and spec of the verified session.
     verified: Option<Fingerprint>,
-    /// How often in a row it was found not ready.
+    /// How many consecutive reconciles found it not ready.
     failures: u32,
 }
 
-/// What a verified session rests on: a hash of the spec and of the credential.
+/// A hash of the spec and the credential of a verified session.
 #[derive(Clone, PartialEq, Eq)]
 struct Fingerprint([u8; 32]);
 
@@ -81,7 +81,7 @@ impl Reconciler for AccountReconciler {
         CONCURRENCY
     }
 
-    /// The operator's own writes of the status are no reason for a reconcile: each one reads a Secret, and may ask nuvo.
+    /// Leaves out the operator's own status writes: each reconcile reads a Secret and may send requests to nuvo.
     fn predicate(&self, account: &NuvoAccount) -> Option<u64> {
         predicates::generation.combine(predicates::annotations).hash_property(account)
     }
@@ -139,7 +139,7 @@ impl AccountReconciler {
         Self { shell, memory: Mutex::default() }
     }
 
-    /// An account was deleted. What is remembered of it goes, and of others that are gone.
+    /// Forgets an account that was deleted, and others that no longer exist.
     fn forget_deleted(&self, namespace: &str, name: &str) {
         self.shell.metrics.forget_account(namespace, name);
         let left: HashSet<String> = self.shell.accounts.uids();
@@ -166,7 +166,7 @@ impl AccountReconciler {
         Ok(SecretRead::Found { label, value })
     }
 
-    /// The session that works with exactly this credential and spec.
+    /// The verified session with exactly this credential and spec.
     fn verified_session(&self, account: &NuvoAccount, credential: &SecretString) -> Option<Arc<Session>> {
         let session = self.shell.accounts.session(&ObjectRef::from_obj(account)).filter(|session| !session.is_rejected())?;
         let memory = self.memory.lock();
@@ -174,7 +174,7 @@ impl AccountReconciler {
         (*verified == Fingerprint::of(account, credential)).then_some(session)
     }
 
-    /// Makes a session of a credential, and has nuvo say whether it works.
+    /// Makes a session with a credential, and verifies that nuvo accepts it.
     async fn verify(&self, account: &NuvoAccount, secret: SecretString) -> Verification<Arc<Session>> {
         let fingerprint = Fingerprint::of(account, &secret);
         let session = match self.session(account, secret) {
@@ -243,7 +243,7 @@ impl AccountReconciler {
         let api: Api<NuvoAccount> = Api::namespaced(self.shell.client.clone(), &account.namespace().unwrap_or_default());
         let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         match call("write the status of the NuvoAccount", api.replace_status(&account.name_any(), &request, &object)).await {
-            // A newer version is on its way through the watch, and is reconciled then.
+            // The watch will deliver the newer version, which is reconciled then.
             Err(error) if error.is_conflict() || error.is_not_found() => Ok(()),
             result => result.map(|_| ()),
         }
@@ -254,7 +254,7 @@ fn unknown(error: &Error) -> Verification<Arc<Session>> {
     Verification::Unknown { error: error.to_string(), retry_after: error.retry_after() }
 }
 
-/// None if the account does not say in known words what the identifier of its license key names.
+/// None if this operator does not know the identity type of the license key.
 fn credential(account: &NuvoAccount, secret: SecretString) -> Option<Credential> {
     Some(match &account.spec.license_key {
         Some(key) => Credential::LicenseKey {

@@ -1,4 +1,4 @@
-//! Which accounts can be used, and the follower of each.
+//! Which accounts can be used, and the poller of each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,47 +10,26 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{object_cache::ObjectCache, runs::Runs};
+use super::{account_key::AccountKey, object_cache::ObjectCache, run_store::RunStore};
 use crate::account::Session;
 use crate::account::poller::Poller;
 use crate::shutdown::{self, Shutdown, Stop};
-use nuvo_crds::{NuvoAccount, PipelineRun};
-
-/// An account by its namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl AccountKey {
-    /// The account that a run names.
-    #[must_use]
-    pub fn of(run: &PipelineRun) -> Self {
-        Self { namespace: run.metadata.namespace.clone().unwrap_or_default(), name: run.spec.account_ref.name.clone() }
-    }
-
-    fn of_account(account: &ObjectRef<NuvoAccount>) -> Self {
-        Self { namespace: account.namespace.clone().unwrap_or_default(), name: account.name.clone() }
-    }
-}
+use nuvo_crds::NuvoAccount;
 
 /// Whether an account can be used.
 #[derive(Debug, Clone)]
 pub enum AccountState {
-    /// This process has not reconciled it yet. Nothing is to be said about its runs before that.
+    /// This process has not reconciled it yet, so its runs wait without a new status.
     Unknown,
-    /// It cannot, and why.
+    /// It cannot be used, for this reason.
     NotReady(String),
-    /// It can.
+    /// It can be used, with this session.
     Ready(Arc<Session>),
 }
 
 /// All accounts that this operator watches.
 pub struct AccountRegistry {
-    runs: Arc<Runs>,
+    runs: Arc<RunStore>,
     grace: Duration,
     shutdown: Shutdown,
     cache: ObjectCache<NuvoAccount>,
@@ -60,14 +39,14 @@ pub struct AccountRegistry {
 /// An account that was reconciled.
 struct Account {
     state: AccountState,
-    follower: Arc<Poller>,
+    poller: Arc<Poller>,
     _stop: Stop,
 }
 
 impl AccountRegistry {
     /// Nothing is known of the accounts yet. `grace` is how long nuvo may deny that an execution exists.
     #[must_use]
-    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<Runs>, grace: Duration, shutdown: Shutdown) -> Self {
+    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<RunStore>, grace: Duration, shutdown: Shutdown) -> Self {
         Self { runs, grace, shutdown, cache, accounts: Mutex::default() }
     }
 
@@ -82,7 +61,7 @@ impl AccountRegistry {
         if let Some(account) = self.accounts.lock().get(key) {
             return account.state.clone();
         }
-        // Until the first list has come in, an account that is not in the cache may exist.
+        // Until the first list is complete, an account that is not in the cache may exist.
         if self.cache.get(&key.namespace, &key.name).is_some() || !self.cache.is_filled(&key.namespace) {
             return AccountState::Unknown;
         }
@@ -98,13 +77,13 @@ impl AccountRegistry {
         Some(self.cache.get(&key.namespace, &key.name)?.spec.base_url.clone())
     }
 
-    /// The follower of an account.
+    /// The poller of an account.
     #[must_use]
-    pub fn follower(&self, key: &AccountKey) -> Option<Arc<Poller>> {
-        self.accounts.lock().get(key).map(|account| account.follower.clone())
+    pub fn poller(&self, key: &AccountKey) -> Option<Arc<Poller>> {
+        self.accounts.lock().get(key).map(|account| account.poller.clone())
     }
 
-    /// Sets whether an account can be used, and wakes its runs if that is new. False: the account was deleted.
+    /// Sets whether an account can be used, and wakes its runs if that has changed. Returns false if the account was deleted.
     pub fn set_state(&self, reference: &ObjectRef<NuvoAccount>, state: AccountState) -> bool {
         let key = AccountKey::of_account(reference);
         let session = match &state {
@@ -112,7 +91,7 @@ impl AccountRegistry {
             AccountState::Unknown | AccountState::NotReady(_) => None,
         };
         let mut accounts = self.accounts.lock();
-        // The cache loses an account before it is removed here, so that a reconcile which took longer does not bring it back.
+        // The cache removes an account first, so a reconcile that ends later does not bring it back.
         if !self.cache.contains(reference) {
             return false;
         }
@@ -123,7 +102,7 @@ impl AccountRegistry {
             _ => false,
         };
         account.state = state;
-        account.follower.connect(session);
+        account.poller.connect(session);
         drop(accounts);
         if !same {
             self.wake_runs(&key);
@@ -131,18 +110,18 @@ impl AccountRegistry {
         true
     }
 
-    /// Starts the follower of an account.
+    /// Starts the poller of an account.
     fn start(&self, key: &AccountKey) -> Account {
         let (stop, stopped) = shutdown::channel();
-        let follower = Arc::new(Poller::new(self.runs.clone(), self.grace, spread(key)));
-        let (works, ending) = (follower.clone(), self.shutdown.clone());
+        let poller = Arc::new(Poller::new(self.runs.clone(), self.grace, spread(key)));
+        let (works, ending) = (poller.clone(), self.shutdown.clone());
         tokio::spawn(async move {
             tokio::select! {
                 () = works.run(ending) => {}
                 () = stopped.begun() => {}
             }
         });
-        Account { state: AccountState::Unknown, follower, _stop: stop }
+        Account { state: AccountState::Unknown, poller, _stop: stop }
     }
 
     /// The uids of all accounts in the cache.
@@ -160,7 +139,7 @@ impl AccountRegistry {
         }
     }
 
-    /// The account was deleted.
+    /// Removes an account that was deleted, and wakes its runs.
     pub fn remove(&self, account: &ObjectRef<NuvoAccount>) {
         let key = AccountKey::of_account(account);
         let removed = self.accounts.lock().remove(&key);
@@ -169,7 +148,7 @@ impl AccountRegistry {
         }
     }
 
-    /// Removes the accounts that the cache does not have any more, and returns them.
+    /// Removes the accounts that are no longer in the cache, and returns them.
     pub fn remove_deleted(&self) -> Vec<AccountKey> {
         let cached = |key: &AccountKey| self.cache.get(&key.namespace, &key.name).is_some();
         let deleted: Vec<AccountKey> = self.accounts.lock().keys().filter(|key| !cached(key)).cloned().collect();
@@ -180,12 +159,12 @@ impl AccountRegistry {
     }
 
     fn wake_runs(&self, key: &AccountKey) {
-        for run in self.runs.going(key) {
+        for run in self.runs.active_runs(key) {
             self.runs.wake(&run);
         }
     }
 
-    /// The cache has been filled, so it is known now which accounts do not exist. Their runs are woken.
+    /// Wakes the runs of accounts that cannot be used. Call this when the cache was filled: it is known then which accounts do not exist.
     pub fn wake_runs_of_unavailable(&self) {
         for key in self.runs.accounts() {
             if !matches!(self.state(&key), AccountState::Ready(_)) {
@@ -231,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn state_of_a_deleted_account_is_not_set() {
         let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let runs = Arc::new(Runs::new(Client::new(server, "team"), Metrics::new()));
+        let runs = Arc::new(RunStore::new(Client::new(server, "team"), Metrics::new()));
         let (_stop, shutdown) = shutdown::channel();
         let (store, mut writer) = reflector::store();
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);

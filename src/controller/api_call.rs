@@ -1,11 +1,11 @@
-//! One call to the API server, with a timeout: kube itself waits for an answer without end.
+//! One call to the API server, with a timeout: kube itself waits without limit.
 
 use std::time::Duration;
 
 /// How long one call may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a call gave no answer that can be used.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The API server refused, or could not be reached.
@@ -24,7 +24,7 @@ pub enum CallError {
     },
 }
 
-/// The message of the API server, or why there is none, without the frame that the client puts around it.
+/// The message of the API server, or the client's error, without the text that the client adds around it.
 #[must_use]
 pub fn api_message(error: &kube::Error) -> String {
     match error {
@@ -56,7 +56,7 @@ impl CallError {
         self.status() == Some(409)
     }
 
-    /// Refused for good: nothing was written, and the same write is refused again until a permission or a policy changes.
+    /// Refused permanently: nothing was written, and the same write is refused until a permission or a policy changes.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.status(), Some(400 | 403 | 405 | 413 | 422))

@@ -34,7 +34,7 @@ use super::{
 use crate::{shutdown::Shutdown, telemetry::Metrics};
 use nuvo_core::backoff::Backoff;
 
-/// The waits after the failures of one object, unless its kind says otherwise.
+/// The waits after failures of one object, unless its kind has others.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));
 
 /// What a controller does for one kind of object.
@@ -46,36 +46,35 @@ pub trait Reconciler: Send + Sync + 'static {
 
     /// The kind, as metrics and logs name it.
     const KIND: &'static str;
-    /// The waits after failures in a row of one object.
+    /// The waits after consecutive failures of one object.
     const BACKOFF: Backoff = BACKOFF;
 
     /// How many objects of one watch are reconciled at once. The same object is never reconciled twice at once.
     fn concurrency(&self) -> u16;
 
-    /// Leaves out of an object what the cache need not keep.
+    /// Removes the parts of an object that the cache need not keep.
     fn modify(&self, object: &mut Self::Object) {
-        // A third of an object, and unused.
+        // Unused, and a third of an object's size.
         object.managed_fields_mut().clear();
     }
 
-    /// A hash of what of an object leads to a reconcile when it changes; none if every change does.
+    /// A hash of the parts of an object whose changes lead to a reconcile; none if every change does.
     fn predicate(&self, _object: &Self::Object) -> Option<u64> {
         None
     }
 
-    /// Called for every event of a watch, after the cache has it. `namespace` is that of the watch; none stands for all namespaces.
+    /// Called for every event of a watch, after the cache has it. `namespace` is that of the watch; none means all namespaces.
     fn on_watch_event(&self, namespace: Option<&str>, event: &watcher::Event<Self::Object>);
 
-    /// Reconciles one object, and says when to do so again without a change. It may panic: that is a failure of this object only.
+    /// Reconciles one object. Returns when to do so again without a change. A panic is a failure of this object only.
     fn reconcile(&self, object: Arc<Self::Object>) -> impl Future<Output = Result<Action, Self::Error>> + Send;
 
-    /// Called after a failure. Returns the wait until the next try where it is not to follow from [`Reconciler::BACKOFF`]; the failure is
-    /// logged only if it does.
+    /// Called after a failure. Returns the wait until the next try, or none to log the failure and wait by [`Reconciler::BACKOFF`].
     fn after_failure(&self, _object: &Self::Object, _failure: &Failure<Self::Error>) -> impl Future<Output = Option<Duration>> + Send {
         std::future::ready(None)
     }
 
-    /// Called after a reconcile of an object that was deleted meanwhile: what is remembered of it can go.
+    /// Called after the reconcile of an object that was deleted meanwhile, to forget what is remembered of it.
     fn forget(&self, _object: &Self::Object) {}
 }
 
@@ -85,7 +84,7 @@ pub enum Failure<E> {
     /// It returned an error.
     #[error(transparent)]
     Error(E),
-    /// It panicked, which is a defect. The panic itself is on standard error.
+    /// It panicked, which is a bug. The panic itself is on standard error.
     #[error("the reconcile panicked")]
     Panic,
 }
@@ -118,7 +117,7 @@ where
     (ObjectCache::new(parts), watches)
 }
 
-/// The watched namespaces; `None` stands for all of them.
+/// The watched namespaces; `None` means all of them.
 fn watched_namespaces(namespaces: &[String]) -> Vec<Option<String>> {
     if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
 }
@@ -136,18 +135,18 @@ pub async fn control<R: Reconciler>(reconciler: R, watches: Vec<Watch<R::Object>
     .await;
 }
 
-/// The reconciler of one kind at one watch, with what all kinds have in common.
+/// The controller of one kind at one watch.
 struct Control<R: Reconciler> {
     reconciler: Arc<R>,
     metrics: Arc<Metrics>,
-    /// The namespace of the watch; none stands for all of them.
+    /// The namespace of the watch; none means all of them.
     namespace: Option<String>,
     cache: Store<R::Object>,
-    /// Failures in a row, by the object's uid.
+    /// Consecutive failures, by the object's uid.
     failures: Mutex<HashMap<String, u32>>,
 }
 
-/// What a watch gives.
+/// An item of a watch.
 type EventResult<K> = Result<watcher::Event<K>, watcher::Error>;
 
 fn uid<K: Resource>(object: &K) -> &str {
@@ -192,7 +191,7 @@ impl<R: Reconciler> Control<R> {
         match event {
             watcher::Event::Delete(object) => drop(self.failures.lock().remove(uid(object))),
             watcher::Event::InitDone => {
-                // Whatever was deleted while there was no watch.
+                // Objects may have been deleted while there was no watch.
                 let mut failures = self.failures.lock();
                 if !failures.is_empty() {
                     let cached = self.cache.state();

@@ -1,4 +1,4 @@
-//! Events for `kubectl describe`. They are published once and never retried: the status is what counts.
+//! Events for `kubectl describe`. They are published once and never retried, because the status has the same information.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use nuvo_crds::PipelineRun;
 const MAX_NOTE: usize = 1_000;
 /// How long one event may take.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
-/// How many events are remembered, to count those that come again: some 2 MB. kube's recorder remembers all of the last six minutes, and
-/// forgets them only when there is another one.
+/// How many events are remembered, to count repeated ones: about 2 MB. kube's recorder remembers all events of the last six minutes, and
+/// forgets old ones only when it publishes another.
 const REMEMBERED: usize = 1_000;
 
 /// Publishes events about runs.

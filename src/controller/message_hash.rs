@@ -1,4 +1,4 @@
-//! What a status says in words, as a number that is cheap to keep.
+//! A hash of the texts of a status, which is cheaper to keep than the texts.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

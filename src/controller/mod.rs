@@ -1,24 +1,26 @@
 //! The shell: carries out what the core decides, at most one irreversible act between two decisions.
 //!
-//! Each kind of object has a [`Reconciler`](control::Reconciler); `control` does for all kinds what does not depend on the kind.
+//! Each kind of object has a [`Reconciler`](control::Reconciler); `control` does what all kinds have in common.
 
+mod account_key;
 mod account_reconciler;
 mod account_registry;
 mod api_call;
 mod control;
 mod events;
-pub mod lock;
-mod memory;
+pub mod lock_store;
+mod lock_waiters;
 mod message_hash;
 mod object_cache;
-mod room;
 mod run_cache;
 mod run_index;
+mod run_memory;
 mod run_pass;
 mod run_reconciler;
+mod run_store;
 mod run_wishes;
-mod runs;
 mod shell;
+mod trigger_queue;
 mod wake_queue;
 
 #[cfg(test)]
@@ -32,13 +34,13 @@ use k8s_openapi::jiff::Timestamp;
 pub use api_call::api_message;
 use shell::Shell;
 
-use crate::{operator::Context, shutdown::Shutdown};
+use crate::{context::Context, shutdown::Shutdown};
 use account_reconciler::AccountReconciler;
 use account_registry::AccountRegistry;
 use control::{control, watches};
 use object_cache::CachePart;
 use run_reconciler::{RunReconciler, release_locks_of_deleted};
-use runs::Runs;
+use run_store::RunStore;
 
 /// How often the metrics about all runs are set. The index has them ready.
 const METRICS_PERIOD: Duration = Duration::from_secs(1);
@@ -49,7 +51,7 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
     let (run_cache, run_watches) = watches(&client, &settings.namespaces, settings.label_selector.as_deref());
     let (account_cache, account_watches) = watches(&client, &settings.namespaces, None);
     let namespaces = run_watches.len();
-    let mut runs = Runs::new(client, metrics.clone());
+    let mut runs = RunStore::new(client, metrics.clone());
     for CachePart { namespace, store, wakes } in run_cache.into_parts() {
         runs.add(namespace, store, wakes);
     }

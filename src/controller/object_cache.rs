@@ -1,4 +1,4 @@
-//! The cached objects of one kind, over all watches, and the way to have one of them reconciled.
+//! The cached objects of one kind, over all watches, and a way to wake one of them.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use kube::{
 
 use super::wake_queue::WakeSender;
 
-/// What one watch feeds.
+/// The part of a cache that one watch feeds.
 pub struct CachePart<K: Resource<DynamicType = ()> + Clone + 'static> {
-    /// The watched namespace; none stands for all of them.
+    /// The watched namespace; none means all of them.
     pub namespace: Option<String>,
     /// Its objects.
     pub store: Store<K>,
@@ -26,13 +26,13 @@ pub struct ObjectCache<K: Resource<DynamicType = ()> + Clone + 'static> {
 }
 
 impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectCache<K> {
-    /// What these watches feed.
+    /// A cache with these parts.
     #[must_use]
     pub const fn new(parts: Vec<CachePart<K>>) -> Self {
         Self { parts }
     }
 
-    /// What each watch feeds.
+    /// The parts of the cache.
     #[must_use]
     pub fn into_parts(self) -> Vec<CachePart<K>> {
         self.parts
@@ -48,7 +48,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectCache<K> {
         self.part(namespace)?.store.get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// Whether there is this very object, and not only one of its name.
+    /// Whether the cache has this very object, by its uid, and not only one of the same name.
     #[must_use]
     pub fn contains(&self, object: &ObjectRef<K>) -> bool {
         let cached = object.namespace.as_deref().and_then(|namespace| self.get(namespace, &object.name));
@@ -60,8 +60,8 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> ObjectCache<K> {
         self.parts.iter().flat_map(|part| part.store.state())
     }
 
-    /// Whether a missing object of this namespace does not exist: false until the first list has come in, and for a namespace that is not
-    /// watched.
+    /// Whether an object of this namespace that is not cached does not exist: false until the first list is complete, and for a namespace that
+    /// is not watched.
     #[must_use]
     pub fn is_filled(&self, namespace: &str) -> bool {
         self.part(namespace).is_some_and(|part| part.store.wait_until_ready().now_or_never().is_some())

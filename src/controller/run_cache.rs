@@ -1,7 +1,7 @@
-//! What is kept of a run in memory.
+//! Runs as the cache keeps them.
 //!
-//! Runs are kept in the cluster for long after their end, and they are many: of one that is at rest only its name is kept. What was left out
-//! can never be written back, because no [`PipelineRun`] can be made of what was kept, and only that type can be written.
+//! There can be many runs that ended long ago, so only the name of a run at rest is kept. An incomplete run can never be written back: only a
+//! [`PipelineRun`] can be written, and a [`RunAtRest`] cannot be turned into one.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -15,22 +15,22 @@ use serde::{Deserialize, Deserializer};
 use nuvo_core::run::{at_rest, expires};
 use nuvo_crds::{Phase, PipelineRun};
 
-/// What `kubectl apply` keeps for itself: the whole object once more.
+/// The annotation in which `kubectl apply` keeps the whole object once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A run as the cache has it.
 #[derive(Debug, Clone)]
 pub enum CachedRun {
-    /// Something may have to be done for it, now or later.
+    /// A run that may need a reconcile, now or later.
     Whole(Arc<PipelineRun>),
-    /// Nothing has to be done for it any more, except that it may be deleted later: see [`at_rest`].
+    /// A run that needs nothing more, except that it may be deleted later: see [`at_rest`].
     AtRest(Arc<RunAtRest>),
 }
 
 /// What is kept of a run at rest.
 #[derive(Debug, Clone)]
 pub struct RunAtRest {
-    /// What names the object, and its version.
+    /// The name, namespace, uid and resourceVersion.
     metadata: ObjectMeta,
     phase: Option<Phase>,
     expires: Option<Timestamp>,
@@ -55,7 +55,7 @@ impl CachedRun {
         }
     }
 
-    /// Keeps only the name of a run that is at rest at this time.
+    /// Drops all but the name of a run that is at rest at this time.
     pub fn slim(&mut self, now: Timestamp) {
         let Self::Whole(run) = self else { return };
         if !at_rest(run, now) {
@@ -79,8 +79,8 @@ impl CachedRun {
 
 impl From<PipelineRun> for CachedRun {
     fn from(mut run: PipelineRun) -> Self {
-        // Half of an object, and unused. A status is written without them: of the metadata that comes with it, the API server takes
-        // nothing over but the managed fields.
+        // Unused, and half of an object's size. A status can be written without them, because the API server ignores the metadata of a status
+        // write except for the managed fields.
         run.metadata.managed_fields = None;
         if let Some(annotations) = &mut run.metadata.annotations {
             annotations.remove(LAST_APPLIED);

@@ -1,5 +1,5 @@
-//! What must be found without a look at every run: the oldest run of a pipeline, the runs of an account, and how many runs are in each
-//! phase, and since when.
+//! An index that answers without reading every run: the oldest run of a pipeline, the runs of an account, and how many runs each phase has,
+//! with the oldest of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::reflector::ObjectRef};
 use parking_lot::Mutex;
 
-use super::{account_registry::AccountKey, run_cache::CachedRun};
+use super::{account_key::AccountKey, run_cache::CachedRun};
 use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
 use nuvo_crds::{Phase, PipelineRun};
 
@@ -34,14 +34,14 @@ struct State {
     ages: HashMap<&'static str, BTreeSet<Age>>,
 }
 
-/// What the index has noted of a run.
+/// A run in the index.
 struct Entry {
     phase: Option<Phase>,
-    going: Option<Box<Going>>,
+    active: Option<Box<ActiveRun>>,
 }
 
-/// What it has noted of one that is not at rest.
-struct Going {
+/// The part of an entry that only a run has that is not at rest.
+struct ActiveRun {
     account: AccountKey,
     age: Age,
     /// The pipeline whose trigger it waits for.
@@ -53,31 +53,34 @@ struct Going {
 /// The runs of an account that are not at rest, by their names.
 #[derive(Default)]
 struct Account {
-    going: BTreeSet<String>,
+    active: BTreeSet<String>,
     queues: HashMap<PipelineId, BTreeMap<Age, String>>,
 }
 
 /// What a change of one run means for others.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// No older run is ahead of these any more.
+    /// The runs that no older run precedes any more.
     pub next: Vec<ObjectRef<PipelineRun>>,
-    /// The run has settled the trigger of this pipeline, or is gone, and had not before.
+    /// The run has settled the trigger of this pipeline, or was deleted, and had not settled it before.
     pub settled: Option<PipelineId>,
 }
 
 fn entry(run: &CachedRun) -> Entry {
-    let Some(object) = run.whole() else { return Entry { phase: run.phase(), going: None } };
+    let Some(object) = run.whole() else { return Entry { phase: run.phase(), active: None } };
     let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
-    Entry { phase: run.phase(), going: Some(Box::new(Going { account: AccountKey::of(object), age: age(object), waits_for, unsettled })) }
+    Entry {
+        phase: run.phase(),
+        active: Some(Box::new(ActiveRun { account: AccountKey::of(object), age: age(object), waits_for, unsettled })),
+    }
 }
 
 impl Entry {
     fn queue(&self) -> Option<(AccountKey, PipelineId)> {
-        let going = self.going.as_ref()?;
-        Some((going.account.clone(), going.waits_for.clone()?))
+        let active = self.active.as_ref()?;
+        Some((active.account.clone(), active.waits_for.clone()?))
     }
 
     /// The phase, which a run without a status does not have yet.
@@ -86,13 +89,13 @@ impl Entry {
     }
 
     fn unsettled(&self) -> Option<&PipelineId> {
-        self.going.as_ref()?.unsettled.as_ref()
+        self.active.as_ref()?.unsettled.as_ref()
     }
 }
 
 impl Account {
     fn is_empty(&self) -> bool {
-        self.going.is_empty() && self.queues.is_empty()
+        self.active.is_empty() && self.queues.is_empty()
     }
 }
 
@@ -102,13 +105,13 @@ impl State {
             let count = self.phases.entry(phase.as_str()).or_default();
             *count = count.saturating_add(1);
         }
-        if let Some(going) = &entry.going {
-            let account = self.accounts.entry(going.account.clone()).or_default();
-            account.going.insert(name.to_owned());
-            if let Some(pipeline) = &going.waits_for {
-                account.queues.entry(pipeline.clone()).or_default().insert(going.age.clone(), name.to_owned());
+        if let Some(active) = &entry.active {
+            let account = self.accounts.entry(active.account.clone()).or_default();
+            account.active.insert(name.to_owned());
+            if let Some(pipeline) = &active.waits_for {
+                account.queues.entry(pipeline.clone()).or_default().insert(active.age.clone(), name.to_owned());
             }
-            self.ages.entry(entry.shown_phase()).or_default().insert(going.age.clone());
+            self.ages.entry(entry.shown_phase()).or_default().insert(active.age.clone());
         }
         if !self.runs.contains_key(namespace) {
             self.runs.insert(namespace.to_owned(), HashMap::new());
@@ -127,25 +130,25 @@ impl State {
         if let Some(count) = entry.phase.and_then(|phase| self.phases.get_mut(phase.as_str())) {
             *count = count.saturating_sub(1);
         }
-        if let Some(going) = &entry.going
+        if let Some(active) = &entry.active
             && let Some(ages) = self.ages.get_mut(entry.shown_phase())
         {
-            ages.remove(&going.age);
+            ages.remove(&active.age);
         }
-        if let Some(going) = &entry.going
-            && let Some(account) = self.accounts.get_mut(&going.account)
+        if let Some(active) = &entry.active
+            && let Some(account) = self.accounts.get_mut(&active.account)
         {
-            account.going.remove(name);
-            if let Some(pipeline) = &going.waits_for
+            account.active.remove(name);
+            if let Some(pipeline) = &active.waits_for
                 && let Some(queue) = account.queues.get_mut(pipeline)
             {
-                queue.remove(&going.age);
+                queue.remove(&active.age);
                 if queue.is_empty() {
                     account.queues.remove(pipeline);
                 }
             }
             if account.is_empty() {
-                self.accounts.remove(&going.account);
+                self.accounts.remove(&active.account);
             }
         }
         Some(entry)
@@ -155,7 +158,7 @@ impl State {
         self.accounts.get(account)?.queues.get(pipeline)?.first_key_value()
     }
 
-    /// Puts a run into its place, or takes it out.
+    /// Replaces the entry of a run, or removes it.
     fn change(&mut self, namespace: &str, name: &str, to: Option<Entry>) -> Change {
         let known = self.runs.get(namespace).and_then(|runs| runs.get(name));
         let before = known.and_then(Entry::unsettled).cloned();
@@ -169,32 +172,32 @@ impl State {
         if let Some(entry) = to {
             self.add(namespace, name, entry);
         }
-        // The run itself is looked at anyway, because it has changed.
+        // The run itself is reconciled anyway, because it has changed.
         let news = firsts(self).into_iter().zip(earlier).filter(|(now, before)| now != before).filter_map(|(now, _)| now);
         let next = news.filter(|first| first != name).map(|first| ObjectRef::new(&first).within(namespace)).collect();
         Change { next, settled: before.filter(|before| now.as_ref() != Some(before)) }
     }
 }
 
-fn place(run: &CachedRun) -> (&str, &str) {
+fn namespace_and_name(run: &CachedRun) -> (&str, &str) {
     let metadata = run.meta();
     (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 impl RunIndex {
-    /// A run is new, or has changed.
+    /// Adds a run, or updates it.
     pub fn put(&self, run: &CachedRun) -> Change {
-        let (namespace, name) = place(run);
+        let (namespace, name) = namespace_and_name(run);
         self.0.lock().change(namespace, name, Some(entry(run)))
     }
 
-    /// A run is gone.
+    /// Removes a run.
     pub fn remove(&self, run: &CachedRun) -> Change {
-        let (namespace, name) = place(run);
+        let (namespace, name) = namespace_and_name(run);
         self.0.lock().change(namespace, name, None)
     }
 
-    /// These are all runs of a namespace (none stands for all of them) that there are.
+    /// Replaces all runs of a namespace; none means all namespaces.
     pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>) {
         let mut state = self.0.lock();
         let in_place = |other: &str| namespace.is_none_or(|namespace| namespace == other);
@@ -205,7 +208,7 @@ impl RunIndex {
             state.remove(&namespace, &name);
         }
         for run in runs {
-            let (namespace, name) = place(run);
+            let (namespace, name) = namespace_and_name(run);
             state.add(namespace, name, entry(run));
         }
     }
@@ -220,9 +223,9 @@ impl RunIndex {
 
     /// The runs of an account that are not at rest.
     #[must_use]
-    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+    pub fn active_runs(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
         let state = self.0.lock();
-        let names = state.accounts.get(account).into_iter().flat_map(|known| &known.going);
+        let names = state.accounts.get(account).into_iter().flat_map(|known| &known.active);
         names.map(|name| ObjectRef::new(name).within(&account.namespace)).collect()
     }
 

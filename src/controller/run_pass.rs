@@ -16,20 +16,21 @@ use tokio::{
 };
 
 use super::{
-    account_registry::{AccountKey, AccountState},
+    account_key::AccountKey,
+    account_registry::AccountState,
     api_call::CallError,
-    lock::{LockError, lock_name},
+    lock_store::{LockError, lock_name},
     message_hash::message_hash,
-    room::Seat,
-    runs::RunError,
+    run_store::RunError,
     shell::Shell,
+    trigger_queue::QueuePermit,
 };
 use crate::{account::Session, telemetry::TriggerOutcome};
 
-/// The permission to work. A pass that waits for nuvo gives it up, so that others can work.
+/// A slot of the reconciles that work at once. A pass that waits for nuvo releases it.
 type Slot<'a> = SemaphorePermit<'a>;
 
-/// Why an act came to nothing.
+/// Why an act failed.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
     /// A run cannot be read or written.
@@ -38,10 +39,10 @@ enum PassError {
     /// The lock cannot be read or written.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// Without a version nothing can be compared with later.
+    /// Without a version the next write cannot be compared.
     #[error("the API server answered a write with an object that has no resourceVersion")]
     NoVersion,
-    /// The object is no run.
+    /// The object is not a valid run.
     #[error(transparent)]
     Invalid(#[from] InvalidRun),
     /// An act that needs the object or its account came before they were read.
@@ -73,17 +74,17 @@ pub struct Pass<'a> {
     pub(super) shell: &'a Shell,
     pub(super) id: RunRef,
     pub(super) slot: Option<Slot<'a>>,
-    pub(super) seat: Option<Seat>,
+    pub(super) permit: Option<QueuePermit>,
     pub(super) work: Option<Work>,
     pub(super) lock_read: Instant,
-    /// When the object is to be deleted, as far as that is known of one that was not read.
+    /// When a run at rest, whose object is not cached, is to be deleted.
     expires: Option<Timestamp>,
     rendered: Option<(StatusChange, PipelineRunStatus)>,
-    /// The last status write: what was there, and what is there now.
+    /// The last status write: the status before it, and after it.
     written: Option<(Option<PipelineRunStatus>, PipelineRunStatus)>,
 }
 
-/// The object, and what it works with.
+/// The object, and what the pass needs with it.
 pub(super) struct Work {
     pub(super) object: Arc<PipelineRun>,
     pub(super) account: AccountKey,
@@ -107,12 +108,12 @@ impl Work {
         };
         let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
         let (mut known, mut polled) = (Knowledge::new(), Polled::default());
-        if let (Some(follower), Ok(run)) = (shell.accounts.follower(&account), &run) {
+        if let (Some(poller), Ok(run)) = (shell.accounts.poller(&account), &run) {
             let executions = run::followed(&object, run);
-            known = follower.knowledge(&run.pipeline, &executions);
+            known = poller.knowledge(&run.pipeline, &executions);
             polled = Polled {
-                asked: follower.asked(&run.pipeline, &executions).and_then(|at| (shell.clock)().checked_sub(at.elapsed()).ok()),
-                developer_mode: follower.developer_mode(&run.pipeline, &executions),
+                asked: poller.asked(&run.pipeline, &executions).and_then(|at| (shell.clock)().checked_sub(at.elapsed()).ok()),
+                developer_mode: poller.developer_mode(&run.pipeline, &executions),
             };
         }
         Self { object, account, state, pipeline, run, lock, known, polled }
@@ -127,13 +128,13 @@ impl Work {
 }
 
 impl<'a> Pass<'a> {
-    /// Begins a pass over an object as the cache has it, or over one of which only the name is known.
+    /// Begins a pass over a cached object, or over one of which only the name is known.
     pub fn new(shell: &'a Shell, id: RunRef, object: Option<Arc<PipelineRun>>, expires: Option<Timestamp>, slot: Option<Slot<'a>>) -> Self {
         let work = object.map(|object| Work::of(object, shell));
-        Self { shell, id, slot, seat: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
+        Self { shell, id, slot, permit: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
     }
 
-    /// The run as it was seen last; none before it was read, or why the object is no run.
+    /// The run as it was read last; none before it was read. An error says why the object is not a valid run.
     pub fn parsed(&self) -> Result<Option<Run>, String> {
         self.work.as_ref().map(|work| work.run.clone()).transpose().map_err(|error| error.to_string())
     }
@@ -144,7 +145,7 @@ impl<'a> Pass<'a> {
         self.shell.runs.older(&work.object, work.pipeline.as_ref()?)
     }
 
-    /// What the account's polls say of its executions.
+    /// What the account's poller knows of its executions.
     pub fn polled(&self) -> Polled {
         self.work.as_ref().map(|work| work.polled).unwrap_or_default()
     }
@@ -178,7 +179,7 @@ impl<'a> Pass<'a> {
             Act::AnnounceOnly(change) => self.announce_only(change).await,
             Act::Delete => self.delete().await,
             Act::Announce => self.announce().await,
-            Act::WakeWaiting => self.wake_waiting(),
+            Act::WakeWaiting => self.wake_lock_waiters(),
             Act::WakeHolder(holder) => {
                 self.shell.wake_lock_holder(holder);
                 Ok(Answered::Done)
@@ -191,12 +192,12 @@ impl<'a> Pass<'a> {
         };
         answered.unwrap_or_else(|error| {
             let failure = Failure::from(error);
-            tracing::info!(error = failure.message, "the act came to nothing");
+            tracing::info!(error = failure.message, "the act failed");
             Answered::Failed(failure)
         })
     }
 
-    /// The time until then.
+    /// The time that is left.
     fn left_until(&self, then: Timestamp) -> Duration {
         Duration::try_from(then.duration_since((self.shell.clock)())).unwrap_or_default()
     }
@@ -210,8 +211,8 @@ impl<'a> Pass<'a> {
         work.lock.as_deref().zip(work.pipeline.as_ref()).ok_or(PassError::Unread)
     }
 
-    /// The object is this now.
-    fn saw(&mut self, object: PipelineRun) {
+    /// Continues with this version of the object.
+    fn set_object(&mut self, object: PipelineRun) {
         let object = Arc::new(object);
         match &mut self.work {
             Some(work) => (work.run, work.object) = (run::parse(&object), object),
@@ -224,15 +225,15 @@ impl<'a> Pass<'a> {
             Step::ReadRun => match self.shell.runs.read(&self.id).await? {
                 Some(object) => {
                     let run = run::parse(&object)?;
-                    self.saw(object);
+                    self.set_object(object);
                     Answer::Run(Some(Box::new(run)))
                 }
                 None => Answer::Run(None),
             },
             Step::ReadLock => {
-                // Before the lock is read, or the wake would be missed that comes right after it.
+                // Before the lock is read: otherwise a release right after the read could be missed.
                 if let Ok(Some(pipeline)) = self.work().map(|work| work.pipeline.clone()) {
-                    self.shell.waiting.add(&pipeline, self.reference());
+                    self.shell.lock_waiters.add(&pipeline, self.reference());
                 }
                 self.lock_read = Instant::now();
                 Answer::Lock(Box::new(self.shell.locks.read(self.lock()?.0).await?))
@@ -250,14 +251,14 @@ impl<'a> Pass<'a> {
             Step::Mark { marker, over } => match self.shell.runs.mark(marker, over).await {
                 Ok(object) => {
                     let version = object.metadata.resource_version.clone();
-                    self.saw(object);
+                    self.set_object(object);
                     written(version)?
                 }
                 Err(RunError::Call(error)) if error.is_not_found() => Answer::Missing,
                 Err(error) => return Err(error.into()),
             },
             Step::Post(nonce) => {
-                // Others can work while this waits for nuvo. What comes after it must not wait for them.
+                // Other runs can work while this one waits for nuvo, and it must not wait for them afterwards.
                 self.slot = None;
                 let pipeline = self.lock()?.1;
                 tracing::info!(%nonce, %pipeline, "triggering");
@@ -271,8 +272,8 @@ impl<'a> Pass<'a> {
                 let change = StatusChange::Result { trigger, executions, message, unexecuted: *unexecuted };
                 let status = self.rendering(&change)?;
                 let written = self.write(status, over).await;
-                // What follows the trigger needs no place in the queue.
-                self.seat = None;
+                // After the trigger no permit is needed.
+                self.permit = None;
                 return written;
             }
             Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Restart => {
@@ -309,14 +310,14 @@ impl<'a> Pass<'a> {
         self.write(status, &over).await
     }
 
-    /// The one way in which a status of a run is written.
+    /// Writes the status. No other function does.
     async fn write(&mut self, status: PipelineRunStatus, over: &str) -> Result<Answered, PassError> {
         let object = self.work()?.object.clone();
         match self.shell.runs.write_status(&object, over, status).await {
             Ok(after) => {
                 let run = run::parse(&after)?;
                 self.written = Some((object.status.clone(), after.status.clone().unwrap_or_default()));
-                self.saw(after);
+                self.set_object(after);
                 Ok(Answered::Written(Box::new(run)))
             }
             Err(error) if error.is_not_found() => Ok(Answered::Missing),
@@ -351,10 +352,10 @@ impl<'a> Pass<'a> {
         Ok(Answered::Done)
     }
 
-    fn wake_waiting(&self) -> Result<Answered, PassError> {
+    fn wake_lock_waiters(&self) -> Result<Answered, PassError> {
         if let Some(pipeline) = &self.work()?.pipeline {
-            self.shell.waiting.remove(pipeline, &self.reference());
-            self.shell.wake_waiting(pipeline);
+            self.shell.lock_waiters.remove(pipeline, &self.reference());
+            self.shell.wake_lock_waiters(pipeline);
         }
         Ok(Answered::Done)
     }

@@ -1,4 +1,4 @@
-//! The reconciler of runs: one loop that asks the core for the next act of a run, and has it carried out. Nothing is decided here.
+//! The reconciler of runs: a loop that asks the core for the next act of a run and carries it out. Nothing is decided here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,19 +19,19 @@ use super::{
     shell::Shell,
 };
 
-/// How many deleted runs can wait until their lock is released: as many as are deleted in one go where runs are many. The lock of those
-/// beyond is left to the next run of their pipeline, which takes it over after the quarantine.
+/// How many deleted runs can wait until their lock is released: as many as may be deleted in one batch. The lock of any further run is left
+/// to the next run of its pipeline, which takes it over after the quarantine.
 pub const DELETED_RUNS: usize = 1_024;
 
-/// A run that was deleted, as it was seen last. It may hold the lock of its pipeline.
+/// A run that was deleted. It may hold the lock of its pipeline.
 pub struct DeletedRun {
-    /// The object.
+    /// What identifies the run.
     pub id: RunRef,
-    /// What it said.
+    /// Its last version.
     pub object: Arc<PipelineRun>,
 }
 
-/// A pass that did not get through. The next one begins with what is stored.
+/// A pass that failed. The next one begins with what is stored.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct PassFailed {
@@ -48,22 +48,22 @@ pub struct RunReconciler {
 }
 
 impl RunReconciler {
-    /// A reconciler that looks at so many runs at once, those included that wait for nuvo; and the deleted runs whose lock is to be
-    /// released, which are for [`release_locks_of_deleted`].
+    /// A reconciler of up to `concurrency` runs at once, those that wait for nuvo included; and a channel of deleted runs for
+    /// [`release_locks_of_deleted`].
     #[must_use]
     pub fn new(shell: Arc<Shell>, concurrency: u16) -> (Self, Receiver<DeletedRun>) {
         let (deleted, receiver) = channel(DELETED_RUNS);
         (Self { shell, concurrency, deleted }, receiver)
     }
 
-    /// A run was deleted. Of one at rest nothing is left to do.
+    /// Handles the deletion of a run. A run at rest holds no lock.
     fn on_deleted(&self, run: &CachedRun) {
         self.shell.runs.removed(run);
         self.forget(run);
         let Some(object) = run.whole() else { return };
         let Ok(run) = run::parse(object) else { return };
         if self.deleted.try_send(DeletedRun { id: run.id, object: object.clone() }).is_err() {
-            self.shell.wake_waiting(&run.pipeline);
+            self.shell.wake_lock_waiters(&run.pipeline);
         }
     }
 }
@@ -87,13 +87,13 @@ impl Reconciler for RunReconciler {
         match event {
             watcher::Event::Apply(run) => {
                 if let Some(pipeline) = shell.runs.applied(run) {
-                    shell.wake_waiting(&pipeline);
+                    shell.wake_lock_waiters(&pipeline);
                 }
             }
             watcher::Event::Delete(run) => self.on_deleted(run),
             watcher::Event::InitDone => {
                 shell.runs.filled(namespace);
-                for run in shell.waiting.take_all() {
+                for run in shell.lock_waiters.take_all() {
                     shell.runs.wake(&run);
                 }
                 shell.memories.retain(&shell.runs.uids());
@@ -151,7 +151,7 @@ fn new_nonce() -> Nonce {
     Nonce::from_bits(uuid::Uuid::new_v4().as_u128())
 }
 
-/// One pass over a run: acts until the core says that it is done.
+/// One pass over a run: carries out acts until the core is done.
 async fn drive(begin: Begin, mut pass: Pass<'_>) -> Result<Again, PassFailed> {
     let shell = pass.shell;
     let uid = pass.id.uid.to_string();

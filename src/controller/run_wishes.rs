@@ -1,22 +1,22 @@
-//! What a run wants of others between two passes, and of its account now.
+//! What a run wants of its account and of other runs, now and until its next reconcile.
 
 use std::time::Duration;
 
 use nuvo_client::Error;
 use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, ListedCandidates, Named, Wishes};
 
-use super::{account_registry::AccountState, room::Place, run_pass::Pass};
+use super::{account_registry::AccountState, run_pass::Pass, trigger_queue::QueueKey};
 use crate::account::{Session, poller::Interest};
 
 impl Pass<'_> {
-    /// Compares what the run wants with what it wanted before. The answer of its account, if it wants one now.
+    /// Registers what the run wants until its next reconcile. Returns the answer of its account, if it wants one now.
     pub async fn declare(&mut self, wishes: Option<&Wishes>) -> Option<AccountAnswer> {
         let wishes = wishes?;
         let (work, shell) = (self.work.as_ref()?, self.shell);
         let reference = self.reference();
-        if let (Some(follower), Some(pipeline)) = (shell.accounts.follower(&work.account), &work.pipeline) {
+        if let (Some(poller), Some(pipeline)) = (shell.accounts.poller(&work.account), &work.pipeline) {
             match &wishes.follow {
-                Some(Follow { executions, age, ours, expected, late, ended_for }) => follower.follow(&Interest {
+                Some(Follow { executions, age, ours, expected, late, ended_for }) => poller.follow(&Interest {
                     run: reference.clone(),
                     pipeline: pipeline.clone(),
                     executions: executions.clone(),
@@ -26,19 +26,19 @@ impl Pass<'_> {
                     late: *late,
                     ended_for: *ended_for,
                 }),
-                None => follower.forget(&reference),
+                None => poller.forget(&reference),
             }
         }
         if let (Some(pipeline), Ask::Nothing | Ask::KeepPlace) = (&work.pipeline, &wishes.ask) {
             if wishes.waits_for_lock {
-                shell.waiting.add(pipeline, reference);
+                shell.lock_waiters.add(pipeline, reference);
             } else {
-                shell.waiting.remove(pipeline, &reference);
+                shell.lock_waiters.remove(pipeline, &reference);
             }
         }
         if wishes.ask == Ask::Nothing {
-            shell.room.leave(&work.account, &Place::of(&work.object));
-            self.seat = None;
+            shell.trigger_queue.leave(&work.account, &QueueKey::of(&work.object));
+            self.permit = None;
         }
         self.ask(&wishes.ask).await
     }
@@ -50,13 +50,13 @@ impl Pass<'_> {
         let work = self.work.as_ref()?;
         let AccountState::Ready(session) = work.state.clone() else { return Some(AccountAnswer::Stopping) };
         let pipeline = work.pipeline.clone()?;
-        if matches!(ask, Ask::Turn | Ask::Candidates) && self.seat.is_none() {
-            match self.shell.room.enter(&work.account, seats(&session), &Place::of(&work.object)) {
-                Ok(seat) => self.seat = Some(seat),
-                Err(before) => return Some(AccountAnswer::Queued(wait_for(before, &session))),
+        if matches!(ask, Ask::Turn | Ask::Candidates) && self.permit.is_none() {
+            match self.shell.trigger_queue.try_acquire(&work.account, max_permits(&session), &QueueKey::of(&work.object)) {
+                Ok(permit) => self.permit = Some(permit),
+                Err(ahead) => return Some(AccountAnswer::Queued(wait_for(ahead, &session))),
             }
         }
-        // Others can work while this waits for nuvo. What comes after it must not wait for them.
+        // Other runs can work while this one waits for nuvo, and it must not wait for them afterwards.
         self.slot = None;
         Some(match ask {
             // With a reservation for the POST, which must not wait once the lock is taken.
@@ -107,15 +107,15 @@ fn refused(error: &Error) -> AccountAnswer {
     }
 }
 
-/// How many runs of an account may work on their triggers at once: as many as its budget lets through in two seconds, and of a small one not
-/// so many that the look which they share is too old when the last of them gets its turn.
-fn seats(session: &Session) -> usize {
+/// How many runs of an account may work on their triggers at once: as many as its rate limit allows in two seconds, but at least 4. More would
+/// make the baseline that they share too old for the last of them.
+fn max_permits(session: &Session) -> usize {
     let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
     usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(4)
 }
 
-/// How long it takes until this many older runs have had their turn, by the budget of the account.
-fn wait_for(before: usize, session: &Session) -> Duration {
-    let before = f64::from(u32::try_from(before).unwrap_or(u32::MAX));
-    Duration::try_from_secs_f64(before / session.rate()).unwrap_or(Duration::MAX)
+/// How long this many older runs take at the rate limit of the account.
+fn wait_for(ahead: usize, session: &Session) -> Duration {
+    let ahead = f64::from(u32::try_from(ahead).unwrap_or(u32::MAX));
+    Duration::try_from_secs_f64(ahead / session.rate()).unwrap_or(Duration::MAX)
 }

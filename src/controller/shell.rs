@@ -10,16 +10,13 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_registry::{AccountKey, AccountRegistry},
-    events::Events,
-    lock::Locks,
-    memory::{Memories, Waiting},
-    room::Room,
-    runs::Runs,
+    account_key::AccountKey, account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters,
+    run_memory::RunMemories, run_store::RunStore, trigger_queue::TriggerQueue,
 };
 use crate::{
     account::{CircuitBreakers, poller::RunNotifier},
-    operator::{Clock, Context},
+    clock::Clock,
+    context::Context,
     shutdown::Shutdown,
     telemetry::{Metrics, RunResult},
 };
@@ -27,21 +24,21 @@ use nuvo_client::{Origins, Settings as NuvoSettings};
 use nuvo_core::run::{Limits, PipelineId, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
-/// For each reconcile that works, so many may wait for nuvo.
+/// How many reconciles may wait for nuvo for each one that works.
 const WAITING_PER_SLOT: u16 = 8;
 
-/// How many runs are reconciled at once, those that wait for nuvo included, if so many may work.
+/// How many runs are reconciled at once, those that wait for nuvo included, if `slots` of them may work.
 #[must_use]
 pub const fn run_concurrency(slots: u16) -> u16 {
     slots.saturating_mul(WAITING_PER_SLOT)
 }
 
-/// The time that is written into objects: whole seconds, as Kubernetes has it.
+/// The time as it is written into objects: whole seconds, as in Kubernetes.
 fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
-/// The word of OpenTelemetry for how a run ended.
+/// OpenTelemetry's result for a run that ended with this reason.
 const fn result(reason: Reason) -> RunResult {
     match reason {
         Reason::Succeeded | Reason::FixedInNuvo => RunResult::Success,
@@ -52,7 +49,7 @@ const fn result(reason: Reason) -> RunResult {
     }
 }
 
-/// What every reconcile works with.
+/// What every reconcile uses.
 pub struct Shell {
     pub(super) client: Client,
     pub(super) clock: Clock,
@@ -60,27 +57,27 @@ pub struct Shell {
     pub(super) origins: Origins,
     pub(super) nuvo_settings: NuvoSettings,
     pub(super) limits: Limits,
-    pub(super) runs: Arc<Runs>,
+    pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
-    pub(super) locks: Locks,
+    pub(super) locks: LockStore,
     pub(super) events: Events,
-    pub(super) memories: Memories,
-    pub(super) waiting: Waiting,
+    pub(super) memories: RunMemories,
+    pub(super) lock_waiters: LockWaiters,
     pub(super) breakers: CircuitBreakers,
     pub(super) slots: Semaphore,
-    pub(super) room: Arc<Room>,
+    pub(super) trigger_queue: Arc<TriggerQueue>,
     pub(super) started: Instant,
     pub(super) stopping: OnceLock<Instant>,
     pub(super) shutdown: Shutdown,
 }
 
 impl Shell {
-    pub(super) fn new(context: &Context, runs: Arc<Runs>, accounts: Arc<AccountRegistry>, shutdown: Shutdown) -> Self {
+    pub(super) fn new(context: &Context, runs: Arc<RunStore>, accounts: Arc<AccountRegistry>, shutdown: Shutdown) -> Self {
         let Context { client, settings, metrics, health: _, operator_namespace, identity, clock } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
         Self {
-            locks: Locks::new(client.clone(), &operator_namespace, metrics.clone()),
+            locks: LockStore::new(client.clone(), &operator_namespace, metrics.clone()),
             events: Events::new(client.clone(), &identity, metrics.clone()),
             client,
             clock,
@@ -99,12 +96,12 @@ impl Shell {
                 quarantine: settings.quarantine,
                 confirm: settings.adoption_confirm,
             },
-            // The other slots are for what needs no nuvo.
-            room: Room::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
+            // The other reconciles are for work without requests to nuvo.
+            trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,
             accounts,
-            memories: Memories::default(),
-            waiting: Waiting::default(),
+            memories: RunMemories::default(),
+            lock_waiters: LockWaiters::default(),
             breakers: CircuitBreakers::default(),
             slots: Semaphore::new(usize::from(concurrency)),
             started: Instant::now(),
@@ -123,34 +120,34 @@ impl Shell {
         self.started.elapsed()
     }
 
-    /// Since when the process is shutting down.
+    /// When the shutdown was first noticed; none before it began.
     pub(super) fn stopping_since(&self) -> Option<Instant> {
         self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
     }
 
-    /// Where the requests of an account go; none if there is no such account, or it may not be used.
+    /// The origin of an account's base URL; none if there is no such account, or its origin is not allowed.
     pub(super) fn origin(&self, account: &AccountKey) -> Option<String> {
         let base = self.accounts.base_url(account)?;
         self.origins.check(&base).ok().map(|base| base.origin())
     }
 
-    /// Another run waits until this one gives its pipeline's lock back: has it reconciled.
+    /// Wakes the run that holds a lock, because another run waits for the lock.
     pub(super) fn wake_lock_holder(&self, holder: &RunRef) {
         let reference = ObjectRef::new(&holder.name).within(&holder.namespace);
         let is_it = |run: &PipelineRun| run.metadata.uid.as_deref() == Some(holder.uid.as_str());
-        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.await_it(holder.uid.as_str()) {
+        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.set_awaited(holder.uid.as_str()) {
             self.runs.wake(&reference);
         }
     }
 
-    /// The lock of this pipeline may be free for another run.
-    pub(super) fn wake_waiting(&self, pipeline: &PipelineId) {
-        for run in self.waiting.take(pipeline) {
+    /// Wakes the runs that wait for the lock of this pipeline, because it may be free.
+    pub(super) fn wake_lock_waiters(&self, pipeline: &PipelineId) {
+        for run in self.lock_waiters.take(pipeline) {
             self.runs.wake(&run);
         }
     }
 
-    /// Publishes what a change of a status means, as events, metrics and a log line.
+    /// Announces a change of a status by events, metrics and a log line.
     pub(super) async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
         if let Some(ending) = nuvo_core::run::ending(before, after) {
             self.metrics.run_finished(result(ending.reason), &ending.error_type);
@@ -165,12 +162,12 @@ impl Shell {
     }
 }
 
-impl RunNotifier for Runs {
+impl RunNotifier for RunStore {
     fn wake(&self, run: &ObjectRef<PipelineRun>) {
         Self::wake(self, run);
     }
 
-    /// A run at rest needs no answers, as if it did not exist.
+    /// False also for a run at rest, because it needs no answers.
     fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
         let uid = run.extra.uid.as_ref();
         self.get(run).is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)

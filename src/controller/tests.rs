@@ -33,14 +33,14 @@ use super::{
     object_cache::{CachePart, ObjectCache},
     run_cache::{self, CachedRun},
     run_reconciler::{DELETED_RUNS, DeletedRun, RunReconciler},
-    runs::Runs,
+    run_store::RunStore,
     shell::Shell,
     wake_queue::wake_queue,
 };
 use crate::account::{Session, SessionSettings};
 use crate::{
+    context::Context,
     health_server::Health,
-    operator::Context,
     settings::{Command, parse_from},
     shutdown::{self, Stop},
     telemetry::Metrics,
@@ -82,7 +82,7 @@ impl Fixture {
             clock: Timestamp::now,
         };
         let (stop, shutdown) = shutdown::channel();
-        let mut runs = Runs::new(context.client.clone(), context.metrics.clone());
+        let mut runs = RunStore::new(context.client.clone(), context.metrics.clone());
         let (store, mut writer) = reflector::store();
         for event in
             [Event::Init, Event::InitApply(run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True"))), Event::InitDone]

@@ -19,10 +19,10 @@ pub fn wake_queue<T>() -> (WakeSender<T>, WakeStream<T>) {
     (WakeSender(queue.clone()), WakeStream(queue))
 }
 
-/// The end that objects are put in. When it is dropped, the other end hands out what is left, and ends.
+/// The sending end. When it is dropped, the stream yields what is left, and ends.
 pub struct WakeSender<T>(Arc<Mutex<Queue<T>>>);
 
-/// The end that objects come out of, in the order in which they were woken first.
+/// The receiving end: objects in the order in which they were woken first.
 pub struct WakeStream<T>(Arc<Mutex<Queue<T>>>);
 
 struct Queue<T> {

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use nuvo_client::Origins;
 
 use super::{
-    DEFAULT_BASE_URLS, LogFormat, LogLevel, Settings,
+    checked_settings::{DEFAULT_BASE_URLS, LogFormat, LogLevel, Settings},
     label_selector::label_selector,
     values::{address, namespace, not_empty, seconds},
 };

@@ -1,91 +1,20 @@
 //! What the operator is started with: flags and `NUVO_OPERATOR_*` variables, checked once at start.
 
 mod arguments;
+mod checked_settings;
 mod label_selector;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, net::SocketAddr, time::Duration};
+use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
-use nuvo_client::Origins;
+use clap::{CommandFactory, Parser, error::ErrorKind};
+
+pub use checked_settings::{Command, DEFAULT_BASE_URLS, LogFormat, LogLevel, Settings};
 
 use arguments::{Cli, Verb};
-
-/// The two public origins, nuvo and its successor Ingestro. Plain http is never among the defaults.
-pub const DEFAULT_BASE_URLS: [&str; 2] = ["https://api-gateway.getnuvo.com", "https://api-gateway.ingestro.com"];
-
-/// What the command line asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Run the operator.
-    Run(Box<Settings>),
-    /// Print the custom resource definitions.
-    Crds,
-}
-
-/// The format of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines of text.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// The lowest severity that is logged. Libraries are never logged below `info`: their details may contain requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// Errors only.
-    Error,
-    /// Errors and warnings.
-    Warn,
-    /// Errors, warnings and what the operator does.
-    Info,
-    /// Why it does it, as well.
-    Debug,
-    /// Everything.
-    Trace,
-}
-
-/// The checked settings of one process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The origins that may receive a credential.
-    pub allowed_origins: Origins,
-    /// The namespaces to watch, sorted and without duplicates. Empty: all of them.
-    pub namespaces: Vec<String>,
-    /// Restricts the watched runs.
-    pub label_selector: Option<String>,
-    /// Where locks and the leader lease live. `None`: the namespace of the kubeconfig context or of the pod.
-    pub operator_namespace: Option<String>,
-    /// Whether only the holder of the leader lease acts.
-    pub leader_elect: bool,
-    /// Where `/metrics` is served.
-    pub metrics_addr: SocketAddr,
-    /// Where `/livez`, `/readyz` and `/healthz` are served.
-    pub health_addr: SocketAddr,
-    /// The format of the log.
-    pub log_format: LogFormat,
-    /// The lowest severity that is logged.
-    pub log_level: LogLevel,
-    /// The timeout of the one POST of an attempt.
-    pub trigger_timeout: Duration,
-    /// How long executions of a trigger with an unknown outcome are searched for.
-    pub trigger_settle: Duration,
-    /// How long a pipeline stays locked after a trigger whose effects may still appear.
-    pub quarantine: Duration,
-    /// The most time between taking the lock and sending the POST.
-    pub fence: Duration,
-    /// The time between the two lookups that adopt an execution.
-    pub adoption_confirm: Duration,
-    /// How many runs are reconciled at once.
-    pub max_concurrent_reconciles: u16,
-    /// Whether requests to nuvo go through the proxies that the environment names.
-    pub use_env_proxy: bool,
-}
 
 /// Parses the arguments of this process. Prints the help and exits with 0 if that is what they ask for; prints what is wrong with them and
 /// exits with 2 otherwise.

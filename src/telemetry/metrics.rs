@@ -34,7 +34,7 @@ pub struct Description {
     pub kind: &'static str,
     /// The names of its labels.
     pub labels: &'static [&'static str],
-    /// For people.
+    /// The help text.
     pub help: &'static str,
 }
 
@@ -164,7 +164,7 @@ impl Metrics {
         register(&mut registry, LEADER, &metrics.leader);
         metrics.registry = registry;
 
-        // A rate over a counter that is born with its first event misses that event.
+        // A rate over a counter that appears with its first event misses that event.
         for outcome in TriggerOutcome::ALL {
             drop(metrics.triggers.get_or_create(&OutcomeLabel { outcome: outcome.as_str() }));
         }
@@ -209,7 +209,7 @@ impl Metrics {
         self.account_ready.get_or_create(&account(namespace, name)).set(i64::from(ready));
     }
 
-    /// An account is gone: so is its line.
+    /// Removes the series of an account that was deleted.
     pub fn forget_account(&self, namespace: &str, name: &str) {
         self.account_ready.remove(&account(namespace, name));
     }
@@ -219,7 +219,7 @@ impl Metrics {
         self.budget_wait.observe(waited.as_secs_f64());
     }
 
-    /// A controller of this kind begins, so its counters begin at 0: a rate over a counter that is born with its first event misses it.
+    /// Exposes the counters of a kind from 0: a rate over a counter that appears with its first event misses that event.
     pub fn expose_kind(&self, kind: &'static str) {
         for result in [OK, ERROR] {
             drop(self.reconciles.get_or_create(&ReconcileLabels { kind, result }));

@@ -12,6 +12,8 @@
 
 mod citations;
 mod core_purity;
+mod file_length;
+mod import_cycles;
 mod source;
 
 use std::{fs, path::Path};

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use url::Url;
 
 use super::client_settings::{Operation, Settings};
+use super::connections::ConnectionSetup;
 use super::credential::Credential;
 use super::decode;
 use super::error::Error;
@@ -27,7 +28,7 @@ use nuvo_core::run::{ExecutionId, Nonce, PipelineId, PostOutcome};
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Says whether one more page may be asked for, as soon as it may.
+/// Waits until one more page may be requested, or refuses it.
 pub type Admit<'a> = &'a (dyn Fn(usize) -> BoxFuture<'a, Result<(), Error>> + Send + Sync);
 
 /// The client of one account. Shared by reference: the token cache is inside.
@@ -57,9 +58,12 @@ impl Client {
         // A connection that cannot be made must fail as such, well before the deadline: only then is it certain that nothing was sent.
         let quarter = settings.trigger_timeout.checked_div(4).unwrap_or_default();
         let trigger_connect = settings.connect_timeout.min(quarter);
+        let reads = ConnectionSetup { connect_timeout: settings.connect_timeout, reuse: true, use_env_proxy: settings.use_env_proxy };
+        // A connection of its own for each trigger: a failure to connect then proves that nothing was sent.
+        let triggers = ConnectionSetup { connect_timeout: trigger_connect, reuse: false, ..reads };
         Ok(Self {
-            reads: transport::client(&settings, settings.connect_timeout, true)?,
-            triggers: transport::client(&settings, trigger_connect, false)?,
+            reads: settings.connections.client(reads)?,
+            triggers: settings.connections.client(triggers)?,
             trigger_connect,
             base,
             credential,
@@ -195,10 +199,10 @@ impl Client {
         Ok(collector.finish())
     }
 
-    /// Shows that the account works: a token, if one is needed, and a list of one.
+    /// Verifies the credentials: gets a token, if one is needed, and lists one execution.
     ///
     /// # Errors
-    /// Why it does not work.
+    /// Why they are not accepted, or why there was no answer.
     pub async fn verify_credentials(&self) -> Exchange<Result<(), Error>> {
         let mut usage = Usage::default();
         let page = self.page(&ListQuery { limit: 1, ..ListQuery::default() }, 0, &mut usage).await;
@@ -217,7 +221,7 @@ impl Client {
                 .header(http::header::ACCEPT, "application/json")
                 .header(http::header::AUTHORIZATION, token.header.clone());
             let reply = self.send(request, operation, self.read_deadline(), cap).await?;
-            // Reading pipelines is a right of its own, and nothing that the credentials are judged by.
+            // Reading pipelines needs a permission of its own, so a refusal proves nothing about the credentials.
             if operation != Operation::Pipeline && self.renew_after(&reply, stale.is_none(), usage) {
                 stale = Some(token.generation);
                 continue;
@@ -235,7 +239,7 @@ impl Client {
         now.checked_add(self.settings.request_timeout).unwrap_or(now)
     }
 
-    /// Notes what an authorised request says about the credentials. True: the token is old and can be renewed.
+    /// Records what an authorised request shows about the credentials. Returns whether to renew the token and repeat the request.
     fn renew_after(&self, reply: &Reply, first: bool, usage: &mut Usage) -> bool {
         match reply.status {
             401 if first && self.renewable() => {
@@ -253,7 +257,7 @@ impl Client {
         matches!(self.credential, Credential::LicenseKey { .. })
     }
 
-    /// Everything that must not come back out of an answer.
+    /// Removes the account's secrets from answers.
     fn redactor(&self, token: &Token) -> Redactor {
         let key = match &self.credential {
             Credential::LicenseKey { key, .. } => Some(key.clone()),
@@ -291,7 +295,7 @@ impl Client {
         usage.add_request();
         let mut reply = self.send(request, Operation::Token, self.read_deadline(), MAX_ANSWER).await?;
         if matches!(reply.status, 400 | 401 | 403 | 422) {
-            // The request holds nothing but the credentials, so these are what is wrong with it.
+            // The request holds only the credentials, so these must be wrong.
             return Err(Error::Unauthorized);
         }
         reply.understood(Asked::Token, decode::access_token).map(SecretString::from)

@@ -1,16 +1,16 @@
-//! How the client talks, and what observes its requests.
+//! The settings of the client, and the observer of its requests.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use super::transport::Connections;
+use super::connections::Connections;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Trading the license key for a token.
+    /// Exchanging the license key for a token.
     Token,
     /// The POST that starts executions.
     Create,
@@ -51,7 +51,7 @@ pub enum Code {
     TooLarge,
     /// The answer, or a part of it, cannot be understood.
     Malformed,
-    /// The caller gave up, for instance at its own deadline.
+    /// The caller cancelled the request, for instance at its own deadline.
     Cancelled,
 }
 
@@ -74,7 +74,7 @@ impl Code {
 /// Called once for every HTTP request.
 pub type Observer = Arc<dyn Fn(Operation, Code, Duration) + Send + Sync>;
 
-/// How the client talks.
+/// The settings of a client.
 #[derive(Clone)]
 pub struct Settings {
     /// The whole time of [`super::Client::create`], tokens and a second try after a 401 included.

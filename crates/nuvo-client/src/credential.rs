@@ -64,7 +64,7 @@ impl CredentialError {
 /// What an account authenticates with. `Debug` shows nothing.
 #[derive(Clone)]
 pub enum Credential {
-    /// Traded for a token.
+    /// Exchanged for a token.
     LicenseKey {
         /// The license key.
         key: SecretString,

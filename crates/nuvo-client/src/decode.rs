@@ -1,4 +1,4 @@
-//! Answers of nuvo as values. Tolerant in form (both spellings, with and without `data`), strict in meaning: an id and a status must
+//! Decodes nuvo's answers. Tolerant in form (both spellings, with and without `data`), strict in meaning: an id and a status must
 //! be there once and be texts; the pipeline must be named where an execution begins or ends; everything else may be missing.
 
 mod json;
@@ -15,7 +15,7 @@ use super::execution::{Execution, ExecutionError, Identity, Log, LogKind, NuvoTi
 use super::redact::{MESSAGE, Redactor, WORD};
 use json::{Json, Reason};
 
-/// Of an execution so many runs are kept, the last ones.
+/// How many runs of an execution are kept: the last ones.
 const MAX_LOGS: usize = 64;
 /// The longest identifier of a creator that is kept, in characters.
 const IDENTIFIER: usize = 320;
@@ -172,7 +172,7 @@ pub fn page(body: &[u8], redactor: &Redactor) -> Result<RawPage, Error> {
     Ok(RawPage { unreadable: entries.len().saturating_sub(items.len()), items, limit: number("limit")?, total: number("total")? })
 }
 
-/// Reads what matters of a pipeline.
+/// Reads the parts of a pipeline that the operator uses.
 ///
 /// # Errors
 /// [`Error::Malformed`].
@@ -240,7 +240,7 @@ pub fn created(body: &[u8], ours: &PipelineId, most: usize, redactor: &Redactor)
     Ok(ids)
 }
 
-/// What an error body says to people: `error.message`, `error.code`, `message`; never the body itself.
+/// The explanation in an error body: `error.message`, `error.code` or `message`; never the body itself.
 pub fn explanation(body: &[u8], redactor: &Redactor) -> Option<String> {
     let root = Json::parse(body).ok()?;
     let error = root.get("error").ok()?.unwrap_or(&Json::Null);

@@ -1,11 +1,11 @@
-//! Why a request gave no answer that can be used.
+//! Why a request failed.
 
 use std::time::Duration;
 
 use super::pause::{Pause, PauseReason};
 use nuvo_core::run::Obstacle;
 
-/// Why a request gave no answer that can be used. The texts are fixed: no body, token or URL is ever in them.
+/// Why a request failed. The texts are fixed: no body, token or URL is ever in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The client itself could not be built (TLS set-up, or a credential that cannot be sent).
@@ -87,13 +87,13 @@ impl Error {
         }
     }
 
-    /// Whether the server did not answer, or said that it cannot. Anything else comes from a server that is there.
+    /// Whether the server did not answer, or answered that it cannot. Any other error shows that the server is available.
     #[must_use]
     pub const fn is_of_server(&self) -> bool {
         matches!(self, Self::Unreachable | Self::Interrupted | Self::TimedOut | Self::Server { .. })
     }
 
-    /// What a run waits for that cannot be triggered because of this.
+    /// What a run waits for if this error prevents its trigger.
     #[must_use]
     pub const fn obstacle(&self) -> Obstacle {
         match self {

@@ -1,24 +1,24 @@
-//! What a call of the client came to, besides its result.
+//! The result of a call, together with what it used and showed of the account.
 
 use std::time::Duration;
 
-/// What nuvo says about the credentials of an account.
+/// Whether nuvo accepts the credentials of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialsVerdict {
-    /// It has carried out a request, or refused it for another reason.
+    /// nuvo has carried out a request, or refused it for another reason.
     Accepted,
-    /// It has given no token for them, or refused a token that is as new as can be.
+    /// nuvo has given no token for them, or refused a new token.
     Rejected,
 }
 
-/// What a call meant for the account.
+/// What a call used and showed of its account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// The requests that the caller cannot know of: tokens, and repetitions with a new one.
+    /// The requests beyond those that the caller asked for: for tokens, and repeated with a new one.
     pub extra_requests: u32,
-    /// By the last answer that says something about them; none if no answer did.
+    /// By the last answer that shows it; none if no answer did.
     pub credentials: Option<CredentialsVerdict>,
-    /// For how long nothing is to be sent, if a POST was answered with 503. What a GET was asked for is in its error.
+    /// The pause that nuvo asked for by answering a POST with 503. The pause of a GET is in its error.
     pub pause: Option<Duration>,
 }
 
@@ -32,11 +32,11 @@ impl Usage {
     }
 }
 
-/// One call: one request or several. What a call that is dropped before its end has sent is not known.
+/// One call, of one or several requests. The usage of a call that is dropped before its end is not known.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use]
 pub struct Exchange<T> {
-    /// What was asked for.
+    /// The result.
     pub result: T,
     /// What it meant for the account.
     pub usage: Usage,

@@ -1,4 +1,4 @@
-//! What nuvo says of executions and pipelines, as values: cleaned of what must not be shown, and bounded.
+//! Executions and pipelines as nuvo describes them: bounded, and without text that must not be shown.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use nuvo_core::{run::ExecutionId, vocabulary::ExecutionStatus};
@@ -33,7 +33,7 @@ impl NuvoTime {
 pub struct ExecutionError {
     /// The word of the API, an open set.
     pub kind: Option<String>,
-    /// For people: cleaned, redacted, at most 1,024 characters.
+    /// The message: cleaned, redacted, at most 1,024 characters.
     pub message: Option<String>,
 }
 
@@ -110,7 +110,7 @@ pub struct Execution {
     pub pipeline: Option<String>,
     /// Its status.
     pub status: ExecutionStatus,
-    /// Why it failed. May be there without a failure: the status alone counts.
+    /// Why it failed. May be present without a failure: only the status counts.
     pub error: Option<ExecutionError>,
     /// `MANUAL`, `SCHEDULED`, `EVENT` or another word.
     pub trigger_type: Option<String>,
@@ -144,8 +144,8 @@ pub struct RawPage {
     pub items: Vec<Execution>,
     /// Entries that could not be read.
     pub unreadable: usize,
-    /// The page size that the server says it used.
+    /// The page size that the server reports.
     pub limit: Option<i64>,
-    /// How many executions there are, as far as the server says it.
+    /// How many executions there are, if the server reports it.
     pub total: Option<i64>,
 }

@@ -2,11 +2,12 @@
 //!
 //! Tolerant in form, strict in meaning: both editions and all spellings of an answer are understood, but only an answer that
 //! says exactly what is needed changes anything. A POST is sent once, and what is known afterwards is a value of
-//! [`nuvo_core::run::PostOutcome`]. No redirect is followed, nothing is retried behind the caller's back except one renewal of the token
+//! [`nuvo_core::run::PostOutcome`]. No redirect is followed, nothing is retried except for one renewal of the token
 //! after a 401, and a credential goes to the origin of its [`BaseUrl`] only.
 
 mod client;
 mod client_settings;
+mod connections;
 mod credential;
 pub mod decode;
 mod error;
@@ -21,7 +22,8 @@ mod transport;
 pub mod trigger_outcome;
 
 pub use client::{Admit, Client};
-pub use client_settings::{Code, Connections, Observer, Operation, Settings};
+pub use client_settings::{Code, Observer, Operation, Settings};
+pub use connections::Connections;
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use error::Error;
 pub use exchange::{CredentialsVerdict, Exchange, Usage};

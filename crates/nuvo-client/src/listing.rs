@@ -15,7 +15,7 @@ pub enum Order {
     Descending,
 }
 
-/// The page size that every server is taken to give.
+/// The page size that every server is assumed to support.
 pub(crate) const USUAL_PAGE: usize = 100;
 
 /// Which executions to list.
@@ -91,7 +91,7 @@ impl ListQuery {
         let asked = usize::try_from(self.limit.max(1)).unwrap_or(usize::MAX);
         let size = raw.limit.and_then(|l| usize::try_from(l).ok()).filter(|l| (1..=asked).contains(l));
         let more = raw.total.and_then(|t| usize::try_from(t).ok()).is_some_and(|t| t > offset.saturating_add(sent));
-        // One that takes any size at its word may still give less, without saying so.
+        // A server that reports the requested size may still return smaller pages.
         let believed = |size: usize| sent < size && (size < asked || sent < USUAL_PAGE);
         // A total that counts more than this page is one of all pages.
         let counted = offset > 0 && raw.total.and_then(|t| usize::try_from(t).ok()) == Some(offset.saturating_add(sent));
@@ -110,7 +110,7 @@ impl ListQuery {
     }
 }
 
-/// Puts pages together and says where the next one begins.
+/// Joins pages, and finds where the next one begins.
 pub struct Collector {
     thorough: bool,
     seen: HashSet<nuvo_core::run::ExecutionId>,
@@ -135,7 +135,7 @@ impl Collector {
         Self { thorough: query.thorough, seen: HashSet::new(), listing: Listing::default(), offset: 0, first: None, unreadable: false }
     }
 
-    /// Takes a page.
+    /// Adds a page.
     pub fn add(&mut self, page: Page) -> Next {
         self.unreadable |= page.unreadable > 0;
         let fresh: HashSet<_> = page.ids.into_iter().filter(|id| !self.seen.contains(id)).collect();

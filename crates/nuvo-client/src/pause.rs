@@ -10,16 +10,16 @@ pub const PAUSE: Duration = Duration::from_secs(5);
 pub enum PauseReason {
     /// nuvo answered 429.
     RateLimited,
-    /// nuvo could not be reached, or asked for patience.
+    /// nuvo could not be reached, or answered 503.
     Unavailable,
-    /// nuvo does not take the account's credentials, or is not where the account says.
+    /// nuvo rejects the account's credentials, or is not at the account's base URL.
     Account,
 }
 
-/// Nothing is sent for a while.
+/// A pause: nothing is sent to nuvo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// For how long.
+    /// The time that is left.
     pub left: Duration,
     /// Why.
     pub reason: PauseReason,
@@ -27,7 +27,7 @@ pub struct Pause {
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the time: it ends up in statuses, which would be written anew whenever it changes.
+        // Without the time: the text is part of statuses, and each new time would mean another write.
         f.write_str(match self.reason {
             PauseReason::RateLimited => "nuvo limits the rate of requests",
             PauseReason::Unavailable => "nuvo does not answer as it should",

@@ -31,7 +31,7 @@ impl Token {
 struct State {
     current: Option<Token>,
     generation: u64,
-    /// How many flights have ended, and how the last one failed.
+    /// How many fetches have ended, and how the last one failed.
     flights: u64,
     failure: Option<Error>,
 }

@@ -2,15 +2,12 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use http::HeaderMap;
-use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::client_settings::{Code, Observer, Operation, Settings};
+use super::client_settings::{Code, Observer, Operation};
 use super::error::Error;
 use super::trigger_outcome::BodyFault;
 
@@ -19,7 +16,7 @@ pub(crate) const MAX_ANSWER: usize = 1 << 20;
 /// The longest body of a page, in bytes.
 pub(crate) const MAX_PAGE: usize = 8 << 20;
 
-/// What came back.
+/// The answer to a request.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -38,7 +35,7 @@ pub(crate) enum Asked {
     Token,
 }
 
-/// Why no status came back.
+/// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// No connection: nothing of the request was written.
@@ -75,55 +72,7 @@ impl Drop for Report {
     }
 }
 
-/// The HTTP clients that all accounts share. Each holds the root certificates, so that many accounts would otherwise cost many copies of them;
-/// it holds nothing of an account.
-#[derive(Clone, Default)]
-pub struct Connections(Arc<Mutex<Vec<(Setup, reqwest::Client)>>>);
-
-/// What makes two of them different.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Setup {
-    connect_timeout: Duration,
-    reuse: bool,
-    use_env_proxy: bool,
-}
-
-/// One that is already there, or a new one. `reuse` keeps idle connections; without it each request has its own connection, so a failure to
-/// connect proves that nothing was sent.
-pub(crate) fn client(settings: &Settings, connect_timeout: Duration, reuse: bool) -> Result<reqwest::Client, Error> {
-    let setup = Setup { connect_timeout, reuse, use_env_proxy: settings.use_env_proxy };
-    let mut made = settings.connections.0.lock();
-    if let Some((_, client)) = made.iter().find(|(other, _)| *other == setup) {
-        return Ok(client.clone());
-    }
-    let client = build(setup)?;
-    made.push((setup, client.clone()));
-    Ok(client)
-}
-
-/// Builds a client that never follows, retries, decompresses or uses a proxy unasked.
-fn build(setup: Setup) -> Result<reqwest::Client, Error> {
-    let Setup { connect_timeout, reuse, use_env_proxy } = setup;
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err(Error::Setup { reason: "no TLS provider is installed" });
-    }
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("nuvo-operator/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        .connect_timeout(connect_timeout);
-    if !reuse {
-        builder = builder.pool_max_idle_per_host(0);
-    }
-    if !use_env_proxy {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built (are there root certificates?)" })
-}
-
-/// The deadline came first.
+/// The deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
 struct Timeout;
 
@@ -241,23 +190,9 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, time::Duration};
 
     use super::*;
-
-    #[tokio::test]
-    async fn http_clients_with_equal_set_up_are_shared() {
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let settings = Settings::default();
-        let made = || settings.connections.0.lock().len();
-        for _ in 0..3 {
-            client(&settings.clone(), Duration::from_secs(5), true).unwrap();
-            client(&settings.clone(), Duration::from_secs(5), false).unwrap();
-        }
-        assert_eq!(made(), 2);
-        client(&Settings { use_env_proxy: true, ..settings.clone() }, Duration::from_secs(5), true).unwrap();
-        assert_eq!(made(), 3);
-    }
 
     #[tokio::test(start_paused = true)]
     async fn work_after_the_deadline_is_not_done() {

@@ -11,14 +11,14 @@ use nuvo_core::run::{Obstacle, PipelineId, PostOutcome, Unexecuted};
 
 /// The most executions one POST may report.
 pub const MAX_EXECUTIONS: usize = 1_000;
-/// When to try again after a failure that sent nothing.
+/// The wait after a failure before anything was sent.
 const UNSENT_WAIT: Duration = Duration::from_secs(5);
-/// When to try again after a 429 without `Retry-After`.
+/// The wait after a 429 without `Retry-After`.
 const RATE_LIMITED_WAIT: Duration = Duration::from_secs(30);
-/// When to try again after rejected credentials.
+/// The wait after rejected credentials.
 const CREDENTIALS_WAIT: Duration = Duration::from_secs(60);
 
-/// Why the body of an answer is not there as a whole.
+/// Why the body of an answer is incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
     /// The connection broke.
@@ -52,7 +52,7 @@ pub fn classify(
             let said = body.ok().and_then(|b| decode::explanation(b, redactor)).map(|t| format!(": {t}")).unwrap_or_default();
             rejected(format!("nuvo refused the trigger with status {status}{said}"))
         }
-        _ => unknown(format!("nuvo answered the trigger with status {status}, which does not tell whether it was carried out")),
+        _ => unknown(format!("nuvo answered the trigger with status {status}, which does not show whether it was carried out")),
     }
 }
 
@@ -67,7 +67,7 @@ fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, 
         Err(BodyFault::TooLarge) => "it is too large",
     };
     PostOutcome::ExecutedIdsUnknown {
-        message: format!("nuvo accepted the trigger (status {status}), but the answer does not tell the executions: {reason}"),
+        message: format!("nuvo accepted the trigger (status {status}), but the answer does not show the executions: {reason}"),
     }
 }
 
@@ -76,12 +76,12 @@ fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> PostOut
     PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(pause, obstacle), message }
 }
 
-/// Nothing was sent, because nuvo was not there in time; the reason is a fixed text.
+/// Nothing was sent, because nuvo was not available in time. The reason is a fixed text.
 pub(crate) fn not_sent(reason: &str) -> PostOutcome {
     not_executed(UNSENT_WAIT, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
 }
 
-/// Nothing was sent, because nuvo has not answered for a while and is left alone for this long.
+/// Nothing was sent, because the circuit breaker stays open for this long.
 #[must_use]
 pub fn circuit_open(left: Duration) -> PostOutcome {
     not_executed(left, Obstacle::Unavailable, "the trigger was not sent: nuvo does not answer as it should".to_owned())

@@ -1,4 +1,4 @@
-//! What nuvo's answers change in what is known, and which runs are woken for it.
+//! How answers of nuvo change what is known, and which runs are woken for that.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::{
     Poller,
-    poll_loop::{Absence, Answer},
+    read_answer::{Absence, Answer},
     shown_execution::shown_execution,
-    tracked::{Key, TrackedExecution},
+    tracked::{Key, TrackedExecution, is_processing},
 };
 
 impl Poller {
@@ -27,10 +27,10 @@ impl Poller {
         }
         match answer {
             Ok(Answer::Found(execution, _)) => {
-                // One that does not say has not ended either.
+                // An execution that has ended always names its pipeline.
                 let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
                 let known = match foreign {
-                    // nuvo has said before that it belongs to this pipeline: one answer to the contrary ends nothing.
+                    // nuvo has named this pipeline before: one answer to the contrary ends nothing.
                     Some(pipeline) if self.is_expected(key) => return self.contradicted(key, pipeline),
                     Some(pipeline) => Known::Foreign(pipeline.to_owned()),
                     None => {
@@ -42,13 +42,13 @@ impl Poller {
             }
             Ok(Answer::Denied(absence)) => self.denied(key, absence),
             Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
-            Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next look"),
+            Err(error) => tracing::debug!(execution = %key.1, %error, "an execution cannot be read; trying again at the next poll"),
         }
     }
 
     fn remember_duration(&self, key: &Key, execution: &nuvo_client::Execution) {
         let mut state = self.state.lock();
-        // Its end is news once.
+        // An end is counted once.
         let news = execution.status.is_terminal() && state.entries.get(key).is_some_and(TrackedExecution::is_open);
         // By nuvo's own clock: when it ended, not when the operator noticed.
         let at = |time: &Option<nuvo_client::NuvoTime>| time.as_ref()?.at;
@@ -60,18 +60,18 @@ impl Poller {
         }
     }
 
-    /// `asked` is when nuvo was asked for it by its id, if it was.
+    /// Records what is known of an execution. `asked` is when it was read by its id, if it was.
     pub(super) fn learn(&self, key: &Key, known: Known, asked: Option<Instant>, awaited: bool) {
         let mut state = self.state.lock();
         let Some(entry) = state.entries.get_mut(key) else { return };
         entry.denied_since = None;
-        // Together with what was said: a run that sees the one must see the other.
+        // Together with `known`: a run that sees one must see the other.
         entry.asked = asked.or(entry.asked);
-        // A first answer that says what every new execution is said to be is no news.
+        // A first answer that shows a new execution as running changes nothing.
         let no_news = entry
             .known
             .as_ref()
-            .map_or_else(|| entry.expected && is_processing(&known), |before| before == &known || same_word(before, &known));
+            .map_or_else(|| entry.expected && is_processing(&known), |before| before == &known || same_open_status(before, &known));
         entry.known = Some(known);
         let runs = if no_news && !awaited { Vec::new() } else { entry.runs.clone() };
         drop(state);
@@ -80,7 +80,7 @@ impl Poller {
         }
     }
 
-    /// The list shows it as running, so that it is not asked for by its id.
+    /// The list shows it as running, so it need not be read by its id.
     pub(super) fn listed(&self, key: &Key) {
         let news = self.state.lock().entries.get_mut(key).is_some_and(|entry| {
             (entry.denied_since, entry.missed) = (None, None);
@@ -96,8 +96,7 @@ impl Poller {
         self.state.lock().entries.get(key).is_some_and(|entry| entry.expected)
     }
 
-    /// nuvo says that it belongs to another pipeline, after it has said that it does not. When it has said nothing else for the grace time,
-    /// that is what is known.
+    /// nuvo names another pipeline than before. This counts when no answer has disagreed for the grace time.
     fn contradicted(&self, key: &Key, pipeline: &str) {
         let mut state = self.state.lock();
         let Some(entry) = state.entries.get_mut(key) else { return };
@@ -113,24 +112,20 @@ impl Poller {
         let Some(entry) = state.entries.get_mut(key) else { return };
         match absence {
             Absence::Unconfirmed => _ = entry.denied_since.get_or_insert_with(Instant::now),
-            // The list may be long: it is not read again before the grace time has passed once more.
+            // The list may be long, so it is read again only after another grace time.
             Absence::Contradicted => entry.denied_since = Some(Instant::now()),
             Absence::Confirmed if entry.denied_since.is_some() => {
                 drop(state);
                 self.learn(key, Known::Lost, None, false);
             }
-            // Something has shown it meanwhile.
+            // An answer has shown it meanwhile.
             Absence::Confirmed => {}
         }
     }
 }
 
-pub(super) fn is_processing(known: &Known) -> bool {
-    matches!(known, Known::Report(report) if report.status.as_deref() == Some(ExecutionStatus::Processing.as_str()))
-}
-
-/// Whether both say the same word of an execution that has not ended: while it is running, only the word is shown.
-fn same_word(before: &Known, now: &Known) -> bool {
+/// Whether both have the same status, and it is not the last one: of a running execution only the status is shown.
+fn same_open_status(before: &Known, now: &Known) -> bool {
     match (before, now) {
         (Known::Report(before), Known::Report(now)) => before.status == now.status && !now.status.as_deref().is_some_and(is_terminal),
         _ => false,

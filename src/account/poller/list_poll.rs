@@ -1,4 +1,4 @@
-//! The list of what is running, page by page.
+//! The list of running executions, page by page.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -7,32 +7,32 @@ use crate::account::Session;
 use nuvo_client::Error;
 use nuvo_core::run::ExecutionId;
 
-/// What is known of the list from the last time.
+/// What the last poll has shown of the list.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct ListPoll {
     /// How many entries it had.
     width: usize,
-    /// The largest page that the server gave.
+    /// The size of the largest page.
     page: usize,
 }
 
-/// What a list has shown.
+/// The result of a list.
 #[derive(Debug)]
 pub struct Listed {
-    /// Those of the wanted executions that are running.
+    /// The wanted executions that are running.
     pub running: BTreeSet<Key>,
-    /// What it cost.
+    /// The number of requests that it took.
     pub requests: usize,
 }
 
-/// So many requests are spent on a list that is no longer than expected, or than what is wanted.
+/// How many requests a list may take in addition to four for each expected page.
 const SPARE_REQUESTS: usize = 50;
 
 impl ListPoll {
     /// Reads the list.
     ///
-    /// What ends meanwhile leaves the list, and everything behind it moves up. So the end of the list is read first: what moves up is seen
-    /// twice then, while in the other direction it would be missed, and cost a read of its own.
+    /// An execution that ends meanwhile leaves the list, and all entries behind it move up. So the list is read from its end: an entry that
+    /// moves up is then seen twice. In the other direction it would be missed, and need a read of its own.
     ///
     /// # Errors
     /// Any of [`Session::running`].
@@ -55,40 +55,40 @@ impl ListPoll {
         let mut offset = start;
         while offset > 0 && !satisfied {
             offset = offset.saturating_sub(step);
-            let PageRead { sent, end } = reading.look(offset).await?;
+            let PageRead { sent, end } = reading.read_page(offset).await?;
             match end {
                 End::Repeats | End::Enough => break,
                 End::Satisfied => satisfied = true,
                 End::Last | End::No => {}
             }
             if (1..step).contains(&sent) && !satisfied {
-                // It gives less than it did: there are gaps between these pages.
+                // The pages are smaller than before, so there are gaps between them.
                 reading.sent.clear();
                 reading.forward(0).await?;
                 break;
             }
         }
-        // What is read from a list in another order ends wherever it ends: it is read from its beginning.
+        // A list in another order is read from its beginning next time.
         (self.width, self.page) = if reading.ordered { (reading.width, reading.page) } else { (0, 0) };
         let running = wanted.iter().filter(|key| reading.shows(key)).cloned().collect();
         Ok(Listed { running, requests: reading.requests })
     }
 }
 
-/// One reading of the list.
+/// One read of the list.
 struct Reading<'a> {
     session: &'a Session,
     wanted: &'a BTreeSet<Key>,
-    /// Of each entry that says it is running, the pipeline that it says it belongs to.
+    /// The pipeline that each running entry names.
     shown: HashMap<ExecutionId, Option<String>>,
-    /// Whatever the server has sent, also what does not fit: a page of that is no sign of the end.
+    /// All ids that the server has sent, those that do not match included: a page of these is not the end.
     sent: HashSet<ExecutionId>,
     requests: usize,
-    /// So many more requests may be made: a server may never come to an end.
+    /// How many more requests may be made: the list of a faulty server may have no end.
     left: usize,
     width: usize,
     page: usize,
-    /// Nothing has shown that the oldest do not come first.
+    /// All pages so far had the oldest entries first.
     ordered: bool,
 }
 
@@ -97,7 +97,7 @@ struct PageRead {
     end: End,
 }
 
-/// Whether a page was the last one that is of use.
+/// Whether a page was the last one needed.
 #[derive(Clone, Copy)]
 enum End {
     No,
@@ -105,23 +105,23 @@ enum End {
     Last,
     /// The server repeats itself.
     Repeats,
-    /// Everything that is wanted was shown.
+    /// All wanted executions were shown.
     Satisfied,
     /// Too many requests were made.
     Enough,
 }
 
 impl Reading<'_> {
-    /// One that belongs to another pipeline is asked for by its id, which is certain.
+    /// False for one that names another pipeline: a read by its id is certain.
     fn shows(&self, (pipeline, id): &Key) -> bool {
         self.shown.get(id).is_some_and(|said| said.as_deref().is_none_or(|said| said == pipeline.as_str()))
     }
 
-    /// Reads on until the end. Whether everything that is wanted was shown.
+    /// Reads to the end. Returns whether all wanted executions were shown.
     async fn forward(&mut self, start: usize) -> Result<bool, Error> {
         let mut offset = start;
         loop {
-            let PageRead { sent, end } = self.look(offset).await?;
+            let PageRead { sent, end } = self.read_page(offset).await?;
             match end {
                 End::No => offset = offset.saturating_add(sent),
                 End::Satisfied => return Ok(true),
@@ -130,7 +130,7 @@ impl Reading<'_> {
         }
     }
 
-    async fn look(&mut self, offset: usize) -> Result<PageRead, Error> {
+    async fn read_page(&mut self, offset: usize) -> Result<PageRead, Error> {
         self.requests = self.requests.saturating_add(1);
         self.left = self.left.saturating_sub(1);
         let page = self.session.running(offset).await?;

@@ -1,12 +1,13 @@
 //! The bulk poller: one for each account, whatever the number of its runs.
 //!
-//! Each tick lists what is running. An execution that is not in the list gets one GET by id, which alone can end it: a list never
-//! proves an absence. Runs are woken only when what is known of their executions has changed.
+//! Each poll lists the running executions. An execution that is not in the list is read by its id. Only that read can show its end, because a
+//! list never proves an absence. Runs are woken only when what is known of their executions has changed.
 
 mod answers;
 mod list_poll;
 mod poll_loop;
 mod poll_period;
+mod read_answer;
 mod shown_execution;
 mod tracked;
 
@@ -21,22 +22,21 @@ use tokio::{sync::Notify, time::Instant};
 pub use shown_execution::shown_execution;
 
 use crate::account::Session;
-use answers::is_processing;
 use poll_period::{FASTEST, period};
-use tracked::{State, TrackedExecution, Watch};
+use tracked::{State, TrackedExecution, Watch, is_processing};
 
-/// A run that is younger was started just now. What is stored of its start is whole seconds.
+/// A run that is younger than this counts as new, because the stored start has whole seconds.
 const NEW: Duration = Duration::from_secs(2);
 
-/// Where news of runs goes.
+/// Wakes runs.
 pub trait RunNotifier: Send + Sync {
-    /// Something about this run's executions has changed.
+    /// Has a run reconciled again.
     fn wake(&self, run: &ObjectRef<PipelineRun>);
-    /// Whether this very object still exists.
+    /// Whether this very object, by its uid, still exists.
     fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool;
 }
 
-/// What a run wants to know.
+/// The executions that a run wants to have polled.
 #[derive(Debug, Clone)]
 pub struct Interest {
     /// The run.
@@ -45,15 +45,15 @@ pub struct Interest {
     pub pipeline: PipelineId,
     /// The executions.
     pub executions: Vec<ExecutionId>,
-    /// For how long the run has been going.
+    /// The time since the run started.
     pub age: Duration,
-    /// The account certainly started them, so they show its identity.
+    /// The account certainly started them, so their creator is its identity.
     pub ours: bool,
-    /// That they are running is no news.
+    /// The run already shows them as running.
     pub expected: bool,
-    /// The run waits for nuvo's next answer, whatever that is.
+    /// The run waits for the next answer, also if it brings no change.
     pub late: bool,
-    /// The run has failed so long ago, and is watched for a repair.
+    /// The time since the run failed, if it is watched for a repair.
     pub ended_for: Option<Duration>,
 }
 
@@ -61,27 +61,27 @@ pub struct Interest {
 pub struct Poller {
     notifier: Arc<dyn RunNotifier>,
     grace: Duration,
-    /// Which part of its first period passes before the first look, so that not all accounts look at once after a start.
+    /// The part of the first period that passes before the first poll, so that not all accounts poll at once after a start.
     spread: f64,
     state: Mutex<State>,
     changed: Notify,
 }
 
 impl Poller {
-    /// Follows nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `spread` is the part of
-    /// its first period that passes before the first look, 0 to 1, and should differ from one account to the next.
+    /// A poller without executions. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `spread` is the
+    /// part of the first period that passes before the first poll, 0 to 1, and should differ between accounts.
     #[must_use]
     pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, spread: f64) -> Self {
         Self { notifier, grace, spread: spread.clamp(0.0, 1.0), state: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Goes on with this session; without one, waits.
+    /// Polls with this session from now on; without one, pauses.
     pub fn connect(&self, session: Option<Arc<Session>>) {
         self.state.lock().session = session;
         self.changed.notify_one();
     }
 
-    /// Follows the executions of a run. Doing it again changes nothing.
+    /// Polls the executions of a run. Idempotent.
     pub fn follow(&self, interest: &Interest) {
         let now = Instant::now();
         let mut added = false;
@@ -120,20 +120,20 @@ impl Poller {
             urgent |= entry.awaited;
             let joins = !entry.runs.iter().any(|run| same_object(run, &interest.run));
             if joins {
-                // An object of this name that is gone has no claim any more.
+                // An earlier object of the same name no longer exists.
                 entry.runs.retain(|run| run != &interest.run);
                 entry.runs.push(interest.run.clone());
             }
-            // The others were woken for it before this one joined.
+            // The other runs were woken for it before this one joined.
             news |= joins && entry.known.as_ref().is_some_and(|known| !is_processing(known));
         }
         if added {
             let slowest = state.session.as_ref().map_or(FASTEST, |session| session.poll_period());
             let wait = if age.is_zero() { FASTEST } else { period(age, slowest).mul_f64(self.spread) };
-            state.hasten(now.checked_add(wait));
+            state.poll_by(now.checked_add(wait));
         }
         if urgent {
-            state.hasten(now.checked_add(FASTEST));
+            state.poll_by(now.checked_add(FASTEST));
         }
         drop(state);
         if news {
@@ -144,7 +144,7 @@ impl Poller {
         }
     }
 
-    /// Follows nothing for this run any more.
+    /// Stops polling for this run.
     pub fn forget(&self, run: &ObjectRef<PipelineRun>) {
         let mut state = self.state.lock();
         for key in state.by_run.remove(&name_of(run)).unwrap_or_default() {
@@ -164,8 +164,7 @@ impl Poller {
         executions.iter().filter_map(|id| Some((id.clone(), known(id)?))).collect()
     }
 
-    /// When nuvo was asked about those of these executions that may still be running: the longest time ago, and none if it has not answered
-    /// for one of them.
+    /// When the open ones of these executions were last read: the oldest of these times, or none if one was not read yet.
     #[must_use]
     pub fn asked(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Option<Instant> {
         let state = self.state.lock();
@@ -174,14 +173,14 @@ impl Poller {
         open.map(|entry| entry?.asked).min().flatten()
     }
 
-    /// Whether nuvo has said of one of these executions that its pipeline is in developer mode.
+    /// Whether the pipeline was in developer mode when one of these executions ended.
     #[must_use]
     pub fn developer_mode(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> bool {
         let state = self.state.lock();
         executions.iter().any(|id| state.entries.get(&(pipeline.clone(), id.clone())).is_some_and(|entry| entry.developer_mode))
     }
 
-    /// Forgets those whose object is gone.
+    /// Forgets the runs that no longer exist.
     fn prune(&self) {
         let mut state = self.state.lock();
         let State { entries, by_run, .. } = &mut *state;
@@ -199,12 +198,12 @@ impl Poller {
     }
 }
 
-/// References are equal by name; an object that was created anew has the name of the one before it.
+/// References are equal by name alone, so that the uid tells apart two objects that had the same name one after the other.
 fn same_object(one: &ObjectRef<PipelineRun>, other: &ObjectRef<PipelineRun>) -> bool {
     one == other && one.extra.uid == other.extra.uid
 }
 
-/// Each object has its own, also of those that have the same name one after the other.
+/// A key that differs also between objects that had the same name one after the other.
 fn name_of(run: &ObjectRef<PipelineRun>) -> String {
     format!("{}/{}/{}", run.namespace.as_deref().unwrap_or_default(), run.name, run.extra.uid.as_deref().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! The loop: a list when one is due, and a read for each execution that the list does not show any more.
+//! The loop of a poller: a list when one is due, and a read for each execution that the list no longer shows.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -10,15 +10,16 @@ use super::{
     Poller,
     list_poll::{ListPoll, Listed},
     poll_period::{self, FASTEST, period, watch_period},
+    read_answer::{Absence, Answer},
     tracked::Key,
 };
 use crate::account::Session;
 use crate::shutdown::Shutdown;
 
-/// How many executions are read at once: enough to use a high rate limit although an answer takes its time.
+/// How many executions are read at once: enough to use a high rate limit in spite of slow answers.
 const READS: usize = 32;
 
-/// What has come to an end.
+/// A request that has ended.
 enum Done {
     Listed {
         list_poll: ListPoll,
@@ -36,35 +37,16 @@ enum Done {
     },
 }
 
-/// What nuvo says of an execution that was asked for by its id.
-pub(super) enum Answer {
-    /// This; and whether its pipeline is in developer mode, if it is successful.
-    Found(Box<nuvo_client::Execution>, bool),
-    /// It does not exist.
-    Denied(Absence),
-}
-
-/// Whether more than one answer shows that an execution does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Absence {
-    /// The grace time is not over: the list of its pipeline was not read.
-    Unconfirmed,
-    /// The list of its pipeline does not have it, either.
-    Confirmed,
-    /// The list of its pipeline has it, or has no end.
-    Contradicted,
-}
-
 impl Poller {
-    /// Works until the shutdown begins.
+    /// Polls until the shutdown begins.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut work: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
         let mut list_poll = Some(ListPoll::default());
-        // No longer than the number of executions that are followed: each is in it once.
+        // Holds each execution at most once.
         let mut to_read: VecDeque<(Key, bool)> = VecDeque::new();
         let mut reads = 0_usize;
         loop {
-            // While some wait to be read, a list would say what is known, and take the requests that their reads need.
+            // While reads are queued, a list would show what is known already, and use up requests that the reads need.
             let due = if list_poll.is_some() && to_read.is_empty() { self.due() } else { None };
             tokio::select! {
                 biased;
@@ -96,14 +78,14 @@ impl Poller {
         }
     }
 
-    /// When the next look is due; never while there is nothing to ask, or no session to ask with.
+    /// When the next poll is due; never while there is nothing to poll, or no session.
     fn due(&self) -> Option<Instant> {
         let state = self.state.lock();
         let session = state.session.as_ref()?;
         if !state.entries.values().any(|entry| entry.is_open() || entry.watch.is_some()) {
             return None;
         }
-        // A look that nuvo does not want comes to nothing.
+        // A request during a pause would fail.
         let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
         [state.next, allowed].into_iter().flatten().max()
     }
@@ -116,12 +98,12 @@ impl Poller {
         let session = state.session.clone();
         for (key, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.reading) {
             open.insert(key.clone());
-            // A run that gets no answer asks again, so that a silent nuvo is not asked at the fastest pace.
+            // A run that gets no answer asks again itself, so that a nuvo without answers is not polled at the fastest pace.
             if std::mem::take(&mut entry.awaited) {
                 awaited.insert(key.clone());
             }
         }
-        // A list of what is running does not show what has failed.
+        // A list of running executions does not show failed ones.
         let mut repairs = Vec::new();
         let slowest = session.as_ref().map_or(FASTEST, |session| session.poll_period());
         for (key, entry) in &mut state.entries {
@@ -146,19 +128,19 @@ impl Poller {
         .boxed()
     }
 
-    /// Takes in what a list has shown, and says which executions must be asked for by their id.
+    /// Records what a list has shown. Returns the executions that must be read by their id.
     fn after_list(&self, began: Instant, open: &BTreeSet<Key>, awaited: &BTreeSet<Key>, result: Result<Listed, Error>) -> Vec<(Key, bool)> {
         let (running, requests) = match result {
             Ok(Listed { running, requests }) => (Some(running), requests),
             Err(error) => {
-                tracing::debug!(%error, "what is running cannot be listed; trying again at the next look");
+                tracing::debug!(%error, "the running executions cannot be listed; trying again at the next poll");
                 (None, 1)
             }
         };
         for key in running.iter().flatten() {
             self.listed(key);
         }
-        // A list may lag, so that a run whose time is up rests on the answer about its own execution only. It needs no list, either.
+        // A list may lag, so a run that is late needs the answer about its own execution. It needs no list.
         let missing = |key: &&Key| awaited.contains(*key) || running.as_ref().is_some_and(|running| !running.contains(*key));
         let missing: Vec<Key> = open.iter().filter(missing).cloned().collect();
         let mut state = self.state.lock();
@@ -168,7 +150,7 @@ impl Poller {
         for key in missing {
             let Some(entry) = state.entries.get_mut(&key) else { continue };
             let awaited = awaited.contains(&key);
-            // nuvo has a status of its own for it, or denies it: asking at every look would bring nothing new.
+            // nuvo answers with another status, or denies it: a read at every poll would show nothing new.
             let pace = period(began.saturating_duration_since(entry.born), slowest);
             if !awaited && entry.missed.is_some_and(|missed| began.saturating_duration_since(missed) < pace) {
                 continue;
@@ -179,7 +161,7 @@ impl Poller {
         }
         if let Some(session) = state.session.clone() {
             let floor = poll_period::floor(requests, session.rate());
-            // What was started together ends together.
+            // Executions that started together end together.
             state.plan(began, floor, slowest, news);
         }
         to_read
@@ -189,7 +171,7 @@ impl Poller {
         let session = self.state.lock().session.clone();
         async move {
             let asked = Instant::now();
-            // It may have waited for long.
+            // It may have been queued for long, and forgotten meanwhile.
             let wanted = self.state.lock().entries.contains_key(&key);
             let answer = match session.filter(|_| wanted) {
                 Some(session) => self.ask(&session, &key).await,

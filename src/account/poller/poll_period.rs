@@ -1,4 +1,4 @@
-//! When to look next: pure arithmetic over times.
+//! When to poll next: pure arithmetic over times.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,32 +9,32 @@ use tokio::time::Instant;
 
 use nuvo_core::run::PipelineId;
 
-/// The shortest time between two looks.
+/// The shortest time between two polls.
 pub const FASTEST: Duration = Duration::from_millis(500);
-/// The longest time between two looks for a repair.
+/// The longest time between two polls for a repair.
 const WATCH_PERIOD: Duration = Duration::from_secs(300);
-/// The part of the rate limit that looks may use, so that requests are left for the reads that end executions.
+/// The part of the rate limit that lists may use, so that requests are left for the reads of executions that may have ended.
 const SHARE: f64 = 0.8;
 /// How many durations of a pipeline are remembered.
 const REMEMBERED: usize = 8;
-/// Of how many pipelines. Forgetting one costs a little delay at its next end.
+/// The number of pipelines whose durations are remembered. Forgetting one delays the next end a little.
 const PIPELINES: usize = 1_024;
-/// So many looks at most are spent on the time in which an end is expected.
+/// The most polls that are spent on the time in which an end is expected.
 const LOOKS: u32 = 20;
 
-/// A tenth of an age, within bounds.
+/// The poll period at this age: a tenth of it, within bounds.
 #[must_use]
 pub fn period(age: Duration, slowest: Duration) -> Duration {
     age.checked_div(10).unwrap_or_default().clamp(FASTEST, slowest.max(FASTEST))
 }
 
-/// The time between two looks at an execution that failed so long ago and may be repaired: people take hours for that rather than seconds.
+/// The time between two reads of an execution that failed this long ago and may be repaired: a repair takes hours rather than seconds.
 #[must_use]
 pub fn watch_period(age: Duration, slowest: Duration) -> Duration {
     age.checked_div(20).unwrap_or_default().clamp(slowest.max(FASTEST), WATCH_PERIOD.max(slowest))
 }
 
-/// The least time between two looks that cost this many requests.
+/// The least time between two polls that cost this many requests.
 #[must_use]
 pub fn floor(requests: usize, requests_per_second: f64) -> Duration {
     let requests = f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
@@ -53,7 +53,7 @@ pub struct Window {
 }
 
 impl Past {
-    /// One has ended after this time.
+    /// Records that an execution took this long.
     pub fn add(&mut self, pipeline: &PipelineId, took: Duration) {
         if self.0.len() >= PIPELINES && !self.0.contains_key(pipeline) {
             self.0.pop_first();
@@ -65,7 +65,7 @@ impl Past {
         durations.push_back(took);
     }
 
-    /// When the next one is expected to end: around the median, as exactly as the last ones agreed.
+    /// When the next execution is expected to end: around the median, as exactly as the last ones agree.
     #[must_use]
     pub fn expected(&self, pipeline: &PipelineId) -> Option<Window> {
         let mut durations: Vec<Duration> = self.0.get(pipeline)?.iter().copied().collect();
@@ -78,8 +78,7 @@ impl Past {
 }
 
 impl Window {
-    /// How this changes the time of the next look at an execution that began then, if the last look was at `last` and the next one
-    /// would be `pace` later.
+    /// When to poll an execution that began then, if the last poll was at `last` and the next one would otherwise be `pace` later.
     #[must_use]
     pub fn next(&self, born: Instant, last: Instant, pace: Duration) -> Option<Instant> {
         let (from, to) = (born.checked_add(self.from)?, born.checked_add(self.to)?);
@@ -108,8 +107,8 @@ mod tests {
         past.expected(&pipeline).unwrap()
     }
 
-    /// The looks at an execution from its beginning until its end, as times after its beginning.
-    fn looks(window: Option<Window>, slowest: f64, end: f64) -> Vec<f64> {
+    /// The polls of an execution from its beginning until its end, as times after its beginning.
+    fn polls(window: Option<Window>, slowest: f64, end: f64) -> Vec<f64> {
         let born = Instant::now();
         let (mut last, mut times) = (born, Vec::new());
         while last.duration_since(born) < seconds(end) {
@@ -143,8 +142,8 @@ mod tests {
 
     #[test]
     fn looks_are_dense_only_around_the_expected_end() {
-        let without = looks(None, 10.0, 12.3);
-        let with = looks(Some(past(&[12.3, 12.2, 12.4])), 10.0, 12.3);
+        let without = polls(None, 10.0, 12.3);
+        let with = polls(Some(past(&[12.3, 12.2, 12.4])), 10.0, 12.3);
         let near = |times: &[f64]| times.iter().filter(|time| (11.8..12.9).contains(*time)).count();
         assert!(near(&without) <= 1 && near(&with) >= 2, "{without:?} {with:?}");
         assert!(with.last().unwrap() - 12.3 <= 0.5, "{with:?}");
@@ -152,15 +151,15 @@ mod tests {
     }
 
     #[test]
-    fn long_run_with_expected_end_costs_few_more_looks() {
-        let (without, with) = (looks(None, 60.0, 3_600.0), looks(Some(past(&[3_600.0, 3_590.0, 3_610.0])), 60.0, 3_600.0));
+    fn long_run_with_expected_end_costs_few_more_polls() {
+        let (without, with) = (polls(None, 60.0, 3_600.0), polls(Some(past(&[3_600.0, 3_590.0, 3_610.0])), 60.0, 3_600.0));
         assert!(with.len() <= without.len() + 20, "{} {}", without.len(), with.len());
         assert!(with.last().unwrap() - 3_600.0 <= 10.0, "{with:?}");
     }
 
     #[test]
-    fn pipeline_with_varying_durations_costs_few_more_looks() {
-        let (without, with) = (looks(None, 10.0, 600.0), looks(Some(past(&[1.0, 3_000.0, 600.0])), 10.0, 600.0));
+    fn pipeline_with_varying_durations_costs_few_more_polls() {
+        let (without, with) = (polls(None, 10.0, 600.0), polls(Some(past(&[1.0, 3_000.0, 600.0])), 10.0, 600.0));
         assert!(with.len() <= without.len() + 20, "{} {}", without.len(), with.len());
     }
 

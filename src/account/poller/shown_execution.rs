@@ -1,10 +1,10 @@
-//! From nuvo's answer to what a status shows of it.
+//! What a status shows of an execution.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use nuvo_crds::{Execution, ExecutionError, LogRun, MAX_RUNS, Stats};
 
-/// What a status shows of an execution. Its error counts only if it failed: one edition of the API sends it always.
+/// What a status shows of an execution. Its error counts only if it failed: one edition of the API always sends one.
 #[must_use]
 pub fn shown_execution(execution: &nuvo_client::Execution) -> Execution {
     let failed = execution.status == nuvo_client::ExecutionStatus::Failed;
@@ -43,7 +43,7 @@ fn log_run(log: &nuvo_client::Log) -> LogRun {
     }
 }
 
-/// Whole seconds, as they are stored: what is read back must be equal to what is known.
+/// Whole seconds, as Kubernetes stores them: what is read back must equal what was written.
 fn time(time: &nuvo_client::NuvoTime) -> Option<Time> {
     Timestamp::from_second(time.at?.as_second()).ok().map(Time)
 }

@@ -5,7 +5,7 @@ use nuvo_core::run::Known;
 use nuvo_crds::{Execution, PipelineRunSpec};
 
 use super::*;
-use poll_loop::{Absence, Answer};
+use read_answer::{Absence, Answer};
 use tracked::Key;
 
 /// Of each name only the object with this uid exists.

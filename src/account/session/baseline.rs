@@ -1,46 +1,32 @@
-//! The looks at the account's list that the trigger protocol needs: what was there before a trigger, and what may have come of one.
+//! The reads of the account's list that the trigger protocol needs: the baseline before a trigger, and the candidates after one in doubt.
 
 use std::time::Duration;
 
 use nuvo_client::{Error, Execution, ListQuery, Order};
-use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ExecutionId, ListedCandidates, PipelineId};
-use sha2::{Digest, Sha256};
+use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ListedCandidates, PipelineId};
 use tokio::time::Instant;
 
-use super::{ALL_PAGES, Session};
+use super::{ALL_PAGES, Session, baseline_read::BaselineRead, short_hash::short_hash};
 use crate::account::Priority;
 
-/// The oldest baseline that a trigger may rest on.
+/// The oldest baseline that a trigger may use.
 const BASELINE_AGE: Duration = Duration::from_secs(10);
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
-/// While few requests are left, one look at the list serves the triggers of the time in which the rate limit allows this many requests.
+/// When few requests are left, the triggers of the time in which the rate limit allows this many requests share one read of the list.
 const SHARED_BY: f64 = 10.0;
-/// The longest time that a trigger waits for others to share a look with.
+/// The longest time that a trigger waits to share a read with others.
 const SHARE_WITHIN: Duration = Duration::from_secs(2);
 
-/// A look at the account's list, and what came of it.
-pub(super) struct Look {
-    began: Instant,
-    result: Result<Option<Baseline>, Error>,
-}
-
-/// A short hash of an id, as a [`Baseline`] stores it.
-#[must_use]
-pub fn short_hash(id: &ExecutionId) -> String {
-    Sha256::digest(id.as_str().as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
 impl Session {
-    /// What the account's list shows now, by a look that began after this moment, and permission to send a POST, which is waited for after
-    /// the look, so that it is used at once. Triggers that wait at the same time share one look. None if the list does not show reliably what is
-    /// newest.
+    /// The baseline, by a read of the list that began after this moment, and permission to send a POST. The permission is awaited last, so
+    /// that it is used at once. Triggers that wait at the same time share one read. None if the list does not reliably show what is newest.
     ///
     /// # Errors
     /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
     pub async fn prepare(&self, after: Instant) -> Result<Option<Baseline>, Error> {
         loop {
-            let (began, baseline) = self.looked_since(after).await?;
+            let (began, baseline) = self.baseline_since(after).await?;
             self.take(Priority::Trigger).await?;
             if began.elapsed() < BASELINE_AGE {
                 return Ok(baseline);
@@ -48,34 +34,34 @@ impl Session {
         }
     }
 
-    async fn looked_since(&self, after: Instant) -> Result<(Instant, Option<Baseline>), Error> {
-        let mut looked = self.looked.lock().await;
-        if let Some(look) = &*looked
-            && look.began >= after
-            && look.began.elapsed() < BASELINE_AGE
+    async fn baseline_since(&self, after: Instant) -> Result<(Instant, Option<Baseline>), Error> {
+        let mut last_baseline = self.last_baseline.lock().await;
+        if let Some(last) = &*last_baseline
+            && last.began >= after
+            && last.began.elapsed() < BASELINE_AGE
         {
-            return look.result.clone().map(|baseline| (look.began, baseline));
+            return last.result.clone().map(|baseline| (last.began, baseline));
         }
-        if let Some(look) = &*looked
+        if let Some(last) = &*last_baseline
             && self.rate_limiter.is_tight()
         {
             let shared = Duration::from_secs_f64(SHARED_BY / self.rate()).min(SHARE_WITHIN);
-            tokio::time::sleep(shared.saturating_sub(look.began.elapsed())).await;
+            tokio::time::sleep(shared.saturating_sub(last.began.elapsed())).await;
         }
         let began = Instant::now();
-        let result = self.look().await;
-        *looked = Some(Look { began, result: result.clone() });
+        let result = self.read_baseline().await;
+        *last_baseline = Some(BaselineRead { began, result: result.clone() });
         result.map(|baseline| (began, baseline))
     }
 
-    async fn look(&self) -> Result<Option<Baseline>, Error> {
+    async fn read_baseline(&self) -> Result<Option<Baseline>, Error> {
         let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
         self.take(Priority::Baseline).await?;
         let page = self.get(self.client.list_page(&newest_first, 0)).await?;
         if page.unreadable == 0 && (page.sent == 0 || sorted(&page.items) == Sorting::NewestFirst) {
             return Ok(Some(baseline_of(&page.items)));
         }
-        // This page does not show which end is the new one: the whole list does.
+        // This page does not show which end is the newest: read the whole list.
         let all = self.list(&newest_first, ALL_PAGES, Priority::Baseline).await?;
         Ok(all.complete.then(|| baseline_of(&all.items)))
     }

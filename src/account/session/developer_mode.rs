@@ -1,37 +1,23 @@
 //! Whether a pipeline is in developer mode, in which nuvo delivers the first rows only.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use nuvo_client::{Error, Exchange};
 use nuvo_core::run::PipelineId;
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 
-use super::Session;
+use super::{Session, pipeline_modes::Mode};
 use crate::account::Priority;
 
 /// How long nuvo's answer about a pipeline's mode is used.
 const MODE_AGE: Duration = Duration::from_secs(60);
 /// How long to wait for an answer about it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// From so many pipelines on, answers that are too old are removed.
+/// The number of pipelines from which on old answers are removed.
 const MAX_MODES: usize = 1_024;
 
-/// What is known of the modes of pipelines.
-#[derive(Default)]
-pub(super) struct Modes {
-    known: HashMap<PipelineId, Mode>,
-    /// When nuvo has not answered in time.
-    silent: Option<Instant>,
-}
-
-/// Whether a pipeline is in developer mode, asked at this time: once for all callers.
-struct Mode {
-    asked: Instant,
-    developer: Arc<OnceCell<bool>>,
-}
-
 impl Session {
-    /// Whether a pipeline is in developer mode, as nuvo has said within the last minute. One of which nuvo does not say so is not.
+    /// Whether a pipeline is in developer mode, by an answer of the last minute. False if nuvo does not answer.
     pub async fn developer_mode(&self, pipeline: &PipelineId) -> bool {
         let developer = {
             let mut modes = self.modes.lock();
@@ -50,8 +36,8 @@ impl Session {
                 developer
             })
         };
-        // A run waits for this with its end, which must not depend on it; nor must anything else of the account. So what it leads to is
-        // no sign for the breaker or of the credentials, and no reason for a pause.
+        // The end of a run waits for this answer but must not depend on it, nor must anything else of the account. So a failure counts neither
+        // for the circuit breaker nor for the credentials, and leads to no pause.
         let ask = async || {
             self.take(Priority::Ending).await?;
             let Exchange { result, usage } = self.client.pipeline(pipeline).await;
@@ -67,7 +53,7 @@ impl Session {
                 Err(error) => {
                     tracing::debug!(%error, %pipeline, "the pipeline cannot be read");
                     if error == Error::TimedOut {
-                        // Each end would wait as long again.
+                        // Otherwise the end of every run would wait as long again.
                         self.modes.lock().silent = Some(Instant::now());
                     }
                     false

@@ -1,7 +1,10 @@
-//! One account at work: its client behind its rate limit and its circuit breaker.
+//! The session of one account: its client behind its rate limit and its circuit breaker.
 
 mod baseline;
+mod baseline_read;
 mod developer_mode;
+mod pipeline_modes;
+mod short_hash;
 
 use std::{
     fmt,
@@ -21,29 +24,29 @@ use nuvo_core::run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unex
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-pub use baseline::short_hash;
+pub use short_hash::short_hash;
 
 use super::{CircuitBreaker, Priority, RateLimiter, circuit_breaker::RequestKind};
 use crate::shutdown::Shutdown;
-use baseline::Look;
-use developer_mode::Modes;
+use baseline_read::BaselineRead;
+use pipeline_modes::Modes;
 
 /// The pages that are read when the server does not sort as asked, so that only the whole list shows what is new.
 const ALL_PAGES: usize = 100;
-/// The page size that is asked for where only the number of requests counts: a server that gives less says so.
+/// The page size to request where only the number of requests counts. A server may return smaller pages.
 const LARGE_PAGE: u32 = 1_000;
-/// Where a rejection of the credentials is announced. At most one announcement waits: another one would say the same.
+/// Where a rejection of the credentials is announced. One pending announcement is enough.
 pub type Rejected = mpsc::Sender<()>;
 
-/// How an account is treated, and where its news goes.
+/// How a session treats its account, and what it notifies.
 pub struct SessionSettings {
     /// The rate limit.
     pub requests_per_second: u32,
-    /// The longest time between two looks at running executions.
+    /// The longest time between two polls of running executions.
     pub poll_period: Duration,
-    /// The identity that nuvo knows this account by, if that is known.
+    /// The identity that nuvo shows as the creator of this account's executions, if it is known.
     pub identity: Option<String>,
-    /// What is known of the server.
+    /// The circuit breaker of the server.
     pub breaker: Arc<CircuitBreaker>,
     /// Gets a message when nuvo rejects the credentials.
     pub rejected: Rejected,
@@ -51,20 +54,20 @@ pub struct SessionSettings {
     pub waited: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
-/// One account at work.
+/// The session of one account.
 pub struct Session {
     client: Client,
     rate_limiter: RateLimiter,
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
     identity: Mutex<Option<String>>,
-    looked: tokio::sync::Mutex<Option<Look>>,
+    last_baseline: tokio::sync::Mutex<Option<BaselineRead>>,
     running_page: AtomicU32,
     modes: Mutex<Modes>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     credentials_rejected: AtomicBool,
-    /// The present rejection has been announced.
+    /// The current rejection has been announced.
     announced: AtomicBool,
     shutdown: Shutdown,
 }
@@ -85,7 +88,7 @@ impl Session {
             breaker: settings.breaker,
             poll_period: settings.poll_period,
             identity: Mutex::new(settings.identity),
-            looked: tokio::sync::Mutex::default(),
+            last_baseline: tokio::sync::Mutex::default(),
             running_page: AtomicU32::new(LARGE_PAGE),
             modes: Mutex::default(),
             waited: settings.waited,
@@ -102,7 +105,7 @@ impl Session {
         self.client.base().origin()
     }
 
-    /// The longest time between two looks at running executions.
+    /// The longest time between two polls of running executions.
     #[must_use]
     pub const fn poll_period(&self) -> Duration {
         self.poll_period
@@ -114,7 +117,7 @@ impl Session {
         self.rate_limiter.rate()
     }
 
-    /// The rest of a pause, if nothing may be sent now.
+    /// The remaining pause, if nothing may be sent now.
     #[must_use]
     pub fn paused(&self) -> Option<Pause> {
         let circuit_open = self.breaker.left().map(unavailable);
@@ -138,7 +141,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a GET, or several for one purpose, and notes whether the server is there and whether it asks for a pause.
+    /// Sends a GET, or several for one purpose, and records whether the server is available and whether it asks for a pause.
     async fn get<T>(&self, request: impl Future<Output = Exchange<Result<T, Error>>>) -> Result<T, Error> {
         let permit = self.breaker.acquire(RequestKind::Probe).map_err(|left| Error::Paused(unavailable(left)))?;
         let Exchange { result, usage } = request.await;
@@ -160,10 +163,10 @@ impl Session {
         result
     }
 
-    /// Shows that the account works.
+    /// Verifies that nuvo accepts the credentials.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why nuvo does not accept them, or did not answer.
     pub async fn verify_credentials(&self) -> Result<(), Error> {
         self.take(Priority::Trigger).await?;
         self.get(self.client.verify_credentials()).await
@@ -189,7 +192,7 @@ impl Session {
             match obstacle {
                 Obstacle::RateLimited => self.rate_limiter.pause(*wait, PauseReason::RateLimited),
                 Obstacle::Unavailable => self.rate_limiter.pause(*wait, PauseReason::Unavailable),
-                // It ends with this session: one with other credentials goes on at once.
+                // The pause ends with this session: a session with other credentials sends at once.
                 Obstacle::Account => self.rate_limiter.pause(*wait, PauseReason::Account),
                 Obstacle::Operator => {}
             }
@@ -198,7 +201,7 @@ impl Session {
         outcome
     }
 
-    /// Reads one execution that may have ended, when its turn has come.
+    /// Reads one execution that may have ended, as soon as the rate limit allows it.
     ///
     /// # Errors
     /// As for [`Client::read`] and [`Session::prepare`].
@@ -207,7 +210,7 @@ impl Session {
         self.get(self.client.read(id)).await
     }
 
-    /// Whether the list of a pipeline, read to its end, does not have this execution. False also if it does not end within 100 pages.
+    /// Whether the complete list of a pipeline lacks this execution. Also false if the list does not end within 100 pages.
     ///
     /// # Errors
     /// Why there was no list.
@@ -230,7 +233,7 @@ impl Session {
         Ok(pages.finish().complete)
     }
 
-    /// Reads one page of what is running, oldest first, when its turn has come.
+    /// Reads one page of the running executions, oldest first, as soon as the rate limit allows it.
     ///
     /// # Errors
     /// As for [`Client::list_page`] and [`Session::prepare`].
@@ -263,7 +266,7 @@ impl Session {
         }
     }
 
-    /// After each call of the client: charges what was not asked for, and keeps what nuvo said about the credentials.
+    /// After each call of the client: charges its extra requests, and keeps nuvo's verdict about the credentials.
     fn account_for_request(&self, usage: Usage) {
         self.charge(usage);
         self.announce_rejection();
@@ -276,12 +279,12 @@ impl Session {
         }
     }
 
-    /// Once for each rejection: the account's controller then reads the Secret again and makes a new session, unless the credentials
+    /// Announces each rejection once. The controller of accounts then reads the Secret again and makes a new session, unless the credentials
     /// work again by then.
     fn announce_rejection(&self) {
         let rejected = self.is_rejected();
         if rejected && !self.announced.swap(true, Ordering::Relaxed) {
-            // A message that waits says it already, and the other end is gone only when the process ends.
+            // A full channel already holds the announcement, and the receiver is dropped only when the process ends.
             let _sent = self.rejected.try_send(());
         } else if !rejected {
             self.announced.store(false, Ordering::Relaxed);
@@ -289,7 +292,7 @@ impl Session {
     }
 }
 
-/// The server seems not to be there.
+/// The pause of an open circuit breaker.
 const fn unavailable(left: Duration) -> Pause {
     Pause { left, reason: PauseReason::Unavailable }
 }

@@ -128,12 +128,12 @@ fn account_has_its_runs_until_they_are_at_rest() {
     let account = AccountKey::of(&ended);
     ended.metadata.generation = Some(2);
     index.put(&run_cache::tests::cached(&ended));
-    assert_eq!((names(&index.going(&account)), index.accounts()), (vec!["orders-2026-01-01"], vec![account.clone()]));
+    assert_eq!((names(&index.active_runs(&account)), index.accounts()), (vec!["orders-2026-01-01"], vec![account.clone()]));
     ended.metadata.generation = Some(1);
     let rests = run_cache::tests::cached(&ended);
     assert!(rests.whole().is_none());
     index.put(&rests);
-    assert_eq!((index.going(&account).len(), index.accounts().len(), index.phases()), (0, 0, vec![("Succeeded", 1)]));
+    assert_eq!((index.active_runs(&account).len(), index.accounts().len(), index.phases()), (0, 0, vec![("Succeeded", 1)]));
     index.remove(&rests);
     assert_eq!(index.phases(), [("Succeeded", 0)]);
 }

@@ -19,7 +19,7 @@ pub enum TriggerOutcome {
     Accepted,
     /// Certainly not executed; another try may follow.
     NotExecuted,
-    /// Certainly not executed, refused for good.
+    /// Certainly not executed, and permanently refused.
     Rejected,
     /// Executed, but the ids are not known.
     IdsUnknown,
@@ -56,11 +56,11 @@ impl From<&PostOutcome> for TriggerOutcome {
 /// The label `result` of a run that ended, in the words of OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunResult {
-    /// nuvo and the quality gate are content.
+    /// Successful in nuvo, and the quality gate passed.
     Success,
-    /// nuvo or the quality gate says that it failed.
+    /// Failed in nuvo or at the quality gate.
     Failure,
-    /// The operator could not bring it to an end, or not know it.
+    /// The operator could not complete the run, or could not find out how it ended.
     Error,
     /// Its deadline passed.
     Timeout,

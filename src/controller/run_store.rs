@@ -14,7 +14,7 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    account_registry::AccountKey,
+    account_key::AccountKey,
     api_call::{CallError, call},
     run_cache::CachedRun,
     run_index::{Change, RunIndex},
@@ -27,10 +27,10 @@ use nuvo_crds::{
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
 
-/// How many runs are listed at once: thousands that were kept for long would take longer than a call may.
+/// The page size of lists of runs: a list of thousands in one page could exceed the timeout of a call.
 const PAGE: u32 = 500;
 
-/// Why something cannot be said about a run.
+/// Why a run cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The API server did not answer, or refused.
@@ -51,7 +51,7 @@ pub enum RunError {
     Json(#[from] serde_json::Error),
 }
 
-/// What one watch feeds: the cache of a namespace (or of all), and the way to wake its runs.
+/// The part that one watch feeds: the cache of a namespace, or of all of them, and the sender that wakes its runs.
 struct Part {
     namespace: Option<String>,
     store: Store<CachedRun>,
@@ -59,21 +59,21 @@ struct Part {
 }
 
 /// All runs that this operator watches.
-pub struct Runs {
+pub struct RunStore {
     client: Client,
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
     index: RunIndex,
 }
 
-impl Runs {
-    /// No watch yet.
+impl RunStore {
+    /// A store without a watch.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
         Self { client, metrics, parts: Vec::new(), index: RunIndex::default() }
     }
 
-    /// Adds what one watch feeds; `None` stands for all namespaces.
+    /// Adds the cache that one watch feeds; `None` means all namespaces.
     pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: WakeSender<ObjectRef<CachedRun>>) {
         self.parts.push(Part { namespace, store, wakes });
     }
@@ -86,20 +86,20 @@ impl Runs {
         Api::namespaced(self.client.clone(), namespace)
     }
 
-    /// Has a run looked at again.
+    /// Has a run reconciled again.
     pub fn wake(&self, run: &ObjectRef<PipelineRun>) {
         if let Some(part) = self.part(run.namespace.as_deref()) {
             part.wakes.wake(run.clone().into_kind_unchecked(()));
         }
     }
 
-    /// Takes in what the cache has got to know of a run, and wakes those whose turn it is now. Returns the pipeline whose trigger has been
-    /// settled by that.
+    /// Updates the index after a run was added or changed, and wakes the runs that are next. Returns the pipeline whose trigger the run has
+    /// settled.
     pub fn applied(&self, run: &CachedRun) -> Option<PipelineId> {
         self.changed(self.index.put(run))
     }
 
-    /// The same when the run is gone.
+    /// The same after a run was deleted.
     pub fn removed(&self, run: &CachedRun) -> Option<PipelineId> {
         self.changed(self.index.remove(run))
     }
@@ -111,8 +111,8 @@ impl Runs {
         change.settled
     }
 
-    /// The cache of a namespace (or of all) has been filled anew: all are woken that may have something to do. While the pages of the list
-    /// came in, they were looked at as the cache had them before, and nobody tells again what has changed meanwhile.
+    /// Wakes every run of a namespace, or of all of them, that is not at rest, after the cache was filled again. Reconciles during the list
+    /// used the old contents of the cache, and no watch event repeats what has changed since.
     pub fn filled(&self, namespace: Option<&str>) {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
@@ -129,10 +129,10 @@ impl Runs {
         self.index.older(run, pipeline)
     }
 
-    /// See [`RunIndex::going`].
+    /// See [`RunIndex::active_runs`].
     #[must_use]
-    pub fn going(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
-        self.index.going(account)
+    pub fn active_runs(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {
+        self.index.active_runs(account)
     }
 
     /// See [`RunIndex::accounts`].
@@ -159,13 +159,13 @@ impl Runs {
         self.parts.iter().flat_map(|part| part.store.state()).filter_map(|run| run.meta().uid.clone()).collect()
     }
 
-    /// The run as the cache has it; none also if it is at rest.
+    /// The cached run; none also if it is at rest.
     #[must_use]
     pub fn get(&self, run: &ObjectRef<PipelineRun>) -> Option<Arc<PipelineRun>> {
         self.part(run.namespace.as_deref())?.store.get(&run.clone().into_kind_unchecked(()))?.whole().cloned()
     }
 
-    /// Quorum GET of this very object: none if it is gone, or another one has its name.
+    /// Quorum GET of this very object: none if it was deleted, or another object has its name.
     ///
     /// # Errors
     /// [`CallError`]: nothing may be concluded from it.
@@ -208,7 +208,7 @@ impl Runs {
                     let run = read_as_run(&object)?;
                     others.include(&run, claims(&object));
                 }
-                // All pages are of one moment, the one of the first.
+                // All pages show the state at the time of the first one.
                 match next {
                     Some(token) => wanted = wanted.continue_token(&token),
                     None => break,
@@ -221,7 +221,7 @@ impl Runs {
     /// Deletes exactly this version of this object.
     ///
     /// # Errors
-    /// [`CallError`]: whether it was deleted is not known, except for the statuses that say no.
+    /// [`CallError`]: it may have been deleted, unless the API server refused.
     pub async fn delete(&self, me: &RunRef, version: &str) -> Result<(), CallError> {
         let preconditions = Preconditions { uid: Some(me.uid.to_string()), resource_version: Some(version.to_owned()) };
         self.metrics.kube_write("pipelineruns");
@@ -232,7 +232,7 @@ impl Runs {
     /// W2: the marker, on exactly this version.
     ///
     /// # Errors
-    /// [`RunError`]: whether it was written is not known, except for the statuses that say no.
+    /// [`RunError`]: it may have been written, unless the API server refused.
     pub async fn mark(&self, marker: &Marker, over: &str) -> Result<PipelineRun, RunError> {
         let text = serde_json::to_string(marker)?;
         let patch = json!({
@@ -268,7 +268,7 @@ fn read_as_run(object: &PipelineRun) -> Result<nuvo_core::run::Run, RunError> {
     })
 }
 
-/// Executions that a run shows, of earlier attempts, too.
+/// The executions in the status of a run, those of earlier attempts included.
 fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
     let status = object.status.iter();
     let ids =
@@ -278,14 +278,12 @@ fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        convert::Infallible,
-        sync::{Mutex, PoisonError},
-    };
+    use std::convert::Infallible;
 
     use futures::{FutureExt, StreamExt};
     use http::{Request, Response};
     use kube::{client::Body, runtime::watcher::Event};
+    use parking_lot::Mutex;
     use serde_json::Value;
 
     use super::*;
@@ -299,7 +297,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_other_runs_are_listed_page_by_page_at_one_moment() {
+    async fn list_of_other_runs_is_paged_and_of_one_moment() {
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let log = asked.clone();
         let client = Client::new(
@@ -309,30 +307,32 @@ mod tests {
                     false => (vec![run("me", &["mine"]), run("a", &["e1"])], "more"),
                     true => (vec![run("b", &["e2"])], ""),
                 };
-                log.lock().unwrap_or_else(PoisonError::into_inner).push(query);
+                log.lock().push(query);
                 let list = json!({ "metadata": { "continue": next }, "items": items });
                 std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(serde_json::to_vec(&list).unwrap()))))
             }),
             "team",
         );
-        let mut runs = Runs::new(client, Metrics::new());
+        let mut runs = RunStore::new(client, Metrics::new());
         let (store, _writer) = kube::runtime::reflector::store();
         runs.add(None, store, crate::controller::wake_queue::wake_queue().0);
         let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().id;
         let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
         let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
         assert_eq!(claimed, ["e1", "e2"]);
-        let asked = asked.lock().unwrap().clone();
+        let asked = asked.lock().clone();
         assert_eq!(asked.len(), 2, "{asked:?}");
         for query in asked {
             assert!(query.contains("limit=500") && query.contains("spec.pipelineId%3Dorders"), "{query}");
             assert!(!query.contains("resourceVersion"), "a list of the newest: {query}");
         }
     }
+
+    /// Also runs that may not trigger now: they may have missed a change.
     #[tokio::test]
-    async fn after_the_cache_was_filled_anew_every_run_that_is_not_at_rest_is_looked_at() {
-        let nobody = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let mut runs = Runs::new(Client::new(nobody, "team"), Metrics::new());
+    async fn filled_cache_wakes_every_run_that_is_not_at_rest() {
+        let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
+        let mut runs = RunStore::new(Client::new(server, "team"), Metrics::new());
         let (store, mut writer) = kube::runtime::reflector::store();
         let (wakes, mut woken) = crate::controller::wake_queue::wake_queue();
         runs.add(None, store, wakes);

@@ -14,7 +14,7 @@ use nuvo_crds::well_known::FIELD_MANAGER;
 
 /// The annotation of the Lease that holds the lock's content as JSON.
 pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
-/// The label by which people find the locks.
+/// The label by which users find the locks.
 pub const LOCK_LABEL: &str = "nuvo.dev/pipeline-lock";
 
 /// Why a lock cannot be read or written.
@@ -25,18 +25,18 @@ pub enum LockError {
     Kube {
         /// The Lease.
         name: String,
-        /// What the client said.
+        /// The client's error.
         source: CallError,
     },
-    /// There is no place for it.
+    /// The namespace of the locks does not exist.
     #[error("lock {name}: {source}; create the operator's namespace, or name another one with --operator-namespace")]
     NoNamespace {
         /// The Lease.
         name: String,
-        /// What the client said.
+        /// The client's error.
         source: CallError,
     },
-    /// Somebody wrote something else into the annotation.
+    /// The annotation holds something else, because another client has written it.
     #[error(
         "lock {name}: the annotation {LOCK_ANNOTATION} does not parse ({source}); no run of this pipeline starts until the Lease is \
          repaired, or deleted after making sure that no execution of the pipeline was started in the last 15 minutes"
@@ -50,7 +50,7 @@ pub enum LockError {
 }
 
 impl LockError {
-    /// Trying the same again at once is of no use.
+    /// Whether an immediate retry is useless.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         match self {
@@ -62,7 +62,7 @@ impl LockError {
 
 /// The locks of one operator.
 #[derive(Clone)]
-pub struct Locks {
+pub struct LockStore {
     api: Api<Lease>,
     metrics: Arc<Metrics>,
 }
@@ -75,7 +75,7 @@ pub fn lock_name(origin: &str, pipeline: &PipelineId) -> String {
     format!("nuvo-{hex}")
 }
 
-impl Locks {
+impl LockStore {
     /// The locks in this namespace.
     #[must_use]
     pub fn new(client: kube::Client, namespace: &str, metrics: Arc<Metrics>) -> Self {
@@ -101,7 +101,7 @@ impl Locks {
         Ok(LockRead { version: lease.metadata.resource_version, lock })
     }
 
-    /// W1 and the release: writes over exactly this version, or creates. The version that it has then.
+    /// W1 and the release: replaces exactly this version, or creates the lock. Returns the new version.
     ///
     /// # Errors
     /// [`LockError`]: whether it was written is not known, unless it was [refused](LockError::is_refused).

@@ -1,0 +1,83 @@
+//! The HTTP clients, which all accounts share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::error::Error;
+
+/// The HTTP clients that all accounts share. Each holds the root certificates, so that many accounts would otherwise cost many copies of them;
+/// it holds nothing of an account.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<Mutex<Vec<(ConnectionSetup, reqwest::Client)>>>);
+
+/// The set-up of an HTTP client; clients with equal ones are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionSetup {
+    /// The time for DNS, TCP and TLS.
+    pub(crate) connect_timeout: Duration,
+    /// Whether idle connections are kept. Without it each request has its own connection, so a failure to connect proves that nothing was
+    /// sent.
+    pub(crate) reuse: bool,
+    /// Whether to use the proxies that the environment names.
+    pub(crate) use_env_proxy: bool,
+}
+
+impl Connections {
+    /// The client with this set-up, which is built on first use.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when TLS cannot be set up.
+    pub(crate) fn client(&self, setup: ConnectionSetup) -> Result<reqwest::Client, Error> {
+        let mut made = self.0.lock();
+        if let Some((_, client)) = made.iter().find(|(other, _)| *other == setup) {
+            return Ok(client.clone());
+        }
+        let client = build(setup)?;
+        made.push((setup, client.clone()));
+        Ok(client)
+    }
+}
+
+/// Builds a client that never follows, retries, decompresses or uses a proxy unasked.
+fn build(setup: ConnectionSetup) -> Result<reqwest::Client, Error> {
+    let ConnectionSetup { connect_timeout, reuse, use_env_proxy } = setup;
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::Setup { reason: "no TLS provider is installed" });
+    }
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("nuvo-operator/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .connect_timeout(connect_timeout);
+    if !reuse {
+        builder = builder.pool_max_idle_per_host(0);
+    }
+    if !use_env_proxy {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built (are there root certificates?)" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn http_clients_with_equal_set_up_are_shared() {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let connections = Connections::default();
+        let made = || connections.0.lock().len();
+        let setup = ConnectionSetup { connect_timeout: Duration::from_secs(5), reuse: true, use_env_proxy: false };
+        for _ in 0..3 {
+            connections.clone().client(setup).unwrap();
+            connections.clone().client(ConnectionSetup { reuse: false, ..setup }).unwrap();
+        }
+        assert_eq!(made(), 2);
+        connections.client(ConnectionSetup { use_env_proxy: true, ..setup }).unwrap();
+        assert_eq!(made(), 3);
+    }
+}

@@ -1,0 +1,26 @@
+//! What the controllers share once the operator is connected.
+
+use std::sync::Arc;
+
+use kube::Client;
+
+use crate::{clock::Clock, health_server::Health, settings::Settings, telemetry::Metrics};
+
+/// What the controllers share.
+#[derive(Clone)]
+pub struct Context {
+    /// For everything except the election. Without retries; every unary call needs its own timeout.
+    pub client: Client,
+    /// What the operator was started with.
+    pub settings: Arc<Settings>,
+    /// Where events are counted.
+    pub metrics: Arc<Metrics>,
+    /// The readiness of this process.
+    pub health: Health,
+    /// The namespace of the locks.
+    pub operator_namespace: Arc<str>,
+    /// The identity of this process; never used twice.
+    pub identity: Arc<str>,
+    /// The time of day.
+    pub clock: Clock,
+}

@@ -1,0 +1,335 @@
+//! How many runs work on their triggers at the same time: a limit that accounts share, so that an account whose nuvo is slow does not keep
+//! the runs of others waiting. Within an account, runs queue by age.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use kube::runtime::reflector::ObjectRef;
+use parking_lot::Mutex;
+
+use super::{
+    account_key::AccountKey,
+    run_index::{Age, age},
+};
+use crate::account::poller::RunNotifier;
+use nuvo_crds::PipelineRun;
+
+/// A run in the queue of its account: the oldest comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueueKey {
+    age: Age,
+    namespace: Option<String>,
+    name: String,
+}
+
+impl QueueKey {
+    /// The key of this run.
+    #[must_use]
+    pub fn of(run: &PipelineRun) -> Self {
+        Self { age: age(run), namespace: run.metadata.namespace.clone(), name: run.metadata.name.clone().unwrap_or_default() }
+    }
+
+    fn run(&self) -> ObjectRef<PipelineRun> {
+        let mut run = ObjectRef::new(&self.name);
+        run.namespace.clone_from(&self.namespace);
+        run.extra.uid.clone_from(&self.age.1);
+        run
+    }
+}
+
+/// The permits of all accounts, and the runs that wait for one.
+///
+/// An account may hold as many permits as are free: one account alone gets half of them, and several that want more get equal shares, while
+/// as many stay free for an account that comes later (dynamic thresholds, Choudhury and Hahne 1998).
+pub struct TriggerQueue {
+    permits: usize,
+    state: Mutex<State>,
+    notifier: Arc<dyn RunNotifier>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The permits that all accounts hold together.
+    held: usize,
+    /// The accounts that hold a permit, or whose runs wait. No more than there are accounts.
+    accounts: HashMap<AccountKey, AccountQueue>,
+}
+
+#[derive(Default)]
+struct AccountQueue {
+    /// The permits that the account holds.
+    held: usize,
+    /// The runs that wait, each once.
+    waiting: BTreeSet<QueueKey>,
+}
+
+impl AccountQueue {
+    /// The oldest run that waits and still exists.
+    fn next(&mut self, notifier: &dyn RunNotifier) -> Option<ObjectRef<PipelineRun>> {
+        while let Some(first) = self.waiting.first().map(QueueKey::run) {
+            if notifier.exists(&first) {
+                return Some(first);
+            }
+            self.waiting.pop_first();
+        }
+        None
+    }
+}
+
+/// A permit to work on a trigger, released when it is dropped.
+pub struct QueuePermit {
+    queue: Arc<TriggerQueue>,
+    account: AccountKey,
+}
+
+impl TriggerQueue {
+    /// A queue with so many permits, at least 2. Waiting runs are woken when they may get one.
+    #[must_use]
+    pub fn new(permits: usize, notifier: Arc<dyn RunNotifier>) -> Arc<Self> {
+        Arc::new(Self { permits: permits.max(2), state: Mutex::default(), notifier })
+    }
+
+    /// A permit, if the account holds fewer than `most` and none of its older runs waits. Otherwise the run joins the queue; call this again
+    /// when it is woken.
+    ///
+    /// # Errors
+    /// The number of runs that are ahead of this one.
+    pub fn try_acquire(self: &Arc<Self>, account: &AccountKey, most: usize, key: &QueueKey) -> Result<QueuePermit, usize> {
+        let mut state = self.state.lock();
+        let freed = state.leave_other_accounts(account, key, &*self.notifier);
+        let left = self.permits.saturating_sub(state.held);
+        let queue = state.accounts.entry(account.clone()).or_default();
+        let free = left.min(most).saturating_sub(queue.held);
+        // A run that was deleted while it waited does not leave the queue by itself.
+        while let Some(deleted) = queue.waiting.range(..key).take(free).find(|other| !self.notifier.exists(&other.run())).cloned() {
+            queue.waiting.remove(&deleted);
+        }
+        let ahead = queue.waiting.range(..key).count();
+        if ahead < free {
+            queue.waiting.remove(key);
+            queue.held = queue.held.saturating_add(1);
+            // One wake may stand for several free permits.
+            let next = if free > 1 { queue.next(&*self.notifier) } else { None };
+            state.held = state.held.saturating_add(1);
+            drop(state);
+            for run in freed.iter().chain(&next) {
+                self.notifier.wake(run);
+            }
+            return Ok(QueuePermit { queue: self.clone(), account: account.clone() });
+        }
+        queue.waiting.insert(key.clone());
+        drop(state);
+        for run in &freed {
+            self.notifier.wake(run);
+        }
+        Err(ahead)
+    }
+
+    /// The run no longer waits for a permit.
+    pub fn leave(&self, account: &AccountKey, key: &QueueKey) {
+        let mut state = self.state.lock();
+        let mut next = state.leave_other_accounts(account, key, &*self.notifier);
+        if let Some(queue) = state.accounts.get_mut(account)
+            && queue.waiting.remove(key)
+        {
+            // The run may have been woken for a permit that it did not take.
+            next.extend(queue.next(&*self.notifier));
+        }
+        state.remove_idle();
+        drop(state);
+        for run in &next {
+            self.notifier.wake(run);
+        }
+    }
+
+    fn release(&self, account: &AccountKey) {
+        let mut state = self.state.lock();
+        state.held = state.held.saturating_sub(1);
+        if let Some(queue) = state.accounts.get_mut(account) {
+            queue.held = queue.held.saturating_sub(1);
+        }
+        // Every account may now hold more.
+        let left = self.permits.saturating_sub(state.held);
+        let queues = state.accounts.values_mut().filter(|queue| queue.held < left);
+        let next: Vec<_> = queues.filter_map(|queue| queue.next(&*self.notifier)).collect();
+        state.remove_idle();
+        drop(state);
+        for run in &next {
+            self.notifier.wake(run);
+        }
+    }
+}
+
+impl State {
+    fn remove_idle(&mut self) {
+        self.accounts.retain(|_, queue| queue.held > 0 || !queue.waiting.is_empty());
+    }
+
+    /// Removes a run from the queues of accounts that it named before. Returns the runs that are next there.
+    fn leave_other_accounts(&mut self, account: &AccountKey, key: &QueueKey, notifier: &dyn RunNotifier) -> Vec<ObjectRef<PipelineRun>> {
+        let others = self.accounts.iter_mut().filter(|(other, _)| *other != account);
+        others.filter_map(|(_, queue)| queue.waiting.remove(key).then(|| queue.next(notifier))?).collect()
+    }
+}
+
+impl Drop for QueuePermit {
+    fn drop(&mut self) {
+        self.queue.release(&self.account);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+
+    fn account(name: &str) -> AccountKey {
+        AccountKey { namespace: "team".into(), name: name.into() }
+    }
+
+    fn key(second: i64) -> QueueKey {
+        QueueKey {
+            age: (Some(Timestamp::from_second(second).unwrap()), Some(format!("u{second}"))),
+            namespace: Some("team".into()),
+            name: format!("run-{second}"),
+        }
+    }
+
+    /// The names of the runs that were woken, and of those that were deleted.
+    #[derive(Default)]
+    struct Runs {
+        woken: Mutex<Vec<String>>,
+        deleted: Mutex<Vec<String>>,
+    }
+
+    impl RunNotifier for Runs {
+        fn wake(&self, run: &ObjectRef<PipelineRun>) {
+            self.woken.lock().push(run.name.clone());
+        }
+
+        fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
+            !self.deleted.lock().contains(&run.name)
+        }
+    }
+
+    impl Runs {
+        fn take_woken(&self) -> Vec<String> {
+            std::mem::take(&mut *self.woken.lock())
+        }
+    }
+
+    fn queue(permits: usize) -> (Arc<TriggerQueue>, Arc<Runs>) {
+        let runs = Arc::new(Runs::default());
+        (TriggerQueue::new(permits, runs.clone()), runs)
+    }
+
+    /// As many permits as the account gets.
+    fn fill(queue: &Arc<TriggerQueue>, name: &str, most: usize) -> Vec<QueuePermit> {
+        (0..100).map_while(|second| queue.try_acquire(&account(name), most, &key(second)).ok()).collect()
+    }
+
+    #[test]
+    fn one_account_gets_half_of_the_permits_and_two_leave_a_third() {
+        let (queue, _) = queue(12);
+        let one = fill(&queue, "one", 100);
+        assert_eq!(one.len(), 6);
+        let two = fill(&queue, "two", 100);
+        assert_eq!(two.len(), 3, "half of what is left");
+        drop(one);
+        assert_eq!(two.len() + fill(&queue, "two", 100).len(), 6);
+    }
+
+    #[test]
+    fn account_gets_no_more_permits_than_its_own_limit() {
+        let (queue, _) = queue(100);
+        assert_eq!(fill(&queue, "small", 3).len(), 3);
+    }
+
+    #[test]
+    fn oldest_run_comes_first_and_is_woken() {
+        let (queue, runs) = queue(2);
+        let permit = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
+        assert_eq!(queue.try_acquire(&account("one"), 100, &key(9)).err(), Some(0));
+        assert_eq!(queue.try_acquire(&account("one"), 100, &key(5)).err(), Some(0));
+        assert_eq!(queue.try_acquire(&account("one"), 100, &key(7)).err(), Some(1));
+        drop(permit);
+        assert_eq!(runs.take_woken(), ["run-5"]);
+        assert_eq!(queue.try_acquire(&account("one"), 100, &key(9)).err(), Some(2), "it is not its turn");
+        queue.leave(&account("one"), &key(5));
+        assert_eq!(runs.take_woken(), ["run-7"], "the run that was woken does not take the permit");
+        assert!(queue.try_acquire(&account("one"), 100, &key(7)).is_ok());
+    }
+
+    #[test]
+    fn run_that_waits_for_permits_of_other_accounts_is_woken_when_they_release_one() {
+        let (queue, runs) = queue(3);
+        let one = fill(&queue, "one", 100);
+        let two = fill(&queue, "two", 100);
+        assert_eq!((one.len(), two.len()), (2, 1));
+        assert!(queue.try_acquire(&account("three"), 100, &key(77)).is_err());
+        drop(two);
+        assert!(runs.take_woken().contains(&"run-77".to_owned()));
+        assert!(queue.try_acquire(&account("three"), 100, &key(77)).is_ok());
+    }
+
+    #[test]
+    fn run_that_gets_a_permit_wakes_the_next_one_while_more_are_free() {
+        let (queue, runs) = queue(12);
+        let permits = fill(&queue, "one", 100);
+        for second in 10..30 {
+            assert!(queue.try_acquire(&account("one"), 100, &key(second)).is_err());
+        }
+        drop(permits);
+        // A run that is woken several times before it is reconciled is reconciled once.
+        assert!(runs.take_woken().contains(&"run-6".to_owned()));
+        let mut taken = Vec::new();
+        let mut next = vec!["run-6".to_owned()];
+        while let Some(name) = next.first() {
+            let second = name.trim_start_matches("run-").parse().unwrap();
+            taken.extend(queue.try_acquire(&account("one"), 100, &key(second)).ok());
+            next = runs.take_woken();
+        }
+        assert_eq!(taken.len(), 6);
+    }
+
+    #[test]
+    fn deleted_run_keeps_no_other_waiting() {
+        let (queue, runs) = queue(2);
+        let permit = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
+        for second in 2..10 {
+            assert!(queue.try_acquire(&account("one"), 100, &key(second)).is_err());
+        }
+        runs.deleted.lock().extend((2..8).map(|second| format!("run-{second}")));
+        drop(permit);
+        assert_eq!(runs.take_woken(), ["run-8"]);
+        runs.deleted.lock().push("run-8".to_owned());
+        assert!(queue.try_acquire(&account("one"), 100, &key(9)).is_ok());
+    }
+
+    #[test]
+    fn run_that_names_another_account_waits_in_one_queue_only() {
+        let (queue, runs) = queue(2);
+        let permit = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
+        for second in 2..4 {
+            assert!(queue.try_acquire(&account("one"), 100, &key(second)).is_err());
+        }
+        assert!(queue.try_acquire(&account("two"), 100, &key(2)).is_ok());
+        assert!(runs.take_woken().contains(&"run-3".to_owned()), "the next one of the first account");
+        drop(permit);
+        assert!(runs.take_woken().contains(&"run-3".to_owned()));
+        assert!(queue.try_acquire(&account("one"), 100, &key(3)).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_idle_accounts() {
+        let (queue, _) = queue(4);
+        drop(fill(&queue, "one", 100));
+        for second in 0..100 {
+            queue.leave(&account("one"), &key(second));
+        }
+        assert!(queue.state.lock().accounts.is_empty());
+    }
+}
