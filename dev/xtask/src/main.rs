@@ -5,6 +5,7 @@ mod build;
 mod demo;
 mod faults;
 mod generate;
+mod replay;
 mod stop;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ enum Command {
     /// Needs Rust, Go and Linux, and no cluster. Ends with an error if a run does not end, or if a count that must hold on every machine
     /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown.
     Bench(bench::Args),
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args),
         Command::Storm(args) => faults::storm::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
