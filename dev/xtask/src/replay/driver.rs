@@ -1,9 +1,6 @@
 //! Plays the passes of the operator over the run, as its reconciler does, with the objects of the file in place of an API server.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use k8s_openapi::jiff::SignedDuration;
 use nuvo_core::run::{
@@ -25,14 +22,13 @@ const MAX_ACTS: u32 = 200;
 /// Plays a case. What the operator would do, in words.
 pub fn replay(case: Case) -> String {
     let passes = case.replay.passes.max(1);
-    let mut world = World::new(case);
+    let world = World::new(case);
     let memory = world.replay.memory.at(world.uptime, world.parsed().ok().as_ref(), world.lock.as_ref().ok());
     let mut trace = Trace::default();
     objects::introduce(&mut trace, &world);
     let mut player = Player { world, trace, memory, written: None, changed: false, locked: None };
     for pass in 1..=passes {
-        player.trace.heading(&format!("Pass {pass}, at {}", player.world.now));
-        let Some(again) = player.pass() else { break };
+        let Some(again) = player.pass(pass) else { break };
         if pass == passes || !player.world.exists {
             break;
         }
@@ -60,14 +56,21 @@ struct Player {
 
 impl Player {
     /// One pass. None if the replay ends in it.
-    fn pass(&mut self) -> Option<Again> {
-        self.changed = false;
+    fn pass(&mut self, number: u32) -> Option<Again> {
         let rests = self.world.exists && at_rest(&self.world.run, self.world.now);
         let begin = match (self.world.exists, rests) {
             (false, _) => Begin::Deleted,
             (true, true) => Begin::AtRest,
             (true, false) => Begin::Changed,
         };
+        let state = match begin {
+            Begin::Deleted => "the run was deleted",
+            Begin::AtRest => "the run is at rest, and the operator has only its name in memory",
+            Begin::Changed if number == 1 || self.changed => "the run has changed",
+            Begin::Changed => "the wait is over",
+        };
+        self.trace.pass(&format!("Pass {number}, at {}: {state}", self.world.now));
+        self.changed = false;
         let mut was_read = begin != Begin::AtRest;
         let mut facts = Facts::new(Beginning {
             begin,
@@ -81,11 +84,10 @@ impl Player {
         });
         for _ in 0..MAX_ACTS {
             let present = self.world.present(was_read);
-            let known = facts::known(&present);
-            facts.refresh(present);
+            facts.refresh(present.clone());
             let act = next(&facts);
             self.trace.act(&acts::name(&act, &self.world.run.spec.pipeline_id));
-            self.trace.facts(facts::list(&facts, known));
+            self.trace.facts(facts::list(&facts, &present));
             let answered = match &act {
                 Act::Done { again, wishes } => match self.declare(wishes.as_ref()) {
                     Some(answer) => Answered::Account(answer),
@@ -118,6 +120,7 @@ impl Player {
             self.trace.detail("failed", why);
         }
         let then = match again {
+            _ if !self.world.exists => "Never: the run is gone.".to_owned(),
             Again::OnChange => "When the run changes, or something wakes it.".to_owned(),
             Again::After(wait) => {
                 let then = SignedDuration::try_from(wait).ok().and_then(|wait| self.world.now.checked_add(wait).ok());
@@ -262,15 +265,12 @@ impl Player {
             _ => Change::Content,
         };
         let words = match differs {
-            Change::None => "The status says this already.",
-            Change::Messages => "The status says it in other words.",
-            Change::Content => "This is news.",
+            Change::None => "The status says this already".to_owned(),
+            Change::Messages => "The status says the same in other words".to_owned(),
+            Change::Content => "This is news".to_owned(),
         };
         let ends_lock_need = ends_lock_need(present, &status);
-        self.trace.detail("answer", words);
-        if differs != Change::None {
-            self.trace.detail("says", &objects::status(&status));
-        }
+        self.trace.detail("answer", &format!("{words} ({}).", objects::headline(&status)));
         Rendered { change: differs, message_hash: message_hash(&status), ends_lock_need }
     }
 

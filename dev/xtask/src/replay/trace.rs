@@ -26,9 +26,20 @@ impl Trace {
         self.line(0, &format!("{number}. {text}"));
     }
 
-    /// Something that belongs to the act.
+    /// What an object looks like.
+    pub fn object(&mut self, label: &str, text: &str) {
+        self.line(2, &format!("{label}: {text}"));
+    }
+
+    /// What came of the act.
     pub fn detail(&mut self, label: &str, text: &str) {
-        self.line(4, &format!("{:<10} {text}", format!("{label}:")));
+        self.line(3, &format!("> {label}: {text}"));
+    }
+
+    /// Begins a pass, in which everything that is known is said again.
+    pub fn pass(&mut self, text: &str) {
+        self.known.clear();
+        self.heading(text);
     }
 
     /// What is known now, as far as it differs from what was known before.
@@ -36,7 +47,7 @@ impl Trace {
         let new: Vec<_> = facts.iter().filter(|fact| !self.known.contains(fact)).cloned().collect();
         self.known = facts;
         for (label, text) in new {
-            self.detail(label, &text);
+            self.line(3, &format!("- {label}: {text}"));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Acts, their answers, and what a run waits for.
 
 use nuvo_core::run::{
-    Act, Ask, Baseline, ExecutionId, Facts, Follow, Gate, Hold, Named, Outcome, Sighting, StatusChange, Step, Task, Unexecuted, Wishes,
-    next_step, settled,
+    Act, Ask, Baseline, ExecutionId, Facts, Follow, Gate, Hold, Named, Outcome, Sighting, StatusChange, StatusInput, Step, Task,
+    Unexecuted, Wishes, next_step, settled,
 };
 
 use super::objects;
@@ -20,8 +20,8 @@ pub fn name(act: &Act, pipeline: &str) -> String {
         ),
         Act::Delete => "Delete exactly this version of the run.".to_owned(),
         Act::Announce => "Publish the events of the status write.".to_owned(),
-        Act::WakeWaiting => "Have the runs looked at that wait for the lock.".to_owned(),
-        Act::WakeHolder(holder) => format!("Have the holder of the lock looked at, {}/{}.", holder.namespace, holder.name),
+        Act::WakeWaiting => "Wake the runs that wait for the lock.".to_owned(),
+        Act::WakeHolder(holder) => format!("Wake the run that holds the lock, {}/{}.", holder.namespace, holder.name),
         Act::Pause(wait) => format!("Wait {} and try again.", objects::span(*wait)),
         Act::Done { wishes, .. } => match wishes.as_ref().map(|wishes| &wishes.ask) {
             Some(Ask::Turn) => "Ask the account for a turn: a new look at nuvo's list, and leave to send one POST.".to_owned(),
@@ -59,7 +59,8 @@ fn step(step: &Step, pipeline: &str) -> String {
 
 fn change(change: &StatusChange) -> String {
     match change {
-        StatusChange::Present(_) => "where the run stands".to_owned(),
+        StatusChange::Present(StatusInput::Because(reason, _)) => reason.as_str().to_owned(),
+        StatusChange::Present(StatusInput::Settled(..)) => "what its executions say".to_owned(),
         StatusChange::Refused(_) => "why the object cannot be a run".to_owned(),
         StatusChange::Noted(_) => "why a person's answer was not carried out".to_owned(),
         StatusChange::Attempt { attempt, automatic: true } => format!("attempt {attempt} begins, by itself"),

@@ -3,85 +3,97 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    Account, Facts, Gate, Holder, Observed, Present, ResolutionAnswer, RetryWait, Run, Takeover, Task, Verdict, decided, settled, takeover,
-    verdict,
+    Account, Facts, Gate, Holder, Life, Lock, Observed, Present, ResolutionAnswer, RetryWait, Run, RunMemory, Takeover, Task, Verdict,
+    decided, settled, takeover, verdict,
 };
 
 use super::objects;
 use crate::replay::world::LIMITS;
 
+const LOST: &str =
+    "Lost: the record of what was triggered is incomplete, or belongs to an earlier object of this name. Only a person can decide.";
+
 /// A fact: what it is about, and what is known.
 type Fact = (&'static str, String);
 
-/// What the object and the account say.
-pub fn known(present: &Present) -> Vec<Fact> {
-    let life = &present.life;
-    let mut facts = Vec::new();
-    let mut add = |label, text: Option<String>| facts.extend(text.map(|text| (label, text)));
-    let left = |left: Duration| if left.is_zero() { "It has passed.".to_owned() } else { format!("In {}.", objects::span(left)) };
-    add("deadline", life.deadline.map(left));
-    add(
-        "retry",
-        match life.retry {
-            RetryWait::None => None,
-            RetryWait::Scheduled(wait) => Some(format!("The attempt has failed, and the next one begins in {}.", objects::span(wait))),
-            RetryWait::Due => Some("The attempt has failed, and the next one is due.".to_owned()),
-        },
-    );
-    add("retrigger", life.retrigger.then(|| "spec.onAmbiguousTrigger permits one more attempt after a trigger in doubt.".to_owned()));
-    add("rerun", life.token.then(|| "spec.rerunToken asks for another attempt.".to_owned()));
-    add(
-        "person",
-        life.answer.as_ref().map(|answer| {
-            let word = match &answer.answer {
-                ResolutionAnswer::Retry => "retry".to_owned(),
-                ResolutionAnswer::Abandon => "abandon".to_owned(),
-                ResolutionAnswer::Adopt(ids) => format!("adopt {}", objects::join(ids)),
-            };
-            format!("The annotation nuvo.dev/resolve answers for nonce {}: {word}.", answer.nonce)
-        }),
-    );
-    add("expiry", life.expiry.map(|time| if time.is_zero() { "The run is to be deleted now.".to_owned() } else { left(time) }));
-    add(
-        "account",
-        match &present.account {
-            Account::Unknown => Some("The operator has not looked at it yet.".to_owned()),
-            Account::NotReady(why) => Some(format!("Not ready: {why}")),
-            Account::Ready(_) => None,
-        },
-    );
-    facts
-}
-
-/// Everything that is known, those facts included.
-pub fn list(facts: &Facts, known: Vec<Fact>) -> Vec<Fact> {
+/// Everything that is known.
+pub fn list(facts: &Facts, present: &Present) -> Vec<Fact> {
     let mut all = Vec::new();
     if let Some(o) = facts.observed() {
-        all.push(("trigger", trigger(o)));
-        all.extend(gate(o).map(|text| ("gate", text)));
+        all.extend(trigger(o).map(|text| ("trigger", text)));
+        all.extend(permission(&o.task).map(|text| ("permission", text)));
         all.extend(takeover_words(o).map(|text| ("takeover", text)));
-        all.extend(task(&o.task).map(|text| ("permission", text)));
+        all.extend(gate(o).map(|text| ("gate", text)));
         all.extend(doubt(o).map(|text| ("doubt", text)));
     }
-    all.extend(known);
-    let memory = facts.memory();
-    if memory.lock_pending_release {
-        all.push(("owes", "The run ends, and may have the pipeline's lock to give back.".to_owned()));
+    if present.account == Account::Unknown {
+        all.push(("account", "The operator has not looked at it yet.".to_owned()));
     }
-    if memory.awaited {
-        all.push(("awaited", "Another run waits for the lock.".to_owned()));
-    }
-    if memory.failures > 0 {
-        all.push(("failures", format!("{} passes in a row have failed.", memory.failures)));
-    }
+    let ended = facts.run().is_some_and(|run| run.ended);
+    all.extend(life(&present.life, ended));
+    all.extend(memory(facts.memory()));
     all
 }
 
-/// The verdict on the trigger of the run.
-fn trigger(o: &Observed) -> String {
+/// What the object says of the life of the run.
+fn life(life: &Life, ended: bool) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let Some(left) = life.deadline.filter(|_| !ended) {
+        let text = if left.is_zero() { "It has passed.".to_owned() } else { format!("In {}.", objects::span(left)) };
+        facts.push(("deadline", text));
+    }
+    match life.retry {
+        RetryWait::None => {}
+        RetryWait::Scheduled(wait) => {
+            facts.push(("retry", format!("The attempt has failed, and the next one begins in {}.", objects::span(wait))));
+        }
+        RetryWait::Due => facts.push(("retry", "The attempt has failed, and the next one is due.".to_owned())),
+    }
+    if life.retrigger {
+        facts.push(("retrigger", "spec.onAmbiguousTrigger permits one more attempt after a trigger in doubt.".to_owned()));
+    }
+    if life.token {
+        facts.push(("rerun", "spec.rerunToken asks for another attempt.".to_owned()));
+    }
+    if let Some(answer) = &life.answer {
+        let word = match &answer.answer {
+            ResolutionAnswer::Retry => "retry".to_owned(),
+            ResolutionAnswer::Abandon => "abandon".to_owned(),
+            ResolutionAnswer::Adopt(ids) => format!("adopt {}", objects::join(ids)),
+        };
+        facts.push(("person", format!("The annotation nuvo.dev/resolve answers for nonce {}: {word}.", answer.nonce)));
+    }
+    match life.expiry {
+        None => {}
+        Some(left) if left.is_zero() => facts.push(("expiry", "The run is to be deleted now.".to_owned())),
+        Some(left) => facts.push(("expiry", format!("The run is to be deleted in {}.", objects::span(left)))),
+    }
+    facts
+}
+
+/// What the operator remembers of earlier passes.
+fn memory(memory: &RunMemory) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if memory.lock_pending_release {
+        facts.push(("owes", "The run may have the pipeline's lock to give back.".to_owned()));
+    }
+    if memory.awaited {
+        facts.push(("awaited", "Another run waits for the lock.".to_owned()));
+    }
+    if memory.failures > 0 {
+        facts.push(("failures", format!("{} passes in a row have failed.", memory.failures)));
+    }
+    facts
+}
+
+/// The verdict on the trigger of the run; none while this task knows more than what is stored.
+fn trigger(o: &Observed) -> Option<String> {
     let run = o.run();
-    let Some(read) = o.lock() else { return by_itself(run) };
-    match verdict(run, &read.lock) {
+    if !matches!(o.task, Task::Idle | Task::Finished) {
+        return None;
+    }
+    let Some(read) = o.lock() else { return Some(by_itself(run)) };
+    Some(match verdict(run, &read.lock) {
         Verdict::Decided => format!("Decided. {}.", result(run)),
         Verdict::New { resume: None } => format!("New: certainly nothing was sent for attempt {}.", run.attempt),
         Verdict::New { resume: Some(tenure) } => format!(
@@ -89,16 +101,15 @@ fn trigger(o: &Observed) -> String {
             run.version
         ),
         Verdict::InDoubt(doubt) => format!(
-            "In doubt: a POST with nonce {} may have been made (attempt {}, tenure {}), and neither run nor lock know its outcome.",
-            doubt.nonce, doubt.attempt, doubt.tenure
+            "In doubt: a POST with {} may have been made (attempt {}), and neither the run nor the lock knows its outcome.",
+            objects::delivery(&doubt.nonce, &doubt.tenure),
+            doubt.attempt
         ),
         Verdict::Recorded(trigger, entry) => {
             format!("Recorded: the lock's ledger knows that nonce {} {}.", trigger.nonce, objects::fate(&entry))
         }
-        Verdict::Lost => {
-            "Lost: the record of what was triggered is incomplete, or of an earlier object. Only a person can decide.".to_owned()
-        }
-    }
+        Verdict::Lost => LOST.to_owned(),
+    })
 }
 
 fn by_itself(run: &Run) -> String {
@@ -108,6 +119,7 @@ fn by_itself(run: &Run) -> String {
     match run.own_marker() {
         Some(marker) if !decided(run) => format!("In doubt by the run alone: the marker names nonce {}, and no result does.", marker.nonce),
         _ if decided(run) => format!("Another try is wanted. {}. The lock tells more.", result(run)),
+        _ if verdict(run, &Lock::default()) == Verdict::Lost => LOST.to_owned(),
         _ => "By the run alone nothing was sent. The lock tells more.".to_owned(),
     }
 }
@@ -149,13 +161,17 @@ fn takeover_words(o: &Observed) -> Option<String> {
     })
 }
 
-fn task(task: &Task) -> Option<String> {
+/// What this task may do, and nobody else knows.
+fn permission(task: &Task) -> Option<String> {
     Some(match task {
         Task::Idle | Task::Finished => return None,
         Task::Locking(_) => "The lock was asked for; whether it was won is not known.".to_owned(),
-        Task::Locked(_) => "This task holds the lock.".to_owned(),
+        Task::Locked(_) => "This task has just taken the lock.".to_owned(),
         Task::Marking(_) => "The marker was sent; whether it was written is not known.".to_owned(),
-        Task::Marked(_) => "This task holds the lock and has written the marker: it may send one POST.".to_owned(),
+        Task::Marked(_) => {
+            "This task has taken the lock and written the marker, so it alone may send one POST. To all others the run is in doubt from now on."
+                .to_owned()
+        },
         Task::Unmarked(_) => "The marker was refused: nothing was sent, and nothing will be.".to_owned(),
         Task::Posted(..) => "The POST was made, and its result is not written yet.".to_owned(),
     })

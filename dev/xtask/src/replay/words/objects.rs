@@ -4,7 +4,9 @@ use std::{fmt::Display, time::Duration};
 
 use k8s_openapi::jiff::SignedDuration;
 use nuvo_core::{
-    run::{Account, Entry, Evidence, ExecutionId, Fate, Holder, LedgerEntry, LockRead, Marker, Others, Run, Trigger, decided, reason},
+    run::{
+        Account, Entry, Evidence, ExecutionId, Fate, Holder, LedgerEntry, LockRead, Marker, Nonce, Others, Run, Trigger, decided, reason,
+    },
     time::human_duration,
 };
 use nuvo_crds::{
@@ -20,15 +22,15 @@ pub fn introduce(trace: &mut Trace, world: &World) {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "(none)".to_owned());
     trace.heading(&format!("PipelineRun {}/{}, pipeline {}", or_none(&meta.namespace), or_none(&meta.name), world.run.spec.pipeline_id));
     match world.parsed() {
-        Ok(run) => trace.detail("run", &self::run(&run)),
-        Err(why) => trace.detail("run", &format!("It is no valid run: {why}.")),
+        Ok(run) => trace.object("run", &self::run(&run)),
+        Err(why) => trace.object("run", &format!("It is no valid run: {why}.")),
     }
-    trace.detail("status", &world.run.status.as_ref().map_or_else(|| "None.".to_owned(), status));
+    trace.object("status", &world.run.status.as_ref().map_or_else(|| "None.".to_owned(), status));
     match &world.lock {
-        Ok(read) => trace.detail("lock", &lock(read, &world.run)),
-        Err(why) => trace.detail("lock", &format!("It cannot be read: {why}.")),
+        Ok(read) => trace.object("lock", &lock(read, &world.run)),
+        Err(why) => trace.object("lock", &format!("It cannot be read: {why}.")),
     }
-    trace.detail("account", &account(&world.account));
+    trace.object("account", &account(&world.account));
 }
 
 /// A time that passes.
@@ -54,6 +56,7 @@ pub fn run(run: &Run) -> String {
         parts.push("suspended".to_owned());
     }
     parts.push(match (run.own_marker(), run.ancestor_marker(), &run.marker) {
+        (Some(own), _, _) if decided(run) => format!("the marker of nonce {}", own.nonce),
         (Some(own), _, _) => marker(own),
         (None, Some(ancestor), _) => format!("a marker of an earlier object of this name (nonce {})", ancestor.nonce),
         (None, None, Some(_)) => "a marker of another run, which does not count".to_owned(),
@@ -70,7 +73,12 @@ pub fn run(run: &Run) -> String {
 pub fn marker(marker: &Marker) -> String {
     let executed = if marker.executed { ", and nuvo has said that it started something" } else { "" };
     let Marker { nonce, tenure, attempt, .. } = marker;
-    format!("marker: a POST with nonce {nonce} may be out (attempt {attempt}, tenure {tenure}{executed})")
+    format!("a marker: a POST with {} may be out (attempt {attempt}{executed})", delivery(nonce, tenure))
+}
+
+/// A nonce, and the tenure of the lock under which it was made.
+pub fn delivery(nonce: &Nonce, tenure: &Nonce) -> String {
+    if nonce == tenure { format!("nonce {nonce}") } else { format!("nonce {nonce} of the tenure {tenure}") }
 }
 
 /// What became of a trigger.
@@ -88,11 +96,16 @@ pub fn trigger(trigger: &Trigger, executions: &[ExecutionId]) -> String {
 
 /// A status.
 pub fn status(status: &PipelineRunStatus) -> String {
-    let condition = [SUCCEEDED, READY].iter().find_map(|name| status.conditions.iter().find(|condition| condition.type_ == *name));
+    let message = [SUCCEEDED, READY].iter().find_map(|name| status.conditions.iter().find(|condition| condition.type_ == *name));
+    let message = message.map(|condition| condition.message.as_str()).unwrap_or_default();
+    format!("{}: {message}", headline(status))
+}
+
+/// The phase and the reason of a status.
+pub fn headline(status: &PipelineRunStatus) -> String {
     let phase = status.phase.map_or("no phase", |phase| phase.as_str());
-    let why = reason(status).map_or_else(|| "no reason".to_owned(), |reason| reason.as_str().to_owned());
-    let message = condition.map(|condition| condition.message.as_str()).unwrap_or_default();
-    format!("{phase}, {why}: {message}")
+    let reason = reason(status).map_or("no reason", |reason| reason.as_str());
+    if phase == reason { phase.to_owned() } else { format!("{phase}, {reason}") }
 }
 
 /// A lock.
@@ -107,8 +120,8 @@ pub fn lock(read: &LockRead, me: &PipelineRun) -> String {
                 format!("run {}/{}", tenancy.holder.namespace, tenancy.holder.name)
             };
             let young = if tenancy.young { ", and an earlier lock may have been lost" } else { "" };
-            let (nonce, tenure, run) = (&tenancy.nonce, &tenancy.tenure, &tenancy.run_version);
-            format!("held by {holder} since its version {run} (nonce {nonce}, tenure {tenure}{young})")
+            let delivery = delivery(&tenancy.nonce, &tenancy.tenure);
+            format!("held by {holder} since its version {} ({delivery}{young})", tenancy.run_version)
         },
     );
     format!("Version {version}, {tenancy}; past triggers in its ledger: {}.", read.lock.ledger.len())
