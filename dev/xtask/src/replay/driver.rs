@@ -114,7 +114,7 @@ impl Player {
 
     fn end(&mut self, facts: &Facts, again: Again, wishes: Option<&Wishes>) {
         if let Some(why) = acts::hold(facts) {
-            self.trace.detail("waits for", &why);
+            self.trace.detail("waiting", &why);
         }
         if let Some(why) = facts.failure() {
             self.trace.detail("failed", why);

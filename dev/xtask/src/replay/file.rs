@@ -143,15 +143,13 @@ impl Case {
             let word = |field| document.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (version, kind) = (word("apiVersion"), word("kind"));
             let (group, _) = version.split_once('/').unwrap_or_default();
-            if version != REPLAY_VERSION {
-                newest = newest.max(newest_time(&document));
-            }
+            newest = newest.max(newest_time(&document));
             match (group, kind.as_str()) {
                 _ if version == REPLAY_VERSION && kind == "Replay" => replays.push(read::<Replay>(document, &kind)?),
                 (GROUP, "PipelineRun") => runs.push(read::<PipelineRun>(document, &kind)?),
                 (GROUP, "NuvoAccount") => accounts.push(read::<NuvoAccount>(document, &kind)?),
                 ("coordination.k8s.io", "Lease") => leases.push(read::<Lease>(document, &kind)?),
-                _ => return Err(format!("an object of the kind {kind} ({version}) is of no use here").into()),
+                _ => return Err(format!("an object of the kind {kind:?} ({version:?}) is of no use here").into()),
             }
         }
         let replay = at_most_one(replays, "Replay")?.unwrap_or_default();
@@ -224,5 +222,49 @@ fn account_state(account: &NuvoAccount) -> Account {
         Some(ready) if ready.status == "True" => Account::Ready(None),
         Some(ready) => Account::NotReady(ready.message.clone()),
         None => Account::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RUN: &str = "
+apiVersion: nuvo.dev/v1alpha1
+kind: PipelineRun
+metadata: {name: a, namespace: team, uid: u-a, resourceVersion: '1', creationTimestamp: 2026-01-01T00:00:00Z}
+spec: {pipelineId: orders}
+status: {retry: {count: 1, nextTime: 2026-01-01T09:00:00Z}}
+";
+
+    fn error(text: &str) -> String {
+        Case::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn time_is_the_newest_one_that_is_not_of_the_future() {
+        let case =
+            Case::parse(&format!("{RUN}---\napiVersion: nuvo.dev/replay\nkind: Replay\nlist: [{{id: e1, created: 2026-01-01T00:00:07Z}}]"));
+        assert_eq!(case.unwrap().now.to_string(), "2026-01-01T00:00:07Z");
+    }
+
+    #[test]
+    fn named_run_is_replayed_and_the_first_without_a_name() {
+        let two = format!("{RUN}---{}", RUN.replace("name: a", "name: b"));
+        let name = |text: &str| Case::parse(text).unwrap().run.metadata.name;
+        assert_eq!(name(&two).as_deref(), Some("a"));
+        assert_eq!(name(&format!("{two}---\napiVersion: nuvo.dev/replay\nkind: Replay\nrun: b")).as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn file_that_does_not_fit_together_is_refused() {
+        assert_eq!(error("{}"), "an object of the kind \"\" (\"\") is of no use here");
+        assert_eq!(error(""), "it has no such PipelineRun");
+        let lease = "---\napiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {annotations: {nuvo.dev/pipeline-id: other}}";
+        assert!(error(&format!("{RUN}{lease}")).contains("lock of pipeline other"), "{}", error(&format!("{RUN}{lease}")));
+        let unknown = "---\napiVersion: nuvo.dev/replay\nkind: Replay\nmemori: {}";
+        assert!(error(&format!("{RUN}{unknown}")).contains("unknown field `memori`"));
+        let tekton = RUN.replace("nuvo.dev/v1alpha1", "tekton.dev/v1");
+        assert!(error(&tekton).contains("tekton.dev/v1"));
     }
 }

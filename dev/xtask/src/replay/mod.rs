@@ -35,7 +35,7 @@ FILE
 
   apiVersion: nuvo.dev/replay
   kind: Replay
-  now: 2026-01-01T00:00:00Z      # default: the newest time in the objects
+  now: 2026-01-01T00:00:00Z      # default: the newest time in the file
   run: nightly-1                 # the PipelineRun to replay; default: the first
   passes: 3                      # default: 1; the clock moves on to the time at which the run is looked at again
   deleted: true                  # the run was deleted, and the file has its last state
@@ -50,7 +50,7 @@ FILE
     failures: 2                  # passes in a row that failed
     awaited: true                # another run waits for the lock
     lockPendingRelease: true     # the run ends, and may have the lock to give back
-  list:                          # nuvo's list of executions; default: empty
+  list:                          # nuvo's list of executions, each from when it was created; default: empty
     - {id: e1, created: 2026-01-01T00:00:00Z}  # also: manual, byUs (both true by default); hash (as a lock's baseline has it)
   listUnavailable: true          # nuvo gives no list
   executions: [{id: e1, status: SUCCESSFUL}]   # what nuvo reports, in the form of status.executions

@@ -10,7 +10,7 @@ use nuvo_core::run::{
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus, well_known::TRIGGER_ANNOTATION};
 
-use super::file::{Case, PostOutcome, Replay};
+use super::file::{Case, Listed, PostOutcome, Replay};
 
 /// The defaults of the operator.
 pub const LIMITS: Limits = Limits {
@@ -168,17 +168,21 @@ impl World {
         Ok(others)
     }
 
+    /// What exists in nuvo by now.
+    fn listed(&self) -> impl Iterator<Item = &Listed> {
+        self.replay.list.iter().filter(|listed| listed.created.as_ref().is_none_or(|created| created.0 <= self.now))
+    }
+
     /// What nuvo's list shows before a trigger.
     pub fn baseline(&self) -> Option<Baseline> {
-        let listed = &self.replay.list;
-        let newest = listed.iter().filter_map(|listed| listed.created.as_ref()).map(|time| time.0.as_millisecond()).max();
-        let ids = listed.iter().map(|listed| listed.hash.clone()).filter(|hash| !hash.is_empty()).collect();
+        let newest = self.listed().filter_map(|listed| listed.created.as_ref()).map(|time| time.0.as_millisecond()).max();
+        let ids = self.listed().map(|listed| listed.hash.clone()).filter(|hash| !hash.is_empty()).collect();
         (!self.replay.list_unavailable).then_some(Baseline { newest, ids })
     }
 
     /// What nuvo's list shows of the executions of the pipeline.
     pub fn candidates(&self) -> Option<Sighting> {
-        let candidates = self.replay.list.iter().map(|listed| Candidate {
+        let candidates = self.listed().map(|listed| Candidate {
             id: listed.id.clone(),
             hash: listed.hash.clone(),
             created: listed.created.as_ref().map(|time| time.0.as_millisecond()),

@@ -1,11 +1,11 @@
 //! Acts, their answers, and what a run waits for.
 
 use nuvo_core::run::{
-    Act, Ask, Baseline, ExecutionId, Facts, Follow, Gate, Hold, Named, Outcome, Sighting, StatusChange, StatusInput, Step, Task,
-    Unexecuted, Wishes, next_step, settled,
+    Act, Ask, Baseline, ExecutionId, Facts, Follow, Hold, Named, Outcome, Sighting, StatusChange, StatusInput, Step, Task, Unexecuted,
+    Wishes, next_step, settled,
 };
 
-use super::objects;
+use super::{facts, objects};
 
 /// What is done.
 pub fn name(act: &Act, pipeline: &str) -> String {
@@ -69,7 +69,7 @@ fn change(change: &StatusChange) -> String {
     }
 }
 
-/// What the trigger of the run waits for; none if it is settled.
+/// Why the trigger of the run waits; none if it is settled.
 pub fn hold(facts: &Facts) -> Option<String> {
     let o = facts.observed()?;
     if settled(o.run()) || o.task != Task::Idle {
@@ -77,16 +77,15 @@ pub fn hold(facts: &Facts) -> Option<String> {
     }
     let Step::Hold(hold) = next_step(o) else { return None };
     Some(match hold {
-        Hold::Suspended => "spec.suspend to become false.".to_owned(),
-        Hold::Gate(Gate::BehindOlder(older)) => format!("The older run {older}, which goes first."),
-        Hold::Gate(_) => "The gate to open.".to_owned(),
-        Hold::PipelineBusy(tenancy, None) => format!("The outcome of the trigger of run {}.", tenancy.holder.name),
+        Hold::Suspended => "Until spec.suspend is false.".to_owned(),
+        Hold::Gate(gate) => facts::gate(&gate).unwrap_or_else(|| "No more.".to_owned()),
+        Hold::PipelineBusy(tenancy, None) => format!("Until the outcome of the trigger of run {} is known.", tenancy.holder.name),
         Hold::PipelineBusy(tenancy, Some(left)) => {
-            format!("The quarantine after the trigger of run {}, {} more.", tenancy.holder.name, objects::span(left))
+            format!("For the quarantine after the trigger of run {}, {} more.", tenancy.holder.name, objects::span(left))
         }
-        Hold::Unconfirmed(left) => format!("The outcome of its trigger in doubt; the next look comes in {}.", objects::span(left)),
-        Hold::Overdue => "Nothing: the deadline has passed before the trigger.".to_owned(),
-        Hold::Lost => "A person.".to_owned(),
+        Hold::Unconfirmed(left) => format!("Until the outcome of its trigger is known. The next look comes in {}.", objects::span(left)),
+        Hold::Overdue => "No more: the deadline has passed before the trigger.".to_owned(),
+        Hold::Lost => "For a person.".to_owned(),
     })
 }
 

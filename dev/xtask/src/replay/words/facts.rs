@@ -23,7 +23,7 @@ pub fn list(facts: &Facts, present: &Present) -> Vec<Fact> {
         all.extend(trigger(o).map(|text| ("trigger", text)));
         all.extend(permission(&o.task).map(|text| ("permission", text)));
         all.extend(takeover_words(o).map(|text| ("takeover", text)));
-        all.extend(gate(o).map(|text| ("gate", text)));
+        all.extend(gate(&o.gate).map(|text| ("gate", text)));
         all.extend(doubt(o).map(|text| ("doubt", text)));
     }
     if present.account == Account::Unknown {
@@ -125,17 +125,16 @@ fn by_itself(run: &Run) -> String {
 }
 
 fn result(run: &Run) -> String {
-    run.trigger.as_ref().map_or_else(
-        || "It ended without a trigger".to_owned(),
-        |trigger| {
-            let text = objects::trigger(trigger, &run.executions);
-            format!("The {text}")
-        },
-    )
+    match &run.trigger {
+        Some(trigger) => format!("The {}", objects::trigger(trigger, &run.executions)),
+        None if run.ancestor_marker().is_some() => "It ended, and the record of its trigger is lost".to_owned(),
+        None => "It ended without a trigger".to_owned(),
+    }
 }
 
-fn gate(o: &Observed) -> Option<String> {
-    Some(match &o.gate {
+/// Why the run waits before its trigger; none if it need not wait.
+pub fn gate(gate: &Gate) -> Option<String> {
+    Some(match gate {
         Gate::Open => return None,
         Gate::Draining => "The operator is stopping: no new trigger.".to_owned(),
         Gate::AccountNotReady(why) | Gate::NuvoUnavailable(why) | Gate::RateLimited(why) => why.clone(),
@@ -151,11 +150,11 @@ fn takeover_words(o: &Observed) -> Option<String> {
         _ => Duration::ZERO,
     };
     Some(match takeover(tenancy, holder) {
-        Takeover::Now(known) => format!("The lock can be taken now: {}.", objects::entry(&known)),
+        Takeover::Now(known) => format!("The lock can be taken now. Its ledger then keeps: {}.", objects::entry(&known)),
         Takeover::AfterQuarantine(known) => {
             let why = if matches!(holder, Holder::Gone) { "The holder is gone" } else { "The holder's trigger may still take effect" };
             let times = format!("after {}, of which {} have passed", objects::span(LIMITS.quarantine), objects::span(waited));
-            format!("{why}: the lock can be taken {times}. Then {}.", objects::entry(&known))
+            format!("{why}: the lock can be taken {times}. Its ledger then keeps: {}.", objects::entry(&known))
         }
         Takeover::No => "The lock cannot be taken: the holder's trigger is not decided.".to_owned(),
     })
