@@ -17,8 +17,8 @@ use super::memory::MemoryOverrides;
 const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
 const PIPELINE_ANNOTATION: &str = "nuvo.dev/pipeline-id";
 const REPLAY_VERSION: &str = "nuvo.dev/replay";
-/// The only times of the future in an object.
-const FUTURE: &str = "nextTime";
+/// Times in these fields are of the future, or say something else than when the object was changed.
+const OTHER_TIMES: [&str; 4] = ["annotations", "labels", "nextTime", "spec"];
 
 /// What the file says.
 #[derive(Debug)]
@@ -194,7 +194,9 @@ fn newest_time(value: &Value) -> Option<Timestamp> {
     match value {
         Value::String(text) => text.parse().ok(),
         Value::Array(items) => items.iter().filter_map(newest_time).max(),
-        Value::Object(fields) => fields.iter().filter(|(name, _)| *name != FUTURE).filter_map(|(_, value)| newest_time(value)).max(),
+        Value::Object(fields) => {
+            fields.iter().filter(|(name, _)| !OTHER_TIMES.contains(&name.as_str())).filter_map(|(_, value)| newest_time(value)).max()
+        }
         _ => None,
     }
 }
@@ -233,7 +235,7 @@ mod tests {
 apiVersion: nuvo.dev/v1alpha1
 kind: PipelineRun
 metadata: {name: a, namespace: team, uid: u-a, resourceVersion: '1', creationTimestamp: 2026-01-01T00:00:00Z}
-spec: {pipelineId: orders}
+spec: {pipelineId: orders, rerunToken: 2026-01-02T00:00:00Z}
 status: {retry: {count: 1, nextTime: 2026-01-01T09:00:00Z}}
 ";
 
@@ -242,7 +244,7 @@ status: {retry: {count: 1, nextTime: 2026-01-01T09:00:00Z}}
     }
 
     #[test]
-    fn time_is_the_newest_one_that_is_not_of_the_future() {
+    fn time_is_the_newest_at_which_something_has_happened() {
         let case =
             Case::parse(&format!("{RUN}---\napiVersion: nuvo.dev/replay\nkind: Replay\nlist: [{{id: e1, created: 2026-01-01T00:00:07Z}}]"));
         assert_eq!(case.unwrap().now.to_string(), "2026-01-01T00:00:07Z");

@@ -153,8 +153,11 @@ fn takeover_words(o: &Observed) -> Option<String> {
         Takeover::Now(known) => format!("The lock can be taken now. Its ledger then keeps: {}.", objects::entry(&known)),
         Takeover::AfterQuarantine(known) => {
             let why = if matches!(holder, Holder::Gone) { "The holder is gone" } else { "The holder's trigger may still take effect" };
-            let times = format!("after {}, of which {} have passed", objects::span(LIMITS.quarantine), objects::span(waited));
-            format!("{why}: the lock can be taken {times}. Its ledger then keeps: {}.", objects::entry(&known))
+            let left = LIMITS.quarantine.saturating_sub(waited);
+            let then = if left.is_zero() { "now".to_owned() } else { format!("in {}", objects::span(left)) };
+            let quarantine = objects::span(LIMITS.quarantine);
+            let entry = objects::entry(&known);
+            format!("{why}. After a quarantine of {quarantine} the lock can be taken: {then}. Its ledger then keeps: {entry}.")
         }
         Takeover::No => "The lock cannot be taken: the holder's trigger is not decided.".to_owned(),
     })
@@ -178,7 +181,20 @@ fn permission(task: &Task) -> Option<String> {
 
 fn doubt(o: &Observed) -> Option<String> {
     let inquiry = o.memory.inquiry.as_ref()?;
-    let mut text = format!("The operator has known of it for {}.", objects::span(o.now.saturating_sub(inquiry.since)));
+    let known = o.now.saturating_sub(inquiry.since);
+    let sent = LIMITS.post_deadline.saturating_add(LIMITS.fence);
+    let settled = sent.saturating_add(LIMITS.settle);
+    let mut text = format!("The operator has known of it for {}. ", objects::span(known));
+    text.push_str(&if known < sent {
+        format!("The POST may be out for {} more, so nuvo is not asked yet.", objects::span(sent.saturating_sub(known)))
+    } else if known < settled {
+        format!(
+            "No POST can be out any more. What it started may show in nuvo's list for {} more.",
+            objects::span(settled.saturating_sub(known))
+        )
+    } else {
+        "No POST can be out any more, and what it started would show in nuvo's list.".to_owned()
+    });
     if inquiry.executed {
         text.push_str(" nuvo has said that something was started.");
     }
