@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod faults;
 mod generate;
+mod replay;
 
 /// The name that the commands have for it.
 mod stop {
@@ -42,6 +43,7 @@ enum Command {
     /// Needs Rust, Go and Linux, and no cluster. Ends with an error if a run does not end, or if a count that must hold on every machine
     /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown.
     Bench(bench::Args),
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args),
         Command::Storm(args) => faults::storm::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Replay(args) => replay::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -173,6 +173,18 @@ impl TriggerFacts {
         self.run.as_ref().unwrap_or(&self.cached)
     }
 
+    /// The newest read of the pipeline's lock that still counts in this pass.
+    #[must_use]
+    pub const fn lock(&self) -> Option<&LockRead> {
+        self.lock.as_ref()
+    }
+
+    /// The run that holds the lock, as it was read in this pass.
+    #[must_use]
+    pub const fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
+
     /// Whether the run held the pipeline's lock when it was read last in this pass.
     #[must_use]
     pub fn holds_lock(&self) -> bool {
