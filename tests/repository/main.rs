@@ -14,6 +14,7 @@ mod citations;
 mod core_purity;
 mod file_length;
 mod import_cycles;
+mod plain_words;
 mod source;
 
 use std::{fs, path::Path};
