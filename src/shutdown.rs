@@ -31,7 +31,7 @@ impl Shutdown {
 
     /// Waits until the shutdown is asked for. Dropping the future loses nothing.
     pub async fn begun(&self) {
-        // An error means that the owner is gone, which is the same.
+        // An error means that the owner was dropped, which counts as stopping.
         let mut receiver = self.0.clone();
         let _gone = receiver.wait_for(|stopped| *stopped).await.is_err();
     }

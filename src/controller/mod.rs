@@ -31,7 +31,6 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use futures::future::{join, select};
 use k8s_openapi::jiff::Timestamp;
 
-pub use api_call::api_message;
 use shell::Shell;
 
 use crate::{context::Context, shutdown::Shutdown};

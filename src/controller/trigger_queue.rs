@@ -91,8 +91,8 @@ impl TriggerQueue {
         Arc::new(Self { permits: permits.max(2), state: Mutex::default(), notifier })
     }
 
-    /// A permit, if the account holds fewer than `most` and none of its older runs waits. Otherwise the run joins the queue; call this again
-    /// when it is woken.
+    /// A permit, unless the older runs of the account that wait need all the permits that it may still take; it may hold at most `most`.
+    /// Without a permit the run joins the queue; call this again when it is woken.
     ///
     /// # Errors
     /// The number of runs that are ahead of this one.

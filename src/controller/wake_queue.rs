@@ -34,8 +34,8 @@ struct Queue<T> {
 }
 
 impl<T: Clone + Eq + Hash> WakeSender<T> {
-    /// Has an object reconciled again. One that has been handed out already is handed out once more: its reconcile may have read it
-    /// before it changed.
+    /// Has an object reconciled again. An object that was already handed out is queued once more: its reconcile may have read it before the
+    /// change.
     pub fn wake(&self, object: T) {
         let mut queue = self.0.lock();
         if queue.queued.insert(object.clone()) {

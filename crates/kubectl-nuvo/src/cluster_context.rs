@@ -1,5 +1,6 @@
 //! The cluster and the namespace of a command, selected as kubectl selects them, and the requests that commands share.
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -15,9 +16,13 @@ use super::{args::ClusterArgs, error::PluginError};
 /// The name under which the API server records the changes of this plugin.
 const FIELD_MANAGER: &str = "kubectl-nuvo";
 
+/// The time of day.
+pub type Clock = fn() -> Timestamp;
+
 /// A client of a cluster, and a namespace.
 pub struct ClusterContext {
     client: Client,
+    clock: Clock,
     /// The namespace.
     pub namespace: String,
 }
@@ -27,7 +32,7 @@ impl ClusterContext {
     ///
     /// # Errors
     /// [`PluginError::Kubeconfig`], [`PluginError::Client`].
-    pub async fn load(args: &ClusterArgs) -> Result<Self, PluginError> {
+    pub async fn load(args: &ClusterArgs, clock: Clock) -> Result<Self, PluginError> {
         let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
         let mut config = match &args.kubeconfig {
             Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
@@ -37,7 +42,13 @@ impl ClusterContext {
             config.default_namespace.clone_from(namespace);
         }
         let namespace = config.default_namespace.clone();
-        Ok(Self { client: Client::try_from(config).map_err(PluginError::Client)?, namespace })
+        Ok(Self { client: Client::try_from(config).map_err(PluginError::Client)?, clock, namespace })
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// The runs of the namespace.

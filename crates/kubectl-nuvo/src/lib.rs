@@ -26,13 +26,13 @@ use clap::{CommandFactory, Parser};
 use k8s_openapi::jiff::Timestamp;
 
 use args::{Cli, Command};
-use cluster_context::ClusterContext;
+use cluster_context::{Clock, ClusterContext};
 use error::PluginError;
 use exit_status::ExitStatus;
 
 /// Runs the command line. The process must have installed a TLS provider.
 #[must_use]
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(arguments: impl IntoIterator<Item = OsString>, clock: fn() -> Timestamp) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
@@ -45,7 +45,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
-    let result = runtime.block_on(dispatch(cli));
+    let result = runtime.block_on(dispatch(cli, clock));
     runtime.shutdown_background();
     match result {
         Ok(status) => ExitCode::from(status.code()),
@@ -58,19 +58,19 @@ fn failed(reason: &str) -> ExitCode {
     ExitCode::from(ExitStatus::Error.code())
 }
 
-async fn dispatch(cli: Cli) -> Result<ExitStatus, PluginError> {
-    let context = ClusterContext::load(&cli.cluster).await?;
+async fn dispatch(cli: Cli, clock: Clock) -> Result<ExitStatus, PluginError> {
+    let context = ClusterContext::load(&cli.cluster, clock).await?;
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
-        Command::List(args) => list::list(&context, &args, Timestamp::now()).await,
-        Command::Describe { names } => describe::describe(&context, &names, Timestamp::now()).await,
+        Command::List(args) => list::list(&context, &args, context.now()).await,
+        Command::Describe { names } => describe::describe(&context, &names, context.now()).await,
         Command::Wait(args) => wait::wait(&context, &args).await,
         Command::Rerun(args) => rerun::rerun(&context, &args).await,
         Command::Resolve(args) => resolve::resolve(&context, &args).await,
         Command::Suspend { names } => suspend::set_suspend(&context, &names, true).await,
         Command::Resume { names } => suspend::set_suspend(&context, &names, false).await,
-        Command::Accounts(args) => accounts::list(&context, &args, Timestamp::now()).await,
-        Command::History { name } => history::history(&context, &name, Timestamp::now()).await,
+        Command::Accounts(args) => accounts::list(&context, &args, context.now()).await,
+        Command::History { name } => history::history(&context, &name, context.now()).await,
         Command::Completion { .. } => Ok(ExitStatus::Success),
     }
 }

@@ -1,6 +1,5 @@
 //! `kubectl nuvo rerun`: starts another attempt of a run that has ended.
 
-use k8s_openapi::jiff::Timestamp;
 use nuvo_core::run;
 use serde_json::json;
 
@@ -33,7 +32,7 @@ pub async fn rerun(context: &ClusterContext, args: &RerunArgs) -> Result<ExitSta
             args.name, args.name, context.namespace
         )));
     }
-    let token = args.token.clone().unwrap_or_else(|| Timestamp::now().to_string());
+    let token = args.token.clone().unwrap_or_else(|| context.now().to_string());
     if run.spec.rerun_token.as_deref() == Some(token.as_str()) {
         return Err(PluginError::NotAllowed(format!("PipelineRun {} already has the token {token:?}: use another one", args.name)));
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::StreamExt;
-use k8s_openapi::jiff::Timestamp;
 use kube::{
     ResourceExt,
     runtime::{WatchStreamExt, watcher},
@@ -79,7 +78,7 @@ pub async fn until_ended(context: &ClusterContext, run: &PipelineRun, token: Opt
         };
         let Some(run) = seen.filter(|run| run.uid() == uid) else { continue };
         listed = true;
-        progress.show(&run, Timestamp::now())?;
+        progress.show(&run, context.now())?;
         if let Some(status) = result(&run, token) {
             progress.finish();
             return Ok(status);

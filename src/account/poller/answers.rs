@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use nuvo_client::{Error, ExecutionStatus};
-use nuvo_core::run::{Known, is_terminal};
+use nuvo_core::run::{Absence, Known, Presence, PresenceJudgement, is_terminal, judge_presence};
 use nuvo_crds::Execution;
 use tokio::time::Instant;
 
 use super::{
     Poller,
-    read_answer::{Absence, Answer},
+    read_answer::Answer,
     shown_execution::shown_execution,
     tracked::{Key, TrackedExecution, is_processing},
 };
@@ -29,16 +29,18 @@ impl Poller {
             Ok(Answer::Found(execution, _)) => {
                 // An execution that has ended always names its pipeline.
                 let foreign = execution.pipeline.as_deref().filter(|pipeline| *pipeline != key.0.as_str());
-                let known = match foreign {
-                    // nuvo has named this pipeline before: one answer to the contrary ends nothing.
-                    Some(pipeline) if self.is_expected(key) => return self.contradicted(key, pipeline),
-                    Some(pipeline) => Known::Foreign(pipeline.to_owned()),
-                    None => {
+                let presence = if foreign.is_some() { Presence::Foreign } else { Presence::Ours };
+                match self.judge(key, presence) {
+                    PresenceJudgement::Reported => {
                         self.remember_duration(key, &execution);
-                        Known::Report(Box::new(shown_execution(&execution)))
+                        self.learn(key, Known::Report(Box::new(shown_execution(&execution))), Some(asked), awaited);
                     }
-                };
-                self.learn(key, known, Some(asked), awaited);
+                    PresenceJudgement::Foreign => {
+                        let pipeline = foreign.unwrap_or_default().to_owned();
+                        self.learn(key, Known::Foreign(pipeline), Some(asked), awaited);
+                    }
+                    _ => {}
+                }
             }
             Ok(Answer::Denied(absence)) => self.denied(key, absence),
             Err(error @ Error::Malformed { .. }) => tracing::warn!(execution = %key.1, %error, "nothing is concluded from this answer"),
@@ -92,34 +94,23 @@ impl Poller {
         }
     }
 
-    fn is_expected(&self, key: &Key) -> bool {
-        self.state.lock().entries.get(key).is_some_and(|entry| entry.expected)
-    }
-
-    /// nuvo names another pipeline than before. This counts when no answer has disagreed for the grace time.
-    fn contradicted(&self, key: &Key, pipeline: &str) {
+    /// What an answer about an execution means. The time since which the answers deny it is kept.
+    fn judge(&self, key: &Key, presence: Presence) -> PresenceJudgement {
         let mut state = self.state.lock();
-        let Some(entry) = state.entries.get_mut(key) else { return };
-        if entry.denied_since.get_or_insert_with(Instant::now).elapsed() >= self.grace {
-            drop(state);
-            self.learn(key, Known::Foreign(pipeline.to_owned()), None, false);
+        let Some(entry) = state.entries.get_mut(key) else { return PresenceJudgement::Outdated };
+        let judgement = judge_presence(presence, entry.denied_since.map(|since| since.elapsed()), entry.expected, self.grace);
+        match judgement {
+            PresenceJudgement::Denied => _ = entry.denied_since.get_or_insert_with(Instant::now),
+            PresenceJudgement::DeniedAnew => entry.denied_since = Some(Instant::now()),
+            _ => {}
         }
+        judgement
     }
 
     /// nuvo denies that it exists.
     pub(super) fn denied(&self, key: &Key, absence: Absence) {
-        let mut state = self.state.lock();
-        let Some(entry) = state.entries.get_mut(key) else { return };
-        match absence {
-            Absence::Unconfirmed => _ = entry.denied_since.get_or_insert_with(Instant::now),
-            // The list may be long, so it is read again only after another grace time.
-            Absence::Contradicted => entry.denied_since = Some(Instant::now()),
-            Absence::Confirmed if entry.denied_since.is_some() => {
-                drop(state);
-                self.learn(key, Known::Lost, None, false);
-            }
-            // An answer has shown it meanwhile.
-            Absence::Confirmed => {}
+        if self.judge(key, Presence::Absent(absence)) == PresenceJudgement::Lost {
+            self.learn(key, Known::Lost, None, false);
         }
     }
 }

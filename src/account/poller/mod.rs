@@ -198,7 +198,7 @@ impl Poller {
     }
 }
 
-/// References are equal by name alone, so that the uid tells apart two objects that had the same name one after the other.
+/// References are equal by name alone. Objects that had the same name one after the other differ by their uid.
 fn same_object(one: &ObjectRef<PipelineRun>, other: &ObjectRef<PipelineRun>) -> bool {
     one == other && one.extra.uid == other.extra.uid
 }

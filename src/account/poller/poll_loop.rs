@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use nuvo_client::Error;
+use nuvo_core::run::{Absence, needs_list};
 use tokio::time::Instant;
 
 use super::{
     Poller,
     list_poll::{ListPoll, Listed},
     poll_period::{self, FASTEST, period, watch_period},
-    read_answer::{Absence, Answer},
+    read_answer::Answer,
     tracked::Key,
 };
 use crate::account::Session;
@@ -196,8 +197,7 @@ impl Poller {
             }
             Err(Error::NotFound) => {
                 let denied_for = self.state.lock().entries.get(key).and_then(|entry| entry.denied_since).map(|since| since.elapsed());
-                let is_over = denied_for.is_some_and(|time| time >= self.grace);
-                Ok(Answer::Denied(match is_over {
+                Ok(Answer::Denied(match needs_list(denied_for, self.grace) {
                     false => Absence::Unconfirmed,
                     true if session.confirms_absent(pipeline, id).await? => Absence::Confirmed,
                     true => Absence::Contradicted,

@@ -5,7 +5,8 @@ use nuvo_core::run::Known;
 use nuvo_crds::{Execution, PipelineRunSpec};
 
 use super::*;
-use read_answer::{Absence, Answer};
+use nuvo_core::run::Absence;
+use read_answer::Answer;
 use tracked::Key;
 
 /// Of each name only the object with this uid exists.

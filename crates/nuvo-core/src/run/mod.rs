@@ -8,6 +8,7 @@ mod at_rest;
 mod deadline;
 mod doubt_resolution;
 mod events;
+mod execution_presence;
 mod facts;
 mod ids;
 mod life;
@@ -23,6 +24,7 @@ pub use act::{AccountAnswer, Act, Again, Answered, Ask, Change, Failure, Failure
 pub use at_rest::{at_rest, ends_lock_need};
 pub use doubt_resolution::nonce_in_doubt;
 pub use events::{Ending, RunEvent, ending, events_of_change};
+pub use execution_presence::{Absence, Presence, PresenceJudgement, judge_presence, needs_list};
 pub use facts::{Account, Begin, Beginning, Facts, Pause, Polled, Present, RunMemory};
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use life::{Life, RetryWait};

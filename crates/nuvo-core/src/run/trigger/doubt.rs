@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::run::{
     ids::ExecutionId,
-    trigger::facts::{Inquiry, Source, Task, TriggerFacts},
+    trigger::facts::{Inquiry, Look, Source, Task, TriggerFacts},
     trigger::others::Others,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::{ListedCandidates, Run},
@@ -20,7 +20,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     if settled(run) {
         return Step::Follow;
     }
-    if decided(run) && o.candidates.is_none() {
+    if decided(run) && o.candidates == Look::NotTaken {
         // What the run itself says is in order, so only the lock can raise a doubt: it may name a delivery that was made later.
         let Some(read) = &o.lock else { return Step::ReadLock };
         if !matches!(verdict(run, &read.lock), Verdict::InDoubt(_)) {
@@ -51,7 +51,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     // List first, then the lock: whoever took the lock in between has left a ledger entry. No promise rests on this order alone: the lock
     // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
     // fails. It saves the pass that would be in vain.
-    let Some(candidates) = &o.candidates else {
+    if o.candidates == Look::NotTaken {
         return match o.silence {
             // A pass that waited for nuvo would keep other runs waiting, of other accounts too.
             Some(left) => unconfirmed(left),
@@ -82,7 +82,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         );
     };
     let Some(others) = &o.others else { return Step::ReadOthers };
-    let Some(sighting) = candidates else {
+    let Look::Shown(listed) = &o.candidates else {
         // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
         // anywhere: what follows may be another POST.
         let patient = o.now >= ripe.max(inquiry.since.saturating_add(o.limits.quarantine));
@@ -94,7 +94,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         }
         return unconfirmed(o.limits.confirm);
     };
-    if !covers(sighting, lock_holder) {
+    if !covers(listed, lock_holder) {
         // This proves nothing about what was started, only that this list will never tell.
         return if o.now >= settled_at {
             let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
@@ -103,7 +103,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             unconfirmed(o.limits.confirm)
         };
     }
-    let found = attributable(run, read, lock_holder, others, sighting);
+    let found = attributable(run, read, lock_holder, others, listed);
     let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
     match agreed {
         Some(at) if o.now.saturating_sub(at) >= o.limits.confirm => Step::Record {
@@ -161,11 +161,11 @@ fn current_inquiry(o: &TriggerFacts) -> Inquiry {
 
 pub(in crate::run) fn inquiry_after(o: &TriggerFacts) -> Option<Inquiry> {
     let mut inquiry = current_inquiry(o);
-    if let (Some(Some(sighting)), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
+    if let (Look::Shown(listed), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
         && let Some(lock_holder) = read.lock.held_by(&o.cached.id.uid)
-        && covers(sighting, lock_holder)
+        && covers(listed, lock_holder)
     {
-        let found = attributable(o.run(), read, lock_holder, others, sighting);
+        let found = attributable(o.run(), read, lock_holder, others, listed);
         let unchanged = inquiry.last.as_ref().is_some_and(|(_, ids)| ids == &found);
         if !unchanged {
             inquiry.last = Some((o.now, found));
@@ -175,16 +175,16 @@ pub(in crate::run) fn inquiry_after(o: &TriggerFacts) -> Option<Inquiry> {
 }
 
 /// Whether a look reaches back to the time before the trigger.
-fn covers(sighting: &ListedCandidates, lock_holder: &LockHolder) -> bool {
+fn covers(listed: &ListedCandidates, lock_holder: &LockHolder) -> bool {
     let baseline = lock_holder.baseline.as_ref().and_then(|baseline| baseline.newest);
-    sighting.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
+    listed.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
 }
 
-fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, others: &Others, sighting: &ListedCandidates) -> Vec<ExecutionId> {
+fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, others: &Others, listed: &ListedCandidates) -> Vec<ExecutionId> {
     let Some(baseline) = lock_holder.baseline.as_ref().filter(|_| !lock_holder.ledger_may_be_lost || run.adopt_unproven) else {
         return Vec::new();
     };
-    let mut found: Vec<ExecutionId> = sighting
+    let mut found: Vec<ExecutionId> = listed
         .candidates
         .iter()
         .filter(|c| c.manual && (c.by_us || run.adopt_unproven))

@@ -90,6 +90,23 @@ pub(in crate::run) enum Source {
     Cache,
 }
 
+/// A look at nuvo's list in this pass.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::run) enum Look<T> {
+    /// There was none yet.
+    NotTaken,
+    /// There was one, and nothing may be concluded from it.
+    Inconclusive,
+    /// It showed this.
+    Shown(T),
+}
+
+impl<T> Look<T> {
+    fn of(shown: Option<T>) -> Self {
+        shown.map_or(Self::Inconclusive, Self::Shown)
+    }
+}
+
 /// What the trigger protocol has learned so far in one pass.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TriggerFacts {
@@ -117,8 +134,8 @@ pub struct TriggerFacts {
     pub(in crate::run) lock: Option<LockRead>,
     pub(in crate::run) holder: Option<Holder>,
     pub(in crate::run) others: Option<Others>,
-    pub(in crate::run) baseline: Option<Option<Baseline>>,
-    pub(in crate::run) candidates: Option<Option<ListedCandidates>>,
+    pub(in crate::run) baseline: Look<Baseline>,
+    pub(in crate::run) candidates: Look<ListedCandidates>,
     pub(in crate::run) gone: bool,
     /// The marker cannot be made to say what nuvo has answered.
     pub(in crate::run) marker_refused: bool,
@@ -143,8 +160,8 @@ impl TriggerFacts {
             lock: None,
             holder: None,
             others: None,
-            baseline: None,
-            candidates: None,
+            baseline: Look::NotTaken,
+            candidates: Look::NotTaken,
             gone: false,
             marker_refused: false,
         }
@@ -205,11 +222,11 @@ impl TriggerFacts {
             (_, Answer::Lock(lock)) => self.lock = Some(*lock),
             (_, Answer::Holder(holder)) => self.holder = Some(holder),
             (_, Answer::Others(others)) => self.others = Some(others),
-            (_, Answer::Baseline(baseline)) => self.baseline = Some(baseline),
+            (_, Answer::Baseline(baseline)) => self.baseline = Look::of(baseline),
             (_, Answer::Candidates(candidates)) => {
                 // A lock that was read before the list does not tell who has claimed what the list shows.
                 self.lock = None;
-                self.candidates = Some(candidates);
+                self.candidates = Look::of(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
             (Step::Mark { marker, .. }, answer) if marker.executed => self.told(marker, &answer),
@@ -230,7 +247,7 @@ impl TriggerFacts {
                     self.cancel_post(message, *unexecuted);
                 }
                 // What it was concluded from is as old as the run that it was to be written over.
-                (self.run, self.lock, self.candidates) = (None, None, None);
+                (self.run, self.lock, self.candidates) = (None, None, Look::NotTaken);
             }
             (Step::Release { .. }, Answer::Indeterminate) => self.lock = None,
             (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_)) => {
@@ -264,7 +281,7 @@ impl TriggerFacts {
 
     /// What the decision to take the lock rested on is used up with it.
     fn locked(&mut self, lock: &Lock, answer: &Answer) {
-        (self.holder, self.others, self.baseline) = (None, None, None);
+        (self.holder, self.others, self.baseline) = (None, None, Look::NotTaken);
         let Some(lock_holder) = &lock.holder else { return };
         let grant = match std::mem::take(&mut self.task) {
             // A second W1 of the same task keeps its clock.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::doubt::{inquire, inquiry_after, record_known},
-    trigger::facts::{Grant, Memory, Source, Task, TriggerFacts},
+    trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
     trigger::step::{Gate, Hold, LockRead, Step},
@@ -64,7 +64,11 @@ fn start(o: &TriggerFacts) -> Step {
     if read.version.is_none() && o.others.is_none() {
         return Step::ReadOthers;
     }
-    let Some(baseline) = &o.baseline else { return Step::ReadBaseline };
+    let baseline = match &o.baseline {
+        Look::NotTaken => return Step::ReadBaseline,
+        Look::Inconclusive => None,
+        Look::Shown(baseline) => Some(baseline.clone()),
+    };
     let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server) else { return Step::ReadRun };
     if let Some(hold) = held_back(o, run) {
         return hold;
