@@ -58,10 +58,12 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
     let accounts = AccountRegistry::new(account_cache, runs.clone(), settings.trigger_settle, shutdown.clone());
     let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone()));
     let (run_reconciler, deleted) = RunReconciler::new(shell.clone(), shell::run_concurrency(settings.max_concurrent_reconciles));
-    let work = join(
-        control(AccountReconciler::new(shell.clone()), account_watches, metrics.clone(), shutdown.clone()),
-        control(run_reconciler, run_watches, metrics, shutdown),
-    );
+    let work = async {
+        tokio::join!(
+            control(AccountReconciler::new(shell.clone()), account_watches, metrics.clone(), shutdown.clone()),
+            control(run_reconciler, run_watches, metrics.clone(), shutdown.clone()),
+        )
+    };
     let background = join(release_locks_of_deleted(deleted, namespaces, &shell), set_metrics(&shell));
     select(pin!(work), pin!(background)).await;
 }
