@@ -378,7 +378,7 @@ fn until_deadline(f: &Facts) -> Option<Duration> {
 /// Writes what is new about a run whose trigger is not settled.
 ///
 /// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a write
-/// to the run would make a doubt of a trigger that can still go on. The lock is read only when there is something new to say.
+/// to the run would put a trigger that can still go on in doubt. The lock is read only when there is something new to say.
 fn show_if_free(f: &Facts, change: StatusChange) -> Option<Act> {
     let act = show(f, change)?;
     let Act::Show(change) = act else { return Some(act) };

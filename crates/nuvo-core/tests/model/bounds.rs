@@ -32,9 +32,9 @@ pub struct Scope {
     pub stale: u8,
     /// Processes that are told to end.
     pub drains: u8,
-    /// Lists that nuvo does not give to who looks into a doubt.
+    /// Lists that nuvo does not give to who looks into a trigger in doubt.
     pub failed_lists: u8,
-    /// Lists that do not reach back as far as is needed, to who looks into a doubt.
+    /// Lists that do not reach back as far as is needed, to who looks into a trigger in doubt.
     pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
     pub blind_lists: u8,

@@ -22,7 +22,7 @@ fn doubtful() -> (Run, Lock) {
     (run, lock)
 }
 
-/// One look into a doubt at this time; the memory is carried on.
+/// One look into the trigger in doubt at this time; the memory is carried on.
 fn look(run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<Vec<Candidate>>) -> (Step, Memory) {
     look_before(None, run, lock, memory, at, list)
 }

@@ -132,7 +132,7 @@ fn deleted_run_that_had_not_ended_gives_its_lock_back() {
     assert_eq!(decide(&mut f, &Life::default(), Change::None), Act::WakeWaiting, "one that had ended has given it back at its end");
 }
 
-/// A write would change the version that the lock speaks of, and make a doubt of a trigger that can still go on.
+/// A write would change the version that the lock names, and a trigger that can still go on would be in doubt.
 #[test]
 fn reason_to_wait_is_only_announced_and_once_while_the_lock_can_be_gone_on_with() {
     let run = Run { suspended: true, ..run("u1") };

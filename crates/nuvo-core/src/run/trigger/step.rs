@@ -84,7 +84,7 @@ pub enum Step {
     },
     /// P: exactly one POST with this nonce.
     Post(Nonce),
-    /// W3, or the result of looking into a doubt: write the result over this version of the run (none: read it first).
+    /// W3, or the result of looking into a trigger in doubt: write the result over this version of the run (none: read it first).
     Record {
         /// The result.
         trigger: Trigger,

@@ -103,7 +103,7 @@ pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
 
 /// Whether the lock speaks of exactly this version of the run, so that the attempt can still go on under it.
 ///
-/// Any write to the run, even one that only says why it waits, would turn that certainty into a doubt: it could then as well be the
+/// Any write to the run, even one that only says why it waits, would end that certainty: it could then as well be the
 /// marker that was wiped.
 #[must_use]
 pub fn resumable(run: &Run, lock: &Lock) -> bool {

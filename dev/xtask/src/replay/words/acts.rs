@@ -14,8 +14,8 @@ pub fn name(act: &Act, pipeline: &str) -> String {
         Act::Render(change) => format!("Compare the status with what is to be said: {}.", self::change(change)),
         Act::Show(change) => format!("Write the status: {}.", self::change(change)),
         Act::AnnounceOnly(change) => format!(
-            "Publish only the event: {}. A write would change the version of the run that the lock speaks of, and make a doubt of a trigger that \
-             can still go on.",
+            "Publish only the event: {}. A write would change the version of the run that the lock names, and a trigger that can still go on \
+             would be in doubt.",
             self::change(change)
         ),
         Act::Delete => "Delete exactly this version of the run.".to_owned(),

@@ -163,7 +163,7 @@ fn takeover_words(o: &TriggerFacts) -> Option<String> {
     })
 }
 
-/// What this task may do, and nobody else knows.
+/// What this task alone may do: no other task knows of it.
 fn permission(task: &Task) -> Option<String> {
     Some(match task {
         Task::Idle | Task::Finished => return None,
