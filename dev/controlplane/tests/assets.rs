@@ -17,7 +17,16 @@ const IN_CHILD: &str = "CONTROLPLANE_TEST_CHILD";
 #[test]
 fn the_programs_in_the_folder_are_used_and_nothing_is_built() {
     if env::var_os(IN_CHILD).is_some() {
-        return start_from_the_folder();
+        let server = ControlPlane::start(Options::default()).unwrap();
+        assert_eq!(server.kubectl(&["get", "--raw", "/readyz"]).unwrap(), "ok");
+        let folder = env::var("KUBEBUILDER_ASSETS").unwrap();
+        let program = |line: &[u8]| String::from_utf8_lossy(line).split('\0').next().map(str::to_owned);
+        for part in [Part::Etcd, Part::ApiServer] {
+            let line = fs::read(format!("/proc/{}/cmdline", server.pid(part).unwrap())).unwrap();
+            assert_eq!(program(&line), Some(format!("{folder}/{}", part.name())));
+        }
+        assert_eq!(server.kubectl_command().get_program(), Path::new(&folder).join("kubectl").as_os_str());
+        return;
     }
     let folder = RunDir::create().unwrap();
     let binary = controlplane::binary().unwrap();
@@ -38,16 +47,4 @@ fn the_programs_in_the_folder_are_used_and_nothing_is_built() {
     fs::remove_file(folder.path().join("kubectl")).unwrap();
     let output = start();
     assert!(String::from_utf8_lossy(&output.stderr).contains("KUBEBUILDER_ASSETS has no kubectl in"), "{output:?}");
-}
-
-fn start_from_the_folder() {
-    let server = ControlPlane::start(Options::default()).unwrap();
-    assert_eq!(server.kubectl(&["get", "--raw", "/readyz"]).unwrap(), "ok");
-    let folder = env::var("KUBEBUILDER_ASSETS").unwrap();
-    let program = |line: &[u8]| String::from_utf8_lossy(line).split('\0').next().map(str::to_owned);
-    for part in [Part::Etcd, Part::ApiServer] {
-        let line = fs::read(format!("/proc/{}/cmdline", server.pid(part).unwrap())).unwrap();
-        assert_eq!(program(&line), Some(format!("{folder}/{}", part.name())));
-    }
-    assert_eq!(server.kubectl_command().get_program(), Path::new(&folder).join("kubectl").as_os_str());
 }
