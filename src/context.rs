@@ -9,7 +9,7 @@ use crate::{clock::Clock, health_server::Health, settings::Settings, telemetry::
 /// What the controllers share.
 #[derive(Clone)]
 pub struct Context {
-    /// For everything except the election. Without retries; every unary call needs its own timeout.
+    /// For all calls except the election. Without retries; every unary call needs its own timeout.
     pub client: Client,
     /// What the operator was started with.
     pub settings: Arc<Settings>,

@@ -75,6 +75,9 @@ pub enum StartError {
         /// Such as `in namespace team`.
         scope: String,
     },
+    /// The API server does not accept the label selector.
+    #[error("--label-selector is not a label selector: {0}; write one as for `kubectl get --selector`")]
+    LabelSelector(String),
     /// The namespace of the locks does not exist.
     #[error("the namespace {0} of the operator's locks does not exist: create it, or set another one with --operator-namespace")]
     NamespaceMissing(String),
@@ -150,9 +153,8 @@ async fn connect(
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
     let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT).map_err(failed)?;
-    for kind in [("PipelineRun", "pipelineruns"), ("NuvoAccount", "nuvoaccounts")] {
-        check_readable(&client, &server, kind, &settings.namespaces).await?;
-    }
+    check_readable(&client, &server, ("PipelineRun", "pipelineruns"), &settings.namespaces, settings.label_selector.as_deref()).await?;
+    check_readable(&client, &server, ("NuvoAccount", "nuvoaccounts"), &settings.namespaces, None).await?;
     check_permissions(&client, &server, &settings.namespaces, &operator_namespace).await?;
     let lease = lease_name(&settings.namespaces, settings.label_selector.as_deref());
     check_namespace(&client, &server, &operator_namespace, &lease).await?;
@@ -242,8 +244,14 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
     work.await
 }
 
-/// Whether the custom resource exists and may be listed.
-async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &str), namespaces: &[String]) -> Result<(), StartError> {
+/// Whether the custom resource exists and may be listed, by this label selector.
+async fn check_readable(
+    client: &Client,
+    server: &str,
+    (kind, plural): (&str, &str),
+    namespaces: &[String],
+    selector: Option<&str>,
+) -> Result<(), StartError> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nuvo.dev", "v1alpha1", kind), plural);
     let name = format!("{plural}.nuvo.dev");
     // One namespace shows whether the resource exists; the permission to list it in the others is checked with all other permissions.
@@ -252,8 +260,10 @@ async fn check_readable(client: &Client, server: &str, (kind, plural): (&str, &s
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    match first_answer(server, api.list(&ListParams::default().limit(1))).await? {
+    let first_object = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default().limit(1) };
+    match first_answer(server, api.list(&first_object)).await? {
         Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 400 && selector.is_some() => Err(StartError::LabelSelector(status.message)),
         Err(error) => Err(refusal(server, "list", name, permission_check::scope(first), error)),
     }
 }

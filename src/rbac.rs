@@ -1,4 +1,4 @@
-//! The Kubernetes rights that the operator needs: the one list for everything that grants or checks them.
+//! The Kubernetes rights that the operator needs: the one list for all that grants or checks them.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 

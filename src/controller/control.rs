@@ -1,4 +1,4 @@
-//! One controller for every kind of object: it watches, reconciles one object at a time, and keeps the failure of one object from the others.
+//! One controller for all kinds of object: it watches, reconciles one object at a time, and keeps the failure of one object from the others.
 //!
 //! A new kind is a [`Reconciler`] in a file of its own, and one more call of [`control`] in `run_controllers`.
 
@@ -63,7 +63,7 @@ pub trait Reconciler: Send + Sync + 'static {
         None
     }
 
-    /// Called for every event of a watch, after the cache has it. `namespace` is that of the watch; none means all namespaces.
+    /// Called for each event of a watch, after the cache has it. `namespace` is that of the watch; none means all namespaces.
     fn on_watch_event(&self, namespace: Option<&str>, event: &watcher::Event<Self::Object>);
 
     /// Reconciles one object. Returns when to do so again without a change. A panic is a failure of this object only.

@@ -67,7 +67,7 @@ pub struct LockStore {
     metrics: Arc<Metrics>,
 }
 
-/// The Lease name of a pipeline at an origin: the same for every operator that shares a namespace for its locks.
+/// The Lease name of a pipeline at an origin: the same for all operators that share a namespace for its locks.
 #[must_use]
 pub fn lock_name(origin: &str, pipeline: &PipelineId) -> String {
     let hash = Sha256::digest(format!("{origin}\n{pipeline}").as_bytes());

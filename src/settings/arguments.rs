@@ -7,7 +7,6 @@ use nuvo_client::Origins;
 
 use super::{
     checked_settings::{DEFAULT_BASE_URLS, LogFormat, LogLevel, Settings},
-    label_selector::label_selector,
     values::{address, namespace, not_empty, seconds},
 };
 
@@ -46,7 +45,7 @@ pub(super) struct RunArguments {
     namespaces: Vec<String>,
 
     /// Label selector that restricts the watched PipelineRuns, for example `team=a,env in (dev,test)` [default: all PipelineRuns].
-    #[arg(long, env = "NUVO_OPERATOR_LABEL_SELECTOR", value_name = "SELECTOR", value_parser = label_selector)]
+    #[arg(long, env = "NUVO_OPERATOR_LABEL_SELECTOR", value_name = "SELECTOR", value_parser = not_empty)]
     label_selector: Option<String>,
 
     /// Namespace of the pipeline locks and of the leader election lease. All operators that share a nuvo account must use the same

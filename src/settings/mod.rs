@@ -2,7 +2,6 @@
 
 mod arguments;
 mod checked_settings;
-mod label_selector;
 mod values;
 
 #[cfg(test)]

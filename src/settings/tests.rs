@@ -89,7 +89,7 @@ fn bad_value_is_refused_with_what_is_expected() {
         (&["--allowed-base-url", ""], "must not be empty"),
         (&["--metrics-addr", ":8080"], "0.0.0.0:8080"),
         (&["--metrics-addr", "0.0.0.0:8081"], "another port"),
-        (&["--label-selector", "a in b"], "a label key is"),
+        (&["--label-selector", " "], "must not be empty"),
         (&["--leader-elect", "perhaps"], "true, false"),
         (&["--log-level", "loud"], "error, warn, info"),
         (&["--surprise"], "--surprise"),

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use k8s_openapi::jiff::SignedDuration;
+
 pub fn not_empty(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() { Err("must not be empty; leave the flag out to get the default".to_owned()) } else { Ok(text.to_owned()) }
@@ -25,19 +27,11 @@ pub fn namespace(text: &str) -> Result<String, String> {
 
 /// Seconds with up to three decimals; `LEAST` and `MOST` are milliseconds. Not read as a float, which could change the value.
 pub fn seconds<const LEAST: u64, const MOST: u64>(text: &str) -> Result<Duration, String> {
-    let wanted = || "expected seconds, like 60 or 0.5, with at most three decimals".to_owned();
-    let (whole, decimals) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(whole) || !digits(decimals) || decimals.len() > 3 {
-        return Err(wanted());
-    }
-    // A number too large for u64 is above every limit.
-    let whole = whole.parse::<u64>().unwrap_or(u64::MAX);
-    let decimals = format!("{decimals:0<3}").parse::<u64>().map_err(|_| wanted())?;
-    let millis = whole.saturating_mul(1_000).saturating_add(decimals);
-    if !(LEAST..=MOST).contains(&millis) {
-        let show = |limit| Duration::from_millis(limit).as_secs_f64();
-        return Err(format!("must be between {} and {} seconds", show(LEAST), show(MOST)));
-    }
-    Ok(Duration::from_millis(millis))
+    let range = Duration::from_millis(LEAST)..=Duration::from_millis(MOST);
+    let is_number = text.trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let parsed = format!("{}s", text.trim()).parse::<SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    parsed.filter(|parsed| is_number && parsed.subsec_nanos() % 1_000_000 == 0 && range.contains(parsed)).ok_or_else(|| {
+        let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+        format!("must be between {least} and {most} seconds, like 60 or 0.5, with at most three decimals")
+    })
 }

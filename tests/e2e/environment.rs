@@ -508,7 +508,7 @@ pub fn message(run: &PipelineRun) -> &str {
     condition(run, "Succeeded").map(|condition| condition.message.as_str()).unwrap_or_default()
 }
 
-/// What must hold for every status that the operator writes.
+/// What must hold for each status that the operator writes.
 pub fn assert_consistent(run: &PipelineRun) {
     let status = run.status.as_ref().unwrap();
     let show = || serde_json::to_string_pretty(run).unwrap();

@@ -155,6 +155,14 @@ fn missing_crds_are_reported() {
 }
 
 #[test]
+fn wrong_label_selector_is_reported() {
+    for selector in ["a in b", "a=b=c", "/a", "a=b c", "-a", ","] {
+        let flag = format!("--label-selector={selector}");
+        assert_line(&run(&kubeconfig(server()), &[&flag]), 1, &["--label-selector is not a label selector", "kubectl get --selector"]);
+    }
+}
+
+#[test]
 fn occupied_port_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

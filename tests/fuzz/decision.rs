@@ -38,7 +38,7 @@ enum Mark {
     None,
     /// It is written: the very next step may be the POST with this nonce.
     Won(Nonce),
-    /// Nobody knows; a read of the run will tell.
+    /// It is not known; a read of the run will tell.
     Indeterminate(Nonce),
 }
 

@@ -61,7 +61,7 @@ struct Work {
     pass: Option<Box<TriggerFacts>>,
 }
 
-/// What may be taken away in one play. Together they leave no record at all, and then nobody can keep the promise.
+/// What may be taken away in one play. Together they leave no record at all, and then no process can keep the promise.
 #[derive(Clone, Copy, PartialEq)]
 enum Wipes {
     None,

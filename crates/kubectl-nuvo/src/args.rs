@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use k8s_openapi::jiff::{Span, SpanRelativeTo};
 
 /// Start nuvo pipelines in Kubernetes, follow their runs, and show what happened to them.
 #[derive(Debug, Parser)]
@@ -118,13 +119,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "ID")]
     pub execution: Option<String>,
     /// Fail the run after this time, all retries included (spec.activeDeadlineSeconds).
-    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub deadline: Option<Duration>,
     /// Retry at most this many times if the source or the destination does not answer (spec.retry.limit).
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(0..=10))]
     pub retries: Option<i32>,
     /// Delete the run this long after its end (spec.ttlSecondsAfterFinished).
-    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub ttl: Option<Duration>,
     /// Labels of the run.
     #[arg(long, short = 'l', value_name = "KEY=VALUE", value_parser = label, value_delimiter = ',')]
@@ -133,7 +134,7 @@ pub struct RunArgs {
     #[arg(long, visible_alias = "watch", short = 'w')]
     pub wait: bool,
     /// Length of time to wait before giving up, such as 90s, 5m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = seconds, requires = "wait")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "wait")]
     pub timeout: Option<Duration>,
     /// Output format.
     #[arg(long, short, value_enum)]
@@ -167,7 +168,7 @@ pub struct WaitArgs {
     #[arg(required = true, value_name = "RUN")]
     pub names: Vec<String>,
     /// Length of time to wait for all runs before giving up, such as 90s, 5m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<Duration>,
 }
 
@@ -184,7 +185,7 @@ pub struct RerunArgs {
     #[arg(long, short)]
     pub wait: bool,
     /// Length of time to wait before giving up, such as 90s, 5m or 1h30m.
-    #[arg(long, value_name = "DURATION", value_parser = seconds, requires = "wait")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "wait")]
     pub timeout: Option<Duration>,
 }
 
@@ -227,31 +228,13 @@ pub enum Output {
     Wide,
 }
 
-/// Parses a duration: `90s`, `5m`, `1h30m`; a number alone is seconds. Days (`2d`) are accepted, too, unlike in kubectl.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let invalid = || format!("{text:?} is not a duration such as 90s, 5m or 1h30m");
-    if let Ok(seconds) = text.parse() {
-        return Ok(Duration::from_secs(seconds));
-    }
-    let mut total = 0_u64;
-    let mut number = String::new();
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            number.push(c);
-            continue;
-        }
-        let unit: u64 = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return Err(invalid()),
-        };
-        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(invalid)?;
-        total = total.checked_add(part).ok_or_else(invalid)?;
-        number.clear();
-    }
-    if number.is_empty() && !text.is_empty() { Ok(Duration::from_secs(total)) } else { Err(invalid()) }
+/// Parses a duration in whole seconds: `90s`, `5m`, `1h30m`; a number alone is seconds. Days (`2d`) are accepted, too, unlike in kubectl.
+fn duration(text: &str) -> Result<Duration, String> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    let span = if is_number { format!("{text}s").parse::<Span>() } else { text.parse() };
+    let parsed = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours())).ok();
+    let positive = parsed.and_then(|parsed| Duration::try_from(parsed).ok());
+    positive.filter(|parsed| parsed.subsec_nanos() == 0).ok_or_else(|| format!("{text:?} is not a duration such as 90s, 5m or 1h30m"))
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -271,13 +254,14 @@ mod tests {
     }
 
     #[test]
-    fn seconds_with_and_without_units_are_parsed() {
-        let valid = [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5_400), ("2d", 172_800), ("0s", 0)];
+    fn duration_with_and_without_unit_is_parsed() {
+        let valid =
+            [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5_400), ("2d", 172_800), ("0s", 0), ("1.5h", 5_400), ("1h 30m", 5_400)];
         for (text, wanted) in valid {
-            assert_eq!(seconds(text), Ok(Duration::from_secs(wanted)), "{text}");
+            assert_eq!(duration(text), Ok(Duration::from_secs(wanted)), "{text}");
         }
-        for text in ["", "s", "5 m", "-1s", "1.5h", "5x", "1h30", "99999999999999999999h", "18446744073709551615d"] {
-            assert!(seconds(text).is_err(), "{text}");
+        for text in ["", "s", "-1s", "1.5s", "5x", "1h30", "99999999999999999999h", "18446744073709551615d", "1month"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

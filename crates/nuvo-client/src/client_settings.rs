@@ -71,7 +71,7 @@ impl Code {
     }
 }
 
-/// Called once for every HTTP request.
+/// Called once for each HTTP request.
 pub type Observer = Arc<dyn Fn(Operation, Code, Duration) + Send + Sync>;
 
 /// The settings of a client.

@@ -2,8 +2,6 @@
 
 #![allow(clippy::duplicated_attributes, reason = "the lint takes the fields of different printer columns for one attribute")]
 
-use std::fmt;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -157,23 +155,6 @@ pub enum IdentityType {
     User,
     #[serde(rename = "SUB_ORG")]
     SubOrg,
-}
-
-impl IdentityType {
-    /// The word that nuvo uses.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "USER",
-            Self::SubOrg => "SUB_ORG",
-        }
-    }
-}
-
-impl fmt::Display for IdentityType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }
 
 /// An access token that was made elsewhere.

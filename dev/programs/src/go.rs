@@ -17,7 +17,7 @@ use crate::{Context, Cost, Error, repository, say};
 const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"];
 const ERROR_LINES: usize = 20;
 
-/// The folder for everything that is built or run here, for one of these programs.
+/// The folder of everything that is built or run here, for one of these programs.
 pub fn home(program: &str) -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from).filter(|folder| folder.is_absolute());
     target.unwrap_or_else(|| repository().join("target")).join(program)

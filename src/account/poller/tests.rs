@@ -74,7 +74,7 @@ fn run_that_joins_late_is_woken_once() {
     let (poller, notifier) = polling("u", run("first", "u"));
     poller.learn(&key(), says("PROCESSING"), None, false);
     poller.follow(&interest(run("second", "u")));
-    assert_eq!(woken(&notifier), [], "what everybody expects is no news");
+    assert_eq!(woken(&notifier), [], "what is expected anyway is no news");
     poller.learn(&key(), says("FAILED"), None, false);
     assert_eq!(woken(&notifier).len(), 2);
     for _ in 0..2 {

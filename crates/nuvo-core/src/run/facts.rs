@@ -1,15 +1,15 @@
-//! What one pass over a run has learned so far, and what the process remembers between two passes.
+//! What one pass over a run has learned so far.
 
 use std::time::Duration;
-
-use k8s_openapi::jiff::Timestamp;
 
 use super::{
     act::{AccountAnswer, Act, Answered, Failure, FailureKind, Named, Rendered},
     ids::Nonce,
     life::Life,
+    memory::RunMemory,
+    observed::{Account, Begin, Beginning, Polled, Present},
     status_change::StatusChange,
-    trigger::facts::{Memory, Task, TriggerFacts},
+    trigger::facts::{Task, TriggerFacts},
     trigger::next_step,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
@@ -24,72 +24,6 @@ pub const LOCK_RECHECK: Duration = Duration::from_secs(15);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The waits between tries within a pass: doubled each time, from the first to the second.
 const STEP_RETRY: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(5));
-
-/// Why a pass begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Begin {
-    /// The object may have changed, or the run was woken.
-    Changed,
-    /// The run is at rest, and only its name is in the cache.
-    AtRest,
-    /// The object was deleted; this is how it was seen last.
-    Deleted,
-}
-
-/// What is known of the account of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Account {
-    /// This process has not looked at it yet. Nothing is said about its runs before that.
-    Unknown,
-    /// It cannot be used, and why.
-    NotReady(String),
-    /// It can.
-    Ready(Option<Pause>),
-}
-
-/// Nothing may be sent to nuvo for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pause {
-    /// Why.
-    pub obstacle: Obstacle,
-    /// The same, for people.
-    pub message: String,
-    /// For how long.
-    pub left: Duration,
-}
-
-/// What the account's polls say of the executions of a run, as far as the core needs to know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Polled {
-    /// When nuvo was asked last about each execution that may still be running, and answered; none before that.
-    pub asked: Option<Timestamp>,
-    /// nuvo has said that the pipeline is in developer mode.
-    pub developer_mode: bool,
-}
-
-/// What a process remembers of a run between two passes. Forgetting it costs time, never safety. All times are those of its own
-/// monotonic clock.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct RunMemory {
-    /// What the trigger protocol remembers.
-    pub trigger: Memory,
-    /// No trigger before this time, because of this.
-    pub held_off: Option<(Duration, Obstacle)>,
-    /// Passes in a row that failed.
-    pub failures: u32,
-    /// Since when the run has been waiting for another one.
-    pub waiting_since: Option<Duration>,
-    /// Since when the run's deadline has been seen to have passed.
-    pub overdue_since: Option<Duration>,
-    /// Another run waits until this one has given the pipeline's lock back.
-    pub awaited: bool,
-    /// The run ends, and may have the lock of its pipeline to give back.
-    pub lock_pending_release: bool,
-    /// The hash of the messages that this process has written last, and when.
-    pub note_written: Option<(Duration, u64)>,
-    /// The hash of the messages that were published without being written.
-    pub announced: Option<u64>,
-}
 
 /// What a step that failed was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,42 +73,6 @@ pub struct Facts {
     progress: Duration,
     tries: u32,
     spare: Nonce,
-}
-
-/// What a pass begins with.
-#[derive(Debug, Clone)]
-pub struct Beginning {
-    /// Why it begins.
-    pub begin: Begin,
-    /// The run as the cache has it; none if only its name is known, or why the object is no run.
-    pub run: Result<Option<Run>, String>,
-    /// What the process remembers of it.
-    pub memory: RunMemory,
-    /// The protocol's times.
-    pub limits: Limits,
-    /// Monotonic time since the process started.
-    pub uptime: Duration,
-    /// A nonce that was never used.
-    pub spare: Nonce,
-    /// The older run of the pipeline and account that is triggered first.
-    pub older: Option<String>,
-    /// What the account's polls say.
-    pub polled: Polled,
-}
-
-/// What may change at any time, and is observed before every decision.
-#[derive(Debug, Clone)]
-pub struct Present {
-    /// Monotonic time since the process started.
-    pub uptime: Duration,
-    /// What the object says of the run's life now.
-    pub life: Life,
-    /// The account.
-    pub account: Account,
-    /// For how long the process has been shutting down.
-    pub stopping_for: Option<Duration>,
-    /// The name of the pipeline's lock is known: it depends on the account.
-    pub lock_is_known: bool,
 }
 
 impl Facts {

@@ -12,8 +12,10 @@ mod execution_presence;
 mod facts;
 mod ids;
 mod life;
+mod memory;
 mod next;
 mod next_attempt;
+mod observed;
 mod parse;
 mod status;
 mod status_change;
@@ -25,11 +27,13 @@ pub use at_rest::{at_rest, ends_lock_need};
 pub use doubt_resolution::nonce_in_doubt;
 pub use events::{Ending, RunEvent, ending, events_of_change};
 pub use execution_presence::{Absence, Presence, PresenceJudgement, judge_presence, needs_list};
-pub use facts::{Account, Begin, Beginning, Facts, Pause, Polled, Present, RunMemory};
+pub use facts::Facts;
 pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use life::{Life, RetryWait};
+pub use memory::RunMemory;
 pub use next::{after_panic, next, remember};
 pub use next_attempt::{Reopening, following_attempt, goes_on, reopening};
+pub use observed::{Account, Begin, Beginning, Pause, Polled, Present};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
 pub use status::{
     Following, Knowledge, Known, PollFacts, StatusInput, awaits_retry, compute_status, differs_only_in_wording, expires, followed,

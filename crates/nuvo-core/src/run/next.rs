@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use super::{
     act::{Act, Again, Ask, Change, FailureKind, Follow, Named, Wishes},
-    facts::{Account, Begin, Facts, Failed, LOCK_RECHECK, RunMemory, obstacle_gate},
+    facts::{Facts, Failed, LOCK_RECHECK, obstacle_gate},
     ids::ExecutionId,
     life::RetryWait,
+    memory::RunMemory,
     next_attempt::{Reopening, goes_on},
+    observed::{Account, Begin},
     status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
     trigger::facts::{Task, TriggerFacts},

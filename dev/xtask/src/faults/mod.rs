@@ -1,4 +1,4 @@
-//! `cargo xtask faults`: injects one fault at one request, for every request and every fault, and checks the invariants.
+//! `cargo xtask faults`: injects one fault at one request, for each request and each fault, and checks the invariants.
 //!
 //! A proxy in front of the API server and one in front of the simulator number all requests. A reference run without a fault records the
 //! sequence; each plan is one fault at one of its requests. The operator runs as a process; the simulator counts what it has started.

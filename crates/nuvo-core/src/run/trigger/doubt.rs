@@ -1,4 +1,4 @@
-//! A run in doubt: what its trigger has led to, as far as anybody can tell (docs/protocol.md, section 6).
+//! A run in doubt: what its trigger has led to, as far as that can be told (docs/protocol.md, section 6).
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ pub struct Doubt {
 pub fn decided(run: &Run) -> bool {
     let Some(trigger) = &run.trigger else { return false };
     match run.own_marker() {
-        // A result after which no more is sent in its attempt speaks for every delivery of it.
+        // A result after which no more is sent in its attempt speaks for all deliveries of it.
         Some(marker) => {
             let last = matches!(trigger.result, TriggerResult::Accepted(_) | TriggerResult::Ambiguous { .. });
             marker.nonce == trigger.nonce || (last && marker.attempt <= trigger.attempt)

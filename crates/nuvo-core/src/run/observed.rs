@@ -1,0 +1,85 @@
+//! What the shell observes of a run and of its account: once when a pass begins, and what may change at any time.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{ids::Nonce, life::Life, memory::RunMemory, trigger::post_outcome::Obstacle, trigger::run_view::Run, trigger::step::Limits};
+
+/// Why a pass begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Begin {
+    /// The object may have changed, or the run was woken.
+    Changed,
+    /// The run is at rest, and only its name is in the cache.
+    AtRest,
+    /// The object was deleted; this is how it was seen last.
+    Deleted,
+}
+
+/// What is known of the account of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// This process has not looked at it yet. Nothing is said about its runs before that.
+    Unknown,
+    /// It cannot be used, and why.
+    NotReady(String),
+    /// It can.
+    Ready(Option<Pause>),
+}
+
+/// Nothing may be sent to nuvo for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pause {
+    /// Why.
+    pub obstacle: Obstacle,
+    /// The same, for people.
+    pub message: String,
+    /// For how long.
+    pub left: Duration,
+}
+
+/// What the account's polls say of the executions of a run, as far as the core needs to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Polled {
+    /// When nuvo was asked last about each execution that may still be running, and answered; none before that.
+    pub asked: Option<Timestamp>,
+    /// nuvo has said that the pipeline is in developer mode.
+    pub developer_mode: bool,
+}
+
+/// What a pass begins with.
+#[derive(Debug, Clone)]
+pub struct Beginning {
+    /// Why it begins.
+    pub begin: Begin,
+    /// The run as the cache has it; none if only its name is known, or why the object is no run.
+    pub run: Result<Option<Run>, String>,
+    /// What the process remembers of it.
+    pub memory: RunMemory,
+    /// The protocol's times.
+    pub limits: Limits,
+    /// Monotonic time since the process started.
+    pub uptime: Duration,
+    /// A nonce that was never used.
+    pub spare: Nonce,
+    /// The older run of the pipeline and account that is triggered first.
+    pub older: Option<String>,
+    /// What the account's polls say.
+    pub polled: Polled,
+}
+
+/// What may change at any time, and is observed before every decision.
+#[derive(Debug, Clone)]
+pub struct Present {
+    /// Monotonic time since the process started.
+    pub uptime: Duration,
+    /// What the object says of the run's life now.
+    pub life: Life,
+    /// The account.
+    pub account: Account,
+    /// For how long the process has been shutting down.
+    pub stopping_for: Option<Duration>,
+    /// The name of the pipeline's lock is known: it depends on the account.
+    pub lock_is_known: bool,
+}
