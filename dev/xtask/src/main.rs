@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod documented_figures;
 mod faults;
 mod generate;
 mod replay;

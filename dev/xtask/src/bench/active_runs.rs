@@ -104,7 +104,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<ScenarioResult, F
     if counts.create > 0 {
         broken.push(format!("many active runs: {} POSTs, though all of them were started before", counts.create));
     }
-    Ok(ScenarioResult { text: table.to_string(), broken })
+    Ok(ScenarioResult { figures: table.to_string(), broken, ..ScenarioResult::default() })
 }
 
 fn others(counts: RequestCounts) -> usize {

@@ -122,7 +122,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<ScenarioResult, F
     if again.create > 0 || again.read > 0 {
         broken.push(format!("idle, after a restart: requests to nuvo: {}", described(again)));
     }
-    Ok(ScenarioResult { text: table.to_string(), broken })
+    Ok(ScenarioResult { figures: table.to_string(), broken, ..ScenarioResult::default() })
 }
 
 fn described(counts: RequestCounts) -> String {

@@ -1,4 +1,4 @@
-//! Tables in Markdown, ready to copy into the documentation.
+//! Tables in Markdown.
 
 use std::fmt;
 use std::fs;

@@ -24,6 +24,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::build;
+use crate::documented_figures;
 use crate::stop::Stop;
 
 #[derive(clap::Args)]
@@ -49,6 +50,9 @@ pub struct Args {
     /// active-runs: number of active runs, at 5 requests per second.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     active: usize,
+    /// Write the figures of these scenarios into docs/performance.md, too.
+    #[arg(long)]
+    write_docs: bool,
 }
 
 /// A scenario to measure.
@@ -64,13 +68,22 @@ enum Scenario {
     ActiveRuns,
 }
 
+/// The names of the scenarios' figures in the documentation.
+const BURST: &str = "burst";
+const IDLE: &str = "idle";
+const ACTIVE_RUNS: &str = "active-runs";
+
 /// A failure that crosses threads.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// The result of a scenario: tables in Markdown, and the limits that were exceeded.
+/// The result of a scenario.
 #[derive(Default)]
 struct ScenarioResult {
-    text: String,
+    /// The tables that the documentation shows, in Markdown.
+    figures: String,
+    /// Tables that help to judge the others.
+    details: String,
+    /// The limits that were exceeded.
     broken: Vec<String>,
 }
 
@@ -82,27 +95,38 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let error = Command::new(&programs.xtask).args(env::args_os().skip(1)).exec();
         return Err(format!("cannot start {}: {error}", programs.xtask.display()).into());
     }
-    println!("{}", markdown_table::header());
+    let header = markdown_table::header();
+    println!("{header}");
     let wanted = |scenario| args.only.is_empty() || args.only.contains(&scenario);
     let mut broken = Vec::new();
-    let mut show = |outcome: Result<ScenarioResult, Failure>| -> Result<(), Box<dyn Error>> {
+    let mut show = |name: &str, outcome: Result<ScenarioResult, Failure>| -> Result<(), Box<dyn Error>> {
         // After Ctrl-C everything else fails as a consequence.
         stop.check()?;
-        let outcome = outcome.map_err(|error| error as Box<dyn Error>)?;
-        println!("{}", outcome.text);
-        broken.extend(outcome.broken);
+        let ScenarioResult { figures, details, broken: exceeded } = outcome.map_err(|error| error as Box<dyn Error>)?;
+        println!("{figures}{details}");
+        broken.extend(exceeded);
+        if args.write_docs {
+            documented_figures::write(name, &format!("{header}\n{figures}"))?;
+        }
         Ok(())
     };
     if wanted(Scenario::Burst) {
-        show(burst::run(args, &programs.operator, &stop))?;
+        show(BURST, burst::run(args, &programs.operator, &stop))?;
     }
     if wanted(Scenario::Idle) {
-        show(idle::run(args, &programs.operator, &stop))?;
+        show(IDLE, idle::run(args, &programs.operator, &stop))?;
     }
     if wanted(Scenario::ActiveRuns) {
-        show(active_runs::run(args, &programs.operator, &stop))?;
+        show(ACTIVE_RUNS, active_runs::run(args, &programs.operator, &stop))?;
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
+}
+
+/// The figures that docs/performance.md has, and lines that they have as long as the tables are as they are now.
+#[cfg(test)]
+pub fn documented_heads() -> [(&'static str, Vec<String>); 3] {
+    let heads = |tables: &str| tables.lines().filter(|line| line.starts_with('|')).map(str::to_owned).collect();
+    [(BURST, heads(&burst::empty_figures())), (IDLE, Vec::new()), (ACTIVE_RUNS, Vec::new())]
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

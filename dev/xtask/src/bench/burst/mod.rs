@@ -68,7 +68,13 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<ScenarioResult, F
         rows.push(measure(args, usize::from(*runs), program, stop)?);
     }
     let broken = rows.iter().flat_map(|row| row.broken.iter().map(|broken| format!("burst of {}: {broken}", row.runs))).collect();
-    Ok(ScenarioResult { text: tables::tables(args, &rows), broken })
+    Ok(ScenarioResult { figures: tables::figures(&rows), details: tables::details(args, &rows), broken })
+}
+
+/// The documented tables without rows.
+#[cfg(test)]
+pub fn empty_figures() -> String {
+    tables::figures(&[])
 }
 
 fn name(number: usize) -> String {

@@ -11,11 +11,14 @@ use super::Row;
 /// From this share on, a resource counts as the bottleneck.
 const FULL: f64 = 0.9;
 
-pub fn tables(args: &Args, rows: &[Row]) -> String {
-    [times(rows), nuvo(rows), kubernetes(rows), processes(rows), trigger(args, rows), simulator(rows)]
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+/// The tables that the documentation shows.
+pub fn figures(rows: &[Row]) -> String {
+    [times(rows), nuvo(rows), kubernetes(rows), processes(rows)].iter().map(ToString::to_string).collect()
+}
+
+/// What was the bottleneck.
+pub fn details(args: &Args, rows: &[Row]) -> String {
+    [trigger(args, rows), simulator(rows)].iter().map(ToString::to_string).collect()
 }
 
 fn times(rows: &[Row]) -> Table {
