@@ -29,7 +29,7 @@ impl Pass<'_> {
                 None => poller.forget(&reference),
             }
         }
-        if let (Some(pipeline), Ask::Nothing | Ask::KeepPlace) = (&work.pipeline, &wishes.ask) {
+        if let (Some(pipeline), Ask::Nothing | Ask::StayInQueue) = (&work.pipeline, &wishes.ask) {
             if wishes.waits_for_lock {
                 shell.lock_waiters.add(pipeline, reference);
             } else {
@@ -44,17 +44,20 @@ impl Pass<'_> {
     }
 
     async fn ask(&mut self, ask: &Ask) -> Option<AccountAnswer> {
-        if matches!(ask, Ask::Nothing | Ask::KeepPlace) {
+        if matches!(ask, Ask::Nothing | Ask::StayInQueue) {
             return None;
         }
         let work = self.work.as_ref()?;
         let AccountState::Ready(session) = work.state.clone() else { return Some(AccountAnswer::Stopping) };
         let pipeline = work.pipeline.clone()?;
-        if matches!(ask, Ask::Turn | Ask::Candidates) && self.permit.is_none() {
-            match self.shell.trigger_queue.try_acquire(&work.account, max_permits(&session), &QueueKey::of(&work.object)) {
-                Ok(permit) => self.permit = Some(permit),
-                Err(ahead) => return Some(AccountAnswer::Queued(wait_for(ahead, &session))),
-            }
+        if *ask == Ask::Place {
+            return Some(match self.shell.trigger_queue.try_acquire(&work.account, max_permits(&session), &QueueKey::of(&work.object)) {
+                Ok(permit) => {
+                    self.permit = Some(permit);
+                    AccountAnswer::Called
+                }
+                Err(ahead) => AccountAnswer::Queued(wait_for(ahead, &session)),
+            });
         }
         // Other runs can work while this one waits for nuvo, and it must not wait for them afterwards.
         self.slot = None;
@@ -81,7 +84,7 @@ impl Pass<'_> {
                 }
                 AccountAnswer::Executions(named)
             }
-            Ask::Nothing | Ask::KeepPlace => return None,
+            Ask::Nothing | Ask::StayInQueue | Ask::Place => return None,
         })
     }
 }

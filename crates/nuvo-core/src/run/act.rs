@@ -79,14 +79,16 @@ pub enum Ask {
     /// Nothing.
     #[default]
     Nothing,
+    /// A place among the runs of the account that work on their triggers. It is kept until the pass is over or the trigger is recorded.
+    Place,
     /// A turn to trigger: what the account's list shows, by a look that began after the lock was read, and leave to send one POST.
     Turn,
     /// A look at the executions of the pipeline.
     Candidates,
     /// Each of these executions.
     Executions(Vec<ExecutionId>),
-    /// What it has asked for already: it keeps its place in the queue.
-    KeepPlace,
+    /// What it has asked for already: it stays in the queue for a place.
+    StayInQueue,
 }
 
 /// The executions that a run wants to be told about.
@@ -155,6 +157,8 @@ pub enum AccountAnswer {
     Looked(Answer),
     /// What nuvo says of each execution that [`Ask::Executions`] names, in this order.
     Executions(Vec<Named>),
+    /// The run has its place.
+    Called,
     /// Older runs of the account come first. This is about how long that takes.
     Queued(Duration),
     /// nuvo cannot be asked, or gave no answer that can be used.

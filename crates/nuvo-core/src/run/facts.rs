@@ -60,6 +60,8 @@ pub struct Facts {
     pub(super) woke_holder: bool,
     pub(super) touched_lock: bool,
     pub(super) named: Option<Vec<Named>>,
+    /// The run has a place among those of its account that work on their triggers.
+    pub(super) called: bool,
     pub(super) queued: Option<Duration>,
     pub(super) refused: Option<(Obstacle, String, Option<Duration>)>,
     pub(super) account_stopping: bool,
@@ -108,6 +110,7 @@ impl Facts {
             woke_holder: false,
             touched_lock: false,
             named: None,
+            called: false,
             queued: None,
             refused: None,
             account_stopping: false,
@@ -256,11 +259,9 @@ impl Facts {
                 }
             }
             AccountAnswer::Executions(named) => self.named = Some(named),
+            AccountAnswer::Called => self.called = true,
+            AccountAnswer::Queued(wait) => self.queued = Some(wait),
             // What was read before a wait does not tell how the lock is now.
-            AccountAnswer::Queued(wait) => {
-                self.queued = Some(wait);
-                self.forget_lock();
-            }
             AccountAnswer::Refused { obstacle, message, retry_after } => {
                 self.refused = Some((obstacle, message, retry_after));
                 self.forget_lock();

@@ -250,6 +250,11 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         if let Some(wait) = f.queued {
             return queued(f, run, wait);
         }
+        // Before the lock is read, so that a run that has to wait reads it once.
+        let works = o.gate == Gate::Open || run.own_marker().is_some() || o.memory.inquiry.is_some();
+        if works && !f.called && matches!(f.account, Account::Ready(_)) {
+            return ask(Ask::Place);
+        }
     }
     match next_step::next_step(o) {
         Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
@@ -284,7 +289,7 @@ fn queued(f: &Facts, run: &Run, wait: Duration) -> Act {
         return act;
     }
     let again = Again::After(QUEUE_RECHECK).or(until_deadline(f));
-    finish(f, again, Wishes { ask: Ask::KeepPlace, ..Wishes::default() })
+    finish(f, again, Wishes { ask: Ask::StayInQueue, ..Wishes::default() })
 }
 
 /// Something else changed what the pass rests on, or the marker was refused.

@@ -135,7 +135,8 @@ impl Player {
     /// The account's answer, if the run wants one.
     fn declare(&mut self, wishes: Option<&Wishes>) -> Option<AccountAnswer> {
         let (answer, words) = match &wishes?.ask {
-            Ask::Nothing | Ask::KeepPlace => return None,
+            Ask::Nothing | Ask::StayInQueue => return None,
+            Ask::Place => (AccountAnswer::Called, "No older run comes first.".to_owned()),
             Ask::Turn => {
                 let baseline = self.world.baseline();
                 let words = acts::baseline(baseline.as_ref());

@@ -42,13 +42,18 @@ fn rendered(change: Change) -> Answered {
     Answered::Rendered(Rendered { change, message_hash: 7, ends_lock_need: false })
 }
 
-/// Decides, answers renderings like this, and returns the first act that is something else.
+/// Decides, answers renderings like this, gives the run its place, and returns the first act that is something else.
 fn decide(facts: &mut Facts, life: &Life, change: Change) -> Act {
     for _ in 0..10 {
         facts.refresh(present(life.clone()));
         let act = next(facts);
-        let Act::Render(_) = act else { return act };
-        facts.learn(&act, rendered(change));
+        match &act {
+            Act::Render(_) => facts.learn(&act, rendered(change)),
+            Act::Done { wishes: Some(Wishes { ask: Ask::Place, .. }), .. } => {
+                facts.learn(&act, Answered::Account(AccountAnswer::Called));
+            }
+            _ => return act,
+        }
     }
     panic!("it renders again and again: {facts:?}");
 }
@@ -76,6 +81,23 @@ fn ended_run_with_pending_lock_releases_it_and_wakes_those_who_wait() {
     assert_eq!(remember(&f), RunMemory::default(), "nothing is owed any more");
 }
 
+/// The account has a place for the run.
+fn take_place(f: &mut Facts) {
+    let act = next(f);
+    assert!(matches!(&act, Act::Done { wishes: Some(wishes), .. } if wishes.ask == Ask::Place), "{act:?}");
+    f.learn(&act, Answered::Account(AccountAnswer::Called));
+}
+
+#[test]
+fn run_reads_its_lock_only_when_its_account_has_a_place_for_it() {
+    let mut f = facts(Begin::Changed, Some(run("u1")), RunMemory::default());
+    f.refresh(present(Life::default()));
+    let act = next(&f);
+    f.learn(&act, Answered::Account(AccountAnswer::Queued(Duration::from_secs(3))));
+    let waits = next(&f);
+    assert!(matches!(&waits, Act::Done { wishes: Some(wishes), .. } if wishes.ask == Ask::StayInQueue), "{waits:?}");
+}
+
 /// Another task of the run may have taken the lock after this pass read it. The model found this one.
 #[test]
 fn lock_read_before_the_run_was_seen_settled_is_read_again_before_a_deletion() {
@@ -83,6 +105,7 @@ fn lock_read_before_the_run_was_seen_settled_is_read_again_before_a_deletion() {
     let life = Life { expiry: Some(Duration::ZERO), ..Life::default() };
     let mut f = facts(Begin::Changed, Some(new.clone()), RunMemory::default());
     f.refresh(present(Life::default()));
+    take_place(&mut f);
     assert_eq!(next(&f), READ_LOCK);
     f.learn(&READ_LOCK, lock_answer(Lock::default()));
     let turn = next(&f);

@@ -244,7 +244,7 @@ impl World {
                     let age = pass.facts.uptime().saturating_sub(BEGIN).saturating_add(passed);
                     let uptime = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
                     pass.facts.refresh(Present { uptime, ..self.present(&pass.facts, pass.seen) });
-                    pass.act = run::next(&pass.facts);
+                    pass.act = next_with_place(&mut pass.facts);
                     *work = Shared::new(Work::Busy(pass));
                 }
             }
@@ -258,7 +258,7 @@ impl World {
                 Work::Busy(pass) => {
                     let mut pass = pass.clone();
                     pass.facts.refresh(Present { stopping_for: Some(Duration::ZERO), ..self.present(&pass.facts, pass.seen) });
-                    pass.act = run::next(&pass.facts);
+                    pass.act = next_with_place(&mut pass.facts);
                     Shared::new(Work::Busy(pass))
                 }
             };
@@ -274,7 +274,7 @@ impl World {
         let number = if self.is(Mutant::SharedNonce) { 0 } else { state.runs[run].nonces };
         facts.renew_spare(Nonce::new(format!("{}{number}", RUN_NAMES[run])).unwrap());
         state.object(run, |object| object.nonces += 1);
-        let act = run::next(&facts);
+        let act = next_with_place(&mut facts);
         (facts, act)
     }
 
@@ -372,7 +372,7 @@ impl World {
         let is_there = facts.run().is_some_and(|seen| state.runs[run].is(&seen.id));
         loop {
             facts.refresh(self.present(&facts, seen));
-            let act = run::next(&facts);
+            let act = next_with_place(&mut facts);
             let answered = match &act {
                 Act::Render(change) if let Some(rendered) = self.rendered(state, &facts, &mut seen, change) => Answered::Rendered(rendered),
                 Act::Announce | Act::AnnounceOnly(_) | Act::WakeWaiting | Act::WakeHolder(_) | Act::Pause(_) => Answered::Done,
@@ -496,4 +496,14 @@ fn roll_back(object: &mut Object, to: usize, what: Record) {
 fn not_bumped(lock: &Lock) -> Box<Lock> {
     let lock_holder = lock.holder.clone().map(|lock_holder| LockHolder { acquisition: lock_holder.nonce.clone(), ..lock_holder });
     Box::new(Lock { holder: lock_holder, ..lock.clone() })
+}
+
+/// The next act. A place is always free here.
+fn next_with_place(facts: &mut Facts) -> Act {
+    let act = run::next(facts);
+    if !matches!(&act, Act::Done { wishes: Some(wishes), .. } if wishes.ask == Ask::Place) {
+        return act;
+    }
+    facts.learn(&act, Answered::Account(AccountAnswer::Called));
+    run::next(facts)
 }

@@ -24,10 +24,11 @@ pub fn name(act: &Act, pipeline: &str) -> String {
         Act::WakeHolder(holder) => format!("Wake the run that holds the lock, {}/{}.", holder.namespace, holder.name),
         Act::Pause(wait) => format!("Wait {} and try again.", objects::span(*wait)),
         Act::Done { wishes, .. } => match wishes.as_ref().map(|wishes| &wishes.ask) {
+            Some(Ask::Place) => "Ask the account for a place among its runs that are triggered.".to_owned(),
             Some(Ask::Turn) => "Ask the account for a turn: a new look at nuvo's list, and leave to send one POST.".to_owned(),
             Some(Ask::Candidates) => "Ask nuvo for the executions of the pipeline.".to_owned(),
             Some(Ask::Executions(ids)) => format!("Ask nuvo about the executions that a person named: {}.", objects::join(ids)),
-            Some(Ask::Nothing | Ask::KeepPlace) | None => "Done: the pass is over.".to_owned(),
+            Some(Ask::Nothing | Ask::StayInQueue) | None => "Done: the pass is over.".to_owned(),
         },
     }
 }
@@ -95,7 +96,7 @@ pub fn hold(facts: &Facts) -> Option<String> {
 pub fn wishes(wishes: Option<&Wishes>) -> String {
     let Some(Wishes { ask, follow, waits_for_lock }) = wishes else { return "The same as before.".to_owned() };
     let mut parts = Vec::new();
-    if *ask == Ask::KeepPlace {
+    if *ask == Ask::StayInQueue {
         parts.push("To keep its place in the queue of the account.".to_owned());
     }
     if let Some(follow) = follow {
