@@ -6,5 +6,5 @@ mod rate_limit;
 mod session;
 
 pub use circuit_breaker::{CircuitBreaker, CircuitBreakers};
-pub use rate_limit::{Priority, RateLimiter};
+pub use rate_limit::RateLimiter;
 pub use session::{Rejected, Session, SessionSettings, short_hash};

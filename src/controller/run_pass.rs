@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
-use nuvo_client::Error;
 use nuvo_core::run::{
     self, Account, Act, Answer, Answered, Failure, FailureKind, InvalidRun, Knowledge, Life, PipelineId, Polled, PostOutcome, Present,
     Rendered, Run, RunRef, StatusChange, Step,
 };
+use nuvo_core::scheduler::Purpose;
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
 use tokio::{
     sync::SemaphorePermit,
@@ -25,7 +25,10 @@ use super::{
     shell::Shell,
     trigger_queue::QueuePermit,
 };
-use crate::{account::Session, telemetry::TriggerOutcome};
+use crate::{
+    account::{Session, poller::object_ref},
+    telemetry::TriggerOutcome,
+};
 
 /// A slot of the reconciles that work at once. A pass that waits for nuvo releases it.
 type Slot<'a> = SemaphorePermit<'a>;
@@ -112,7 +115,7 @@ impl Work {
             let executions = run::followed(&object, run);
             known = poller.knowledge(&run.pipeline, &executions);
             polled = Polled {
-                asked: poller.asked(&run.pipeline, &executions).and_then(|at| (shell.clock)().checked_sub(at.elapsed()).ok()),
+                asked: poller.asked(&run.pipeline, &executions).and_then(|ago| (shell.clock)().checked_sub(ago).ok()),
                 developer_mode: poller.developer_mode(&run.pipeline, &executions),
             };
         }
@@ -157,7 +160,10 @@ impl<'a> Pass<'a> {
             None => Life { expiry: self.expires.map(|then| self.left_until(then)), ..Life::default() },
         };
         let account = match self.work.as_ref().map(|work| &work.state) {
-            Some(AccountState::Ready(session)) => Account::Ready(pause(session)),
+            Some(AccountState::Ready(session)) => Account::Ready {
+                trigger_pause: session.paused(Purpose::Trigger),
+                silence: session.paused(Purpose::Recovery).map(|pause| pause.left),
+            },
             Some(AccountState::NotReady(why)) => Account::NotReady(why.clone()),
             Some(AccountState::Unknown) | None => Account::Unknown,
         };
@@ -361,17 +367,8 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn reference(&self) -> ObjectRef<PipelineRun> {
-        let mut reference = ObjectRef::new(&self.id.name).within(&self.id.namespace);
-        reference.extra.uid = Some(self.id.uid.to_string());
-        reference
+        object_ref(&self.id)
     }
-}
-
-/// For how long nothing may be sent to nuvo, and why.
-fn pause(session: &Session) -> Option<run::Pause> {
-    let paused = session.paused()?;
-    let error = Error::Paused(paused);
-    Some(run::Pause { obstacle: error.obstacle(), message: error.to_string(), left: paused.left })
 }
 
 fn written(version: Option<String>) -> Result<Answer, PassError> {

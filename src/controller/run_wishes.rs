@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use nuvo_client::Error;
-use nuvo_core::run::{AccountAnswer, Answer, Ask, ExecutionId, Follow, ListedCandidates, Named, Wishes};
+use nuvo_core::{
+    run::{AccountAnswer, Answer, Ask, ExecutionId, ListedCandidates, Named, Wishes},
+    scheduler::Purpose,
+};
 
 use super::{account_registry::AccountState, run_pass::Pass, trigger_queue::QueueKey};
-use crate::account::{Session, poller::Interest};
+use crate::account::Session;
 
 impl Pass<'_> {
     /// Registers what the run wants until its next reconcile. Returns the answer of its account, if it wants one now.
@@ -16,17 +19,8 @@ impl Pass<'_> {
         let reference = self.reference();
         if let (Some(poller), Some(pipeline)) = (shell.accounts.poller(&work.account), &work.pipeline) {
             match &wishes.follow {
-                Some(Follow { executions, age, ours, expected, late, ended_for }) => poller.follow(&Interest {
-                    run: reference.clone(),
-                    pipeline: pipeline.clone(),
-                    executions: executions.clone(),
-                    age: *age,
-                    ours: *ours,
-                    expected: *expected,
-                    late: *late,
-                    ended_for: *ended_for,
-                }),
-                None => poller.forget(&reference),
+                Some(follow) => poller.follow(&self.id, pipeline, follow),
+                None => poller.forget(&self.id),
             }
         }
         if let (Some(pipeline), Ask::Nothing | Ask::StayInQueue) = (&work.pipeline, &wishes.ask) {
@@ -51,7 +45,7 @@ impl Pass<'_> {
         let AccountState::Ready(session) = work.state.clone() else { return Some(AccountAnswer::Stopping) };
         let pipeline = work.pipeline.clone()?;
         if *ask == Ask::Place {
-            return Some(match self.shell.trigger_queue.try_acquire(&work.account, max_permits(&session), &QueueKey::of(&work.object)) {
+            return Some(match self.shell.trigger_queue.try_acquire(&work.account, session.most_places(), &QueueKey::of(&work.object)) {
                 Ok(permit) => {
                     self.permit = Some(permit);
                     AccountAnswer::Called
@@ -90,7 +84,7 @@ impl Pass<'_> {
 }
 
 async fn read(session: &Session, id: &ExecutionId, pipeline: &str) -> Named {
-    match session.read(id).await {
+    match session.read(id, Purpose::Import).await {
         Ok(execution) if execution.pipeline.as_deref() == Some(pipeline) => Named::Ours,
         Ok(_) => Named::Foreign,
         Err(Error::NotFound) => Named::Unknown,
@@ -108,13 +102,6 @@ fn refused(error: &Error) -> AccountAnswer {
         Error::Stopping => AccountAnswer::Stopping,
         _ => AccountAnswer::Refused { obstacle: error.obstacle(), message: error.to_string(), retry_after },
     }
-}
-
-/// How many runs of an account may work on their triggers at once: as many as its rate limit allows in two seconds, but at least 4. More would
-/// make the baseline that they share too old for the last of them.
-fn max_permits(session: &Session) -> usize {
-    let rate = Duration::try_from_secs_f64(session.rate()).unwrap_or_default().as_secs();
-    usize::try_from(rate.saturating_mul(2)).unwrap_or(usize::MAX).max(4)
 }
 
 /// How long this many older runs take at the rate limit of the account.

@@ -1,10 +1,6 @@
-//! How many runs work on their triggers at the same time: a limit that accounts share, so that an account whose nuvo is slow does not keep
-//! the runs of others waiting. Within an account, runs queue by age.
+//! Hands out the [`Places`] of the runs that work on their triggers, and wakes the runs that wait for one.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
@@ -14,6 +10,7 @@ use super::{
     run_index::{Age, age},
 };
 use crate::account::poller::RunNotifier;
+use nuvo_core::scheduler::Places;
 use nuvo_crds::PipelineRun;
 
 /// A run in the queue of its account: the oldest comes first.
@@ -39,144 +36,54 @@ impl QueueKey {
     }
 }
 
-/// The permits of all accounts, and the runs that wait for one.
-///
-/// An account may hold as many permits as are free: one account alone gets half of them, and several that want more get equal shares, while
-/// as many stay free for an account that comes later (dynamic thresholds, Choudhury and Hahne 1998).
+/// The places of all accounts, and the runs that wait for one.
 pub struct TriggerQueue {
-    permits: usize,
-    state: Mutex<State>,
+    state: Mutex<Places<AccountKey, QueueKey>>,
     notifier: Arc<dyn RunNotifier>,
 }
 
-#[derive(Default)]
-struct State {
-    /// The permits that all accounts hold together.
-    held: usize,
-    /// The accounts that hold a permit, or whose runs wait. No more than there are accounts.
-    accounts: HashMap<AccountKey, AccountQueue>,
-}
-
-#[derive(Default)]
-struct AccountQueue {
-    /// The permits that the account holds.
-    held: usize,
-    /// The runs that wait, each once.
-    waiting: BTreeSet<QueueKey>,
-}
-
-impl AccountQueue {
-    /// The oldest run that waits and still exists.
-    fn next(&mut self, notifier: &dyn RunNotifier) -> Option<ObjectRef<PipelineRun>> {
-        while let Some(first) = self.waiting.first().map(QueueKey::run) {
-            if notifier.exists(&first) {
-                return Some(first);
-            }
-            self.waiting.pop_first();
-        }
-        None
-    }
-}
-
-/// A permit to work on a trigger, released when it is dropped.
+/// A place, given back when it is dropped.
 pub struct QueuePermit {
     queue: Arc<TriggerQueue>,
     account: AccountKey,
 }
 
 impl TriggerQueue {
-    /// A queue with so many permits, at least 2. Waiting runs are woken when they may get one.
+    /// A queue with so many places, at least 2. Waiting runs are woken when they may get one.
     #[must_use]
-    pub fn new(permits: usize, notifier: Arc<dyn RunNotifier>) -> Arc<Self> {
-        Arc::new(Self { permits: permits.max(2), state: Mutex::default(), notifier })
+    pub fn new(places: usize, notifier: Arc<dyn RunNotifier>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(Places::new(places)), notifier })
     }
 
-    /// A permit, unless the older runs of the account that wait need all the permits that it may still take; it may hold at most `most`.
-    /// Without a permit the run joins the queue; call this again when it is woken.
+    /// A place, unless older runs of the account need all that it may still take; it may hold at most `most`. Without a place the run joins the
+    /// queue; call this again when it is woken.
     ///
     /// # Errors
     /// The number of runs that are ahead of this one.
     pub fn try_acquire(self: &Arc<Self>, account: &AccountKey, most: usize, key: &QueueKey) -> Result<QueuePermit, usize> {
-        let mut state = self.state.lock();
-        let freed = state.leave_other_accounts(account, key, &*self.notifier);
-        let left = self.permits.saturating_sub(state.held);
-        let queue = state.accounts.entry(account.clone()).or_default();
-        let free = left.min(most).saturating_sub(queue.held);
-        // A run that was deleted while it waited does not leave the queue by itself.
-        while let Some(deleted) = queue.waiting.range(..key).take(free).find(|other| !self.notifier.exists(&other.run())).cloned() {
-            queue.waiting.remove(&deleted);
-        }
-        let ahead = queue.waiting.range(..key).count();
-        if ahead < free {
-            queue.waiting.remove(key);
-            queue.held = queue.held.saturating_add(1);
-            // One wake may stand for several free permits.
-            let next = if free > 1 { queue.next(&*self.notifier) } else { None };
-            state.held = state.held.saturating_add(1);
-            drop(state);
-            for run in freed.iter().chain(&next) {
-                self.notifier.wake(run);
-            }
-            return Ok(QueuePermit { queue: self.clone(), account: account.clone() });
-        }
-        queue.waiting.insert(key.clone());
-        drop(state);
-        for run in &freed {
-            self.notifier.wake(run);
-        }
-        Err(ahead)
+        let taken = self.change(|places, exists, woken| places.try_take(account, most, key, exists, woken));
+        taken.map(|()| QueuePermit { queue: self.clone(), account: account.clone() })
     }
 
-    /// The run no longer waits for a permit.
+    /// The run no longer waits for a place.
     pub fn leave(&self, account: &AccountKey, key: &QueueKey) {
-        let mut state = self.state.lock();
-        let mut next = state.leave_other_accounts(account, key, &*self.notifier);
-        if let Some(queue) = state.accounts.get_mut(account)
-            && queue.waiting.remove(key)
-        {
-            // The run may have been woken for a permit that it did not take.
-            next.extend(queue.next(&*self.notifier));
-        }
-        state.remove_idle();
-        drop(state);
-        for run in &next {
-            self.notifier.wake(run);
-        }
+        self.change(|places, exists, woken| places.leave(account, key, exists, woken));
     }
 
-    fn release(&self, account: &AccountKey) {
-        let mut state = self.state.lock();
-        state.held = state.held.saturating_sub(1);
-        if let Some(queue) = state.accounts.get_mut(account) {
-            queue.held = queue.held.saturating_sub(1);
+    /// Changes the places, then wakes the runs that may get one.
+    fn change<T>(&self, change: impl FnOnce(&mut Places<AccountKey, QueueKey>, &dyn Fn(&QueueKey) -> bool, &mut Vec<QueueKey>) -> T) -> T {
+        let mut woken = Vec::new();
+        let result = change(&mut self.state.lock(), &|key| self.notifier.exists(&key.run()), &mut woken);
+        for key in &woken {
+            self.notifier.wake(&key.run());
         }
-        // Every account may now hold more.
-        let left = self.permits.saturating_sub(state.held);
-        let queues = state.accounts.values_mut().filter(|queue| queue.held < left);
-        let next: Vec<_> = queues.filter_map(|queue| queue.next(&*self.notifier)).collect();
-        state.remove_idle();
-        drop(state);
-        for run in &next {
-            self.notifier.wake(run);
-        }
-    }
-}
-
-impl State {
-    fn remove_idle(&mut self) {
-        self.accounts.retain(|_, queue| queue.held > 0 || !queue.waiting.is_empty());
-    }
-
-    /// Removes a run from the queues of accounts that it named before. Returns the runs that are next there.
-    fn leave_other_accounts(&mut self, account: &AccountKey, key: &QueueKey, notifier: &dyn RunNotifier) -> Vec<ObjectRef<PipelineRun>> {
-        let others = self.accounts.iter_mut().filter(|(other, _)| *other != account);
-        others.filter_map(|(_, queue)| queue.waiting.remove(key).then(|| queue.next(notifier))?).collect()
+        result
     }
 }
 
 impl Drop for QueuePermit {
     fn drop(&mut self) {
-        self.queue.release(&self.account);
+        self.queue.change(|places, exists, woken| places.give_back(&self.account, exists, woken));
     }
 }
 
@@ -330,6 +237,6 @@ mod tests {
         for second in 0..100 {
             queue.leave(&account("one"), &key(second));
         }
-        assert!(queue.state.lock().accounts.is_empty());
+        assert!(queue.state.lock().is_idle());
     }
 }

@@ -25,4 +25,5 @@ mod plugin;
 mod protocol;
 mod rbac;
 mod recordings;
+mod request_order;
 mod startup_failures;

@@ -345,6 +345,9 @@ fn runs_in_doubt_and_behind_them_match_their_recordings() {
     let _operator = env.operator_with(&["--trigger-settle-seconds", "600"]);
     env.start("trigger-unconfirmed", "orders", json!({}));
     assert_consistent(&env.wait("trigger-unconfirmed", "watched", |run| message(run).contains("watches nuvo's list")));
+    // Kubernetes writes down the second of a creation. Of two runs of the same second, either may come first.
+    let created = env.get("trigger-unconfirmed").metadata.creation_timestamp.unwrap().0.as_second();
+    env.eventually("a later second", || Timestamp::now().as_second() > created);
     env.start("pipeline-busy", "orders", json!({}));
     shows(&env, "pipeline-busy", "PipelineBusy");
     record.run("trigger-unconfirmed");

@@ -6,8 +6,11 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use nuvo_client::{Client, Error, PauseReason};
-use nuvo_core::run::{Nonce, Obstacle, PostOutcome, Unexecuted};
+use nuvo_client::{Client, Error};
+use nuvo_core::{
+    run::{Nonce, Obstacle, PostOutcome, Unexecuted},
+    scheduler::Purpose,
+};
 use nuvo_operator::account::{Rejected, Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Shutdown};
 
@@ -42,9 +45,9 @@ async fn request_during_a_pause_is_refused() {
     assert!(matches!(session.find_candidates(&p()).await, Err(Error::RateLimited { .. })));
     for _ in 0..3 {
         let Err(Error::Paused(pause)) = session.find_candidates(&p()).await else { panic!("not paused") };
-        assert_eq!(pause.reason, PauseReason::RateLimited);
+        assert_eq!(pause.obstacle, Obstacle::RateLimited);
         assert!(pause.left > Duration::from_secs(590), "{pause}");
-        assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
+        assert!(matches!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Paused(_))));
         assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
     }
     assert_eq!(server.requests().len(), 1);
@@ -56,15 +59,17 @@ async fn post_that_was_not_executed_pauses_the_account() {
     let server = Server::start(move |request| if request.starts_with("POST") { limited.clone() } else { json(401, "{}") }).await;
     let refusing = Server::start(|_| json(401, "{}")).await;
     for (origin, reason, seconds) in [
-        (server.origin.clone(), PauseReason::RateLimited, 7),
-        (closed_port().await, PauseReason::Unavailable, 5),
-        (refusing.origin.clone(), PauseReason::Account, 60),
+        (server.origin.clone(), Obstacle::RateLimited, 7),
+        (closed_port().await, Obstacle::Unavailable, 5),
+        (refusing.origin.clone(), Obstacle::Account, 60),
     ] {
         let (_stop, shutdown) = shutdown::channel();
         let session = session(with_settings(&origin, fixed(), settings()), 5, shutdown);
         session.create(&p(), &Nonce::new("nonce-1").unwrap()).await;
-        let pause = session.paused().unwrap();
-        assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (reason, f64::from(seconds)), "{origin}");
+        let pause = session.paused(Purpose::Trigger).unwrap();
+        // A quota of executions is no reason to read nothing.
+        assert_eq!(session.paused(Purpose::Ending).is_none(), reason == Obstacle::RateLimited, "{origin}");
+        assert_eq!((pause.obstacle, pause.left.as_secs_f64().ceil()), (reason, f64::from(seconds)), "{origin}");
     }
 }
 
@@ -82,11 +87,11 @@ async fn rejection_is_announced_once() {
     let session = session_announcing(client(&server), 100, rejected, shutdown);
     for _ in 0..2 {
         accepted.store(false, Ordering::SeqCst);
-        assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
-        assert_eq!(session.read(&e("e1")).await, Err(Error::Unauthorized));
+        assert_eq!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Unauthorized));
+        assert_eq!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Unauthorized));
         assert_eq!((announced.try_recv(), announced.try_recv().is_err()), (Ok(()), true));
         accepted.store(true, Ordering::SeqCst);
-        assert!(session.read(&e("e1")).await.is_ok());
+        assert!(session.read(&e("e1"), Purpose::Ending).await.is_ok());
     }
 }
 
@@ -95,7 +100,7 @@ async fn wait_for_the_rate_limit_ends_with_the_shutdown() {
     let server = Server::start(|_| json(200, r#"{"data":{"id":"e1","status":"PROCESSING"}}"#)).await;
     let (stop, shutdown) = shutdown::channel();
     let session = session(client(&server), 1, shutdown);
-    let read = async || session.read(&e("e1")).await;
+    let read = async || session.read(&e("e1"), Purpose::Ending).await;
     // The second token is there after a second, the third after two.
     let first = async {
         let answer = read().await;
@@ -130,21 +135,21 @@ async fn open_breaker_is_closed_by_one_get() {
     let session = session(client(&server), 100, shutdown);
     let nonce = Nonce::new("nonce-1").unwrap();
     for _ in 0..5 {
-        assert!(matches!(session.read(&e("e1")).await, Err(Error::Server { .. })));
+        assert!(matches!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Server { .. })));
     }
-    assert!(session.paused().is_some_and(|pause| pause.reason == PauseReason::Unavailable));
+    assert!(session.paused(Purpose::Trigger).is_some_and(|pause| pause.obstacle == Obstacle::Unavailable));
     for _ in 0..5 {
-        assert!(matches!(session.read(&e("e1")).await, Err(Error::Paused(_))));
+        assert!(matches!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Paused(_))));
     }
     let not_sent = |outcome| matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. });
     assert!(not_sent(session.create(&p(), &nonce).await));
     assert_eq!(server.requests().len(), 5, "nothing was sent meanwhile");
     well.store(true, Ordering::SeqCst);
-    tokio::time::sleep(session.paused().unwrap().left).await;
+    tokio::time::sleep(session.paused(Purpose::Trigger).unwrap().left).await;
     assert!(not_sent(session.create(&p(), &nonce).await), "a POST does not find out");
     assert_eq!(server.requests().len(), 5);
-    session.read(&e("e1")).await.unwrap();
-    assert_eq!((session.paused(), server.requests().len()), (None, 6));
+    session.read(&e("e1"), Purpose::Ending).await.unwrap();
+    assert_eq!((session.paused(Purpose::Trigger), server.requests().len()), (None, 6));
     assert!(matches!(session.create(&p(), &nonce).await, PostOutcome::Accepted(_)));
 }
 
@@ -192,7 +197,7 @@ async fn post_answered_503_is_unknown_and_pauses_the_account() {
     let (_stop, shutdown) = shutdown::channel();
     let session = session(client(&server), 100, shutdown);
     assert!(matches!(session.create(&p(), &Nonce::new("nonce-1").unwrap()).await, PostOutcome::Unknown { .. }));
-    let pause = session.paused().unwrap();
-    assert_eq!((pause.reason, pause.left.as_secs_f64().ceil()), (PauseReason::Unavailable, 60.0));
+    let pause = session.paused(Purpose::Trigger).unwrap();
+    assert_eq!((pause.obstacle, pause.left.as_secs_f64().ceil()), (Obstacle::Unavailable, 60.0));
     assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
 }

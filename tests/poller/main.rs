@@ -18,9 +18,9 @@ use std::{
 use futures::future::join_all;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Credential, Origins, Settings};
-use nuvo_core::run::{ExecutionId, Known, PipelineId};
+use nuvo_core::run::{ExecutionId, Follow, Known, PipelineId, RunRef, Uid};
 use nuvo_crds::PipelineRun;
-use nuvo_operator::account::poller::{Interest, Poller, RunNotifier};
+use nuvo_operator::account::poller::{Poller, RunNotifier};
 use nuvo_operator::account::{Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Stop};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
@@ -99,16 +99,10 @@ impl World {
         let poller = Arc::new(Poller::new(woken.clone(), Duration::from_secs(300), spread));
         poller.connect(Some(session));
         for (number, execution) in executions.iter().enumerate() {
-            poller.follow(&Interest {
-                run: ObjectRef::new(&format!("run-{number}")).within("team"),
-                pipeline: orders(),
-                executions: vec![execution.clone()],
-                age,
-                ours: true,
-                expected: true,
-                late: false,
-                ended_for: None,
-            });
+            let name = format!("run-{number}");
+            let run = RunRef { uid: Uid::new(name.clone()).unwrap(), namespace: "team".to_owned(), name };
+            let wish = Follow { executions: vec![execution.clone()], age, ours: true, expected: true, late: false, ended_for: None };
+            poller.follow(&run, &orders(), &wish);
         }
         let works = poller.clone();
         tokio::spawn(async move { works.run(shutdown).await });

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use super::client_settings::{Operation, Settings};
+use super::client_settings::{Operation, PAUSE, Settings};
 use super::connections::ConnectionSetup;
 use super::credential::Credential;
 use super::decode;
@@ -19,7 +19,6 @@ use super::exchange::{CredentialsVerdict, Exchange, Usage};
 use super::execution::{Execution, Pipeline};
 use super::listing::{Collector, ListQuery, Listing, Next, Page};
 use super::origins::BaseUrl;
-use super::pause::PAUSE;
 use super::redact::Redactor;
 use super::token_cache::{Token, TokenCache};
 use super::transport::{self, Asked, Failure, MAX_ANSWER, MAX_PAGE, Reply};

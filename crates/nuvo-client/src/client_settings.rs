@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::connections::Connections;
 
+/// The pause after 429 or 503 without `Retry-After`.
+pub const PAUSE: Duration = Duration::from_secs(5);
+
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {

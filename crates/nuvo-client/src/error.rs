@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::pause::{Pause, PauseReason};
-use nuvo_core::run::Obstacle;
+use nuvo_core::{run::Obstacle, scheduler::Pause};
 
 /// Why a request failed. The texts are fixed: no body, token or URL is ever in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,11 +97,7 @@ impl Error {
     pub const fn obstacle(&self) -> Obstacle {
         match self {
             Self::RateLimited { .. } => Obstacle::RateLimited,
-            Self::Paused(Pause { reason, left: _ }) => match reason {
-                PauseReason::RateLimited => Obstacle::RateLimited,
-                PauseReason::Unavailable => Obstacle::Unavailable,
-                PauseReason::Account => Obstacle::Account,
-            },
+            Self::Paused(pause) => pause.obstacle,
             Self::Unauthorized | Self::Forbidden | Self::NoApi { .. } => Obstacle::Account,
             Self::Setup { .. } | Self::Stopping => Obstacle::Operator,
             Self::Unreachable

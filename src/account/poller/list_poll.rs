@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::tracked::Key;
 use crate::account::Session;
 use nuvo_client::Error;
-use nuvo_core::run::ExecutionId;
+use nuvo_core::{run::ExecutionId, scheduler::Key};
 
 /// What the last poll has shown of the list.
 #[derive(Debug, Default, Clone, Copy)]
@@ -17,7 +16,7 @@ pub struct ListPoll {
 }
 
 /// The result of a list.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listed {
     /// The wanted executions that are running.
     pub running: BTreeSet<Key>,

@@ -1,136 +1,89 @@
 //! The loop of a poller: a list when one is due, and a read for each execution that the list no longer shows.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use nuvo_client::Error;
-use nuvo_core::run::{Absence, needs_list};
-use tokio::time::Instant;
+use nuvo_core::{
+    run::{Absence, PipelineId},
+    scheduler::{Look, Next, Purpose, Read, ReadAnswer},
+};
 
 use super::{
     Poller,
     list_poll::{ListPoll, Listed},
-    poll_period::{self, FASTEST, period, watch_period},
-    read_answer::Answer,
-    tracked::Key,
+    object_ref,
+    shown_execution::shown_execution,
 };
 use crate::account::Session;
 use crate::shutdown::Shutdown;
 
-/// How many executions are read at once: enough to use a high rate limit in spite of slow answers.
-const READS: usize = 32;
-
 /// A request that has ended.
 enum Done {
-    Listed {
-        list_poll: ListPoll,
-        began: Instant,
-        open: BTreeSet<Key>,
-        awaited: BTreeSet<Key>,
-        repairs: Vec<(Key, bool)>,
-        result: Result<Listed, Error>,
-    },
-    Read {
-        key: Key,
-        asked: Instant,
-        awaited: bool,
-        answer: Result<Answer, Error>,
-    },
+    Listed { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
+    Read { read: Read, asked: Duration, answer: ReadAnswer },
+    Mode { pipeline: PipelineId, answer: Result<bool, Error> },
 }
 
 impl Poller {
     /// Polls until the shutdown begins.
     pub async fn run(&self, shutdown: Shutdown) {
         let mut work: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
-        let mut list_poll = Some(ListPoll::default());
-        // Holds each execution at most once.
-        let mut to_read: VecDeque<(Key, bool)> = VecDeque::new();
-        let mut reads = 0_usize;
+        let mut list_poll = ListPoll::default();
         loop {
-            // While reads are queued, a list would show what is known already, and use up requests that the reads need.
-            let due = if list_poll.is_some() && to_read.is_empty() { self.due() } else { None };
+            let due = loop {
+                let (session, next) = self.next();
+                let Some(session) = session else { break None };
+                match next {
+                    Next::Look(look) => work.push(self.look(session, list_poll, look)),
+                    Next::Read(read) => work.push(self.read(session, read)),
+                    Next::Mode(pipeline) => work.push(ask_mode(session, pipeline)),
+                    Next::Wait(until) => break until,
+                }
+            };
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
                 Some(done) = work.next(), if !work.is_empty() => match done {
-                    Done::Listed { list_poll: read, began, open, awaited, repairs, result } => {
-                        list_poll = Some(read);
-                        to_read.extend(repairs);
-                        to_read.extend(self.after_list(began, &open, &awaited, result));
+                    Done::Listed { list_poll: read, look, result } => {
+                        list_poll = read;
+                        self.looked(look, result);
                     }
-                    Done::Read { key, asked, awaited, answer } => {
-                        reads = reads.saturating_sub(1);
-                        self.answered(&key, asked, awaited, answer);
+                    Done::Read { read, asked, answer } => {
+                        let woken = self.state.lock().executions.answered(&read, asked, answer, self.now());
+                        self.wake(&woken);
                     }
+                    Done::Mode { pipeline, answer } => self.mode_answered(&pipeline, answer),
                 },
                 () = self.changed.notified() => {}
-                () = sleep_until(due) => {
-                    if let Some(list_poll) = list_poll.take() {
-                        work.push(self.poll_list(list_poll));
-                    }
-                }
-            }
-            while reads < READS
-                && let Some((key, awaited)) = to_read.pop_front()
-            {
-                reads = reads.saturating_add(1);
-                work.push(self.read(key, awaited));
+                () = self.sleep_until(due) => {}
             }
         }
     }
 
-    /// When the next poll is due; never while there is nothing to poll, or no session.
-    fn due(&self) -> Option<Instant> {
-        let state = self.state.lock();
-        let session = state.session.as_ref()?;
-        if !state.entries.values().any(|entry| entry.is_open() || entry.watch.is_some()) {
-            return None;
-        }
-        // A request during a pause would fail.
-        let allowed = session.paused().and_then(|pause| Instant::now().checked_add(pause.left));
-        [state.next, allowed].into_iter().flatten().max()
-    }
-
-    fn poll_list(&self, mut list_poll: ListPoll) -> BoxFuture<'_, Done> {
-        self.prune();
-        let began = Instant::now();
-        let (mut open, mut awaited) = (BTreeSet::new(), BTreeSet::new());
+    fn next(&self) -> (Option<Arc<Session>>, Next) {
         let mut state = self.state.lock();
         let session = state.session.clone();
-        for (key, entry) in state.entries.iter_mut().filter(|(_, entry)| entry.is_open() && !entry.reading) {
-            open.insert(key.clone());
-            // A run that gets no answer asks again itself, so that a nuvo without answers is not polled at the fastest pace.
-            if std::mem::take(&mut entry.awaited) {
-                awaited.insert(key.clone());
-            }
+        let pause = session.as_ref().and_then(|session| session.paused(Purpose::Polling)).map(|pause| pause.left);
+        (session, state.executions.next(self.now(), pause))
+    }
+
+    async fn sleep_until(&self, due: Option<Duration>) {
+        match due {
+            Some(due) => tokio::time::sleep(due.saturating_sub(self.now())).await,
+            None => std::future::pending().await,
         }
-        // A list of running executions does not show failed ones.
-        let mut repairs = Vec::new();
-        let slowest = session.as_ref().map_or(FASTEST, |session| session.poll_period());
-        for (key, entry) in &mut state.entries {
-            if !entry.reading
-                && entry.watched().is_some_and(|next| next <= began)
-                && let Some(watch) = &mut entry.watch
-            {
-                watch.next = began.checked_add(watch_period(began.saturating_duration_since(watch.since), slowest)).unwrap_or(began);
-                entry.reading = true;
-                repairs.push((key.clone(), false));
-            }
-        }
-        drop(state);
+    }
+
+    fn look(&self, session: Arc<Session>, mut list_poll: ListPoll, look: Look) -> BoxFuture<'_, Done> {
         async move {
-            let result = match &session {
-                Some(_) if open.is_empty() => Ok(Listed { running: BTreeSet::new(), requests: 0 }),
-                Some(session) => list_poll.running(session, &open).await,
-                None => Err(Error::Stopping),
-            };
-            Done::Listed { list_poll, began, open, awaited, repairs, result }
+            let result = if look.open.is_empty() { Ok(Listed::default()) } else { list_poll.running(&session, &look.open).await };
+            Done::Listed { list_poll, look, result }
         }
         .boxed()
     }
 
-    /// Records what a list has shown. Returns the executions that must be read by their id.
-    fn after_list(&self, began: Instant, open: &BTreeSet<Key>, awaited: &BTreeSet<Key>, result: Result<Listed, Error>) -> Vec<(Key, bool)> {
+    fn looked(&self, look: Look, result: Result<Listed, Error>) {
         let (running, requests) = match result {
             Ok(Listed { running, requests }) => (Some(running), requests),
             Err(error) => {
@@ -138,79 +91,84 @@ impl Poller {
                 (None, 1)
             }
         };
-        for key in running.iter().flatten() {
-            self.listed(key);
-        }
-        // A list may lag, so a run that is late needs the answer about its own execution. It needs no list.
-        let missing = |key: &&Key| awaited.contains(*key) || running.as_ref().is_some_and(|running| !running.contains(*key));
-        let missing: Vec<Key> = open.iter().filter(missing).cloned().collect();
         let mut state = self.state.lock();
-        let slowest = state.session.as_ref().map_or(FASTEST, |session| session.poll_period());
-        let mut to_read = Vec::with_capacity(missing.len());
-        let mut news = false;
-        for key in missing {
-            let Some(entry) = state.entries.get_mut(&key) else { continue };
-            let awaited = awaited.contains(&key);
-            // nuvo answers with another status, or denies it: a read at every poll would show nothing new.
-            let pace = period(began.saturating_duration_since(entry.born), slowest);
-            if !awaited && entry.missed.is_some_and(|missed| began.saturating_duration_since(missed) < pace) {
-                continue;
-            }
-            news |= entry.missed.is_none();
-            entry.reading = true;
-            to_read.push((key, awaited));
-        }
-        if let Some(session) = state.session.clone() {
-            let floor = poll_period::floor(requests, session.rate());
-            // Executions that started together end together.
-            state.plan(began, floor, slowest, news);
-        }
-        to_read
+        let woken = state.executions.looked(look, running.as_ref(), requests);
+        state.executions.prune(|run| self.notifier.exists(&object_ref(run)));
+        drop(state);
+        self.wake(&woken);
     }
 
-    fn read(&self, key: Key, awaited: bool) -> BoxFuture<'_, Done> {
-        let session = self.state.lock().session.clone();
+    fn read(&self, session: Arc<Session>, read: Read) -> BoxFuture<'_, Done> {
         async move {
-            let asked = Instant::now();
-            // It may have been queued for long, and forgotten meanwhile.
-            let wanted = self.state.lock().entries.contains_key(&key);
-            let answer = match session.filter(|_| wanted) {
-                Some(session) => self.ask(&session, &key).await,
-                None => Err(Error::Stopping),
-            };
-            Done::Read { key, asked, awaited, answer }
+            let asked = self.now();
+            let answer = self.ask(&session, &read).await.unwrap_or_else(|error| unusable(&read, &error));
+            Done::Read { read, asked, answer }
         }
         .boxed()
     }
 
-    async fn ask(&self, session: &Session, key: &Key) -> Result<Answer, Error> {
-        let (pipeline, id) = key;
-        match session.read(id).await {
+    async fn ask(&self, session: &Session, read: &Read) -> Result<ReadAnswer, Error> {
+        let (pipeline, id) = &read.key;
+        match session.read(id, read.purpose).await {
             Ok(execution) => {
                 let fits = execution.pipeline.as_deref().is_none_or(|named| named == pipeline.as_str());
-                if fits && self.state.lock().entries.get(key).is_some_and(|entry| entry.ours) {
+                if fits && self.state.lock().executions.is_ours(&read.key) {
                     session.started_by_us(&execution);
                 }
-                let delivered = fits && execution.status == nuvo_client::ExecutionStatus::Successful;
-                let developer_mode = delivered && session.developer_mode(pipeline).await;
-                Ok(Answer::Found(Box::new(execution), developer_mode))
+                Ok(ReadAnswer::Found {
+                    took: took(&execution),
+                    report: Box::new(shown_execution(&execution)),
+                    pipeline: execution.pipeline,
+                })
             }
-            Err(Error::NotFound) => {
-                let denied_for = self.state.lock().entries.get(key).and_then(|entry| entry.denied_since).map(|since| since.elapsed());
-                Ok(Answer::Denied(match needs_list(denied_for, self.grace) {
-                    false => Absence::Unconfirmed,
-                    true if session.confirms_absent(pipeline, id).await? => Absence::Confirmed,
-                    true => Absence::Contradicted,
-                }))
-            }
+            Err(Error::NotFound) => Ok(ReadAnswer::Denied(match self.needs_list(read) {
+                false => Absence::Unconfirmed,
+                true if session.confirms_absent(pipeline, id).await? => Absence::Confirmed,
+                true => Absence::Contradicted,
+            })),
             Err(error) => Err(error),
+        }
+    }
+
+    fn needs_list(&self, read: &Read) -> bool {
+        self.state.lock().executions.needs_list(&read.key, self.now())
+    }
+
+    fn mode_answered(&self, pipeline: &PipelineId, answer: Result<bool, Error>) {
+        let mut state = self.state.lock();
+        match answer {
+            Ok(developer) => state.executions.mode_answered(pipeline, Some(developer)),
+            // Nothing was sent.
+            Err(Error::Paused(_) | Error::Stopping) => state.executions.mode_not_asked(pipeline),
+            Err(error) => {
+                tracing::debug!(%error, %pipeline, "the pipeline cannot be read; it is not asked about again for an hour");
+                state.executions.mode_answered(pipeline, None);
+            }
         }
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
+fn ask_mode<'a>(session: Arc<Session>, pipeline: PipelineId) -> BoxFuture<'a, Done> {
+    async move {
+        let answer = session.developer_mode(&pipeline).await;
+        Done::Mode { pipeline, answer }
     }
+    .boxed()
+}
+
+fn unusable(read: &Read, error: &Error) -> ReadAnswer {
+    let execution = &read.key.1;
+    if matches!(error, Error::Malformed { .. }) {
+        tracing::warn!(%execution, %error, "nothing is concluded from this answer");
+        return ReadAnswer::Malformed;
+    }
+    tracing::debug!(%execution, %error, "an execution cannot be read; trying again at the next poll");
+    ReadAnswer::Failed
+}
+
+/// How long an execution took by nuvo's own clock: until it ended, not until the operator noticed.
+fn took(execution: &nuvo_client::Execution) -> Option<Duration> {
+    let at = |time: &Option<nuvo_client::NuvoTime>| time.as_ref()?.at;
+    let (created, updated) = (at(&execution.created_at)?, at(&execution.updated_at)?);
+    Duration::try_from(updated.duration_since(created)).ok().filter(|_| execution.status.is_terminal())
 }

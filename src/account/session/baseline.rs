@@ -3,21 +3,16 @@
 use std::time::Duration;
 
 use nuvo_client::{Error, Execution, ListQuery, Order};
-use nuvo_core::run::{BASELINE_IDS, Baseline, Candidate, ListedCandidates, PipelineId};
+use nuvo_core::{
+    run::{BASELINE_IDS, Baseline, Candidate, ListedCandidates, PipelineId},
+    scheduler::{Purpose, USABLE_FOR, Wanted},
+};
 use tokio::time::Instant;
 
-use super::{ALL_PAGES, Session, baseline_read::BaselineRead, short_hash::short_hash};
-use crate::account::Priority;
+use super::{ALL_PAGES, Session, short_hash::short_hash};
 
-/// The oldest baseline that a trigger may use.
-const BASELINE_AGE: Duration = Duration::from_secs(10);
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
-/// When few requests are left, the triggers of the time in which the rate limit allows this many requests share one read of the list.
-const SHARED_BY: f64 = 10.0;
-/// The longest time that a trigger waits to share a read with others.
-const SHARE_WITHIN: Duration = Duration::from_secs(2);
-
 impl Session {
     /// The baseline, by a read of the list that began after this moment, and permission to send a POST. The permission is awaited last, so
     /// that it is used at once. Triggers that wait at the same time share one read. None if the list does not reliably show what is newest.
@@ -25,44 +20,38 @@ impl Session {
     /// # Errors
     /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
     pub async fn prepare(&self, after: Instant) -> Result<Option<Baseline>, Error> {
+        let after = after.saturating_duration_since(self.started);
         loop {
             let (began, baseline) = self.baseline_since(after).await?;
-            self.take(Priority::Trigger).await?;
-            if began.elapsed() < BASELINE_AGE {
+            self.take(Purpose::Trigger).await?;
+            if self.started.elapsed().saturating_sub(began) < USABLE_FOR {
                 return Ok(baseline);
             }
         }
     }
 
-    async fn baseline_since(&self, after: Instant) -> Result<(Instant, Option<Baseline>), Error> {
-        let mut last_baseline = self.last_baseline.lock().await;
-        if let Some(last) = &*last_baseline
-            && last.began >= after
-            && last.began.elapsed() < BASELINE_AGE
-        {
-            return last.result.clone().map(|baseline| (last.began, baseline));
-        }
-        if let Some(last) = &*last_baseline
-            && self.rate_limiter.is_tight()
-        {
-            let shared = Duration::from_secs_f64(SHARED_BY / self.rate()).min(SHARE_WITHIN);
-            tokio::time::sleep(shared.saturating_sub(last.began.elapsed())).await;
-        }
-        let began = Instant::now();
+    async fn baseline_since(&self, after: Duration) -> Result<(Duration, Option<Baseline>), Error> {
+        let mut baselines = self.baselines.lock().await;
+        let wait = match baselines.wanted(after, self.started.elapsed(), self.rate_limiter.is_tight(), self.rate()) {
+            Wanted::Shared(began, result) => return result.map(|baseline| (began, baseline)),
+            Wanted::After(wait) => wait,
+        };
+        tokio::time::sleep(wait).await;
+        let began = self.started.elapsed();
         let result = self.read_baseline().await;
-        *last_baseline = Some(BaselineRead { began, result: result.clone() });
+        baselines.set(began, result.clone());
         result.map(|baseline| (began, baseline))
     }
 
     async fn read_baseline(&self) -> Result<Option<Baseline>, Error> {
         let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
-        self.take(Priority::Baseline).await?;
+        self.take(Purpose::Baseline).await?;
         let page = self.get(self.client.list_page(&newest_first, 0)).await?;
         if page.unreadable == 0 && (page.sent == 0 || sorted(&page.items) == Sorting::NewestFirst) {
             return Ok(Some(baseline_of(&page.items)));
         }
         // This page does not show which end is the newest: read the whole list.
-        let all = self.list(&newest_first, ALL_PAGES, Priority::Baseline).await?;
+        let all = self.list(&newest_first, ALL_PAGES, Purpose::Baseline).await?;
         Ok(all.complete.then(|| baseline_of(&all.items)))
     }
 
@@ -72,7 +61,7 @@ impl Session {
     /// Why there was no list.
     pub async fn find_candidates(&self, pipeline: &PipelineId) -> Result<Option<ListedCandidates>, Error> {
         let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
-        let listing = self.list(&query, NEWEST_PAGES, Priority::Recovery).await?;
+        let listing = self.list(&query, NEWEST_PAGES, Purpose::Recovery).await?;
         if listing.complete {
             return Ok(Some(ListedCandidates { candidates: self.candidates(&listing.items), after: None }));
         }
@@ -80,7 +69,7 @@ impl Session {
             let after = listing.items.last().and_then(created);
             return Ok(after.map(|after| ListedCandidates { candidates: self.candidates(&listing.items), after: Some(after) }));
         }
-        let listing = self.list(&query, ALL_PAGES, Priority::Recovery).await?;
+        let listing = self.list(&query, ALL_PAGES, Purpose::Recovery).await?;
         Ok(listing.complete.then(|| ListedCandidates { candidates: self.candidates(&listing.items), after: None }))
     }
 

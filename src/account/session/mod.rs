@@ -1,9 +1,7 @@
 //! The session of one account: its client behind its rate limit and its circuit breaker.
 
 mod baseline;
-mod baseline_read;
 mod developer_mode;
-mod pipeline_modes;
 mod short_hash;
 
 use std::{
@@ -18,18 +16,19 @@ use std::{
 use futures::FutureExt;
 use nuvo_client::{
     Client, Collector, CredentialsVerdict, Error, Exchange, Execution, ExecutionStatus, ListQuery, Listing, Next, Order, PAUSE, Page,
-    Pause, PauseReason, Usage, trigger_outcome,
+    Pause, Usage, trigger_outcome,
 };
-use nuvo_core::run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unexecuted};
+use nuvo_core::{
+    run::{Baseline, ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unexecuted},
+    scheduler::{Availability, Purpose, RequestKind, SharedLook, most_places},
+};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 pub use short_hash::short_hash;
 
-use super::{CircuitBreaker, Priority, RateLimiter, circuit_breaker::RequestKind};
+use super::{CircuitBreaker, RateLimiter};
 use crate::shutdown::Shutdown;
-use baseline_read::BaselineRead;
-use pipeline_modes::Modes;
 
 /// The pages that are read when the server does not sort as asked, so that only the whole list shows what is new.
 const ALL_PAGES: usize = 100;
@@ -60,10 +59,11 @@ pub struct Session {
     rate_limiter: RateLimiter,
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
+    most_places: usize,
     identity: Mutex<Option<String>>,
-    last_baseline: tokio::sync::Mutex<Option<BaselineRead>>,
+    baselines: tokio::sync::Mutex<SharedLook<Result<Option<Baseline>, Error>>>,
+    started: Instant,
     running_page: AtomicU32,
-    modes: Mutex<Modes>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     credentials_rejected: AtomicBool,
@@ -88,9 +88,10 @@ impl Session {
             breaker: settings.breaker,
             poll_period: settings.poll_period,
             identity: Mutex::new(settings.identity),
-            last_baseline: tokio::sync::Mutex::default(),
+            baselines: tokio::sync::Mutex::default(),
+            started: Instant::now(),
+            most_places: most_places(settings.requests_per_second),
             running_page: AtomicU32::new(LARGE_PAGE),
-            modes: Mutex::default(),
             waited: settings.waited,
             rejected: settings.rejected,
             credentials_rejected: AtomicBool::new(false),
@@ -117,11 +118,17 @@ impl Session {
         self.rate_limiter.rate()
     }
 
-    /// The remaining pause, if nothing may be sent now.
+    /// How many runs of the account may work on their triggers at once.
     #[must_use]
-    pub fn paused(&self) -> Option<Pause> {
+    pub const fn most_places(&self) -> usize {
+        self.most_places
+    }
+
+    /// The remaining pause, if no request for this purpose may be sent now.
+    #[must_use]
+    pub fn paused(&self, purpose: Purpose) -> Option<Pause> {
         let circuit_open = self.breaker.left().map(unavailable);
-        [self.rate_limiter.paused(), circuit_open].into_iter().flatten().max_by_key(|pause| pause.left)
+        [self.rate_limiter.paused(purpose), circuit_open].into_iter().flatten().max_by_key(|pause| pause.left)
     }
 
     /// Whether nuvo has rejected the credentials since it accepted them last.
@@ -131,32 +138,33 @@ impl Session {
     }
 
     /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
-    async fn take(&self, priority: Priority) -> Result<(), Error> {
+    async fn take(&self, purpose: Purpose) -> Result<(), Error> {
         let waited = tokio::select! {
             biased;
             () = self.shutdown.begun() => return Err(Error::Stopping),
-            waited = self.rate_limiter.take(priority) => waited.map_err(Error::Paused)?,
+            waited = self.rate_limiter.take(purpose) => waited.map_err(Error::Paused)?,
         };
         (self.waited)(waited);
         Ok(())
     }
 
+    fn pause(&self, length: Duration, obstacle: Obstacle) {
+        self.rate_limiter.pause(|pauses, now| pauses.pause(length, obstacle, now));
+    }
+
     /// Sends a GET, or several for one purpose, and records whether the server is available and whether it asks for a pause.
     async fn get<T>(&self, request: impl Future<Output = Exchange<Result<T, Error>>>) -> Result<T, Error> {
-        let permit = self.breaker.acquire(RequestKind::Probe).map_err(|left| Error::Paused(unavailable(left)))?;
+        let permit = self.breaker.acquire(RequestKind::Get).map_err(|left| Error::Paused(unavailable(left)))?;
         let Exchange { result, usage } = request.await;
-        match &result {
-            Ok(_) => permit.succeeded(),
-            Err(error) if error.is_of_server() => permit.failed(),
+        permit.ended(match &result {
+            Err(error) if error.is_of_server() => Availability::Failed,
             // Nothing was sent.
-            Err(Error::Paused(_) | Error::Stopping | Error::Setup { .. }) => drop(permit),
-            Err(_) => permit.succeeded(),
-        }
+            Err(Error::Paused(_) | Error::Stopping | Error::Setup { .. }) => Availability::Unknown,
+            Ok(_) | Err(_) => Availability::Answered,
+        });
         match &result {
-            Err(Error::RateLimited { retry_after }) => self.rate_limiter.pause(retry_after.unwrap_or(PAUSE), PauseReason::RateLimited),
-            Err(Error::Server { status: 503, retry_after }) => {
-                self.rate_limiter.pause(retry_after.unwrap_or(PAUSE), PauseReason::Unavailable)
-            }
+            Err(Error::RateLimited { retry_after }) => self.pause(retry_after.unwrap_or(PAUSE), Obstacle::RateLimited),
+            Err(Error::Server { status: 503, retry_after }) => self.pause(retry_after.unwrap_or(PAUSE), Obstacle::Unavailable),
             _ => {}
         }
         self.account_for_request(usage);
@@ -168,7 +176,7 @@ impl Session {
     /// # Errors
     /// Why nuvo does not accept them, or did not answer.
     pub async fn verify_credentials(&self) -> Result<(), Error> {
-        self.take(Priority::Trigger).await?;
+        self.take(Purpose::Trigger).await?;
         self.get(self.client.verify_credentials()).await
     }
 
@@ -180,33 +188,35 @@ impl Session {
         };
         let Exchange { result: outcome, usage } = self.client.create(pipeline, nonce).await;
         if let Some(wait) = usage.pause {
-            self.rate_limiter.pause(wait, PauseReason::Unavailable);
+            self.pause(wait, Obstacle::Unavailable);
         }
-        match &outcome {
+        permit.ended(match &outcome {
             PostOutcome::Unknown { .. } | PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => {
-                permit.failed()
+                Availability::Failed
             }
-            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::NotExecuted { .. } => permit.succeeded(),
-        }
-        if let PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } = &outcome {
-            match obstacle {
-                Obstacle::RateLimited => self.rate_limiter.pause(*wait, PauseReason::RateLimited),
-                Obstacle::Unavailable => self.rate_limiter.pause(*wait, PauseReason::Unavailable),
-                // The pause ends with this session: a session with other credentials sends at once.
-                Obstacle::Account => self.rate_limiter.pause(*wait, PauseReason::Account),
+            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::NotExecuted { .. } => Availability::Answered,
+        });
+        match &outcome {
+            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } => self.rate_limiter.pause(|pauses, _| pauses.triggered()),
+            PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } => match obstacle {
+                // Reads have no part in a quota of executions.
+                Obstacle::RateLimited => self.rate_limiter.pause(|pauses, now| pauses.quota_exceeded(*wait, now)),
+                // A pause because of the account ends with this session: a session with other credentials sends at once.
+                Obstacle::Unavailable | Obstacle::Account => self.pause(*wait, *obstacle),
                 Obstacle::Operator => {}
-            }
+            },
+            PostOutcome::NotExecuted { .. } | PostOutcome::Unknown { .. } => {}
         }
         self.account_for_request(usage);
         outcome
     }
 
-    /// Reads one execution that may have ended, as soon as the rate limit allows it.
+    /// Reads one execution, as soon as the rate limit allows it.
     ///
     /// # Errors
     /// As for [`Client::read`] and [`Session::prepare`].
-    pub async fn read(&self, id: &ExecutionId) -> Result<Execution, Error> {
-        self.take(Priority::Ending).await?;
+    pub async fn read(&self, id: &ExecutionId, purpose: Purpose) -> Result<Execution, Error> {
+        self.take(purpose).await?;
         self.get(self.client.read(id)).await
     }
 
@@ -220,7 +230,7 @@ impl Session {
         let mut pages = Collector::new(&query);
         let mut offset = 0;
         for _ in 0..ALL_PAGES {
-            self.take(Priority::Polling).await?;
+            self.take(Purpose::Polling).await?;
             let page = self.get(self.client.list_page(&query, offset)).await?;
             if page.items.iter().any(|execution| execution.id == *id) {
                 return Ok(false);
@@ -240,7 +250,7 @@ impl Session {
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
         let page = async |limit| {
             let query = ListQuery { status: Some(ExecutionStatus::Processing), limit, ..ListQuery::default() };
-            self.take(Priority::Polling).await?;
+            self.take(Purpose::Polling).await?;
             self.get(self.client.list_page(&query, offset)).await
         };
         let limit = self.running_page.load(Ordering::Relaxed);
@@ -254,8 +264,8 @@ impl Session {
         }
     }
 
-    async fn list(&self, query: &ListQuery, pages: usize, priority: Priority) -> Result<Listing, Error> {
-        self.get(self.client.list(query, pages, &|_| self.take(priority).boxed())).await
+    async fn list(&self, query: &ListQuery, pages: usize, purpose: Purpose) -> Result<Listing, Error> {
+        self.get(self.client.list(query, pages, &|_| self.take(purpose).boxed())).await
     }
 
     /// Learns the account's identity from an execution that it certainly started. An access token does not show it.
@@ -294,5 +304,5 @@ impl Session {
 
 /// The pause of an open circuit breaker.
 const fn unavailable(left: Duration) -> Pause {
-    Pause { left, reason: PauseReason::Unavailable }
+    Pause { left, obstacle: Obstacle::Unavailable }
 }

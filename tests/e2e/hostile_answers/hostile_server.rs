@@ -46,6 +46,8 @@ pub enum Call {
     Read,
     /// What a trigger in doubt may have started.
     Recovery,
+    /// Whether the pipeline is in developer mode. Nothing depends on it.
+    Mode,
 }
 
 /// A request as the hostile answers see it.
@@ -208,6 +210,7 @@ impl State {
             // Not in the list, it is asked for by its id.
             Call::Poll if over || !started || self.script.call == Call::Read => list(Vec::new()),
             Call::Poll => list(vec![ours]),
+            Call::Mode => return None,
             Call::Read if !started || !path.ends_with("-ours") => return None,
             Call::Read => {
                 let mut ours = ours;
@@ -232,6 +235,7 @@ fn call(method: &str, path: &str) -> Call {
         _ if path.contains("filters%5Bstatus%5D") => Call::Poll,
         _ if path.contains("=desc") => Call::Look,
         _ if path.contains('?') => Call::Proof,
+        _ if path.contains("/pipeline/") => Call::Mode,
         _ => Call::Read,
     }
 }

@@ -133,7 +133,7 @@ impl Facts {
         (self.now, self.life, self.account, self.stopping_for, self.lock_is_known) = (uptime, life, account, stopping_for, lock_is_known);
         self.draining = stopping_for.is_some();
         let gate = self.gate();
-        let silence = if let Account::Ready(Some(pause)) = &self.account { Some(pause.left) } else { None };
+        let silence = if let Account::Ready { silence, .. } = &self.account { *silence } else { None };
         if let Some(observed) = &mut self.trigger {
             (observed.now, observed.gate, observed.deadline, observed.silence) = (uptime, gate, self.life.deadline, silence);
             if matches!(self.account, Account::NotReady(_)) {
@@ -147,8 +147,8 @@ impl Facts {
         match &self.account {
             Account::NotReady(why) => Gate::AccountNotReady(why.clone()),
             _ if self.draining => Gate::Draining,
-            Account::Ready(Some(pause)) => obstacle_gate(pause.obstacle, &pause.message),
-            Account::Ready(None) | Account::Unknown => match (self.memory.held_off, &self.older) {
+            Account::Ready { trigger_pause: Some(pause), .. } => obstacle_gate(pause.obstacle, &pause.to_string()),
+            Account::Ready { trigger_pause: None, .. } | Account::Unknown => match (self.memory.held_off, &self.older) {
                 (Some((until, obstacle)), _) if until > self.now => Gate::HeldOff(obstacle),
                 (_, Some(older)) => Gate::BehindOlder(older.clone()),
                 _ => Gate::Open,

@@ -33,7 +33,7 @@ pub use life::{Life, RetryWait};
 pub use memory::RunMemory;
 pub use next::{after_panic, next, remember};
 pub use next_attempt::{Reopening, following_attempt, goes_on, reopening};
-pub use observed::{Account, Begin, Beginning, Pause, Polled, Present};
+pub use observed::{Account, Begin, Beginning, Polled, Present};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
 pub use status::{
     Following, Knowledge, Known, PollFacts, StatusInput, awaits_retry, compute_status, differs_only_in_wording, expires, followed,

@@ -127,8 +127,8 @@ fn observe(f: &Facts, o: &TriggerFacts) -> Act {
     }
     let why = match &f.account {
         Account::Unknown => return done(Again::OnChange),
-        Account::Ready(_) if !run.suspended => return follow(f, o),
-        Account::Ready(_) => "",
+        Account::Ready { .. } if !run.suspended => return follow(f, o),
+        Account::Ready { .. } => "",
         Account::NotReady(why) => why,
     };
     show(f, StatusChange::Present(without_account(run, why))).unwrap_or_else(|| done(Again::OnChange))
@@ -139,7 +139,7 @@ fn adopt(f: &Facts, ids: &[ExecutionId], result: StatusChange) -> Act {
     if f.shown.as_ref() == Some(&result) {
         return done(Again::OnChange);
     }
-    if !matches!(f.account, Account::Ready(_)) || f.account_stopping {
+    if !matches!(f.account, Account::Ready { .. }) || f.account_stopping {
         return done(Again::After(LOCK_RECHECK));
     }
     let Some(named) = &f.named else {
@@ -168,7 +168,7 @@ fn follow(f: &Facts, o: &TriggerFacts) -> Act {
         return show(f, waits).unwrap_or_else(|| finish(f, again, Wishes::default()));
     }
     let following = match &f.account {
-        Account::Ready(_) => Following::Active,
+        Account::Ready { .. } => Following::Active,
         Account::Unknown => Following::Undecided,
         Account::NotReady(why) => Following::Halted(why.clone()),
     };
@@ -252,7 +252,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         }
         // Before the lock is read, so that a run that has to wait reads it once.
         let works = o.gate == Gate::Open || run.own_marker().is_some() || o.memory.inquiry.is_some();
-        if works && !f.called && matches!(f.account, Account::Ready(_)) {
+        if works && !f.called && matches!(f.account, Account::Ready { .. }) {
             return ask(Ask::Place);
         }
     }
@@ -372,7 +372,7 @@ fn wait_for_lock(hold: &Hold, again: Again) -> Act {
 
 /// For how long nothing is triggered, as far as that is known.
 fn held_for(f: &Facts) -> Duration {
-    let paused = if let Account::Ready(Some(pause)) = &f.account { pause.left } else { Duration::ZERO };
+    let paused = if let Account::Ready { trigger_pause: Some(pause), .. } = &f.account { pause.left } else { Duration::ZERO };
     let held_off = f.memory.held_off.map_or(Duration::ZERO, |(until, _)| until.saturating_sub(f.now));
     paused.max(held_off)
 }

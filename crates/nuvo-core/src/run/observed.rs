@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{ids::Nonce, life::Life, memory::RunMemory, trigger::post_outcome::Obstacle, trigger::run_view::Run, trigger::step::Limits};
+use super::{ids::Nonce, life::Life, memory::RunMemory, trigger::run_view::Run, trigger::step::Limits};
+use crate::scheduler::Pause;
 
 /// Why a pass begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,18 +26,17 @@ pub enum Account {
     /// It cannot be used, and why.
     NotReady(String),
     /// It can.
-    Ready(Option<Pause>),
+    Ready {
+        /// No trigger may be sent for a while.
+        trigger_pause: Option<Pause>,
+        /// For how long nuvo may not be asked anything, if so.
+        silence: Option<Duration>,
+    },
 }
 
-/// Nothing may be sent to nuvo for a while.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Pause {
-    /// Why.
-    pub obstacle: Obstacle,
-    /// The same, for people.
-    pub message: String,
-    /// For how long.
-    pub left: Duration,
+impl Account {
+    /// It can be used, and nothing is in the way.
+    pub const FREE: Self = Self::Ready { trigger_pause: None, silence: None };
 }
 
 /// What the account's polls say of the executions of a run, as far as the core needs to know it.

@@ -160,7 +160,7 @@ impl Case {
             Some(lease) => lock(&lease, &run)?,
             None => Ok(LockRead { version: None, lock: Lock::default() }),
         };
-        let account = accounts.iter().find(|account| is_account_of(&account.metadata, &run)).map_or(Account::Ready(None), account_state);
+        let account = accounts.iter().find(|account| is_account_of(&account.metadata, &run)).map_or(Account::FREE, account_state);
         let now = replay.now.as_ref().map(|time| time.0).or(newest).ok_or("it has no time: add a document `kind: Replay` with `now`")?;
         Ok(Self { run, others: runs, lock, account, now, replay })
     }
@@ -221,7 +221,7 @@ fn is_account_of(account: &ObjectMeta, run: &PipelineRun) -> bool {
 fn account_state(account: &NuvoAccount) -> Account {
     let conditions = account.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     match conditions.iter().find(|condition| condition.type_ == READY) {
-        Some(ready) if ready.status == "True" => Account::Ready(None),
+        Some(ready) if ready.status == "True" => Account::FREE,
         Some(ready) => Account::NotReady(ready.message.clone()),
         None => Account::Unknown,
     }

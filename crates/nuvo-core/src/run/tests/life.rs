@@ -22,7 +22,7 @@ fn ended() -> Run {
 }
 
 fn present(life: Life) -> Present {
-    Present { uptime: NOW, life, account: Account::Ready(None), stopping_for: None, lock_is_known: true }
+    Present { uptime: NOW, life, account: Account::FREE, stopping_for: None, lock_is_known: true }
 }
 
 fn facts(begin: Begin, run: Option<Run>, memory: RunMemory) -> Facts {

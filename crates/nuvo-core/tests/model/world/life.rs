@@ -83,7 +83,7 @@ impl World {
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()
             },
-            account: run::Account::Ready(None),
+            account: run::Account::FREE,
             stopping_for: facts.is_draining().then_some(Duration::ZERO),
             lock_is_known: !hidden,
         }

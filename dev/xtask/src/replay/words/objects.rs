@@ -165,6 +165,6 @@ fn account(account: &Account) -> String {
     match account {
         Account::Unknown => "The operator has not looked at it yet.".to_owned(),
         Account::NotReady(why) => format!("Not ready: {why}"),
-        Account::Ready(_) => "Ready.".to_owned(),
+        Account::Ready { .. } => "Ready.".to_owned(),
     }
 }

@@ -1,0 +1,106 @@
+//! Which request of an account goes first, and what holds back only its own kind.
+
+use std::time::{Duration, Instant};
+
+use nuvo_crds::Phase;
+use nuvo_sim::{Effect, Fault, Operation, Pipeline, Seed, SimConfig, Status};
+use serde_json::json;
+
+use crate::environment::{Environment, condition, same};
+
+/// From the end in nuvo to the end in the status, where nothing holds it back.
+const SHOWN_WITHIN: Duration = Duration::from_secs(4);
+
+fn execution_of(env: &Environment, pipeline: &str) -> String {
+    env.sim.executions().into_iter().find(|execution| execution.pipeline == pipeline).unwrap().id
+}
+
+/// Ends the execution of this pipeline in nuvo, and says how long it takes until the run of the same name shows it.
+fn end(env: &Environment, pipeline: &str) -> Duration {
+    env.sim.finish(&execution_of(env, pipeline), Status::Successful).unwrap();
+    let ended = Instant::now();
+    env.wait_phase(pipeline, Phase::Succeeded);
+    ended.elapsed()
+}
+
+#[test]
+fn quota_of_triggers_delays_no_end() {
+    let env = Environment::new("quota", [Pipeline::new("orders").held(), Pipeline::new("refused")]);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::too_many_requests(30)).pipeline("refused"));
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({}));
+    env.wait_phase("orders", Phase::Running);
+    env.start("refused", "refused", json!({}));
+    env.wait_reason("refused", "RateLimited");
+    let lag = end(&env, "orders");
+    assert!(lag < SHOWN_WITHIN, "{lag:?}");
+    same("POSTs", env.sim.post_count_of("refused"), 1);
+}
+
+#[test]
+fn read_that_ends_a_run_goes_before_new_triggers() {
+    const RUNS: usize = 40;
+    let names: Vec<String> = (0..RUNS).map(|number| format!("orders-{number}")).collect();
+    let pipelines = names.iter().map(|name| Pipeline::new(name).duration(Duration::from_secs(1)));
+    let env = Environment::with("small-budget", SimConfig { pipelines: pipelines.collect(), ..SimConfig::default() });
+    env.account_with("default", json!({ "requestsPerSecond": 4 }));
+    let _operator = env.operator();
+    for name in &names {
+        env.start(name, name, json!({}));
+    }
+    for name in &names {
+        env.wait_phase(name, Phase::Succeeded);
+    }
+    let journal = env.sim.journal();
+    let last_post = journal.iter().rposition(|request| request.operation == Operation::Create).unwrap();
+    let reads_before = journal[..last_post].iter().filter(|request| request.operation == Operation::Read).count();
+    same("POSTs", env.sim.post_count(), RUNS as u64);
+    assert!(reads_before >= RUNS / 2, "{reads_before} of {RUNS} runs were read before the last trigger");
+}
+
+#[test]
+fn import_of_many_executions_delays_no_end() {
+    const IMPORTS: usize = 150;
+    let env = Environment::new("import", [Pipeline::new("orders").held(), Pipeline::new("old")]);
+    env.account_with("default", json!({ "requestsPerSecond": 5 }));
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({}));
+    env.wait_phase("orders", Phase::Running);
+    for number in 0..IMPORTS {
+        let seed = Seed::new("old").ago(Duration::from_secs(10_000)).status(Status::Successful);
+        let id = env.sim.seed_execution(seed).unwrap();
+        env.start(&format!("old-{number}"), "old", json!({ "executionId": id }));
+    }
+    env.wait_phase("old-0", Phase::Succeeded);
+    let lag = end(&env, "orders");
+    let left = IMPORTS - env.sim.journal().iter().filter(|request| request.operation == Operation::Read).count().min(IMPORTS);
+    assert!(left > IMPORTS / 3, "the import is still going on: {left}");
+    assert!(lag < SHOWN_WITHIN, "{lag:?}");
+}
+
+#[test]
+fn developer_mode_that_nuvo_does_not_tell_delays_no_end() {
+    let env = Environment::new("mode", [Pipeline::new("orders").held().developer_mode(true)]);
+    let hangs = env.sim.add_fault(Fault::on(Operation::Pipeline, Effect::HANG_BEFORE_EXECUTING));
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({}));
+    env.eventually("the pipeline is asked about", || env.sim.fault_count(hangs) > 0 || env.requests(Operation::Pipeline) > 0);
+    let lag = end(&env, "orders");
+    assert!(lag < SHOWN_WITHIN, "{lag:?}");
+}
+
+#[test]
+fn developer_mode_is_asked_for_while_a_run_is_going_and_once_for_its_pipeline() {
+    let env = Environment::new("mode-once", [Pipeline::new("orders").held().developer_mode(true)]);
+    let _operator = env.operator();
+    for name in ["first", "second"] {
+        env.start(name, "orders", json!({}));
+        env.wait_phase(name, Phase::Running);
+        env.eventually("the pipeline was read", || env.requests(Operation::Pipeline) == 1);
+        let running = env.sim.executions().into_iter().find(|execution| execution.status == Status::Processing).unwrap();
+        env.sim.finish(&running.id, Status::Successful).unwrap();
+        let run = env.wait_phase(name, Phase::Succeeded);
+        assert!(condition(&run, "DeveloperMode").is_some(), "{run:#?}");
+    }
+    same("reads of the pipeline", env.requests(Operation::Pipeline), 1);
+}
