@@ -124,6 +124,12 @@ impl RateLimiter {
         self.0.state.lock().budget.is_tight(self.now())
     }
 
+    /// Whether triggers wait for permission.
+    #[must_use]
+    pub fn triggers_wait(&self) -> bool {
+        self.0.state.lock().budget.triggers_wait()
+    }
+
     /// Requests per second.
     #[must_use]
     pub fn rate(&self) -> f64 {

@@ -39,10 +39,14 @@ mod tests {
     #[test]
     fn documented_figures_have_the_heads_of_the_present_tables() {
         let text = fs::read_to_string(page()).unwrap();
-        for (name, heads) in crate::bench::documented_heads() {
+        let simulated = (crate::simulate::FIGURES, crate::simulate::HEAD.lines().map(str::to_owned).collect());
+        for (name, heads) in crate::bench::documented_heads().into_iter().chain([simulated]) {
             let (_, figures, _) = split(&text, name).unwrap_or_else(|| panic!("no figures of {name}"));
             for head in heads {
-                assert!(figures.contains(&head), "{name}: {head}\nrun `cargo xtask bench --write-docs`");
+                assert!(
+                    figures.contains(&head),
+                    "{name}: {head}\nrun `cargo xtask bench --write-docs` or `cargo xtask simulate --write-docs`"
+                );
             }
         }
     }

@@ -6,6 +6,7 @@ mod documented_figures;
 mod faults;
 mod generate;
 mod replay;
+mod simulate;
 
 /// The name that the commands have for it.
 mod stop {
@@ -45,6 +46,10 @@ enum Command {
     /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown.
     Bench(bench::Args),
     Replay(replay::Args),
+    /// Runs the scheduler of the operator in virtual time, and prints how late ends are shown, what that costs, and what is possible.
+    ///
+    /// Needs Rust only, and a minute. Ends with an error if a budget was exceeded, or an end is not shown in time.
+    Simulate(simulate::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Command::Storm(args) => faults::storm::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

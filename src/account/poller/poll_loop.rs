@@ -65,7 +65,8 @@ impl Poller {
         let mut state = self.state.lock();
         let session = state.session.clone();
         let pause = session.as_ref().and_then(|session| session.paused(Purpose::Polling)).map(|pause| pause.left);
-        (session, state.executions.next(self.now(), pause))
+        let triggers_wait = session.as_ref().is_some_and(|session| session.triggers_wait());
+        (session, state.executions.next(self.now(), pause, triggers_wait))
     }
 
     async fn sleep_until(&self, due: Option<Duration>) {

@@ -118,6 +118,12 @@ impl Session {
         self.rate_limiter.rate()
     }
 
+    /// Whether triggers wait for the rate limit.
+    #[must_use]
+    pub fn triggers_wait(&self) -> bool {
+        self.rate_limiter.triggers_wait()
+    }
+
     /// How many runs of the account may work on their triggers at once.
     #[must_use]
     pub const fn most_places(&self) -> usize {

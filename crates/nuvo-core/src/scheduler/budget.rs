@@ -97,6 +97,12 @@ impl Budget {
         Some(Duration::from_secs_f64((self.least(first) - self.tokens).max(0.0) / self.rate))
     }
 
+    /// Whether triggers wait for a token.
+    #[must_use]
+    pub fn triggers_wait(&self) -> bool {
+        self.waiting.keys().any(|purpose| purpose.is_trigger())
+    }
+
     /// Gives a token back that was not used.
     pub fn refund(&mut self) {
         self.tokens = (self.tokens + 1.0).min(self.burst);

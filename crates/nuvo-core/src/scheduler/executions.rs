@@ -51,8 +51,8 @@ pub struct Executions {
     looked: Option<Duration>,
     /// When to look next.
     next: Option<Duration>,
-    /// The next look is not before this, so that looks use no more than their share of the rate limit.
-    earliest: Option<Duration>,
+    /// How many requests the last look took.
+    cost: usize,
     /// A look is under way.
     looking: bool,
     /// The reads that may end a run.
@@ -109,7 +109,7 @@ impl Executions {
             modes: PipelineModes::default(),
             looked: None,
             next: None,
-            earliest: None,
+            cost: 0,
             looking: false,
             endings: Reads::default(),
             imports: Reads::default(),
@@ -229,11 +229,10 @@ impl Executions {
         needs_list(self.entries.get(key).and_then(|entry| entry.denied_since).map(|since| now.saturating_sub(since)), self.grace)
     }
 
-    /// What is to be done next. Nothing is asked during a pause of this length, and nothing without a [pace](Executions::set_pace).
-    pub fn next(&mut self, now: Duration, pause: Option<Duration>) -> Next {
-        if self.pace.is_none() {
-            return Next::Wait(None);
-        }
+    /// What is to be done next. Nothing is asked during a pause of this length, and nothing without a [pace](Executions::set_pace). While triggers
+    /// wait for requests, looks leave most of them.
+    pub fn next(&mut self, now: Duration, pause: Option<Duration>, triggers_wait: bool) -> Next {
+        let Some(pace) = self.pace else { return Next::Wait(None) };
         while let Some(read) = self.endings.next().or_else(|| self.imports.next()) {
             // It may have been queued for long, and forgotten meanwhile.
             if self.entries.contains_key(&read.key) {
@@ -247,7 +246,7 @@ impl Executions {
             self.modes_out = self.modes_out.saturating_add(1);
             return Next::Mode(pipeline);
         }
-        let Some(due) = self.due().filter(|_| !self.looking) else { return Next::Wait(None) };
+        let Some(due) = self.due(pace, triggers_wait).filter(|_| !self.looking) else { return Next::Wait(None) };
         let due = due.max(now.saturating_add(pause.unwrap_or_default()));
         if due > now {
             return Next::Wait(Some(due));
@@ -257,13 +256,16 @@ impl Executions {
 
     /// When the next look is due; never while nothing is followed. While reads that may end a run wait, a look would show what is known
     /// already, and use up requests that they need, but at the latest after two periods there is one.
-    fn due(&self) -> Option<Duration> {
+    fn due(&self, pace: Pace, triggers_wait: bool) -> Option<Duration> {
         if !self.entries.values().any(|entry| entry.is_open() || entry.watch.is_some()) {
             return None;
         }
         let busy = !self.endings.waiting.is_empty();
-        let latest = self.looked.filter(|_| busy).map(|looked| looked.saturating_add(self.slowest().saturating_mul(2)));
-        self.next.into_iter().chain(latest).max()
+        let busy_until = self.looked.filter(|_| busy).map(|looked| looked.saturating_add(pace.slowest.saturating_mul(2)));
+        // So that looks use no more than their share of the rate limit.
+        let floor = pace::floor(self.cost, pace.rate, triggers_wait, pace.slowest);
+        let earliest = self.looked.map(|looked| looked.saturating_add(floor));
+        self.next.map(|next| next.max(earliest.unwrap_or_default()).max(busy_until.unwrap_or_default()))
     }
 
     fn reads(&mut self, purpose: Purpose) -> &mut Reads {
@@ -337,7 +339,8 @@ impl Executions {
         }
         if let Some(pace) = self.pace {
             // Executions that started together end together.
-            self.plan(began, pace::floor(requests, pace.rate), pace.slowest, more_will_end);
+            self.cost = requests;
+            self.plan(began, pace.slowest, more_will_end);
         }
         woken
     }
@@ -394,13 +397,11 @@ impl Executions {
 
     /// Looks no later than this.
     fn look_by(&mut self, at: Option<Duration>) {
-        let at = at.map(|at| self.earliest.map_or(at, |earliest| at.max(earliest)));
         self.next = [self.next, at].into_iter().flatten().min();
     }
 
     /// Plans the look after the one that began at `last`.
-    fn plan(&mut self, last: Duration, floor: Duration, slowest: Duration, more_will_end: bool) {
-        self.earliest = Some(last.saturating_add(floor));
+    fn plan(&mut self, last: Duration, slowest: Duration, more_will_end: bool) {
         self.next = None;
         let repair = self.entries.values().filter_map(Tracked::watched).min();
         self.look_by(repair);

@@ -11,8 +11,11 @@ use crate::run::PipelineId;
 pub const FASTEST: Duration = Duration::from_millis(500);
 /// The longest time between two polls for a repair.
 const WATCH_PERIOD: Duration = Duration::from_secs(300);
-/// The part of the rate limit that lists may use, so that requests are left for the reads of executions that may have ended.
+/// The part of the rate limit that looks may use, so that requests are left for the reads of executions that may have ended.
 const SHARE: f64 = 0.8;
+/// The same while triggers wait for requests, and the part that a look of many pages gets at least.
+const SHARE_BESIDE_TRIGGERS: f64 = 0.1;
+const LEAST_SHARE: f64 = 0.4;
 /// How many durations of a pipeline are remembered.
 const REMEMBERED: usize = 8;
 /// The number of pipelines whose durations are remembered. Forgetting one delays the next end a little.
@@ -32,11 +35,13 @@ pub fn watch_period(age: Duration, slowest: Duration) -> Duration {
     age.checked_div(20).unwrap_or_default().clamp(slowest.max(FASTEST), WATCH_PERIOD.max(slowest))
 }
 
-/// The least time between two polls that cost this many requests.
+/// The least time between two looks that cost this many requests. Triggers that wait come first, but never keep looks waiting for much longer
+/// than two of the slowest periods.
 #[must_use]
-pub fn floor(requests: usize, requests_per_second: f64) -> Duration {
+pub fn floor(requests: usize, requests_per_second: f64, triggers_wait: bool, slowest: Duration) -> Duration {
     let requests = f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
-    Duration::try_from_secs_f64(requests / (SHARE * requests_per_second)).unwrap_or(Duration::MAX).max(FASTEST)
+    let at = |share: f64| Duration::try_from_secs_f64(requests / (share * requests_per_second)).unwrap_or(Duration::MAX).max(FASTEST);
+    if triggers_wait { at(SHARE_BESIDE_TRIGGERS).min(at(LEAST_SHARE).max(slowest.saturating_mul(2))) } else { at(SHARE) }
 }
 
 /// How long the last executions of each pipeline took.
@@ -134,8 +139,12 @@ mod tests {
 
     #[test]
     fn floor_leaves_requests_for_reads() {
-        assert_eq!(floor(1, 100.0), FASTEST);
-        assert_eq!(floor(100, 5.0), Duration::from_secs(25));
+        let slowest = Duration::from_secs(10);
+        let floors = |requests, rate| [false, true].map(|triggers_wait| floor(requests, rate, triggers_wait, slowest).as_millis());
+        assert_eq!(floors(1, 100.0), [500, 500]);
+        assert_eq!(floors(1, 5.0), [500, 2_000], "a look leaves nine of ten requests to the triggers that wait");
+        assert_eq!(floors(20, 5.0), [5_000, 20_000], "but is not kept waiting for long");
+        assert_eq!(floors(100, 5.0), [25_000, 50_000]);
     }
 
     #[test]

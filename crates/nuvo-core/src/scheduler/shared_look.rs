@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The oldest look that a trigger may rest on.
 pub const USABLE_FOR: Duration = Duration::from_secs(10);
 /// When few requests are left, the triggers of the time in which the rate limit allows this many requests share one look.
-const SHARED_BY: f64 = 10.0;
+const SHARED_BY: f64 = 15.0;
 /// The longest time that a trigger waits to share a look with others.
-const SHARE_WITHIN: Duration = Duration::from_secs(2);
+const SHARE_WITHIN: Duration = Duration::from_secs(3);
 
 /// The last look of one account, with its result. All times are those of one monotonic clock, which is handed in.
 #[derive(Debug, Clone)]

@@ -61,10 +61,10 @@ fn requests_are_served_by_purpose_then_by_age_and_every_fourth_in_turn() {
     }
     let order: Vec<_> = serve(&mut budget, START).into_iter().map(|(ticket, _)| purposes[&ticket]).collect();
     let named: Vec<_> = order.iter().map(|(purpose, _)| *purpose).collect();
-    let [ending, recovery, trigger, baseline, import, polling, mode] = Purpose::ALL;
-    assert_eq!(named[..4], [ending, ending, recovery, trigger], "the fourth is the second of the purposes that wait");
-    assert_eq!(named[4..8], [recovery, trigger, baseline, polling], "the eighth is the third one");
-    assert_eq!(named[8..], [baseline, import, import, polling, mode, mode]);
+    let [ending, recovery, polling, trigger, baseline, import, mode] = Purpose::ALL;
+    assert_eq!(named[..4], [ending, ending, recovery, polling], "the fourth is the second of the purposes that wait");
+    assert_eq!(named[4..8], [recovery, polling, trigger, import], "the eighth is the third one");
+    assert_eq!(named[8..], [trigger, baseline, baseline, import, mode, mode]);
     for purpose in Purpose::ALL {
         assert!(order.iter().filter(|(of, _)| *of == purpose).map(|(_, round)| *round).eq([0, 1]), "{purpose:?}");
     }
@@ -105,7 +105,7 @@ fn given_up_token_and_charged_requests_count() {
 #[test]
 fn pause_refuses_what_waits_and_the_longer_one_stays() {
     let (mut budget, mut pauses) = (Budget::new(1, START), Pauses::default());
-    let waiting = [budget.want(Purpose::Trigger), budget.want(Purpose::Polling)];
+    let waiting = [budget.want(Purpose::Polling), budget.want(Purpose::Trigger)];
     pauses.pause(Duration::from_secs(30), Obstacle::RateLimited, START);
     pauses.pause(Duration::from_secs(1), Obstacle::Unavailable, START);
     assert_eq!(budget.refuse(|purpose| pauses.of(purpose, START).is_some()), waiting);
@@ -241,13 +241,13 @@ fn following(run: &RunRef, ids: &[&str]) -> Executions {
 fn look(executions: &mut Executions, running: &[&str], now: Duration) -> (Vec<Read>, Vec<RunRef>) {
     let look = executions.begin_look(now);
     let woken = executions.looked(look, Some(&running.iter().map(|id| key(id)).collect()), 1);
-    let reads = std::iter::from_fn(|| if let Next::Read(read) = executions.next(now, Some(GRACE)) { Some(read) } else { None });
+    let reads = std::iter::from_fn(|| if let Next::Read(read) = executions.next(now, Some(GRACE), false) { Some(read) } else { None });
     (reads.collect(), woken)
 }
 
 /// The next pipeline that is asked about.
 fn asked_mode(executions: &mut Executions, now: Duration) -> Option<PipelineId> {
-    if let Next::Mode(pipeline) = executions.next(now, Some(GRACE)) { Some(pipeline) } else { None }
+    if let Next::Mode(pipeline) = executions.next(now, Some(GRACE), false) { Some(pipeline) } else { None }
 }
 
 fn found(pipeline: &str, status: &str) -> ReadAnswer {
@@ -348,9 +348,9 @@ fn look_waits_for_reads_that_may_end_runs_for_two_periods_at_most() {
     let mut executions = following(&run("orders", "u"), &ids);
     let (reads, _) = look(&mut executions, &[], after(1.0));
     assert!(reads.len() < ids.len(), "the others wait: {}", reads.len());
-    assert!(matches!(executions.next(after(20.9), None), Next::Wait(Some(until)) if until == after(21.0)));
-    assert!(matches!(executions.next(after(21.0), None), Next::Look(_)));
-    assert!(matches!(executions.next(after(60.0), None), Next::Wait(None)), "one look at a time");
+    assert!(matches!(executions.next(after(20.9), None, false), Next::Wait(Some(until)) if until == after(21.0)));
+    assert!(matches!(executions.next(after(21.0), None, false), Next::Look(_)));
+    assert!(matches!(executions.next(after(60.0), None, false), Next::Wait(None)), "one look at a time");
 }
 
 #[test]
@@ -359,8 +359,8 @@ fn read_of_a_forgotten_execution_is_left_out() {
     let look = executions.begin_look(after(1.0));
     executions.looked(look, Some(&[].into()), 1);
     executions.forget(&run("orders", "u"));
-    assert!(matches!(executions.next(after(1.0), None), Next::Mode(_)));
-    assert!(matches!(executions.next(after(1.0), None), Next::Wait(None)));
+    assert!(matches!(executions.next(after(1.0), None, false), Next::Mode(_)));
+    assert!(matches!(executions.next(after(1.0), None, false), Next::Wait(None)));
 }
 
 #[test]

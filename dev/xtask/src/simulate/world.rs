@@ -1,0 +1,609 @@
+//! The operator in virtual time: the production structs of nuvo-core's scheduler, driven as `src/account` drives them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use nuvo_core::run::{ExecutionId, Follow, Obstacle, PipelineId, RunRef, Uid};
+use nuvo_core::scheduler::{
+    Availability, Budget, CircuitBreaker, Executions, Key, Look, Next, Pace, Pauses, Places, Purpose, Read, ReadAnswer, RequestKind,
+    SharedLook, Ticket, USABLE_FOR, Wanted, most_places,
+};
+
+use super::nuvo::{Execution, Fate, Nuvo, PAGE};
+
+/// When the simulation begins: later than any execution is old.
+pub const START: Duration = Duration::from_secs(100 * 86_400);
+/// How long a read or a write of the API server takes.
+const KUBERNETES: Duration = Duration::from_millis(10);
+/// The least time from an end to its being shown: one read and one write.
+pub const AT_LEAST: Duration = Duration::from_millis(50);
+/// How long nuvo may deny an execution.
+const GRACE: Duration = Duration::from_secs(300);
+/// The pause after a POST was answered with 429.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// The places of all accounts: `--max-concurrent-reconciles` of 32, times seven.
+const PLACES: usize = 224;
+
+/// What happens at some time.
+enum Event {
+    /// A run asks for its place.
+    Start(usize),
+    /// The lock of a run was read.
+    Prepared(usize),
+    /// An account has waited to share a look.
+    TakeBaseline(usize),
+    /// The lock and the marker of a run were written.
+    Post(usize),
+    /// The executions of a run were recorded.
+    Recorded(usize, Vec<usize>),
+    /// A run was woken.
+    Woken(usize),
+    /// An account hands out tokens.
+    HandOut(usize),
+    /// The next look of an account is due.
+    Poll(usize),
+    /// A request has ended.
+    Ended { account: usize, request: Request, fate: Fate, is_probe: bool },
+}
+
+/// A request that waits for its token, or is out.
+enum Request {
+    Page(Looking),
+    Read(Read, Duration),
+    Mode(PipelineId),
+    Baseline(Duration),
+    Trigger { run: usize, look_began: Duration },
+    Post(usize),
+}
+
+/// A look, page by page from the last one.
+struct Looking {
+    look: Look,
+    shown: BTreeSet<usize>,
+    page: usize,
+    requests: usize,
+}
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub account: usize,
+    pub pipeline: usize,
+    pub created: Duration,
+    /// How long its executions take.
+    pub takes: Duration,
+    pub files: usize,
+    /// It follows this execution, which was there before.
+    pub import: Option<usize>,
+    pub triggered: Option<Duration>,
+    /// When its end was shown.
+    pub shown: Option<Duration>,
+    executions: Vec<usize>,
+    lock_read: Duration,
+    has_place: bool,
+}
+
+/// What was sent, and how long it waited.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub sent: BTreeMap<&'static str, usize>,
+    pub longest_wait: BTreeMap<&'static str, Duration>,
+    pub most_in_a_second: usize,
+    /// Seconds in which more was sent than the budget, its burst and the triggers that were out allow.
+    pub over_budget: usize,
+}
+
+struct Account {
+    rate: u32,
+    budget: Budget,
+    pauses: Pauses,
+    breaker: CircuitBreaker,
+    executions: Executions,
+    baselines: SharedLook<bool>,
+    /// A look for triggers is under way; these wait for it.
+    looking: bool,
+    waiting_for_look: VecDeque<usize>,
+    waiting: BTreeMap<Ticket, (Request, Purpose, Duration)>,
+    /// When tokens are handed out next, and when the next look is due.
+    hand_out: Option<Duration>,
+    poll: Option<Duration>,
+    recent: VecDeque<Duration>,
+    triggers_out: usize,
+    /// The first look that showed everything since the start, or since the end of an outage.
+    looked_at: Option<Duration>,
+}
+
+/// A simulation.
+pub struct World {
+    pub now: Duration,
+    pub nuvo: Nuvo,
+    pub runs: Vec<Run>,
+    pub counts: Counts,
+    /// The order of everything that was sent, as one number.
+    pub fingerprint: u64,
+    accounts: Vec<Account>,
+    places: Places<usize, (Duration, usize)>,
+    events: BTreeMap<(Duration, u64), Event>,
+    sequence: u64,
+}
+
+fn execution_id(number: usize) -> ExecutionId {
+    ExecutionId::new(format!("{number:024x}")).expect("an id")
+}
+
+fn number_of(key: &Key) -> usize {
+    usize::from_str_radix(key.1.as_str(), 16).expect("a number")
+}
+
+fn pipeline_id(number: usize) -> PipelineId {
+    PipelineId::new(format!("pipeline-{number}")).expect("an id")
+}
+
+fn run_ref(number: usize) -> RunRef {
+    RunRef { uid: Uid::new(number.to_string()).expect("a uid"), namespace: "team".to_owned(), name: number.to_string() }
+}
+
+const fn name(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Ending => "read at the end",
+        Purpose::Recovery => "recovery",
+        Purpose::Trigger => "POST",
+        Purpose::Baseline => "look before triggers",
+        Purpose::Import => "read of an import",
+        Purpose::Polling => "page of what runs",
+        Purpose::Mode => "pipeline",
+    }
+}
+
+impl World {
+    /// Accounts with this budget and poll period each.
+    pub fn new(accounts: usize, rate: u32, poll_period: Duration) -> Self {
+        let account = |number: usize| {
+            let spread = (number * 37 % 256) as f64 / 255.0;
+            let mut executions = Executions::new(GRACE, spread);
+            executions.set_pace(Some(Pace { slowest: poll_period, rate: f64::from(rate) }));
+            Account {
+                rate,
+                budget: Budget::new(rate, START),
+                pauses: Pauses::default(),
+                breaker: CircuitBreaker::default(),
+                executions,
+                baselines: SharedLook::default(),
+                looking: false,
+                waiting_for_look: VecDeque::new(),
+                waiting: BTreeMap::new(),
+                hand_out: None,
+                poll: None,
+                recent: VecDeque::new(),
+                triggers_out: 0,
+                looked_at: None,
+            }
+        };
+        Self {
+            now: START,
+            nuvo: Nuvo::default(),
+            runs: Vec::new(),
+            counts: Counts::default(),
+            fingerprint: 0,
+            accounts: (0..accounts).map(account).collect(),
+            places: Places::new(PLACES),
+            events: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// A run that is created at this time.
+    pub fn create(&mut self, account: usize, pipeline: usize, after: Duration, takes: Duration, files: usize) {
+        let number = self.add(account, pipeline, START + after, takes, files);
+        self.at(START + after, Event::Start(number));
+    }
+
+    /// A run that is known at the start: its execution began so long ago, and takes so long in all.
+    pub fn follow(&mut self, account: usize, pipeline: usize, age: Duration, takes: Duration) {
+        let number = self.add(account, pipeline, START.saturating_sub(age), takes, 1);
+        let created = START.saturating_sub(age);
+        let execution = self.nuvo.start(Execution { account, created, ends: created + takes });
+        self.runs[number].triggered = Some(created);
+        self.at(START, Event::Recorded(number, vec![execution]));
+    }
+
+    /// A run that names an execution which began so long ago.
+    pub fn import(&mut self, account: usize, pipeline: usize, after: Duration, age: Duration, takes: Duration) {
+        let created = (START + after).saturating_sub(age);
+        let execution = self.nuvo.start(Execution { account, created, ends: created + takes });
+        let number = self.add(account, pipeline, START + after, takes, 1);
+        self.runs[number].import = Some(execution);
+        self.at(START + after, Event::Recorded(number, vec![execution]));
+    }
+
+    fn add(&mut self, account: usize, pipeline: usize, created: Duration, takes: Duration, files: usize) -> usize {
+        let run = Run {
+            account,
+            pipeline,
+            created,
+            takes,
+            files,
+            import: None,
+            triggered: None,
+            shown: None,
+            executions: Vec::new(),
+            lock_read: Duration::ZERO,
+            has_place: false,
+        };
+        self.runs.push(run);
+        self.runs.len() - 1
+    }
+
+    fn at(&mut self, at: Duration, event: Event) {
+        self.sequence += 1;
+        self.events.insert((at.max(self.now), self.sequence), event);
+    }
+
+    fn after(&mut self, wait: Duration, event: Event) {
+        self.at(self.now + wait, event);
+    }
+
+    /// Runs until this much time has passed, or nothing is left to happen.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = START + time;
+        while let Some(((at, _), event)) = self.events.pop_first() {
+            if at > end {
+                break;
+            }
+            self.now = at;
+            self.happen(event);
+        }
+    }
+
+    /// When the end of a run could be shown first: it has ended, the run exists, and nuvo answers.
+    pub fn could_be_shown(&self, run: &Run) -> Option<Duration> {
+        let known = self.ended(run)?.max(run.created).max(START);
+        Some(if self.nuvo.faults.outage.contains(&known) { self.nuvo.faults.outage.end } else { known })
+    }
+
+    /// How long it took from the start, or from the end of an outage, until everything was looked at.
+    pub fn all_looked_at(&self) -> Option<Duration> {
+        self.accounts
+            .iter()
+            .filter_map(|account| account.looked_at)
+            .max()
+            .map(|at| at.saturating_sub(self.nuvo.faults.outage.end.max(START)))
+    }
+
+    /// When the last of the executions of a run ended.
+    pub fn ended(&self, run: &Run) -> Option<Duration> {
+        run.executions.iter().map(|number| self.nuvo.execution(*number).ends).max().filter(|ends| *ends <= self.now)
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Start(run) => self.take_place(run),
+            Event::Prepared(run) => {
+                self.accounts[self.runs[run].account].waiting_for_look.push_back(run);
+                self.share_looks(self.runs[run].account);
+            }
+            Event::TakeBaseline(account) => self.want(account, Purpose::Baseline, Request::Baseline(self.now)),
+            Event::Post(run) => self.send(self.runs[run].account, Request::Post(run), RequestKind::Post),
+            Event::Recorded(run, executions) => self.recorded(run, executions),
+            Event::Woken(run) => self.look_at_run(run),
+            Event::HandOut(account) => {
+                if self.accounts[account].hand_out == Some(self.now) {
+                    self.accounts[account].hand_out = None;
+                    self.hand_out(account);
+                }
+            }
+            Event::Poll(account) => {
+                if self.accounts[account].poll == Some(self.now) {
+                    self.accounts[account].poll = None;
+                    self.poll(account);
+                }
+            }
+            Event::Ended { account, request, fate, is_probe } => self.ended_request(account, request, fate, is_probe),
+        }
+    }
+
+    // What a pass over a run does.
+
+    fn take_place(&mut self, run: usize) {
+        let account = self.runs[run].account;
+        let (key, most) = ((self.runs[run].created, run), most_places(self.accounts[account].rate));
+        if let Some(pause) = self.paused(account, Purpose::Trigger) {
+            return self.after(pause, Event::Start(run));
+        }
+        if self.runs[run].has_place || self.runs[run].triggered.is_some() {
+            return;
+        }
+        let mut woken = Vec::new();
+        let taken = self.places.try_take(&account, most, &key, &|_| true, &mut woken);
+        self.wake_next(&woken);
+        if taken.is_ok() {
+            self.runs[run].has_place = true;
+            self.runs[run].lock_read = self.now;
+            self.after(KUBERNETES * 2, Event::Prepared(run));
+        }
+    }
+
+    fn give_place_back(&mut self, run: usize) {
+        if std::mem::take(&mut self.runs[run].has_place) {
+            let mut woken = Vec::new();
+            self.places.give_back(&self.runs[run].account, &|_| true, &mut woken);
+            self.wake_next(&woken);
+        }
+    }
+
+    fn wake_next(&mut self, woken: &[(Duration, usize)]) {
+        for (_, run) in woken {
+            self.after(Duration::ZERO, Event::Start(*run));
+        }
+    }
+
+    /// The pass ends without a trigger.
+    fn try_later(&mut self, run: usize, wait: Duration) {
+        self.give_place_back(run);
+        self.after(wait.max(Duration::from_millis(100)), Event::Start(run));
+    }
+
+    fn share_looks(&mut self, account: usize) {
+        while let Some(run) = self.accounts[account].waiting_for_look.front().copied() {
+            let now = self.now;
+            let state = &mut self.accounts[account];
+            if state.looking {
+                return;
+            }
+            let is_tight = state.budget.is_tight(now);
+            match state.baselines.wanted(self.runs[run].lock_read, now, is_tight, f64::from(state.rate)) {
+                Wanted::Shared(began, true) => {
+                    state.waiting_for_look.pop_front();
+                    self.want(account, Purpose::Trigger, Request::Trigger { run, look_began: began });
+                }
+                Wanted::Shared(_, false) => {
+                    state.waiting_for_look.pop_front();
+                    self.try_later(run, Duration::from_secs(1));
+                }
+                Wanted::After(wait) => {
+                    state.looking = true;
+                    self.after(wait, Event::TakeBaseline(account));
+                }
+            }
+        }
+    }
+
+    fn recorded(&mut self, run: usize, executions: Vec<usize>) {
+        self.give_place_back(run);
+        let Run { account, pipeline, import, created, .. } = self.runs[run];
+        let ids = executions.iter().map(|number| execution_id(*number)).collect();
+        self.runs[run].executions = executions;
+        let is_import = import.is_some();
+        let wish = Follow {
+            executions: ids,
+            age: self.now.saturating_sub(self.runs[run].triggered.unwrap_or(created)),
+            ours: !is_import,
+            expected: !is_import,
+            late: false,
+            ended_for: None,
+        };
+        let followed = self.accounts[account].executions.follow(&run_ref(run), &pipeline_id(pipeline), &wish, self.now);
+        if followed.news {
+            self.after(Duration::ZERO, Event::Woken(run));
+        }
+        self.poll(account);
+    }
+
+    fn look_at_run(&mut self, run: usize) {
+        let Run { account, pipeline, .. } = self.runs[run];
+        let ids: Vec<ExecutionId> = self.runs[run].executions.iter().map(|number| execution_id(*number)).collect();
+        let known = self.accounts[account].executions.knowledge(&pipeline_id(pipeline), &ids);
+        let has_ended = |known: &nuvo_core::run::Known| matches!(known, nuvo_core::run::Known::Report(report) if report.status.as_deref() == Some("SUCCESSFUL"));
+        if self.runs[run].shown.is_none() && known.len() == ids.len() && known.values().all(has_ended) {
+            self.runs[run].shown = Some(self.now + KUBERNETES);
+            self.accounts[account].executions.forget(&run_ref(run));
+        }
+    }
+
+    // What the rate limiter does.
+
+    fn paused(&self, account: usize, purpose: Purpose) -> Option<Duration> {
+        let state = &self.accounts[account];
+        let pause = state.pauses.of(purpose, self.now).map(|pause| pause.left);
+        pause.into_iter().chain(state.breaker.left(self.now)).max()
+    }
+
+    fn want(&mut self, account: usize, purpose: Purpose, request: Request) {
+        if self.accounts[account].pauses.of(purpose, self.now).is_some() {
+            return self.refused(account, request);
+        }
+        if self.accounts[account].budget.take(purpose, self.now) {
+            return self.admitted(account, request, purpose, self.now);
+        }
+        let ticket = self.accounts[account].budget.want(purpose);
+        self.accounts[account].waiting.insert(ticket, (request, purpose, self.now));
+        self.hand_out(account);
+    }
+
+    fn hand_out(&mut self, account: usize) {
+        while let Some(ticket) = self.accounts[account].budget.next(self.now) {
+            match self.accounts[account].waiting.remove(&ticket) {
+                Some((request, purpose, since)) => self.admitted(account, request, purpose, since),
+                None => self.accounts[account].budget.refund(),
+            }
+        }
+        if let Some(wait) = self.accounts[account].budget.wait() {
+            let at = self.now + wait + Duration::from_micros(1);
+            if self.accounts[account].hand_out.is_none_or(|present| at < present) {
+                self.accounts[account].hand_out = Some(at);
+                self.at(at, Event::HandOut(account));
+            }
+        }
+    }
+
+    fn admitted(&mut self, account: usize, request: Request, purpose: Purpose, since: Duration) {
+        if self.accounts[account].pauses.of(purpose, self.now).is_some() {
+            self.accounts[account].budget.refund();
+            return self.refused(account, request);
+        }
+        let longest = self.counts.longest_wait.entry(name(purpose)).or_default();
+        *longest = (*longest).max(self.now - since);
+        if let Request::Trigger { run, look_began } = request {
+            self.accounts[account].pauses.triggering(self.now);
+            if self.now - look_began >= USABLE_FOR {
+                self.accounts[account].waiting_for_look.push_back(run);
+                return self.share_looks(account);
+            }
+            return self.after(KUBERNETES * 3, Event::Post(run));
+        }
+        self.send(account, request, RequestKind::Get);
+    }
+
+    fn refused(&mut self, account: usize, request: Request) {
+        let wait = self.paused(account, Purpose::Trigger).unwrap_or_default();
+        match request {
+            Request::Trigger { run, .. } | Request::Post(run) => self.try_later(run, wait),
+            request => self.after(Duration::ZERO, Event::Ended { account, request, fate: Fate::NotSent, is_probe: false }),
+        }
+    }
+
+    fn send(&mut self, account: usize, request: Request, kind: RequestKind) {
+        let now = self.now;
+        let Ok(is_probe) = self.accounts[account].breaker.acquire(kind, now) else { return self.refused(account, request) };
+        let purpose = match &request {
+            Request::Page(_) => Purpose::Polling,
+            Request::Read(read, _) => read.purpose,
+            Request::Mode(_) => Purpose::Mode,
+            Request::Baseline(_) => Purpose::Baseline,
+            Request::Trigger { .. } | Request::Post(_) => Purpose::Trigger,
+        };
+        *self.counts.sent.entry(name(purpose)).or_default() += 1;
+        self.fingerprint = self.fingerprint.rotate_left(5) ^ (now.as_nanos() as u64).wrapping_mul(account as u64 + 7) ^ purpose as u64;
+        let state = &mut self.accounts[account];
+        state.recent.push_back(now);
+        while state.recent.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
+            state.recent.pop_front();
+        }
+        let in_a_second = state.recent.len();
+        let is_post = kind == RequestKind::Post;
+        state.triggers_out += usize::from(is_post);
+        // A full bucket at the beginning of the second, what came in meanwhile, and the triggers whose token was taken before.
+        let allowed = (f64::from(state.rate) * 1.9).ceil() as usize + 1 + state.triggers_out + most_places(state.rate);
+        self.counts.over_budget += usize::from(in_a_second > allowed);
+        self.counts.most_in_a_second = self.counts.most_in_a_second.max(in_a_second);
+        let (fate, takes) = self.nuvo.fate(account, is_post, now);
+        self.after(takes, Event::Ended { account, request, fate, is_probe });
+    }
+
+    // What the poller and the session do with answers.
+
+    fn ended_request(&mut self, account: usize, request: Request, fate: Fate, is_probe: bool) {
+        let availability = match fate {
+            Fate::Answered | Fate::Quota => Availability::Answered,
+            Fate::Failed => Availability::Failed,
+            Fate::NotSent => Availability::Unknown,
+        };
+        let is_answered = fate == Fate::Answered;
+        let now = self.now;
+        self.accounts[account].breaker.ended(is_probe, availability, now);
+        match request {
+            Request::Page(looking) => self.page(account, looking, is_answered),
+            Request::Read(read, asked) => {
+                let number = number_of(&read.key);
+                let Execution { created, ends, .. } = self.nuvo.execution(number);
+                let (has_ended, id) = (ends <= now, read.key.1.to_string());
+                let status = Some(if has_ended { "SUCCESSFUL" } else { "PROCESSING" }.to_owned());
+                let answer = if is_answered {
+                    let report = Box::new(nuvo_crds::Execution { id, status, ..nuvo_crds::Execution::default() });
+                    let pipeline = Some(read.key.0.to_string());
+                    ReadAnswer::Found { pipeline, report, took: has_ended.then(|| ends - created) }
+                } else {
+                    ReadAnswer::Failed
+                };
+                let woken = self.accounts[account].executions.answered(&read, asked, answer, now);
+                self.wake(&woken);
+            }
+            Request::Mode(pipeline) if fate == Fate::NotSent => self.accounts[account].executions.mode_not_asked(&pipeline),
+            Request::Mode(pipeline) => self.accounts[account].executions.mode_answered(&pipeline, Some(false)),
+            Request::Baseline(began) => {
+                let state = &mut self.accounts[account];
+                state.baselines.set(began, is_answered);
+                state.looking = false;
+                self.share_looks(account);
+            }
+            Request::Trigger { .. } => {}
+            Request::Post(run) => {
+                let state = &mut self.accounts[account];
+                state.triggers_out = state.triggers_out.saturating_sub(1);
+                match fate {
+                    Fate::Answered => {
+                        state.pauses.triggered();
+                        self.runs[run].triggered = Some(now);
+                        let Run { takes, files, .. } = self.runs[run];
+                        let execution = Execution { account, created: now, ends: now + takes };
+                        let executions = (0..files).map(|_| self.nuvo.start(execution)).collect();
+                        self.after(KUBERNETES, Event::Recorded(run, executions));
+                    }
+                    Fate::Quota => {
+                        state.pauses.quota_exceeded(RETRY_AFTER, now);
+                        self.try_later(run, RETRY_AFTER);
+                    }
+                    Fate::Failed | Fate::NotSent => {
+                        // The trigger is in doubt, which is another matter: here it counts as not sent.
+                        state.pauses.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
+                        self.try_later(run, Duration::from_secs(5));
+                    }
+                }
+            }
+        }
+        self.poll(account);
+    }
+
+    fn wake(&mut self, woken: &[RunRef]) {
+        for run in woken {
+            if let Ok(run) = run.name.parse() {
+                self.after(Duration::ZERO, Event::Woken(run));
+            }
+        }
+    }
+
+    fn page(&mut self, account: usize, mut looking: Looking, is_answered: bool) {
+        if is_answered {
+            let running = self.nuvo.running(account, self.now);
+            looking.shown.extend(running.iter().skip(looking.page * PAGE).take(PAGE));
+            if let Some(page) = looking.page.checked_sub(1) {
+                looking.page = page;
+                looking.requests += 1;
+                return self.want(account, Purpose::Polling, Request::Page(looking));
+            }
+        }
+        let Looking { look, shown, requests, .. } = looking;
+        let running: BTreeSet<Key> = look.open.iter().filter(|key| shown.contains(&number_of(key))).cloned().collect();
+        let state = &mut self.accounts[account];
+        if is_answered && self.now >= self.nuvo.faults.outage.end {
+            state.looked_at.get_or_insert(self.now);
+        }
+        let woken = state.executions.looked(look, is_answered.then_some(&running), requests);
+        self.wake(&woken);
+    }
+
+    fn poll(&mut self, account: usize) {
+        loop {
+            let pause = self.paused(account, Purpose::Polling);
+            let triggers_wait = self.accounts[account].budget.triggers_wait();
+            match self.accounts[account].executions.next(self.now, pause, triggers_wait) {
+                Next::Look(look) => {
+                    let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);
+                    let looking = Looking { look, shown: BTreeSet::new(), page: pages - 1, requests: 1 };
+                    self.want(account, Purpose::Polling, Request::Page(looking));
+                }
+                Next::Read(read) => self.want(account, read.purpose, Request::Read(read, self.now)),
+                Next::Mode(pipeline) => self.want(account, Purpose::Mode, Request::Mode(pipeline)),
+                Next::Wait(until) => {
+                    if let Some(until) = until
+                        && self.accounts[account].poll.is_none_or(|present| until < present)
+                    {
+                        self.accounts[account].poll = Some(until);
+                        self.at(until, Event::Poll(account));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
