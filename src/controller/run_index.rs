@@ -8,7 +8,7 @@ use kube::{Resource, runtime::reflector::ObjectRef};
 use parking_lot::Mutex;
 
 use super::{account_key::AccountKey, run_cache::CachedRun};
-use nuvo_core::run::{PipelineId, awaits_trigger, parse, settled};
+use nuvo_core::run::{PipelineId, RunRef, awaits_trigger, parse, settled};
 use nuvo_crds::{Phase, PipelineRun};
 
 /// Older runs come first; those of the same second in the order of their uids.
@@ -35,12 +35,14 @@ struct State {
 }
 
 /// A run in the index.
+#[derive(Clone)]
 struct Entry {
     phase: Option<Phase>,
     active: Option<Box<ActiveRun>>,
 }
 
 /// The part of an entry that only a run has that is not at rest.
+#[derive(Clone)]
 struct ActiveRun {
     account: AccountKey,
     age: Age,
@@ -48,6 +50,15 @@ struct ActiveRun {
     waits_for: Option<PipelineId>,
     /// The pipeline whose trigger it has not settled.
     unsettled: Option<PipelineId>,
+    /// Its last passes failed. It is tried again, but no younger run waits for it, nor does it wait for an older one.
+    is_failing: bool,
+}
+
+impl ActiveRun {
+    /// The pipeline in whose queue it is.
+    fn queued_for(&self) -> Option<&PipelineId> {
+        self.waits_for.as_ref().filter(|_| !self.is_failing)
+    }
 }
 
 /// The runs of an account that are not at rest, by their names.
@@ -73,14 +84,14 @@ fn entry(run: &CachedRun) -> Entry {
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
     Entry {
         phase: run.phase(),
-        active: Some(Box::new(ActiveRun { account: AccountKey::of(object), age: age(object), waits_for, unsettled })),
+        active: Some(Box::new(ActiveRun { account: AccountKey::of(object), age: age(object), waits_for, unsettled, is_failing: false })),
     }
 }
 
 impl Entry {
     fn queue(&self) -> Option<(AccountKey, PipelineId)> {
         let active = self.active.as_ref()?;
-        Some((active.account.clone(), active.waits_for.clone()?))
+        Some((active.account.clone(), active.queued_for()?.clone()))
     }
 
     /// The phase, which a run without a status does not have yet.
@@ -108,7 +119,7 @@ impl State {
         if let Some(active) = &entry.active {
             let account = self.accounts.entry(active.account.clone()).or_default();
             account.active.insert(name.to_owned());
-            if let Some(pipeline) = &active.waits_for {
+            if let Some(pipeline) = active.queued_for() {
                 account.queues.entry(pipeline.clone()).or_default().insert(active.age.clone(), name.to_owned());
             }
             self.ages.entry(entry.shown_phase()).or_default().insert(active.age.clone());
@@ -139,7 +150,7 @@ impl State {
             && let Some(account) = self.accounts.get_mut(&active.account)
         {
             account.active.remove(name);
-            if let Some(pipeline) = &active.waits_for
+            if let Some(pipeline) = active.queued_for()
                 && let Some(queue) = account.queues.get_mut(pipeline)
             {
                 queue.remove(&active.age);
@@ -152,6 +163,10 @@ impl State {
             }
         }
         Some(entry)
+    }
+
+    fn active(&self, namespace: &str, name: &str) -> Option<&ActiveRun> {
+        self.runs.get(namespace)?.get(name)?.active.as_deref()
     }
 
     fn first(&self, account: &AccountKey, pipeline: &PipelineId) -> Option<(&Age, &String)> {
@@ -188,7 +203,26 @@ impl RunIndex {
     /// Adds a run, or updates it.
     pub fn put(&self, run: &CachedRun) -> Change {
         let (namespace, name) = namespace_and_name(run);
-        self.0.lock().change(namespace, name, Some(entry(run)))
+        let mut state = self.0.lock();
+        let mut entry = entry(run);
+        if let Some(active) = &mut entry.active {
+            active.is_failing = state.active(namespace, name).is_some_and(|before| before.is_failing && before.age == active.age);
+        }
+        state.change(namespace, name, Some(entry))
+    }
+
+    /// Sets whether the last passes over a run failed.
+    pub fn set_failing(&self, run: &RunRef, is_failing: bool) -> Change {
+        let mut state = self.0.lock();
+        let of_run = |active: &&ActiveRun| active.age.1.as_deref() == Some(run.uid.as_str()) && active.is_failing != is_failing;
+        if state.active(&run.namespace, &run.name).filter(of_run).is_none() {
+            return Change::default();
+        }
+        let mut entry = state.runs.get(&run.namespace).and_then(|runs| runs.get(&run.name).cloned());
+        if let Some(active) = entry.as_mut().and_then(|entry| entry.active.as_mut()) {
+            active.is_failing = is_failing;
+        }
+        state.change(&run.namespace, &run.name, entry)
     }
 
     /// Removes a run.
@@ -213,10 +247,15 @@ impl RunIndex {
         }
     }
 
-    /// The oldest run that waits for its trigger before this one: of the same pipeline and account.
+    /// The oldest run that waits for its trigger before this one: of the same pipeline and account. None for a run whose passes fail.
     #[must_use]
     pub fn older(&self, object: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
         let state = self.0.lock();
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let known = state.active(object.metadata.namespace.as_deref().unwrap_or_default(), name);
+        if known.is_some_and(|active| active.is_failing) {
+            return None;
+        }
         let (first, name) = state.first(&AccountKey::of(object), pipeline)?;
         (*first < age(object)).then(|| name.clone())
     }

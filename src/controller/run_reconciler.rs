@@ -119,7 +119,9 @@ impl Reconciler for RunReconciler {
             Failure::Panic => {
                 let uid = run.uid().unwrap_or_default();
                 let (memory, wait) = after_panic(&self.shell.memories.get(&uid));
-                self.shell.memories.set(&uid, memory);
+                if let Some(id) = run_ref(run.meta()) {
+                    self.shell.remember(&id, memory);
+                }
                 Some(wait)
             }
         }
@@ -174,7 +176,7 @@ async fn drive(begin: Begin, mut pass: Pass<'_>) -> Result<Again, PassFailed> {
                 Some(answer) => facts.learn(&act, Answered::Account(answer)),
                 None => {
                     if begin != Begin::Deleted {
-                        shell.memories.set(&uid, remember(&facts));
+                        shell.remember(&pass.id, remember(&facts));
                     }
                     return match (facts.failure(), again) {
                         (Some(message), Again::After(wait)) => Err(PassFailed { message: message.to_owned(), wait: *wait }),

@@ -104,6 +104,11 @@ impl RunStore {
         self.changed(self.index.remove(run))
     }
 
+    /// Notes whether the last passes over a run failed, and wakes the run that comes first then.
+    pub fn set_failing(&self, run: &RunRef, is_failing: bool) {
+        self.changed(self.index.set_failing(run, is_failing));
+    }
+
     fn changed(&self, change: Change) -> Option<PipelineId> {
         for run in &change.next {
             self.wake(run);

@@ -21,7 +21,7 @@ use crate::{
     telemetry::{Metrics, RunResult},
 };
 use nuvo_client::{Origins, Settings as NuvoSettings};
-use nuvo_core::run::{Limits, PipelineId, RunRef};
+use nuvo_core::run::{Limits, PipelineId, RunMemory, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
 /// How many reconciles may wait for nuvo for each one that works.
@@ -123,6 +123,12 @@ impl Shell {
     /// When the shutdown was first noticed; none before it began.
     pub(super) fn stopping_since(&self) -> Option<Instant> {
         self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
+    }
+
+    /// Remembers this of a run after a pass over it. No younger run waits for one whose passes fail.
+    pub(super) fn remember(&self, run: &RunRef, memory: RunMemory) {
+        self.runs.set_failing(run, memory.failures > 0);
+        self.memories.set(run.uid.as_str(), memory);
     }
 
     /// The origin of an account's base URL; none if there is no such account, or its origin is not allowed.

@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use nuvo_crds::Phase;
+use controlplane::{
+    Proxy,
+    proxy::{Action, Answer},
+};
+use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{Effect, Fault, Operation, Pipeline, Seed, SimConfig, Status};
 use serde_json::json;
 
-use crate::environment::{Environment, condition, same};
+use crate::environment::{Environment, condition, message, same};
 
 /// From the end in nuvo to the end in the status, where nothing holds it back.
 const SHOWN_WITHIN: Duration = Duration::from_secs(4);
@@ -103,4 +107,28 @@ fn developer_mode_is_asked_for_while_a_run_is_going_and_once_for_its_pipeline() 
         assert!(condition(&run, "DeveloperMode").is_some(), "{run:#?}");
     }
     same("reads of the pipeline", env.requests(Operation::Pipeline), 1);
+}
+
+#[test]
+fn run_whose_marker_is_refused_keeps_no_younger_run_of_its_pipeline_waiting() {
+    let env = Environment::new("refused-marker", [Pipeline::new("orders").duration(Duration::from_millis(300))]);
+    let proxy = Proxy::start(env.server).unwrap();
+    let denied = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Forbidden", "code": 403,
+        "message": "admission webhook \"policy.example.com\" denied the request",
+    });
+    proxy.set_rules(move |request| {
+        let marks = request.method == "PATCH" && request.path.ends_with("/pipelineruns/refused");
+        if marks { Action::Respond(Answer::json(403, denied.to_string())) } else { Action::Forward }
+    });
+    let _operator = env.operator_through(&proxy, &[]);
+    env.start("refused", "orders", json!({}));
+    let shown = |run: &PipelineRun| message(run).contains("policy.example.com");
+    env.wait("refused", "shows what refuses it", shown);
+    for name in ["younger", "youngest"] {
+        env.start(name, "orders", json!({}));
+        env.wait_phase(name, Phase::Succeeded);
+    }
+    same("POSTs", env.sim.post_count(), 2);
+    assert!(shown(&env.get("refused")), "it is still tried: {:#?}", env.get("refused").status);
 }

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::controller::run_cache;
+use nuvo_core::run::Uid;
 
 fn run(name: &str, second: u8, fields: &Value) -> CachedRun {
     let mut run = json!({
@@ -160,4 +161,24 @@ fn oldest_run_of_a_phase_is_one_that_is_not_at_rest() {
     index.put(&rests);
     index.remove(&waiting("b", 3));
     assert_eq!(oldest(), [("Running", second(2))]);
+}
+
+#[test]
+fn run_whose_passes_fail_is_ahead_of_no_other_and_behind_none() {
+    let index = RunIndex::default();
+    for object in [waiting("a", 1), waiting("b", 2), waiting("c", 3)] {
+        index.put(&object);
+    }
+    let b = RunRef { uid: Uid::new("uid-b").unwrap(), namespace: "team".into(), name: "b".into() };
+    let a = RunRef { uid: Uid::new("uid-a").unwrap(), name: "a".into(), ..b.clone() };
+    assert_eq!(names(&index.set_failing(&a, true).next), ["b"]);
+    assert_eq!([older(&index, "a", 1), older(&index, "b", 2), older(&index, "c", 3)], [None, None, Some("b".into())]);
+    assert_eq!(index.set_failing(&b, true).next.len(), 1);
+    assert_eq!([older(&index, "b", 2), older(&index, "c", 3)], [None, None], "it is tried again, whoever is older");
+    index.put(&waiting("a", 1));
+    assert_eq!(older(&index, "c", 3), None, "a new version of it is no success");
+    index.set_failing(&a, false);
+    assert_eq!(older(&index, "c", 3), Some("a".into()));
+    let recreated = RunRef { uid: Uid::new("another").unwrap(), ..a };
+    assert_eq!(index.set_failing(&recreated, true), Change::default(), "that object is gone");
 }
