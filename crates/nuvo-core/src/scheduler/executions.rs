@@ -44,7 +44,8 @@ pub struct Executions {
     /// None while the account cannot be used.
     pace: Option<Pace>,
     entries: BTreeMap<Key, Tracked>,
-    by_run: BTreeMap<RunRef, BTreeSet<Key>>,
+    /// Sorted, and without spare room: most runs have one execution, and there may be very many runs.
+    by_run: BTreeMap<RunRef, Box<[Key]>>,
     past: Past,
     modes: PipelineModes,
     /// When the last look began.
@@ -130,8 +131,14 @@ impl Executions {
     pub fn follow(&mut self, run: &RunRef, pipeline: &PipelineId, wish: &Follow, now: Duration) -> Followed {
         let (mut added, mut urgent, mut news) = (false, false, false);
         let age = if wish.age < NEW { Duration::ZERO } else { wish.age };
-        let keys = wish.executions.iter().map(|id| (pipeline.clone(), id.clone()));
-        self.by_run.entry(run.clone()).or_default().extend(keys);
+        let keys = self.by_run.entry(run.clone()).or_default();
+        if !wish.executions.iter().all(|id| keys.binary_search_by(|(of, known)| (of, known).cmp(&(pipeline, id))).is_ok()) {
+            let mut all = std::mem::take(keys).into_vec();
+            all.extend(wish.executions.iter().map(|id| (pipeline.clone(), id.clone())));
+            all.sort_unstable();
+            all.dedup();
+            *keys = all.into_boxed_slice();
+        }
         for id in &wish.executions {
             let entry = self.entries.entry((pipeline.clone(), id.clone())).or_insert_with(|| {
                 added = true;
