@@ -199,7 +199,9 @@ impl AccountReconciler {
         let credential =
             credential(account, secret).ok_or_else(|| Verification::Malformed { of_secret: false, error: UNKNOWN_TYPE.to_owned() })?;
         let credential = credential.validated().map_err(|error| malformed(error.is_of_secret(), &error))?;
-        let client = nuvo_client::Client::new(base, credential, self.shell.nuvo_settings.clone()).map_err(|error| unknown(&error))?;
+        let admit_login = Some(self.shell.logins.admit(&base.origin()));
+        let settings = nuvo_client::Settings { admit_login, ..self.shell.nuvo_settings.clone() };
+        let client = nuvo_client::Client::new(base, credential, settings).map_err(|error| unknown(&error))?;
         let (rejected, mut rejections) = tokio::sync::mpsc::channel(1);
         let (accounts, me) = (Arc::downgrade(&self.shell.accounts), ObjectRef::from_obj(account));
         tokio::spawn(async move {

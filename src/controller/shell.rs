@@ -14,7 +14,7 @@ use super::{
     run_memory::RunMemories, run_store::RunStore, trigger_queue::TriggerQueue,
 };
 use crate::{
-    account::{CircuitBreakers, poller::RunNotifier},
+    account::{CircuitBreakers, Logins, poller::RunNotifier},
     clock::Clock,
     context::Context,
     shutdown::Shutdown,
@@ -64,6 +64,7 @@ pub struct Shell {
     pub(super) memories: RunMemories,
     pub(super) lock_waiters: LockWaiters,
     pub(super) breakers: CircuitBreakers,
+    pub(super) logins: Logins,
     pub(super) slots: Semaphore,
     pub(super) trigger_queue: Arc<TriggerQueue>,
     pub(super) started: Instant,
@@ -103,6 +104,7 @@ impl Shell {
             memories: RunMemories::default(),
             lock_waiters: LockWaiters::default(),
             breakers: CircuitBreakers::default(),
+            logins: Logins::default(),
             slots: Semaphore::new(usize::from(concurrency)),
             started: Instant::now(),
             stopping: OnceLock::new(),

@@ -132,3 +132,19 @@ fn run_whose_marker_is_refused_keeps_no_younger_run_of_its_pipeline_waiting() {
     same("POSTs", env.sim.post_count(), 2);
     assert!(shown(&env.get("refused")), "it is still tried: {:#?}", env.get("refused").status);
 }
+
+#[test]
+fn logins_of_many_accounts_keep_the_limit_of_their_server() {
+    const ACCOUNTS: usize = 100;
+    let env = Environment::without_account("logins", SimConfig { pipelines: vec![Pipeline::new("orders")], ..SimConfig::default() });
+    env.credential("nuvo-credentials", "no-such-key");
+    for number in 0..ACCOUNTS {
+        env.account(&format!("account-{number}"));
+    }
+    let _operator = env.operator();
+    env.eventually("each account has tried", || env.requests(Operation::Token) >= ACCOUNTS);
+    let journal = env.sim.journal();
+    let times: Vec<i64> = journal.iter().filter(|request| request.operation == Operation::Token).map(|request| request.at_ms).collect();
+    let most = times.iter().map(|from| times.iter().filter(|at| (*from..from + 1_000).contains(*at)).count()).max();
+    assert!(most <= Some(40), "{most:?} logins in one second");
+}

@@ -291,6 +291,9 @@ impl Client {
             .header(REQUEST_ID, uuid::Uuid::new_v4().to_string())
             .header(http::header::ACCEPT, "application/json")
             .json(&body);
+        if let Some(admit) = &self.settings.admit_login {
+            admit().await;
+        }
         usage.add_request();
         let mut reply = self.send(request, Operation::Token, self.read_deadline(), MAX_ANSWER).await?;
         if matches!(reply.status, 400 | 401 | 403 | 422) {

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::connections::Connections;
 
 /// The pause after 429 or 503 without `Retry-After`.
@@ -77,6 +79,9 @@ impl Code {
 /// Called once for each HTTP request.
 pub type Observer = Arc<dyn Fn(Operation, Code, Duration) + Send + Sync>;
 
+/// Waits until the client may ask for an access token.
+pub type AdmitLogin = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// The settings of a client.
 #[derive(Clone)]
 pub struct Settings {
@@ -90,6 +95,8 @@ pub struct Settings {
     pub use_env_proxy: bool,
     /// For metrics.
     pub observer: Option<Observer>,
+    /// Limits how often the client asks for an access token; none: as often as it needs one.
+    pub admit_login: Option<AdmitLogin>,
     /// Shared by all clients whose settings are copies of these.
     pub connections: Connections,
 }
@@ -102,6 +109,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             use_env_proxy: false,
             observer: None,
+            admit_login: None,
             connections: Connections::default(),
         }
     }

@@ -21,7 +21,7 @@ mod transport;
 pub mod trigger_outcome;
 
 pub use client::{Admit, Client};
-pub use client_settings::{Code, Observer, Operation, PAUSE, Settings};
+pub use client_settings::{AdmitLogin, Code, Observer, Operation, PAUSE, Settings};
 pub use connections::Connections;
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use error::Error;

@@ -15,8 +15,10 @@ use crate::backoff::Backoff;
 const REFRESH: Duration = Duration::from_secs(600);
 /// The waits while the Secret is missing or invalid.
 const SECRET_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(2), Duration::from_secs(60));
-/// The waits while nuvo rejects the credentials, or does not answer.
+/// The waits while nuvo does not answer, or does not let the account read executions.
 const NUVO_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
+/// The waits while nuvo rejects the credentials: logins that fail again and again look like an attack.
+const REJECTED_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(900));
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +83,8 @@ fn done<C, S>(finding: &Finding<S>, failures: u32) -> AccountAct<C, S> {
         // Only a change of the account, or another start of the operator, fixes it.
         AccountReason::OriginNotAllowed => return AccountAct::Done { again: Some(REFRESH), failures },
         AccountReason::SecretNotFound | AccountReason::SecretInvalid => SECRET_BACKOFF,
-        AccountReason::CredentialsRejected | AccountReason::PermissionMissing | AccountReason::NuvoUnavailable => NUVO_BACKOFF,
+        AccountReason::CredentialsRejected => REJECTED_BACKOFF,
+        AccountReason::PermissionMissing | AccountReason::NuvoUnavailable => NUVO_BACKOFF,
     };
     let wait = backoff.wait(failures).max(finding.retry_after.unwrap_or_default());
     AccountAct::Done { again: Some(wait), failures: failures.saturating_add(1) }

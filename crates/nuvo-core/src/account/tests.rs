@@ -153,17 +153,20 @@ fn unknown_identity_type_is_not_verified() {
 fn answer_of_nuvo_decides_the_reason_and_the_wait() {
     let account = account();
     let error = || "it failed".to_owned();
-    for (verification, expected, wait) in [
-        (Verification::Rejected, AccountReason::CredentialsRejected, 10),
-        (Verification::PermissionMissing, AccountReason::PermissionMissing, 10),
-        (Verification::Unknown { error: error(), retry_after: None }, AccountReason::NuvoUnavailable, 10),
-        (Verification::Unknown { error: error(), retry_after: Some(Duration::from_secs(77)) }, AccountReason::NuvoUnavailable, 77),
-        (Verification::Malformed { of_secret: true, error: error() }, AccountReason::SecretInvalid, 4),
-        (Verification::Malformed { of_secret: false, error: error() }, AccountReason::SecretInvalid, 4),
+    for (verification, expected, waits) in [
+        (Verification::Rejected, AccountReason::CredentialsRejected, [10, 900]),
+        (Verification::PermissionMissing, AccountReason::PermissionMissing, [10, 300]),
+        (Verification::Unknown { error: error(), retry_after: None }, AccountReason::NuvoUnavailable, [10, 300]),
+        (Verification::Unknown { error: error(), retry_after: Some(Duration::from_secs(77)) }, AccountReason::NuvoUnavailable, [77, 300]),
+        (Verification::Malformed { of_secret: true, error: error() }, AccountReason::SecretInvalid, [4, 60]),
+        (Verification::Malformed { of_secret: false, error: error() }, AccountReason::SecretInvalid, [4, 60]),
     ] {
-        let facts = Facts { failures: 1, ..verified(&account, verification) };
-        assert_eq!(reason(&facts).0, expected.as_str());
-        assert_eq!(concluded(&facts).1, AccountAct::Done { again: Some(Duration::from_secs(wait)), failures: 2 }, "{expected}");
+        for (failures, wait) in [1, 20].into_iter().zip(waits) {
+            let facts = Facts { failures, ..verified(&account, verification.clone()) };
+            assert_eq!(reason(&facts).0, expected.as_str());
+            let done = AccountAct::Done { again: Some(Duration::from_secs(wait)), failures: failures + 1 };
+            assert_eq!(concluded(&facts).1, done, "{expected}");
+        }
     }
     let of = |of_secret| reason(&verified(&account, Verification::Malformed { of_secret, error: error() })).1;
     assert!(of(true).contains("Correct the Secret") && of(false).contains("Correct the account"));
