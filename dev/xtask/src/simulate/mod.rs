@@ -96,12 +96,18 @@ fn last_trigger_at_best(scenario: &Scenario, world: &World, triggers: usize) -> 
     last_created.max(world::START + needed)
 }
 
+/// No request that the budget allows waits longer than this.
+const STARVED: Duration = Duration::from_secs(30);
+
 /// What must hold in every scenario.
 fn violations(scenario: &Scenario, world: &World) -> Vec<String> {
     let mut broken = Vec::new();
     if world.counts.over_budget > 0 {
-        broken.push(format!("{}: in {} seconds more was sent than the budget allows", scenario.name, world.counts.over_budget));
+        broken.push(format!("{}: {} requests were more than the budget allows", scenario.name, world.counts.over_budget));
     }
+    // Whether a pipeline is in developer mode is asked with what is left.
+    let starved = world.counts.longest_wait.iter().filter(|(of, wait)| **of != "pipeline" && **wait > STARVED);
+    broken.extend(starved.map(|(of, wait)| format!("{}: {of} waited for {}", scenario.name, time(*wait))));
     let due = |run: &&world::Run| world.ended(run).is_some_and(|ended| world.now.saturating_sub(ended) > scenario.shown_within);
     let unseen = world.runs.iter().filter(due).filter(|run| run.shown.is_none()).count();
     if unseen > 0 {

@@ -89,7 +89,7 @@ pub struct Counts {
     pub sent: BTreeMap<&'static str, usize>,
     pub longest_wait: BTreeMap<&'static str, Duration>,
     pub most_in_a_second: usize,
-    /// Seconds in which more was sent than the budget, its burst and the triggers that were out allow.
+    /// Requests that made more in a second than the budget and its burst allow.
     pub over_budget: usize,
 }
 
@@ -108,7 +108,6 @@ struct Account {
     hand_out: Option<Duration>,
     poll: Option<Duration>,
     recent: VecDeque<Duration>,
-    triggers_out: usize,
     /// The first look that showed everything since the start, or since the end of an outage.
     looked_at: Option<Duration>,
 }
@@ -175,7 +174,6 @@ impl World {
                 hand_out: None,
                 poll: None,
                 recent: VecDeque::new(),
-                triggers_out: 0,
                 looked_at: None,
             }
         };
@@ -481,9 +479,8 @@ impl World {
         }
         let in_a_second = state.recent.len();
         let is_post = kind == RequestKind::Post;
-        state.triggers_out += usize::from(is_post);
-        // A full bucket at the beginning of the second, what came in meanwhile, and the triggers whose token was taken before.
-        let allowed = (f64::from(state.rate) * 1.9).ceil() as usize + 1 + state.triggers_out + most_places(state.rate);
+        // A full bucket at the beginning of the second, what came in meanwhile, and the triggers whose token was taken a moment before.
+        let allowed = state.rate as usize * 2 + 1;
         self.counts.over_budget += usize::from(in_a_second > allowed);
         self.counts.most_in_a_second = self.counts.most_in_a_second.max(in_a_second);
         let (fate, takes) = self.nuvo.fate(account, is_post, now);
@@ -529,7 +526,6 @@ impl World {
             Request::Trigger { .. } => {}
             Request::Post(run) => {
                 let state = &mut self.accounts[account];
-                state.triggers_out = state.triggers_out.saturating_sub(1);
                 match fate {
                     Fate::Answered => {
                         state.pauses.triggered();
