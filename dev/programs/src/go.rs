@@ -15,7 +15,8 @@ use crate::{Context, Cost, Error, repository, say};
 /// The flags of every build. `.ci/run` has them, too, so that what `go vet` compiles is there for the builds.
 /// Debug information is an eighth of the work, and the linker would throw it away.
 const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"];
-/// The compilers live for a second each: collecting their garbage is a seventh of the work of a first build. The limit is for each process.
+/// The compilers live for a second each: collecting their garbage is a good part of the work of a first build. The limit is
+/// for each process.
 const COLLECTOR: [(&str, &str); 2] = [("GOGC", "off"), ("GOMEMLIMIT", "1GiB")];
 const ERROR_LINES: usize = 20;
 
