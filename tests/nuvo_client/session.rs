@@ -145,7 +145,13 @@ async fn open_breaker_is_closed_by_one_get() {
     assert!(not_sent(session.create(&p(), &nonce).await));
     assert_eq!(server.requests().len(), 5, "nothing was sent meanwhile");
     well.store(true, Ordering::SeqCst);
-    tokio::time::sleep(session.paused(Purpose::Trigger).unwrap().left).await;
+    let over = async {
+        let mut check = tokio::time::interval(Duration::from_millis(20));
+        while session.paused(Purpose::Trigger).is_some() {
+            check.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), over).await.expect("the pause ends");
     assert!(not_sent(session.create(&p(), &nonce).await), "a POST does not find out");
     assert_eq!(server.requests().len(), 5);
     session.read(&e("e1"), Purpose::Ending).await.unwrap();

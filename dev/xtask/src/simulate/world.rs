@@ -1,15 +1,18 @@
 //! The operator in virtual time: the production structs of nuvo-core's scheduler, driven as `src/account` drives them.
 
+mod answers;
+mod limiter;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use nuvo_core::run::{ExecutionId, Follow, Obstacle, PipelineId, RunRef, Uid};
+use nuvo_core::run::{ExecutionId, Follow, PipelineId, RunRef, Uid};
 use nuvo_core::scheduler::{
-    Availability, Budget, CircuitBreaker, Executions, Key, Look, Next, Pace, Pauses, Places, Purpose, Read, ReadAnswer, RequestKind,
-    SharedLook, Ticket, USABLE_FOR, Wanted, most_places,
+    Budget, CircuitBreaker, Executions, Key, Look, Pace, Pauses, Places, Purpose, Read, RequestKind, SharedLook, Ticket, Wanted,
+    most_places,
 };
 
-use super::nuvo::{Execution, Fate, Nuvo, PAGE};
+use super::nuvo::{Execution, Fate, Nuvo};
 
 /// When the simulation begins: later than any execution is old.
 pub const START: Duration = Duration::from_secs(100 * 86_400);
@@ -395,211 +398,6 @@ impl World {
         if self.runs[run].shown.is_none() && known.len() == ids.len() && known.values().all(has_ended) {
             self.runs[run].shown = Some(self.now + KUBERNETES);
             self.accounts[account].executions.forget(&run_ref(run));
-        }
-    }
-
-    // What the rate limiter does.
-
-    fn paused(&self, account: usize, purpose: Purpose) -> Option<Duration> {
-        let state = &self.accounts[account];
-        let pause = state.pauses.of(purpose, self.now).map(|pause| pause.left);
-        pause.into_iter().chain(state.breaker.left(self.now)).max()
-    }
-
-    fn want(&mut self, account: usize, purpose: Purpose, request: Request) {
-        if self.accounts[account].pauses.of(purpose, self.now).is_some() {
-            return self.refused(account, request);
-        }
-        if self.accounts[account].budget.take(purpose, self.now) {
-            return self.admitted(account, request, purpose, self.now);
-        }
-        let ticket = self.accounts[account].budget.want(purpose);
-        self.accounts[account].waiting.insert(ticket, (request, purpose, self.now));
-        self.hand_out(account);
-    }
-
-    fn hand_out(&mut self, account: usize) {
-        while let Some(ticket) = self.accounts[account].budget.next(self.now) {
-            match self.accounts[account].waiting.remove(&ticket) {
-                Some((request, purpose, since)) => self.admitted(account, request, purpose, since),
-                None => self.accounts[account].budget.refund(),
-            }
-        }
-        if let Some(wait) = self.accounts[account].budget.wait() {
-            let at = self.now + wait + Duration::from_micros(1);
-            if self.accounts[account].hand_out.is_none_or(|present| at < present) {
-                self.accounts[account].hand_out = Some(at);
-                self.at(at, Event::HandOut(account));
-            }
-        }
-    }
-
-    fn admitted(&mut self, account: usize, request: Request, purpose: Purpose, since: Duration) {
-        if self.accounts[account].pauses.of(purpose, self.now).is_some() {
-            self.accounts[account].budget.refund();
-            return self.refused(account, request);
-        }
-        let longest = self.counts.longest_wait.entry(name(purpose)).or_default();
-        *longest = (*longest).max(self.now - since);
-        if let Request::Trigger { run, look_began } = request {
-            self.accounts[account].pauses.triggering(self.now);
-            if self.now - look_began >= USABLE_FOR {
-                self.accounts[account].waiting_for_look.push_back(run);
-                return self.share_looks(account);
-            }
-            return self.after(KUBERNETES * 3, Event::Post(run));
-        }
-        self.send(account, request, RequestKind::Get);
-    }
-
-    fn refused(&mut self, account: usize, request: Request) {
-        let wait = self.paused(account, Purpose::Trigger).unwrap_or_default();
-        match request {
-            Request::Trigger { run, .. } | Request::Post(run) => self.try_later(run, wait),
-            request => self.after(Duration::ZERO, Event::Ended { account, request, fate: Fate::NotSent, is_probe: false }),
-        }
-    }
-
-    fn send(&mut self, account: usize, request: Request, kind: RequestKind) {
-        let now = self.now;
-        let Ok(is_probe) = self.accounts[account].breaker.acquire(kind, now) else { return self.refused(account, request) };
-        let purpose = match &request {
-            Request::Page(_) => Purpose::Polling,
-            Request::Read(read, _) => read.purpose,
-            Request::Mode(_) => Purpose::Mode,
-            Request::Baseline(_) => Purpose::Baseline,
-            Request::Trigger { .. } | Request::Post(_) => Purpose::Trigger,
-        };
-        *self.counts.sent.entry(name(purpose)).or_default() += 1;
-        self.fingerprint = self.fingerprint.rotate_left(5) ^ (now.as_nanos() as u64).wrapping_mul(account as u64 + 7) ^ purpose as u64;
-        let state = &mut self.accounts[account];
-        state.recent.push_back(now);
-        while state.recent.front().is_some_and(|at| now - *at >= Duration::from_secs(1)) {
-            state.recent.pop_front();
-        }
-        let in_a_second = state.recent.len();
-        let is_post = kind == RequestKind::Post;
-        // A full bucket at the beginning of the second, what came in meanwhile, and the triggers whose token was taken a moment before.
-        let allowed = state.rate as usize * 2 + 1;
-        self.counts.over_budget += usize::from(in_a_second > allowed);
-        self.counts.most_in_a_second = self.counts.most_in_a_second.max(in_a_second);
-        let (fate, takes) = self.nuvo.fate(account, is_post, now);
-        self.after(takes, Event::Ended { account, request, fate, is_probe });
-    }
-
-    // What the poller and the session do with answers.
-
-    fn ended_request(&mut self, account: usize, request: Request, fate: Fate, is_probe: bool) {
-        let availability = match fate {
-            Fate::Answered | Fate::Quota => Availability::Answered,
-            Fate::Failed => Availability::Failed,
-            Fate::NotSent => Availability::Unknown,
-        };
-        let is_answered = fate == Fate::Answered;
-        let now = self.now;
-        self.accounts[account].breaker.ended(is_probe, availability, now);
-        match request {
-            Request::Page(looking) => self.page(account, looking, is_answered),
-            Request::Read(read, asked) => {
-                let number = number_of(&read.key);
-                let Execution { created, ends, .. } = self.nuvo.execution(number);
-                let (has_ended, id) = (ends <= now, read.key.1.to_string());
-                let status = Some(if has_ended { "SUCCESSFUL" } else { "PROCESSING" }.to_owned());
-                let answer = if is_answered {
-                    let report = Box::new(nuvo_crds::Execution { id, status, ..nuvo_crds::Execution::default() });
-                    let pipeline = Some(read.key.0.to_string());
-                    ReadAnswer::Found { pipeline, report, took: has_ended.then(|| ends - created) }
-                } else {
-                    ReadAnswer::Failed
-                };
-                let woken = self.accounts[account].executions.answered(&read, asked, answer, now);
-                self.wake(&woken);
-            }
-            Request::Mode(pipeline) if fate == Fate::NotSent => self.accounts[account].executions.mode_not_asked(&pipeline),
-            Request::Mode(pipeline) => self.accounts[account].executions.mode_answered(&pipeline, Some(false)),
-            Request::Baseline(began) => {
-                let state = &mut self.accounts[account];
-                state.baselines.set(began, is_answered);
-                state.looking = false;
-                self.share_looks(account);
-            }
-            Request::Trigger { .. } => {}
-            Request::Post(run) => {
-                let state = &mut self.accounts[account];
-                match fate {
-                    Fate::Answered => {
-                        state.pauses.triggered();
-                        self.runs[run].triggered = Some(now);
-                        let Run { takes, files, .. } = self.runs[run];
-                        let execution = Execution { account, created: now, ends: now + takes };
-                        let executions = (0..files).map(|_| self.nuvo.start(execution)).collect();
-                        self.after(KUBERNETES, Event::Recorded(run, executions));
-                    }
-                    Fate::Quota => {
-                        state.pauses.quota_exceeded(RETRY_AFTER, now);
-                        self.try_later(run, RETRY_AFTER);
-                    }
-                    Fate::Failed | Fate::NotSent => {
-                        // The trigger is in doubt, which is another matter: here it counts as not sent.
-                        state.pauses.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
-                        self.try_later(run, Duration::from_secs(5));
-                    }
-                }
-            }
-        }
-        self.poll(account);
-    }
-
-    fn wake(&mut self, woken: &[RunRef]) {
-        for run in woken {
-            if let Ok(run) = run.name.parse() {
-                self.after(Duration::ZERO, Event::Woken(run));
-            }
-        }
-    }
-
-    fn page(&mut self, account: usize, mut looking: Looking, is_answered: bool) {
-        if is_answered {
-            let running = self.nuvo.running(account, self.now);
-            looking.shown.extend(running.iter().skip(looking.page * PAGE).take(PAGE));
-            if let Some(page) = looking.page.checked_sub(1) {
-                looking.page = page;
-                looking.requests += 1;
-                return self.want(account, Purpose::Polling, Request::Page(looking));
-            }
-        }
-        let Looking { look, shown, requests, .. } = looking;
-        let running: BTreeSet<Key> = look.open.iter().filter(|key| shown.contains(&number_of(key))).cloned().collect();
-        let state = &mut self.accounts[account];
-        if is_answered && self.now >= self.nuvo.faults.outage.end {
-            state.looked_at.get_or_insert(self.now);
-        }
-        let woken = state.executions.looked(look, is_answered.then_some(&running), requests);
-        self.wake(&woken);
-    }
-
-    fn poll(&mut self, account: usize) {
-        loop {
-            let pause = self.paused(account, Purpose::Polling);
-            let triggers_wait = self.accounts[account].budget.triggers_wait();
-            match self.accounts[account].executions.next(self.now, pause, triggers_wait) {
-                Next::Look(look) => {
-                    let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);
-                    let looking = Looking { look, shown: BTreeSet::new(), page: pages - 1, requests: 1 };
-                    self.want(account, Purpose::Polling, Request::Page(looking));
-                }
-                Next::Read(read) => self.want(account, read.purpose, Request::Read(read, self.now)),
-                Next::Mode(pipeline) => self.want(account, Purpose::Mode, Request::Mode(pipeline)),
-                Next::Wait(until) => {
-                    if let Some(until) = until
-                        && self.accounts[account].poll.is_none_or(|present| until < present)
-                    {
-                        self.accounts[account].poll = Some(until);
-                        self.at(until, Event::Poll(account));
-                    }
-                    return;
-                }
-            }
         }
     }
 }

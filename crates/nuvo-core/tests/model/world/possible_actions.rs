@@ -1,6 +1,6 @@
 //! What can happen next.
 
-use nuvo_core::run::{self, Act, Ask, Step, TriggerResult};
+use nuvo_core::run::{self, AccountAnswer, Act, Answered, Ask, Facts, Step, TriggerResult};
 
 use super::life::asks_for_the_end;
 use super::{Course, Object, State, Work, World, is_idle};
@@ -213,4 +213,14 @@ pub(super) fn wish(act: &Act) -> Option<&Ask> {
         Act::Done { wishes: Some(wishes), .. } => Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates)),
         _ => None,
     }
+}
+
+/// The next act. A place is always free here.
+pub(super) fn next_with_place(facts: &mut Facts) -> Act {
+    let act = run::next(facts);
+    if !matches!(&act, Act::Done { wishes: Some(wishes), .. } if wishes.ask == Ask::Place) {
+        return act;
+    }
+    facts.learn(&act, Answered::Account(AccountAnswer::Called));
+    run::next(facts)
 }

@@ -12,7 +12,7 @@ use super::{
     BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
     life::{Seen, Story},
     new_run,
-    possible_actions::wish,
+    possible_actions::{next_with_place, wish},
     record, reference, whose,
 };
 use crate::{
@@ -496,14 +496,4 @@ fn roll_back(object: &mut Object, to: usize, what: Record) {
 fn not_bumped(lock: &Lock) -> Box<Lock> {
     let lock_holder = lock.holder.clone().map(|lock_holder| LockHolder { acquisition: lock_holder.nonce.clone(), ..lock_holder });
     Box::new(Lock { holder: lock_holder, ..lock.clone() })
-}
-
-/// The next act. A place is always free here.
-fn next_with_place(facts: &mut Facts) -> Act {
-    let act = run::next(facts);
-    if !matches!(&act, Act::Done { wishes: Some(wishes), .. } if wishes.ask == Ask::Place) {
-        return act;
-    }
-    facts.learn(&act, Answered::Account(AccountAnswer::Called));
-    run::next(facts)
 }

@@ -1,0 +1,126 @@
+//! What the poller and the session do with answers, as `src/account/poller/` and `src/account/session/`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use nuvo_core::run::{Obstacle, RunRef};
+use nuvo_core::scheduler::{Availability, Key, Next, Purpose, ReadAnswer};
+
+use super::{Event, KUBERNETES, Looking, RETRY_AFTER, Request, Run, World, number_of};
+use crate::simulate::nuvo::{Execution, Fate, PAGE};
+
+impl World {
+    pub(super) fn ended_request(&mut self, account: usize, request: Request, fate: Fate, is_probe: bool) {
+        let availability = match fate {
+            Fate::Answered | Fate::Quota => Availability::Answered,
+            Fate::Failed => Availability::Failed,
+            Fate::NotSent => Availability::Unknown,
+        };
+        let is_answered = fate == Fate::Answered;
+        let now = self.now;
+        self.accounts[account].breaker.ended(is_probe, availability, now);
+        match request {
+            Request::Page(looking) => self.page(account, looking, is_answered),
+            Request::Read(read, asked) => {
+                let number = number_of(&read.key);
+                let Execution { created, ends, .. } = self.nuvo.execution(number);
+                let (has_ended, id) = (ends <= now, read.key.1.to_string());
+                let status = Some(if has_ended { "SUCCESSFUL" } else { "PROCESSING" }.to_owned());
+                let answer = if is_answered {
+                    let report = Box::new(nuvo_crds::Execution { id, status, ..nuvo_crds::Execution::default() });
+                    let pipeline = Some(read.key.0.to_string());
+                    ReadAnswer::Found { pipeline, report, took: has_ended.then(|| ends - created) }
+                } else {
+                    ReadAnswer::Failed
+                };
+                let woken = self.accounts[account].executions.answered(&read, asked, answer, now);
+                self.wake(&woken);
+            }
+            Request::Mode(pipeline) if fate == Fate::NotSent => self.accounts[account].executions.mode_not_asked(&pipeline),
+            Request::Mode(pipeline) => self.accounts[account].executions.mode_answered(&pipeline, Some(false)),
+            Request::Baseline(began) => {
+                let state = &mut self.accounts[account];
+                state.baselines.set(began, is_answered);
+                state.looking = false;
+                self.share_looks(account);
+            }
+            Request::Trigger { .. } => {}
+            Request::Post(run) => {
+                let state = &mut self.accounts[account];
+                match fate {
+                    Fate::Answered => {
+                        state.pauses.triggered();
+                        self.runs[run].triggered = Some(now);
+                        let Run { takes, files, .. } = self.runs[run];
+                        let execution = Execution { account, created: now, ends: now + takes };
+                        let executions = (0..files).map(|_| self.nuvo.start(execution)).collect();
+                        self.after(KUBERNETES, Event::Recorded(run, executions));
+                    }
+                    Fate::Quota => {
+                        state.pauses.quota_exceeded(RETRY_AFTER, now);
+                        self.try_later(run, RETRY_AFTER);
+                    }
+                    Fate::Failed | Fate::NotSent => {
+                        // The trigger is in doubt, which is another matter: here it counts as not sent.
+                        state.pauses.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
+                        self.try_later(run, Duration::from_secs(5));
+                    }
+                }
+            }
+        }
+        self.poll(account);
+    }
+
+    pub(super) fn wake(&mut self, woken: &[RunRef]) {
+        for run in woken {
+            if let Ok(run) = run.name.parse() {
+                self.after(Duration::ZERO, Event::Woken(run));
+            }
+        }
+    }
+
+    pub(super) fn page(&mut self, account: usize, mut looking: Looking, is_answered: bool) {
+        if is_answered {
+            let running = self.nuvo.running(account, self.now);
+            looking.shown.extend(running.iter().skip(looking.page * PAGE).take(PAGE));
+            if let Some(page) = looking.page.checked_sub(1) {
+                looking.page = page;
+                looking.requests += 1;
+                return self.want(account, Purpose::Polling, Request::Page(looking));
+            }
+        }
+        let Looking { look, shown, requests, .. } = looking;
+        let running: BTreeSet<Key> = look.open.iter().filter(|key| shown.contains(&number_of(key))).cloned().collect();
+        let state = &mut self.accounts[account];
+        if is_answered && self.now >= self.nuvo.faults.outage.end {
+            state.looked_at.get_or_insert(self.now);
+        }
+        let woken = state.executions.looked(look, is_answered.then_some(&running), requests);
+        self.wake(&woken);
+    }
+
+    pub(super) fn poll(&mut self, account: usize) {
+        loop {
+            let pause = self.paused(account, Purpose::Polling);
+            let triggers_wait = self.accounts[account].budget.triggers_wait();
+            match self.accounts[account].executions.next(self.now, pause, triggers_wait) {
+                Next::Look(look) => {
+                    let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);
+                    let looking = Looking { look, shown: BTreeSet::new(), page: pages - 1, requests: 1 };
+                    self.want(account, Purpose::Polling, Request::Page(looking));
+                }
+                Next::Read(read) => self.want(account, read.purpose, Request::Read(read, self.now)),
+                Next::Mode(pipeline) => self.want(account, Purpose::Mode, Request::Mode(pipeline)),
+                Next::Wait(until) => {
+                    if let Some(until) = until
+                        && self.accounts[account].poll.is_none_or(|present| until < present)
+                    {
+                        self.accounts[account].poll = Some(until);
+                        self.at(until, Event::Poll(account));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}
