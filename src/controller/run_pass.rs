@@ -23,7 +23,7 @@ use super::{
     message_hash::message_hash,
     run_store::RunError,
     shell::Shell,
-    trigger_queue::QueuePermit,
+    trigger_queue::Place,
 };
 use crate::{
     account::{Session, poller::object_ref},
@@ -77,7 +77,7 @@ pub struct Pass<'a> {
     pub(super) shell: &'a Shell,
     pub(super) id: RunRef,
     pub(super) slot: Option<Slot<'a>>,
-    pub(super) permit: Option<QueuePermit>,
+    pub(super) place: Option<Place>,
     pub(super) work: Option<Work>,
     pub(super) lock_read: Instant,
     /// When a run at rest, whose object is not cached, is to be deleted.
@@ -134,7 +134,7 @@ impl<'a> Pass<'a> {
     /// Begins a pass over a cached object, or over one of which only the name is known.
     pub fn new(shell: &'a Shell, id: RunRef, object: Option<Arc<PipelineRun>>, expires: Option<Timestamp>, slot: Option<Slot<'a>>) -> Self {
         let work = object.map(|object| Work::of(object, shell));
-        Self { shell, id, slot, permit: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
+        Self { shell, id, slot, place: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
     }
 
     /// The run as it was read last; none before it was read. An error says why the object is not a valid run.
@@ -278,8 +278,8 @@ impl<'a> Pass<'a> {
                 let change = StatusChange::Result { trigger, executions, message, unexecuted: *unexecuted };
                 let status = self.rendering(&change)?;
                 let written = self.write(status, over).await;
-                // After the trigger no permit is needed.
-                self.permit = None;
+                // After the trigger no place is needed.
+                self.place = None;
                 return written;
             }
             Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Restart => {

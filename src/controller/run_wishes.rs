@@ -32,7 +32,7 @@ impl Pass<'_> {
         }
         if wishes.ask == Ask::Nothing {
             shell.trigger_queue.leave(&work.account, &QueueKey::of(&work.object));
-            self.permit = None;
+            self.place = None;
         }
         self.ask(&wishes.ask).await
     }
@@ -46,8 +46,8 @@ impl Pass<'_> {
         let pipeline = work.pipeline.clone()?;
         if *ask == Ask::Place {
             return Some(match self.shell.trigger_queue.try_acquire(&work.account, session.most_places(), &QueueKey::of(&work.object)) {
-                Ok(permit) => {
-                    self.permit = Some(permit);
+                Ok(place) => {
+                    self.place = Some(place);
                     AccountAnswer::Called
                 }
                 Err(ahead) => AccountAnswer::Queued(wait_for(ahead, &session)),

@@ -43,7 +43,7 @@ pub struct TriggerQueue {
 }
 
 /// A place, given back when it is dropped.
-pub struct QueuePermit {
+pub struct Place {
     queue: Arc<TriggerQueue>,
     account: AccountKey,
 }
@@ -60,9 +60,9 @@ impl TriggerQueue {
     ///
     /// # Errors
     /// The number of runs that are ahead of this one.
-    pub fn try_acquire(self: &Arc<Self>, account: &AccountKey, most: usize, key: &QueueKey) -> Result<QueuePermit, usize> {
+    pub fn try_acquire(self: &Arc<Self>, account: &AccountKey, most: usize, key: &QueueKey) -> Result<Place, usize> {
         let taken = self.change(|places, exists, woken| places.try_take(account, most, key, exists, woken));
-        taken.map(|()| QueuePermit { queue: self.clone(), account: account.clone() })
+        taken.map(|()| Place { queue: self.clone(), account: account.clone() })
     }
 
     /// The run no longer waits for a place.
@@ -81,7 +81,7 @@ impl TriggerQueue {
     }
 }
 
-impl Drop for QueuePermit {
+impl Drop for Place {
     fn drop(&mut self) {
         self.queue.change(|places, exists, woken| places.give_back(&self.account, exists, woken));
     }
@@ -128,18 +128,18 @@ mod tests {
         }
     }
 
-    fn queue(permits: usize) -> (Arc<TriggerQueue>, Arc<Runs>) {
+    fn queue(places: usize) -> (Arc<TriggerQueue>, Arc<Runs>) {
         let runs = Arc::new(Runs::default());
-        (TriggerQueue::new(permits, runs.clone()), runs)
+        (TriggerQueue::new(places, runs.clone()), runs)
     }
 
-    /// As many permits as the account gets.
-    fn fill(queue: &Arc<TriggerQueue>, name: &str, most: usize) -> Vec<QueuePermit> {
+    /// As many places as the account gets.
+    fn fill(queue: &Arc<TriggerQueue>, name: &str, most: usize) -> Vec<Place> {
         (0..100).map_while(|second| queue.try_acquire(&account(name), most, &key(second)).ok()).collect()
     }
 
     #[test]
-    fn one_account_gets_half_of_the_permits_and_two_leave_a_third() {
+    fn one_account_gets_half_of_the_places_and_two_leave_a_third() {
         let (queue, _) = queue(12);
         let one = fill(&queue, "one", 100);
         assert_eq!(one.len(), 6);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn account_gets_no_more_permits_than_its_own_limit() {
+    fn account_gets_no_more_places_than_its_own_limit() {
         let (queue, _) = queue(100);
         assert_eq!(fill(&queue, "small", 3).len(), 3);
     }
@@ -158,20 +158,20 @@ mod tests {
     #[test]
     fn oldest_run_comes_first_and_is_woken() {
         let (queue, runs) = queue(2);
-        let permit = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
+        let place = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
         assert_eq!(queue.try_acquire(&account("one"), 100, &key(9)).err(), Some(0));
         assert_eq!(queue.try_acquire(&account("one"), 100, &key(5)).err(), Some(0));
         assert_eq!(queue.try_acquire(&account("one"), 100, &key(7)).err(), Some(1));
-        drop(permit);
+        drop(place);
         assert_eq!(runs.take_woken(), ["run-5"]);
         assert_eq!(queue.try_acquire(&account("one"), 100, &key(9)).err(), Some(2), "it is not its turn");
         queue.leave(&account("one"), &key(5));
-        assert_eq!(runs.take_woken(), ["run-7"], "the run that was woken does not take the permit");
+        assert_eq!(runs.take_woken(), ["run-7"], "the run that was woken does not take the place");
         assert!(queue.try_acquire(&account("one"), 100, &key(7)).is_ok());
     }
 
     #[test]
-    fn run_that_waits_for_permits_of_other_accounts_is_woken_when_they_release_one() {
+    fn run_that_waits_for_places_of_other_accounts_is_woken_when_they_release_one() {
         let (queue, runs) = queue(3);
         let one = fill(&queue, "one", 100);
         let two = fill(&queue, "two", 100);
@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn run_that_gets_a_permit_wakes_the_next_one_while_more_are_free() {
+    fn run_that_gets_a_place_wakes_the_next_one_while_more_are_free() {
         let (queue, runs) = queue(12);
-        let permits = fill(&queue, "one", 100);
+        let places = fill(&queue, "one", 100);
         for second in 10..30 {
             assert!(queue.try_acquire(&account("one"), 100, &key(second)).is_err());
         }
-        drop(permits);
+        drop(places);
         // A run that is woken several times before it is reconciled is reconciled once.
         assert!(runs.take_woken().contains(&"run-6".to_owned()));
         let mut taken = Vec::new();
@@ -205,12 +205,12 @@ mod tests {
     #[test]
     fn deleted_run_keeps_no_other_waiting() {
         let (queue, runs) = queue(2);
-        let permit = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
+        let place = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
         for second in 2..10 {
             assert!(queue.try_acquire(&account("one"), 100, &key(second)).is_err());
         }
         runs.deleted.lock().extend((2..8).map(|second| format!("run-{second}")));
-        drop(permit);
+        drop(place);
         assert_eq!(runs.take_woken(), ["run-8"]);
         runs.deleted.lock().push("run-8".to_owned());
         assert!(queue.try_acquire(&account("one"), 100, &key(9)).is_ok());
@@ -219,13 +219,13 @@ mod tests {
     #[test]
     fn run_that_names_another_account_waits_in_one_queue_only() {
         let (queue, runs) = queue(2);
-        let permit = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
+        let place = queue.try_acquire(&account("one"), 100, &key(1)).ok().unwrap();
         for second in 2..4 {
             assert!(queue.try_acquire(&account("one"), 100, &key(second)).is_err());
         }
         assert!(queue.try_acquire(&account("two"), 100, &key(2)).is_ok());
         assert!(runs.take_woken().contains(&"run-3".to_owned()), "the next one of the first account");
-        drop(permit);
+        drop(place);
         assert!(runs.take_woken().contains(&"run-3".to_owned()));
         assert!(queue.try_acquire(&account("one"), 100, &key(3)).is_ok());
     }
