@@ -202,6 +202,8 @@ impl AccountReconciler {
         let admit_login = Some(self.shell.logins.admit(&base.origin()));
         let settings = nuvo_client::Settings { admit_login, ..self.shell.nuvo_settings.clone() };
         let client = nuvo_client::Client::new(base, credential, settings).map_err(|error| unknown(&error))?;
+        let deleted = || Verification::Unknown { error: "the NuvoAccount was deleted".to_owned(), retry_after: None };
+        let requests = self.shell.accounts.requests(&ObjectRef::from_obj(account)).ok_or_else(deleted)?;
         let (rejected, mut rejections) = tokio::sync::mpsc::channel(1);
         let (accounts, me) = (Arc::downgrade(&self.shell.accounts), ObjectRef::from_obj(account));
         tokio::spawn(async move {
@@ -218,7 +220,7 @@ impl AccountReconciler {
             rejected,
             waited: Box::new(move |time| metrics.budget_wait(time)),
         };
-        Ok(Arc::new(Session::new(client, settings, self.shell.shutdown.clone())))
+        Ok(Arc::new(Session::new(client, requests, settings)))
     }
 
     fn publish(&self, account: &NuvoAccount, availability: Availability<Arc<Session>>) -> Publication {

@@ -1,4 +1,4 @@
-//! Which accounts can be used, and the poller of each.
+//! Which accounts can be used, and the driver of each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,8 +11,7 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
 use super::{account_key::AccountKey, object_cache::ObjectCache, run_store::RunStore};
-use crate::account::Session;
-use crate::account::poller::Poller;
+use crate::account::{AccountDriver, Requests, Session};
 use crate::shutdown::{self, Shutdown, Stop};
 use nuvo_crds::NuvoAccount;
 
@@ -39,7 +38,7 @@ pub struct AccountRegistry {
 /// An account that was reconciled.
 struct Account {
     state: AccountState,
-    poller: Arc<Poller>,
+    driver: Arc<AccountDriver>,
     _stop: Stop,
 }
 
@@ -77,10 +76,19 @@ impl AccountRegistry {
         Some(self.cache.get(&key.namespace, &key.name)?.spec.base_url.clone())
     }
 
-    /// The poller of an account.
+    /// The driver of an account; none before it was reconciled.
     #[must_use]
-    pub fn poller(&self, key: &AccountKey) -> Option<Arc<Poller>> {
-        self.accounts.lock().get(key).map(|account| account.poller.clone())
+    pub fn driver(&self, key: &AccountKey) -> Option<Arc<AccountDriver>> {
+        self.accounts.lock().get(key).map(|account| account.driver.clone())
+    }
+
+    /// What a new session of this account asks before it sends a request; none if the account was deleted.
+    #[must_use]
+    pub fn requests(&self, reference: &ObjectRef<NuvoAccount>) -> Option<Arc<Requests>> {
+        let key = AccountKey::of_account(reference);
+        let mut accounts = self.accounts.lock();
+        // The cache removes an account first, so a reconcile that ends later does not bring it back.
+        self.cache.contains(reference).then(|| accounts.entry(key.clone()).or_insert_with(|| self.start(&key)).driver.requests())
     }
 
     /// Sets whether an account can be used, and wakes its runs if that has changed. Returns false if the account was deleted.
@@ -102,7 +110,7 @@ impl AccountRegistry {
             _ => false,
         };
         account.state = state;
-        account.poller.connect(session);
+        account.driver.connect(session);
         drop(accounts);
         if !same {
             self.wake_runs(&key);
@@ -110,18 +118,21 @@ impl AccountRegistry {
         true
     }
 
-    /// Starts the poller of an account.
+    /// Starts the driver of an account.
     fn start(&self, key: &AccountKey) -> Account {
         let (stop, stopped) = shutdown::channel();
-        let poller = Arc::new(Poller::new(self.runs.clone(), self.grace, spread(key)));
-        let (works, ending) = (poller.clone(), self.shutdown.clone());
+        let driver = Arc::new(AccountDriver::new(self.runs.clone(), self.grace, spread(key)));
+        let (works, ending) = (driver.clone(), self.shutdown.clone());
         tokio::spawn(async move {
-            tokio::select! {
-                () = works.run(ending) => {}
-                () = stopped.begun() => {}
-            }
+            let end = async {
+                tokio::select! {
+                    () = ending.begun() => {}
+                    () = stopped.begun() => {}
+                }
+            };
+            works.run(end).await;
         });
-        Account { state: AccountState::Unknown, poller, _stop: stop }
+        Account { state: AccountState::Unknown, driver, _stop: stop }
     }
 
     /// The uids of all accounts in the cache.

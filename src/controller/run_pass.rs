@@ -26,7 +26,7 @@ use super::{
     trigger_queue::Place,
 };
 use crate::{
-    account::{Session, poller::object_ref},
+    account::{Session, driver::object_ref},
     telemetry::TriggerOutcome,
 };
 
@@ -111,12 +111,12 @@ impl Work {
         };
         let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
         let (mut known, mut polled) = (Knowledge::new(), Polled::default());
-        if let (Some(poller), Ok(run)) = (shell.accounts.poller(&account), &run) {
+        if let (Some(driver), Ok(run)) = (shell.accounts.driver(&account), &run) {
             let executions = run::followed(&object, run);
-            known = poller.knowledge(&run.pipeline, &executions);
+            known = driver.knowledge(&run.pipeline, &executions);
             polled = Polled {
-                asked: poller.asked(&run.pipeline, &executions).and_then(|ago| (shell.clock)().checked_sub(ago).ok()),
-                developer_mode: poller.developer_mode(&run.pipeline, &executions),
+                asked: driver.asked(&run.pipeline, &executions).and_then(|ago| (shell.clock)().checked_sub(ago).ok()),
+                developer_mode: driver.developer_mode(&run.pipeline, &executions),
             };
         }
         Self { object, account, state, pipeline, run, lock, known, polled }
@@ -148,7 +148,7 @@ impl<'a> Pass<'a> {
         self.shell.runs.older(&work.object, work.pipeline.as_ref()?)
     }
 
-    /// What the account's poller knows of its executions.
+    /// What the account's driver knows of its executions.
     pub fn polled(&self) -> Polled {
         self.work.as_ref().map(|work| work.polled).unwrap_or_default()
     }

@@ -17,10 +17,10 @@ impl Pass<'_> {
         let wishes = wishes?;
         let (work, shell) = (self.work.as_ref()?, self.shell);
         let reference = self.reference();
-        if let (Some(poller), Some(pipeline)) = (shell.accounts.poller(&work.account), &work.pipeline) {
+        if let (Some(driver), Some(pipeline)) = (shell.accounts.driver(&work.account), &work.pipeline) {
             match &wishes.follow {
-                Some(follow) => poller.follow(&self.id, pipeline, follow),
-                None => poller.forget(&self.id),
+                Some(follow) => driver.follow(&self.id, pipeline, follow),
+                None => driver.forget(&self.id),
             }
         }
         if let (Some(pipeline), Ask::Nothing | Ask::StayInQueue) = (&work.pipeline, &wishes.ask) {
@@ -57,7 +57,7 @@ impl Pass<'_> {
         self.slot = None;
         Some(match ask {
             // With a reservation for the POST, which must not wait once the lock is taken.
-            Ask::Turn => match session.prepare(self.lock_read).await {
+            Ask::Turn => match session.turn(self.lock_read).await {
                 Ok(baseline) => AccountAnswer::Looked(Answer::Baseline(baseline)),
                 Err(error) => refused(&error),
             },

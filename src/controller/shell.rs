@@ -14,7 +14,7 @@ use super::{
     run_memory::RunMemories, run_store::RunStore, trigger_queue::TriggerQueue,
 };
 use crate::{
-    account::{CircuitBreakers, Logins, poller::RunNotifier},
+    account::{CircuitBreakers, Logins, driver::RunNotifier},
     clock::Clock,
     context::Context,
     shutdown::Shutdown,

@@ -113,6 +113,7 @@ impl Fixture {
         let base = self.shell.origins.check(NUVO).unwrap();
         let credential = Credential::AccessToken(SecretString::from("token"));
         let client = nuvo_client::Client::new(base, credential, self.shell.nuvo_settings.clone()).unwrap();
+        let requests = self.shell.accounts.requests(&ObjectRef::from_obj(&account())).unwrap();
         let settings = SessionSettings {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
@@ -121,7 +122,7 @@ impl Fixture {
             rejected: tokio::sync::mpsc::channel(1).0,
             waited: Box::new(|_| {}),
         };
-        Arc::new(Session::new(client, settings, self.shell.shutdown.clone()))
+        Arc::new(Session::new(client, requests, settings))
     }
 
     /// Whether a reconcile does anything, or wants to be called again.

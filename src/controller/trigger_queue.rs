@@ -9,7 +9,7 @@ use super::{
     account_key::AccountKey,
     run_index::{Age, age},
 };
-use crate::account::poller::RunNotifier;
+use crate::account::driver::RunNotifier;
 use nuvo_core::scheduler::Places;
 use nuvo_crds::PipelineRun;
 

@@ -6,12 +6,14 @@ use std::sync::{
 };
 use std::time::Duration;
 
+use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Error};
 use nuvo_core::{
     run::{Nonce, Obstacle, PostOutcome, Unexecuted},
     scheduler::Purpose,
 };
-use nuvo_operator::account::{Rejected, Session, SessionSettings};
+use nuvo_crds::PipelineRun;
+use nuvo_operator::account::{AccountDriver, Rejected, Session, SessionSettings, driver::RunNotifier};
 use nuvo_operator::shutdown::{self, Shutdown};
 
 use crate::{
@@ -20,12 +22,12 @@ use crate::{
     settings, with_settings,
 };
 
-fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Session {
+fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Arc<Session> {
     let (rejected, _) = tokio::sync::mpsc::channel(1);
     session_announcing(client, requests_per_second, rejected, shutdown)
 }
 
-fn session_announcing(client: Client, requests_per_second: u32, rejected: Rejected, shutdown: Shutdown) -> Session {
+fn session_announcing(client: Client, requests_per_second: u32, rejected: Rejected, shutdown: Shutdown) -> Arc<Session> {
     let settings = SessionSettings {
         requests_per_second,
         poll_period: Duration::from_secs(1),
@@ -34,7 +36,23 @@ fn session_announcing(client: Client, requests_per_second: u32, rejected: Reject
         rejected,
         waited: Box::new(|_| {}),
     };
-    Session::new(client, settings, shutdown)
+    let driver = AccountDriver::new(Arc::new(NoRuns), Duration::from_secs(300), 0.0);
+    let requests = driver.requests();
+    let session = Arc::new(Session::new(client, requests, settings));
+    driver.connect(Some(session.clone()));
+    tokio::spawn(async move { driver.run(async move { shutdown.begun().await }).await });
+    session
+}
+
+/// There is no run to be woken.
+struct NoRuns;
+
+impl RunNotifier for NoRuns {
+    fn wake(&self, _: &ObjectRef<PipelineRun>) {}
+
+    fn exists(&self, _: &ObjectRef<PipelineRun>) -> bool {
+        false
+    }
 }
 
 #[tokio::test]
@@ -48,7 +66,7 @@ async fn request_during_a_pause_is_refused() {
         assert_eq!(pause.obstacle, Obstacle::RateLimited);
         assert!(pause.left > Duration::from_secs(590), "{pause}");
         assert!(matches!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Paused(_))));
-        assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
+        assert!(matches!(session.turn(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
     }
     assert_eq!(server.requests().len(), 1);
 }
@@ -174,7 +192,7 @@ async fn look_is_shared_by_the_triggers_that_wait_for_it() {
     let session = session(client(&server), 100, shutdown);
     let look = async || {
         let after = tokio::time::Instant::now();
-        futures::future::join_all((0..20).map(|_| session.prepare(after))).await
+        futures::future::join_all((0..20).map(|_| session.turn(after))).await
     };
     assert!(look().await.iter().all(|result| matches!(result, Err(Error::Server { .. }))));
     assert_eq!(server.requests().len(), 1, "a failure is shared");
@@ -190,7 +208,7 @@ async fn triggers_under_a_tight_rate_limit_share_looks() {
     let server = Server::start(|_| json(200, NEWEST_FIRST)).await;
     let (_stop, shutdown) = shutdown::channel();
     let session = session(client(&server), 50, shutdown);
-    let trigger = async || session.prepare(tokio::time::Instant::now()).await.unwrap();
+    let trigger = async || session.turn(tokio::time::Instant::now()).await.unwrap();
     futures::future::join_all((0..200).map(|_| trigger())).await;
     let looks = server.requests().len();
     assert!(looks <= 40, "{looks} looks for 200 triggers");
@@ -205,5 +223,5 @@ async fn post_answered_503_is_unknown_and_pauses_the_account() {
     assert!(matches!(session.create(&p(), &Nonce::new("nonce-1").unwrap()).await, PostOutcome::Unknown { .. }));
     let pause = session.paused(Purpose::Trigger).unwrap();
     assert_eq!((pause.obstacle, pause.left.as_secs_f64().ceil()), (Obstacle::Unavailable, 60.0));
-    assert!(matches!(session.prepare(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
+    assert!(matches!(session.turn(tokio::time::Instant::now()).await, Err(Error::Paused(_))));
 }

@@ -1,4 +1,4 @@
-//! The bulk poller against the simulator over real sockets: what many executions cost, whatever the server makes of a list's parameters.
+//! The driver of an account against the simulator over real sockets: what many executions cost, whatever the server makes of a list's parameters.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -20,7 +20,7 @@ use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Credential, Origins, Settings};
 use nuvo_core::run::{ExecutionId, Follow, Known, PipelineId, RunRef, Uid};
 use nuvo_crds::PipelineRun;
-use nuvo_operator::account::poller::{Poller, RunNotifier};
+use nuvo_operator::account::driver::{AccountDriver, RunNotifier};
 use nuvo_operator::account::{Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Stop};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
@@ -47,7 +47,7 @@ impl RunNotifier for Woken {
 /// A simulator with running executions, each of which a run follows.
 struct World {
     sim: Sim,
-    poller: Arc<Poller>,
+    driver: Arc<AccountDriver>,
     woken: Arc<Woken>,
     executions: Vec<ExecutionId>,
     _stop: Stop,
@@ -93,20 +93,18 @@ impl World {
             rejected,
             waited: Box::new(|_| {}),
         };
-        let session = Session::new(client, settings, shutdown.clone());
         let woken = Arc::new(Woken::default());
-        let session = Arc::new(session);
-        let poller = Arc::new(Poller::new(woken.clone(), Duration::from_secs(300), spread));
-        poller.connect(Some(session));
+        let driver = Arc::new(AccountDriver::new(woken.clone(), Duration::from_secs(300), spread));
+        driver.connect(Some(Arc::new(Session::new(client, driver.requests(), settings))));
         for (number, execution) in executions.iter().enumerate() {
             let name = format!("run-{number}");
             let run = RunRef { uid: Uid::new(name.clone()).unwrap(), namespace: "team".to_owned(), name };
             let wish = Follow { executions: vec![execution.clone()], age, ours: true, expected: true, late: false, ended_for: None };
-            poller.follow(&run, &orders(), &wish);
+            driver.follow(&run, &orders(), &wish);
         }
-        let works = poller.clone();
-        tokio::spawn(async move { works.run(shutdown).await });
-        Self { sim, poller, woken, executions, _stop: stop }
+        let works = driver.clone();
+        tokio::spawn(async move { works.run(async move { shutdown.begun().await }).await });
+        Self { sim, driver, woken, executions, _stop: stop }
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -141,7 +139,7 @@ impl World {
     }
 
     fn ended(&self) -> usize {
-        let known = self.poller.knowledge(&orders(), &self.executions);
+        let known = self.driver.knowledge(&orders(), &self.executions);
         known.values().filter(|known| matches!(known, Known::Report(report) if report.status.as_deref() == Some("SUCCESSFUL"))).count()
     }
 }

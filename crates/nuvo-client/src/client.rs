@@ -292,7 +292,7 @@ impl Client {
             .header(http::header::ACCEPT, "application/json")
             .json(&body);
         if let Some(admit) = &self.settings.admit_login {
-            admit().await;
+            tokio::time::sleep(admit()).await;
         }
         usage.add_request();
         let mut reply = self.send(request, Operation::Token, self.read_deadline(), MAX_ANSWER).await?;

@@ -5,8 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-
 use super::connections::Connections;
 
 /// The pause after 429 or 503 without `Retry-After`.
@@ -79,8 +77,8 @@ impl Code {
 /// Called once for each HTTP request.
 pub type Observer = Arc<dyn Fn(Operation, Code, Duration) + Send + Sync>;
 
-/// Waits until the client may ask for an access token.
-pub type AdmitLogin = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// Says how long the client waits before it asks for an access token.
+pub type AdmitLogin = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The settings of a client.
 #[derive(Clone)]

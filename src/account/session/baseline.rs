@@ -1,11 +1,9 @@
 //! The reads of the account's list that the trigger protocol needs: the baseline before a trigger, and the candidates after one in doubt.
 
-use std::time::Duration;
-
 use nuvo_client::{Error, Execution, ListQuery, Order};
 use nuvo_core::{
     run::{BASELINE_IDS, Baseline, Candidate, ListedCandidates, PipelineId},
-    scheduler::{Purpose, USABLE_FOR, Wanted},
+    scheduler::Purpose,
 };
 use tokio::time::Instant;
 
@@ -14,36 +12,20 @@ use super::{ALL_PAGES, Session, short_hash::short_hash};
 /// The pages that are read of a list that is sorted.
 const NEWEST_PAGES: usize = 10;
 impl Session {
-    /// The baseline, by a read of the list that began after this moment, and permission to send a POST. The permission is awaited last, so
-    /// that it is used at once. Triggers that wait at the same time share one read. None if the list does not reliably show what is newest.
+    /// Waits for a turn to trigger: the baseline, by a read of the list that began `after` this moment, and permission to send a POST, which is
+    /// used at once. The baseline is none if the list does not reliably show what is newest.
     ///
     /// # Errors
-    /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
-    pub async fn prepare(&self, after: Instant) -> Result<Option<Baseline>, Error> {
-        let after = after.saturating_duration_since(self.started);
-        loop {
-            let (began, baseline) = self.baseline_since(after).await?;
-            self.take(Purpose::Trigger).await?;
-            if self.started.elapsed().saturating_sub(began) < USABLE_FOR {
-                return Ok(baseline);
-            }
-        }
+    /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
+    pub async fn turn(&self, after: Instant) -> Result<Option<Baseline>, Error> {
+        self.requests.turn(after).await
     }
 
-    async fn baseline_since(&self, after: Duration) -> Result<(Duration, Option<Baseline>), Error> {
-        let mut baselines = self.baselines.lock().await;
-        let wait = match baselines.wanted(after, self.started.elapsed(), self.rate_limiter.is_tight(), self.rate()) {
-            Wanted::Shared(began, result) => return result.map(|baseline| (began, baseline)),
-            Wanted::After(wait) => wait,
-        };
-        tokio::time::sleep(wait).await;
-        let began = self.started.elapsed();
-        let result = self.read_baseline().await;
-        baselines.set(began, result.clone());
-        result.map(|baseline| (began, baseline))
-    }
-
-    async fn read_baseline(&self) -> Result<Option<Baseline>, Error> {
+    /// The baseline, by a read of the list.
+    ///
+    /// # Errors
+    /// Why there was no list.
+    pub async fn read_baseline(&self) -> Result<Option<Baseline>, Error> {
         let newest_first = ListQuery { order: Order::Descending, thorough: true, ..ListQuery::default() };
         self.take(Purpose::Baseline).await?;
         let page = self.get(self.client.list_page(&newest_first, 0)).await?;

@@ -1,7 +1,6 @@
 //! The session of one account: its client behind its rate limit and its circuit breaker.
 
 mod baseline;
-mod developer_mode;
 mod short_hash;
 
 use std::{
@@ -19,21 +18,22 @@ use nuvo_client::{
     Pause, Usage, trigger_outcome,
 };
 use nuvo_core::{
-    run::{Baseline, ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unexecuted},
-    scheduler::{Availability, Purpose, RequestKind, SharedLook, most_places},
+    run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unexecuted},
+    scheduler::{Availability, PostEnding, Purpose, RequestKind, most_places},
 };
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 
 pub use short_hash::short_hash;
 
-use super::{CircuitBreaker, RateLimiter};
-use crate::shutdown::Shutdown;
+use super::{CircuitBreaker, Requests};
 
 /// The pages that are read when the server does not sort as asked, so that only the whole list shows what is new.
 const ALL_PAGES: usize = 100;
 /// The page size to request where only the number of requests counts. A server may return smaller pages.
 const LARGE_PAGE: u32 = 1_000;
+/// How long to wait for the answer about a pipeline.
+const MODE_WITHIN: Duration = Duration::from_secs(5);
 /// Where a rejection of the credentials is announced. One pending announcement is enough.
 pub type Rejected = mpsc::Sender<()>;
 
@@ -56,20 +56,17 @@ pub struct SessionSettings {
 /// The session of one account.
 pub struct Session {
     client: Client,
-    rate_limiter: RateLimiter,
+    requests: Arc<Requests>,
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
     most_places: usize,
     identity: Mutex<Option<String>>,
-    baselines: tokio::sync::Mutex<SharedLook<Result<Option<Baseline>, Error>>>,
-    started: Instant,
     running_page: AtomicU32,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     credentials_rejected: AtomicBool,
     /// The current rejection has been announced.
     announced: AtomicBool,
-    shutdown: Shutdown,
 }
 
 impl fmt::Debug for Session {
@@ -79,24 +76,22 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Nothing is sent.
+    /// A session that asks `requests` before it sends one. Nothing is sent yet.
     #[must_use]
-    pub fn new(client: Client, settings: SessionSettings, shutdown: Shutdown) -> Self {
+    pub fn new(client: Client, requests: Arc<Requests>, settings: SessionSettings) -> Self {
+        requests.change(|scheduler, now| scheduler.renew(settings.requests_per_second, now));
         Self {
             client,
-            rate_limiter: RateLimiter::new(settings.requests_per_second),
+            requests,
             breaker: settings.breaker,
             poll_period: settings.poll_period,
             identity: Mutex::new(settings.identity),
-            baselines: tokio::sync::Mutex::default(),
-            started: Instant::now(),
             most_places: most_places(settings.requests_per_second),
             running_page: AtomicU32::new(LARGE_PAGE),
             waited: settings.waited,
             rejected: settings.rejected,
             credentials_rejected: AtomicBool::new(false),
             announced: AtomicBool::new(false),
-            shutdown,
         }
     }
 
@@ -115,13 +110,13 @@ impl Session {
     /// Requests per second that the account allows.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.rate_limiter.rate()
+        self.requests.with(|scheduler, _| scheduler.rate())
     }
 
-    /// Whether triggers wait for the rate limit.
+    /// For how long nothing is sent to the server, because it does not answer.
     #[must_use]
-    pub fn triggers_wait(&self) -> bool {
-        self.rate_limiter.triggers_wait()
+    pub fn circuit_open(&self) -> Option<Duration> {
+        self.breaker.left()
     }
 
     /// How many runs of the account may work on their triggers at once.
@@ -133,8 +128,8 @@ impl Session {
     /// The remaining pause, if no request for this purpose may be sent now.
     #[must_use]
     pub fn paused(&self, purpose: Purpose) -> Option<Pause> {
-        let circuit_open = self.breaker.left().map(unavailable);
-        [self.rate_limiter.paused(purpose), circuit_open].into_iter().flatten().max_by_key(|pause| pause.left)
+        let paused = self.requests.with(|scheduler, now| scheduler.paused(purpose, now));
+        paused.into_iter().chain(self.circuit_open().map(unavailable)).max_by_key(|pause| pause.left)
     }
 
     /// Whether nuvo has rejected the credentials since it accepted them last.
@@ -143,19 +138,15 @@ impl Session {
         self.credentials_rejected.load(Ordering::Relaxed)
     }
 
-    /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when the process is shutting down.
+    /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
     async fn take(&self, purpose: Purpose) -> Result<(), Error> {
-        let waited = tokio::select! {
-            biased;
-            () = self.shutdown.begun() => return Err(Error::Stopping),
-            waited = self.rate_limiter.take(purpose) => waited.map_err(Error::Paused)?,
-        };
+        let waited = self.requests.permit(purpose).await?;
         (self.waited)(waited);
         Ok(())
     }
 
     fn pause(&self, length: Duration, obstacle: Obstacle) {
-        self.rate_limiter.pause(|pauses, now| pauses.pause(length, obstacle, now));
+        self.requests.change(|scheduler, now| scheduler.pause(length, obstacle, now));
     }
 
     /// Sends a GET, or several for one purpose, and records whether the server is available and whether it asks for a pause.
@@ -186,12 +177,16 @@ impl Session {
         self.get(self.client.verify_credentials()).await
     }
 
-    /// The one POST. The caller has [prepared](Session::prepare) it, so that it does not wait here, between the lock and the POST.
+    /// The one POST. The caller has its [turn](Session::turn), so that it does not wait here, between the lock and the POST.
     pub async fn create(&self, pipeline: &PipelineId, nonce: &Nonce) -> PostOutcome {
         let permit = match self.breaker.acquire(RequestKind::Post) {
             Ok(permit) => permit,
             Err(left) => return trigger_outcome::circuit_open(left),
         };
+        let sent = self.requests.with(|scheduler, now| {
+            scheduler.post_sent(now);
+            now
+        });
         let Exchange { result: outcome, usage } = self.client.create(pipeline, nonce).await;
         if let Some(wait) = usage.pause {
             self.pause(wait, Obstacle::Unavailable);
@@ -202,17 +197,22 @@ impl Session {
             }
             PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::NotExecuted { .. } => Availability::Answered,
         });
-        match &outcome {
-            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } => self.rate_limiter.pause(|pauses, _| pauses.triggered()),
+        let ending = match &outcome {
+            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } => PostEnding::Accepted,
             PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } => match obstacle {
                 // Reads have no part in a quota of executions.
-                Obstacle::RateLimited => self.rate_limiter.pause(|pauses, now| pauses.quota_exceeded(*wait, now)),
+                Obstacle::RateLimited => PostEnding::QuotaExceeded(*wait),
                 // A pause because of the account ends with this session: a session with other credentials sends at once.
-                Obstacle::Unavailable | Obstacle::Account => self.pause(*wait, *obstacle),
-                Obstacle::Operator => {}
+                Obstacle::Unavailable | Obstacle::Account => {
+                    self.pause(*wait, *obstacle);
+                    PostEnding::Answered
+                }
+                Obstacle::Operator => PostEnding::Answered,
             },
-            PostOutcome::NotExecuted { .. } | PostOutcome::Unknown { .. } => {}
-        }
+            PostOutcome::NotExecuted { .. } => PostEnding::Answered,
+            PostOutcome::Unknown { .. } => PostEnding::Unanswered,
+        };
+        self.requests.change(|scheduler, now| scheduler.post_ended(sent, ending, now));
         self.account_for_request(usage);
         outcome
     }
@@ -220,10 +220,23 @@ impl Session {
     /// Reads one execution, as soon as the rate limit allows it.
     ///
     /// # Errors
-    /// As for [`Client::read`] and [`Session::prepare`].
+    /// As for [`Client::read`], and [`Error::Paused`] or [`Error::Stopping`].
     pub async fn read(&self, id: &ExecutionId, purpose: Purpose) -> Result<Execution, Error> {
         self.take(purpose).await?;
         self.get(self.client.read(id)).await
+    }
+
+    /// Whether a pipeline is in developer mode. It is asked with a request that nothing else wants. A failure counts neither for the circuit
+    /// breaker nor for the credentials, and leads to no pause: nothing of the account depends on the answer.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn developer_mode(&self, pipeline: &PipelineId) -> Result<bool, Error> {
+        self.take(Purpose::Mode).await?;
+        let asked = tokio::time::timeout(MODE_WITHIN, self.client.pipeline(pipeline)).await;
+        let Exchange { result, usage } = asked.map_err(|_| Error::TimedOut)?;
+        self.charge(usage);
+        result.map(|pipeline| pipeline.developer_mode == Some(true))
     }
 
     /// Whether the complete list of a pipeline lacks this execution. Also false if the list does not end within 100 pages.
@@ -252,7 +265,7 @@ impl Session {
     /// Reads one page of the running executions, oldest first, as soon as the rate limit allows it.
     ///
     /// # Errors
-    /// As for [`Client::list_page`] and [`Session::prepare`].
+    /// As for [`Client::list_page`] and [`Session::read`].
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
         let page = async |limit| {
             let query = ListQuery { status: Some(ExecutionStatus::Processing), limit, ..ListQuery::default() };
@@ -289,7 +302,7 @@ impl Session {
     }
 
     fn charge(&self, usage: Usage) {
-        self.rate_limiter.debit(usage.extra_requests);
+        self.requests.with(|scheduler, now| scheduler.debit(usage.extra_requests, now));
         if let Some(verdict) = usage.credentials {
             self.credentials_rejected.store(verdict == CredentialsVerdict::Rejected, Ordering::Relaxed);
         }

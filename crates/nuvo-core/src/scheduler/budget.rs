@@ -40,6 +40,15 @@ impl Budget {
         Self { rate, burst, tokens: burst, refilled: now, waiting: BTreeMap::new(), tickets: 0, served: 0 }
     }
 
+    /// Changes the rate. What is in the bucket stays there, as far as it fits.
+    pub fn set_rate(&mut self, requests_per_second: u32, now: Duration) {
+        self.refill(now);
+        let Self { rate, burst, .. } = Self::new(requests_per_second, now);
+        // A bucket that was full is full.
+        let missing = self.burst - self.tokens;
+        (self.rate, self.burst, self.tokens) = (rate, burst, burst - missing.min(burst));
+    }
+
     /// Requests per second.
     #[must_use]
     pub const fn rate(&self) -> f64 {
@@ -61,11 +70,21 @@ impl Budget {
         if purpose == Purpose::Mode { (self.burst / 2.0).max(1.0) } else { 1.0 }
     }
 
+    /// A ticket that was never used.
+    pub fn ticket(&mut self) -> Ticket {
+        self.tickets = self.tickets.wrapping_add(1);
+        Ticket(self.tickets)
+    }
+
+    /// Waits for a token with this ticket.
+    pub fn queue(&mut self, ticket: Ticket, purpose: Purpose) {
+        self.waiting.entry(purpose).or_default().push_back(ticket);
+    }
+
     /// Waits for a token.
     pub fn want(&mut self, purpose: Purpose) -> Ticket {
-        self.tickets = self.tickets.wrapping_add(1);
-        let ticket = Ticket(self.tickets);
-        self.waiting.entry(purpose).or_default().push_back(ticket);
+        let ticket = self.ticket();
+        self.queue(ticket, purpose);
         ticket
     }
 
@@ -94,7 +113,8 @@ impl Budget {
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
         let first = *self.waiting.keys().next()?;
-        Some(Duration::from_secs_f64((self.least(first) - self.tokens).max(0.0) / self.rate))
+        // So that the token is there then, in spite of rounding.
+        Some(Duration::from_secs_f64((self.least(first) - self.tokens).max(0.0) / self.rate).saturating_add(Duration::from_micros(1)))
     }
 
     /// Whether triggers wait for a token.
@@ -114,10 +134,9 @@ impl Budget {
         self.tokens -= f64::from(requests);
     }
 
-    /// Takes the waiting requests out for which a pause has begun, and returns them.
-    pub fn refuse(&mut self, refused: impl Fn(Purpose) -> bool) -> Vec<Ticket> {
-        let tickets = Purpose::ALL.into_iter().filter(|purpose| refused(*purpose)).filter_map(|purpose| self.waiting.remove(&purpose));
-        tickets.flatten().collect()
+    /// Takes the waiting requests of this purpose out, for which a pause has begun.
+    pub fn refuse(&mut self, purpose: Purpose) -> impl Iterator<Item = Ticket> + use<> {
+        self.waiting.remove(&purpose).into_iter().flatten()
     }
 
     /// Whether less than half of the burst is left, so that callers should share requests.

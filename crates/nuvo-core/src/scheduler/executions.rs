@@ -65,12 +65,9 @@ pub struct Executions {
 
 /// What is to be done next.
 #[derive(Debug)]
-pub enum Next {
-    /// Read the list of running executions, and tell [`Executions::looked`].
+pub(super) enum Due {
     Look(Look),
-    /// Read an execution, and tell [`Executions::answered`].
     Read(Read),
-    /// Read a pipeline, and tell [`Executions::mode_answered`].
     Mode(PipelineId),
     /// Nothing before this time, unless something changes.
     Wait(Option<Duration>),
@@ -119,7 +116,7 @@ impl Executions {
     }
 
     /// How often the account may be asked from now on; none while it cannot be used.
-    pub fn set_pace(&mut self, pace: Option<Pace>) {
+    pub(super) fn set_pace(&mut self, pace: Option<Pace>) {
         self.pace = pace;
     }
 
@@ -238,12 +235,12 @@ impl Executions {
 
     /// What is to be done next. Nothing is asked during a pause of this length, and nothing without a [pace](Executions::set_pace). While triggers
     /// wait for requests, looks leave most of them.
-    pub fn next(&mut self, now: Duration, pause: Option<Duration>, triggers_wait: bool) -> Next {
-        let Some(pace) = self.pace else { return Next::Wait(None) };
+    pub(super) fn next(&mut self, now: Duration, pause: Option<Duration>, triggers_wait: bool) -> Due {
+        let Some(pace) = self.pace else { return Due::Wait(None) };
         while let Some(read) = self.endings.next().or_else(|| self.imports.next()) {
             // It may have been queued for long, and forgotten meanwhile.
             if self.entries.contains_key(&read.key) {
-                return Next::Read(read);
+                return Due::Read(read);
             }
             self.is_over(&read);
         }
@@ -251,14 +248,14 @@ impl Executions {
             && let Some(pipeline) = self.modes.pop()
         {
             self.modes_out = self.modes_out.saturating_add(1);
-            return Next::Mode(pipeline);
+            return Due::Mode(pipeline);
         }
-        let Some(due) = self.due(pace, triggers_wait).filter(|_| !self.looking) else { return Next::Wait(None) };
+        let Some(due) = self.due(pace, triggers_wait).filter(|_| !self.looking) else { return Due::Wait(None) };
         let due = due.max(now.saturating_add(pause.unwrap_or_default()));
         if due > now {
-            return Next::Wait(Some(due));
+            return Due::Wait(Some(due));
         }
-        Next::Look(self.begin_look(now))
+        Due::Look(self.begin_look(now))
     }
 
     /// When the next look is due; never while nothing is followed. While reads that may end a run wait, a look would show what is known

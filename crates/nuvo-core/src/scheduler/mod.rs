@@ -3,6 +3,7 @@
 //!
 //! Nothing here reads a clock: the time is handed in, as the time since some moment before.
 
+mod account;
 mod breaker;
 mod budget;
 mod executions;
@@ -10,19 +11,21 @@ mod pace;
 mod pauses;
 mod pipeline_modes;
 mod places;
+mod posts;
 mod purpose;
 mod reads;
-mod shared_look;
 mod tracked;
+mod turns;
 
+pub use account::{AccountScheduler, Next, PostEnding, Work};
 pub use breaker::{Availability, CircuitBreaker, RequestKind};
-pub use budget::{Budget, Ticket};
-pub use executions::{Executions, Followed, Look, Next, Pace};
-pub use pauses::{Pause, Pauses};
+pub use budget::Ticket;
+pub use executions::{Executions, Followed, Look};
+pub use pauses::Pause;
 pub use places::{Places, most_places};
 pub use purpose::Purpose;
 pub use reads::{Key, Read, ReadAnswer};
-pub use shared_look::{SharedLook, USABLE_FOR, Wanted};
+pub use turns::Shown;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,10 @@ use std::time::Duration;
 use nuvo_crds::Execution;
 
 use super::{
-    Availability, Budget, CircuitBreaker, Executions, Key, Next, Pace, Pause, Pauses, Purpose, Read, ReadAnswer, RequestKind, Ticket,
+    Availability, CircuitBreaker, Executions, Key, Pause, Purpose, Read, ReadAnswer, RequestKind, Ticket,
+    budget::Budget,
+    executions::{Due, Pace},
+    pauses::Pauses,
 };
 use crate::run::{Absence, ExecutionId, Follow, Known, Obstacle, PipelineId, RunRef, Uid};
 
@@ -108,7 +111,8 @@ fn pause_refuses_what_waits_and_the_longer_one_stays() {
     let waiting = [budget.want(Purpose::Polling), budget.want(Purpose::Trigger)];
     pauses.pause(Duration::from_secs(30), Obstacle::RateLimited, START);
     pauses.pause(Duration::from_secs(1), Obstacle::Unavailable, START);
-    assert_eq!(budget.refuse(|purpose| pauses.of(purpose, START).is_some()), waiting);
+    let refused = Purpose::ALL.into_iter().filter(|purpose| pauses.of(*purpose, START).is_some()).collect::<Vec<_>>();
+    assert_eq!(refused.into_iter().flat_map(|purpose| budget.refuse(purpose)).collect::<Vec<_>>(), waiting);
     assert_eq!(budget.wait(), None);
     let pause = Pause { left: Duration::from_secs(30), obstacle: Obstacle::RateLimited };
     assert_eq!((pauses.of(Purpose::Ending, START), pauses.of(Purpose::Ending, after(30.0))), (Some(pause), None));
@@ -241,13 +245,13 @@ fn following(run: &RunRef, ids: &[&str]) -> Executions {
 fn look(executions: &mut Executions, running: &[&str], now: Duration) -> (Vec<Read>, Vec<RunRef>) {
     let look = executions.begin_look(now);
     let woken = executions.looked(look, Some(&running.iter().map(|id| key(id)).collect()), 1);
-    let reads = std::iter::from_fn(|| if let Next::Read(read) = executions.next(now, Some(GRACE), false) { Some(read) } else { None });
+    let reads = std::iter::from_fn(|| if let Due::Read(read) = executions.next(now, Some(GRACE), false) { Some(read) } else { None });
     (reads.collect(), woken)
 }
 
 /// The next pipeline that is asked about.
 fn asked_mode(executions: &mut Executions, now: Duration) -> Option<PipelineId> {
-    if let Next::Mode(pipeline) = executions.next(now, Some(GRACE), false) { Some(pipeline) } else { None }
+    if let Due::Mode(pipeline) = executions.next(now, Some(GRACE), false) { Some(pipeline) } else { None }
 }
 
 fn found(pipeline: &str, status: &str) -> ReadAnswer {
@@ -348,9 +352,9 @@ fn look_waits_for_reads_that_may_end_runs_for_two_periods_at_most() {
     let mut executions = following(&run("orders", "u"), &ids);
     let (reads, _) = look(&mut executions, &[], after(1.0));
     assert!(reads.len() < ids.len(), "the others wait: {}", reads.len());
-    assert!(matches!(executions.next(after(20.9), None, false), Next::Wait(Some(until)) if until == after(21.0)));
-    assert!(matches!(executions.next(after(21.0), None, false), Next::Look(_)));
-    assert!(matches!(executions.next(after(60.0), None, false), Next::Wait(None)), "one look at a time");
+    assert!(matches!(executions.next(after(20.9), None, false), Due::Wait(Some(until)) if until == after(21.0)));
+    assert!(matches!(executions.next(after(21.0), None, false), Due::Look(_)));
+    assert!(matches!(executions.next(after(60.0), None, false), Due::Wait(None)), "one look at a time");
 }
 
 #[test]
@@ -359,8 +363,8 @@ fn read_of_a_forgotten_execution_is_left_out() {
     let look = executions.begin_look(after(1.0));
     executions.looked(look, Some(&[].into()), 1);
     executions.forget(&run("orders", "u"));
-    assert!(matches!(executions.next(after(1.0), None, false), Next::Mode(_)));
-    assert!(matches!(executions.next(after(1.0), None, false), Next::Wait(None)));
+    assert!(matches!(executions.next(after(1.0), None, false), Due::Mode(_)));
+    assert!(matches!(executions.next(after(1.0), None, false), Due::Wait(None)));
 }
 
 #[test]

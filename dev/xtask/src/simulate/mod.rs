@@ -55,8 +55,8 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
 /// The head of the table.
 pub const HEAD: &str = "\
 | scenario | lag of the end: p50 | p99 | max | at best: p50 | p99 | max | first result | last trigger | at best | all looked at | \
-requests a run: POST; end; running; before triggers; import; pipeline | longest wait: end; POST; running; import | most in 1 s |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|";
+requests a run: POST; end; running; before triggers; import; pipeline | longest wait: end; POST; running; import | longest wait of an account: least; most | most in 1 s |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|";
 
 fn row(scenario: &Scenario, world: &World) -> String {
     let lags = Lags::of(world);
@@ -65,12 +65,13 @@ fn row(scenario: &Scenario, world: &World) -> String {
     let wait = |name| time(world.counts.longest_wait.get(name).copied().unwrap_or_default());
     let requests = ["POST", "read at the end", "page of what runs", "look before triggers", "read of an import", "pipeline"];
     let waits = ["read at the end", "POST", "page of what runs", "read of an import"];
+    let (least, most) = world.longest_waits();
     let created = |run: &&world::Run| run.created >= world::START && run.import.is_none();
     let triggers: Vec<Duration> = world.runs.iter().filter(created).filter_map(|run| run.triggered).collect();
     let since_start = |at: Option<Duration>| at.map_or_else(|| "-".to_owned(), |at| time(at.saturating_sub(world::START)));
     let first_shown = world.runs.iter().filter(created).filter_map(|run| run.shown).min();
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {}; {} | {} |\n",
         scenario.name,
         time(lags.at(0.5)),
         time(lags.at(0.99)),
@@ -84,6 +85,8 @@ fn row(scenario: &Scenario, world: &World) -> String {
         world.all_looked_at().map_or_else(|| "-".to_owned(), time),
         requests.map(|name| format!("{:.2}", each(name))).join("; "),
         waits.map(wait).join("; "),
+        time(least),
+        time(most),
         world.counts.most_in_a_second,
     )
 }
@@ -93,7 +96,7 @@ fn last_trigger_at_best(scenario: &Scenario, world: &World, triggers: usize) -> 
     let last_created = world.runs.iter().map(|run| run.created).max().unwrap_or_default();
     let beyond_the_burst = triggers as f64 / scenario.accounts as f64 - f64::from(scenario.rate) * 0.9;
     let needed = Duration::from_secs_f64((beyond_the_burst / f64::from(scenario.rate)).max(0.0));
-    last_created.max(world::START + needed)
+    last_created.max(world::START + needed).max(world.nuvo.faults.quota.end)
 }
 
 /// No request that the budget allows waits longer than this.
@@ -108,6 +111,10 @@ fn violations(scenario: &Scenario, world: &World) -> Vec<String> {
     // Whether a pipeline is in developer mode is asked with what is left.
     let starved = world.counts.longest_wait.iter().filter(|(of, wait)| **of != "pipeline" && **wait > STARVED);
     broken.extend(starved.map(|(of, wait)| format!("{}: {of} waited for {}", scenario.name, time(*wait))));
+    let left = world.left_waiting(STARVED);
+    if left > 0 {
+        broken.push(format!("{}: {left} requests still wait", scenario.name));
+    }
     let due = |run: &&world::Run| world.ended(run).is_some_and(|ended| world.now.saturating_sub(ended) > scenario.shown_within);
     let unseen = world.runs.iter().filter(due).filter(|run| run.shown.is_none()).count();
     if unseen > 0 {

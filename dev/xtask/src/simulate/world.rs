@@ -1,16 +1,13 @@
 //! The operator in virtual time: the production structs of nuvo-core's scheduler, driven as `src/account` drives them.
 
 mod answers;
-mod limiter;
+mod driver;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use nuvo_core::run::{ExecutionId, Follow, PipelineId, RunRef, Uid};
-use nuvo_core::scheduler::{
-    Budget, CircuitBreaker, Executions, Key, Look, Pace, Pauses, Places, Purpose, Read, RequestKind, SharedLook, Ticket, Wanted,
-    most_places,
-};
+use nuvo_core::scheduler::{AccountScheduler, CircuitBreaker, Key, Look, Places, Purpose, Read, RequestKind, Ticket, most_places};
 
 use super::nuvo::{Execution, Fate, Nuvo};
 
@@ -33,29 +30,24 @@ enum Event {
     Start(usize),
     /// The lock of a run was read.
     Prepared(usize),
-    /// An account has waited to share a look.
-    TakeBaseline(usize),
     /// The lock and the marker of a run were written.
     Post(usize),
     /// The executions of a run were recorded.
     Recorded(usize, Vec<usize>),
     /// A run was woken.
     Woken(usize),
-    /// An account hands out tokens.
-    HandOut(usize),
-    /// The next look of an account is due.
-    Poll(usize),
+    /// Something is due for an account.
+    Drive(usize),
     /// A request has ended.
-    Ended { account: usize, request: Request, fate: Fate, is_probe: bool },
+    Ended { account: usize, request: Request, fate: Fate, is_probe: bool, sent: Duration },
 }
 
-/// A request that waits for its token, or is out.
+/// A request that waits for its token, or is out. A POST waits for its turn.
 enum Request {
     Page(Looking),
     Read(Read, Duration),
     Mode(PipelineId),
     Baseline(Duration),
-    Trigger { run: usize, look_began: Duration },
     Post(usize),
 }
 
@@ -98,19 +90,13 @@ pub struct Counts {
 
 struct Account {
     rate: u32,
-    budget: Budget,
-    pauses: Pauses,
+    scheduler: AccountScheduler<()>,
     breaker: CircuitBreaker,
-    executions: Executions,
-    baselines: SharedLook<bool>,
-    /// A look for triggers is under way; these wait for it.
-    looking: bool,
-    waiting_for_look: VecDeque<usize>,
     waiting: BTreeMap<Ticket, (Request, Purpose, Duration)>,
-    /// When tokens are handed out next, and when the next look is due.
-    hand_out: Option<Duration>,
-    poll: Option<Duration>,
+    /// When something is due next.
+    wakes: Option<Duration>,
     recent: VecDeque<Duration>,
+    longest_wait: Duration,
     /// The first look that showed everything since the start, or since the end of an outage.
     looked_at: Option<Duration>,
 }
@@ -162,21 +148,17 @@ impl World {
     pub fn new(accounts: usize, rate: u32, poll_period: Duration) -> Self {
         let account = |number: usize| {
             let spread = (number * 37 % 256) as f64 / 255.0;
-            let mut executions = Executions::new(GRACE, spread);
-            executions.set_pace(Some(Pace { slowest: poll_period, rate: f64::from(rate) }));
+            let mut scheduler = AccountScheduler::new(GRACE, spread, START);
+            scheduler.renew(rate, START);
+            scheduler.set_pace(Some(poll_period));
             Account {
                 rate,
-                budget: Budget::new(rate, START),
-                pauses: Pauses::default(),
+                scheduler,
                 breaker: CircuitBreaker::default(),
-                executions,
-                baselines: SharedLook::default(),
-                looking: false,
-                waiting_for_look: VecDeque::new(),
                 waiting: BTreeMap::new(),
-                hand_out: None,
-                poll: None,
+                wakes: None,
                 recent: VecDeque::new(),
+                longest_wait: Duration::ZERO,
                 looked_at: None,
             }
         };
@@ -271,6 +253,20 @@ impl World {
             .map(|at| at.saturating_sub(self.nuvo.faults.outage.end.max(START)))
     }
 
+    /// The longest wait of a request at the account where it was least, and where it was most.
+    pub fn longest_waits(&self) -> (Duration, Duration) {
+        let answered = (0..).zip(&self.accounts).filter(|(number, _)| self.nuvo.faults.hanging != Some(*number));
+        let waits: Vec<Duration> = answered.map(|(_, account)| account.longest_wait).collect();
+        (waits.iter().min().copied().unwrap_or_default(), waits.iter().max().copied().unwrap_or_default())
+    }
+
+    /// How many requests still wait that have waited for longer than this, at accounts whose nuvo answers.
+    pub fn left_waiting(&self, longer_than: Duration) -> usize {
+        let answered = (0..).zip(&self.accounts).filter(|(number, _)| self.nuvo.faults.hanging != Some(*number));
+        let waiting = answered.flat_map(|(_, account)| account.waiting.values());
+        waiting.filter(|(_, purpose, since)| *purpose != Purpose::Mode && self.now - *since > longer_than).count()
+    }
+
     /// When the last of the executions of a run ended.
     pub fn ended(&self, run: &Run) -> Option<Duration> {
         run.executions.iter().map(|number| self.nuvo.execution(*number).ends).max().filter(|ends| *ends <= self.now)
@@ -279,27 +275,20 @@ impl World {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Start(run) => self.take_place(run),
-            Event::Prepared(run) => {
-                self.accounts[self.runs[run].account].waiting_for_look.push_back(run);
-                self.share_looks(self.runs[run].account);
-            }
-            Event::TakeBaseline(account) => self.want(account, Purpose::Baseline, Request::Baseline(self.now)),
+            Event::Prepared(run) => self.want_turn(run),
             Event::Post(run) => self.send(self.runs[run].account, Request::Post(run), RequestKind::Post),
             Event::Recorded(run, executions) => self.recorded(run, executions),
             Event::Woken(run) => self.look_at_run(run),
-            Event::HandOut(account) => {
-                if self.accounts[account].hand_out == Some(self.now) {
-                    self.accounts[account].hand_out = None;
-                    self.hand_out(account);
+            Event::Drive(account) => {
+                if self.accounts[account].wakes == Some(self.now) {
+                    self.accounts[account].wakes = None;
+                    self.drive(account);
                 }
             }
-            Event::Poll(account) => {
-                if self.accounts[account].poll == Some(self.now) {
-                    self.accounts[account].poll = None;
-                    self.poll(account);
-                }
+            Event::Ended { account, request, fate, is_probe, sent } => {
+                self.ended_request(account, request, fate, is_probe, sent);
+                self.drive(account);
             }
-            Event::Ended { account, request, fate, is_probe } => self.ended_request(account, request, fate, is_probe),
         }
     }
 
@@ -308,7 +297,7 @@ impl World {
     fn take_place(&mut self, run: usize) {
         let account = self.runs[run].account;
         let (key, most) = ((self.runs[run].created, run), most_places(self.accounts[account].rate));
-        if let Some(pause) = self.paused(account, Purpose::Trigger) {
+        if let Some(pause) = self.paused(account) {
             return self.after(pause, Event::Start(run));
         }
         if self.runs[run].has_place || self.runs[run].triggered.is_some() {
@@ -322,6 +311,12 @@ impl World {
             self.runs[run].lock_read = self.now;
             self.after(KUBERNETES * 2, Event::Prepared(run));
         }
+    }
+
+    fn paused(&self, account: usize) -> Option<Duration> {
+        let state = &self.accounts[account];
+        let pause = state.scheduler.paused(Purpose::Trigger, self.now).map(|pause| pause.left);
+        pause.max(state.breaker.left(self.now))
     }
 
     fn give_place_back(&mut self, run: usize) {
@@ -344,31 +339,6 @@ impl World {
         self.after(wait.max(Duration::from_millis(100)), Event::Start(run));
     }
 
-    fn share_looks(&mut self, account: usize) {
-        while let Some(run) = self.accounts[account].waiting_for_look.front().copied() {
-            let now = self.now;
-            let state = &mut self.accounts[account];
-            if state.looking {
-                return;
-            }
-            let is_tight = state.budget.is_tight(now);
-            match state.baselines.wanted(self.runs[run].lock_read, now, is_tight, f64::from(state.rate)) {
-                Wanted::Shared(began, true) => {
-                    state.waiting_for_look.pop_front();
-                    self.want(account, Purpose::Trigger, Request::Trigger { run, look_began: began });
-                }
-                Wanted::Shared(_, false) => {
-                    state.waiting_for_look.pop_front();
-                    self.try_later(run, Duration::from_secs(1));
-                }
-                Wanted::After(wait) => {
-                    state.looking = true;
-                    self.after(wait, Event::TakeBaseline(account));
-                }
-            }
-        }
-    }
-
     fn recorded(&mut self, run: usize, executions: Vec<usize>) {
         self.give_place_back(run);
         let Run { account, pipeline, import, created, .. } = self.runs[run];
@@ -383,21 +353,21 @@ impl World {
             late: false,
             ended_for: None,
         };
-        let followed = self.accounts[account].executions.follow(&run_ref(run), &pipeline_id(pipeline), &wish, self.now);
+        let followed = self.accounts[account].scheduler.executions.follow(&run_ref(run), &pipeline_id(pipeline), &wish, self.now);
         if followed.news {
             self.after(Duration::ZERO, Event::Woken(run));
         }
-        self.poll(account);
+        self.drive(account);
     }
 
     fn look_at_run(&mut self, run: usize) {
         let Run { account, pipeline, .. } = self.runs[run];
         let ids: Vec<ExecutionId> = self.runs[run].executions.iter().map(|number| execution_id(*number)).collect();
-        let known = self.accounts[account].executions.knowledge(&pipeline_id(pipeline), &ids);
+        let known = self.accounts[account].scheduler.executions.knowledge(&pipeline_id(pipeline), &ids);
         let has_ended = |known: &nuvo_core::run::Known| matches!(known, nuvo_core::run::Known::Report(report) if report.status.as_deref() == Some("SUCCESSFUL"));
         if self.runs[run].shown.is_none() && known.len() == ids.len() && known.values().all(has_ended) {
             self.runs[run].shown = Some(self.now + KUBERNETES);
-            self.accounts[account].executions.forget(&run_ref(run));
+            self.accounts[account].scheduler.executions.forget(&run_ref(run));
         }
     }
 }

@@ -1,16 +1,16 @@
-//! What the poller and the session do with answers, as `src/account/poller/` and `src/account/session/`.
+//! What the driver and the session do with answers, as `src/account/driver/work.rs` and `src/account/session/`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nuvo_core::run::{Obstacle, RunRef};
-use nuvo_core::scheduler::{Availability, Key, Next, Purpose, ReadAnswer};
+use nuvo_core::scheduler::{Availability, Key, PostEnding, Purpose, ReadAnswer};
 
 use super::{Event, KUBERNETES, Looking, RETRY_AFTER, Request, Run, World, number_of};
 use crate::simulate::nuvo::{Execution, Fate, PAGE};
 
 impl World {
-    pub(super) fn ended_request(&mut self, account: usize, request: Request, fate: Fate, is_probe: bool) {
+    pub(super) fn ended_request(&mut self, account: usize, request: Request, fate: Fate, is_probe: bool, sent: Duration) {
         let availability = match fate {
             Fate::Answered | Fate::Quota => Availability::Answered,
             Fate::Failed => Availability::Failed,
@@ -33,23 +33,20 @@ impl World {
                 } else {
                     ReadAnswer::Failed
                 };
-                let woken = self.accounts[account].executions.answered(&read, asked, answer, now);
+                let woken = self.accounts[account].scheduler.executions.answered(&read, asked, answer, now);
                 self.wake(&woken);
             }
-            Request::Mode(pipeline) if fate == Fate::NotSent => self.accounts[account].executions.mode_not_asked(&pipeline),
-            Request::Mode(pipeline) => self.accounts[account].executions.mode_answered(&pipeline, Some(false)),
+            Request::Mode(pipeline) if fate == Fate::NotSent => self.accounts[account].scheduler.executions.mode_not_asked(&pipeline),
+            Request::Mode(pipeline) => self.accounts[account].scheduler.executions.mode_answered(&pipeline, Some(false)),
             Request::Baseline(began) => {
-                let state = &mut self.accounts[account];
-                state.baselines.set(began, is_answered);
-                state.looking = false;
-                self.share_looks(account);
+                let shown = if is_answered { Ok(None) } else { Err(()) };
+                self.accounts[account].scheduler.looked_for_turns(began, shown);
             }
-            Request::Trigger { .. } => {}
             Request::Post(run) => {
-                let state = &mut self.accounts[account];
+                let scheduler = &mut self.accounts[account].scheduler;
                 match fate {
                     Fate::Answered => {
-                        state.pauses.triggered();
+                        scheduler.post_ended(sent, PostEnding::Accepted, now);
                         self.runs[run].triggered = Some(now);
                         let Run { takes, files, .. } = self.runs[run];
                         let execution = Execution { account, created: now, ends: now + takes };
@@ -57,18 +54,18 @@ impl World {
                         self.after(KUBERNETES, Event::Recorded(run, executions));
                     }
                     Fate::Quota => {
-                        state.pauses.quota_exceeded(RETRY_AFTER, now);
+                        scheduler.post_ended(sent, PostEnding::QuotaExceeded(RETRY_AFTER), now);
                         self.try_later(run, RETRY_AFTER);
                     }
                     Fate::Failed | Fate::NotSent => {
                         // The trigger is in doubt, which is another matter: here it counts as not sent.
-                        state.pauses.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
+                        scheduler.post_ended(sent, PostEnding::Unanswered, now);
+                        scheduler.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
                         self.try_later(run, Duration::from_secs(5));
                     }
                 }
             }
         }
-        self.poll(account);
     }
 
     pub(super) fn wake(&mut self, woken: &[RunRef]) {
@@ -95,32 +92,7 @@ impl World {
         if is_answered && self.now >= self.nuvo.faults.outage.end {
             state.looked_at.get_or_insert(self.now);
         }
-        let woken = state.executions.looked(look, is_answered.then_some(&running), requests);
+        let woken = state.scheduler.executions.looked(look, is_answered.then_some(&running), requests);
         self.wake(&woken);
-    }
-
-    pub(super) fn poll(&mut self, account: usize) {
-        loop {
-            let pause = self.paused(account, Purpose::Polling);
-            let triggers_wait = self.accounts[account].budget.triggers_wait();
-            match self.accounts[account].executions.next(self.now, pause, triggers_wait) {
-                Next::Look(look) => {
-                    let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);
-                    let looking = Looking { look, shown: BTreeSet::new(), page: pages - 1, requests: 1 };
-                    self.want(account, Purpose::Polling, Request::Page(looking));
-                }
-                Next::Read(read) => self.want(account, read.purpose, Request::Read(read, self.now)),
-                Next::Mode(pipeline) => self.want(account, Purpose::Mode, Request::Mode(pipeline)),
-                Next::Wait(until) => {
-                    if let Some(until) = until
-                        && self.accounts[account].poll.is_none_or(|present| until < present)
-                    {
-                        self.accounts[account].poll = Some(until);
-                        self.at(until, Event::Poll(account));
-                    }
-                    return;
-                }
-            }
-        }
     }
 }

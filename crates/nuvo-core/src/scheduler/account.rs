@@ -1,0 +1,346 @@
+//! `next(now) -> what is done next`: everything that one account asks nuvo, and when. Start reading here.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    budget::{Budget, Ticket},
+    executions::{Due, Executions, Look, Pace},
+    pauses::{Pause, Pauses},
+    posts::Posts,
+    purpose::Purpose,
+    reads::Read,
+    turns::{Called, Need, Shown, Turns},
+};
+use crate::run::{Obstacle, PipelineId};
+
+/// While nuvo leaves a POST unanswered, the triggers that wait ask again after this time.
+const HANGING: Duration = Duration::from_secs(5);
+
+/// The scheduler of one account. All times are those of one monotonic clock, which is handed in.
+#[derive(Debug)]
+pub struct AccountScheduler<E> {
+    /// The executions that its runs follow.
+    pub executions: Executions,
+    budget: Budget,
+    pauses: Pauses,
+    posts: Posts,
+    turns: Turns<E>,
+    refused: VecDeque<(Ticket, Pause)>,
+}
+
+/// What is done next.
+#[derive(Debug)]
+pub enum Next<E> {
+    /// The request with this ticket is sent.
+    Send(Ticket),
+    /// The request with this ticket is not sent, because of this pause.
+    Refuse(Ticket, Pause),
+    /// This turn has come: what the look has shown, and one request for the POST; or why there was no look.
+    Turn(Ticket, Shown<E>),
+    /// This is begun.
+    Begin(Work),
+    /// Nothing before this time, unless something changes.
+    Sleep(Option<Duration>),
+}
+
+/// What is read of nuvo, and told when it is there.
+#[derive(Debug)]
+pub enum Work {
+    /// Read the list of all executions for the turns that wait, and tell [`AccountScheduler::looked_for_turns`].
+    LookForTurns,
+    /// Read the list of running executions, and tell [`Executions::looked`].
+    Look(Look),
+    /// Read an execution, and tell [`Executions::answered`].
+    Read(Read),
+    /// Read a pipeline, and tell [`Executions::mode_answered`].
+    Mode(PipelineId),
+}
+
+impl<E: Clone> AccountScheduler<E> {
+    /// Nothing is known, and nothing is followed until the account [can be used](AccountScheduler::set_pace). For `grace` and `spread` see
+    /// [`Executions::new`].
+    #[must_use]
+    pub fn new(grace: Duration, spread: f64, now: Duration) -> Self {
+        Self {
+            executions: Executions::new(grace, spread),
+            budget: Budget::new(1, now),
+            pauses: Pauses::default(),
+            posts: Posts::default(),
+            turns: Turns::default(),
+            refused: VecDeque::new(),
+        }
+    }
+
+    /// The account has other credentials, or another rate limit: no pause counts any more.
+    pub fn renew(&mut self, requests_per_second: u32, now: Duration) {
+        self.budget.set_rate(requests_per_second, now);
+        self.pauses = Pauses::default();
+    }
+
+    /// The account can be used, and is looked at no less often than this; none while it cannot.
+    pub fn set_pace(&mut self, slowest: Option<Duration>) {
+        let rate = self.budget.rate();
+        self.executions.set_pace(slowest.map(|slowest| Pace { slowest, rate }));
+    }
+
+    /// Requests per second.
+    #[must_use]
+    pub const fn rate(&self) -> f64 {
+        self.budget.rate()
+    }
+
+    /// Asks for one request: without a ticket it is sent at once.
+    ///
+    /// # Errors
+    /// The pause, if there is one.
+    pub fn request(&mut self, purpose: Purpose, now: Duration) -> Result<Option<Ticket>, Pause> {
+        match self.paused(purpose, now) {
+            Some(pause) => Err(pause),
+            None if self.budget.take(purpose, now) => Ok(None),
+            None => Ok(Some(self.budget.want(purpose))),
+        }
+    }
+
+    /// Asks for a turn to trigger: a look at nuvo's list that begins `after` this time, when the lock was read, and one request.
+    ///
+    /// # Errors
+    /// The pause, if there is one.
+    pub fn turn(&mut self, after: Duration, now: Duration) -> Result<Ticket, Pause> {
+        if let Some(pause) = self.paused(Purpose::Trigger, now) {
+            return Err(pause);
+        }
+        let ticket = self.budget.ticket();
+        self.turns.want(ticket, after);
+        Ok(ticket)
+    }
+
+    /// Decides what is done next. `circuit_open` is for how long nothing is sent to the server of the account.
+    pub fn next(&mut self, now: Duration, circuit_open: Option<Duration>) -> Next<E> {
+        let turns_wait = loop {
+            self.refuse_paused(now);
+            if let Some((ticket, pause)) = self.refused.pop_front() {
+                return Next::Refuse(ticket, pause);
+            }
+            if let Some(ticket) = self.budget.next(now) {
+                match self.turns.called(ticket, now) {
+                    Called::Other => return Next::Send(ticket),
+                    Called::Turn(baseline) => {
+                        self.pauses.triggering(now);
+                        return Next::Turn(ticket, Ok(baseline));
+                    }
+                    Called::TooLate => self.budget.refund(),
+                }
+                continue;
+            }
+            let is_tight = self.budget.is_tight(now);
+            match self.turns.need(now, is_tight, self.budget.rate()) {
+                Need::Request(ticket) => self.budget.queue(ticket, Purpose::Trigger),
+                Need::Failed(ticket, error) => return Next::Turn(ticket, Err(error)),
+                Need::Look => return Next::Begin(Work::LookForTurns),
+                Need::Wait(until) => break until,
+            }
+        };
+        let pause = self.pauses.of(Purpose::Polling, now).map(|pause| pause.left).max(circuit_open);
+        let triggers_wait = self.budget.triggers_wait() || self.turns.wait_for_look();
+        match self.executions.next(now, pause, triggers_wait) {
+            Due::Look(look) => Next::Begin(Work::Look(look)),
+            Due::Read(read) => Next::Begin(Work::Read(read)),
+            Due::Mode(pipeline) => Next::Begin(Work::Mode(pipeline)),
+            Due::Wait(until) => {
+                let token = self.budget.wait().map(|wait| now.saturating_add(wait));
+                Next::Sleep([until, token, turns_wait].into_iter().flatten().min())
+            }
+        }
+    }
+
+    /// The look for turns that began then has shown this.
+    pub fn looked_for_turns(&mut self, began: Duration, shown: Shown<E>) {
+        self.turns.shown(began, shown);
+    }
+
+    /// What was granted was not used.
+    pub fn refund(&mut self) {
+        self.budget.refund();
+    }
+
+    /// Charges requests that were sent without permission: for an access token, or repeated with a new one.
+    pub fn debit(&mut self, requests: u32, now: Duration) {
+        self.budget.debit(requests, now);
+    }
+
+    /// Pauses everything for this long.
+    pub fn pause(&mut self, length: Duration, obstacle: Obstacle, now: Duration) {
+        self.pauses.pause(length, obstacle, now);
+    }
+
+    /// A POST is sent now.
+    pub fn post_sent(&mut self, now: Duration) {
+        self.posts.sent(now);
+    }
+
+    /// The POST that was sent then is over.
+    pub fn post_ended(&mut self, sent: Duration, ending: PostEnding, now: Duration) {
+        self.posts.ended(sent, ending != PostEnding::Unanswered, now);
+        match ending {
+            PostEnding::Accepted => self.pauses.triggered(),
+            PostEnding::QuotaExceeded(wait) => self.pauses.quota_exceeded(wait, now),
+            PostEnding::Answered | PostEnding::Unanswered => {}
+        }
+    }
+
+    /// The pause of requests for this purpose, if there is one.
+    #[must_use]
+    pub fn paused(&self, purpose: Purpose, now: Duration) -> Option<Pause> {
+        let hangs = purpose.is_trigger() && self.posts.hang(now);
+        let hanging = hangs.then_some(Pause { left: HANGING, obstacle: Obstacle::Unavailable });
+        self.pauses.of(purpose, now).into_iter().chain(hanging).max_by_key(|pause| pause.left)
+    }
+
+    /// Takes out what waits for something that pauses.
+    fn refuse_paused(&mut self, now: Duration) {
+        for purpose in Purpose::ALL {
+            let Some(pause) = self.paused(purpose, now) else { continue };
+            let turns = (purpose == Purpose::Trigger).then(|| self.turns.refuse()).into_iter().flatten();
+            self.refused.extend(self.budget.refuse(purpose).chain(turns).map(|ticket| (ticket, pause)));
+        }
+    }
+}
+
+/// How a POST ended, as far as the account is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostEnding {
+    /// nuvo has started something.
+    Accepted,
+    /// nuvo has answered 429, and asks for this pause.
+    QuotaExceeded(Duration),
+    /// nuvo has answered something else.
+    Answered,
+    /// There was no answer.
+    Unanswered,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Duration = Duration::from_secs(1_000);
+
+    fn after(seconds: f64) -> Duration {
+        START.saturating_add(Duration::from_secs_f64(seconds))
+    }
+
+    fn scheduler(rate: u32) -> AccountScheduler<&'static str> {
+        let mut scheduler = AccountScheduler::new(Duration::ZERO, 0.0, START);
+        scheduler.renew(rate, START);
+        scheduler
+    }
+
+    /// The tickets of the turns that come now, with what their looks have shown. A look that is begun has shown this at once.
+    fn turns(scheduler: &mut AccountScheduler<&'static str>, now: Duration, shown: &Shown<&'static str>) -> Vec<(Ticket, bool)> {
+        let mut turns = Vec::new();
+        loop {
+            match scheduler.next(now, None) {
+                Next::Turn(ticket, shown) => turns.push((ticket, shown.is_ok())),
+                Next::Begin(Work::LookForTurns) => scheduler.looked_for_turns(now, shown.clone()),
+                Next::Sleep(_) => return turns,
+                next => panic!("{next:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn turns_share_a_look_that_began_after_each_has_read_its_lock() {
+        let mut scheduler = scheduler(100);
+        let early = [0.0, 0.1].map(|at| scheduler.turn(after(at), after(0.1)).unwrap());
+        assert!(matches!(scheduler.next(after(0.1), None), Next::Begin(Work::LookForTurns)));
+        let late = scheduler.turn(after(0.2), after(0.2)).unwrap();
+        assert!(matches!(scheduler.next(after(0.2), None), Next::Sleep(None)), "one look at a time");
+        scheduler.looked_for_turns(after(0.1), Ok(None));
+        assert_eq!(turns(&mut scheduler, after(0.3), &Err("there is another look")), [(early[0], true), (early[1], true), (late, false)]);
+    }
+
+    #[test]
+    fn turn_whose_look_is_too_old_gets_another_look() {
+        let mut scheduler = scheduler(1);
+        assert_eq!(scheduler.request(Purpose::Ending, START), Ok(None));
+        let ticket = scheduler.turn(START, START).unwrap();
+        assert!(matches!(scheduler.next(START, None), Next::Begin(Work::LookForTurns)));
+        scheduler.looked_for_turns(START, Ok(None));
+        assert!(matches!(scheduler.next(after(0.5), None), Next::Sleep(Some(_))), "it waits for its request");
+        let mut looks = 0;
+        loop {
+            match scheduler.next(after(10.0), None) {
+                Next::Begin(Work::LookForTurns) => {
+                    looks += 1;
+                    scheduler.looked_for_turns(after(10.0), Ok(None));
+                }
+                Next::Turn(of, Ok(_)) if of == ticket => break,
+                next => panic!("{next:?}"),
+            }
+        }
+        assert_eq!(looks, 1);
+    }
+
+    #[test]
+    fn look_that_failed_late_is_told_to_those_that_waited() {
+        let mut scheduler = scheduler(100);
+        let ticket = scheduler.turn(START, START).unwrap();
+        assert!(matches!(scheduler.next(START, None), Next::Begin(Work::LookForTurns)));
+        scheduler.looked_for_turns(START, Err("no answer"));
+        assert!(matches!(scheduler.next(after(60.0), None), Next::Turn(of, Err("no answer")) if of == ticket));
+    }
+
+    #[test]
+    fn pause_refuses_the_turns_and_requests_that_wait() {
+        let mut scheduler = scheduler(1);
+        assert_eq!(scheduler.request(Purpose::Ending, START), Ok(None));
+        let waiting = [scheduler.request(Purpose::Ending, START).unwrap().unwrap(), scheduler.turn(START, START).unwrap()];
+        scheduler.pause(Duration::from_secs(30), Obstacle::RateLimited, START);
+        let mut refused = Vec::new();
+        while let Next::Refuse(ticket, pause) = scheduler.next(START, None) {
+            assert_eq!(pause.left, Duration::from_secs(30));
+            refused.push(ticket);
+        }
+        assert_eq!(refused, waiting);
+        assert!(scheduler.turn(START, START).is_err() && scheduler.request(Purpose::Mode, START).is_err());
+    }
+
+    #[test]
+    fn only_one_turn_comes_after_a_quota_was_exceeded() {
+        let mut scheduler = scheduler(100);
+        scheduler.post_sent(START);
+        scheduler.post_ended(START, PostEnding::QuotaExceeded(Duration::from_secs(30)), START);
+        assert!(scheduler.turn(START, after(29.0)).is_err());
+        let tickets = [(); 3].map(|()| scheduler.turn(START, after(30.0)).unwrap());
+        assert!(matches!(scheduler.next(after(30.0), None), Next::Begin(Work::LookForTurns)));
+        scheduler.looked_for_turns(after(30.0), Ok(None));
+        assert!(matches!(scheduler.next(after(30.0), None), Next::Turn(of, Ok(_)) if of == tickets[0]));
+        for other in &tickets[1..] {
+            assert!(matches!(scheduler.next(after(30.0), None), Next::Refuse(of, _) if of == *other));
+        }
+        scheduler.post_sent(after(30.0));
+        scheduler.post_ended(after(30.0), PostEnding::Accepted, after(31.0));
+        assert!(scheduler.turn(after(31.0), after(31.0)).is_ok());
+    }
+
+    #[test]
+    fn post_without_an_answer_holds_off_triggers_until_another_is_answered() {
+        let mut scheduler = scheduler(100);
+        scheduler.post_sent(START);
+        assert_eq!(scheduler.paused(Purpose::Trigger, after(9.9)), None);
+        let pause = scheduler.paused(Purpose::Trigger, after(10.0)).unwrap();
+        assert_eq!((pause.obstacle, scheduler.paused(Purpose::Ending, after(10.0))), (Obstacle::Unavailable, None));
+        scheduler.post_sent(after(5.0));
+        scheduler.post_ended(after(5.0), PostEnding::Accepted, after(11.0));
+        assert_eq!(scheduler.paused(Purpose::Trigger, after(12.0)), None, "nuvo answers others");
+        scheduler.post_ended(START, PostEnding::Unanswered, after(30.0));
+        assert_eq!(scheduler.paused(Purpose::Trigger, after(100.0)), None);
+    }
+
+    #[test]
+    fn account_without_wishes_sleeps() {
+        let mut scheduler = scheduler(100);
+        scheduler.set_pace(Some(Duration::from_secs(10)));
+        assert!(matches!(scheduler.next(START, None), Next::Sleep(None)));
+    }
+}

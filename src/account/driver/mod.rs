@@ -1,0 +1,144 @@
+//! The driver of one account: a loop that asks the account's scheduler what is next and does it. Nothing is decided here.
+
+mod list_poll;
+mod shown_execution;
+mod work;
+
+use std::{
+    ops::ControlFlow::{Break, Continue},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use kube::runtime::reflector::ObjectRef;
+use nuvo_client::Error;
+use nuvo_core::{
+    run::{ExecutionId, Follow, Knowledge, PipelineId, RunRef},
+    scheduler::{Followed, Work},
+};
+use nuvo_crds::PipelineRun;
+use parking_lot::Mutex;
+
+pub use shown_execution::shown_execution;
+
+use super::{Session, requests::Requests};
+use list_poll::ListPoll;
+use work::Done;
+
+/// Wakes runs.
+pub trait RunNotifier: Send + Sync {
+    /// Has a run reconciled again.
+    fn wake(&self, run: &ObjectRef<PipelineRun>);
+    /// Whether this very object, by its uid, still exists.
+    fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool;
+}
+
+/// The reference to a run, as caches and queues have it.
+#[must_use]
+pub fn object_ref(run: &RunRef) -> ObjectRef<PipelineRun> {
+    let mut reference = ObjectRef::new(&run.name).within(&run.namespace);
+    reference.extra.uid = Some(run.uid.to_string());
+    reference
+}
+
+/// The driver of one account.
+pub struct AccountDriver {
+    notifier: Arc<dyn RunNotifier>,
+    requests: Arc<Requests>,
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+impl AccountDriver {
+    /// A driver that asks nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `spread` is the part of
+    /// the first period that passes before the first look, 0 to 1, and should differ between accounts.
+    #[must_use]
+    pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, spread: f64) -> Self {
+        Self { notifier, requests: Arc::new(Requests::new(grace, spread)), session: Mutex::default() }
+    }
+
+    /// What a session of this account asks before it sends a request.
+    #[must_use]
+    pub fn requests(&self) -> Arc<Requests> {
+        self.requests.clone()
+    }
+
+    /// Works with this session from now on; without one, only requests are sent that something else waits for.
+    pub fn connect(&self, session: Option<Arc<Session>>) {
+        let pace = session.as_ref().map(|session| session.poll_period());
+        *self.session.lock() = session;
+        self.requests.change(|scheduler, _| scheduler.set_pace(pace));
+    }
+
+    /// Has the executions of a run looked at. Idempotent.
+    pub fn follow(&self, run: &RunRef, pipeline: &PipelineId, wish: &Follow) {
+        let Followed { news, changed } = self.requests.with(|scheduler, now| scheduler.executions.follow(run, pipeline, wish, now));
+        if news {
+            self.notifier.wake(&object_ref(run));
+        }
+        if changed {
+            self.requests.change(|_, _| ());
+        }
+    }
+
+    /// Nothing is looked at for this run any more.
+    pub fn forget(&self, run: &RunRef) {
+        self.requests.with(|scheduler, _| scheduler.executions.forget(run));
+    }
+
+    /// What is known of these executions.
+    #[must_use]
+    pub fn knowledge(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Knowledge {
+        self.requests.with(|scheduler, _| scheduler.executions.knowledge(pipeline, executions))
+    }
+
+    /// How long ago the open ones of these executions were last read: the longest of these times, or none if one was not read yet.
+    #[must_use]
+    pub fn asked(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Option<Duration> {
+        self.requests.with(|scheduler, now| Some(now.saturating_sub(scheduler.executions.asked(pipeline, executions)?)))
+    }
+
+    /// Whether the pipeline was in developer mode when one of these executions ended.
+    #[must_use]
+    pub fn developer_mode(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> bool {
+        self.requests.with(|scheduler, _| scheduler.executions.developer_mode(pipeline, executions))
+    }
+
+    /// Works until the end. After it, nothing is sent for the account.
+    pub async fn run(&self, end: impl Future<Output = ()> + Send) {
+        let mut end = std::pin::pin!(end);
+        let mut work: FuturesUnordered<BoxFuture<'_, Done>> = FuturesUnordered::new();
+        let mut list_poll = ListPoll::default();
+        loop {
+            let until = loop {
+                let session = self.session.lock().clone();
+                let circuit_open = session.as_ref().and_then(|session| session.circuit_open());
+                match self.requests.next(circuit_open) {
+                    Continue(Work::LookForTurns) => work.push(self.look_for_turns(session).boxed()),
+                    Continue(Work::Look(look)) => work.push(self.look(session, list_poll, look).boxed()),
+                    Continue(Work::Read(read)) => work.push(self.read(session, read).boxed()),
+                    Continue(Work::Mode(pipeline)) => work.push(self.read_mode(session, pipeline).boxed()),
+                    Break(until) => break until,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut end => break,
+                Some(done) = work.next(), if !work.is_empty() => list_poll = self.done(done).unwrap_or(list_poll),
+                () = self.requests.changed(until) => {}
+            }
+        }
+        self.requests.close();
+    }
+
+    fn wake(&self, runs: &[RunRef]) {
+        for run in runs {
+            self.notifier.wake(&object_ref(run));
+        }
+    }
+}
+
+/// The session, or why nothing is sent: the account cannot be used any more.
+fn usable(session: Option<Arc<Session>>) -> Result<Arc<Session>, Error> {
+    session.ok_or(Error::Stopping)
+}

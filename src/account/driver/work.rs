@@ -1,0 +1,150 @@
+//! What the scheduler of an account wants to be done: looks and reads, and what came of them.
+
+use std::{sync::Arc, time::Duration};
+
+use nuvo_client::Error;
+use nuvo_core::{
+    run::{Absence, Baseline, PipelineId},
+    scheduler::{Look, Read, ReadAnswer},
+};
+
+use super::{
+    AccountDriver,
+    list_poll::{ListPoll, Listed},
+    object_ref,
+    shown_execution::shown_execution,
+    usable,
+};
+use crate::account::Session;
+
+/// Work that is over.
+pub(super) enum Done {
+    LookedForTurns { began: Duration, result: Result<Option<Baseline>, Error> },
+    Looked { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
+    Read { read: Read, asked: Duration, answer: ReadAnswer },
+    Mode { pipeline: PipelineId, answer: Result<bool, Error> },
+}
+
+impl AccountDriver {
+    pub(super) async fn look_for_turns(&self, session: Option<Arc<Session>>) -> Done {
+        let began = self.requests.now();
+        let result = match usable(session) {
+            Ok(session) => session.read_baseline().await,
+            Err(error) => Err(error),
+        };
+        Done::LookedForTurns { began, result }
+    }
+
+    pub(super) async fn look(&self, session: Option<Arc<Session>>, mut list_poll: ListPoll, look: Look) -> Done {
+        let result = match usable(session) {
+            Ok(_) if look.open.is_empty() => Ok(Listed::default()),
+            Ok(session) => list_poll.running(&session, &look.open).await,
+            Err(error) => Err(error),
+        };
+        Done::Looked { list_poll, look, result }
+    }
+
+    pub(super) async fn read(&self, session: Option<Arc<Session>>, read: Read) -> Done {
+        let asked = self.requests.now();
+        let answer = self.ask(session, &read).await.unwrap_or_else(|error| unusable(&read, &error));
+        Done::Read { read, asked, answer }
+    }
+
+    async fn ask(&self, session: Option<Arc<Session>>, read: &Read) -> Result<ReadAnswer, Error> {
+        let session = usable(session)?;
+        let (pipeline, id) = &read.key;
+        match session.read(id, read.purpose).await {
+            Ok(execution) => {
+                let fits = execution.pipeline.as_deref().is_none_or(|named| named == pipeline.as_str());
+                if fits && self.requests.with(|scheduler, _| scheduler.executions.is_ours(&read.key)) {
+                    session.started_by_us(&execution);
+                }
+                Ok(ReadAnswer::Found {
+                    took: took(&execution),
+                    report: Box::new(shown_execution(&execution)),
+                    pipeline: execution.pipeline,
+                })
+            }
+            Err(Error::NotFound) => Ok(ReadAnswer::Denied(match self.needs_list(read) {
+                false => Absence::Unconfirmed,
+                true if session.confirms_absent(pipeline, id).await? => Absence::Confirmed,
+                true => Absence::Contradicted,
+            })),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn needs_list(&self, read: &Read) -> bool {
+        self.requests.with(|scheduler, now| scheduler.executions.needs_list(&read.key, now))
+    }
+
+    pub(super) async fn read_mode(&self, session: Option<Arc<Session>>, pipeline: PipelineId) -> Done {
+        let answer = match usable(session) {
+            Ok(session) => session.developer_mode(&pipeline).await,
+            Err(error) => Err(error),
+        };
+        Done::Mode { pipeline, answer }
+    }
+
+    /// Tells the scheduler what came of it. Returns what a look has shown of the list.
+    pub(super) fn done(&self, done: Done) -> Option<ListPoll> {
+        match done {
+            Done::LookedForTurns { began, result } => self.requests.with(|scheduler, _| scheduler.looked_for_turns(began, result)),
+            Done::Looked { list_poll, look, result } => {
+                self.looked(look, result);
+                return Some(list_poll);
+            }
+            Done::Read { read, asked, answer } => {
+                let woken = self.requests.with(|scheduler, now| scheduler.executions.answered(&read, asked, answer, now));
+                self.wake(&woken);
+            }
+            Done::Mode { pipeline, answer } => self.mode_answered(&pipeline, answer),
+        }
+        None
+    }
+
+    fn looked(&self, look: Look, result: Result<Listed, Error>) {
+        let (running, requests) = match result {
+            Ok(Listed { running, requests }) => (Some(running), requests),
+            Err(error) => {
+                tracing::debug!(%error, "the running executions cannot be listed; trying again at the next poll");
+                (None, 1)
+            }
+        };
+        let woken = self.requests.with(|scheduler, _| {
+            let woken = scheduler.executions.looked(look, running.as_ref(), requests);
+            scheduler.executions.prune(|run| self.notifier.exists(&object_ref(run)));
+            woken
+        });
+        self.wake(&woken);
+    }
+
+    fn mode_answered(&self, pipeline: &PipelineId, answer: Result<bool, Error>) {
+        self.requests.with(|scheduler, _| match answer {
+            Ok(developer) => scheduler.executions.mode_answered(pipeline, Some(developer)),
+            // Nothing was sent.
+            Err(Error::Paused(_) | Error::Stopping) => scheduler.executions.mode_not_asked(pipeline),
+            Err(error) => {
+                tracing::debug!(%error, %pipeline, "the pipeline cannot be read; it is not asked about again for an hour");
+                scheduler.executions.mode_answered(pipeline, None);
+            }
+        });
+    }
+}
+
+fn unusable(read: &Read, error: &Error) -> ReadAnswer {
+    let execution = &read.key.1;
+    if matches!(error, Error::Malformed { .. }) {
+        tracing::warn!(%execution, %error, "nothing is concluded from this answer");
+        return ReadAnswer::Malformed;
+    }
+    tracing::debug!(%execution, %error, "an execution cannot be read; trying again at the next poll");
+    ReadAnswer::Failed
+}
+
+/// How long an execution took by nuvo's own clock: until it ended, not until the operator noticed.
+fn took(execution: &nuvo_client::Execution) -> Option<Duration> {
+    let at = |time: &Option<nuvo_client::NuvoTime>| time.as_ref()?.at;
+    let (created, updated) = (at(&execution.created_at)?, at(&execution.updated_at)?);
+    Duration::try_from(updated.duration_since(created)).ok().filter(|_| execution.status.is_terminal())
+}

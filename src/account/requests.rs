@@ -1,0 +1,150 @@
+//! The scheduler of one account, and the requests and turns that wait for what it decides.
+
+use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+
+use nuvo_client::Error;
+use nuvo_core::{
+    run::Baseline,
+    scheduler::{AccountScheduler, Next, Purpose, Ticket, Work},
+};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep},
+};
+
+/// What the clock shows at the start: more than any execution is old, so that the beginning of each has a time.
+const BEFORE: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What a request or a turn waits for: that it may go on, with what the look of a turn has shown.
+type Granted = Result<Option<Baseline>, Error>;
+
+/// The scheduler of one account, which its [driver](super::AccountDriver) asks what is next.
+#[derive(Debug)]
+pub struct Requests {
+    started: Instant,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    scheduler: AccountScheduler<Error>,
+    waiting: HashMap<Ticket, oneshot::Sender<Granted>>,
+    is_closed: bool,
+}
+
+impl Requests {
+    pub(super) fn new(grace: Duration, spread: f64) -> Self {
+        let scheduler = AccountScheduler::new(grace, spread, BEFORE);
+        let state = State { scheduler, waiting: HashMap::new(), is_closed: false };
+        Self { started: Instant::now(), state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> Duration {
+        BEFORE.saturating_add(instant.saturating_duration_since(self.started))
+    }
+
+    /// Reads the scheduler, or tells it what changes nothing about what is next.
+    pub(super) fn with<T>(&self, read: impl FnOnce(&mut AccountScheduler<Error>, Duration) -> T) -> T {
+        read(&mut self.state.lock().scheduler, self.now())
+    }
+
+    /// Tells the scheduler something, and has it decide anew.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut AccountScheduler<Error>, Duration) -> T) -> T {
+        let result = self.with(change);
+        self.changed.notify_one();
+        result
+    }
+
+    /// Waits until one request may be sent, and says how long that took.
+    ///
+    /// # Errors
+    /// [`Error::Paused`], also if the pause begins meanwhile; [`Error::Stopping`] when nothing is sent for the account any more.
+    pub(super) async fn permit(&self, purpose: Purpose) -> Result<Duration, Error> {
+        let asked = self.now();
+        let ask = |scheduler: &mut AccountScheduler<Error>| scheduler.request(purpose, asked).map_err(Error::Paused);
+        if let Some(wait) = self.ask(ask)? {
+            self.granted(wait).await?;
+        }
+        Ok(self.now().saturating_sub(asked))
+    }
+
+    /// Waits for a turn to trigger: what a look at nuvo's list that began `after` this moment has shown, and one request for the POST, which is
+    /// used at once.
+    ///
+    /// # Errors
+    /// As for [`Requests::permit`], and why there was no list.
+    pub(super) async fn turn(&self, after: Instant) -> Granted {
+        let now = self.now();
+        let ask = |scheduler: &mut AccountScheduler<Error>| scheduler.turn(self.at(after), now).map(Some).map_err(Error::Paused);
+        match self.ask(ask)? {
+            Some(wait) => self.granted(wait).await,
+            None => Ok(None),
+        }
+    }
+
+    fn ask(
+        &self,
+        ask: impl FnOnce(&mut AccountScheduler<Error>) -> Result<Option<Ticket>, Error>,
+    ) -> Result<Option<oneshot::Receiver<Granted>>, Error> {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            return Err(Error::Stopping);
+        }
+        let Some(ticket) = ask(&mut state.scheduler)? else { return Ok(None) };
+        let (grant, wait) = oneshot::channel();
+        state.waiting.insert(ticket, grant);
+        Ok(Some(wait))
+    }
+
+    async fn granted(&self, wait: oneshot::Receiver<Granted>) -> Granted {
+        self.changed.notify_one();
+        wait.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    /// What is begun next, after everything was granted and refused that can be; or until when nothing is.
+    pub(super) fn next(&self, circuit_open: Option<Duration>) -> ControlFlow<Option<Duration>, Work> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        loop {
+            let (ticket, granted) = match state.scheduler.next(now, circuit_open) {
+                Next::Send(ticket) => (ticket, Ok(None)),
+                Next::Refuse(ticket, pause) => (ticket, Err(Error::Paused(pause))),
+                Next::Turn(ticket, shown) => (ticket, shown),
+                Next::Begin(work) => return ControlFlow::Continue(work),
+                Next::Sleep(until) => return ControlFlow::Break(until),
+            };
+            let is_granted = granted.is_ok();
+            let is_gone = state.waiting.remove(&ticket).is_none_or(|waits| waits.send(granted).is_err());
+            if is_gone && is_granted {
+                state.scheduler.refund();
+            }
+        }
+    }
+
+    /// Waits until something has changed, at most until this time.
+    pub(super) async fn changed(&self, until: Option<Duration>) {
+        let due = async {
+            match until {
+                Some(until) => sleep(until.saturating_sub(self.now())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.changed.notified() => {}
+            () = due => {}
+        }
+    }
+
+    /// Nothing is sent for the account any more.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        state.waiting.clear();
+    }
+}
