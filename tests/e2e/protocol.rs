@@ -577,6 +577,41 @@ fn wait_unresolved_with(env: &Environment) -> PipelineRun {
     run
 }
 
+/// How often an operator has listed the runs of a pipeline. The API server goes through all runs for each of these lists.
+fn lists_of_other_runs(proxy: &Proxy) -> usize {
+    let lists = |request: &RequestInfo| request.path.ends_with("/pipelineruns") && request.query.contains("fieldSelector=spec.pipelineId");
+    proxy.journal().iter().filter(|exchange| lists(&exchange.request)).count()
+}
+
+#[test]
+fn other_runs_are_listed_once_before_executions_are_adopted() {
+    let env = Environment::new("lists", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
+    let _operator = env.operator_through(&proxy, &[]);
+    env.start("first", "orders", json!({}));
+    env.wait_phase("first", Phase::Succeeded);
+    let before = lists_of_other_runs(&proxy);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    env.start("adopting", "orders", json!({}));
+    let adopting = env.wait_phase("adopting", Phase::Succeeded);
+    same("found in the list", trigger(&adopting), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("lists", lists_of_other_runs(&proxy) - before, 1);
+}
+
+#[test]
+fn other_runs_are_not_listed_while_there_is_nothing_to_adopt() {
+    let env = Environment::new("lists", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
+    let _operator = env.operator_through(&proxy, &[]);
+    env.start("first", "orders", json!({}));
+    env.wait_phase("first", Phase::Succeeded);
+    let before = lists_of_other_runs(&proxy);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
+    env.start("unresolved", "orders", json!({}));
+    env.wait_phase("unresolved", Phase::Unresolved);
+    same("lists", lists_of_other_runs(&proxy) - before, 0);
+}
+
 #[test]
 fn two_operators_at_once_send_one_post_per_run() {
     let pipelines = ["a", "b", "c"];

@@ -41,6 +41,20 @@ fn look_before(
 
 /// The same, at any list.
 fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, at: u64, list: Option<ListedCandidates>) -> (Step, Memory) {
+    let (step, memory, _) = look_counting_reads_of_others(deadline, run, lock, memory, at, list);
+    (step, memory)
+}
+
+/// The same, with how often the other runs were read.
+fn look_counting_reads_of_others(
+    deadline: Option<Duration>,
+    run: &Run,
+    lock: &Lock,
+    memory: &Memory,
+    at: u64,
+    list: Option<ListedCandidates>,
+) -> (Step, Memory, usize) {
+    let mut reads = 0_usize;
     let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
     o.deadline = deadline;
     loop {
@@ -50,10 +64,13 @@ fn look_at(deadline: Option<Duration>, run: &Run, lock: &Lock, memory: &Memory, 
             Step::ReadLock => lock_read(lock.clone()),
             Step::ReadBaseline => Answer::Baseline(Some(Baseline::default())),
             Step::ReadCandidates => Answer::Candidates(list.clone()),
-            Step::ReadOthers => Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) }),
+            Step::ReadOthers => {
+                reads = reads.saturating_add(1);
+                Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) })
+            }
             _ => {
                 let memory = remember_trigger(&o, &step);
-                return (step, memory);
+                return (step, memory, reads);
             }
         };
         o.learn(&step, answer);
@@ -126,6 +143,65 @@ fn doubt_adopts_what_two_looks_agree_on() {
         if trigger.result == TriggerResult::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
         "{step:?}"
     );
+}
+
+#[test]
+fn doubt_reads_other_runs_once_before_it_adopts() {
+    let (run, lock) = doubtful();
+    let (_, mut memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let shown = |candidates| Some(ListedCandidates { candidates, after: None });
+    let short = Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: Some(200) });
+    let excluded = || shown(vec![candidate("known", 100), candidate("old", 99), Candidate { by_us: false, ..candidate("other", 101) }]);
+    for (what, at, list, wanted) in [
+        ("the list fails", 1065, None, 0),
+        ("the list is too short", 1075, short, 0),
+        ("nothing is listed", 1085, shown(vec![]), 0),
+        ("what is listed was not started by this trigger", 1095, excluded(), 0),
+        ("one look is not enough", 1105, shown(vec![candidate("e1", 100)]), 0),
+        ("the looks are too near to each other", 1110, shown(vec![candidate("e1", 100)]), 0),
+        ("it was listed first just now", 1115, shown(vec![candidate("e1", 100), candidate("e2", 101)]), 0),
+        ("it is about to be adopted", 1125, shown(vec![candidate("e1", 100), candidate("e2", 101)]), 1),
+    ] {
+        let (step, after, reads) = look_counting_reads_of_others(None, &run, &lock, &memory, at, list);
+        assert_eq!((reads, matches!(step, Step::Record { .. })), (wanted, wanted == 1), "{what}: {step:?}");
+        memory = after;
+    }
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (step, _, reads) = look_counting_reads_of_others(None, &run, &lock, &memory, 1365, excluded());
+    assert_eq!((is_ambiguous(&step), reads), (true, 0), "{step:?}");
+}
+
+#[test]
+fn doubt_about_what_another_run_shows_becomes_ambiguous_after_the_settle_time() {
+    let (run, lock) = doubtful();
+    let claimed = || Some(vec![candidate("claimed", 101)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1065, claimed());
+    let (step, memory) = look(&run, &lock, &memory, 1364, claimed());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), "its own may still be listed");
+    let (step, _) = look(&run, &lock, &memory, 1365, claimed());
+    assert!(is_ambiguous(&step), "{step:?}");
+}
+
+#[test]
+fn conflicting_result_is_concluded_anew_from_what_other_runs_show_by_then() {
+    let (run, lock) = doubtful();
+    let candidates = || Answer::Candidates(Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: None }));
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, Some(vec![candidate("e1", 100)]));
+    let mut o = TriggerFacts::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
+    let to_others = |o: &mut TriggerFacts| {
+        answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        answer(o, |s| *s == Step::ReadCandidates, candidates());
+        answer(o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
+    };
+    to_others(&mut o);
+    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
+    answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Indeterminate);
+    to_others(&mut o);
+    let claimed = BTreeSet::from([execution("e1")]);
+    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others { undecided: false, claimed }));
+    assert!(matches!(next_step(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next_step(&o));
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::run::{
     ids::ExecutionId,
     trigger::facts::{Inquiry, Look, Source, Task, TriggerFacts},
-    trigger::others::Others,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::{ListedCandidates, Run},
     trigger::step::{Gate, Hold, LockRead, Step},
@@ -81,7 +80,6 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             "the lock that preceded the trigger is gone, so nothing in nuvo's list can be attributed to it",
         );
     };
-    let Some(others) = &o.others else { return Step::ReadOthers };
     let Look::Shown(listed) = &o.candidates else {
         // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
         // anywhere: what follows may be another POST.
@@ -103,25 +101,35 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             unconfirmed(o.limits.confirm)
         };
     }
-    let found = attributable(run, read, lock_holder, others, listed);
-    let agreed = inquiry.last.as_ref().filter(|(_, ids)| !found.is_empty() && ids == &found).map(|(at, _)| *at);
-    match agreed {
-        Some(at) if o.now.saturating_sub(at) >= o.limits.confirm => Step::Record {
+    let mut found = attributable(run, read, lock_holder, listed);
+    if !found.is_empty() {
+        match inquiry.last.as_ref().filter(|(_, ids)| ids == &found).map(|(at, _)| at.saturating_add(o.limits.confirm)) {
+            Some(confirmed) if o.now >= confirmed => {
+                // Last of all, because this read costs the most. It only takes executions away, so it can wait until there are some.
+                let Some(others) = &o.others else { return Step::ReadOthers };
+                found.retain(|id| !others.claimed.contains(id));
+            }
+            Some(confirmed) => return unconfirmed(confirmed.saturating_sub(o.now)),
+            None if is_over => {
+                let why = "nuvo's list has shown something else each time before the deadline of the run";
+                return ambiguous(run, &doubt, inquiry.executed, why);
+            }
+            None => return unconfirmed(o.limits.confirm),
+        }
+    }
+    if !found.is_empty() {
+        return Step::Record {
             trigger: Trigger { nonce: doubt.nonce, attempt: doubt.attempt, result: TriggerResult::Accepted(Evidence::Adopted) },
             executions: found,
             message: "The answer to the trigger was lost; its executions were found in nuvo's list.".to_owned(),
             unexecuted: None,
             over: run.version.clone(),
-        },
-        Some(at) => unconfirmed(at.saturating_add(o.limits.confirm).saturating_sub(o.now)),
-        None if found.is_empty() && o.now >= settled_at => {
-            ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it")
-        }
-        None if is_over => {
-            ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown something else each time before the deadline of the run")
-        }
-        None => unconfirmed(o.limits.confirm),
+        };
     }
+    if o.now >= settled_at {
+        return ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it");
+    }
+    unconfirmed(o.limits.confirm)
 }
 
 fn unconfirmed(wait: Duration) -> Step {
@@ -161,11 +169,11 @@ fn current_inquiry(o: &TriggerFacts) -> Inquiry {
 
 pub(in crate::run) fn inquiry_after(o: &TriggerFacts) -> Option<Inquiry> {
     let mut inquiry = current_inquiry(o);
-    if let (Look::Shown(listed), Some(read), Some(others)) = (&o.candidates, &o.lock, &o.others)
+    if let (Look::Shown(listed), Some(read)) = (&o.candidates, &o.lock)
         && let Some(lock_holder) = read.lock.held_by(&o.cached.id.uid)
         && covers(listed, lock_holder)
     {
-        let found = attributable(o.run(), read, lock_holder, others, listed);
+        let found = attributable(o.run(), read, lock_holder, listed);
         let unchanged = inquiry.last.as_ref().is_some_and(|(_, ids)| ids == &found);
         if !unchanged {
             inquiry.last = Some((o.now, found));
@@ -180,7 +188,8 @@ fn covers(listed: &ListedCandidates, lock_holder: &LockHolder) -> bool {
     listed.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
 }
 
-fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, others: &Others, listed: &ListedCandidates) -> Vec<ExecutionId> {
+/// What can be the work of this trigger by what the list and the lock say. Other runs may show some of it.
+fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, listed: &ListedCandidates) -> Vec<ExecutionId> {
     let Some(baseline) = lock_holder.baseline.as_ref().filter(|_| !lock_holder.ledger_may_be_lost || run.adopt_unproven) else {
         return Vec::new();
     };
@@ -189,7 +198,7 @@ fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, others: &O
         .iter()
         .filter(|c| c.manual && (c.by_us || run.adopt_unproven))
         .filter(|c| baseline.newest.is_none_or(|newest| c.created.is_some_and(|created| created >= newest)))
-        .filter(|c| !baseline.ids.contains(&c.hash) && !read.lock.remembers(&c.id) && !others.claimed.contains(&c.id))
+        .filter(|c| !baseline.ids.contains(&c.hash) && !read.lock.remembers(&c.id))
         .map(|c| c.id.clone())
         .collect();
     found.sort();

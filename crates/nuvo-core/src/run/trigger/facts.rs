@@ -68,7 +68,7 @@ pub struct Inquiry {
     pub since: Duration,
     /// nuvo said yes to the POST, but not with which ids.
     pub executed: bool,
-    /// The candidates of the last look, and when that was.
+    /// The candidates that the last looks agree on, and when the first of them was. Other runs may show some of them.
     pub last: Option<(Duration, Vec<ExecutionId>)>,
 }
 
@@ -224,8 +224,8 @@ impl TriggerFacts {
             (_, Answer::Others(others)) => self.others = Some(others),
             (_, Answer::Baseline(baseline)) => self.baseline = Look::of(baseline),
             (_, Answer::Candidates(candidates)) => {
-                // A lock that was read before the list does not tell who has claimed what the list shows.
-                self.lock = None;
+                // What was read before the list does not tell who has claimed what the list shows.
+                (self.lock, self.others) = (None, None);
                 self.candidates = Look::of(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
