@@ -35,8 +35,8 @@ struct State {
 }
 
 impl Requests {
-    pub(super) fn new(grace: Duration, spread: f64) -> Self {
-        let scheduler = AccountScheduler::new(grace, spread, BEFORE);
+    pub(super) fn new(grace: Duration, spread: f64, confirm: Duration) -> Self {
+        let scheduler = AccountScheduler::new(grace, spread, confirm, BEFORE);
         let state = State { scheduler, waiting: HashMap::new(), is_closed: false };
         Self { started: Instant::now(), state: Mutex::new(state), changed: Notify::new() }
     }

@@ -30,6 +30,7 @@ pub enum AccountState {
 pub struct AccountRegistry {
     runs: Arc<RunStore>,
     grace: Duration,
+    confirm: Duration,
     shutdown: Shutdown,
     cache: ObjectCache<NuvoAccount>,
     accounts: Mutex<HashMap<AccountKey, Account>>,
@@ -43,10 +44,11 @@ struct Account {
 }
 
 impl AccountRegistry {
-    /// Nothing is known of the accounts yet. `grace` is how long nuvo may deny that an execution exists.
+    /// Nothing is known of the accounts yet. `grace` is how long nuvo may deny that an execution exists; `confirm` is
+    /// the time after which a run in doubt looks again.
     #[must_use]
-    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<RunStore>, grace: Duration, shutdown: Shutdown) -> Self {
-        Self { runs, grace, shutdown, cache, accounts: Mutex::default() }
+    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<RunStore>, grace: Duration, confirm: Duration, shutdown: Shutdown) -> Self {
+        Self { runs, grace, confirm, shutdown, cache, accounts: Mutex::default() }
     }
 
     /// Has an account reconciled again.
@@ -121,7 +123,7 @@ impl AccountRegistry {
     /// Starts the driver of an account.
     fn start(&self, key: &AccountKey) -> Account {
         let (stop, stopped) = shutdown::channel();
-        let driver = Arc::new(AccountDriver::new(self.runs.clone(), self.grace, spread(key)));
+        let driver = Arc::new(AccountDriver::new(self.runs.clone(), self.grace, self.confirm, spread(key)));
         let (works, ending) = (driver.clone(), self.shutdown.clone());
         tokio::spawn(async move {
             let end = async {
@@ -225,7 +227,7 @@ mod tests {
         let (_stop, shutdown) = shutdown::channel();
         let (store, mut writer) = reflector::store();
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
-        let accounts = AccountRegistry::new(cache, runs, Duration::ZERO, shutdown);
+        let accounts = AccountRegistry::new(cache, runs, Duration::ZERO, Duration::ZERO, shutdown);
         let key = AccountKey { namespace: "team".into(), name: "default".into() };
         let (old, new) = (account("old"), account("new"));
         let set = |account: &NuvoAccount| accounts.set_state(&ObjectRef::from_obj(account), AccountState::NotReady("because".into()));

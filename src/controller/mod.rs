@@ -55,7 +55,7 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         runs.add(namespace, store, wakes);
     }
     let runs = Arc::new(runs);
-    let accounts = AccountRegistry::new(account_cache, runs.clone(), settings.trigger_settle, shutdown.clone());
+    let accounts = AccountRegistry::new(account_cache, runs.clone(), settings.trigger_settle, settings.adoption_confirm, shutdown.clone());
     let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone()));
     let (run_reconciler, deleted) = RunReconciler::new(shell.clone(), shell::run_concurrency(settings.max_concurrent_reconciles));
     let work = async {

@@ -160,10 +160,7 @@ impl<'a> Pass<'a> {
             None => Life { expiry: self.expires.map(|then| self.left_until(then)), ..Life::default() },
         };
         let account = match self.work.as_ref().map(|work| &work.state) {
-            Some(AccountState::Ready(session)) => Account::Ready {
-                trigger_pause: session.paused(Purpose::Trigger),
-                silence: session.paused(Purpose::Recovery).map(|pause| pause.left),
-            },
+            Some(AccountState::Ready(session)) => Account::Ready { trigger_pause: session.paused(Purpose::Trigger) },
             Some(AccountState::NotReady(why)) => Account::NotReady(why.clone()),
             Some(AccountState::Unknown) | None => Account::Unknown,
         };

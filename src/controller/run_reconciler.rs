@@ -212,7 +212,7 @@ const fn name(act: &Act) -> &'static str {
         Act::Done { again: Again::After(_), wishes: Some(Wishes { ask: Ask::Nothing, follow: None, .. }) } => "wait",
         Act::Done { wishes: Some(Wishes { ask: Ask::Place, .. }), .. } => "ask for a place",
         Act::Done { wishes: Some(Wishes { ask: Ask::Turn, .. }), .. } => "ask for a turn",
-        Act::Done { wishes: Some(Wishes { ask: Ask::Candidates, .. }), .. } => "look for candidates",
+        Act::Done { wishes: Some(Wishes { ask: Ask::Candidates { .. }, .. }), .. } => "look for candidates",
         Act::Done { .. } => "done",
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuvo_client::Error;
 use nuvo_core::{
-    run::{AccountAnswer, Answer, Ask, ExecutionId, ListedCandidates, Named, Wishes},
+    run::{AccountAnswer, Answer, Ask, ExecutionId, Named, Wishes},
     scheduler::Purpose,
 };
 
@@ -31,6 +31,9 @@ impl Pass<'_> {
             }
         }
         if wishes.ask == Ask::Nothing {
+            if let Some(driver) = shell.accounts.driver(&work.account) {
+                driver.forget_doubt(&self.id);
+            }
             shell.trigger_queue.leave(&work.account, &QueueKey::of(&work.object));
             self.place = None;
         }
@@ -53,6 +56,10 @@ impl Pass<'_> {
                 Err(ahead) => AccountAnswer::Queued(wait_for(ahead, &session)),
             });
         }
+        if let Ask::Candidates { by_pipeline } = ask {
+            let shown = self.shell.accounts.driver(&work.account)?.candidates(&self.id, &pipeline, *by_pipeline);
+            return Some(shown.map_or(AccountAnswer::Later, |listed| AccountAnswer::Looked(Answer::Candidates(listed))));
+        }
         // Other runs can work while this one waits for nuvo, and it must not wait for them afterwards.
         self.slot = None;
         Some(match ask {
@@ -61,13 +68,6 @@ impl Pass<'_> {
                 Ok(baseline) => AccountAnswer::Looked(Answer::Baseline(baseline)),
                 Err(error) => refused(&error),
             },
-            Ask::Candidates => AccountAnswer::Looked(Answer::Candidates(match session.find_candidates(&pipeline).await {
-                Ok(sighting) => Some(sighting.unwrap_or_else(ListedCandidates::of_nothing)),
-                Err(error) => {
-                    tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the trigger in doubt");
-                    None
-                }
-            })),
             Ask::Executions(ids) => {
                 let mut named = Vec::with_capacity(ids.len());
                 for id in ids {
@@ -78,7 +78,7 @@ impl Pass<'_> {
                 }
                 AccountAnswer::Executions(named)
             }
-            Ask::Nothing | Ask::StayInQueue | Ask::Place => return None,
+            Ask::Nothing | Ask::StayInQueue | Ask::Place | Ask::Candidates { .. } => return None,
         })
     }
 }

@@ -96,7 +96,7 @@ impl Fixture {
             writer.apply_watcher_event(&event);
         }
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
-        let accounts = AccountRegistry::new(cache, runs.clone(), Duration::ZERO, shutdown.clone());
+        let accounts = AccountRegistry::new(cache, runs.clone(), Duration::ZERO, Duration::ZERO, shutdown.clone());
         Self { shell: Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown)), asked, _stop: stop }
     }
 

@@ -7,7 +7,7 @@ use controlplane::{
     proxy::{Action, Answer},
 };
 use nuvo_crds::{Phase, PipelineRun};
-use nuvo_sim::{Effect, Fault, Operation, Pipeline, Seed, SimConfig, Status};
+use nuvo_sim::{Effect, Fault, Operation, Pipeline, RecordedRequest, Seed, SimConfig, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, condition, message, same};
@@ -60,6 +60,29 @@ fn read_that_ends_a_run_goes_before_new_triggers() {
     let reads_before = journal[..last_post].iter().filter(|request| request.operation == Operation::Read).count();
     same("POSTs", env.sim.post_count(), RUNS as u64);
     assert!(reads_before >= RUNS / 2, "{reads_before} of {RUNS} runs were read before the last trigger");
+}
+
+#[test]
+fn runs_in_doubt_share_looks() {
+    const RUNS: usize = 24;
+    let names: Vec<String> = (0..RUNS).map(|number| format!("orders-{number}")).collect();
+    let env = Environment::new("doubts", names.iter().map(|name| Pipeline::new(name).held()).collect::<Vec<_>>());
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING));
+    let _operator = env.operator_with(&["--adoption-confirm-seconds", "1"]);
+    for name in &names {
+        env.start(name, name, json!({}));
+    }
+    for name in &names {
+        env.wait_phase(name, Phase::Running);
+    }
+    let journal = env.sim.journal();
+    let last_post = journal.iter().rposition(|request| request.operation == Operation::Create).unwrap();
+    let is_look = |request: &&RecordedRequest| {
+        request.operation == Operation::List && !request.query.iter().any(|(name, _)| name == "filters[status]")
+    };
+    let looks = journal[last_post..].iter().filter(is_look).count();
+    same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (RUNS as u64, RUNS as u64));
+    assert!(looks < RUNS, "{looks} looks for {RUNS} runs");
 }
 
 #[test]

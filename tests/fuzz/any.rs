@@ -181,6 +181,7 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
         Step::ReadCandidates => Answer::Candidates(some(bytes, |b| ListedCandidates {
             candidates: several(b, candidate),
             after: some(b, |b| b.pick(&MILLISECONDS)),
+            of_account: b.flag(),
         })),
         Step::Post(_) => Answer::Posted(outcome(bytes)),
         _ => match bytes.below(8) {

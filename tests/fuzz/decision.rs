@@ -62,7 +62,6 @@ impl Pass {
                 let gate = any::gate(bytes);
                 self.observed.gate = if self.observed.gate == Gate::Draining { Gate::Draining } else { gate };
                 self.observed.deadline = bytes.flag().then(|| any::seconds(bytes));
-                self.observed.silence = bytes.one_in(4).then(|| any::seconds(bytes));
             }
             let step = next_step(&self.observed);
             assert_eq!(step, next_step(&self.observed), "the same was observed");

@@ -279,7 +279,7 @@ impl World {
                 };
                 Answer::Candidates(Some(ListedCandidates {
                     candidates: self.started.iter().enumerate().map(candidate).collect(),
-                    after: None,
+                    ..ListedCandidates::default()
                 }))
             }
             Step::Post(nonce) => Answer::Posted(self.post(run, pass, nonce, bytes)),

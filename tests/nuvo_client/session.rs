@@ -36,7 +36,7 @@ fn session_announcing(client: Client, requests_per_second: u32, rejected: Reject
         rejected,
         waited: Box::new(|_| {}),
     };
-    let driver = AccountDriver::new(Arc::new(NoRuns), Duration::from_secs(300), 0.0);
+    let driver = AccountDriver::new(Arc::new(NoRuns), Duration::from_secs(300), Duration::from_secs(10), 0.0);
     let requests = driver.requests();
     let session = Arc::new(Session::new(client, requests, settings));
     driver.connect(Some(session.clone()));
@@ -60,9 +60,9 @@ async fn request_during_a_pause_is_refused() {
     let server = Server::start(|_| raw("HTTP/1.1 429 X\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n")).await;
     let (_stop, shutdown) = shutdown::channel();
     let session = session(client(&server), 5, shutdown);
-    assert!(matches!(session.find_candidates(&p()).await, Err(Error::RateLimited { .. })));
+    assert!(matches!(session.newest(Some(p())).await, Err(Error::RateLimited { .. })));
     for _ in 0..3 {
-        let Err(Error::Paused(pause)) = session.find_candidates(&p()).await else { panic!("not paused") };
+        let Err(Error::Paused(pause)) = session.newest(Some(p())).await else { panic!("not paused") };
         assert_eq!(pause.obstacle, Obstacle::RateLimited);
         assert!(pause.left > Duration::from_secs(590), "{pause}");
         assert!(matches!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Paused(_))));

@@ -94,7 +94,7 @@ impl World {
             waited: Box::new(|_| {}),
         };
         let woken = Arc::new(Woken::default());
-        let driver = Arc::new(AccountDriver::new(woken.clone(), Duration::from_secs(300), spread));
+        let driver = Arc::new(AccountDriver::new(woken.clone(), Duration::from_secs(300), Duration::from_secs(10), spread));
         driver.connect(Some(Arc::new(Session::new(client, driver.requests(), settings))));
         for (number, execution) in executions.iter().enumerate() {
             let name = format!("run-{number}");

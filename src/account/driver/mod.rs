@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered}
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::Error;
 use nuvo_core::{
-    run::{ExecutionId, Follow, Knowledge, PipelineId, RunRef},
+    run::{ExecutionId, Follow, Knowledge, ListedCandidates, PipelineId, RunRef},
     scheduler::{Followed, Work},
 };
 use nuvo_crds::PipelineRun;
@@ -50,11 +50,12 @@ pub struct AccountDriver {
 }
 
 impl AccountDriver {
-    /// A driver that asks nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `spread` is the part of
-    /// the first period that passes before the first look, 0 to 1, and should differ between accounts.
+    /// A driver that asks nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `confirm` is the time
+    /// after which a run in doubt looks again; `spread` is the part of the first period that passes before the first look, 0 to 1, and should
+    /// differ between accounts.
     #[must_use]
-    pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, spread: f64) -> Self {
-        Self { notifier, requests: Arc::new(Requests::new(grace, spread)), session: Mutex::default() }
+    pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, confirm: Duration, spread: f64) -> Self {
+        Self { notifier, requests: Arc::new(Requests::new(grace, spread, confirm)), session: Mutex::default() }
     }
 
     /// What a session of this account asks before it sends a request.
@@ -79,6 +80,18 @@ impl AccountDriver {
         if changed {
             self.requests.change(|_, _| ());
         }
+    }
+
+    /// What a look for runs in doubt has shown, or none before there was one: then the run is woken when it asks again.
+    #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
+    #[must_use]
+    pub fn candidates(&self, run: &RunRef, pipeline: &PipelineId, by_pipeline: bool) -> Option<Option<ListedCandidates>> {
+        self.requests.change(|scheduler, now| scheduler.candidates(run, pipeline, by_pipeline, now))
+    }
+
+    /// The run is in doubt no more.
+    pub fn forget_doubt(&self, run: &RunRef) {
+        self.requests.with(|scheduler, _| scheduler.forget_doubt(run));
     }
 
     /// Nothing is looked at for this run any more.
@@ -115,6 +128,7 @@ impl AccountDriver {
                 let circuit_open = session.as_ref().and_then(|session| session.circuit_open());
                 match self.requests.next(circuit_open) {
                     Continue(Work::LookForTurns) => work.push(self.look_for_turns(session).boxed()),
+                    Continue(Work::LookForDoubts(pipeline)) => work.push(self.look_for_doubts(session, pipeline).boxed()),
                     Continue(Work::Look(look)) => work.push(self.look(session, list_poll, look).boxed()),
                     Continue(Work::Read(read)) => work.push(self.read(session, read).boxed()),
                     Continue(Work::Mode(pipeline)) => work.push(self.read_mode(session, pipeline).boxed()),

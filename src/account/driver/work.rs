@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use nuvo_client::Error;
 use nuvo_core::{
     run::{Absence, Baseline, PipelineId},
-    scheduler::{Look, Read, ReadAnswer},
+    scheduler::{ListedExecutions, Look, Read, ReadAnswer},
 };
 
 use super::{
@@ -20,6 +20,7 @@ use crate::account::Session;
 /// Work that is over.
 pub(super) enum Done {
     LookedForTurns { began: Duration, result: Result<Option<Baseline>, Error> },
+    LookedForDoubts { began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions> },
     Looked { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
     Read { read: Read, asked: Duration, answer: ReadAnswer },
     Mode { pipeline: PipelineId, answer: Result<bool, Error> },
@@ -33,6 +34,18 @@ impl AccountDriver {
             Err(error) => Err(error),
         };
         Done::LookedForTurns { began, result }
+    }
+
+    pub(super) async fn look_for_doubts(&self, session: Option<Arc<Session>>, pipeline: Option<PipelineId>) -> Done {
+        let began = self.requests.now();
+        let listed = match usable(session) {
+            Ok(session) => session.newest(pipeline.clone()).await,
+            Err(error) => Err(error),
+        };
+        let noted = listed.inspect_err(|error| {
+            tracing::info!(%error, "nuvo's executions cannot be listed, so nothing is concluded about the triggers in doubt");
+        });
+        Done::LookedForDoubts { began, pipeline, listed: noted.ok() }
     }
 
     pub(super) async fn look(&self, session: Option<Arc<Session>>, mut list_poll: ListPoll, look: Look) -> Done {
@@ -90,6 +103,13 @@ impl AccountDriver {
     pub(super) fn done(&self, done: Done) -> Option<ListPoll> {
         match done {
             Done::LookedForTurns { began, result } => self.requests.with(|scheduler, _| scheduler.looked_for_turns(began, result)),
+            Done::LookedForDoubts { began, pipeline, listed } => {
+                let woken = self.requests.with(|scheduler, _| {
+                    scheduler.prune_doubts(|run| self.notifier.exists(&object_ref(run)));
+                    scheduler.looked_for_doubts(began, pipeline, listed)
+                });
+                self.wake(&woken);
+            }
             Done::Looked { list_poll, look, result } => {
                 self.looked(look, result);
                 return Some(list_poll);

@@ -1,16 +1,21 @@
 //! The reads of the account's list that the trigger protocol needs: the baseline before a trigger, and the candidates after one in doubt.
 
-use nuvo_client::{Error, Execution, ListQuery, Order};
+use std::sync::atomic::Ordering;
+
+use nuvo_client::{Error, Execution, ListQuery, Listing, Order};
 use nuvo_core::{
-    run::{BASELINE_IDS, Baseline, Candidate, ListedCandidates, PipelineId},
-    scheduler::Purpose,
+    run::{BASELINE_IDS, Baseline, Candidate, PipelineId},
+    scheduler::{ListedExecutions, Purpose},
 };
 use tokio::time::Instant;
 
 use super::{ALL_PAGES, Session, short_hash::short_hash};
 
-/// The pages that are read of a list that is sorted.
+/// The pages that are read of the list of a pipeline that is sorted.
 const NEWEST_PAGES: usize = 10;
+/// The pages that are read of the list of the account.
+const ACCOUNT_PAGES: usize = 3;
+
 impl Session {
     /// Waits for a turn to trigger: the baseline, by a read of the list that began `after` this moment, and permission to send a POST, which is
     /// used at once. The baseline is none if the list does not reliably show what is newest.
@@ -37,37 +42,51 @@ impl Session {
         Ok(all.complete.then(|| baseline_of(&all.items)))
     }
 
-    /// The newest executions of a pipeline; none if the list cannot be relied on.
+    /// The newest executions of the account, or of this pipeline; none of them if the list cannot be relied on.
     ///
     /// # Errors
     /// Why there was no list.
-    pub async fn find_candidates(&self, pipeline: &PipelineId) -> Result<Option<ListedCandidates>, Error> {
-        let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, thorough: true, ..ListQuery::default() };
-        let listing = self.list(&query, NEWEST_PAGES, Purpose::Recovery).await?;
-        if listing.complete {
-            return Ok(Some(ListedCandidates { candidates: self.candidates(&listing.items), after: None }));
+    pub async fn newest(&self, pipeline: Option<PipelineId>) -> Result<ListedExecutions, Error> {
+        let of_account = pipeline.is_none();
+        let mut query = ListQuery { pipeline, order: Order::Descending, thorough: true, ..ListQuery::default() };
+        if of_account {
+            return loop {
+                query.limit = self.page_size.load(Ordering::Relaxed);
+                match self.list(&query, ACCOUNT_PAGES, Purpose::Recovery).await {
+                    Err(error) if self.is_too_large(query.limit, &error) => {}
+                    listing => break listing.map(|listing| self.listed(&listing).unwrap_or_else(ListedExecutions::of_nothing)),
+                }
+            };
         }
-        if sorted(&listing.items) == Sorting::NewestFirst {
-            let after = listing.items.last().and_then(created);
-            return Ok(after.map(|after| ListedCandidates { candidates: self.candidates(&listing.items), after: Some(after) }));
+        let listing = self.list(&query, NEWEST_PAGES, Purpose::Recovery).await?;
+        if let Some(listed) = self.listed(&listing) {
+            return Ok(listed);
         }
         let listing = self.list(&query, ALL_PAGES, Purpose::Recovery).await?;
-        Ok(listing.complete.then(|| ListedCandidates { candidates: self.candidates(&listing.items), after: None }))
+        Ok(self.listed(&listing).filter(|_| listing.complete).unwrap_or_else(ListedExecutions::of_nothing))
     }
 
-    fn candidates(&self, executions: &[Execution]) -> Vec<Candidate> {
+    /// What a list shows, if it has an end or is sorted.
+    fn listed(&self, listing: &Listing) -> Option<ListedExecutions> {
+        let after = match (listing.complete, sorted(&listing.items)) {
+            (true, _) => None,
+            (false, Sorting::NewestFirst) => Some(listing.items.last().and_then(created)?),
+            (false, Sorting::Unknown) => return None,
+        };
+        Some(ListedExecutions { executions: self.candidates(&listing.items), after })
+    }
+
+    fn candidates(&self, executions: &[Execution]) -> Vec<(Option<String>, Candidate)> {
         let identity = self.identity.lock().clone();
         let creator = |execution: &Execution| execution.created_by.as_ref().and_then(|by| by.identifier.clone());
-        executions
-            .iter()
-            .map(|execution| Candidate {
-                id: execution.id.clone(),
-                hash: short_hash(&execution.id),
-                created: created(execution),
-                manual: execution.trigger_type.as_deref() == Some("MANUAL"),
-                by_us: identity.is_some() && creator(execution) == identity,
-            })
-            .collect()
+        let candidate = |execution: &Execution| Candidate {
+            id: execution.id.clone(),
+            hash: short_hash(&execution.id),
+            created: created(execution),
+            manual: execution.trigger_type.as_deref() == Some("MANUAL"),
+            by_us: identity.is_some() && creator(execution) == identity,
+        };
+        executions.iter().map(|execution| (execution.pipeline.clone(), candidate(execution))).collect()
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Session {
     poll_period: Duration,
     most_places: usize,
     identity: Mutex<Option<String>>,
-    running_page: AtomicU32,
+    page_size: AtomicU32,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     credentials_rejected: AtomicBool,
@@ -87,7 +87,7 @@ impl Session {
             poll_period: settings.poll_period,
             identity: Mutex::new(settings.identity),
             most_places: most_places(settings.requests_per_second),
-            running_page: AtomicU32::new(LARGE_PAGE),
+            page_size: AtomicU32::new(LARGE_PAGE),
             waited: settings.waited,
             rejected: settings.rejected,
             credentials_rejected: AtomicBool::new(false),
@@ -244,7 +244,7 @@ impl Session {
     /// # Errors
     /// Why there was no list.
     pub async fn confirms_absent(&self, pipeline: &PipelineId, id: &ExecutionId) -> Result<bool, Error> {
-        let limit = self.running_page.load(Ordering::Relaxed);
+        let limit = self.page_size.load(Ordering::Relaxed);
         let query = ListQuery { pipeline: Some(pipeline.clone()), order: Order::Descending, limit, thorough: true, ..ListQuery::default() };
         let mut pages = Collector::new(&query);
         let mut offset = 0;
@@ -267,20 +267,25 @@ impl Session {
     /// # Errors
     /// As for [`Client::list_page`] and [`Session::read`].
     pub async fn running(&self, offset: usize) -> Result<Page, Error> {
-        let page = async |limit| {
+        loop {
+            let limit = self.page_size.load(Ordering::Relaxed);
             let query = ListQuery { status: Some(ExecutionStatus::Processing), limit, ..ListQuery::default() };
             self.take(Purpose::Polling).await?;
-            self.get(self.client.list_page(&query, offset)).await
-        };
-        let limit = self.running_page.load(Ordering::Relaxed);
-        match page(limit).await {
-            Err(Error::Rejected { .. } | Error::TooLarge | Error::TimedOut | Error::Malformed { .. }) if limit == LARGE_PAGE => {
-                let usual = ListQuery::default().limit;
-                self.running_page.store(usual, Ordering::Relaxed);
-                page(usual).await
+            match self.get(self.client.list_page(&query, offset)).await {
+                Err(error) if self.is_too_large(limit, &error) => {}
+                result => return result,
             }
-            result => result,
         }
+    }
+
+    /// Whether the server may not send such large pages. It is asked for usual ones from then on.
+    fn is_too_large(&self, limit: u32, error: &Error) -> bool {
+        let is_about_size = matches!(error, Error::Rejected { .. } | Error::TooLarge | Error::TimedOut | Error::Malformed { .. });
+        let is_too_large = limit == LARGE_PAGE && is_about_size;
+        if is_too_large {
+            self.page_size.store(ListQuery::default().limit, Ordering::Relaxed);
+        }
+        is_too_large
     }
 
     async fn list(&self, query: &ListQuery, pages: usize, purpose: Purpose) -> Result<Listing, Error> {

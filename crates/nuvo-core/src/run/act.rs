@@ -83,11 +83,14 @@ pub enum Ask {
     Place,
     /// A turn to trigger: what the account's list shows, by a look that began after the lock was read, and leave to send one POST.
     Turn,
-    /// A look at the executions of the pipeline.
-    Candidates,
+    /// A look at the executions of the pipeline, which the runs in doubt of the account share; or at those of the pipeline only.
+    Candidates {
+        /// The list of the account did not reach back to the trigger.
+        by_pipeline: bool,
+    },
     /// Each of these executions.
     Executions(Vec<ExecutionId>),
-    /// What it has asked for already: it stays in the queue for a place.
+    /// What it has asked for already: it stays in the queue for a place, or waits for a look.
     StayInQueue,
 }
 
@@ -161,6 +164,8 @@ pub enum AccountAnswer {
     Called,
     /// Older runs of the account come first. This is about how long that takes.
     Queued(Duration),
+    /// There was no such look yet. The run is woken when there was one.
+    Later,
     /// nuvo cannot be asked, or gave no answer that can be used.
     Refused {
         /// What is in the way.

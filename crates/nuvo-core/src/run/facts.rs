@@ -63,6 +63,7 @@ pub struct Facts {
     /// The run has a place among those of its account that work on their triggers.
     pub(super) called: bool,
     pub(super) queued: Option<Duration>,
+    pub(super) look_is_later: bool,
     pub(super) refused: Option<(Obstacle, String, Option<Duration>)>,
     pub(super) account_stopping: bool,
     pub(super) retry_after: Duration,
@@ -112,6 +113,7 @@ impl Facts {
             named: None,
             called: false,
             queued: None,
+            look_is_later: false,
             refused: None,
             account_stopping: false,
             retry_after: Duration::ZERO,
@@ -133,9 +135,8 @@ impl Facts {
         (self.now, self.life, self.account, self.stopping_for, self.lock_is_known) = (uptime, life, account, stopping_for, lock_is_known);
         self.draining = stopping_for.is_some();
         let gate = self.gate();
-        let silence = if let Account::Ready { silence, .. } = &self.account { *silence } else { None };
         if let Some(observed) = &mut self.trigger {
-            (observed.now, observed.gate, observed.deadline, observed.silence) = (uptime, gate, self.life.deadline, silence);
+            (observed.now, observed.gate, observed.deadline) = (uptime, gate, self.life.deadline);
             if matches!(self.account, Account::NotReady(_)) {
                 observed.rest_on_cache();
             }
@@ -261,6 +262,7 @@ impl Facts {
             AccountAnswer::Executions(named) => self.named = Some(named),
             AccountAnswer::Called => self.called = true,
             AccountAnswer::Queued(wait) => self.queued = Some(wait),
+            AccountAnswer::Later => self.look_is_later = true,
             // What was read before a wait does not tell how the lock is now.
             AccountAnswer::Refused { obstacle, message, retry_after } => {
                 self.refused = Some((obstacle, message, retry_after));

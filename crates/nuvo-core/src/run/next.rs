@@ -15,7 +15,7 @@ use super::{
     observed::{Account, Begin},
     status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
-    trigger::facts::{Task, TriggerFacts},
+    trigger::facts::{Look, Task, TriggerFacts},
     trigger::next_step,
     trigger::post_outcome::Obstacle,
     trigger::run_view::Run,
@@ -33,6 +33,8 @@ const BUSY_STATUS_DELAY: Duration = Duration::from_secs(2);
 const QUEUE_STATUS_THRESHOLD: Duration = Duration::from_secs(15);
 /// A run in the queue of its account is also looked at without being woken.
 const QUEUE_RECHECK: Duration = Duration::from_secs(300);
+/// A run in doubt that waits for a look is also looked at without being woken.
+const LOOK_RECHECK: Duration = Duration::from_secs(60);
 /// A run that waits for a server that does not answer is looked at no more often than this.
 const UNAVAILABLE_RECHECK: Duration = Duration::from_secs(2);
 /// A run whose deadline has passed is looked at this often until nuvo has said how far it is.
@@ -237,6 +239,10 @@ fn release(f: &Facts, o: &TriggerFacts) -> Option<Act> {
 /// A run whose trigger is not settled: one step of the trigger protocol, or what the run waits for.
 fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
+    if f.look_is_later {
+        let wishes = Wishes { ask: Ask::StayInQueue, ..Wishes::default() };
+        return finish(f, Again::After(LOOK_RECHECK).or(until_deadline(f)), wishes);
+    }
     if o.task == Task::Idle {
         match &f.account {
             Account::Unknown => return done(Again::OnChange),
@@ -250,16 +256,16 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         if let Some(wait) = f.queued {
             return queued(f, run, wait);
         }
-        // Before the lock is read, so that a run that has to wait reads it once.
-        let works = o.gate == Gate::Open || run.own_marker().is_some() || o.memory.inquiry.is_some();
-        if works && !f.called && matches!(f.account, Account::Ready { .. }) {
+        // Before the lock is read, so that a run that has to wait reads it once. A run in doubt is not to be triggered.
+        let is_in_doubt = o.memory.inquiry.is_some() || (run.own_marker().is_some() && !decided(run));
+        if o.gate == Gate::Open && !is_in_doubt && !f.called && matches!(f.account, Account::Ready { .. }) {
             return ask(Ask::Place);
         }
     }
     match next_step::next_step(o) {
         Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
         Step::ReadBaseline => ask(Ask::Turn),
-        Step::ReadCandidates => ask(Ask::Candidates),
+        Step::ReadCandidates => ask(Ask::Candidates { by_pipeline: matches!(o.candidates, Look::Shown(_)) }),
         Step::Follow if settled(run) => follow(f, o),
         Step::Follow => finish(f, Again::After(f.retry_after), Wishes::default()),
         Step::Forget => finish(f, Again::OnChange, Wishes::default()),

@@ -29,14 +29,12 @@ pub enum Account {
     Ready {
         /// No trigger may be sent for a while.
         trigger_pause: Option<Pause>,
-        /// For how long nuvo may not be asked anything, if so.
-        silence: Option<Duration>,
     },
 }
 
 impl Account {
     /// It can be used, and nothing is in the way.
-    pub const FREE: Self = Self::Ready { trigger_pause: None, silence: None };
+    pub const FREE: Self = Self::Ready { trigger_pause: None };
 }
 
 /// What the account's polls say of the executions of a run, as far as the core needs to know it.

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     budget::{Budget, Ticket},
+    doubts::{Doubts, ListedExecutions},
     executions::{Due, Executions, Look, Pace},
     pauses::{Pause, Pauses},
     posts::Posts,
@@ -11,7 +12,7 @@ use super::{
     reads::Read,
     turns::{Called, Need, Shown, Turns},
 };
-use crate::run::{Obstacle, PipelineId};
+use crate::run::{ListedCandidates, Obstacle, PipelineId, RunRef};
 
 /// While nuvo leaves a POST unanswered, the triggers that wait ask again after this time.
 const HANGING: Duration = Duration::from_secs(5);
@@ -24,6 +25,7 @@ pub struct AccountScheduler<E> {
     budget: Budget,
     pauses: Pauses,
     posts: Posts,
+    doubts: Doubts,
     turns: Turns<E>,
     refused: VecDeque<(Ticket, Pause)>,
 }
@@ -48,6 +50,8 @@ pub enum Next<E> {
 pub enum Work {
     /// Read the list of all executions for the turns that wait, and tell [`AccountScheduler::looked_for_turns`].
     LookForTurns,
+    /// Read the newest executions of the account, or of this pipeline, for the runs in doubt, and tell [`AccountScheduler::looked_for_doubts`].
+    LookForDoubts(Option<PipelineId>),
     /// Read the list of running executions, and tell [`Executions::looked`].
     Look(Look),
     /// Read an execution, and tell [`Executions::answered`].
@@ -58,10 +62,11 @@ pub enum Work {
 
 impl<E: Clone> AccountScheduler<E> {
     /// Nothing is known, and nothing is followed until the account [can be used](AccountScheduler::set_pace). For `grace` and `spread` see
-    /// [`Executions::new`].
+    /// [`Executions::new`]; `confirm` is the time after which a run in doubt looks again.
     #[must_use]
-    pub fn new(grace: Duration, spread: f64, now: Duration) -> Self {
+    pub fn new(grace: Duration, spread: f64, confirm: Duration, now: Duration) -> Self {
         Self {
+            doubts: Doubts::new(confirm),
             executions: Executions::new(grace, spread),
             budget: Budget::new(1, now),
             pauses: Pauses::default(),
@@ -106,7 +111,7 @@ impl<E: Clone> AccountScheduler<E> {
     /// # Errors
     /// The pause, if there is one.
     pub fn turn(&mut self, after: Duration, now: Duration) -> Result<Ticket, Pause> {
-        if let Some(pause) = self.paused(Purpose::Trigger, now) {
+        if let Some(pause) = self.turns_paused(now) {
             return Err(pause);
         }
         let ticket = self.budget.ticket();
@@ -141,6 +146,10 @@ impl<E: Clone> AccountScheduler<E> {
             }
         };
         let pause = self.pauses.of(Purpose::Polling, now).map(|pause| pause.left).max(circuit_open);
+        let doubts_wait = match self.doubts.due(now, pause) {
+            Ok(pipeline) => return Next::Begin(Work::LookForDoubts(pipeline)),
+            Err(until) => until,
+        };
         let triggers_wait = self.budget.triggers_wait() || self.turns.wait_for_look();
         match self.executions.next(now, pause, triggers_wait) {
             Due::Look(look) => Next::Begin(Work::Look(look)),
@@ -148,7 +157,7 @@ impl<E: Clone> AccountScheduler<E> {
             Due::Mode(pipeline) => Next::Begin(Work::Mode(pipeline)),
             Due::Wait(until) => {
                 let token = self.budget.wait().map(|wait| now.saturating_add(wait));
-                Next::Sleep([until, token, turns_wait].into_iter().flatten().min())
+                Next::Sleep([until, token, turns_wait, doubts_wait].into_iter().flatten().min())
             }
         }
     }
@@ -156,6 +165,34 @@ impl<E: Clone> AccountScheduler<E> {
     /// The look for turns that began then has shown this.
     pub fn looked_for_turns(&mut self, began: Duration, shown: Shown<E>) {
         self.turns.shown(began, shown);
+    }
+
+    /// What a look for a run in doubt has shown that began after the run asked first. Before there is one, the run is told when it asks again.
+    /// The looks of the account are looked at, or those of its pipeline only.
+    #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
+    pub fn candidates(
+        &mut self,
+        run: &RunRef,
+        pipeline: &PipelineId,
+        by_pipeline: bool,
+        now: Duration,
+    ) -> Option<Option<ListedCandidates>> {
+        self.doubts.candidates(run, pipeline, by_pipeline, now)
+    }
+
+    /// The run is in doubt no more, or gone.
+    pub fn forget_doubt(&mut self, run: &RunRef) {
+        self.doubts.forget(run);
+    }
+
+    /// Forgets the runs in doubt that no longer exist.
+    pub fn prune_doubts(&mut self, exists: impl Fn(&RunRef) -> bool) {
+        self.doubts.prune(exists);
+    }
+
+    /// The look for runs in doubt that began then has shown this, or came to nothing. Returns the runs that ask again.
+    pub fn looked_for_doubts(&mut self, began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions>) -> Vec<RunRef> {
+        self.doubts.looked(began, pipeline, listed)
     }
 
     /// What was granted was not used.
@@ -196,11 +233,16 @@ impl<E: Clone> AccountScheduler<E> {
         self.pauses.of(purpose, now).into_iter().chain(hanging).max_by_key(|pause| pause.left)
     }
 
+    fn turns_paused(&self, now: Duration) -> Option<Pause> {
+        self.paused(Purpose::Trigger, now).or_else(|| self.pauses.while_probing(now))
+    }
+
     /// Takes out what waits for something that pauses.
     fn refuse_paused(&mut self, now: Duration) {
         for purpose in Purpose::ALL {
-            let Some(pause) = self.paused(purpose, now) else { continue };
-            let turns = (purpose == Purpose::Trigger).then(|| self.turns.refuse()).into_iter().flatten();
+            let is_turn = purpose == Purpose::Trigger;
+            let Some(pause) = (if is_turn { self.turns_paused(now) } else { self.paused(purpose, now) }) else { continue };
+            let turns = is_turn.then(|| self.turns.refuse()).into_iter().flatten();
             self.refused.extend(self.budget.refuse(purpose).chain(turns).map(|ticket| (ticket, pause)));
         }
     }
@@ -230,7 +272,7 @@ mod tests {
     }
 
     fn scheduler(rate: u32) -> AccountScheduler<&'static str> {
-        let mut scheduler = AccountScheduler::new(Duration::ZERO, 0.0, START);
+        let mut scheduler = AccountScheduler::new(Duration::ZERO, 0.0, Duration::from_secs(10), START);
         scheduler.renew(rate, START);
         scheduler
     }

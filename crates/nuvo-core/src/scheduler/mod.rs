@@ -6,6 +6,7 @@
 mod account;
 mod breaker;
 mod budget;
+mod doubts;
 mod executions;
 mod pace;
 mod pauses;
@@ -20,6 +21,7 @@ mod turns;
 pub use account::{AccountScheduler, Next, PostEnding, Work};
 pub use breaker::{Availability, CircuitBreaker, RequestKind};
 pub use budget::Ticket;
+pub use doubts::ListedExecutions;
 pub use executions::{Executions, Followed, Look};
 pub use pauses::Pause;
 pub use places::{Places, most_places};

@@ -85,8 +85,18 @@ impl Pauses {
     /// The pause of requests for this purpose, if there is one.
     #[must_use]
     pub fn of(&self, purpose: Purpose, now: Duration) -> Option<Pause> {
-        let quota = self.quota.filter(|_| purpose.is_trigger()).map(|quota| (quota.until, Obstacle::RateLimited));
-        let left = |(until, obstacle): (Duration, Obstacle)| Pause { left: until.saturating_sub(now), obstacle };
-        self.all.into_iter().chain(quota).map(left).filter(|pause| !pause.left.is_zero()).max_by_key(|pause| pause.left)
+        let quota = self.quota.filter(|quota| purpose.is_trigger() && !quota.probing).map(|quota| (quota.until, Obstacle::RateLimited));
+        self.all.into_iter().chain(quota).filter_map(|pause| left(pause, now)).max_by_key(|pause| pause.left)
     }
+
+    /// The pause of further triggers while one finds out whether nuvo accepts them again.
+    #[must_use]
+    pub fn while_probing(&self, now: Duration) -> Option<Pause> {
+        let quota = self.quota.filter(|quota| quota.probing)?;
+        left((quota.until, Obstacle::RateLimited), now)
+    }
+}
+
+fn left((until, obstacle): (Duration, Obstacle), now: Duration) -> Option<Pause> {
+    Some(Pause { left: until.saturating_sub(now), obstacle }).filter(|pause| !pause.left.is_zero())
 }

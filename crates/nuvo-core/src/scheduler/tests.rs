@@ -132,7 +132,7 @@ fn exceeded_quota_pauses_triggers_only_and_doubles_up_to_a_quarter_of_an_hour() 
         now = now.saturating_add(left);
         assert_eq!(pauses.of(Purpose::Baseline, now), None);
         pauses.triggering(now);
-        assert!(pauses.of(Purpose::Trigger, now).is_some(), "one of them finds out");
+        assert!(pauses.while_probing(now).is_some() && pauses.of(Purpose::Trigger, now).is_none(), "one of them finds out");
     }
     assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900, 900]);
     pauses.triggered();
@@ -146,8 +146,8 @@ fn trigger_that_finds_out_and_gets_no_answer_is_followed_by_another() {
     let mut pauses = Pauses::default();
     pauses.quota_exceeded(Duration::from_secs(30), START);
     pauses.triggering(after(30.0));
-    assert!(pauses.of(Purpose::Trigger, after(39.0)).is_some());
-    assert_eq!(pauses.of(Purpose::Trigger, after(40.0)), None);
+    assert!(pauses.while_probing(after(39.0)).is_some());
+    assert_eq!(pauses.while_probing(after(40.0)), None);
 }
 
 fn fail(breaker: &mut CircuitBreaker, times: u32, now: Duration) {

@@ -125,9 +125,15 @@ impl<E: Clone> Turns<E> {
         Called::TooLate
     }
 
-    /// Takes all of them out. Those that wait for a request are in the budget, too: only the others are returned.
-    pub(super) fn refuse(&mut self) -> impl Iterator<Item = Ticket> {
+    /// Takes them out. Those that wait for a request are in the budget, too: only the others are returned. Those whose look
+    /// is under way, or has failed, are told that.
+    pub(super) fn refuse(&mut self) -> impl Iterator<Item = Ticket> + use<E> {
         self.looked.clear();
-        std::mem::take(&mut self.waiting).into_iter().map(|(ticket, _)| ticket)
+        let failed = self.last.as_ref().filter(|(_, shown)| shown.is_err()).map(|(began, _)| *began);
+        let is_told = |after: Duration| self.looking || failed.is_some_and(|began| began >= after);
+        let (told, refused) = std::mem::take(&mut self.waiting).into_iter().partition(|(_, after)| is_told(*after));
+        self.waiting = told;
+        let refused: VecDeque<(Ticket, Duration)> = refused;
+        refused.into_iter().map(|(ticket, _)| ticket)
     }
 }

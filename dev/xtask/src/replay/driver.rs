@@ -142,7 +142,7 @@ impl Player {
                 let words = acts::baseline(baseline.as_ref());
                 (AccountAnswer::Looked(Answer::Baseline(baseline)), words)
             }
-            Ask::Candidates => {
+            Ask::Candidates { .. } => {
                 let sighting = self.world.candidates();
                 let words = acts::sighting(sighting.as_ref());
                 (AccountAnswer::Looked(Answer::Candidates(sighting)), words)

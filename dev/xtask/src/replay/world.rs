@@ -189,7 +189,7 @@ impl World {
             manual: listed.manual,
             by_us: listed.by_us,
         });
-        (!self.replay.list_unavailable).then(|| ListedCandidates { candidates: candidates.collect(), after: None })
+        (!self.replay.list_unavailable).then(|| ListedCandidates { candidates: candidates.collect(), ..ListedCandidates::default() })
     }
 
     /// What nuvo says of an execution that a person named.

@@ -148,7 +148,7 @@ impl World {
     pub fn new(accounts: usize, rate: u32, poll_period: Duration) -> Self {
         let account = |number: usize| {
             let spread = (number * 37 % 256) as f64 / 255.0;
-            let mut scheduler = AccountScheduler::new(GRACE, spread, START);
+            let mut scheduler = AccountScheduler::new(GRACE, spread, GRACE, START);
             scheduler.renew(rate, START);
             scheduler.set_pace(Some(poll_period));
             Account {

@@ -36,7 +36,7 @@ fn look_before(
     at: u64,
     list: Option<Vec<Candidate>>,
 ) -> (Step, Memory) {
-    look_at(deadline, run, lock, memory, at, list.map(|candidates| ListedCandidates { candidates, after: None }))
+    look_at(deadline, run, lock, memory, at, list.map(|candidates| ListedCandidates { candidates, ..ListedCandidates::default() }))
 }
 
 /// The same, at any list.
@@ -149,8 +149,8 @@ fn doubt_adopts_what_two_looks_agree_on() {
 fn doubt_reads_other_runs_once_before_it_adopts() {
     let (run, lock) = doubtful();
     let (_, mut memory) = look(&run, &lock, &Memory::default(), 1000, None);
-    let shown = |candidates| Some(ListedCandidates { candidates, after: None });
-    let short = Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: Some(200) });
+    let shown = |candidates| Some(ListedCandidates { candidates, ..ListedCandidates::default() });
+    let short = Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: Some(200), of_account: false });
     let excluded = || shown(vec![candidate("known", 100), candidate("old", 99), Candidate { by_us: false, ..candidate("other", 101) }]);
     for (what, at, list, wanted) in [
         ("the list fails", 1065, None, 0),
@@ -186,7 +186,8 @@ fn doubt_about_what_another_run_shows_becomes_ambiguous_after_the_settle_time() 
 #[test]
 fn conflicting_result_is_concluded_anew_from_what_other_runs_show_by_then() {
     let (run, lock) = doubtful();
-    let candidates = || Answer::Candidates(Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: None }));
+    let candidates =
+        || Answer::Candidates(Some(ListedCandidates { candidates: vec![candidate("e1", 100)], ..ListedCandidates::default() }));
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (_, memory) = look(&run, &lock, &memory, 1100, Some(vec![candidate("e1", 100)]));
     let mut o = TriggerFacts::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
@@ -211,7 +212,8 @@ fn conflicting_result_is_concluded_anew_and_not_written_over_the_other() {
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
     let mut o = TriggerFacts::new(run.clone(), memory, limits(), Duration::from_secs(1200), Gate::Open, nonce("spare"));
-    let candidates = || Answer::Candidates(Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: None }));
+    let candidates =
+        || Answer::Candidates(Some(ListedCandidates { candidates: vec![candidate("e1", 100)], ..ListedCandidates::default() }));
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
@@ -302,7 +304,7 @@ fn doubt_with_a_list_too_short_ends_after_the_settle_time() {
     let (run, lock) = doubtful();
     let mut without_baseline = lock.clone();
     without_baseline.holder.as_mut().unwrap().baseline = None;
-    let newest = |after| ListedCandidates { candidates: vec![candidate("e1", 300)], after: Some(after) };
+    let newest = |after| ListedCandidates { candidates: vec![candidate("e1", 300)], after: Some(after), of_account: false };
     for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, ListedCandidates::of_nothing())] {
         let (_, memory) = look(&run, lock, &Memory::default(), 1000, None);
         let (step, memory) = look_at(None, &run, lock, &memory, 1364, Some(partial.clone()));
@@ -347,7 +349,7 @@ fn doubt_says_how_a_person_can_end_it() {
 }
 
 #[test]
-fn pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
+fn doubt_of_a_process_that_stops_is_left_to_the_next() {
     let (run, lock) = doubtful();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let ripe = || {
@@ -356,10 +358,7 @@ fn pass_over_a_doubt_ends_instead_of_waiting_for_nuvo() {
         o
     };
     assert_eq!(next_step(&ripe()), Step::ReadCandidates);
-    let mut paused = ripe();
-    paused.silence = Some(Duration::from_secs(600));
-    assert_eq!(next_step(&paused), Step::Hold(Hold::Unconfirmed(Duration::from_secs(600))));
-    assert_eq!(remember_trigger(&paused, &next_step(&paused)), memory, "the time of the doubt is kept");
+    assert_eq!(remember_trigger(&ripe(), &Step::ReadCandidates), memory, "the time of the doubt is kept until there was a look");
     let mut stopping = ripe();
     stopping.gate = Gate::Draining;
     assert!(matches!(next_step(&stopping), Step::Hold(Hold::Unconfirmed(_))));

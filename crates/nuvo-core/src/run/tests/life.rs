@@ -98,6 +98,43 @@ fn run_reads_its_lock_only_when_its_account_has_a_place_for_it() {
     assert!(matches!(&waits, Act::Done { wishes: Some(wishes), .. } if wishes.ask == Ask::StayInQueue), "{waits:?}");
 }
 
+#[test]
+fn run_in_doubt_waits_for_a_look_between_two_passes_and_asks_for_its_pipeline_when_that_is_too_short() {
+    let mut marked = run("u1");
+    marked.marker = Some(marker_of(&marked, "n1", 1));
+    let inquiry = Inquiry {
+        doubt: Doubt { nonce: nonce("n1"), acquisition: nonce("n1"), attempt: 1 },
+        since: Duration::ZERO,
+        executed: false,
+        last: None,
+    };
+    let memory = || RunMemory { trigger: Memory { inquiry: Some(inquiry.clone()), quarantine: None }, ..RunMemory::default() };
+    let ask = |by_pipeline| Act::Done {
+        again: Again::OnChange,
+        wishes: Some(Wishes { ask: Ask::Candidates { by_pipeline }, ..Wishes::default() }),
+    };
+    let asks = |f: &mut Facts| {
+        f.refresh(present(Life::default()));
+        assert_eq!(next(f), Act::Trigger(Step::ReadRun), "no place is needed");
+        f.learn(&Act::Trigger(Step::ReadRun), Answered::Trigger(Answer::Run(Some(Box::new(marked.clone())))));
+        assert_eq!(next(f), ask(false));
+    };
+    let mut f = facts(Begin::Changed, Some(marked.clone()), memory());
+    asks(&mut f);
+    f.learn(&ask(false), Answered::Account(AccountAnswer::Later));
+    let waits = next(&f);
+    let Act::Done { again: Again::After(_), wishes: Some(wishes) } = &waits else { panic!("{waits:?}") };
+    assert_eq!((&wishes.ask, remember(&f)), (&Ask::StayInQueue, memory()));
+
+    let mut f = facts(Begin::Changed, Some(marked.clone()), memory());
+    asks(&mut f);
+    let short = ListedCandidates { of_account: true, ..ListedCandidates::of_nothing() };
+    f.learn(&ask(false), Answered::Account(AccountAnswer::Looked(Answer::Candidates(Some(short)))));
+    assert_eq!(next(&f), READ_LOCK);
+    f.learn(&READ_LOCK, lock_answer(held(&marked, "n1", "10")));
+    assert_eq!(next(&f), ask(true));
+}
+
 /// Another task of the run may have taken the lock after this pass read it. The model found this one.
 #[test]
 fn lock_read_before_the_run_was_seen_settled_is_read_again_before_a_deletion() {

@@ -51,14 +51,8 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
     // fails. It saves the pass that would be in vain.
     if o.candidates == Look::NotTaken {
-        return match o.silence {
-            // A pass that waited for nuvo would keep other runs waiting, of other accounts too.
-            Some(left) => unconfirmed(left),
-            // The next process looks again in any case.
-            None if o.gate == Gate::Draining => unconfirmed(o.limits.confirm),
-            None => Step::ReadCandidates,
-        };
-    };
+        return look(o);
+    }
     let Some(read) = &o.lock else { return Step::ReadLock };
     let doubt = match verdict(run, &read.lock) {
         Verdict::InDoubt(doubt) => doubt,
@@ -93,6 +87,9 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         return unconfirmed(o.limits.confirm);
     };
     if !covers(listed, lock_holder) {
+        if listed.of_account {
+            return look(o);
+        }
         // This proves nothing about what was started, only that this list will never tell.
         return if o.now >= settled_at {
             let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
@@ -130,6 +127,11 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         return ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it");
     }
     unconfirmed(o.limits.confirm)
+}
+
+fn look(o: &TriggerFacts) -> Step {
+    // The next process looks again in any case.
+    if o.gate == Gate::Draining { unconfirmed(o.limits.confirm) } else { Step::ReadCandidates }
 }
 
 fn unconfirmed(wait: Duration) -> Step {

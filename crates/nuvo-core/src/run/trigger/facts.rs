@@ -120,8 +120,6 @@ pub struct TriggerFacts {
     pub gate: Gate,
     /// The time until the run's deadline, once it has begun; set before every call of [`next_step`].
     pub deadline: Option<Duration>,
-    /// For how long nuvo may not be asked anything, if so; set before every call of [`next_step`].
-    pub silence: Option<Duration>,
     /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -151,7 +149,6 @@ impl TriggerFacts {
             limits,
             gate,
             deadline: None,
-            silence: None,
             spare,
             memory,
             task: Task::Idle,

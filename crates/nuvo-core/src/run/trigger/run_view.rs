@@ -74,19 +74,21 @@ pub struct Candidate {
     pub by_us: bool,
 }
 
-/// A look at the executions of a pipeline.
+/// What a look shows of the executions of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ListedCandidates {
     /// What the list shows.
     pub candidates: Vec<Candidate>,
     /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
     pub after: Option<i64>,
+    /// The look was at the list of the account. That of the pipeline may reach back further.
+    pub of_account: bool,
 }
 
 impl ListedCandidates {
     /// A look at a list of which nothing is known to be whole.
     #[must_use]
     pub const fn of_nothing() -> Self {
-        Self { candidates: Vec::new(), after: Some(i64::MAX) }
+        Self { candidates: Vec::new(), after: Some(i64::MAX), of_account: false }
     }
 }

@@ -194,10 +194,10 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         act => {
             add(StepCourse::Well);
             let ask = wish(act);
-            if left.failed_lists > 0 && ask == Some(&Ask::Candidates) {
+            if left.failed_lists > 0 && ask == Some(&Ask::Candidates { by_pipeline: false }) {
                 add(StepCourse::NoList);
             }
-            if left.short_lists > 0 && ask == Some(&Ask::Candidates) {
+            if left.short_lists > 0 && ask == Some(&Ask::Candidates { by_pipeline: false }) {
                 add(StepCourse::ShortList);
             }
             if left.blind_lists > 0 && ask == Some(&Ask::Turn) {
@@ -210,7 +210,7 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
 /// What a pass that is over for now wants of its account.
 pub(super) fn wish(act: &Act) -> Option<&Ask> {
     match act {
-        Act::Done { wishes: Some(wishes), .. } => Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates)),
+        Act::Done { wishes: Some(wishes), .. } => Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates { .. })),
         _ => None,
     }
 }

@@ -180,7 +180,7 @@ impl World {
             manual: true,
             by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
         });
-        ListedCandidates { candidates: candidates.collect(), after: None }
+        ListedCandidates { candidates: candidates.collect(), ..ListedCandidates::default() }
     }
 
     /// A run as the operator is made to see it.

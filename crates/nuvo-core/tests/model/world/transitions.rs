@@ -330,11 +330,11 @@ impl World {
     /// What nuvo's list shows to who asks for it.
     fn look(&self, state: &mut State, act: &Act, course: StepCourse) -> Answer {
         match (wish(act), course) {
-            (Some(Ask::Candidates), StepCourse::NoList) => {
+            (Some(Ask::Candidates { .. }), StepCourse::NoList) => {
                 state.spend(|left| left.failed_lists -= 1);
                 Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(ListedCandidates::default))
             }
-            (Some(Ask::Candidates), StepCourse::ShortList) => {
+            (Some(Ask::Candidates { .. }), StepCourse::ShortList) => {
                 state.spend(|left| left.short_lists -= 1);
                 let mut whole = self.candidates(state);
                 let newest = whole.candidates.iter().filter_map(|candidate| candidate.created).max();
@@ -342,7 +342,7 @@ impl World {
                 let after = newest.map(|newest| newest - 1).filter(|_| !self.is(Mutant::ShortListMeansWhole));
                 Answer::Candidates(Some(ListedCandidates { after, ..whole }))
             }
-            (Some(Ask::Candidates), _) => Answer::Candidates(Some(self.candidates(state))),
+            (Some(Ask::Candidates { .. }), _) => Answer::Candidates(Some(self.candidates(state))),
             (_, StepCourse::NoList) => {
                 state.spend(|left| left.blind_lists -= 1);
                 Answer::Baseline(None)

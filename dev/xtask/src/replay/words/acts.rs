@@ -26,7 +26,7 @@ pub fn name(act: &Act, pipeline: &str) -> String {
         Act::Done { wishes, .. } => match wishes.as_ref().map(|wishes| &wishes.ask) {
             Some(Ask::Place) => "Ask the account for a place among its runs that are triggered.".to_owned(),
             Some(Ask::Turn) => "Ask the account for a turn: a new look at nuvo's list, and leave to send one POST.".to_owned(),
-            Some(Ask::Candidates) => "Ask nuvo for the executions of the pipeline.".to_owned(),
+            Some(Ask::Candidates { .. }) => "Ask nuvo for the executions of the pipeline.".to_owned(),
             Some(Ask::Executions(ids)) => format!("Ask nuvo about the executions that a person named: {}.", objects::join(ids)),
             Some(Ask::Nothing | Ask::StayInQueue) | None => "Done: the pass is over.".to_owned(),
         },

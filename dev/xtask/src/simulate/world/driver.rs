@@ -50,6 +50,10 @@ impl World {
     fn begin(&mut self, account: usize, work: Work) {
         match work {
             Work::LookForTurns => self.want(account, Purpose::Baseline, Request::Baseline(self.now)),
+            // No trigger is in doubt here.
+            Work::LookForDoubts(pipeline) => {
+                self.accounts[account].scheduler.looked_for_doubts(self.now, pipeline, None);
+            }
             Work::Look(look) => {
                 let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);
                 let looking = Looking { look, shown: BTreeSet::new(), page: pages - 1, requests: 1 };

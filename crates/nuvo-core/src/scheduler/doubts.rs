@@ -1,0 +1,234 @@
+//! The looks for triggers in doubt, which all runs in doubt of an account share.
+//!
+//! A look reads the newest executions of the account. Only for a run whose trigger lies before all of them, the list of its pipeline is read.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::run::{Candidate, ListedCandidates, PipelineId, RunRef};
+
+/// The longest time between the beginnings of two looks.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// The executions that a look has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedExecutions {
+    /// Each with the pipeline that it names.
+    pub executions: Vec<(Option<String>, Candidate)>,
+    /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
+    pub after: Option<i64>,
+}
+
+impl ListedExecutions {
+    /// A list of which nothing is known to be whole.
+    #[must_use]
+    pub const fn of_nothing() -> Self {
+        Self { executions: Vec::new(), after: Some(i64::MAX) }
+    }
+}
+
+/// The runs in doubt of one account. All times are those of one monotonic clock, which is handed in.
+#[derive(Debug)]
+pub(super) struct Doubts {
+    every: Duration,
+    waiting: BTreeMap<RunRef, Waiting>,
+    last: Option<Seen>,
+    looking: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    since: Duration,
+    pipeline: PipelineId,
+    /// The list of the account did not reach back to its trigger.
+    by_pipeline: bool,
+}
+
+/// A look.
+#[derive(Debug)]
+struct Seen {
+    began: Duration,
+    /// Of this pipeline only.
+    pipeline: Option<PipelineId>,
+    /// None if it came to nothing.
+    listed: Option<ListedExecutions>,
+}
+
+impl Seen {
+    /// Whether this look is what such a run waits for.
+    fn answers(&self, waiting: &Waiting) -> bool {
+        let scope = if waiting.by_pipeline { self.pipeline.as_ref() == Some(&waiting.pipeline) } else { self.pipeline.is_none() };
+        scope && self.began >= waiting.since
+    }
+
+    /// What it shows of a pipeline.
+    fn of(&self, pipeline: &PipelineId) -> Option<ListedCandidates> {
+        let ListedExecutions { executions, after } = self.listed.as_ref()?;
+        let of_account = self.pipeline.is_none();
+        let anonymous = executions.iter().any(|(named, _)| named.is_none());
+        if of_account && anonymous {
+            return Some(ListedCandidates { of_account, ..ListedCandidates::of_nothing() });
+        }
+        let is_of = |named: &Option<String>| named.as_deref().is_none_or(|named| named == pipeline.as_str());
+        let candidates = executions.iter().filter(|(named, _)| is_of(named)).map(|(_, candidate)| candidate.clone()).collect();
+        Some(ListedCandidates { candidates, after: *after, of_account })
+    }
+}
+
+impl Doubts {
+    /// No run is in doubt. `confirm` is the time after which a run in doubt looks again.
+    pub(super) fn new(confirm: Duration) -> Self {
+        Self { every: confirm.min(EVERY), waiting: BTreeMap::new(), last: None, looking: false }
+    }
+
+    /// What a look that began after the run first asked has shown, or none before there is one: then the run is told when it asks again.
+    #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
+    pub(super) fn candidates(
+        &mut self,
+        run: &RunRef,
+        pipeline: &PipelineId,
+        by_pipeline: bool,
+        now: Duration,
+    ) -> Option<Option<ListedCandidates>> {
+        let waiting = self.waiting.entry(run.clone()).or_insert_with(|| Waiting { since: now, pipeline: pipeline.clone(), by_pipeline });
+        if waiting.pipeline != *pipeline || (by_pipeline && !waiting.by_pipeline) {
+            *waiting = Waiting { since: now, pipeline: pipeline.clone(), by_pipeline };
+        }
+        let seen = self.last.as_ref().filter(|seen| seen.answers(waiting))?;
+        let listed = seen.of(pipeline);
+        self.forget(run);
+        Some(listed)
+    }
+
+    /// The run is in doubt no more, or gone.
+    pub(super) fn forget(&mut self, run: &RunRef) {
+        self.waiting.remove(run);
+        if self.waiting.is_empty() {
+            self.last = self.last.take().map(|seen| Seen { listed: None, ..seen });
+        }
+    }
+
+    /// Forgets the runs that no longer exist.
+    pub(super) fn prune(&mut self, exists: impl Fn(&RunRef) -> bool) {
+        self.waiting.retain(|run, _| exists(run));
+    }
+
+    /// The look that is due: of the account, or of this pipeline.
+    ///
+    /// # Errors
+    /// The time before which none is due; none if no run waits for one.
+    pub(super) fn due(&mut self, now: Duration, pause: Option<Duration>) -> Result<Option<PipelineId>, Option<Duration>> {
+        if self.looking {
+            return Err(None);
+        }
+        let unanswered = |waiting: &&Waiting| self.last.as_ref().is_none_or(|seen| !seen.answers(waiting));
+        let oldest = self.waiting.values().filter(unanswered).min_by_key(|waiting| (waiting.by_pipeline, waiting.since));
+        let oldest = oldest.ok_or(None)?;
+        let due =
+            self.last.as_ref().map_or(now, |seen| seen.began.saturating_add(self.every)).max(now.saturating_add(pause.unwrap_or_default()));
+        if due > now {
+            return Err(Some(due));
+        }
+        let scope = oldest.by_pipeline.then(|| oldest.pipeline.clone());
+        self.looking = true;
+        Ok(scope)
+    }
+
+    /// A look that began then has shown this. Returns the runs that are told.
+    pub(super) fn looked(&mut self, began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions>) -> Vec<RunRef> {
+        let seen = Seen { began, pipeline, listed };
+        let told = self.waiting.iter().filter(|(_, waiting)| seen.answers(waiting)).map(|(run, _)| run.clone()).collect();
+        (self.last, self.looking) = (Some(seen), false);
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{ExecutionId, Uid};
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn run(name: &str) -> RunRef {
+        RunRef { uid: Uid::new(name).unwrap(), namespace: "team".to_owned(), name: name.to_owned() }
+    }
+
+    fn pipeline(name: &str) -> PipelineId {
+        PipelineId::new(name).unwrap()
+    }
+
+    fn listed(of: &[&str], after: Option<i64>) -> ListedExecutions {
+        let execution = |pipeline: &&str| {
+            let id = ExecutionId::new(format!("e-{pipeline}")).unwrap();
+            let candidate = Candidate { hash: id.to_string(), id, created: None, manual: true, by_us: true };
+            (Some((*pipeline).to_owned()), candidate)
+        };
+        ListedExecutions { executions: of.iter().map(execution).collect(), after }
+    }
+
+    fn doubts() -> Doubts {
+        Doubts::new(Duration::from_secs(30))
+    }
+
+    #[test]
+    fn one_look_answers_all_runs_in_doubt_that_asked_before_it() {
+        let mut doubts = doubts();
+        for name in ["a", "b"] {
+            assert_eq!(doubts.candidates(&run(name), &pipeline(name), false, at(0)), None);
+        }
+        assert_eq!(doubts.due(at(0), None), Ok(None));
+        assert_eq!(doubts.due(at(0), None), Err(None), "one at a time");
+        assert_eq!(doubts.candidates(&run("late"), &pipeline("a"), false, at(1)), None);
+        assert_eq!(doubts.looked(at(0), None, Some(listed(&["a", "b"], None))), [run("a"), run("b")]);
+        for name in ["a", "b"] {
+            let shown = doubts.candidates(&run(name), &pipeline(name), false, at(2)).unwrap().unwrap();
+            assert!(shown.of_account && shown.candidates.iter().map(|candidate| candidate.id.as_str()).eq([format!("e-{name}")]));
+        }
+        assert_eq!(doubts.candidates(&run("late"), &pipeline("a"), false, at(2)), None, "the look began before it asked");
+        assert_eq!(doubts.due(at(2), None), Err(Some(at(10))), "looks are ten seconds apart");
+        assert_eq!(doubts.due(at(10), Some(Duration::from_secs(5))), Err(Some(at(15))), "nothing is asked in a pause");
+        assert_eq!(doubts.due(at(10), None), Ok(None));
+    }
+
+    #[test]
+    fn run_before_all_that_the_account_shows_gets_a_look_at_its_pipeline() {
+        let mut doubts = doubts();
+        assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), true, at(0)), None);
+        assert_eq!(doubts.due(at(0), None), Ok(Some(pipeline("a"))));
+        assert_eq!(doubts.looked(at(0), Some(pipeline("a")), Some(listed(&["a"], Some(7)))), [run("a")]);
+        let shown = doubts.candidates(&run("a"), &pipeline("a"), false, at(1)).unwrap().unwrap();
+        assert_eq!((shown.of_account, shown.after, shown.candidates.len()), (false, Some(7), 1));
+    }
+
+    #[test]
+    fn list_of_the_account_with_an_execution_of_no_pipeline_shows_nothing() {
+        let mut doubts = doubts();
+        assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), false, at(0)), None);
+        assert_eq!(doubts.due(at(0), None), Ok(None));
+        let mut anonymous = listed(&["a"], None);
+        anonymous.executions[0].0 = None;
+        doubts.looked(at(0), None, Some(anonymous));
+        let shown = doubts.candidates(&run("a"), &pipeline("a"), false, at(1)).unwrap().unwrap();
+        assert_eq!(shown, ListedCandidates { of_account: true, ..ListedCandidates::of_nothing() });
+    }
+
+    #[test]
+    fn look_that_failed_is_told_and_repeated_only_when_asked_for() {
+        let mut doubts = doubts();
+        assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), false, at(0)), None);
+        assert_eq!(doubts.due(at(0), None), Ok(None));
+        assert_eq!(doubts.looked(at(0), None, None), [run("a")]);
+        assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), false, at(1)), Some(None));
+        assert_eq!(doubts.due(at(60), None), Err(None));
+    }
+
+    #[test]
+    fn run_that_is_gone_has_no_look() {
+        let mut doubts = doubts();
+        assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), false, at(0)), None);
+        doubts.prune(|_| false);
+        assert_eq!(doubts.due(at(0), None), Err(None));
+    }
+}
