@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn state_of_a_deleted_account_is_not_set() {
         let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let runs = Arc::new(RunStore::new(Client::new(server, "team"), Metrics::new()));
+        let runs = Arc::new(RunStore::new(Client::new(server, "team"), Metrics::new(), false));
         let (_stop, shutdown) = shutdown::channel();
         let (store, mut writer) = reflector::store();
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);

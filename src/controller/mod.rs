@@ -50,7 +50,7 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
     let (run_cache, run_watches) = watches(&client, &settings.namespaces, settings.label_selector.as_deref());
     let (account_cache, account_watches) = watches(&client, &settings.namespaces, None);
     let namespaces = run_watches.len();
-    let mut runs = RunStore::new(client, metrics.clone());
+    let mut runs = RunStore::new(client, metrics.clone(), settings.label_selector.is_some());
     for CachePart { namespace, store, wakes } in run_cache.into_parts() {
         runs.add(namespace, store, wakes);
     }

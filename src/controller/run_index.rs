@@ -1,5 +1,5 @@
-//! An index that answers without reading every run: the oldest run of a pipeline, the runs of an account, and how many runs each phase has,
-//! with the oldest of them.
+//! An index that answers without reading every run: the oldest run of a pipeline, whether one of its runs is undecided, the runs of an
+//! account, and how many runs each phase has, with the oldest of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use kube::{Resource, runtime::reflector::ObjectRef};
 use parking_lot::Mutex;
 
 use super::{account_key::AccountKey, run_cache::CachedRun};
-use nuvo_core::run::{PipelineId, RunRef, awaits_trigger, parse, settled};
+use nuvo_core::run::{PipelineId, RunRef, awaits_trigger, parse, settled, undecided};
 use nuvo_crds::{Phase, PipelineRun};
 
 /// Older runs come first; those of the same second in the order of their uids.
@@ -29,6 +29,8 @@ struct State {
     /// By namespace and name.
     runs: HashMap<String, HashMap<String, Entry>>,
     accounts: HashMap<AccountKey, Account>,
+    /// The namespaces and names of the runs that are undecided.
+    undecided: HashMap<PipelineId, BTreeSet<(String, String)>>,
     phases: HashMap<&'static str, usize>,
     /// The ages of the runs that are not at rest, by phase.
     ages: HashMap<&'static str, BTreeSet<Age>>,
@@ -50,6 +52,8 @@ struct ActiveRun {
     waits_for: Option<PipelineId>,
     /// The pipeline whose trigger it has not settled.
     unsettled: Option<PipelineId>,
+    /// The pipeline for which it may have a POST out.
+    undecided: Option<PipelineId>,
     /// Its last passes failed. It is tried again, but no younger run waits for it, nor does it wait for an older one.
     is_failing: bool,
 }
@@ -81,11 +85,11 @@ fn entry(run: &CachedRun) -> Entry {
     let Some(object) = run.whole() else { return Entry { phase: run.phase(), active: None } };
     let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
+    let undecided = parsed.as_ref().filter(|run| undecided(run)).map(|run| run.pipeline.clone());
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
-    Entry {
-        phase: run.phase(),
-        active: Some(Box::new(ActiveRun { account: AccountKey::of(object), age: age(object), waits_for, unsettled, is_failing: false })),
-    }
+    let (account, age) = (AccountKey::of(object), age(object));
+    let active = ActiveRun { account, age, waits_for, unsettled, undecided, is_failing: false };
+    Entry { phase: run.phase(), active: Some(Box::new(active)) }
 }
 
 impl Entry {
@@ -122,6 +126,9 @@ impl State {
             if let Some(pipeline) = active.queued_for() {
                 account.queues.entry(pipeline.clone()).or_default().insert(active.age.clone(), name.to_owned());
             }
+            if let Some(pipeline) = &active.undecided {
+                self.undecided.entry(pipeline.clone()).or_default().insert((namespace.to_owned(), name.to_owned()));
+            }
             self.ages.entry(entry.shown_phase()).or_default().insert(active.age.clone());
         }
         if !self.runs.contains_key(namespace) {
@@ -145,6 +152,14 @@ impl State {
             && let Some(ages) = self.ages.get_mut(entry.shown_phase())
         {
             ages.remove(&active.age);
+        }
+        if let Some(pipeline) = entry.active.as_ref().and_then(|active| active.undecided.as_ref())
+            && let Some(runs) = self.undecided.get_mut(pipeline)
+        {
+            runs.remove(&(namespace.to_owned(), name.to_owned()));
+            if runs.is_empty() {
+                self.undecided.remove(pipeline);
+            }
         }
         if let Some(active) = &entry.active
             && let Some(account) = self.accounts.get_mut(&active.account)
@@ -258,6 +273,14 @@ impl RunIndex {
         }
         let (first, name) = state.first(&AccountKey::of(object), pipeline)?;
         (*first < age(object)).then(|| name.clone())
+    }
+
+    /// Whether another run of this pipeline is [undecided].
+    #[must_use]
+    pub fn another_is_undecided(&self, pipeline: &PipelineId, me: &RunRef) -> bool {
+        let state = self.0.lock();
+        let mut runs = state.undecided.get(pipeline).into_iter().flatten();
+        runs.any(|(namespace, name)| (namespace, name) != (&me.namespace, &me.name))
     }
 
     /// The runs of an account that are not at rest.

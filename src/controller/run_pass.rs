@@ -242,7 +242,8 @@ impl<'a> Pass<'a> {
                 Answer::Lock(Box::new(self.shell.locks.read(self.lock()?.0).await?))
             }
             Step::ReadHolder(lock_holder) => Answer::Holder(self.shell.runs.holder(&lock_holder.run).await?),
-            Step::ReadOthers => Answer::Others(self.shell.runs.others(self.lock()?.1, &self.id).await?),
+            Step::ReadUndecided => Answer::Undecided(self.shell.runs.another_is_undecided(self.lock()?.1, &self.id).await?),
+            Step::ReadClaimed => Answer::Claimed(self.shell.runs.claimed(self.lock()?.1, &self.id).await?),
             Step::TakeLock { lock, over } => {
                 let (name, pipeline) = self.lock()?;
                 written(self.shell.locks.write(name, pipeline, lock, over.as_deref()).await?)?

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use k8s_openapi::jiff::Timestamp;
@@ -21,7 +24,7 @@ use super::{
     wake_queue::WakeSender,
 };
 use crate::telemetry::Metrics;
-use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, Others, PipelineId, RunRef, parse};
+use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, PipelineId, RunRef, parse, undecided};
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus,
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
@@ -56,6 +59,8 @@ struct Part {
     namespace: Option<String>,
     store: Store<CachedRun>,
     wakes: WakeSender<ObjectRef<CachedRun>>,
+    /// Whether the index has its runs.
+    is_indexed: AtomicBool,
 }
 
 /// All runs that this operator watches.
@@ -64,18 +69,20 @@ pub struct RunStore {
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
     index: RunIndex,
+    /// Whether a label selector keeps runs from the caches.
+    is_selective: bool,
 }
 
 impl RunStore {
-    /// A store without a watch.
+    /// A store without a watch. `is_selective`: the watches will show only the runs that a label selector selects.
     #[must_use]
-    pub fn new(client: Client, metrics: Arc<Metrics>) -> Self {
-        Self { client, metrics, parts: Vec::new(), index: RunIndex::default() }
+    pub fn new(client: Client, metrics: Arc<Metrics>, is_selective: bool) -> Self {
+        Self { client, metrics, parts: Vec::new(), index: RunIndex::default(), is_selective }
     }
 
     /// Adds the cache that one watch feeds; `None` means all namespaces.
     pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: WakeSender<ObjectRef<CachedRun>>) {
-        self.parts.push(Part { namespace, store, wakes });
+        self.parts.push(Part { namespace, store, wakes, is_indexed: AtomicBool::new(false) });
     }
 
     fn part(&self, namespace: Option<&str>) -> Option<&Part> {
@@ -122,6 +129,7 @@ impl RunStore {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
             self.index.replace(namespace, runs.iter().map(|run| &**run));
+            part.is_indexed.store(true, Ordering::Release);
             for run in runs.iter().filter_map(|run| run.whole()) {
                 self.wake(&ObjectRef::from_obj(&**run));
             }
@@ -190,12 +198,32 @@ impl RunStore {
         })
     }
 
-    /// Quorum LIST of the other runs of a pipeline, in every watched namespace and whatever their labels.
+    /// Whether another run of a pipeline is [undecided], in every watched namespace and whatever its labels: as the index has it, or by a quorum
+    /// LIST if it does not have all runs.
     ///
     /// # Errors
-    /// [`RunError`]: nothing may be concluded from it.
-    pub async fn others(&self, pipeline: &PipelineId, me: &RunRef) -> Result<Others, RunError> {
-        let mut others = Others::default();
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn another_is_undecided(&self, pipeline: &PipelineId, me: &RunRef) -> Result<bool, CallError> {
+        if !self.is_selective && self.parts.iter().all(|part| part.is_indexed.load(Ordering::Acquire)) {
+            return Ok(self.index.another_is_undecided(pipeline, me));
+        }
+        let mut found = false;
+        // One that cannot be read may be.
+        self.for_each_other(pipeline, me, |object| found |= parse(object).map_or(true, |run| undecided(&run))).await?;
+        Ok(found)
+    }
+
+    /// Quorum LIST of the other runs of a pipeline, in every watched namespace and whatever their labels: the executions that they show.
+    ///
+    /// # Errors
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn claimed(&self, pipeline: &PipelineId, me: &RunRef) -> Result<BTreeSet<ExecutionId>, CallError> {
+        let mut claimed = BTreeSet::new();
+        self.for_each_other(pipeline, me, |object| claimed.extend(claims(object))).await?;
+        Ok(claimed)
+    }
+
+    async fn for_each_other(&self, pipeline: &PipelineId, me: &RunRef, mut visit: impl FnMut(&PipelineRun)) -> Result<(), CallError> {
         let wanted = ListParams::default().fields(&format!("spec.pipelineId={pipeline}")).limit(PAGE);
         for part in &self.parts {
             let api = match &part.namespace {
@@ -206,13 +234,7 @@ impl RunStore {
             loop {
                 let page = call("list the PipelineRuns of the pipeline", api.list(&wanted)).await?;
                 let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
-                for object in page {
-                    if object.metadata.uid.as_deref() == Some(me.uid.as_str()) {
-                        continue;
-                    }
-                    let run = read_as_run(&object)?;
-                    others.include(&run, claims(&object));
-                }
+                page.iter().filter(|object| object.metadata.uid.as_deref() != Some(me.uid.as_str())).for_each(&mut visit);
                 // All pages show the state at the time of the first one.
                 match next {
                     Some(token) => wanted = wanted.continue_token(&token),
@@ -220,7 +242,7 @@ impl RunStore {
                 }
             }
         }
-        Ok(others)
+        Ok(())
     }
 
     /// Deletes exactly this version of this object.
@@ -274,16 +296,16 @@ fn read_as_run(object: &PipelineRun) -> Result<nuvo_core::run::Run, RunError> {
 }
 
 /// The executions in the status of a run, those of earlier attempts included.
-fn claims(object: &PipelineRun) -> BTreeSet<ExecutionId> {
+fn claims(object: &PipelineRun) -> impl Iterator<Item = ExecutionId> {
     let status = object.status.iter();
     let ids =
         status.flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
-    ids.filter_map(|id| ExecutionId::new(id.clone()).ok()).collect()
+    ids.filter_map(|id| ExecutionId::new(id.clone()).ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, sync::atomic::AtomicUsize};
 
     use futures::{FutureExt, StreamExt};
     use http::{Request, Response};
@@ -299,6 +321,10 @@ mod tests {
             "spec": { "pipelineId": "orders" },
             "status": { "executionIds": ids },
         })
+    }
+
+    fn id(name: &str) -> RunRef {
+        parse(&serde_json::from_value(run(name, &[])).unwrap()).unwrap().id
     }
 
     #[tokio::test]
@@ -318,13 +344,11 @@ mod tests {
             }),
             "team",
         );
-        let mut runs = RunStore::new(client, Metrics::new());
+        let mut runs = RunStore::new(client, Metrics::new(), false);
         let (store, _writer) = kube::runtime::reflector::store();
         runs.add(None, store, crate::controller::wake_queue::wake_queue().0);
-        let me = parse(&serde_json::from_value(run("me", &[])).unwrap()).unwrap().id;
-        let others = runs.others(&PipelineId::new("orders").unwrap(), &me).await.unwrap();
-        let claimed: Vec<_> = others.claimed.iter().map(ExecutionId::as_str).collect();
-        assert_eq!(claimed, ["e1", "e2"]);
+        let claimed = runs.claimed(&PipelineId::new("orders").unwrap(), &id("me")).await.unwrap();
+        assert_eq!(claimed.iter().map(ExecutionId::as_str).collect::<Vec<_>>(), ["e1", "e2"]);
         let asked = asked.lock().clone();
         assert_eq!(asked.len(), 2, "{asked:?}");
         for query in asked {
@@ -333,11 +357,45 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn undecided_run_is_looked_up_without_a_list_unless_the_index_may_lack_runs() {
+        let mut marked = run("marked", &[]);
+        let marker = json!({ "uid": "marked", "namespace": "team", "name": "marked", "nonce": "n1", "tenure": "n1", "attempt": 1 });
+        marked["metadata"]["annotations"] = json!({ TRIGGER_ANNOTATION: marker.to_string() });
+        for (is_selective, is_filled, is_listed) in [(false, true, false), (true, true, true), (false, false, true)] {
+            let asked: Arc<AtomicUsize> = Arc::default();
+            let (count, list) = (asked.clone(), json!({ "metadata": {}, "items": [marked] }));
+            let server = tower::service_fn(move |_: Request<Body>| {
+                count.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(serde_json::to_vec(&list).unwrap()))))
+            });
+            let mut runs = RunStore::new(Client::new(server, "team"), Metrics::new(), is_selective);
+            for (namespace, is_filled) in [("team", true), ("other", is_filled)] {
+                let (store, mut writer) = kube::runtime::reflector::store();
+                runs.add(Some(namespace.to_owned()), store, crate::controller::wake_queue::wake_queue().0);
+                writer.apply_watcher_event(&Event::Init);
+                if namespace == "team" {
+                    writer.apply_watcher_event(&Event::InitApply(serde_json::from_value(marked.clone()).unwrap()));
+                }
+                writer.apply_watcher_event(&Event::InitDone);
+                if is_filled {
+                    runs.filled(Some(namespace));
+                }
+            }
+            let orders = PipelineId::new("orders").unwrap();
+            for (me, found) in [("me", true), ("marked", false)] {
+                asked.store(0, Ordering::Relaxed);
+                assert_eq!(runs.another_is_undecided(&orders, &id(me)).await.unwrap(), found, "{is_selective} {is_filled} {me}");
+                assert_eq!(asked.load(Ordering::Relaxed) > 0, is_listed, "{is_selective} {is_filled}");
+            }
+        }
+    }
+
     /// Also runs that may not trigger now: they may have missed a change.
     #[tokio::test]
     async fn filled_cache_wakes_every_run_that_is_not_at_rest() {
         let server = tower::service_fn(|_: Request<Body>| std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty()))));
-        let mut runs = RunStore::new(Client::new(server, "team"), Metrics::new());
+        let mut runs = RunStore::new(Client::new(server, "team"), Metrics::new(), false);
         let (store, mut writer) = kube::runtime::reflector::store();
         let (wakes, mut woken) = crate::controller::wake_queue::wake_queue();
         runs.add(None, store, wakes);

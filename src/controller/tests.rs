@@ -82,7 +82,7 @@ impl Fixture {
             clock: Timestamp::now,
         };
         let (stop, shutdown) = shutdown::channel();
-        let mut runs = RunStore::new(context.client.clone(), context.metrics.clone());
+        let mut runs = RunStore::new(context.client.clone(), context.metrics.clone(), false);
         let (store, mut writer) = reflector::store();
         for event in
             [Event::Init, Event::InitApply(run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True"))), Event::InitDone]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nuvo_core::run::{
     Answer, Baseline, Candidate, Evidence, ExecutionId, Gate, Holder, Inquiry, LedgerEntry, LedgerOutcome, Limits, ListedCandidates, Lock,
-    LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, Others, PipelineId, PostOutcome, Run, RunRef, Step, Trigger, TriggerResult, Uid,
+    LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef, Step, Trigger, TriggerResult, Uid,
     Unexecuted,
 };
 
@@ -176,7 +176,8 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
         Step::ReadHolder(lock_holder) => {
             Answer::Holder(Holder::Present(Box::new(Run { id: lock_holder.run.clone(), ..run(bytes, spares) })))
         }
-        Step::ReadOthers => Answer::Others(Others { undecided: bytes.flag(), claimed: several(bytes, id).into_iter().collect() }),
+        Step::ReadUndecided => Answer::Undecided(bytes.flag()),
+        Step::ReadClaimed => Answer::Claimed(several(bytes, id).into_iter().collect()),
         Step::ReadBaseline => Answer::Baseline(some(bytes, baseline)),
         Step::ReadCandidates => Answer::Candidates(some(bytes, |b| ListedCandidates {
             candidates: several(b, candidate),

@@ -84,7 +84,13 @@ impl Pass {
     fn judge(&mut self, step: &Step) {
         let is_read = matches!(
             step,
-            Step::ReadRun | Step::ReadLock | Step::ReadHolder(_) | Step::ReadOthers | Step::ReadBaseline | Step::ReadCandidates
+            Step::ReadRun
+                | Step::ReadLock
+                | Step::ReadHolder(_)
+                | Step::ReadUndecided
+                | Step::ReadClaimed
+                | Step::ReadBaseline
+                | Step::ReadCandidates
         );
         self.reads = if is_read { self.reads + 1 } else { 0 };
         assert!(self.reads <= READS, "it reads and reads: {step:?}");

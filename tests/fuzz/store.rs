@@ -8,8 +8,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
     Answer, Baseline, Candidate, ExecutionId, Gate, Hold, Holder, Knowledge, Known, Limits, ListedCandidates, Lock, LockRead, Marker,
-    Memory, Nonce, Obstacle, Others, PollFacts, PostOutcome, Run, Step, TriggerFacts, TriggerResult, Unexecuted, decided,
-    following_attempt, next_step, opened, parse, recorded, release, remember_trigger, settled,
+    Memory, Nonce, Obstacle, PollFacts, PostOutcome, Run, Step, TriggerFacts, TriggerResult, Unexecuted, decided, following_attempt,
+    next_step, opened, parse, recorded, release, remember_trigger, settled, undecided,
 };
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, well_known::TRIGGER_ANNOTATION};
 
@@ -112,6 +112,10 @@ impl World {
 
     fn run(&self, run: usize) -> Option<Run> {
         self.objects[run].as_ref().map(|object| parse(object).unwrap())
+    }
+
+    fn others(&self, run: usize) -> impl Iterator<Item = Run> {
+        (0..RUNS).filter(move |other| *other != run).filter_map(|other| self.run(other))
     }
 
     fn happen(&mut self, bytes: &mut Bytes) {
@@ -252,14 +256,8 @@ impl World {
                 let holder = (0..RUNS).filter_map(|run| self.run(run)).find(|run| run.id == lock_holder.run);
                 Answer::Holder(holder.map_or(Holder::Gone, |run| Holder::Present(run.into())))
             }
-            Step::ReadOthers => {
-                let mut others = Others::default();
-                (0..RUNS)
-                    .filter(|other| *other != run)
-                    .filter_map(|run| self.run(run))
-                    .for_each(|run| others.include(&run, run.executions.clone()));
-                Answer::Others(others)
-            }
+            Step::ReadUndecided => Answer::Undecided(self.others(run).any(|other| undecided(&other))),
+            Step::ReadClaimed => Answer::Claimed(self.others(run).flat_map(|other| other.executions).collect()),
             Step::ReadBaseline | Step::ReadCandidates if bytes.one_in(32) => match step {
                 Step::ReadBaseline => Answer::Baseline(None),
                 _ => Answer::Candidates(None),

@@ -123,6 +123,29 @@ fn new_list_replaces_the_runs_of_its_namespace() {
 }
 
 #[test]
+fn undecided_run_is_known_until_its_result_is_there() {
+    let index = RunIndex::default();
+    let me = |name: &str| RunRef { uid: Uid::new(format!("uid-{name}")).unwrap(), namespace: "team".into(), name: name.into() };
+    let marked = |result: &Value| {
+        let marker = json!({ "uid": "uid-a", "namespace": "team", "name": "a", "nonce": "n", "tenure": "n", "attempt": 1 }).to_string();
+        let status = json!({ "phase": "Triggering", "attempt": 1, "trigger": result });
+        run("a", 1, &json!({ "metadata": { "annotations": { "nuvo.dev/trigger": marker } }, "status": status }))
+    };
+    let known = || [index.another_is_undecided(&orders(), &me("b")), index.another_is_undecided(&orders(), &me("a"))];
+    index.put(&waiting("a", 1));
+    assert_eq!(known(), [false, false], "it may not have a POST out");
+    index.put(&marked(&Value::Null));
+    assert_eq!(known(), [true, false]);
+    assert!(!index.another_is_undecided(&PipelineId::new("other").unwrap(), &me("b")));
+    index.put(&marked(&json!({ "nonce": "n", "attempt": 1, "state": "Accepted", "evidence": "Answer" })));
+    assert_eq!(known(), [false, false]);
+    index.replace(None, [&marked(&Value::Null)]);
+    assert_eq!(known(), [true, false]);
+    index.remove(&waiting("a", 1));
+    assert!(!known()[0] && index.0.lock().undecided.is_empty());
+}
+
+#[test]
 fn account_has_its_runs_until_they_are_at_rest() {
     let index = RunIndex::default();
     let mut ended = run_cache::tests::ended("Succeeded", "True");

@@ -42,7 +42,6 @@ pub use status::{
 pub use status_change::{StatusChange, render};
 pub use trigger::facts::{Grant, Inquiry, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
-pub use trigger::others::Others;
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
 pub use trigger::run_view::{Candidate, Holder, ListedCandidates, Run};
 pub use trigger::step::{Answer, Gate, Hold, Limits, LockRead, Step};
@@ -51,7 +50,7 @@ pub use trigger::stored::{
     TriggerResult,
 };
 pub use trigger::takeover::{Takeover, own_entry, takeover};
-pub use trigger::verdict::{Doubt, Verdict, awaits_trigger, decided, resumable, settled, verdict};
+pub use trigger::verdict::{Doubt, Verdict, awaits_trigger, decided, resumable, settled, undecided, verdict};
 pub use waiting_message::{queued, waiting, without_account};
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::{
     trigger::run_view::Run,
     trigger::step::{Gate, Hold, Step},
     trigger::stored::{Evidence, TriggerResult},
-    trigger::verdict::{decided, resumable, settled},
+    trigger::verdict::{decided, resumable, settled, undecided},
     waiting_message::{self, waiting, without_account},
 };
 use crate::backoff::Backoff;
@@ -257,7 +257,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
             return queued(f, run, wait);
         }
         // Before the lock is read, so that a run that has to wait reads it once. A run in doubt is not to be triggered.
-        let is_in_doubt = o.memory.inquiry.is_some() || (run.own_marker().is_some() && !decided(run));
+        let is_in_doubt = o.memory.inquiry.is_some() || undecided(run);
         if o.gate == Gate::Open && !is_in_doubt && !f.called && matches!(f.account, Account::Ready { .. }) {
             return ask(Ask::Place);
         }

@@ -82,6 +82,8 @@ pub enum Record {
 pub enum StepCourse {
     /// As it should.
     Well,
+    /// The answer is wrong, because it comes from a cache.
+    Stale,
     /// The write is applied, and its answer lost.
     AnswerLost,
     /// The write is lost.

@@ -46,8 +46,10 @@ pub enum Mutant {
     LockForEachRun,
     /// A doubt is looked into with whatever lock the run holds, not only with the one that preceded the trigger.
     RecoveryTrustsUid,
-    /// What other runs show is adopted too.
+    /// What other runs show is adopted too, as if it were read from a cache that is behind.
     ClaimsIgnored,
+    /// Where there is no lock, it is not asked whether another run is undecided: one is taken to be.
+    MissingLockMeansLostLedger,
     /// The baseline is an old list: it was made before the lock was read.
     OldBaseline,
     /// W3 is written whatever the version of the run is.
@@ -121,6 +123,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NoFence, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
         (Mutant::RecoveryTrustsUid, "P2", Scope { late_writes: 1, ..lease_deleted }),
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
+        (Mutant::MissingLockMeansLostLedger, "P3", Scope { unanswered: 1, ..single.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
         (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),

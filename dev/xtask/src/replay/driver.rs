@@ -205,10 +205,15 @@ impl Player {
                 self.trace.detail("answer", &objects::holder(&holder));
                 Answer::Holder(holder)
             }),
-            Step::ReadOthers => self.world.parsed().and_then(|run| self.world.others(&run.pipeline)).map(|others| {
-                self.trace.detail("answer", &objects::others(&others));
-                Answer::Others(others)
+            Step::ReadUndecided => self.world.another_is_undecided().map(|undecided| {
+                self.trace.detail("answer", if undecided { "One of them is in doubt." } else { "None of them is in doubt." });
+                Answer::Undecided(undecided)
             }),
+            Step::ReadClaimed => {
+                let claimed = self.world.claimed();
+                self.trace.detail("answer", &format!("They show: {}.", objects::join(&claimed)));
+                Ok(Answer::Claimed(claimed.into_iter().collect()))
+            }
             Step::TakeLock { lock, .. } | Step::Release { lock, .. } => Ok(Answer::Written(self.write_lock(lock))),
             Step::Mark { marker, .. } => self.world.mark(marker).map(|version| {
                 self.changed = true;

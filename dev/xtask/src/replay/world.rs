@@ -5,8 +5,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
     Account, Baseline, Candidate, ExecutionId, Holder, Knowledge, Known, Life, Limits, ListedCandidates, Lock, LockRead, Marker, Named,
-    Nonce, Obstacle, Others, PipelineId, Polled, PostOutcome, Present, Run, RunRef, StatusChange, Unexecuted, awaits_trigger, expires,
-    followed, parse, render,
+    Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunRef, StatusChange, Unexecuted, awaits_trigger, expires, followed, parse, render,
+    undecided,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus, well_known::TRIGGER_ANNOTATION};
 
@@ -154,18 +154,23 @@ impl World {
         })
     }
 
-    /// The other runs of the pipeline.
-    pub fn others(&self, pipeline: &PipelineId) -> Result<Others, String> {
-        let mut others = Others::default();
-        for object in self.others.iter().filter(|other| other.spec.pipeline_id == pipeline.as_str()) {
-            let run = parse(object).map_err(|error| format!("another run of the pipeline cannot be read: {error}"))?;
-            let shown = object
-                .status
-                .iter()
-                .flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
-            others.include(&run, shown.filter_map(|id| ExecutionId::new(id.clone()).ok()));
-        }
-        Ok(others)
+    /// Whether another run of the pipeline is in doubt.
+    pub fn another_is_undecided(&self) -> Result<bool, String> {
+        let parsed: Result<Vec<Run>, _> = self.others_of_pipeline().map(parse).collect();
+        let runs = parsed.map_err(|error| format!("another run of the pipeline cannot be read: {error}"))?;
+        Ok(runs.iter().any(undecided))
+    }
+
+    /// The executions that other runs of the pipeline show.
+    pub fn claimed(&self) -> Vec<ExecutionId> {
+        let status = self.others_of_pipeline().filter_map(|object| object.status.as_ref());
+        let shown =
+            status.flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
+        shown.filter_map(|id| ExecutionId::new(id.clone()).ok()).collect()
+    }
+
+    fn others_of_pipeline(&self) -> impl Iterator<Item = &PipelineRun> {
+        self.others.iter().filter(|other| other.spec.pipeline_id == self.run.spec.pipeline_id)
     }
 
     /// What exists in nuvo by now.

@@ -64,9 +64,9 @@ fn look_counting_reads_of_others(
             Step::ReadLock => lock_read(lock.clone()),
             Step::ReadBaseline => Answer::Baseline(Some(Baseline::default())),
             Step::ReadCandidates => Answer::Candidates(list.clone()),
-            Step::ReadOthers => {
+            Step::ReadClaimed => {
                 reads = reads.saturating_add(1);
-                Answer::Others(Others { undecided: false, claimed: BTreeSet::from([execution("claimed")]) })
+                Answer::Claimed(BTreeSet::from([execution("claimed")]))
             }
             _ => {
                 let memory = remember_trigger(&o, &step);
@@ -197,11 +197,10 @@ fn conflicting_result_is_concluded_anew_from_what_other_runs_show_by_then() {
         answer(o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
     };
     to_others(&mut o);
-    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
+    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(BTreeSet::new()));
     answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Indeterminate);
     to_others(&mut o);
-    let claimed = BTreeSet::from([execution("e1")]);
-    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others { undecided: false, claimed }));
+    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(BTreeSet::from([execution("e1")])));
     assert!(matches!(next_step(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next_step(&o));
 }
 
@@ -217,7 +216,7 @@ fn conflicting_result_is_concluded_anew_and_not_written_over_the_other() {
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
-    answer(&mut o, |s| *s == Step::ReadOthers, Answer::Others(Others::default()));
+    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(BTreeSet::new()));
     answer(
         &mut o,
         |s| matches!(s, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)),

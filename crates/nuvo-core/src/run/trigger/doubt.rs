@@ -103,8 +103,8 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         match inquiry.last.as_ref().filter(|(_, ids)| ids == &found).map(|(at, _)| at.saturating_add(o.limits.confirm)) {
             Some(confirmed) if o.now >= confirmed => {
                 // Last of all, because this read costs the most. It only takes executions away, so it can wait until there are some.
-                let Some(others) = &o.others else { return Step::ReadOthers };
-                found.retain(|id| !others.claimed.contains(id));
+                let Some(claimed) = &o.claimed else { return Step::ReadClaimed };
+                found.retain(|id| !claimed.contains(id));
             }
             Some(confirmed) => return unconfirmed(confirmed.saturating_sub(o.now)),
             None if is_over => {

@@ -1,10 +1,9 @@
 //! What a pass has learned so far, and the permission that it holds.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::run::{
     ids::{ExecutionId, Nonce},
-    trigger::others::Others,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::{Holder, ListedCandidates, Run},
     trigger::step::{Answer, Gate, Limits, LockRead, Step},
@@ -131,7 +130,10 @@ pub struct TriggerFacts {
     pub(in crate::run) source: Source,
     pub(in crate::run) lock: Option<LockRead>,
     pub(in crate::run) holder: Option<Holder>,
-    pub(in crate::run) others: Option<Others>,
+    /// Whether another run of the pipeline is undecided.
+    pub(in crate::run) undecided: Option<bool>,
+    /// The executions that other runs of the pipeline show.
+    pub(in crate::run) claimed: Option<BTreeSet<ExecutionId>>,
     pub(in crate::run) baseline: Look<Baseline>,
     pub(in crate::run) candidates: Look<ListedCandidates>,
     pub(in crate::run) gone: bool,
@@ -156,7 +158,8 @@ impl TriggerFacts {
             source: Source::Server,
             lock: None,
             holder: None,
-            others: None,
+            undecided: None,
+            claimed: None,
             baseline: Look::NotTaken,
             candidates: Look::NotTaken,
             gone: false,
@@ -218,11 +221,12 @@ impl TriggerFacts {
             },
             (_, Answer::Lock(lock)) => self.lock = Some(*lock),
             (_, Answer::Holder(holder)) => self.holder = Some(holder),
-            (_, Answer::Others(others)) => self.others = Some(others),
+            (_, Answer::Undecided(undecided)) => self.undecided = Some(undecided),
+            (_, Answer::Claimed(claimed)) => self.claimed = Some(claimed),
             (_, Answer::Baseline(baseline)) => self.baseline = Look::of(baseline),
             (_, Answer::Candidates(candidates)) => {
                 // What was read before the list does not tell who has claimed what the list shows.
-                (self.lock, self.others) = (None, None);
+                (self.lock, self.claimed) = (None, None);
                 self.candidates = Look::of(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
@@ -278,7 +282,7 @@ impl TriggerFacts {
 
     /// What the decision to take the lock rested on is used up with it.
     fn locked(&mut self, lock: &Lock, answer: &Answer) {
-        (self.holder, self.others, self.baseline) = (None, None, Look::NotTaken);
+        (self.holder, self.undecided, self.baseline) = (None, None, Look::NotTaken);
         let Some(lock_holder) = &lock.holder else { return };
         let grant = match std::mem::take(&mut self.task) {
             // A second W1 of the same task keeps its clock.

@@ -12,7 +12,6 @@
 pub(super) mod doubt;
 pub(super) mod facts;
 pub(super) mod next_step;
-pub(super) mod others;
 pub mod post_outcome;
 pub(super) mod run_view;
 pub(super) mod step;

@@ -14,14 +14,14 @@ use crate::run::{
     trigger::step::{Gate, Hold, LockRead, Step},
     trigger::stored::{Evidence, LedgerEntry, LedgerOutcome, Lock, LockHolder, Trigger, TriggerResult},
     trigger::takeover::{Takeover, own_entry, takeover},
-    trigger::verdict::{Verdict, decided, settled, verdict},
+    trigger::verdict::{Verdict, decided, settled, undecided, verdict},
 };
 
 /// Decides what to do next.
 #[must_use]
 pub fn next_step(o: &TriggerFacts) -> Step {
     match &o.task {
-        Task::Idle if o.memory.inquiry.is_some() || in_doubt_by_itself(&o.cached) => inquire(o),
+        Task::Idle if o.memory.inquiry.is_some() || undecided(&o.cached) => inquire(o),
         Task::Idle => start(o),
         Task::Locking(grant) => match &o.lock {
             None => Step::ReadLock,
@@ -36,10 +36,6 @@ pub fn next_step(o: &TriggerFacts) -> Step {
         Task::Finished if o.gone => Step::Forget,
         Task::Finished => Step::Follow,
     }
-}
-
-fn in_doubt_by_itself(run: &Run) -> bool {
-    run.own_marker().is_some() && !decided(run)
 }
 
 /// What the run may do (docs/protocol.md, section 2), and the steps up to W1 (docs/protocol.md, section 4, steps 1 to 4).
@@ -61,8 +57,8 @@ fn start(o: &TriggerFacts) -> Step {
         Ok(delivery) => delivery,
         Err(step) => return *step,
     };
-    if read.version.is_none() && o.others.is_none() {
-        return Step::ReadOthers;
+    if read.version.is_none() && o.undecided.is_none() {
+        return Step::ReadUndecided;
     }
     let baseline = match &o.baseline {
         Look::NotTaken => return Step::ReadBaseline,
@@ -88,9 +84,10 @@ fn start(o: &TriggerFacts) -> Step {
                 },
                 (_, None) => {
                     let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
-                    // The promises need no such care: where locks are not deleted, there is one before any run is undecided. It keeps a
-                    // run from adopting what belongs to those whose ledger went with their lock; not, if they are decided meanwhile.
-                    let ledger_may_be_lost = read.version.is_none() && o.others.as_ref().is_none_or(|others| others.undecided);
+                    // The promises need no such care, so a cache may tell: where locks are not deleted, there is one before any run is
+                    // undecided. It keeps a run from adopting what belongs to those whose ledger went with their lock; not, if they are
+                    // decided meanwhile.
+                    let ledger_may_be_lost = read.version.is_none() && o.undecided.unwrap_or(true);
                     (o.spare.clone(), baseline.clone(), ledger_may_be_lost, ledger)
                 }
             };

@@ -1,10 +1,9 @@
 //! The vocabulary of a pass: what the core asks for, what the shell answers, and why a run waits.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::run::{
     ids::{ExecutionId, Nonce},
-    trigger::others::Others,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::{Holder, ListedCandidates, Run},
     trigger::stored::{Baseline, Lock, LockHolder, Marker, Trigger},
@@ -62,8 +61,10 @@ pub enum Step {
     ReadLock,
     /// Quorum GET of the run that holds the lock.
     ReadHolder(Box<LockHolder>),
-    /// Quorum LIST of the other runs of the pipeline.
-    ReadOthers,
+    /// Whether another run of the pipeline is [undecided](crate::run::undecided). A cache may tell.
+    ReadUndecided,
+    /// Quorum LIST of the other runs of the pipeline: the executions that they show, those of earlier attempts included.
+    ReadClaimed,
     /// A list of the account that was started after the lock was read.
     ReadBaseline,
     /// A list of the pipeline's executions.
@@ -122,7 +123,8 @@ impl Step {
             Self::ReadRun => "read run",
             Self::ReadLock => "read lock",
             Self::ReadHolder(_) => "read holder",
-            Self::ReadOthers => "read others",
+            Self::ReadUndecided => "read undecided",
+            Self::ReadClaimed => "read claimed",
             Self::ReadBaseline => "read baseline",
             Self::ReadCandidates => "read candidates",
             Self::TakeLock { .. } => "take lock",
@@ -164,8 +166,10 @@ pub enum Answer {
     Lock(Box<LockRead>),
     /// The holder.
     Holder(Holder),
-    /// The other runs.
-    Others(Others),
+    /// Whether another run of the pipeline is undecided.
+    Undecided(bool),
+    /// The executions that other runs of the pipeline show.
+    Claimed(BTreeSet<ExecutionId>),
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
     /// The candidates; none if the list failed, which concludes nothing.

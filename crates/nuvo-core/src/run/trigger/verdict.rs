@@ -57,6 +57,12 @@ pub fn settled(run: &Run) -> bool {
     if decided(run) { !wants_attempt(run) } else { run.ended && run.own_marker().is_none() }
 }
 
+/// Whether the run itself says that a POST may be out, and not what became of it.
+#[must_use]
+pub fn undecided(run: &Run) -> bool {
+    run.own_marker().is_some() && !decided(run)
+}
+
 /// Whether the run stands in the queue of its pipeline: nothing but its turn keeps it from its trigger.
 #[must_use]
 pub fn awaits_trigger(run: &Run) -> bool {

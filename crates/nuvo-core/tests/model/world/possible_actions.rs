@@ -17,6 +17,11 @@ impl World {
             let busy = !state.left.concurrent && works.iter().any(is_busy);
             for (run, work) in works.iter().enumerate().filter(|(_, work)| !busy || is_busy(work)) {
                 happenings_of(state, operator, run, work, actions);
+                // Where no lock is ever deleted, no run is undecided before there is one, and a cache that is behind says so, too.
+                let asks = matches!(&**work, Work::Busy(pass) if pass.act == Act::Trigger(Step::ReadUndecided));
+                if asks && self.scope.lease_deletions > 0 {
+                    actions.push(Action::Step { operator, run, course: StepCourse::Stale });
+                }
             }
             if state.left.crashes > 0 && works.iter().any(|work| !is_idle(work)) {
                 actions.push(Action::Crash { operator });

@@ -1,8 +1,10 @@
 //! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
 
+use std::collections::BTreeSet;
+
 use nuvo_core::run::{
-    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Holder, ListedCandidates, Lock, LockHolder, LockRead, Marker, Others, Run,
-    Step, Takeover, Trigger, TriggerResult,
+    self, Answer, Baseline, Candidate, Evidence, ExecutionId, Holder, ListedCandidates, Lock, LockHolder, LockRead, Marker, Run, Step,
+    Takeover, Trigger, TriggerResult,
 };
 
 use super::{INTRUDER, Late, Object, State, World, hash, record, reference, whose};
@@ -148,16 +150,9 @@ impl World {
             }
             Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run, seen))),
             Step::ReadHolder(lock_holder) => Answer::Holder(self.holder_of(state, lock_holder)),
-            Step::ReadOthers => {
-                let mut others = Others::default();
-                for present in state.runs.iter().enumerate().filter(|(other, _)| *other != run).filter_map(|(_, o)| o.present.as_ref()) {
-                    others.include(present, present.executions.clone());
-                }
-                if self.is(Mutant::ClaimsIgnored) {
-                    others.claimed.clear();
-                }
-                Answer::Others(others)
-            }
+            Step::ReadUndecided => Answer::Undecided(self.is(Mutant::MissingLockMeansLostLedger) || others(state, run).any(run::undecided)),
+            Step::ReadClaimed if self.is(Mutant::ClaimsIgnored) => Answer::Claimed(BTreeSet::new()),
+            Step::ReadClaimed => Answer::Claimed(others(state, run).flat_map(|present| present.executions.clone()).collect()),
             _ => Answer::Indeterminate,
         }
     }
@@ -244,6 +239,10 @@ impl World {
         }
         run
     }
+}
+
+fn others(state: &State, run: usize) -> impl Iterator<Item = &Run> {
+    state.runs.iter().enumerate().filter(move |(other, _)| *other != run).filter_map(|(_, object)| object.present.as_deref())
 }
 
 /// A write of a record, after which the run as it was before it is remembered.

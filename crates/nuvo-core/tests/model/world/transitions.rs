@@ -314,7 +314,12 @@ impl World {
                 if *read == Step::ReadRun {
                     seen.story = state.runs[run].story;
                 }
-                facts.run().map_or(Answered::Missing, |seen| Answered::Trigger(self.read(state, run, seen, read)))
+                facts.run().map_or(Answered::Missing, |seen| {
+                    Answered::Trigger(match self.read(state, run, seen, read) {
+                        Answer::Undecided(undecided) => Answer::Undecided(undecided != (course == StepCourse::Stale)),
+                        answer => answer,
+                    })
+                })
             }
             act => Answered::Account(AccountAnswer::Looked(self.look(state, act, course))),
         };

@@ -40,7 +40,8 @@ fn step(step: &Step, pipeline: &str) -> String {
         Step::ReadHolder(lock_holder) => {
             format!("Read the run that holds the lock, {}/{}.", lock_holder.run.namespace, lock_holder.run.name)
         }
-        Step::ReadOthers => format!("Read the other runs of pipeline {pipeline}."),
+        Step::ReadUndecided => format!("Look for another run of pipeline {pipeline} that is in doubt."),
+        Step::ReadClaimed => format!("Read which executions the other runs of pipeline {pipeline} show."),
         Step::ReadBaseline | Step::ReadCandidates => "Read nuvo's list.".to_owned(),
         Step::TakeLock { over: Some(over), .. } => format!("Take the lock (W1), over its version {over}."),
         Step::TakeLock { over: None, .. } => "Create the lock and take it (W1).".to_owned(),

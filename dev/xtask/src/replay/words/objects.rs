@@ -5,8 +5,8 @@ use std::{fmt::Display, time::Duration};
 use k8s_openapi::jiff::SignedDuration;
 use nuvo_core::{
     run::{
-        Account, Evidence, ExecutionId, Holder, LedgerEntry, LedgerOutcome, LockRead, Marker, Nonce, Others, Run, Trigger, TriggerResult,
-        decided, reason,
+        Account, Evidence, ExecutionId, Holder, LedgerEntry, LedgerOutcome, LockRead, Marker, Nonce, Run, Trigger, TriggerResult, decided,
+        reason,
     },
     time::human_duration,
 };
@@ -152,13 +152,6 @@ pub fn holder(holder: &Holder) -> String {
             format!("{known}. {}", self::run(run))
         }
     }
-}
-
-/// The other runs of the pipeline.
-pub fn others(others: &Others) -> String {
-    let claimed: Vec<_> = others.claimed.iter().collect();
-    let undecided = if others.undecided { "One of them is in doubt" } else { "None of them is in doubt" };
-    format!("{undecided}; executions that they show: {}.", join(&claimed))
 }
 
 fn account(account: &Account) -> String {
