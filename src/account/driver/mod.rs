@@ -1,6 +1,7 @@
 //! The driver of one account: a loop that asks the account's scheduler what is next and does it. Nothing is decided here.
 
 mod list_poll;
+mod run_notifier;
 mod shown_execution;
 mod work;
 
@@ -11,41 +12,22 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use kube::runtime::reflector::ObjectRef;
-use nuvo_client::Error;
 use nuvo_core::{
     run::{ExecutionId, Follow, Knowledge, ListedCandidates, PipelineId, RunRef},
     scheduler::{Followed, Work},
 };
-use nuvo_crds::PipelineRun;
 use parking_lot::Mutex;
 
+pub use run_notifier::{RunNotifier, object_ref};
 pub use shown_execution::shown_execution;
 
 use super::{Session, requests::Requests};
 use list_poll::ListPoll;
-use work::Done;
-
-/// Wakes runs.
-pub trait RunNotifier: Send + Sync {
-    /// Has a run reconciled again.
-    fn wake(&self, run: &ObjectRef<PipelineRun>);
-    /// Whether this very object, by its uid, still exists.
-    fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool;
-}
-
-/// The reference to a run, as caches and queues have it.
-#[must_use]
-pub fn object_ref(run: &RunRef) -> ObjectRef<PipelineRun> {
-    let mut reference = ObjectRef::new(&run.name).within(&run.namespace);
-    reference.extra.uid = Some(run.uid.to_string());
-    reference
-}
+use work::{Done, Worker};
 
 /// The driver of one account.
 pub struct AccountDriver {
-    notifier: Arc<dyn RunNotifier>,
-    requests: Arc<Requests>,
+    worker: Worker,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -55,30 +37,30 @@ impl AccountDriver {
     /// differ between accounts.
     #[must_use]
     pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, confirm: Duration, spread: f64) -> Self {
-        Self { notifier, requests: Arc::new(Requests::new(grace, spread, confirm)), session: Mutex::default() }
+        Self { worker: Worker { notifier, requests: Arc::new(Requests::new(grace, spread, confirm)) }, session: Mutex::default() }
     }
 
     /// What a session of this account asks before it sends a request.
     #[must_use]
     pub fn requests(&self) -> Arc<Requests> {
-        self.requests.clone()
+        self.worker.requests.clone()
     }
 
     /// Works with this session from now on; without one, only requests are sent that something else waits for.
     pub fn connect(&self, session: Option<Arc<Session>>) {
         let pace = session.as_ref().map(|session| session.poll_period());
         *self.session.lock() = session;
-        self.requests.change(|scheduler, _| scheduler.set_pace(pace));
+        self.worker.requests.change(|scheduler, _| scheduler.set_pace(pace));
     }
 
     /// Has the executions of a run looked at. Idempotent.
     pub fn follow(&self, run: &RunRef, pipeline: &PipelineId, wish: &Follow) {
-        let Followed { news, changed } = self.requests.with(|scheduler, now| scheduler.executions.follow(run, pipeline, wish, now));
+        let Followed { news, changed } = self.worker.requests.with(|scheduler, now| scheduler.executions.follow(run, pipeline, wish, now));
         if news {
-            self.notifier.wake(&object_ref(run));
+            self.worker.notifier.wake(&object_ref(run));
         }
         if changed {
-            self.requests.change(|_, _| ());
+            self.worker.requests.change(|_, _| ());
         }
     }
 
@@ -86,35 +68,35 @@ impl AccountDriver {
     #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
     #[must_use]
     pub fn candidates(&self, run: &RunRef, pipeline: &PipelineId, by_pipeline: bool) -> Option<Option<ListedCandidates>> {
-        self.requests.change(|scheduler, now| scheduler.candidates(run, pipeline, by_pipeline, now))
+        self.worker.requests.change(|scheduler, now| scheduler.candidates(run, pipeline, by_pipeline, now))
     }
 
     /// The run is in doubt no more.
     pub fn forget_doubt(&self, run: &RunRef) {
-        self.requests.with(|scheduler, _| scheduler.forget_doubt(run));
+        self.worker.requests.with(|scheduler, _| scheduler.forget_doubt(run));
     }
 
     /// Nothing is looked at for this run any more.
     pub fn forget(&self, run: &RunRef) {
-        self.requests.with(|scheduler, _| scheduler.executions.forget(run));
+        self.worker.requests.with(|scheduler, _| scheduler.executions.forget(run));
     }
 
     /// What is known of these executions.
     #[must_use]
     pub fn knowledge(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Knowledge {
-        self.requests.with(|scheduler, _| scheduler.executions.knowledge(pipeline, executions))
+        self.worker.requests.with(|scheduler, _| scheduler.executions.knowledge(pipeline, executions))
     }
 
     /// How long ago the open ones of these executions were last read: the longest of these times, or none if one was not read yet.
     #[must_use]
     pub fn asked(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Option<Duration> {
-        self.requests.with(|scheduler, now| Some(now.saturating_sub(scheduler.executions.asked(pipeline, executions)?)))
+        self.worker.requests.with(|scheduler, now| Some(now.saturating_sub(scheduler.executions.asked(pipeline, executions)?)))
     }
 
     /// Whether the pipeline was in developer mode when one of these executions ended.
     #[must_use]
     pub fn developer_mode(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> bool {
-        self.requests.with(|scheduler, _| scheduler.executions.developer_mode(pipeline, executions))
+        self.worker.requests.with(|scheduler, _| scheduler.executions.developer_mode(pipeline, executions))
     }
 
     /// Works until the end. After it, nothing is sent for the account.
@@ -126,33 +108,22 @@ impl AccountDriver {
             let until = loop {
                 let session = self.session.lock().clone();
                 let circuit_open = session.as_ref().and_then(|session| session.circuit_open());
-                match self.requests.next(circuit_open) {
-                    Continue(Work::LookForTurns) => work.push(self.look_for_turns(session).boxed()),
-                    Continue(Work::LookForDoubts(pipeline)) => work.push(self.look_for_doubts(session, pipeline).boxed()),
-                    Continue(Work::Look(look)) => work.push(self.look(session, list_poll, look).boxed()),
-                    Continue(Work::Read(read)) => work.push(self.read(session, read).boxed()),
-                    Continue(Work::Mode(pipeline)) => work.push(self.read_mode(session, pipeline).boxed()),
+                match self.worker.requests.next(circuit_open) {
+                    Continue(Work::LookForTurns) => work.push(self.worker.look_for_turns(session).boxed()),
+                    Continue(Work::LookForDoubts(pipeline)) => work.push(self.worker.look_for_doubts(session, pipeline).boxed()),
+                    Continue(Work::Look(look)) => work.push(self.worker.look(session, list_poll, look).boxed()),
+                    Continue(Work::Read(read)) => work.push(self.worker.read(session, read).boxed()),
+                    Continue(Work::Mode(pipeline)) => work.push(self.worker.read_mode(session, pipeline).boxed()),
                     Break(until) => break until,
                 }
             };
             tokio::select! {
                 biased;
                 () = &mut end => break,
-                Some(done) = work.next(), if !work.is_empty() => list_poll = self.done(done).unwrap_or(list_poll),
-                () = self.requests.changed(until) => {}
+                Some(done) = work.next(), if !work.is_empty() => list_poll = self.worker.done(done).unwrap_or(list_poll),
+                () = self.worker.requests.changed(until) => {}
             }
         }
-        self.requests.close();
+        self.worker.requests.close();
     }
-
-    fn wake(&self, runs: &[RunRef]) {
-        for run in runs {
-            self.notifier.wake(&object_ref(run));
-        }
-    }
-}
-
-/// The session, or why nothing is sent: the account cannot be used any more.
-fn usable(session: Option<Arc<Session>>) -> Result<Arc<Session>, Error> {
-    session.ok_or(Error::Stopping)
 }

@@ -4,18 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use nuvo_client::Error;
 use nuvo_core::{
-    run::{Absence, Baseline, PipelineId},
+    run::{Absence, Baseline, PipelineId, RunRef},
     scheduler::{ListedExecutions, Look, Read, ReadAnswer},
 };
 
 use super::{
-    AccountDriver,
     list_poll::{ListPoll, Listed},
-    object_ref,
+    run_notifier::{RunNotifier, object_ref},
     shown_execution::shown_execution,
-    usable,
 };
-use crate::account::Session;
+use crate::account::{Session, requests::Requests};
 
 /// Work that is over.
 pub(super) enum Done {
@@ -26,7 +24,13 @@ pub(super) enum Done {
     Mode { pipeline: PipelineId, answer: Result<bool, Error> },
 }
 
-impl AccountDriver {
+/// Does the work of one account.
+pub(super) struct Worker {
+    pub(super) notifier: Arc<dyn RunNotifier>,
+    pub(super) requests: Arc<Requests>,
+}
+
+impl Worker {
     pub(super) async fn look_for_turns(&self, session: Option<Arc<Session>>) -> Done {
         let began = self.requests.now();
         let result = match usable(session) {
@@ -150,6 +154,17 @@ impl AccountDriver {
             }
         });
     }
+
+    fn wake(&self, runs: &[RunRef]) {
+        for run in runs {
+            self.notifier.wake(&object_ref(run));
+        }
+    }
+}
+
+/// The session, or why nothing is sent: the account cannot be used any more.
+fn usable(session: Option<Arc<Session>>) -> Result<Arc<Session>, Error> {
+    session.ok_or(Error::Stopping)
 }
 
 fn unusable(read: &Read, error: &Error) -> ReadAnswer {
