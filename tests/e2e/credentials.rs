@@ -129,11 +129,11 @@ fn base_url_changed_during_a_doubt_sends_nothing_to_the_new_origin() {
     let (here, there) = (env.sim.base_url(), other.base_url());
     // The answer is lost, and the first look at the list comes after the change.
     let answer = env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING));
-    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)).pipeline("orders"));
     let _operator = env.operator_with(&["--allowed-base-url", &here, "--allowed-base-url", &there]);
     env.start("orders", "orders", json!({}));
     env.wait_phase("orders", Phase::Triggering);
-    env.eventually("the list asked for", || env.sim.fault_count(list) > 0);
+    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    env.eventually("the list asked for", || env.looks_since_the_last_post() > 0);
     env.account_with("default", json!({ "baseUrl": there }));
     let run = env.wait_phase("orders", Phase::Unresolved);
     assert_consistent(&run);
@@ -157,13 +157,13 @@ fn base_url_changed_during_a_doubt_sends_nothing_to_the_new_origin() {
 fn account_recreated_with_active_runs_follows_all_of_them() {
     let env = Environment::new("anew", [quick("running").held(), quick("waiting"), quick("doubtful").held()]);
     let answer = env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).pipeline("doubtful"));
-    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)).pipeline("doubtful"));
     let _operator = env.operator();
     env.start("running", "running", json!({}));
-    env.start("doubtful", "doubtful", json!({}));
     env.wait_phase("running", Phase::Running);
+    env.start("doubtful", "doubtful", json!({}));
     env.wait_phase("doubtful", Phase::Triggering);
-    env.eventually("the list asked for", || env.sim.fault_count(list) > 0);
+    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    env.eventually("the list asked for", || env.looks_since_the_last_post() > 0);
     block_on(env.accounts().delete("default", &kube::api::DeleteParams::default())).unwrap();
     env.start("waiting", "waiting", json!({}));
     env.wait_reason("waiting", "AccountNotReady");

@@ -220,6 +220,14 @@ impl Environment {
         self.operator_in(&[], &self.kubeconfig, flags)
     }
 
+    /// How often the newest executions were listed since the last POST: for runs in doubt, because none is to be triggered.
+    pub fn looks_since_the_last_post(&self) -> usize {
+        let journal = self.sim.journal();
+        let since = journal.iter().rposition(|request| request.operation == Operation::Create).unwrap_or_default();
+        let newest_first = ("sort[created_at]".to_owned(), "desc".to_owned());
+        journal[since..].iter().filter(|request| request.operation == Operation::List && request.query.contains(&newest_first)).count()
+    }
+
     /// An operator that reaches the API server through a proxy.
     pub fn operator_through(&self, proxy: &Proxy, flags: &[&str]) -> Operator {
         let kubeconfig = proxy.kubeconfig(&self.kubeconfig).unwrap();

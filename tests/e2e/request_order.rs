@@ -7,7 +7,7 @@ use controlplane::{
     proxy::{Action, Answer},
 };
 use nuvo_crds::{Phase, PipelineRun};
-use nuvo_sim::{Effect, Fault, Operation, Pipeline, RecordedRequest, Seed, SimConfig, Status};
+use nuvo_sim::{Effect, Fault, Operation, Pipeline, Seed, SimConfig, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, condition, message, same};
@@ -75,12 +75,7 @@ fn runs_in_doubt_share_looks() {
     for name in &names {
         env.wait_phase(name, Phase::Running);
     }
-    let journal = env.sim.journal();
-    let last_post = journal.iter().rposition(|request| request.operation == Operation::Create).unwrap();
-    let is_look = |request: &&RecordedRequest| {
-        request.operation == Operation::List && !request.query.iter().any(|(name, _)| name == "filters[status]")
-    };
-    let looks = journal[last_post..].iter().filter(is_look).count();
+    let looks = env.looks_since_the_last_post();
     same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (RUNS as u64, RUNS as u64));
     assert!(looks < RUNS, "{looks} looks for {RUNS} runs");
 }

@@ -226,13 +226,14 @@ impl State {
     }
 }
 
-/// The call that a request line makes.
-fn call(method: &str, path: &str) -> Call {
+/// The call that a request line makes. After a trigger that was carried out, the newest executions are looked for in doubt.
+fn call(method: &str, path: &str, started: bool) -> Call {
     match method {
         "POST" if path.ends_with("/execution/") => Call::Create,
         "POST" => Call::Token,
         _ if path.contains("filters%5Bpipeline%5D") => Call::Recovery,
         _ if path.contains("filters%5Bstatus%5D") => Call::Poll,
+        _ if path.contains("=desc") && started => Call::Recovery,
         _ if path.contains("=desc") => Call::Look,
         _ if path.contains('?') => Call::Proof,
         _ if path.contains("/pipeline/") => Call::Mode,
@@ -242,7 +243,8 @@ fn call(method: &str, path: &str) -> Call {
 
 async fn serve(mut stream: TcpStream, state: &State) {
     let Some((method, path)) = request(&mut stream).await else { return };
-    let (call, script) = (call(&method, &path), &state.script);
+    let started = state.started.load(Ordering::SeqCst);
+    let (call, script) = (call(&method, &path, started), &state.script);
     let spared = call == Call::Create && state.posts.fetch_add(1, Ordering::SeqCst) >= script.triggers;
     let hostile = call == script.call && !spared && !state.healed.load(Ordering::SeqCst);
     if call == Call::Create && (!hostile || script.executes) {
