@@ -83,11 +83,11 @@ pub struct Change {
 
 fn entry(run: &CachedRun) -> Entry {
     let Some(object) = run.whole() else { return Entry { phase: run.phase(), active: None } };
-    let parsed = parse(object).ok().filter(|_| object.spec.execution_id.is_none());
+    let parsed = parse(&object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
     let undecided = parsed.as_ref().filter(|run| undecided(run)).map(|run| run.pipeline.clone());
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
-    let (account, age) = (AccountKey::of(object), age(object));
+    let (account, age) = (AccountKey::of(&object), age(&object));
     let active = ActiveRun { account, age, waits_for, unsettled, undecided, is_failing: false };
     Entry { phase: run.phase(), active: Some(Box::new(active)) }
 }

@@ -61,8 +61,8 @@ impl RunReconciler {
         self.shell.runs.removed(run);
         self.forget(run);
         let Some(object) = run.whole() else { return };
-        let Ok(run) = run::parse(object) else { return };
-        if self.deleted.try_send(DeletedRun { id: run.id, object: object.clone() }).is_err() {
+        let Ok(run) = run::parse(&object) else { return };
+        if self.deleted.try_send(DeletedRun { id: run.id, object }).is_err() {
             self.shell.wake_lock_waiters(&run.pipeline);
         }
     }
@@ -105,8 +105,8 @@ impl Reconciler for RunReconciler {
     async fn reconcile(&self, run: Arc<CachedRun>) -> Result<Action, PassFailed> {
         let Some(id) = run_ref(run.meta()) else { return Ok(Action::await_change()) };
         let Ok(slot) = self.shell.slots.acquire().await else { return Ok(Action::await_change()) };
-        let begin = if run.whole().is_some() { Begin::Changed } else { Begin::AtRest };
-        Ok(match drive(begin, Pass::new(&self.shell, id, run.whole().cloned(), run.expires(), Some(slot))).await? {
+        let begin = if run.is_at_rest() { Begin::AtRest } else { Begin::Changed };
+        Ok(match drive(begin, Pass::new(&self.shell, id, run.whole(), run.expires(), Some(slot))).await? {
             Again::OnChange => Action::await_change(),
             Again::After(wait) => Action::requeue(wait),
         })

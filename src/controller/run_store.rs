@@ -130,8 +130,8 @@ impl RunStore {
             let runs = part.store.state();
             self.index.replace(namespace, runs.iter().map(|run| &**run));
             part.is_indexed.store(true, Ordering::Release);
-            for run in runs.iter().filter_map(|run| run.whole()) {
-                self.wake(&ObjectRef::from_obj(&**run));
+            for run in runs.iter().filter(|run| !run.is_at_rest()) {
+                part.wakes.wake(ObjectRef::from_obj(&**run));
             }
         }
     }
@@ -172,10 +172,12 @@ impl RunStore {
         self.parts.iter().flat_map(|part| part.store.state()).filter_map(|run| run.meta().uid.clone()).collect()
     }
 
-    /// The cached run; none also if it is at rest.
+    /// Whether this very run, by its uid if it is given, is in the cache and not at rest.
     #[must_use]
-    pub fn get(&self, run: &ObjectRef<PipelineRun>) -> Option<Arc<PipelineRun>> {
-        self.part(run.namespace.as_deref())?.store.get(&run.clone().into_kind_unchecked(()))?.whole().cloned()
+    pub fn is_active(&self, run: &ObjectRef<PipelineRun>) -> bool {
+        let cached = self.part(run.namespace.as_deref()).and_then(|part| part.store.get(&run.clone().into_kind_unchecked(())));
+        let uid = run.extra.uid.as_ref();
+        cached.is_some_and(|cached| !cached.is_at_rest() && (uid.is_none() || cached.meta().uid.as_ref() == uid))
     }
 
     /// Quorum GET of this very object: none if it was deleted, or another object has its name.
@@ -403,7 +405,7 @@ mod tests {
         // All of one pipeline, so that only the first one may be triggered.
         for name in ["a", "b", "c"] {
             let run: PipelineRun = serde_json::from_value(run(name, &[])).unwrap();
-            writer.apply_watcher_event(&Event::InitApply(CachedRun::from(run)));
+            writer.apply_watcher_event(&Event::InitApply(CachedRun::try_from(run).unwrap()));
         }
         writer.apply_watcher_event(&Event::InitDone);
         runs.filled(None);

@@ -14,7 +14,7 @@ use super::{
     run_memory::RunMemories, run_store::RunStore, trigger_queue::TriggerQueue,
 };
 use crate::{
-    account::{CircuitBreakers, Logins, driver::RunNotifier},
+    account::{CircuitBreakers, Logins, driver::{RunNotifier, object_ref}},
     clock::Clock,
     context::Context,
     shutdown::Shutdown,
@@ -141,9 +141,8 @@ impl Shell {
 
     /// Wakes the run that holds a lock, because another run waits for the lock.
     pub(super) fn wake_lock_holder(&self, holder: &RunRef) {
-        let reference = ObjectRef::new(&holder.name).within(&holder.namespace);
-        let is_it = |run: &PipelineRun| run.metadata.uid.as_deref() == Some(holder.uid.as_str());
-        if self.runs.get(&reference).is_some_and(|run| is_it(&run)) && self.memories.set_awaited(holder.uid.as_str()) {
+        let reference = object_ref(holder);
+        if self.runs.is_active(&reference) && self.memories.set_awaited(holder.uid.as_str()) {
             self.runs.wake(&reference);
         }
     }
@@ -177,7 +176,6 @@ impl RunNotifier for RunStore {
 
     /// False also for a run at rest, because it needs no answers.
     fn exists(&self, run: &ObjectRef<PipelineRun>) -> bool {
-        let uid = run.extra.uid.as_ref();
-        self.get(run).is_some_and(|cached| uid.is_none() || cached.metadata.uid.as_ref() == uid)
+        self.is_active(run)
     }
 }

@@ -130,7 +130,7 @@ impl Fixture {
         // A lock that is owed is another matter.
         self.shell.memories.forget(run.metadata.uid.as_deref().unwrap_or_default());
         self.asked.store(0, Ordering::Relaxed);
-        let whole = CachedRun::Whole(Arc::new(run.clone()));
+        let whole = CachedRun::try_from(run.clone()).unwrap();
         let action = self.reconciler().0.reconcile(Arc::new(whole)).await;
         self.asked.load(Ordering::Relaxed) > 0 || !action.is_ok_and(|action| action == Action::await_change())
     }
@@ -369,7 +369,7 @@ async fn lock_of_a_run_that_is_deleted_before_its_end_is_released() {
     let mut run = run_cache::tests::ended("Succeeded", "True");
     run.status.as_mut().unwrap().current.completion_time = None;
     let (reconciler, mut deleted) = fixture.reconciler();
-    reconciler.on_watch_event(None, &Event::Delete(CachedRun::from(run)));
+    reconciler.on_watch_event(None, &Event::Delete(CachedRun::try_from(run).unwrap()));
     assert_eq!(deleted.try_recv().map(|deleted| deleted.id.name), Ok("orders-2026-01-01".to_owned()));
     assert!(deleted.try_recv().is_err());
 }
@@ -381,7 +381,7 @@ async fn deleted_run_is_dropped_when_too_many_wait() {
     let mut run = run_cache::tests::ended("Succeeded", "True");
     run.status.as_mut().unwrap().current.completion_time = None;
     let (reconciler, mut deleted) = fixture.reconciler();
-    let event = Event::Delete(CachedRun::from(run));
+    let event = Event::Delete(CachedRun::try_from(run).unwrap());
     for _ in 0..=DELETED_RUNS {
         reconciler.on_watch_event(None, &event);
     }

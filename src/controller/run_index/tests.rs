@@ -35,7 +35,7 @@ fn names(refs: &[ObjectRef<PipelineRun>]) -> Vec<&str> {
 }
 
 fn older(index: &RunIndex, name: &str, second: u8) -> Option<String> {
-    index.older(waiting(name, second).whole().unwrap(), &orders())
+    index.older(&waiting(name, second).whole().unwrap(), &orders())
 }
 
 fn orders() -> PipelineId {
