@@ -43,7 +43,8 @@ enum Command {
     /// Measures what runs cost, how late their ends are shown, and what binds; ends with tables.
     ///
     /// Needs Rust, Go and Linux, and no cluster. Ends with an error if a run does not end, or if a count that must hold on every machine
-    /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown.
+    /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown, except that trouble
+    /// must not delay the runs beside it by more than 15 seconds.
     Bench(bench::Args),
     Replay(replay::Args),
     /// Runs the scheduler of the operator in virtual time, and prints how late ends are shown, what that costs, and what is possible.

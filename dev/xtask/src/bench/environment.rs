@@ -51,9 +51,12 @@ pub struct Environment {
     pub server: ControlPlane,
     program: PathBuf,
     kubeconfig: PathBuf,
+    /// The servers that operators may send credentials to.
+    base_urls: Vec<String>,
 }
 
-/// The account.
+/// The limits of an account.
+#[derive(Clone, Copy)]
 pub struct Account {
     pub requests_per_second: u32,
     pub poll_period_seconds: u32,
@@ -85,11 +88,20 @@ impl Environment {
         let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &nuvo_operator::rbac::rules())?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = runtime.block_on(connect(&server))?;
-        let credentials = vec![Credential::new(LICENSE_KEY, Identity::user(IDENTIFIER))];
-        let sim = Sim::start(SimConfig { pipelines, credentials, journal_limit: JOURNAL, ..SimConfig::default() })?;
-        let environment = Self { sim, server, client, program: program.to_owned(), kubeconfig, runtime };
-        environment.put_account(account)?;
+        let sim = simulator(pipelines)?;
+        let base_urls = vec![sim.base_url()];
+        let environment = Self { sim, server, client, program: program.to_owned(), kubeconfig, base_urls, runtime };
+        environment.put_secret()?;
+        let base_url = environment.sim.base_url();
+        environment.put_account("default", &base_url, account)?;
         Ok(environment)
+    }
+
+    /// Starts another simulator. Operators that start later may use it.
+    pub fn another_simulator(&mut self, pipelines: Vec<Pipeline>) -> Result<Sim, Failure> {
+        let sim = simulator(pipelines)?;
+        self.base_urls.push(sim.base_url());
+        Ok(sim)
     }
 
     /// Runs a future to its end.
@@ -147,7 +159,8 @@ impl Environment {
         now.checked_sub(self.sim.elapsed()).unwrap_or(now)
     }
 
-    fn put_account(&self, account: &Account) -> Result<(), Failure> {
+    /// The license key that all accounts use.
+    fn put_secret(&self) -> Result<(), Failure> {
         let secret = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": { "name": SECRET, "labels": { "nuvo.dev/credential": "true" } },
@@ -155,11 +168,16 @@ impl Environment {
         }))?;
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), NAMESPACE);
         self.block_on(secrets.create(&PostParams::default(), &secret))?;
+        Ok(())
+    }
+
+    /// Creates an account of this server.
+    pub fn put_account(&self, name: &str, base_url: &str, account: &Account) -> Result<(), Failure> {
         let account = serde_json::from_value(json!({
             "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoAccount",
-            "metadata": { "name": "default" },
+            "metadata": { "name": name },
             "spec": {
-                "baseUrl": self.sim.base_url(),
+                "baseUrl": base_url,
                 "licenseKey": {
                     "secretRef": { "name": SECRET, "key": SECRET_KEY }, "identifier": IDENTIFIER, "identityType": "USER",
                 },
@@ -179,7 +197,7 @@ impl Environment {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NUVO_OPERATOR_")) {
             command.env_remove(name);
         }
-        command.args(["--allowed-base-url", &self.sim.base_url(), "--operator-namespace", OPERATOR, "--leader-elect", "false"]);
+        command.args(["--allowed-base-url", &self.base_urls.join(","), "--operator-namespace", OPERATOR, "--leader-elect", "false"]);
         command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0", "--log-level", "info", "--log-format", "json"]);
         command.env("KUBECONFIG", &self.kubeconfig);
         let log = self.server.folder().join("operator.log");
@@ -241,6 +259,11 @@ pub fn count_increase(before: &BTreeMap<String, usize>, after: BTreeMap<String, 
     more
 }
 
+fn simulator(pipelines: Vec<Pipeline>) -> Result<Sim, Failure> {
+    let credentials = vec![Credential::new(LICENSE_KEY, Identity::user(IDENTIFIER))];
+    Ok(Sim::start(SimConfig { pipelines, credentials, journal_limit: JOURNAL, ..SimConfig::default() })?)
+}
+
 async fn connect(server: &ControlPlane) -> Result<Client, Failure> {
     let config = Kubeconfig::read_from(server.admin_kubeconfig())?;
     let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
@@ -277,9 +300,14 @@ impl Operator {
         http_client::get(self.health, "/readyz").is_ok_and(|answer| answer.status == 200)
     }
 
-    /// Whether the account can be used.
+    /// Whether an account can be used.
     pub fn has_account(&self) -> Result<bool, Failure> {
-        Ok(metrics_text::sum(&self.exposition()?, "nuvo_operator_account_ready", &[]) > 0.0)
+        self.has_accounts(1)
+    }
+
+    /// Whether so many accounts can be used.
+    pub fn has_accounts(&self, count: usize) -> Result<bool, Failure> {
+        Ok(metrics_text::sum(&self.exposition()?, "nuvo_operator_account_ready", &[]) >= count as f64)
     }
 
     /// Checks a condition at this interval until it holds. Returns the time since the operator's start.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::build;
@@ -40,8 +41,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// The machine, and the version that is measured.
-pub fn header() -> String {
+/// The machine, and the version that is measured: of this repository, unless it is another program.
+pub fn header(other: Option<&Path>) -> String {
     let of = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
@@ -51,14 +52,17 @@ pub fn header() -> String {
     let memory: u64 = field(&of("/proc/meminfo"), "MemTotal").split(' ').next().and_then(|kib| kib.parse().ok()).unwrap_or_default();
     let commit = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(build::repository()).output();
     let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    let operator = match other {
+        None => format!("nuvo-operator {} ({commit}), built with --release", env!("CARGO_PKG_VERSION")),
+        Some(program) => format!("Another operator: {}; the benchmark of {commit}", program.display()),
+    };
     format!(
-        "{cores} cores ({}), {:.0} GB of memory, Linux {}; load before the start: {}.\nnuvo-operator {} ({commit}), built with --release; \
+        "{cores} cores ({}), {:.0} GB of memory, Linux {}; load before the start: {}.\n{operator}; \
          Kubernetes ({}); API server, etcd, simulator and operator on this one machine.",
         field(&of("/proc/cpuinfo"), "model name"),
         memory as f64 / 1_048_576.0,
         of("/proc/sys/kernel/osrelease").trim(),
         of("/proc/loadavg").split(' ').take(2).collect::<Vec<_>>().join(", "),
-        env!("CARGO_PKG_VERSION"),
         kubernetes(),
     )
 }

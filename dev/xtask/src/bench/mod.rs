@@ -9,17 +9,21 @@ mod calibration;
 mod environment;
 mod http_client;
 mod idle;
+mod interference;
 mod markdown_table;
 mod metrics_text;
 mod nuvo_requests;
 mod percentiles;
 mod process_usage;
 mod run_factory;
+mod run_times;
 mod run_watch;
 
 use std::env;
 use std::error::Error;
+use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -50,6 +54,10 @@ pub struct Args {
     /// active-runs: number of active runs, at 5 requests per second.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     active: usize,
+    /// Measure this program instead of the operator that is built here, to compare it with that of another commit. It must accept the flags
+    /// and the custom resources of this commit.
+    #[arg(long, value_name = "PATH", conflicts_with = "write_docs")]
+    operator: Option<PathBuf>,
     /// Write the figures of these scenarios into docs/performance.md, too.
     #[arg(long)]
     write_docs: bool,
@@ -66,12 +74,15 @@ enum Scenario {
     /// Very many active runs and a small budget.
     #[value(alias = "crowd")]
     ActiveRuns,
+    /// Trouble in one place, beside runs that it must not delay. Ends with an error if it delays one by more than 15 seconds.
+    Interference,
 }
 
 /// The names of the scenarios' figures in the documentation.
 const BURST: &str = "burst";
 const IDLE: &str = "idle";
 const ACTIVE_RUNS: &str = "active-runs";
+const INTERFERENCE: &str = "interference";
 
 /// A failure that crosses threads.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -95,7 +106,9 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let error = Command::new(&programs.xtask).args(env::args_os().skip(1)).exec();
         return Err(format!("cannot start {}: {error}", programs.xtask.display()).into());
     }
-    let header = markdown_table::header();
+    let other = args.operator.as_ref().map(fs::canonicalize).transpose()?;
+    let header = markdown_table::header(other.as_deref());
+    let operator = other.unwrap_or(programs.operator);
     println!("{header}");
     let wanted = |scenario| args.only.is_empty() || args.only.contains(&scenario);
     let mut broken = Vec::new();
@@ -111,22 +124,30 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Ok(())
     };
     if wanted(Scenario::Burst) {
-        show(BURST, burst::run(args, &programs.operator, &stop))?;
+        show(BURST, burst::run(args, &operator, &stop))?;
     }
     if wanted(Scenario::Idle) {
-        show(IDLE, idle::run(args, &programs.operator, &stop))?;
+        show(IDLE, idle::run(args, &operator, &stop))?;
     }
     if wanted(Scenario::ActiveRuns) {
-        show(ACTIVE_RUNS, active_runs::run(args, &programs.operator, &stop))?;
+        show(ACTIVE_RUNS, active_runs::run(args, &operator, &stop))?;
+    }
+    if wanted(Scenario::Interference) {
+        show(INTERFERENCE, interference::measure(&operator, &stop))?;
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
 }
 
 /// The figures that docs/performance.md has, and lines that they have as long as the tables are as they are now.
 #[cfg(test)]
-pub fn documented_heads() -> [(&'static str, Vec<String>); 3] {
+pub fn documented_heads() -> [(&'static str, Vec<String>); 4] {
     let heads = |tables: &str| tables.lines().filter(|line| line.starts_with('|')).map(str::to_owned).collect();
-    [(BURST, heads(&burst::empty_figures())), (IDLE, Vec::new()), (ACTIVE_RUNS, Vec::new())]
+    [
+        (BURST, heads(&burst::empty_figures())),
+        (IDLE, Vec::new()),
+        (ACTIVE_RUNS, Vec::new()),
+        (INTERFERENCE, heads(&interference::empty_figures())),
+    ]
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,10 +1,12 @@
-//! Makes thousands of runs with the status that the operator gave one real run.
+//! Makes runs: as users write them, and thousands with the status that the operator gave one real run.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_crds::well_known::TRIGGER_ANNOTATION;
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::environment::{Environment, Operator};
@@ -106,7 +108,25 @@ impl RunTemplate {
 
 /// A run as a user writes it.
 pub fn run(name: &str, pipeline: &str) -> Result<PipelineRun, serde_json::Error> {
-    serde_json::from_value(json!({
-        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": name }, "spec": { "pipelineId": pipeline },
-    }))
+    run_with(name, &json!({ "pipelineId": pipeline }))
+}
+
+/// A run with this spec.
+pub fn run_with(name: &str, spec: &Value) -> Result<PipelineRun, serde_json::Error> {
+    serde_json::from_value(json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": name }, "spec": spec }))
+}
+
+/// Creates the runs as fast as the API server accepts them. Returns when each was answered.
+pub fn create_at_once(environment: &Environment, runs: &[PipelineRun], stop: &Stop) -> Result<BTreeMap<String, Instant>, Failure> {
+    let created = Mutex::new(BTreeMap::new());
+    environment.for_each(runs.len(), stop, |api, number| {
+        let (run, created) = (runs.get(number), &created);
+        async move {
+            let run = run.ok_or("there is no such run")?;
+            api.create(&PostParams::default(), run).await?;
+            created.lock().insert(run.metadata.name.clone().unwrap_or_default(), Instant::now());
+            Ok(())
+        }
+    })?;
+    Ok(created.into_inner())
 }

@@ -9,12 +9,13 @@ use kube::runtime::watcher::{self, Event, watcher};
 use nuvo_crds::PipelineRun;
 use parking_lot::Mutex;
 
-use super::Failure;
-use super::environment::Environment;
+use super::environment::{Environment, Operator};
+use super::{Failure, log_progress};
 use crate::stop::Stop;
 
 const BEGINS_WITHIN: Duration = Duration::from_secs(60);
 const CHECK_EVERY: Duration = Duration::from_millis(20);
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// What the watch has seen of one run.
 #[derive(Debug, Clone, Default)]
@@ -84,9 +85,45 @@ impl RunWatch {
         }
     }
 
-    /// How many have ended.
-    pub fn ended(&self) -> usize {
-        self.0.lock().runs.values().filter(|seen| seen.ended.is_some()).count()
+    /// How many of these runs have ended.
+    pub fn ended(&self, runs: &BTreeMap<String, Instant>) -> usize {
+        self.count(runs, |seen| seen.ended.is_some())
+    }
+
+    /// How many of these runs show an execution.
+    pub fn triggered(&self, runs: &BTreeMap<String, Instant>) -> usize {
+        self.count(runs, |seen| !seen.executions.is_empty())
+    }
+
+    fn count(&self, runs: &BTreeMap<String, Instant>, holds: impl Fn(&ObservedRun) -> bool) -> usize {
+        let state = self.0.lock();
+        runs.keys().filter(|name| state.runs.get(*name).is_some_and(&holds)).count()
+    }
+
+    /// Waits until these runs have ended. Returns whether all of them have before this time.
+    pub fn wait_for_ends(
+        &self,
+        runs: &BTreeMap<String, Instant>,
+        until: Instant,
+        operator: &mut Operator,
+        stop: &Stop,
+    ) -> Result<bool, Failure> {
+        let (began, mut reported) = (Instant::now(), Instant::now());
+        loop {
+            let ended = self.ended(runs);
+            if ended >= runs.len() {
+                return Ok(true);
+            }
+            operator.check()?;
+            if Instant::now() > until {
+                return Ok(false);
+            }
+            if reported.elapsed() > PROGRESS_EVERY {
+                reported = Instant::now();
+                log_progress(&format!("{} s: {ended} of {} runs have ended", began.elapsed().as_secs(), runs.len()));
+            }
+            stop.sleep(CHECK_EVERY)?;
+        }
     }
 
     /// What was seen.

@@ -6,10 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::jiff::Timestamp;
-use kube::api::PostParams;
-use nuvo_sim::{Operation, Pipeline, RecordedRequest};
-use parking_lot::Mutex;
+use nuvo_sim::Pipeline;
 
 use super::calibration::{Calibration, calibrate};
 use super::environment::{Account, Environment, Operator, count_increase};
@@ -18,13 +15,13 @@ use super::nuvo_requests::{self, RequestCounts};
 use super::percentiles::Percentiles;
 use super::process_usage::{self, CpuTime, Memory, Sampler};
 use super::run_factory;
-use super::run_watch::{ObservedRun, RunWatch};
+use super::run_times::RunTimes;
+use super::run_watch::RunWatch;
 use super::{Args, Failure, ScenarioResult, log_progress, metrics_text};
 use crate::stop::Stop;
 
 const POLL_PERIOD_SECONDS: u32 = 10;
 const CHECK_EVERY: Duration = Duration::from_millis(100);
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// On top of the duration of an execution: a hundred times the expected time.
 const ENDS_WITHIN: Duration = Duration::from_secs(600);
@@ -97,10 +94,11 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
     environment.sim.clear_journal();
 
     let began = Instant::now();
-    let created = create(&environment, runs, &pipeline, stop)?;
+    let wanted = (0..runs).map(|number| run_factory::run(&name(number), &pipeline(number))).collect::<Result<Vec<_>, _>>()?;
+    let created = run_factory::create_at_once(&environment, &wanted, stop)?;
     let creating = began.elapsed();
     log_progress(&format!("{runs} runs created in {}", time(creating)));
-    wait_for_ends(&watch, runs, args.duration_seconds, &mut operator, stop)?;
+    wait_for_ends(&watch, &created, args.duration_seconds.saturating_add(ENDS_WITHIN), &mut operator, stop)?;
     let ended = Instant::now();
     stop.sleep(SETTLE_TIME)?;
 
@@ -108,27 +106,27 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
     let exposition = operator.exposition()?;
     let journal = environment.sim.journal();
     let seen = watch.seen()?;
-    let facts = Facts::gather(&environment, &created, &seen, &journal, args.duration_seconds)?;
+    let times = RunTimes::gather(&environment, &created, &seen, &journal)?;
     let writes = count_increase(&writes, environment.writes());
     let reads = increase(&reads, environment.answered()?);
-    let before_last = journal.iter().filter(|request| facts.at(request.at_ms) <= facts.last_post).count();
+    let before_last = journal.iter().filter(|request| times.at(request.at_ms) <= times.last_post).count();
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for seen in seen.into_values() {
         let count = reasons.entry(seen.reason).or_default();
         *count = count.saturating_add(1);
     }
-    log_progress(&format!("{runs} runs: the last was triggered after {}", time(facts.last_post.saturating_duration_since(began))));
-    let mut broken = facts.broken;
+    log_progress(&format!("{runs} runs: the last was triggered after {}", time(times.last_post.saturating_duration_since(began))));
+    let mut broken = times.broken;
     broken.extend(nuvo_requests::over_budget(&journal, args.requests_per_second));
     operator.stop()?;
     Ok(Row {
         runs,
         pipelines,
         created: creating,
-        trigger: Percentiles::of(facts.triggers),
-        last_trigger: facts.last_post.saturating_duration_since(began),
-        lag: Percentiles::of(facts.lags),
-        after_last_end: facts.last_seen.saturating_duration_since(facts.last_end),
+        trigger: Percentiles::of(times.triggers),
+        last_trigger: times.last_post.saturating_duration_since(began),
+        lag: Percentiles::of(times.lags),
+        after_last_end: times.last_seen.saturating_duration_since(times.last_end),
         took: ended.saturating_duration_since(began),
         requests: RequestCounts::of(&journal),
         trigger_requests: before_last,
@@ -136,7 +134,7 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
         writes,
         reads,
         used: sampler.between(began, ended),
-        used_in_trigger: sampler.between(began, facts.last_post),
+        used_in_trigger: sampler.between(began, times.last_post),
         memory,
         calibration,
         served: nuvo_requests::served(&journal),
@@ -147,126 +145,21 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
     })
 }
 
-/// Creates the runs as fast as the API server accepts them. Returns when each was answered.
-fn create(
-    environment: &Environment,
-    runs: usize,
-    pipeline: &(impl Fn(usize) -> String + Sync),
+fn wait_for_ends(
+    watch: &RunWatch,
+    created: &BTreeMap<String, Instant>,
+    within: Duration,
+    operator: &mut Operator,
     stop: &Stop,
-) -> Result<BTreeMap<String, Instant>, Failure> {
-    let created = Mutex::new(BTreeMap::new());
-    environment.for_each(runs, stop, |api, number| {
-        let (name, pipeline, created) = (name(number), pipeline(number), &created);
-        async move {
-            api.create(&PostParams::default(), &run_factory::run(&name, &pipeline)?).await?;
-            created.lock().insert(name, Instant::now());
-            Ok(())
-        }
-    })?;
-    Ok(created.into_inner())
-}
-
-fn wait_for_ends(watch: &RunWatch, runs: usize, duration: Duration, operator: &mut Operator, stop: &Stop) -> Result<(), Failure> {
-    let began = Instant::now();
-    let mut reported = Instant::now();
-    let within = duration.saturating_add(ENDS_WITHIN);
-    loop {
-        let ended = watch.ended();
-        if ended >= runs {
-            return Ok(());
-        }
-        operator.check()?;
-        if began.elapsed() > within {
-            let left: Vec<String> = watch
-                .seen()?
-                .into_iter()
-                .filter(|(_, seen)| seen.ended.is_none())
-                .map(|(name, seen)| format!("{name} ({})", seen.reason))
-                .collect();
-            let log = operator.end_of_log();
-            return Err(format!("{} runs have not ended within {} s: {}\n{log}", left.len(), within.as_secs(), left.join(", ")).into());
-        }
-        if reported.elapsed() > PROGRESS_EVERY {
-            reported = Instant::now();
-            log_progress(&format!("{} s: {ended} of {runs} runs have ended", began.elapsed().as_secs()));
-        }
-        stop.sleep(CHECK_EVERY)?;
+) -> Result<(), Failure> {
+    let now = Instant::now();
+    if watch.wait_for_ends(created, now.checked_add(within).unwrap_or(now), operator, stop)? {
+        return Ok(());
     }
-}
-
-/// What the simulator's journal, its executions and the watch show together.
-struct Facts {
-    beginning: Instant,
-    triggers: Vec<Duration>,
-    lags: Vec<Duration>,
-    last_post: Instant,
-    last_end: Instant,
-    last_seen: Instant,
-    broken: Vec<String>,
-}
-
-impl Facts {
-    fn gather(
-        environment: &Environment,
-        created: &BTreeMap<String, Instant>,
-        seen: &BTreeMap<String, ObservedRun>,
-        journal: &[RecordedRequest],
-        duration: Duration,
-    ) -> Result<Self, Failure> {
-        let beginning = environment.beginning();
-        let posts: BTreeMap<u64, &RecordedRequest> =
-            journal.iter().filter(|request| request.operation == Operation::Create).map(|request| (request.number, request)).collect();
-        let executions: BTreeMap<String, _> =
-            environment.sim.executions().into_iter().map(|execution| (execution.id.clone(), execution)).collect();
-        let mut facts = Self {
-            beginning,
-            triggers: Vec::new(),
-            lags: Vec::new(),
-            last_post: beginning,
-            last_end: beginning,
-            last_seen: beginning,
-            broken: Vec::new(),
-        };
-        let (executed, names) = nuvo_requests::carried_out(journal);
-        if executed != created.len() || names != executed || executions.len() != executed {
-            facts.broken.push(format!(
-                "{} runs, but {executed} POSTs were carried out ({names} different ones) and made {} executions",
-                created.len(),
-                executions.len()
-            ));
-        }
-        for (name, answered) in created {
-            let Some(run) = seen.get(name) else { return Err(format!("{name} was never seen").into()) };
-            let [id] = run.executions.as_slice() else {
-                facts.broken.push(format!("{name} has {} executions ({})", run.executions.len(), run.reason));
-                continue;
-            };
-            let execution = executions.get(id).ok_or_else(|| format!("{name} shows an execution that nuvo does not have: {id}"))?;
-            let post = execution.request.and_then(|number| posts.get(&number)).ok_or_else(|| format!("no POST started {id}"))?;
-            let post_at = facts.at(post.at_ms);
-            facts.triggers.push(post_at.saturating_duration_since(*answered));
-            facts.last_post = facts.last_post.max(post_at);
-            // The difference of the two dates is the time from the POST's arrival to the creation.
-            let made: Timestamp = execution.created_at.parse()?;
-            let arrived: Timestamp = post.at.parse()?;
-            let after = Duration::try_from(made.duration_since(arrived)).unwrap_or_default();
-            let end = post_at.checked_add(after).and_then(|made| made.checked_add(duration)).unwrap_or(post_at);
-            facts.last_end = facts.last_end.max(end);
-            let shown = run.ended.ok_or_else(|| format!("{name} has not ended"))?;
-            facts.lags.push(shown.saturating_duration_since(end));
-            facts.last_seen = facts.last_seen.max(shown);
-            if run.reason != "Succeeded" {
-                facts.broken.push(format!("{name} has ended as {}", run.reason));
-            }
-        }
-        Ok(facts)
-    }
-
-    /// A moment on the simulator's clock.
-    fn at(&self, millis: i64) -> Instant {
-        let since = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
-        self.beginning.checked_add(since).unwrap_or(self.beginning)
-    }
+    let left = watch.seen()?.into_iter().filter(|(_, seen)| seen.ended.is_none());
+    let left: Vec<String> = left.map(|(name, seen)| format!("{name} ({})", seen.reason)).collect();
+    let log = operator.end_of_log();
+    Err(format!("{} runs have not ended within {} s: {}\n{log}", left.len(), within.as_secs(), left.join(", ")).into())
 }
 
 /// The increase of the API server's counts.
