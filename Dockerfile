@@ -28,6 +28,8 @@ LABEL org.opencontainers.image.title="nuvo-operator" \
 COPY --from=builder /out/bin/ /usr/local/bin/
 # As a number, because Kubernetes cannot verify that a user name is not root.
 USER 65532:65532
+# glibc otherwise keeps memory for each thread that the others cannot use: a tenth of what 10,000 active runs take.
+ENV MALLOC_ARENA_MAX=1
 EXPOSE 8080 8081
 ENTRYPOINT ["/usr/local/bin/nuvo-operator"]
 CMD ["run"]

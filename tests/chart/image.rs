@@ -36,6 +36,7 @@ fn image_is_built_with_the_pinned_compiler_and_has_no_shell() {
     assert_eq!(of("RUN"), [""; 0], "there is no shell to run it");
     assert_eq!(of("ENTRYPOINT"), [r#"["/usr/local/bin/nuvo-operator"]"#]);
     assert_eq!(of("USER"), ["65532:65532"]);
+    assert_eq!(of("ENV"), ["MALLOC_ARENA_MAX=1"], "what the benchmark measures");
     assert!(of("COPY").iter().all(|copy| copy.starts_with("--from=builder ")));
     assert!(all.iter().all(|(name, rest)| name != "ADD" && !rest.contains("curl") && !rest.contains("wget")), "something is downloaded");
     assert!(all.iter().any(|(name, rest)| name == "RUN" && rest.contains("cargo install --locked ")));

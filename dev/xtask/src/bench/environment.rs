@@ -199,7 +199,8 @@ impl Environment {
         }
         command.args(["--allowed-base-url", &self.base_urls.join(","), "--operator-namespace", OPERATOR, "--leader-elect", "false"]);
         command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0", "--log-level", "info", "--log-format", "json"]);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        // As in the image.
+        command.env("KUBECONFIG", &self.kubeconfig).env("MALLOC_ARENA_MAX", "1");
         let log = self.server.folder().join("operator.log");
         let already_logged = std::fs::read_to_string(&log).unwrap_or_default().len();
         let started = Instant::now();
