@@ -1,13 +1,18 @@
-//! What the operator does for one account: the driver of its scheduler, its session with nuvo, and the circuit breaker of its server.
+//! What the operator does for one account: the driver of its scheduler, its session with nuvo, and what accounts share: places,
+//! logins and circuit breakers.
 
+mod account_key;
 mod circuit_breaker;
 pub mod driver;
 mod logins;
+mod places;
 mod requests;
 mod session;
 
+pub use account_key::AccountKey;
 pub use circuit_breaker::{CircuitBreaker, CircuitBreakers};
 pub use driver::AccountDriver;
 pub use logins::Logins;
+pub use places::{Age, Place, QueueKey, TriggerQueue, age};
 pub use requests::Requests;
 pub use session::{Rejected, Session, SessionSettings, short_hash};

@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 use nuvo_client::Error;
 use nuvo_core::{
     run::Baseline,
-    scheduler::{AccountScheduler, Next, Purpose, Ticket, Work},
+    scheduler::{AccountScheduler, Next, Pause, Purpose, Ticket, Work},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -16,8 +16,21 @@ use tokio::{
 /// What the clock shows at the start: more than any execution is old, so that the beginning of each has a time.
 const BEFORE: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// What a request or a turn waits for: that it may go on, with what the look of a turn has shown.
-type Granted = Result<Option<Baseline>, Error>;
+/// What a request or a turn waits for: that it may go on.
+type Granted = Result<Grant, Error>;
+
+/// One request may be sent.
+#[derive(Debug)]
+pub(super) struct Grant {
+    /// What the look of a turn has shown.
+    pub(super) baseline: Option<Baseline>,
+    /// How long it waited for the rate limit.
+    pub(super) waited: Duration,
+}
+
+impl Grant {
+    const AT_ONCE: Self = Self { baseline: None, waited: Duration::ZERO };
+}
 
 /// The scheduler of one account, which its [driver](super::AccountDriver) asks what is next.
 #[derive(Debug)]
@@ -61,17 +74,12 @@ impl Requests {
         result
     }
 
-    /// Waits until one request may be sent, and says how long that took.
+    /// Waits until one request may be sent.
     ///
     /// # Errors
     /// [`Error::Paused`], also if the pause begins meanwhile; [`Error::Stopping`] when nothing is sent for the account any more.
-    pub(super) async fn permit(&self, purpose: Purpose) -> Result<Duration, Error> {
-        let asked = self.now();
-        let ask = |scheduler: &mut AccountScheduler<Error>| scheduler.request(purpose, asked).map_err(Error::Paused);
-        if let Some(wait) = self.ask(ask)? {
-            self.granted(wait).await?;
-        }
-        Ok(self.now().saturating_sub(asked))
+    pub(super) async fn permit(&self, purpose: Purpose) -> Granted {
+        self.ask(|scheduler, now| scheduler.request(purpose, now)).await
     }
 
     /// Waits for a turn to trigger: what a look at nuvo's list that began `after` this moment has shown, and one request for the POST, which is
@@ -80,29 +88,21 @@ impl Requests {
     /// # Errors
     /// As for [`Requests::permit`], and why there was no list.
     pub(super) async fn turn(&self, after: Instant) -> Granted {
-        let now = self.now();
-        let ask = |scheduler: &mut AccountScheduler<Error>| scheduler.turn(self.at(after), now).map(Some).map_err(Error::Paused);
-        match self.ask(ask)? {
-            Some(wait) => self.granted(wait).await,
-            None => Ok(None),
-        }
+        self.ask(|scheduler, now| scheduler.turn(self.at(after), now).map(Some)).await
     }
 
-    fn ask(
-        &self,
-        ask: impl FnOnce(&mut AccountScheduler<Error>) -> Result<Option<Ticket>, Error>,
-    ) -> Result<Option<oneshot::Receiver<Granted>>, Error> {
-        let mut state = self.state.lock();
-        if state.is_closed {
-            return Err(Error::Stopping);
-        }
-        let Some(ticket) = ask(&mut state.scheduler)? else { return Ok(None) };
-        let (grant, wait) = oneshot::channel();
-        state.waiting.insert(ticket, grant);
-        Ok(Some(wait))
-    }
-
-    async fn granted(&self, wait: oneshot::Receiver<Granted>) -> Granted {
+    async fn ask(&self, ask: impl FnOnce(&mut AccountScheduler<Error>, Duration) -> Result<Option<Ticket>, Pause>) -> Granted {
+        let wait = {
+            let now = self.now();
+            let mut state = self.state.lock();
+            if state.is_closed {
+                return Err(Error::Stopping);
+            }
+            let Some(ticket) = ask(&mut state.scheduler, now).map_err(Error::Paused)? else { return Ok(Grant::AT_ONCE) };
+            let (grant, wait) = oneshot::channel();
+            state.waiting.insert(ticket, grant);
+            wait
+        };
         self.changed.notify_one();
         wait.await.unwrap_or(Err(Error::Stopping))
     }
@@ -113,9 +113,10 @@ impl Requests {
         let mut state = self.state.lock();
         loop {
             let (ticket, granted) = match state.scheduler.next(now, circuit_open) {
-                Next::Send(ticket) => (ticket, Ok(None)),
+                Next::Send(ticket, waited) => (ticket, Ok(Grant { baseline: None, waited })),
+                Next::Turn(ticket, baseline, waited) => (ticket, Ok(Grant { baseline, waited })),
                 Next::Refuse(ticket, pause) => (ticket, Err(Error::Paused(pause))),
-                Next::Turn(ticket, shown) => (ticket, shown),
+                Next::LookFailed(ticket, error) => (ticket, Err(error)),
                 Next::Begin(work) => return ControlFlow::Continue(work),
                 Next::Sleep(until) => return ControlFlow::Break(until),
             };

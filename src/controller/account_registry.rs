@@ -10,8 +10,8 @@ use std::{
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{account_key::AccountKey, object_cache::ObjectCache, run_store::RunStore};
-use crate::account::{AccountDriver, Requests, Session};
+use super::{object_cache::ObjectCache, run_store::RunStore};
+use crate::account::{AccountDriver, AccountKey, Requests, Session};
 use crate::shutdown::{self, Shutdown, Stop};
 use nuvo_crds::NuvoAccount;
 

@@ -2,7 +2,6 @@
 //!
 //! Each kind of object has a [`Reconciler`](control::Reconciler); `control` does what all kinds have in common.
 
-mod account_key;
 mod account_reconciler;
 mod account_registry;
 mod api_call;
@@ -20,7 +19,6 @@ mod run_reconciler;
 mod run_store;
 mod run_wishes;
 mod shell;
-mod trigger_queue;
 mod wake_queue;
 
 #[cfg(test)]

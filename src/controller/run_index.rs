@@ -7,18 +7,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, runtime::reflector::ObjectRef};
 use parking_lot::Mutex;
 
-use super::{account_key::AccountKey, run_cache::CachedRun};
+use super::run_cache::CachedRun;
+use crate::account::{AccountKey, Age, age};
 use nuvo_core::run::{PipelineId, RunRef, awaits_trigger, parse, settled, undecided};
 use nuvo_crds::{Phase, PipelineRun};
-
-/// Older runs come first; those of the same second in the order of their uids.
-pub type Age = (Option<Timestamp>, Option<String>);
-
-/// The age of a run.
-#[must_use]
-pub fn age(object: &PipelineRun) -> Age {
-    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.metadata.uid.clone())
-}
 
 /// An index of all cached runs. The watches feed it, right after they have fed the caches.
 #[derive(Default)]

@@ -16,17 +16,18 @@ use tokio::{
 };
 
 use super::{
-    account_key::AccountKey,
     account_registry::AccountState,
     api_call::CallError,
     lock_store::{LockError, lock_name},
     message_hash::message_hash,
     run_store::RunError,
     shell::Shell,
-    trigger_queue::Place,
 };
 use crate::{
-    account::{Session, driver::object_ref},
+    account::{
+        AccountKey, Place, Session,
+        driver::{Seen, object_ref},
+    },
     telemetry::TriggerOutcome,
 };
 
@@ -110,15 +111,12 @@ impl Work {
             AccountState::Unknown | AccountState::NotReady(_) => shell.origin(&account),
         };
         let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
-        let (mut known, mut polled) = (Knowledge::new(), Polled::default());
-        if let (Some(driver), Ok(run)) = (shell.accounts.driver(&account), &run) {
-            let executions = run::followed(&object, run);
-            known = driver.knowledge(&run.pipeline, &executions);
-            polled = Polled {
-                asked: driver.asked(&run.pipeline, &executions).and_then(|ago| (shell.clock)().checked_sub(ago).ok()),
-                developer_mode: driver.developer_mode(&run.pipeline, &executions),
-            };
-        }
+        let seen = match (shell.accounts.driver(&account), &run) {
+            (Some(driver), Ok(run)) => driver.seen(&run.pipeline, &run::followed(&object, run)),
+            _ => Seen::default(),
+        };
+        let asked = seen.asked.and_then(|ago| (shell.clock)().checked_sub(ago).ok());
+        let (known, polled) = (seen.known, Polled { asked, developer_mode: seen.developer_mode });
         Self { object, account, state, pipeline, run, lock, known, polled }
     }
 

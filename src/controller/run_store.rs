@@ -17,13 +17,12 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    account_key::AccountKey,
     api_call::{CallError, call},
     run_cache::CachedRun,
     run_index::{Change, RunIndex},
     wake_queue::WakeSender,
 };
-use crate::telemetry::Metrics;
+use crate::{account::AccountKey, telemetry::Metrics};
 use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, PipelineId, RunRef, parse, undecided};
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus,

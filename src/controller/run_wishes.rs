@@ -8,8 +8,8 @@ use nuvo_core::{
     scheduler::Purpose,
 };
 
-use super::{account_registry::AccountState, run_pass::Pass, trigger_queue::QueueKey};
-use crate::account::Session;
+use super::{account_registry::AccountState, run_pass::Pass};
+use crate::account::{QueueKey, Session};
 
 impl Pass<'_> {
     /// Registers what the run wants until its next reconcile. Returns the answer of its account, if it wants one now.
@@ -18,9 +18,9 @@ impl Pass<'_> {
         let (work, shell) = (self.work.as_ref()?, self.shell);
         let reference = self.reference();
         if let (Some(driver), Some(pipeline)) = (shell.accounts.driver(&work.account), &work.pipeline) {
-            match &wishes.follow {
-                Some(follow) => driver.follow(&self.id, pipeline, follow),
-                None => driver.forget(&self.id),
+            driver.follow(&self.id, pipeline, wishes.follow.as_ref());
+            if wishes.ask == Ask::Nothing {
+                driver.forget_doubt(&self.id);
             }
         }
         if let (Some(pipeline), Ask::Nothing | Ask::StayInQueue) = (&work.pipeline, &wishes.ask) {
@@ -31,9 +31,6 @@ impl Pass<'_> {
             }
         }
         if wishes.ask == Ask::Nothing {
-            if let Some(driver) = shell.accounts.driver(&work.account) {
-                driver.forget_doubt(&self.id);
-            }
             shell.trigger_queue.leave(&work.account, &QueueKey::of(&work.object));
             self.place = None;
         }

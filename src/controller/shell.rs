@@ -10,11 +10,14 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_key::AccountKey, account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters,
-    run_memory::RunMemories, run_store::RunStore, trigger_queue::TriggerQueue,
+    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters, run_memory::RunMemories,
+    run_store::RunStore,
 };
 use crate::{
-    account::{CircuitBreakers, Logins, driver::{RunNotifier, object_ref}},
+    account::{
+        AccountKey, CircuitBreakers, Logins, TriggerQueue,
+        driver::{RunNotifier, object_ref},
+    },
     clock::Clock,
     context::Context,
     shutdown::Shutdown,

@@ -100,7 +100,7 @@ impl World {
             let name = format!("run-{number}");
             let run = RunRef { uid: Uid::new(name.clone()).unwrap(), namespace: "team".to_owned(), name };
             let wish = Follow { executions: vec![execution.clone()], age, ours: true, expected: true, late: false, ended_for: None };
-            driver.follow(&run, &orders(), &wish);
+            driver.follow(&run, &orders(), Some(&wish));
         }
         let works = driver.clone();
         tokio::spawn(async move { works.run(async move { shutdown.begun().await }).await });
@@ -139,7 +139,7 @@ impl World {
     }
 
     fn ended(&self) -> usize {
-        let known = self.driver.knowledge(&orders(), &self.executions);
+        let known = self.driver.seen(&orders(), &self.executions).known;
         known.values().filter(|known| matches!(known, Known::Report(report) if report.status.as_deref() == Some("SUCCESSFUL"))).count()
     }
 }

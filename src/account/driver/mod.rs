@@ -25,6 +25,17 @@ use super::{Session, requests::Requests};
 use list_poll::ListPoll;
 use work::{Done, Worker};
 
+/// What is known of executions.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What nuvo says of each of them.
+    pub known: Knowledge,
+    /// How long ago the open ones of them were last read: the longest of these times, or none if one was not read yet.
+    pub asked: Option<Duration>,
+    /// Whether the pipeline was in developer mode when one of them ended.
+    pub developer_mode: bool,
+}
+
 /// The driver of one account.
 pub struct AccountDriver {
     worker: Worker,
@@ -53,50 +64,39 @@ impl AccountDriver {
         self.worker.requests.change(|scheduler, _| scheduler.set_pace(pace));
     }
 
-    /// Has the executions of a run looked at. Idempotent.
-    pub fn follow(&self, run: &RunRef, pipeline: &PipelineId, wish: &Follow) {
-        let Followed { news, changed } = self.worker.requests.with(|scheduler, now| scheduler.executions.follow(run, pipeline, wish, now));
+    /// Has the executions of a run looked at, or nothing for it any more. Idempotent.
+    pub fn follow(&self, run: &RunRef, pipeline: &PipelineId, wish: Option<&Follow>) {
+        let requests = &self.worker.requests;
+        let Some(wish) = wish else { return requests.with(|scheduler, _| scheduler.executions.forget(run)) };
+        let Followed { news, changed } = requests.with(|scheduler, now| scheduler.executions.follow(run, pipeline, wish, now));
         if news {
             self.worker.notifier.wake(&object_ref(run));
         }
         if changed {
-            self.worker.requests.change(|_, _| ());
+            requests.change(|_, _| ());
         }
+    }
+
+    /// What is known of these executions at one moment.
+    #[must_use]
+    pub fn seen(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Seen {
+        self.worker.requests.with(|scheduler, now| Seen {
+            known: scheduler.executions.knowledge(pipeline, executions),
+            asked: scheduler.executions.asked(pipeline, executions).map(|asked| now.saturating_sub(asked)),
+            developer_mode: scheduler.executions.developer_mode(pipeline, executions),
+        })
     }
 
     /// What a look for runs in doubt has shown, or none before there was one: then the run is woken when it asks again.
     #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
     #[must_use]
     pub fn candidates(&self, run: &RunRef, pipeline: &PipelineId, by_pipeline: bool) -> Option<Option<ListedCandidates>> {
-        self.worker.requests.change(|scheduler, now| scheduler.candidates(run, pipeline, by_pipeline, now))
+        self.worker.requests.change(|scheduler, now| scheduler.doubts.candidates(run, pipeline, by_pipeline, now))
     }
 
     /// The run is in doubt no more.
     pub fn forget_doubt(&self, run: &RunRef) {
-        self.worker.requests.with(|scheduler, _| scheduler.forget_doubt(run));
-    }
-
-    /// Nothing is looked at for this run any more.
-    pub fn forget(&self, run: &RunRef) {
-        self.worker.requests.with(|scheduler, _| scheduler.executions.forget(run));
-    }
-
-    /// What is known of these executions.
-    #[must_use]
-    pub fn knowledge(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Knowledge {
-        self.worker.requests.with(|scheduler, _| scheduler.executions.knowledge(pipeline, executions))
-    }
-
-    /// How long ago the open ones of these executions were last read: the longest of these times, or none if one was not read yet.
-    #[must_use]
-    pub fn asked(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Option<Duration> {
-        self.worker.requests.with(|scheduler, now| Some(now.saturating_sub(scheduler.executions.asked(pipeline, executions)?)))
-    }
-
-    /// Whether the pipeline was in developer mode when one of these executions ended.
-    #[must_use]
-    pub fn developer_mode(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> bool {
-        self.worker.requests.with(|scheduler, _| scheduler.executions.developer_mode(pipeline, executions))
+        self.worker.requests.with(|scheduler, _| scheduler.doubts.forget(run));
     }
 
     /// Works until the end. After it, nothing is sent for the account.

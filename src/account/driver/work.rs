@@ -109,8 +109,8 @@ impl Worker {
             Done::LookedForTurns { began, result } => self.requests.with(|scheduler, _| scheduler.looked_for_turns(began, result)),
             Done::LookedForDoubts { began, pipeline, listed } => {
                 let woken = self.requests.with(|scheduler, _| {
-                    scheduler.prune_doubts(|run| self.notifier.exists(&object_ref(run)));
-                    scheduler.looked_for_doubts(began, pipeline, listed)
+                    scheduler.doubts.prune(|run| self.notifier.exists(&object_ref(run)));
+                    scheduler.doubts.looked(began, pipeline, listed)
                 });
                 self.wake(&woken);
             }

@@ -23,7 +23,9 @@ impl Session {
     /// # Errors
     /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
     pub async fn turn(&self, after: Instant) -> Result<Option<Baseline>, Error> {
-        self.requests.turn(after).await
+        let grant = self.requests.turn(after).await?;
+        (self.waited)(grant.waited);
+        Ok(grant.baseline)
     }
 
     /// The baseline, by a read of the list.

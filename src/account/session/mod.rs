@@ -140,9 +140,7 @@ impl Session {
 
     /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
     async fn take(&self, purpose: Purpose) -> Result<(), Error> {
-        let waited = self.requests.permit(purpose).await?;
-        (self.waited)(waited);
-        Ok(())
+        self.requests.permit(purpose).await.map(|grant| (self.waited)(grant.waited))
     }
 
     fn pause(&self, length: Duration, obstacle: Obstacle) {

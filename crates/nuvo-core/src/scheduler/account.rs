@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use super::{
     budget::{Budget, Ticket},
-    doubts::{Doubts, ListedExecutions},
+    doubts::Doubts,
     executions::{Due, Executions, Look, Pace},
     pauses::{Pause, Pauses},
     posts::Posts,
@@ -12,7 +12,7 @@ use super::{
     reads::Read,
     turns::{Called, Need, Shown, Turns},
 };
-use crate::run::{ListedCandidates, Obstacle, PipelineId, RunRef};
+use crate::run::{Baseline, Obstacle, PipelineId};
 
 /// While nuvo leaves a POST unanswered, the triggers that wait ask again after this time.
 const HANGING: Duration = Duration::from_secs(5);
@@ -22,10 +22,11 @@ const HANGING: Duration = Duration::from_secs(5);
 pub struct AccountScheduler<E> {
     /// The executions that its runs follow.
     pub executions: Executions,
+    /// Its runs in doubt.
+    pub doubts: Doubts,
     budget: Budget,
     pauses: Pauses,
     posts: Posts,
-    doubts: Doubts,
     turns: Turns<E>,
     refused: VecDeque<(Ticket, Pause)>,
 }
@@ -33,12 +34,14 @@ pub struct AccountScheduler<E> {
 /// What is done next.
 #[derive(Debug)]
 pub enum Next<E> {
-    /// The request with this ticket is sent.
-    Send(Ticket),
+    /// The request with this ticket is sent. It has waited for so long.
+    Send(Ticket, Duration),
     /// The request with this ticket is not sent, because of this pause.
     Refuse(Ticket, Pause),
-    /// This turn has come: what the look has shown, and one request for the POST; or why there was no look.
-    Turn(Ticket, Shown<E>),
+    /// This turn has come: what the look has shown, and one request for the POST, which has waited for so long.
+    Turn(Ticket, Option<Baseline>, Duration),
+    /// There is no turn for this ticket, because the look has failed.
+    LookFailed(Ticket, E),
     /// This is begun.
     Begin(Work),
     /// Nothing before this time, unless something changes.
@@ -50,7 +53,8 @@ pub enum Next<E> {
 pub enum Work {
     /// Read the list of all executions for the turns that wait, and tell [`AccountScheduler::looked_for_turns`].
     LookForTurns,
-    /// Read the newest executions of the account, or of this pipeline, for the runs in doubt, and tell [`AccountScheduler::looked_for_doubts`].
+    /// Read the newest executions of the account, or of this pipeline, for the runs in doubt, and tell
+    /// [`Doubts::looked`].
     LookForDoubts(Option<PipelineId>),
     /// Read the list of running executions, and tell [`Executions::looked`].
     Look(Look),
@@ -102,7 +106,7 @@ impl<E: Clone> AccountScheduler<E> {
         match self.paused(purpose, now) {
             Some(pause) => Err(pause),
             None if self.budget.take(purpose, now) => Ok(None),
-            None => Ok(Some(self.budget.want(purpose))),
+            None => Ok(Some(self.budget.want(purpose, now))),
         }
     }
 
@@ -126,12 +130,12 @@ impl<E: Clone> AccountScheduler<E> {
             if let Some((ticket, pause)) = self.refused.pop_front() {
                 return Next::Refuse(ticket, pause);
             }
-            if let Some(ticket) = self.budget.next(now) {
+            if let Some((ticket, waited)) = self.budget.next(now) {
                 match self.turns.called(ticket, now) {
-                    Called::Other => return Next::Send(ticket),
+                    Called::Other => return Next::Send(ticket, waited),
                     Called::Turn(baseline) => {
                         self.pauses.triggering(now);
-                        return Next::Turn(ticket, Ok(baseline));
+                        return Next::Turn(ticket, baseline, waited);
                     }
                     Called::TooLate => self.budget.refund(),
                 }
@@ -139,8 +143,8 @@ impl<E: Clone> AccountScheduler<E> {
             }
             let is_tight = self.budget.is_tight(now);
             match self.turns.need(now, is_tight, self.budget.rate()) {
-                Need::Request(ticket) => self.budget.queue(ticket, Purpose::Trigger),
-                Need::Failed(ticket, error) => return Next::Turn(ticket, Err(error)),
+                Need::Request(ticket) => self.budget.queue(ticket, Purpose::Trigger, now),
+                Need::Failed(ticket, error) => return Next::LookFailed(ticket, error),
                 Need::Look => return Next::Begin(Work::LookForTurns),
                 Need::Wait(until) => break until,
             }
@@ -165,34 +169,6 @@ impl<E: Clone> AccountScheduler<E> {
     /// The look for turns that began then has shown this.
     pub fn looked_for_turns(&mut self, began: Duration, shown: Shown<E>) {
         self.turns.shown(began, shown);
-    }
-
-    /// What a look for a run in doubt has shown that began after the run asked first. Before there is one, the run is told when it asks again.
-    /// The looks of the account are looked at, or those of its pipeline only.
-    #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
-    pub fn candidates(
-        &mut self,
-        run: &RunRef,
-        pipeline: &PipelineId,
-        by_pipeline: bool,
-        now: Duration,
-    ) -> Option<Option<ListedCandidates>> {
-        self.doubts.candidates(run, pipeline, by_pipeline, now)
-    }
-
-    /// The run is in doubt no more, or gone.
-    pub fn forget_doubt(&mut self, run: &RunRef) {
-        self.doubts.forget(run);
-    }
-
-    /// Forgets the runs in doubt that no longer exist.
-    pub fn prune_doubts(&mut self, exists: impl Fn(&RunRef) -> bool) {
-        self.doubts.prune(exists);
-    }
-
-    /// The look for runs in doubt that began then has shown this, or came to nothing. Returns the runs that ask again.
-    pub fn looked_for_doubts(&mut self, began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions>) -> Vec<RunRef> {
-        self.doubts.looked(began, pipeline, listed)
     }
 
     /// What was granted was not used.
@@ -282,7 +258,8 @@ mod tests {
         let mut turns = Vec::new();
         loop {
             match scheduler.next(now, None) {
-                Next::Turn(ticket, shown) => turns.push((ticket, shown.is_ok())),
+                Next::Turn(ticket, ..) => turns.push((ticket, true)),
+                Next::LookFailed(ticket, _) => turns.push((ticket, false)),
                 Next::Begin(Work::LookForTurns) => scheduler.looked_for_turns(now, shown.clone()),
                 Next::Sleep(_) => return turns,
                 next => panic!("{next:?}"),
@@ -316,7 +293,7 @@ mod tests {
                     looks += 1;
                     scheduler.looked_for_turns(after(10.0), Ok(None));
                 }
-                Next::Turn(of, Ok(_)) if of == ticket => break,
+                Next::Turn(of, ..) if of == ticket => break,
                 next => panic!("{next:?}"),
             }
         }
@@ -329,7 +306,7 @@ mod tests {
         let ticket = scheduler.turn(START, START).unwrap();
         assert!(matches!(scheduler.next(START, None), Next::Begin(Work::LookForTurns)));
         scheduler.looked_for_turns(START, Err("no answer"));
-        assert!(matches!(scheduler.next(after(60.0), None), Next::Turn(of, Err("no answer")) if of == ticket));
+        assert!(matches!(scheduler.next(after(60.0), None), Next::LookFailed(of, "no answer") if of == ticket));
     }
 
     #[test]
@@ -356,7 +333,7 @@ mod tests {
         let tickets = [(); 3].map(|()| scheduler.turn(START, after(30.0)).unwrap());
         assert!(matches!(scheduler.next(after(30.0), None), Next::Begin(Work::LookForTurns)));
         scheduler.looked_for_turns(after(30.0), Ok(None));
-        assert!(matches!(scheduler.next(after(30.0), None), Next::Turn(of, Ok(_)) if of == tickets[0]));
+        assert!(matches!(scheduler.next(after(30.0), None), Next::Turn(of, ..) if of == tickets[0]));
         for other in &tickets[1..] {
             assert!(matches!(scheduler.next(after(30.0), None), Next::Refuse(of, _) if of == *other));
         }

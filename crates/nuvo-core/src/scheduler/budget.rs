@@ -25,8 +25,8 @@ pub struct Budget {
     /// Below zero after requests that were sent without a token.
     tokens: f64,
     refilled: Duration,
-    /// In each queue the oldest first. Each is bounded by its users.
-    waiting: BTreeMap<Purpose, VecDeque<Ticket>>,
+    /// In each queue the oldest first, with the time since which it waits. Each is bounded by its users.
+    waiting: BTreeMap<Purpose, VecDeque<(Ticket, Duration)>>,
     tickets: u64,
     served: u32,
 }
@@ -77,19 +77,20 @@ impl Budget {
     }
 
     /// Waits for a token with this ticket.
-    pub fn queue(&mut self, ticket: Ticket, purpose: Purpose) {
-        self.waiting.entry(purpose).or_default().push_back(ticket);
+    pub fn queue(&mut self, ticket: Ticket, purpose: Purpose, now: Duration) {
+        self.waiting.entry(purpose).or_default().push_back((ticket, now));
     }
 
     /// Waits for a token.
-    pub fn want(&mut self, purpose: Purpose) -> Ticket {
+    pub fn want(&mut self, purpose: Purpose, now: Duration) -> Ticket {
         let ticket = self.ticket();
-        self.queue(ticket, purpose);
+        self.queue(ticket, purpose, now);
         ticket
     }
 
-    /// The ticket that gets a token now, if there is one. A request that was given up meanwhile [refunds](Budget::refund) it.
-    pub fn next(&mut self, now: Duration) -> Option<Ticket> {
+    /// The ticket that gets a token now, if there is one, and how long it has waited. A request that was given up meanwhile
+    /// [refunds](Budget::refund) it.
+    pub fn next(&mut self, now: Duration) -> Option<(Ticket, Duration)> {
         self.refill(now);
         let first = *self.waiting.keys().next()?;
         if self.tokens < self.least(first) {
@@ -101,12 +102,12 @@ impl Budget {
         let round = if self.served.is_multiple_of(FAIR_TURN) { usize::try_from(self.served.checked_div(FAIR_TURN)?).ok()? } else { 0 };
         let purpose = round.checked_rem(kinds).and_then(|turn| self.waiting.keys().nth(turn)).copied().unwrap_or(first);
         let queue = self.waiting.get_mut(&purpose)?;
-        let ticket = queue.pop_front();
+        let (ticket, since) = queue.pop_front()?;
         if queue.is_empty() {
             self.waiting.remove(&purpose);
         }
         self.tokens -= 1.0;
-        ticket
+        Some((ticket, now.saturating_sub(since)))
     }
 
     /// The time until the next token, if a request waits for it.
@@ -136,7 +137,7 @@ impl Budget {
 
     /// Takes the waiting requests of this purpose out, for which a pause has begun.
     pub fn refuse(&mut self, purpose: Purpose) -> impl Iterator<Item = Ticket> + use<> {
-        self.waiting.remove(&purpose).into_iter().flatten()
+        self.waiting.remove(&purpose).into_iter().flatten().map(|(ticket, _)| ticket)
     }
 
     /// Whether less than half of the burst is left, so that callers should share requests.

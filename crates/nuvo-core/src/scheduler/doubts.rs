@@ -28,7 +28,7 @@ impl ListedExecutions {
 
 /// The runs in doubt of one account. All times are those of one monotonic clock, which is handed in.
 #[derive(Debug)]
-pub(super) struct Doubts {
+pub struct Doubts {
     every: Duration,
     waiting: BTreeMap<RunRef, Waiting>,
     last: Option<Seen>,
@@ -80,9 +80,10 @@ impl Doubts {
         Self { every: confirm.min(EVERY), waiting: BTreeMap::new(), last: None, looking: false }
     }
 
-    /// What a look that began after the run first asked has shown, or none before there is one: then the run is told when it asks again.
+    /// What a look that began after the run asked first has shown, or none before there is one: then the run is told when it asks again. A look
+    /// at the account, or at its pipeline only.
     #[allow(clippy::option_option, reason = "the outer one: there was no such look; the inner one: it came to nothing")]
-    pub(super) fn candidates(
+    pub fn candidates(
         &mut self,
         run: &RunRef,
         pipeline: &PipelineId,
@@ -100,7 +101,7 @@ impl Doubts {
     }
 
     /// The run is in doubt no more, or gone.
-    pub(super) fn forget(&mut self, run: &RunRef) {
+    pub fn forget(&mut self, run: &RunRef) {
         self.waiting.remove(run);
         if self.waiting.is_empty() {
             self.last = self.last.take().map(|seen| Seen { listed: None, ..seen });
@@ -108,7 +109,7 @@ impl Doubts {
     }
 
     /// Forgets the runs that no longer exist.
-    pub(super) fn prune(&mut self, exists: impl Fn(&RunRef) -> bool) {
+    pub fn prune(&mut self, exists: impl Fn(&RunRef) -> bool) {
         self.waiting.retain(|run, _| exists(run));
     }
 
@@ -134,7 +135,7 @@ impl Doubts {
     }
 
     /// A look that began then has shown this. Returns the runs that are told.
-    pub(super) fn looked(&mut self, began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions>) -> Vec<RunRef> {
+    pub fn looked(&mut self, began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions>) -> Vec<RunRef> {
         let seen = Seen { began, pipeline, listed };
         let told = self.waiting.iter().filter(|(_, waiting)| seen.answers(waiting)).map(|(run, _)| run.clone()).collect();
         (self.last, self.looking) = (Some(seen), false);

@@ -21,7 +21,7 @@ mod turns;
 pub use account::{AccountScheduler, Next, PostEnding, Work};
 pub use breaker::{Availability, CircuitBreaker, RequestKind};
 pub use budget::Ticket;
-pub use doubts::ListedExecutions;
+pub use doubts::{Doubts, ListedExecutions};
 pub use executions::{Executions, Followed, Look};
 pub use pauses::Pause;
 pub use places::{Places, most_places};

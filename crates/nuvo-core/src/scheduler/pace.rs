@@ -14,7 +14,7 @@ const WATCH_PERIOD: Duration = Duration::from_secs(300);
 /// The part of the rate limit that looks may use, so that requests are left for the reads of executions that may have ended.
 const SHARE: f64 = 0.8;
 /// The same while triggers wait for requests, and the part that a look of many pages gets at least.
-const SHARE_BESIDE_TRIGGERS: f64 = 0.1;
+const SHARE_BESIDE_TRIGGERS: f64 = 0.13;
 const LEAST_SHARE: f64 = 0.4;
 /// How many durations of a pipeline are remembered.
 const REMEMBERED: usize = 8;
@@ -142,7 +142,7 @@ mod tests {
         let slowest = Duration::from_secs(10);
         let floors = |requests, rate| [false, true].map(|triggers_wait| floor(requests, rate, triggers_wait, slowest).as_millis());
         assert_eq!(floors(1, 100.0), [500, 500]);
-        assert_eq!(floors(1, 5.0), [500, 2_000], "a look leaves nine of ten requests to the triggers that wait");
+        assert_eq!(floors(1, 5.0), [500, 1_538], "a look leaves seven of eight requests to the triggers that wait");
         assert_eq!(floors(20, 5.0), [5_000, 20_000], "but is not kept waiting for long");
         assert_eq!(floors(100, 5.0), [25_000, 50_000]);
     }

@@ -21,7 +21,7 @@ fn serve(budget: &mut Budget, mut now: Duration) -> Vec<(Ticket, Duration)> {
     let mut served = Vec::new();
     while let Some(wait) = budget.wait() {
         now = now.saturating_add(wait).saturating_add(Duration::from_nanos(1));
-        served.extend(std::iter::from_fn(|| budget.next(now)).map(|ticket| (ticket, now)));
+        served.extend(std::iter::from_fn(|| budget.next(now)).map(|(ticket, _)| (ticket, now)));
     }
     served
 }
@@ -31,7 +31,7 @@ fn requests_after_the_burst_keep_the_rate() {
     let mut budget = Budget::new(10, START);
     assert_eq!((0..20).filter(|_| budget.take(Purpose::Trigger, START)).count(), 9);
     for _ in 0..20 {
-        budget.want(Purpose::Polling);
+        budget.want(Purpose::Polling, START);
     }
     let served = serve(&mut budget, START);
     let last = served.last().map(|(_, at)| at.saturating_sub(START));
@@ -43,7 +43,7 @@ fn sent_requests_of_any_second_are_at_most_the_rate() {
     let mut budget = Budget::new(10, START);
     let mut sent: Vec<f64> = (0..20).filter(|_| budget.take(Purpose::Trigger, START)).map(|_| 0.0).collect();
     for number in 0..100 {
-        budget.want(Purpose::ALL[number % Purpose::ALL.len()]);
+        budget.want(Purpose::ALL[number % Purpose::ALL.len()], START);
     }
     sent.extend(serve(&mut budget, START).iter().map(|(_, at)| at.saturating_sub(START).as_secs_f64()));
     for from in &sent {
@@ -59,7 +59,7 @@ fn requests_are_served_by_purpose_then_by_age_and_every_fourth_in_turn() {
     let mut purposes = std::collections::HashMap::new();
     for round in 0..2 {
         for purpose in Purpose::ALL.into_iter().rev() {
-            purposes.insert(budget.want(purpose), (purpose, round));
+            purposes.insert(budget.want(purpose, START), (purpose, round));
         }
     }
     let order: Vec<_> = serve(&mut budget, START).into_iter().map(|(ticket, _)| purposes[&ticket]).collect();
@@ -78,9 +78,9 @@ fn least_urgent_request_behind_many_urgent_ones_waits_within_bounds() {
     let mut budget = Budget::new(10, START);
     while budget.take(Purpose::Trigger, START) {}
     for _ in 0..1_000 {
-        budget.want(Purpose::Ending);
+        budget.want(Purpose::Ending, START);
     }
-    let poll = budget.want(Purpose::Polling);
+    let poll = budget.want(Purpose::Polling, START);
     let served = serve(&mut budget, START);
     let at = served.iter().find(|(ticket, _)| *ticket == poll).map(|(_, at)| at.saturating_sub(START));
     assert!(at.is_some_and(|at| at < Duration::from_secs(1)), "{at:?}");
@@ -91,7 +91,7 @@ fn developer_mode_is_asked_for_only_with_what_nothing_else_wants() {
     let mut budget = Budget::new(10, START);
     while budget.take(Purpose::Mode, START) {}
     assert_eq!((0..10).filter(|_| budget.take(Purpose::Ending, START)).count(), 4, "half of the burst is left for others");
-    let (mode, polls) = (budget.want(Purpose::Mode), [(); 30].map(|()| budget.want(Purpose::Polling)));
+    let (mode, polls) = (budget.want(Purpose::Mode, START), [(); 30].map(|()| budget.want(Purpose::Polling, START)));
     let order: Vec<Ticket> = serve(&mut budget, START).into_iter().map(|(ticket, _)| ticket).collect();
     assert_eq!(order, polls.into_iter().chain([mode]).collect::<Vec<_>>());
 }
@@ -108,7 +108,7 @@ fn given_up_token_and_charged_requests_count() {
 #[test]
 fn pause_refuses_what_waits_and_the_longer_one_stays() {
     let (mut budget, mut pauses) = (Budget::new(1, START), Pauses::default());
-    let waiting = [budget.want(Purpose::Polling), budget.want(Purpose::Trigger)];
+    let waiting = [budget.want(Purpose::Polling, START), budget.want(Purpose::Trigger, START)];
     pauses.pause(Duration::from_secs(30), Obstacle::RateLimited, START);
     pauses.pause(Duration::from_secs(1), Obstacle::Unavailable, START);
     let refused = Purpose::ALL.into_iter().filter(|purpose| pauses.of(*purpose, START).is_some()).collect::<Vec<_>>();

@@ -12,9 +12,9 @@ use crate::run::Baseline;
 /// The oldest look that a trigger may rest on.
 const USABLE_FOR: Duration = Duration::from_secs(10);
 /// When few requests are left, the triggers of the time in which the rate limit allows this many requests share one look.
-const SHARED_BY: f64 = 15.0;
+const SHARED_BY: f64 = 20.0;
 /// The longest time that a trigger waits to share a look with others.
-const SHARE_WITHIN: Duration = Duration::from_secs(3);
+const SHARE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a look has shown: none if the list does not reliably show what is newest.
 pub type Shown<E> = Result<Option<Baseline>, E>;

@@ -15,7 +15,7 @@ impl World {
             let state = &mut self.accounts[account];
             let circuit_open = state.breaker.left(self.now);
             match state.scheduler.next(self.now, circuit_open) {
-                Next::Send(ticket) => match state.waiting.remove(&ticket) {
+                Next::Send(ticket, _) => match state.waiting.remove(&ticket) {
                     Some((request, purpose, since)) => self.admitted(account, request, purpose, since),
                     None => state.scheduler.refund(),
                 },
@@ -24,13 +24,15 @@ impl World {
                         self.refused(account, request);
                     }
                 }
-                Next::Turn(ticket, shown) => {
+                Next::Turn(ticket, ..) => {
                     if let Some((Request::Post(run), _, since)) = state.waiting.remove(&ticket) {
                         self.waited(account, Purpose::Trigger, since);
-                        match shown {
-                            Ok(_) => self.after(KUBERNETES * 3, Event::Post(run)),
-                            Err(()) => self.try_later(run, Duration::from_secs(1)),
-                        }
+                        self.after(KUBERNETES * 3, Event::Post(run));
+                    }
+                }
+                Next::LookFailed(ticket, ()) => {
+                    if let Some((Request::Post(run), ..)) = state.waiting.remove(&ticket) {
+                        self.try_later(run, Duration::from_secs(1));
                     }
                 }
                 Next::Begin(work) => self.begin(account, work),
@@ -52,7 +54,7 @@ impl World {
             Work::LookForTurns => self.want(account, Purpose::Baseline, Request::Baseline(self.now)),
             // No trigger is in doubt here.
             Work::LookForDoubts(pipeline) => {
-                self.accounts[account].scheduler.looked_for_doubts(self.now, pipeline, None);
+                self.accounts[account].scheduler.doubts.looked(self.now, pipeline, None);
             }
             Work::Look(look) => {
                 let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{
-    account_key::AccountKey,
-    run_index::{Age, age},
-};
-use crate::account::driver::RunNotifier;
+use super::{account_key::AccountKey, driver::RunNotifier};
 use nuvo_core::scheduler::Places;
 use nuvo_crds::PipelineRun;
+
+/// Older runs come first; those of the same second in the order of their uids.
+pub type Age = (Option<Timestamp>, Option<String>);
+
+/// The age of a run.
+#[must_use]
+pub fn age(object: &PipelineRun) -> Age {
+    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.metadata.uid.clone())
+}
 
 /// A run in the queue of its account: the oldest comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,8 +95,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
-
     use super::*;
 
     fn account(name: &str) -> AccountKey {
