@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 
 use nuvo_client::Error;
 use nuvo_core::{
-    run::Baseline,
+    run::{Baseline, PostOutcome},
     scheduler::{AccountScheduler, Next, Pause, Purpose, Ticket, Work},
 };
 use parking_lot::Mutex;
@@ -142,10 +142,42 @@ impl Requests {
         }
     }
 
+    /// A POST is sent now.
+    pub(super) fn post(&self) -> PostInFlight<'_> {
+        let sent = self.with(|scheduler, now| {
+            scheduler.post_sent(now);
+            now
+        });
+        PostInFlight { requests: self, sent, is_over: false }
+    }
+
     /// Nothing is sent for the account any more.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
         state.waiting.clear();
+    }
+}
+
+/// A POST that is out. If it is dropped without an outcome, it was broken off.
+pub(super) struct PostInFlight<'a> {
+    requests: &'a Requests,
+    sent: Duration,
+    is_over: bool,
+}
+
+impl PostInFlight<'_> {
+    /// It has ended in this way.
+    pub(super) fn ended(mut self, outcome: &PostOutcome) {
+        self.is_over = true;
+        self.requests.change(|scheduler, now| scheduler.post_ended(self.sent, Some(outcome), now));
+    }
+}
+
+impl Drop for PostInFlight<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.requests.change(|scheduler, now| scheduler.post_ended(self.sent, None, now));
+        }
     }
 }

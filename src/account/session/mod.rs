@@ -18,8 +18,8 @@ use nuvo_client::{
     Pause, Usage, trigger_outcome,
 };
 use nuvo_core::{
-    run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome, Unexecuted},
-    scheduler::{Availability, PostEnding, Purpose, RequestKind, most_places},
+    run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome},
+    scheduler::{Availability, Purpose, RequestKind, most_places},
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -181,36 +181,13 @@ impl Session {
             Ok(permit) => permit,
             Err(left) => return trigger_outcome::circuit_open(left),
         };
-        let sent = self.requests.with(|scheduler, now| {
-            scheduler.post_sent(now);
-            now
-        });
+        let post = self.requests.post();
         let Exchange { result: outcome, usage } = self.client.create(pipeline, nonce).await;
         if let Some(wait) = usage.pause {
             self.pause(wait, Obstacle::Unavailable);
         }
-        permit.ended(match &outcome {
-            PostOutcome::Unknown { .. } | PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => {
-                Availability::Failed
-            }
-            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::NotExecuted { .. } => Availability::Answered,
-        });
-        let ending = match &outcome {
-            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } => PostEnding::Accepted,
-            PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. } => match obstacle {
-                // Reads have no part in a quota of executions.
-                Obstacle::RateLimited => PostEnding::QuotaExceeded(*wait),
-                // A pause because of the account ends with this session: a session with other credentials sends at once.
-                Obstacle::Unavailable | Obstacle::Account => {
-                    self.pause(*wait, *obstacle);
-                    PostEnding::Answered
-                }
-                Obstacle::Operator => PostEnding::Answered,
-            },
-            PostOutcome::NotExecuted { .. } => PostEnding::Answered,
-            PostOutcome::Unknown { .. } => PostEnding::Unanswered,
-        };
-        self.requests.change(|scheduler, now| scheduler.post_ended(sent, ending, now));
+        permit.ended(Availability::of_post(&outcome));
+        post.ended(&outcome);
         self.account_for_request(usage);
         outcome
     }

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
+    breaker::Availability,
     budget::{Budget, Ticket},
     doubts::Doubts,
     executions::{Due, Executions, Look, Pace},
@@ -12,7 +13,7 @@ use super::{
     reads::Read,
     turns::{Called, Need, Shown, Turns},
 };
-use crate::run::{Baseline, Obstacle, PipelineId};
+use crate::run::{Baseline, Obstacle, PipelineId, PostOutcome, Unexecuted};
 
 /// While nuvo leaves a POST unanswered, the triggers that wait ask again after this time.
 const HANGING: Duration = Duration::from_secs(5);
@@ -191,13 +192,20 @@ impl<E: Clone> AccountScheduler<E> {
         self.posts.sent(now);
     }
 
-    /// The POST that was sent then is over.
-    pub fn post_ended(&mut self, sent: Duration, ending: PostEnding, now: Duration) {
-        self.posts.ended(sent, ending != PostEnding::Unanswered, now);
-        match ending {
-            PostEnding::Accepted => self.pauses.triggered(),
-            PostEnding::QuotaExceeded(wait) => self.pauses.quota_exceeded(wait, now),
-            PostEnding::Answered | PostEnding::Unanswered => {}
+    /// The POST that was sent then is over: with this outcome, or broken off.
+    pub fn post_ended(&mut self, sent: Duration, outcome: Option<&PostOutcome>, now: Duration) {
+        let is_answered = outcome.is_some_and(|outcome| Availability::of_post(outcome) == Availability::Answered);
+        self.posts.ended(sent, is_answered, now);
+        match outcome {
+            Some(PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. }) => self.pauses.triggered(),
+            Some(PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. }) => match obstacle {
+                // Reads have no part in a quota of executions.
+                Obstacle::RateLimited => self.pauses.quota_exceeded(*wait, now),
+                // A pause because of the account ends with its session: one with other credentials sends at once.
+                Obstacle::Unavailable | Obstacle::Account => self.pauses.pause(*wait, *obstacle, now),
+                Obstacle::Operator => {}
+            },
+            Some(PostOutcome::NotExecuted { .. } | PostOutcome::Unknown { .. }) | None => {}
         }
     }
 
@@ -222,19 +230,6 @@ impl<E: Clone> AccountScheduler<E> {
             self.refused.extend(self.budget.refuse(purpose).chain(turns).map(|ticket| (ticket, pause)));
         }
     }
-}
-
-/// How a POST ended, as far as the account is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PostEnding {
-    /// nuvo has started something.
-    Accepted,
-    /// nuvo has answered 429, and asks for this pause.
-    QuotaExceeded(Duration),
-    /// nuvo has answered something else.
-    Answered,
-    /// There was no answer.
-    Unanswered,
 }
 
 #[cfg(test)]
@@ -324,11 +319,16 @@ mod tests {
         assert!(scheduler.turn(START, START).is_err() && scheduler.request(Purpose::Mode, START).is_err());
     }
 
+    fn accepted() -> PostOutcome {
+        PostOutcome::Accepted(Vec::new())
+    }
+
     #[test]
     fn only_one_turn_comes_after_a_quota_was_exceeded() {
         let mut scheduler = scheduler(100);
         scheduler.post_sent(START);
-        scheduler.post_ended(START, PostEnding::QuotaExceeded(Duration::from_secs(30)), START);
+        let then = Unexecuted::RetryAfter(Duration::from_secs(30), Obstacle::RateLimited);
+        scheduler.post_ended(START, Some(&PostOutcome::NotExecuted { then, message: String::new() }), START);
         assert!(scheduler.turn(START, after(29.0)).is_err());
         let tickets = [(); 3].map(|()| scheduler.turn(START, after(30.0)).unwrap());
         assert!(matches!(scheduler.next(after(30.0), None), Next::Begin(Work::LookForTurns)));
@@ -338,7 +338,7 @@ mod tests {
             assert!(matches!(scheduler.next(after(30.0), None), Next::Refuse(of, _) if of == *other));
         }
         scheduler.post_sent(after(30.0));
-        scheduler.post_ended(after(30.0), PostEnding::Accepted, after(31.0));
+        scheduler.post_ended(after(30.0), Some(&accepted()), after(31.0));
         assert!(scheduler.turn(after(31.0), after(31.0)).is_ok());
     }
 
@@ -350,9 +350,9 @@ mod tests {
         let pause = scheduler.paused(Purpose::Trigger, after(10.0)).unwrap();
         assert_eq!((pause.obstacle, scheduler.paused(Purpose::Ending, after(10.0))), (Obstacle::Unavailable, None));
         scheduler.post_sent(after(5.0));
-        scheduler.post_ended(after(5.0), PostEnding::Accepted, after(11.0));
+        scheduler.post_ended(after(5.0), Some(&accepted()), after(11.0));
         assert_eq!(scheduler.paused(Purpose::Trigger, after(12.0)), None, "nuvo answers others");
-        scheduler.post_ended(START, PostEnding::Unanswered, after(30.0));
+        scheduler.post_ended(START, None, after(30.0));
         assert_eq!(scheduler.paused(Purpose::Trigger, after(100.0)), None);
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::backoff::Backoff;
+use crate::{
+    backoff::Backoff,
+    run::{Obstacle, PostOutcome, Unexecuted},
+};
 
 /// The number of consecutive failures that open it.
 const FAILURES: u32 = 5;
@@ -45,6 +48,19 @@ pub enum Availability {
     Failed,
     /// Nothing was sent, or the answer was not waited for.
     Unknown,
+}
+
+impl Availability {
+    /// What the outcome of a POST shows.
+    #[must_use]
+    pub const fn of_post(outcome: &PostOutcome) -> Self {
+        match outcome {
+            PostOutcome::Unknown { .. } | PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Unavailable), .. } => {
+                Self::Failed
+            }
+            PostOutcome::Accepted(_) | PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::NotExecuted { .. } => Self::Answered,
+        }
+    }
 }
 
 impl CircuitBreaker {

@@ -24,6 +24,8 @@ pub struct RunTimes {
     pub last_post: Instant,
     pub last_end: Instant,
     pub last_seen: Instant,
+    /// The first end that arrived.
+    pub first_seen: Option<Instant>,
     /// What is not as it must be.
     pub broken: Vec<String>,
 }
@@ -52,6 +54,7 @@ impl RunTimes {
             last_post: beginning,
             last_end: beginning,
             last_seen: beginning,
+            first_seen: None,
             broken: Vec::new(),
         };
         for (name, answered) in created {
@@ -82,6 +85,7 @@ impl RunTimes {
             };
             times.lags.push(shown.saturating_duration_since(end));
             times.last_seen = times.last_seen.max(shown);
+            times.first_seen = Some(times.first_seen.map_or(shown, |first| first.min(shown)));
             if run.reason != "Succeeded" {
                 times.broken.push(format!("{name} has ended as {}", run.reason));
             }

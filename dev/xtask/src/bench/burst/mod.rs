@@ -40,6 +40,7 @@ struct Row {
     lag: Percentiles,
     /// From the last end in nuvo to the last arrival.
     after_last_end: Duration,
+    first_shown: Duration,
     took: Duration,
     requests: RequestCounts,
     /// Until the last trigger.
@@ -126,6 +127,7 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
         trigger: Percentiles::of(times.triggers),
         last_trigger: times.last_post.saturating_duration_since(began),
         lag: Percentiles::of(times.lags),
+        first_shown: times.first_seen.map(|first| first.saturating_duration_since(began)).unwrap_or_default(),
         after_last_end: times.last_seen.saturating_duration_since(times.last_end),
         took: ended.saturating_duration_since(began),
         requests: RequestCounts::of(&journal),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use nuvo_core::run::{Obstacle, RunRef};
-use nuvo_core::scheduler::{Availability, Key, PostEnding, Purpose, ReadAnswer};
+use nuvo_core::run::{Obstacle, PostOutcome, RunRef, Unexecuted};
+use nuvo_core::scheduler::{Availability, Key, Purpose, ReadAnswer};
 
 use super::{Event, KUBERNETES, Looking, RETRY_AFTER, Request, Run, World, number_of};
 use crate::simulate::nuvo::{Execution, Fate, PAGE};
@@ -46,7 +46,7 @@ impl World {
                 let scheduler = &mut self.accounts[account].scheduler;
                 match fate {
                     Fate::Answered => {
-                        scheduler.post_ended(sent, PostEnding::Accepted, now);
+                        scheduler.post_ended(sent, Some(&PostOutcome::Accepted(Vec::new())), now);
                         self.runs[run].triggered = Some(now);
                         let Run { takes, files, .. } = self.runs[run];
                         let execution = Execution { account, created: now, ends: now + takes };
@@ -54,12 +54,13 @@ impl World {
                         self.after(KUBERNETES, Event::Recorded(run, executions));
                     }
                     Fate::Quota => {
-                        scheduler.post_ended(sent, PostEnding::QuotaExceeded(RETRY_AFTER), now);
+                        let then = Unexecuted::RetryAfter(RETRY_AFTER, Obstacle::RateLimited);
+                        scheduler.post_ended(sent, Some(&PostOutcome::NotExecuted { then, message: String::new() }), now);
                         self.try_later(run, RETRY_AFTER);
                     }
                     Fate::Failed | Fate::NotSent => {
                         // The trigger is in doubt, which is another matter: here it counts as not sent.
-                        scheduler.post_ended(sent, PostEnding::Unanswered, now);
+                        scheduler.post_ended(sent, None, now);
                         scheduler.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
                         self.try_later(run, Duration::from_secs(5));
                     }
