@@ -98,12 +98,16 @@ pub struct Watch<K: Resource<DynamicType = ()> + Clone + 'static> {
     woken: WakeStream<ObjectRef<K>>,
 }
 
+/// The page size of the first list: a page is in memory as a whole, and an object can have more than a megabyte.
+const PAGE: u32 = 50;
+
 /// Prepares a watch of each of these namespaces, or one of all if there are none, and the cache that the watches feed.
 pub fn watches<K>(client: &Client, namespaces: &[String], label_selector: Option<&str>) -> (ObjectCache<K>, Vec<Watch<K>>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + 'static,
 {
-    let config = label_selector.map_or_else(watcher::Config::default, |labels| watcher::Config::default().labels(labels));
+    let config = watcher::Config::default().page_size(PAGE);
+    let config = label_selector.map_or_else(|| config.clone(), |labels| config.clone().labels(labels));
     let prepared = watched_namespaces(namespaces).into_iter().map(|namespace| {
         let (store, writer) = reflector::store();
         let (wakes, woken) = wake_queue();

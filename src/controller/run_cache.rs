@@ -12,11 +12,8 @@ use kube::{
 };
 use serde::{Deserialize, Deserializer};
 
-use nuvo_core::run::{at_rest, expires};
+use nuvo_core::run::{at_rest, expires, kept_metadata};
 use nuvo_crds::{Phase, PipelineRun};
-
-/// The annotation in which `kubectl apply` keeps the whole object once more.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A run as the cache has it: its name, and the object as JSON, which takes a third of the memory that it takes when it is parsed.
 #[derive(Debug, Clone)]
@@ -69,12 +66,9 @@ impl TryFrom<PipelineRun> for CachedRun {
     type Error = serde_json::Error;
 
     fn try_from(mut run: PipelineRun) -> Result<Self, Self::Error> {
-        // Unused, and half of an object's size. A status can be written without them, because the API server ignores the metadata of a status
-        // write except for the managed fields.
-        run.metadata.managed_fields = None;
-        if let Some(annotations) = &mut run.metadata.annotations {
-            annotations.remove(LAST_APPLIED);
-        }
+        // A status can be written without the rest, because the API server ignores the metadata of a status write except for the managed
+        // fields.
+        run.metadata = kept_metadata(run.metadata);
         let object = Some(serde_json::to_vec(&run)?.into_boxed_slice());
         let phase = run.status.and_then(|status| status.phase);
         let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata;
@@ -124,6 +118,9 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// The annotation in which `kubectl apply` keeps the whole object once more.
+    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     use nuvo_core::run::{Knowledge, StatusInput, compute_status, parse};
 
     /// A run that ended like this, with a status as large as most.

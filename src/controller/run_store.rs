@@ -29,8 +29,8 @@ use nuvo_crds::{
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
 
-/// The page size of lists of runs: a list of thousands in one page could exceed the timeout of a call.
-const PAGE: u32 = 500;
+/// The page size of lists of runs: a page is in memory as a whole, and a list of thousands could exceed the timeout of a call.
+const PAGE: u32 = 50;
 
 /// Why a run cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -353,7 +353,7 @@ mod tests {
         let asked = asked.lock().clone();
         assert_eq!(asked.len(), 2, "{asked:?}");
         for query in asked {
-            assert!(query.contains("limit=500") && query.contains("spec.pipelineId%3Dorders"), "{query}");
+            assert!(query.contains("limit=50") && query.contains("spec.pipelineId%3Dorders"), "{query}");
             assert!(!query.contains("resourceVersion"), "a list of the newest: {query}");
         }
     }

@@ -437,6 +437,14 @@ impl Operator {
         self.0.wait(WITHIN).and_then(|status| status.code())
     }
 
+    /// What the kernel says about the most memory that it ever had, in bytes.
+    pub fn peak_memory(&mut self) -> u64 {
+        let pid = self.0.command().unwrap().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
     /// What one of its two servers, `metrics` or `health`, answers: the status and the body.
     pub fn ask(&self, server: &str, path: &str) -> (u16, String) {
         let address = wait_for(&format!("{server} server"), &self.0, || {

@@ -16,6 +16,7 @@ mod documented_commands;
 mod environment;
 mod hanging_watches;
 mod hostile_answers;
+mod large_objects;
 mod leader_election;
 mod lifecycle;
 mod metrics;

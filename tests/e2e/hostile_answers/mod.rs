@@ -27,7 +27,7 @@ use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::json;
 
-use crate::environment::{Environment, Operator, WITHIN, assert_consistent, block_on, message, reason, same};
+use crate::environment::{Environment, WITHIN, assert_consistent, block_on, message, reason, same};
 use answer_table::{AnswerKind, COLUMNS, Column, Expect, answer_kinds};
 use hostile_server::{Call, HostileServer, RequestRecorder, Script};
 
@@ -192,14 +192,6 @@ fn mirror(env: &Environment) -> (Store<PipelineRun>, Shown) {
     (store, shown)
 }
 
-/// What the kernel says about the most memory that the operator ever had.
-fn peak(operator: &mut Operator) -> u64 {
-    let pid = operator.0.command().unwrap().unwrap();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
-}
-
 /// Ends what runs beside a test with it, however that ends.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
@@ -257,7 +249,7 @@ fn hostile_answers_cause_no_wrong_action_or_status() {
     flags.extend(waiting.iter().flat_map(|cell| ["--allowed-base-url", cell.site.origin.as_str()]));
     let mut operator = env.operator_with(&flags);
     env.wait_ready("default");
-    let idle = peak(&mut operator);
+    let idle = operator.peak_memory();
     let (runs, shown) = mirror(&env);
     let key = |name: &str| ObjectRef::new(name).within(&env.namespace);
     let (stop, longest) = (AtomicBool::new(false), Mutex::new((0, Duration::ZERO)));
@@ -285,7 +277,7 @@ fn hostile_answers_cause_no_wrong_action_or_status() {
         }
     });
     let took = begun.elapsed();
-    let peak = peak(&mut operator);
+    let peak = operator.peak_memory();
     let mut differing = Vec::new();
     done.sort_by(|a, b| (&a.kind, a.column as u8).cmp(&(&b.kind, b.column as u8)));
     for cell in &done {

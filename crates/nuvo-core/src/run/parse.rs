@@ -2,6 +2,7 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
+    kept_metadata::LONGEST_ANNOTATION,
     trigger::run_view::Run,
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
@@ -52,6 +53,9 @@ pub enum ResolutionAnswer {
 /// What is wrong with it and what to write instead.
 pub fn resolution(run: &PipelineRun) -> Result<Option<Resolution>, String> {
     let Some(text) = run.metadata.annotations.as_ref().and_then(|all| all.get(RESOLVE_ANNOTATION)) else { return Ok(None) };
+    if text.len() > LONGEST_ANNOTATION {
+        return Err(format!("the annotation {RESOLVE_ANNOTATION} is longer than {LONGEST_ANNOTATION} bytes"));
+    }
     let form = format!("the annotation {RESOLVE_ANNOTATION} must be <nonce>:adopt=<id,...>, <nonce>:retry or <nonce>:abandon");
     let (nonce, answer) = text.trim().split_once(':').ok_or_else(|| form.clone())?;
     let answer = match (answer, answer.strip_prefix("adopt=")) {
@@ -110,8 +114,8 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         name: meta.name.clone().ok_or(InvalidRun::Missing("metadata.name"))?,
     };
     let pipeline = PipelineId::new(run.spec.pipeline_id.clone()).map_err(|source| InvalidRun::Id { field: "spec.pipelineId", source })?;
-    let marker: Option<Marker> =
-        meta.annotations.as_ref().and_then(|all| all.get(TRIGGER_ANNOTATION)).and_then(|text| serde_json::from_str(text).ok());
+    let text = meta.annotations.as_ref().and_then(|all| all.get(TRIGGER_ANNOTATION)).filter(|text| text.len() <= LONGEST_ANNOTATION);
+    let marker: Option<Marker> = text.and_then(|text| serde_json::from_str(text).ok());
     let status = run.status.clone().unwrap_or_default();
     // A result that cannot be read must not look like none: without a marker it makes the run "lost", never new.
     let trigger = match status.trigger.as_ref().filter(|trigger| trigger.state != TriggerState::Observed) {

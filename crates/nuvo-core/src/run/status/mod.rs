@@ -20,7 +20,7 @@ pub use read::{differs_only_in_wording, reason};
 pub use repairs::{repair_watch_left, repairable};
 pub use retry::is_awaited as awaits_retry;
 pub use trigger_result::recorded;
-pub use ttl::expires;
+pub use ttl::{expires, reads_annotation, reads_label};
 
 #[cfg(test)]
 mod tests;

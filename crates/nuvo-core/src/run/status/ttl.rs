@@ -27,6 +27,10 @@ const COMMON: &str = "app.kubernetes.io/instance";
 /// The phases of Argo CD's hooks. `Skip` is none: it keeps a resource out of every sync.
 const HOOKS: [&str; 6] = ["PreSync", "Sync", "PostSync", "SyncFail", "PreDelete", "PostDelete"];
 
+/// The annotations that mark a hook of Argo CD, and of Helm.
+const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
+const HELM_HOOK: &str = "helm.sh/hook";
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Label,
@@ -56,6 +60,18 @@ impl Tracker {
             Self::Helm => "Helm",
         }
     }
+}
+
+/// Whether the deletion depends on this annotation.
+#[must_use]
+pub fn reads_annotation(key: &str) -> bool {
+    key == ARGO_HOOK || key == HELM_HOOK || TRACKS.iter().any(|(mark, tracks, _)| *mark == Mark::Annotation && *tracks == key)
+}
+
+/// Whether the deletion depends on this label.
+#[must_use]
+pub fn reads_label(key: &str) -> bool {
+    TRACKS.iter().any(|(mark, tracks, _)| *mark == Mark::Label && *tracks == key)
 }
 
 /// When the object is to be deleted; none if it is not, or if something prevents it.
@@ -113,9 +129,9 @@ fn has(object: &PipelineRun, mark: Mark, key: &str) -> bool {
 /// A hook that has been deleted is not created again before the next sync or release, which would start it again in any case.
 /// Flux does not know the hooks of Argo CD.
 fn is_exempt(object: &PipelineRun, tracker: Tracker) -> bool {
-    let argo_hook = value(object, Mark::Annotation, "argocd.argoproj.io/hook")
-        .is_some_and(|hooks| hooks.split(',').any(|hook| HOOKS.contains(&hook.trim())));
-    let helm_hook = has(object, Mark::Annotation, "helm.sh/hook");
+    let argo_hook =
+        value(object, Mark::Annotation, ARGO_HOOK).is_some_and(|hooks| hooks.split(',').any(|hook| HOOKS.contains(&hook.trim())));
+    let helm_hook = has(object, Mark::Annotation, HELM_HOOK);
     match tracker {
         Tracker::ArgoCd => argo_hook || helm_hook,
         Tracker::Helm => helm_hook,

@@ -1,0 +1,47 @@
+//! Whoever may create runs decides how large they are, and must not take the memory of the operator with them.
+
+use kube::api::{ListParams, PostParams};
+use nuvo_crds::PipelineRun;
+use nuvo_sim::Pipeline;
+use serde_json::json;
+
+use crate::environment::{Environment, block_on};
+
+#[test]
+fn large_annotations_take_no_memory_and_stay() {
+    const RUNS: usize = 200;
+    const MOST: u64 = 90 << 20;
+    let env = Environment::new("large", [Pipeline::new("orders")]);
+    // As much as the API server allows.
+    let note = "x".repeat(250_000);
+    for number in 0..RUNS {
+        let run = json!({
+            "apiVersion": "nuvo.dev/v1alpha1",
+            "kind": "PipelineRun",
+            "metadata": { "name": format!("run-{number}"), "annotations": { "example.com/note": note }, "labels": { "example.com/team": "a" } },
+            "spec": { "pipelineId": "orders", "suspend": true },
+        });
+        block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(run).unwrap())).unwrap();
+    }
+    let is_shown = |run: &PipelineRun| run.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+    let shown = || {
+        let pages = (0..RUNS).map(|number| env.get(&format!("run-{number}")));
+        pages.filter(is_shown).count()
+    };
+    let mut operator = env.operator();
+    env.wait_reason(&format!("run-{}", RUNS - 1), "Suspended");
+    env.eventually("all shown", || shown() == RUNS);
+    let first = operator.peak_memory();
+    assert_eq!(operator.stop(), Some(0));
+    let mut operator = env.operator();
+    env.eventually("counted", || {
+        operator.ask("metrics", "/metrics").1.contains(&format!(r#"nuvo_operator_pipelineruns{{phase="Suspended"}} {RUNS}"#))
+    });
+    let second = operator.peak_memory();
+    println!("memory: {} MiB, and {} MiB after a restart", first >> 20, second >> 20);
+    assert!(first < MOST && second < MOST, "{} MiB, and {} MiB after a restart", first >> 20, second >> 20);
+    let left = block_on(env.runs().list(&ListParams::default().limit(1))).unwrap().items;
+    let metadata = &left[0].metadata;
+    assert_eq!(metadata.annotations.as_ref().unwrap()["example.com/note"].len(), note.len());
+    assert_eq!(metadata.labels.as_ref().unwrap()["example.com/team"], "a");
+}
