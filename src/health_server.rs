@@ -1,14 +1,6 @@
 //! The two HTTP servers: metrics, and health for the kubelet. They bind first, so that a taken port is an error at start.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,6 +9,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -39,17 +32,31 @@ pub struct BindError {
 
 /// The readiness of this process, at first not ready. Liveness means only that the server answers.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<AtomicBool>);
+pub struct Health(Arc<Mutex<Readiness>>);
+
+#[derive(Debug, Default)]
+enum Readiness {
+    #[default]
+    Starting,
+    Waiting(String),
+    Ready,
+    Stopping,
+}
 
 impl Health {
-    /// Sets the readiness.
-    pub fn set_ready(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
+    /// The process can do its work.
+    pub fn set_ready(&self) {
+        *self.0.lock() = Readiness::Ready;
     }
 
-    /// The readiness that was set last.
-    pub fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// It cannot, for this reason.
+    pub fn set_waiting(&self, reason: String) {
+        *self.0.lock() = Readiness::Waiting(reason);
+    }
+
+    /// It is shutting down.
+    pub fn set_stopping(&self) {
+        *self.0.lock() = Readiness::Stopping;
     }
 }
 
@@ -115,8 +122,14 @@ async fn exposition(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.encode())
 }
 
-async fn readiness(State(health): State<Health>) -> (StatusCode, &'static str) {
-    if health.is_ready() { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+async fn readiness(State(health): State<Health>) -> (StatusCode, String) {
+    let reason = match &*health.0.lock() {
+        Readiness::Ready => return (StatusCode::OK, "ok\n".to_owned()),
+        Readiness::Starting => "starting".to_owned(),
+        Readiness::Waiting(reason) => reason.clone(),
+        Readiness::Stopping => "shutting down".to_owned(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n"))
 }
 
 #[cfg(test)]
@@ -150,10 +163,11 @@ mod tests {
         let address = server.address();
         let serving = tokio::spawn(server.serve(shutdown));
         for path in ["/readyz", "/healthz"] {
-            health.set_ready(false);
-            assert!(fetch(address, path).await.starts_with("HTTP/1.1 503"));
+            health.set_waiting("nothing answers".to_owned());
+            let answer = fetch(address, path).await;
+            assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("\r\n\r\nnot ready: nothing answers\n"), "{answer}");
             assert!(fetch(address, "/livez").await.starts_with("HTTP/1.1 200"));
-            health.set_ready(true);
+            health.set_ready();
             assert!(fetch(address, path).await.starts_with("HTTP/1.1 200"));
         }
         // A silent client does not delay the shutdown.

@@ -7,10 +7,11 @@ use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
     client::ClientBuilder,
+    core::Status,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{Instant, sleep, timeout},
 };
 use tower::timeout::TimeoutLayer;
 
@@ -28,6 +29,10 @@ use crate::{
 
 /// How long the API server may take to answer at start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before it is asked again.
+const START_RETRY: Duration = Duration::from_secs(1);
+/// How often the log repeats that the operator waits for it.
+const REPEAT_LOG: Duration = Duration::from_secs(30);
 /// How long it may take to begin an answer later. Single calls have a timeout of their own; this is for the lists and watches that
 /// fill the caches. A watch, too, is answered at once, even if there are no events.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,7 +53,7 @@ pub enum StartError {
         /// What is wrong.
         reason: String,
     },
-    /// The API server does not answer.
+    /// The API server does not answer. This does not end the operator: it waits.
     #[error("the Kubernetes API server {server} cannot be reached: {reason}; check the address, the network and the certificates")]
     Unreachable {
         /// Its URL.
@@ -121,7 +126,7 @@ pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartE
     let servers = [tokio::spawn(metrics_server.serve(servers_end.clone())), tokio::spawn(health_server.serve(servers_end))];
 
     let ended = tokio::select! {
-        context = connect(settings, metrics, health, clock) => Some(context?),
+        context = connect_when_reachable(settings, metrics, health, clock) => Some(context?),
         () = shutdown.begun() => None,
     };
     if let Some((context, elector)) = ended {
@@ -136,11 +141,34 @@ pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartE
     Ok(())
 }
 
-/// Makes the clients, and checks what can be checked before anything is done.
-async fn connect(
+/// Waits until the API server answers. A restart would not help, and the kubelet delays each further one.
+async fn connect_when_reachable(
     settings: Settings,
     metrics: Arc<Metrics>,
     health: Health,
+    clock: Clock,
+) -> Result<(Context, Option<Elector>), StartError> {
+    let settings = Arc::new(settings);
+    let mut logged: Option<Instant> = None;
+    loop {
+        let error = match connect(&settings, &metrics, &health, clock).await {
+            Err(error @ StartError::Unreachable { .. }) => error,
+            result => return result,
+        };
+        if logged.is_none_or(|logged| logged.elapsed() >= REPEAT_LOG) {
+            tracing::warn!(%error, "waiting for the Kubernetes API server");
+            logged = Some(Instant::now());
+        }
+        health.set_waiting(error.to_string());
+        sleep(START_RETRY).await;
+    }
+}
+
+/// Makes the clients, and checks what can be checked before anything is done.
+async fn connect(
+    settings: &Arc<Settings>,
+    metrics: &Arc<Metrics>,
+    health: &Health,
     clock: Clock,
 ) -> Result<(Context, Option<Elector>), StartError> {
     let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?;
@@ -171,7 +199,8 @@ async fn connect(
     };
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
-    Ok((Context { client, settings: Arc::new(settings), metrics, health, operator_namespace, identity, clock }, elector))
+    let (settings, metrics, health) = (settings.clone(), metrics.clone(), health.clone());
+    Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock }, elector))
 }
 
 /// A client that gives up an answer that does not begin within `answer`, or pauses for longer than `silence`: kube itself waits without
@@ -196,11 +225,11 @@ fn is_from_environment(proxy: &http::Uri) -> bool {
 /// Runs the controllers, as the leader if there is an election, until the shutdown or the loss of the lease.
 async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
     // A standby is ready: it could take over at any time.
-    context.health.set_ready(true);
+    context.health.set_ready();
     let (metrics, health) = (context.metrics.clone(), context.health.clone());
     let unready = async {
         shutdown.begun().await;
-        health.set_ready(false);
+        health.set_stopping();
     };
     let work = async {
         let Some(mut elector) = elector else {
@@ -312,16 +341,24 @@ fn refusal(server: &str, verb: &str, resource: String, scope: String, error: kub
         kube::Error::Api(status) if status.code == 401 => StartError::Unauthorized { server: server.to_owned() },
         kube::Error::Api(status) if status.code == 403 => StartError::Forbidden { verb: verb.to_owned(), resource, scope },
         kube::Error::Api(status) if status.code == 404 => StartError::CrdsMissing(resource),
+        // An API server that is starting or overloaded, or a load balancer without one.
+        kube::Error::Api(status) if status.code == 429 || status.code >= 500 => {
+            StartError::Unreachable { server: server.to_owned(), reason: reason(&status) }
+        }
         error => refused(server, error),
     }
 }
 
 fn refused(server: &str, error: kube::Error) -> StartError {
     let reason = match error {
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code).replace(['\n', '\r'], " "),
+        kube::Error::Api(status) => reason(&status),
         error => one_line(&error),
     };
     StartError::Refused { server: server.to_owned(), reason }
+}
+
+fn reason(status: &Status) -> String {
+    format!("{} ({})", status.message, status.code).replace(['\n', '\r'], " ")
 }
 
 /// An error with its causes, each of them once, in one line.

@@ -1,15 +1,19 @@
-//! Starts that fail: one clear line on standard error and a non-zero exit code, never a panic or a silent wait.
+//! Starts that wait for the API server; and starts that fail: one clear line on standard error and a non-zero exit code, never a panic or a
+//! silent wait.
 
 use std::{
     process::{Command, Output},
     time::{Duration, Instant},
 };
 
-use controlplane::{ControlPlane, Options, Process};
+use controlplane::{
+    ControlPlane, Options, Process, Proxy,
+    proxy::{Action, Answer},
+};
 use nuvo_operator::rbac::rules;
 use serde_json::json;
 
-use crate::environment::{install, server};
+use crate::environment::{Operator, WITHIN, install, server};
 
 /// Starts the operator.
 fn start(kubeconfig: &str, flags: &[&str]) -> Process {
@@ -62,12 +66,56 @@ fn missing_kubeconfig_is_reported() {
     assert_line(&run("/there/is/no/such/file", &[]), 1, &["no Kubernetes cluster is configured", "KUBECONFIG"]);
 }
 
+/// Waits until `/readyz` answers with this code and these words.
+fn wait_readiness(operator: &Operator, code: u16, words: &str) {
+    let begun = Instant::now();
+    loop {
+        let answer = operator.ask("health", "/readyz");
+        if answer.0 == code && answer.1.contains(words) {
+            return;
+        }
+        assert!(begun.elapsed() < WITHIN, "{answer:?}\n{}", operator.0.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The log says at once, and then every 30 s at most, that the operator waits for the API server.
+fn assert_says_seldom(operator: &Operator, begun: Instant) {
+    let log = operator.0.log();
+    let said = log.matches("waiting for the Kubernetes API server").count() as u64;
+    assert!((1..=1 + begun.elapsed().as_secs() / 30).contains(&said), "{log}");
+}
+
 #[test]
-fn unreachable_api_server_is_reported() {
+fn unreachable_api_server_is_waited_for_until_sigterm() {
     let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();
     let path = server().folder().join("unreachable.kubeconfig");
     std::fs::write(&path, text.replace(server().url(), "https://127.0.0.1:1")).unwrap();
-    assert_line(&run(&path.display().to_string(), &[]), 1, &["127.0.0.1:1", "cannot be reached"]);
+    let begun = Instant::now();
+    let operator = Operator(start(&path.display().to_string(), &[]));
+    wait_readiness(&operator, 503, "https://127.0.0.1:1/ cannot be reached");
+    assert_eq!(operator.ask("health", "/livez").0, 200);
+    assert_says_seldom(&operator, begun);
+    assert_eq!(operator.stop(), Some(0));
+}
+
+#[test]
+fn api_server_that_answers_late_is_waited_for() {
+    let namespace = server().namespace("late").unwrap();
+    let proxy = Proxy::start(server()).unwrap();
+    proxy.set_rules(|_| Action::HoldBeforeForward);
+    let kubeconfig = proxy.kubeconfig(server().admin_kubeconfig()).unwrap().display().to_string();
+    let begun = Instant::now();
+    let operator = Operator(start(&kubeconfig, &["--operator-namespace", &namespace, "--namespaces", &namespace]));
+    wait_readiness(&operator, 503, "no answer within 10 s");
+    assert_eq!(operator.ask("health", "/livez").0, 200);
+    // As an API server that is starting, or a load balancer without one.
+    proxy.set_rules(|_| Action::Respond(Answer::json(503, "no healthy upstream")));
+    wait_readiness(&operator, 503, "(503)");
+    proxy.set_rules(|_| Action::Forward);
+    wait_readiness(&operator, 200, "ok");
+    assert_says_seldom(&operator, begun);
+    assert_eq!(operator.stop(), Some(0));
 }
 
 #[test]
