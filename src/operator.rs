@@ -7,6 +7,7 @@ use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
     client::ClientBuilder,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
     core::Status,
 };
 use tokio::{
@@ -171,7 +172,13 @@ async fn connect(
     health: &Health,
     clock: Clock,
 ) -> Result<(Context, Option<Elector>), StartError> {
-    let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?;
+    let mut config = match kubeconfig().map_err(|error| StartError::NoCluster(one_line(&error)))? {
+        Some(kubeconfig) => {
+            let chosen = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+            chosen.map_err(|error| StartError::NoCluster(one_line(&error)))?
+        }
+        None => Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?,
+    };
     // kube would retry every verb, writes included, for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
@@ -201,6 +208,16 @@ async fn connect(
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     let (settings, metrics, health) = (settings.clone(), metrics.clone(), health.clone());
     Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock }, elector))
+}
+
+/// The files of `KUBECONFIG` that exist, merged: kube fails where kubectl skips a missing file.
+fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
+    let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    // A file that cannot be looked at is not missing: reading it says why.
+    std::env::split_paths(&list).filter(|file| file.try_exists().unwrap_or(true)).try_fold(None, |merged: Option<Kubeconfig>, file| {
+        let next = Kubeconfig::read_from(file)?;
+        Ok(Some(merged.unwrap_or_default().merge(next)?))
+    })
 }
 
 /// A client that gives up an answer that does not begin within `answer`, or pauses for longer than `silence`: kube itself waits without

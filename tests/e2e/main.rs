@@ -23,6 +23,7 @@ mod metrics;
 mod multiple_operators;
 mod outcomes;
 mod plugin;
+mod plugin_connection;
 mod protocol;
 mod rbac;
 mod recordings;

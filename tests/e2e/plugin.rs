@@ -150,8 +150,8 @@ fn resolve_rerun_suspend_and_resume_change_the_run() {
     env.wait_phase("orders", Phase::Succeeded);
     nuvo(&env, &["resolve", "orders", "--retry"]).exits(1).reports(&["has no trigger in doubt"]);
 
-    nuvo(&env, &["rerun", "orders", "--token", "again", "--wait"]).exits(0).reports(&["attempt 3", "Succeeded"]);
-    nuvo(&env, &["rerun", "orders", "--token", "again"]).exits(1).reports(&["use another one"]);
+    nuvo(&env, &["rerun", "orders", "--rerun-token", "again", "--wait"]).exits(0).reports(&["attempt 3", "Succeeded"]);
+    nuvo(&env, &["rerun", "orders", "--rerun-token", "again"]).exits(1).reports(&["use another one"]);
     nuvo(&env, &["history", "orders"]).exits(0).prints(&[
         "Attempt 1: TriggerOutcomeUnknown",
         "Attempt 2: Succeeded",

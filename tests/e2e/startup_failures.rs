@@ -86,6 +86,13 @@ fn assert_says_seldom(operator: &Operator, begun: Instant) {
     assert!((1..=1 + begun.elapsed().as_secs() / 30).contains(&said), "{log}");
 }
 
+/// The start that follows gets as far as a check that needs the API server.
+#[test]
+fn kubeconfig_list_with_a_missing_file_uses_the_others() {
+    let list = format!("/there/is/no/such/file:{}", kubeconfig(server()));
+    assert_line(&run(&list, &["--operator-namespace", "there-is-no-such-namespace"]), 1, &["there-is-no-such-namespace", "does not exist"]);
+}
+
 #[test]
 fn unreachable_api_server_is_waited_for_until_sigterm() {
     let text = std::fs::read_to_string(server().admin_kubeconfig()).unwrap();

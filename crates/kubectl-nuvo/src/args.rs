@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use k8s_openapi::jiff::{Span, SpanRelativeTo};
 
@@ -35,7 +35,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The flags of kubectl that select a cluster and a namespace.
+/// The flags of kubectl that select a cluster, a user and a namespace, with its names and meanings.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster options")]
 pub struct ClusterArgs {
@@ -54,6 +54,34 @@ pub struct ClusterArgs {
     /// Path to the kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config.
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Address of the Kubernetes API server.
+    #[arg(long, short, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// Path to a certificate file for the certificate authority of the server.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub certificate_authority: Option<String>,
+    /// Do not check the server's certificate. This makes your HTTPS connections insecure.
+    #[arg(long, global = true, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true", hide_default_value = true, hide_possible_values = true)]
+    pub insecure_skip_tls_verify: bool,
+    /// Name to check the server's certificate against. Default: the host of the server.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub tls_server_name: Option<String>,
+    /// Bearer token for authentication to the API server.
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Username to impersonate, such as system:serviceaccount:NAMESPACE:NAME.
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub as_user: Option<String>,
+    /// Group to impersonate. Can be repeated.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub as_group: Vec<String>,
+    /// UID to impersonate.
+    #[arg(long, global = true, value_name = "UID")]
+    pub as_uid: Option<String>,
+    /// Length of time to wait for each answer of the server, such as 1s, 2m or 3h. Zero means no limit.
+    #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
+    pub request_timeout: Option<Duration>,
 }
 
 /// The commands.
@@ -179,8 +207,8 @@ pub struct RerunArgs {
     #[arg(value_name = "RUN")]
     pub name: String,
     /// New spec.rerunToken. Default: the current time.
-    #[arg(long)]
-    pub token: Option<String>,
+    #[arg(long, value_name = "TOKEN")]
+    pub rerun_token: Option<String>,
     /// Wait until the attempt has ended; its result is the exit code.
     #[arg(long, short)]
     pub wait: bool,

@@ -2,16 +2,15 @@
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Api, Client, Config, Resource, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    config::{KubeConfigOptions, Kubeconfig},
     core::NamespaceResourceScope,
 };
 use nuvo_crds::PipelineRun;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{args::ClusterArgs, error::PluginError};
+use super::{args::ClusterArgs, connection, error::PluginError};
 
 /// The name under which the API server records the changes of this plugin.
 const FIELD_MANAGER: &str = "kubectl-nuvo";
@@ -28,19 +27,12 @@ pub struct ClusterContext {
 }
 
 impl ClusterContext {
-    /// Reads the kubeconfig. Sends nothing.
+    /// Reads the kubeconfig, or the ServiceAccount of the pod. Sends nothing.
     ///
     /// # Errors
-    /// [`PluginError::Kubeconfig`], [`PluginError::Client`].
+    /// Those of [`connection::config`], [`PluginError::Client`].
     pub async fn load(args: &ClusterArgs, clock: Clock) -> Result<Self, PluginError> {
-        let options = KubeConfigOptions { context: args.context.clone(), cluster: args.cluster.clone(), user: args.user.clone() };
-        let mut config = match &args.kubeconfig {
-            Some(file) => Config::from_custom_kubeconfig(Kubeconfig::read_from(file)?, &options).await?,
-            None => Config::from_kubeconfig(&options).await?,
-        };
-        if let Some(namespace) = &args.namespace {
-            config.default_namespace.clone_from(namespace);
-        }
+        let config = connection::config(args).await?;
         let namespace = config.default_namespace.clone();
         Ok(Self { client: Client::try_from(config).map_err(PluginError::Client)?, clock, namespace })
     }

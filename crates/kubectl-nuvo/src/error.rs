@@ -8,6 +8,15 @@ pub enum PluginError {
     /// There is no usable kubeconfig.
     #[error("no usable kubeconfig: {0}. Select a file with --kubeconfig, or one of its contexts with --context")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The kubeconfig has no such user.
+    #[error("no usable kubeconfig: it has no user {0}")]
+    NoUser(String),
+    /// There is neither a kubeconfig nor a ServiceAccount.
+    #[error("no kubeconfig found: select a file with --kubeconfig, or run in a pod with a ServiceAccount ({0})")]
+    NoCluster(#[from] kube::config::InClusterError),
+    /// A certificate cannot be checked and not be checked.
+    #[error("a certificate authority and --insecure-skip-tls-verify exclude each other: leave one out")]
+    InsecureWithAuthority,
     /// The client could not be created.
     #[error("cannot connect to the API server: {0}")]
     Client(#[source] kube::Error),

@@ -6,6 +6,7 @@
 mod accounts;
 mod args;
 mod cluster_context;
+mod connection;
 mod describe;
 mod error;
 mod exit_status;

@@ -32,7 +32,7 @@ pub async fn rerun(context: &ClusterContext, args: &RerunArgs) -> Result<ExitSta
             args.name, args.name, context.namespace
         )));
     }
-    let token = args.token.clone().unwrap_or_else(|| context.now().to_string());
+    let token = args.rerun_token.clone().unwrap_or_else(|| context.now().to_string());
     if run.spec.rerun_token.as_deref() == Some(token.as_str()) {
         return Err(PluginError::NotAllowed(format!("PipelineRun {} already has the token {token:?}: use another one", args.name)));
     }
