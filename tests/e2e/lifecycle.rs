@@ -124,7 +124,7 @@ fn deadline_covers_all_attempts() {
     env.sim.set_pipeline(quick("held")).unwrap();
     env.wait("held", "seen to be released", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation);
     same("POSTs", (env.sim.post_count_of("held"), env.sim.post_count_of("too-late")), (1, 1));
-    env.change("held", json!({ "spec": { "rerunToken": "again" } }));
+    env.change("held", json!({ "spec": { "rerunToken": "again", "activeDeadlineSeconds": 600 } }));
     let run = env.wait_phase("held", Phase::Succeeded);
     same("attempt and POSTs", (attempt(&run), env.sim.post_count_of("held")), (Some(3), 2));
 }

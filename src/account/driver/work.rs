@@ -110,7 +110,7 @@ impl Worker {
             Done::LookedForDoubts { began, pipeline, listed } => {
                 let woken = self.requests.with(|scheduler, _| {
                     scheduler.doubts.prune(|run| self.notifier.exists(&object_ref(run)));
-                    scheduler.doubts.looked(began, pipeline, listed)
+                    scheduler.doubts.looked(began, pipeline.as_ref(), listed.as_ref())
                 });
                 self.wake(&woken);
             }

@@ -6,8 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crate::run::{Candidate, ListedCandidates, PipelineId, RunRef};
 
-/// The longest time between the beginnings of two looks.
+/// The longest time between the beginnings of two looks at an account.
 const EVERY: Duration = Duration::from_secs(10);
+/// The oldest look that a run is told about.
+const USABLE_FOR: Duration = Duration::from_secs(10);
 
 /// The executions that a look has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,16 @@ impl ListedExecutions {
     pub const fn of_nothing() -> Self {
         Self { executions: Vec::new(), after: Some(i64::MAX) }
     }
+
+    /// What it shows of a pipeline. One of which it is not known to which pipeline it belongs may be of any.
+    fn of(&self, pipeline: &PipelineId, of_account: bool) -> ListedCandidates {
+        if of_account && self.executions.iter().any(|(named, _)| named.is_none()) {
+            return ListedCandidates { of_account, ..ListedCandidates::of_nothing() };
+        }
+        let is_of = |named: &Option<String>| named.as_deref().is_none_or(|named| named == pipeline.as_str());
+        let candidates = self.executions.iter().filter(|(named, _)| is_of(named)).map(|(_, candidate)| candidate.clone()).collect();
+        ListedCandidates { candidates, after: self.after, of_account }
+    }
 }
 
 /// The runs in doubt of one account. All times are those of one monotonic clock, which is handed in.
@@ -31,7 +43,8 @@ impl ListedExecutions {
 pub struct Doubts {
     every: Duration,
     waiting: BTreeMap<RunRef, Waiting>,
-    last: Option<Seen>,
+    /// When the last look at the account began.
+    looked: Option<Duration>,
     looking: bool,
 }
 
@@ -41,43 +54,20 @@ struct Waiting {
     pipeline: PipelineId,
     /// The list of the account did not reach back to its trigger.
     by_pipeline: bool,
+    answer: Option<Answer>,
 }
 
-/// A look.
+/// What a look has shown of a pipeline: none if it came to nothing.
 #[derive(Debug)]
-struct Seen {
+struct Answer {
     began: Duration,
-    /// Of this pipeline only.
-    pipeline: Option<PipelineId>,
-    /// None if it came to nothing.
-    listed: Option<ListedExecutions>,
-}
-
-impl Seen {
-    /// Whether this look is what such a run waits for.
-    fn answers(&self, waiting: &Waiting) -> bool {
-        let scope = if waiting.by_pipeline { self.pipeline.as_ref() == Some(&waiting.pipeline) } else { self.pipeline.is_none() };
-        scope && self.began >= waiting.since
-    }
-
-    /// What it shows of a pipeline.
-    fn of(&self, pipeline: &PipelineId) -> Option<ListedCandidates> {
-        let ListedExecutions { executions, after } = self.listed.as_ref()?;
-        let of_account = self.pipeline.is_none();
-        let anonymous = executions.iter().any(|(named, _)| named.is_none());
-        if of_account && anonymous {
-            return Some(ListedCandidates { of_account, ..ListedCandidates::of_nothing() });
-        }
-        let is_of = |named: &Option<String>| named.as_deref().is_none_or(|named| named == pipeline.as_str());
-        let candidates = executions.iter().filter(|(named, _)| is_of(named)).map(|(_, candidate)| candidate.clone()).collect();
-        Some(ListedCandidates { candidates, after: *after, of_account })
-    }
+    listed: Option<ListedCandidates>,
 }
 
 impl Doubts {
     /// No run is in doubt. `confirm` is the time after which a run in doubt looks again.
     pub(super) fn new(confirm: Duration) -> Self {
-        Self { every: confirm.min(EVERY), waiting: BTreeMap::new(), last: None, looking: false }
+        Self { every: confirm.min(EVERY), waiting: BTreeMap::new(), looked: None, looking: false }
     }
 
     /// What a look that began after the run asked first has shown, or none before there is one: then the run is told when it asks again. A look
@@ -90,22 +80,20 @@ impl Doubts {
         by_pipeline: bool,
         now: Duration,
     ) -> Option<Option<ListedCandidates>> {
-        let waiting = self.waiting.entry(run.clone()).or_insert_with(|| Waiting { since: now, pipeline: pipeline.clone(), by_pipeline });
-        if waiting.pipeline != *pipeline || (by_pipeline && !waiting.by_pipeline) {
-            *waiting = Waiting { since: now, pipeline: pipeline.clone(), by_pipeline };
+        let asks = |by_pipeline| Waiting { since: now, pipeline: pipeline.clone(), by_pipeline, answer: None };
+        let waiting = self.waiting.entry(run.clone()).or_insert_with(|| asks(by_pipeline));
+        let is_old = waiting.answer.as_ref().is_some_and(|answer| now.saturating_sub(answer.began) >= USABLE_FOR);
+        if is_old || waiting.pipeline != *pipeline || (by_pipeline && !waiting.by_pipeline) {
+            *waiting = asks(by_pipeline || waiting.by_pipeline);
         }
-        let seen = self.last.as_ref().filter(|seen| seen.answers(waiting))?;
-        let listed = seen.of(pipeline);
-        self.forget(run);
-        Some(listed)
+        let answer = waiting.answer.take()?;
+        self.waiting.remove(run);
+        Some(answer.listed)
     }
 
     /// The run is in doubt no more, or gone.
     pub fn forget(&mut self, run: &RunRef) {
         self.waiting.remove(run);
-        if self.waiting.is_empty() {
-            self.last = self.last.take().map(|seen| Seen { listed: None, ..seen });
-        }
     }
 
     /// Forgets the runs that no longer exist.
@@ -113,7 +101,7 @@ impl Doubts {
         self.waiting.retain(|run, _| exists(run));
     }
 
-    /// The look that is due: of the account, or of this pipeline.
+    /// The look that is due: of the account, at most every ten seconds, or of this pipeline meanwhile.
     ///
     /// # Errors
     /// The time before which none is due; none if no run waits for one.
@@ -121,24 +109,37 @@ impl Doubts {
         if self.looking {
             return Err(None);
         }
-        let unanswered = |waiting: &&Waiting| self.last.as_ref().is_none_or(|seen| !seen.answers(waiting));
-        let oldest = self.waiting.values().filter(unanswered).min_by_key(|waiting| (waiting.by_pipeline, waiting.since));
-        let oldest = oldest.ok_or(None)?;
-        let due =
-            self.last.as_ref().map_or(now, |seen| seen.began.saturating_add(self.every)).max(now.saturating_add(pause.unwrap_or_default()));
-        if due > now {
-            return Err(Some(due));
-        }
-        let scope = oldest.by_pipeline.then(|| oldest.pipeline.clone());
+        let paused_until = now.saturating_add(pause.unwrap_or_default());
+        let oldest = |by_pipeline: bool| {
+            let unanswered = self.waiting.values().filter(|waiting| waiting.answer.is_none() && waiting.by_pipeline == by_pipeline);
+            unanswered.min_by_key(|waiting| waiting.since)
+        };
+        let of_account = oldest(false).map(|_| self.looked.map_or(now, |looked| looked.saturating_add(self.every)).max(paused_until));
+        let of_pipeline = oldest(true).map(|waiting| (paused_until, waiting.pipeline.clone()));
+        let scope = match (of_account, of_pipeline) {
+            (Some(due), _) if due <= now => None,
+            (_, Some((due, pipeline))) if due <= now => Some(pipeline),
+            (one, other) => return Err(one.into_iter().chain(other.map(|(due, _)| due)).min()),
+        };
         self.looking = true;
+        if scope.is_none() {
+            self.looked = Some(now);
+        }
         Ok(scope)
     }
 
     /// A look that began then has shown this. Returns the runs that are told.
-    pub fn looked(&mut self, began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions>) -> Vec<RunRef> {
-        let seen = Seen { began, pipeline, listed };
-        let told = self.waiting.iter().filter(|(_, waiting)| seen.answers(waiting)).map(|(run, _)| run.clone()).collect();
-        (self.last, self.looking) = (Some(seen), false);
+    pub fn looked(&mut self, began: Duration, scope: Option<&PipelineId>, listed: Option<&ListedExecutions>) -> Vec<RunRef> {
+        self.looking = false;
+        let mut told = Vec::new();
+        for (run, waiting) in &mut self.waiting {
+            let fits = if waiting.by_pipeline { scope == Some(&waiting.pipeline) } else { scope.is_none() };
+            if fits && began >= waiting.since && waiting.answer.is_none() {
+                let listed = listed.map(|listed| listed.of(&waiting.pipeline, scope.is_none()));
+                waiting.answer = Some(Answer { began, listed });
+                told.push(run.clone());
+            }
+        }
         told
     }
 }
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!(doubts.due(at(0), None), Ok(None));
         assert_eq!(doubts.due(at(0), None), Err(None), "one at a time");
         assert_eq!(doubts.candidates(&run("late"), &pipeline("a"), false, at(1)), None);
-        assert_eq!(doubts.looked(at(0), None, Some(listed(&["a", "b"], None))), [run("a"), run("b")]);
+        assert_eq!(doubts.looked(at(0), None, Some(&listed(&["a", "b"], None))), [run("a"), run("b")]);
         for name in ["a", "b"] {
             let shown = doubts.candidates(&run(name), &pipeline(name), false, at(2)).unwrap().unwrap();
             assert!(shown.of_account && shown.candidates.iter().map(|candidate| candidate.id.as_str()).eq([format!("e-{name}")]));
@@ -198,7 +199,7 @@ mod tests {
         let mut doubts = doubts();
         assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), true, at(0)), None);
         assert_eq!(doubts.due(at(0), None), Ok(Some(pipeline("a"))));
-        assert_eq!(doubts.looked(at(0), Some(pipeline("a")), Some(listed(&["a"], Some(7)))), [run("a")]);
+        assert_eq!(doubts.looked(at(0), Some(&pipeline("a")), Some(&listed(&["a"], Some(7)))), [run("a")]);
         let shown = doubts.candidates(&run("a"), &pipeline("a"), false, at(1)).unwrap().unwrap();
         assert_eq!((shown.of_account, shown.after, shown.candidates.len()), (false, Some(7), 1));
     }
@@ -210,7 +211,7 @@ mod tests {
         assert_eq!(doubts.due(at(0), None), Ok(None));
         let mut anonymous = listed(&["a"], None);
         anonymous.executions[0].0 = None;
-        doubts.looked(at(0), None, Some(anonymous));
+        doubts.looked(at(0), None, Some(&anonymous));
         let shown = doubts.candidates(&run("a"), &pipeline("a"), false, at(1)).unwrap().unwrap();
         assert_eq!(shown, ListedCandidates { of_account: true, ..ListedCandidates::of_nothing() });
     }
@@ -223,6 +224,28 @@ mod tests {
         assert_eq!(doubts.looked(at(0), None, None), [run("a")]);
         assert_eq!(doubts.candidates(&run("a"), &pipeline("a"), false, at(1)), Some(None));
         assert_eq!(doubts.due(at(60), None), Err(None));
+    }
+
+    #[test]
+    fn looks_at_pipelines_and_at_the_account_do_not_keep_each_other_waiting() {
+        let mut doubts = doubts();
+        assert_eq!(doubts.candidates(&run("wide"), &pipeline("a"), false, at(0)), None);
+        assert_eq!(doubts.due(at(0), None), Ok(None));
+        for name in ["b", "c"] {
+            assert_eq!(doubts.candidates(&run(name), &pipeline(name), true, at(0)), None);
+        }
+        doubts.looked(at(0), None, None);
+        for name in ["b", "c"] {
+            assert_eq!(doubts.due(at(1), None), Ok(Some(pipeline(name))));
+            assert_eq!(doubts.looked(at(1), Some(&pipeline(name)), None), [run(name)]);
+        }
+        assert_eq!(doubts.candidates(&run("wide"), &pipeline("a"), false, at(2)), Some(None), "no other look has replaced it");
+        assert_eq!(doubts.candidates(&run("wide"), &pipeline("a"), false, at(2)), None);
+        assert_eq!(doubts.candidates(&run("b"), &pipeline("b"), false, at(10)), Some(None));
+        assert_eq!(doubts.candidates(&run("c"), &pipeline("c"), false, at(11)), None, "it is too old");
+        assert_eq!(doubts.due(at(11), None), Ok(None), "the account comes first when it is due");
+        doubts.looked(at(11), None, None);
+        assert_eq!(doubts.due(at(11), None), Ok(Some(pipeline("c"))));
     }
 
     #[test]

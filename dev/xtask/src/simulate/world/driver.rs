@@ -54,7 +54,7 @@ impl World {
             Work::LookForTurns => self.want(account, Purpose::Baseline, Request::Baseline(self.now)),
             // No trigger is in doubt here.
             Work::LookForDoubts(pipeline) => {
-                self.accounts[account].scheduler.doubts.looked(self.now, pipeline, None);
+                self.accounts[account].scheduler.doubts.looked(self.now, pipeline.as_ref(), None);
             }
             Work::Look(look) => {
                 let pages = self.nuvo.running(account, self.now).len().div_ceil(PAGE).max(1);
