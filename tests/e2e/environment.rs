@@ -486,7 +486,8 @@ impl Operator {
     }
 }
 
-fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>) -> T {
+/// Waits until this is found. Panics with the log of the process if it is not in time.
+pub fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = found() {

@@ -13,7 +13,7 @@ use controlplane::{
 use nuvo_operator::rbac::rules;
 use serde_json::json;
 
-use crate::environment::{Operator, WITHIN, install, server};
+use crate::environment::{Operator, install, server, wait_for};
 
 /// Starts the operator.
 fn start(kubeconfig: &str, flags: &[&str]) -> Process {
@@ -68,15 +68,10 @@ fn missing_kubeconfig_is_reported() {
 
 /// Waits until `/readyz` answers with this code and these words.
 fn wait_readiness(operator: &Operator, code: u16, words: &str) {
-    let begun = Instant::now();
-    loop {
+    wait_for(&format!("{code} with {words:?} at /readyz"), &operator.0, || {
         let answer = operator.ask("health", "/readyz");
-        if answer.0 == code && answer.1.contains(words) {
-            return;
-        }
-        assert!(begun.elapsed() < WITHIN, "{answer:?}\n{}", operator.0.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        (answer.0 == code && answer.1.contains(words)).then_some(())
+    });
 }
 
 /// The log says at once, and then every 30 s at most, that the operator waits for the API server.

@@ -451,3 +451,18 @@ fn doubt_decided_by_another_process_is_not_looked_into_again() {
     let (step, memory) = look(&run, &lock, &memory, 1001, None);
     assert_eq!((step, memory), (Step::Restart, Memory::default()));
 }
+
+#[test]
+fn lock_that_is_missing_beside_an_undecided_run_may_have_lost_its_ledger() {
+    for undecided in [true, false] {
+        let run = run("u1");
+        let mut o = pass(&run);
+        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::new(LockRead { version: None, lock: Lock::default() })));
+        answer(&mut o, |s| *s == Step::ReadUndecided, Answer::Undecided(undecided));
+        answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        let step = next_step(&o);
+        let Step::TakeLock { lock, over: None } = &step else { panic!("{step:?}") };
+        assert_eq!(lock.holder.as_ref().unwrap().ledger_may_be_lost, undecided);
+    }
+}

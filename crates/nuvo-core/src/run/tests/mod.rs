@@ -104,21 +104,6 @@ fn to_marked(o: &mut TriggerFacts, run: &Run) {
 }
 
 #[test]
-fn lock_that_is_missing_beside_an_undecided_run_may_have_lost_its_ledger() {
-    for undecided in [true, false] {
-        let run = run("u1");
-        let mut o = pass(&run);
-        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::new(LockRead { version: None, lock: Lock::default() })));
-        answer(&mut o, |s| *s == Step::ReadUndecided, Answer::Undecided(undecided));
-        answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
-        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-        let step = next_step(&o);
-        let Step::TakeLock { lock, over: None } = &step else { panic!("{step:?}") };
-        assert_eq!(lock.holder.as_ref().unwrap().ledger_may_be_lost, undecided);
-    }
-}
-
-#[test]
 fn new_run_with_a_free_lock_locks_marks_posts_and_records() {
     let run = run("u1");
     let mut o = pass(&run);
