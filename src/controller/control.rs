@@ -7,11 +7,15 @@ use std::{
     convert::Infallible,
     fmt::Debug,
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use futures::{FutureExt, Stream, StreamExt, future::join_all};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{join_all, select},
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::NamespaceResourceScope,
@@ -174,13 +178,21 @@ impl<R: Reconciler> Control<R> {
             .applied_objects()
             .predicate_filter(move |object: &R::Object| filter.reconciler.predicate(object), PredicateConfig::default());
         let reconcile = async |object, control: Arc<Self>| Ok::<_, Infallible>(control.reconcile(object).await);
-        Controller::for_stream(changes, self.cache.clone())
+        let (cache, begun) = (self.cache.clone(), shutdown.clone());
+        let reconciles = Controller::for_stream(changes, cache.clone())
             .with_config(controller::Config::default().concurrency(self.reconciler.concurrency()))
             .reconcile_on(woken)
-            .graceful_shutdown_on(async move { shutdown.begun().await })
+            .graceful_shutdown_on(async move { begun.begun().await })
             .run(reconcile, |_, never, _| match *never {}, self)
-            .for_each(|_| std::future::ready(()))
-            .await;
+            .for_each(|_| std::future::ready(()));
+        // kube reconciles nothing before the cache is filled, and a shutdown before that leaves it waiting for a watch that it has ended.
+        let ends_unfilled = async {
+            shutdown.begun().await;
+            if cache.wait_until_ready().now_or_never().is_some() {
+                std::future::pending::<()>().await;
+            }
+        };
+        select(pin!(reconciles), pin!(ends_unfilled)).await;
     }
 
     fn on_watch_event(&self, event: &EventResult<R::Object>) {

@@ -51,6 +51,16 @@ fn first_list_without_an_answer_is_repeated() {
     same("POSTs", env.sim.post_count(), 1);
 }
 
+#[test]
+fn operator_whose_cache_is_not_filled_stops_at_sigterm() {
+    let env = Environment::new("unfilled", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
+    proxy.set_rules(|request| if fills_the_cache(request) { Action::HoldBeforeForward } else { Action::Forward });
+    let operator = env.operator_through(&proxy, &[]);
+    assert!(proxy.wait_for(|exchange| fills_the_cache(&exchange.request) && exchange.held, WITHIN).is_some());
+    assert_eq!(operator.stop(), Some(0));
+}
+
 /// The operator's client with other times.
 fn runs(env: &Environment, kubeconfig: &Path, answer: Duration, silence: Duration) -> Api<PipelineRun> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();

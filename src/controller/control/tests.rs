@@ -245,3 +245,15 @@ async fn change_that_the_predicate_does_not_see_leads_to_no_reconcile() {
     tokio::time::timeout(Duration::from_secs(20), work).await.unwrap().unwrap();
     assert!(setting.reconciled.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn controller_whose_cache_is_not_filled_ends_at_the_shutdown() {
+    let (store, writer) = reflector::store();
+    let mut setting = setting(&[]);
+    setting.writer = Some(writer);
+    Arc::get_mut(&mut setting.control).unwrap().cache = store;
+    let (stop, _wakes, work) = setting.start(vec![Ok(Event::Init), Ok(Event::InitApply(object("works")))]);
+    stop.stop();
+    tokio::time::timeout(Duration::from_secs(20), work).await.unwrap().unwrap();
+    assert!(setting.reconciled.try_recv().is_err());
+}
