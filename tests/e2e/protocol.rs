@@ -268,14 +268,67 @@ fn rejected_run_releases_its_lock() {
     same("POSTs", env.sim.post_count(), 2);
 }
 
+/// A late effect of its trigger could otherwise be adopted by the next run.
 #[test]
-fn abandoned_run_releases_its_lock() {
-    let (env, _operator) = unresolved_with(json!({}), &LONG);
+fn abandoned_run_keeps_its_lock_for_the_quarantine() {
+    let (env, operator) = unresolved_with(json!({}), &LONG);
     let run = wait_unresolved(&env);
     resolve(&env, &format!("{}:abandon", nonce(&run)));
     env.wait_phase("orders", Phase::Failed);
-    assert_deletion_lets_the_next_run_start(&env);
+    env.start("next", "orders", json!({}));
+    env.wait_reason("next", "PipelineBusy");
+    same("POSTs", env.sim.post_count(), 1);
+    same("exit", operator.stop(), Some(0));
+    let _operator = env.operator();
+    same("known by its answer", trigger(&env.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
     same("POSTs", env.sim.post_count(), 2);
+}
+
+/// A run that is deleted after it has taken the lock of its pipeline, and before its marker was written; with a finalizer of another controller
+/// or without.
+fn deleted_before_its_marker(fields: &serde_json::Value) -> (Environment, Operator) {
+    let env = Environment::new("early", [orders()]);
+    let proxy = Proxy::start(env.server).unwrap();
+    first(&proxy, Write::Marker, Action::HoldBeforeForward);
+    let operator = env.operator_through(&proxy, &["--fence-seconds", "30", "--quarantine-seconds", "900"]);
+    env.start("orders", "orders", json!({}));
+    assert!(proxy.wait_for(|exchange| Write::Marker.is(&exchange.request) && exchange.held, WITHIN).is_some());
+    env.change("orders", fields.clone());
+    env.delete("orders");
+    proxy.release_all();
+    env.start("next", "orders", json!({}));
+    same("known by its answer", trigger(&env.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs", env.sim.post_count(), 1);
+    (env, operator)
+}
+
+#[test]
+fn run_deleted_before_its_marker_gives_its_lock_back() {
+    let (_env, _operator) = deleted_before_its_marker(&json!({}));
+}
+
+#[test]
+fn run_kept_by_a_finalizer_before_its_marker_gives_its_lock_back() {
+    let (env, _operator) = deleted_before_its_marker(&json!({ "metadata": { "finalizers": ["example.com/keeps"] } }));
+    assert!(env.get("orders").metadata.deletion_timestamp.is_some());
+    env.change("orders", json!({ "metadata": { "finalizers": null } }));
+}
+
+/// Also one in doubt whose account is gone, so that nothing can be found out about it.
+#[test]
+fn run_kept_by_a_finalizer_in_doubt_gives_way_after_the_quarantine() {
+    let (env, _operator) = unresolved_with(json!({}), &[]);
+    env.wait_reason("orders", "TriggerUnconfirmed");
+    env.account("other");
+    block_on(env.accounts().delete("default", &DeleteParams::default())).unwrap();
+    env.change("orders", json!({ "metadata": { "finalizers": ["example.com/keeps"] } }));
+    env.delete("orders");
+    env.start("next", "orders", json!({ "accountRef": { "name": "other" } }));
+    env.wait_reason("next", "PipelineBusy");
+    same("known by its answer", trigger(&env.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs", env.sim.post_count(), 2);
+    assert!(env.get("orders").metadata.deletion_timestamp.is_some());
+    env.change("orders", json!({ "metadata": { "finalizers": null } }));
 }
 
 #[test]

@@ -110,7 +110,7 @@ pub fn lock(bytes: &mut Bytes, spares: u32) -> LockRead {
             _ => LedgerOutcome::Started(several(bytes, id)),
         },
     };
-    let lock = Lock { holder: some(bytes, lock_holder), ledger: several(bytes, entry).into() };
+    let lock = Lock { holder: some(bytes, lock_holder), ledger: several(bytes, entry).into(), ledger_may_be_lost: bytes.flag() };
     LockRead { version: some(bytes, version), lock }
 }
 

@@ -134,10 +134,7 @@ fn all_is_shown(state: &State) -> bool {
 /// knowledge that they must.
 pub fn is_over(state: &State, scope: &Scope) -> bool {
     let remembered = [scope.crashes, scope.status_wipes, scope.marker_wipes, scope.unanswered] == [0; 4];
-    // A run that is being deleted starts nothing, however long a finalizer keeps it. A gap that is known: it does not give a lock back that
-    // it took right before its deletion, and the next run of the pipeline waits behind it.
-    let holder = state.lock().holder.as_ref().map(|lock_holder| &lock_holder.run);
-    let waits = scope.kept && present(state).any(|run| run.deleting && holder == Some(&run.id));
-    let settles = |run: &Run| settled(run) || waits || (scope.kept && run.deleting);
-    present(state).all(settles) && (!scope.life || waits || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
+    // A run that is being deleted starts nothing, however long a finalizer keeps it.
+    let settles = |run: &Run| settled(run) || (scope.kept && run.deleting);
+    present(state).all(settles) && (!scope.life || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
 }

@@ -44,8 +44,6 @@ pub enum Mutant {
     NoLedger,
     /// Each run has a lock of its own.
     LockForEachRun,
-    /// A doubt is looked into with whatever lock the run holds, not only with the one that preceded the trigger.
-    RecoveryTrustsUid,
     /// What other runs show is adopted too, as if it were read from a cache that is behind.
     ClaimsIgnored,
     /// Where there is no lock, it is not asked whether another run is undecided: one is taken to be.
@@ -60,6 +58,8 @@ pub enum Mutant {
     NoFence,
     /// A run whose executions were adopted gives the lock back at once.
     AdoptedGivesWayAtOnce,
+    /// A run that a person has abandoned gives the lock back at once.
+    AbandonedGivesWayAtOnce,
     /// An object that was created again from a backup is taken for a new one.
     RestoredMeansNew,
     /// A list that failed is taken for an empty one.
@@ -70,6 +70,8 @@ pub enum Mutant {
     AnybodysAdopted,
     /// A run whose trigger stays in doubt keeps the lock without end.
     AmbiguousNeverGivesWay,
+    /// A run that is being deleted keeps its lock until it is gone.
+    DeletingKeepsItsLock,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -117,11 +119,11 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OldBaseline, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
         (Mutant::LockForEachRun, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::AdoptedGivesWayAtOnce, "P2", Scope { unanswered: 2, batches: &[2], lag: true, ..alone.clone() }),
+        (Mutant::AbandonedGivesWayAtOnce, "P2", Scope { unanswered: 2, resolutions: 1, lag: true, ..alone.clone() }),
         (Mutant::AnybodysAdopted, "P2", Scope { unanswered: 1, intruders: 1, ..single.clone() }),
         (Mutant::ClaimsIgnored, "P2", lease_deleted.clone()),
         (Mutant::FenceAtMark, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
-        (Mutant::NoFence, "P2", Scope { slow: 1, ..lease_deleted.clone() }),
-        (Mutant::RecoveryTrustsUid, "P2", Scope { late_writes: 1, ..lease_deleted }),
+        (Mutant::NoFence, "P2", Scope { slow: 1, ..lease_deleted }),
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
         (Mutant::MissingLockMeansLostLedger, "P3", Scope { unanswered: 1, ..single.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
@@ -133,6 +135,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::RetryAtOnce, "L2", Scope { retries: 1, ..life.clone() }),
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
+        (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

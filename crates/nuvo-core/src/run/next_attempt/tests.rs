@@ -290,7 +290,7 @@ fn later_attempt_is_not_triggered_after_the_deadline() {
         baseline: None,
         ledger_may_be_lost: false,
     };
-    let in_doubt = overdue(&run, Lock { holder: Some(held), ledger: [].into() });
+    let in_doubt = overdue(&run, Lock { holder: Some(held), ..Lock::default() });
     assert!(matches!(in_doubt, Step::Hold(Hold::Unconfirmed(_))), "{in_doubt:?}");
 }
 

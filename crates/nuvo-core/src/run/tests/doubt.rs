@@ -372,8 +372,15 @@ fn doubt_under_a_foreign_lock_or_a_lost_ledger_adopts_nothing() {
     let (_, memory) = look(&run, &lock, &memory, 1100, seen.clone());
     let (step, _) = look(&run, &lock, &memory, 1200, seen.clone());
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{step:?}");
-    let (step, _) = look(&run, &Lock::default(), &memory, 1200, seen);
-    assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false }), "{step:?}");
+    let mut taken_again = lock.clone();
+    taken_again.holder.as_mut().unwrap().acquisition = nonce("n2");
+    for other in [Lock::default(), taken_again] {
+        let (step, _) = look(&run, &other, &memory, 1200, seen.clone());
+        assert!(
+            matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false }),
+            "{step:?}"
+        );
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn held(run: &Run, n: &str, version: &str) -> Lock {
             baseline: Some(Baseline::default()),
             ledger_may_be_lost: false,
         }),
-        ledger: [].into(),
+        ..Lock::default()
     }
 }
 
@@ -70,6 +70,10 @@ fn held(run: &Run, n: &str, version: &str) -> Lock {
 fn after(lock: &Lock, entry: LedgerOutcome) -> Lock {
     let lock_holder = lock.holder.as_ref().unwrap();
     lock.released(lock_holder.delivery(&lock_holder.nonce, entry))
+}
+
+fn lock_read_at(version: &str, lock: Lock) -> Answer {
+    Answer::Lock(Box::new(LockRead { version: Some(version.to_owned()), lock }))
 }
 
 fn pass(run: &Run) -> TriggerFacts {
@@ -246,7 +250,10 @@ fn takeover_follows_the_result_of_the_holder() {
     }
     assert_eq!(takeover(&lock_holder, &Holder::Gone), Takeover::AfterQuarantine(delivery(LedgerOutcome::Unknown)));
     holder.abandoned = Some(nonce("n1"));
-    assert_eq!(judge(&holder), Takeover::Now(delivery(LedgerOutcome::Unknown)));
+    assert_eq!(judge(&holder), Takeover::AfterQuarantine(delivery(LedgerOutcome::Unknown)));
+    // A finalizer may keep an object without end.
+    (holder.trigger, holder.deleting) = (None, true);
+    assert_eq!(judge(&holder), Takeover::AfterQuarantine(delivery(LedgerOutcome::Unknown)));
 }
 
 #[test]
@@ -349,11 +356,7 @@ fn indeterminate_marker_is_read_and_the_lock_taken_anew_before_a_second_try() {
 
 /// Up to the second W2 of a run that was changed before the first.
 fn to_second_mark(o: &mut TriggerFacts, run: &Run, changed: &Run) {
-    answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
-    answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
-    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
-    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
-    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
+    to_indeterminate_mark(o, run);
     o.spare = nonce("spare2");
     answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(changed.clone()))));
     answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("9".into()));
@@ -369,13 +372,78 @@ fn run_suspended_before_its_marker_is_not_posted_and_not_in_doubt() {
     assert!(matches!(&step, Step::Record { trigger, .. } if *trigger == self::trigger("spare2", 1, TriggerResult::NotExecuted)));
 }
 
+/// Up to a first W2 of which only a read of the run can tell whether it was written.
+fn to_indeterminate_mark(o: &mut TriggerFacts, run: &Run) {
+    answer(o, |s| *s == Step::ReadLock, lock_read(Lock::default()));
+    answer(o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);
+}
+
+/// The lock is given back as it was before, and then this.
+fn assert_gives_back(mut o: TriggerFacts, then: &Step) {
+    let step = next_step(&o);
+    assert!(matches!(&step, Step::Release { lock, over } if **lock == Lock::default() && over == "8"), "{step:?}");
+    o.learn(&step, Answer::Written("9".into()));
+    assert_eq!(next_step(&o), *then);
+}
+
 #[test]
-fn conflict_seen_after_the_fence_leaves_no_doubt() {
+fn lock_is_given_back_by_a_run_that_was_changed_for_longer_than_the_fence() {
     let run = run("u1");
     let mut o = pass(&run);
-    o.limits.fence = Duration::ZERO;
-    to_second_mark(&mut o, &run, &Run { version: "13".into(), ..run.clone() });
-    assert!(matches!(next_step(&o), Step::Record { trigger, .. } if trigger.result == TriggerResult::NotExecuted));
+    to_indeterminate_mark(&mut o, &run);
+    o.now = o.now.saturating_add(Duration::from_secs(5));
+    let changed = Run { version: "13".into(), ..run };
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(changed))));
+    assert_gives_back(o, &Step::Restart);
+}
+
+#[test]
+fn lock_is_given_back_by_a_run_that_is_deleted_before_its_marker() {
+    let run = run("u1");
+    let begun = || {
+        let mut o = pass(&run);
+        to_indeterminate_mark(&mut o, &run);
+        o
+    };
+    let mut deleting = begun();
+    let kept = Run { version: "13".into(), deleting: true, ..run.clone() };
+    answer(&mut deleting, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(kept))));
+    assert_gives_back(deleting, &Step::Restart);
+
+    let mut gone = begun();
+    answer(&mut gone, |s| *s == Step::ReadRun, Answer::Run(None));
+    answer(&mut gone, |s| *s == Step::ReadLock, lock_read_at("8", held(&run, "spare", "10")));
+    assert_gives_back(gone, &Step::Forget);
+}
+
+#[test]
+fn lock_taken_by_another_task_is_not_given_back_by_a_run_that_is_gone() {
+    let run = run("u1");
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "n1", "10")));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| matches!(s, Step::TakeLock { .. }), Answer::Written("8".into()));
+    answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Missing);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read_at("8", Lock::default()));
+    assert_eq!(next_step(&o), Step::Forget);
+}
+
+#[test]
+fn lock_that_is_given_back_still_tells_that_its_ledger_may_be_lost() {
+    let run = run("u1");
+    let mut lock = held(&run, "n1", "10");
+    lock.holder.as_mut().unwrap().ledger_may_be_lost = true;
+    let mut o = pass(&run);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read_at("8", lock.given_back()));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    let step = next_step(&o);
+    let Step::TakeLock { lock: taken, .. } = &step else { panic!("{step:?}") };
+    assert!(taken.holder.as_ref().is_some_and(|holder| holder.ledger_may_be_lost) && !taken.ledger_may_be_lost);
 }
 
 #[test]

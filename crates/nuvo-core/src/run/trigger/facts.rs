@@ -50,7 +50,7 @@ pub enum Task {
     Marking(Grant),
     /// W2 won.
     Marked(Grant),
-    /// W2 was refused for good, so nothing was sent and nothing will be.
+    /// W2 was refused for good, or the run is gone: nothing was sent and nothing will be.
     Unmarked(Grant),
     /// The POST's class is known, and W3 has not been confirmed.
     Posted(Grant, PostOutcome),
@@ -251,7 +251,7 @@ impl TriggerFacts {
                 (self.run, self.lock, self.candidates) = (None, None, Look::NotTaken);
             }
             (Step::Release { .. }, Answer::Indeterminate) => self.lock = None,
-            (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_)) => {
+            (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_) | Task::Marking(_)) => {
                 self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
             }
             (Step::Release { .. }, _) => self.task = Task::Finished,
@@ -270,14 +270,19 @@ impl TriggerFacts {
         };
     }
 
-    /// The run is gone. A known outcome still goes into the ledger, so that no other run adopts what this run started.
+    /// The run is gone. A known outcome still goes into the ledger, so that no other run adopts what this run started. A permission that was
+    /// not used is given back.
     fn gone(&mut self) {
         self.gone = true;
         self.run = None;
         self.lock = None;
-        if !matches!(self.task, Task::Posted(..)) {
-            self.task = Task::Finished;
-        }
+        self.task = match std::mem::take(&mut self.task) {
+            posted @ Task::Posted(..) => posted,
+            Task::Locking(grant) | Task::Locked(grant) | Task::Marking(grant) | Task::Marked(grant) | Task::Unmarked(grant) => {
+                Task::Unmarked(grant)
+            }
+            Task::Idle | Task::Finished => Task::Finished,
+        };
     }
 
     /// What the decision to take the lock rested on is used up with it.
@@ -337,7 +342,10 @@ impl TriggerFacts {
                 self.lock = None;
                 self.task = Task::Marked(grant);
             }
-            Answer::Missing => self.gone(),
+            Answer::Missing => {
+                self.gone();
+                self.task = Task::Unmarked(grant);
+            }
             Answer::Refused => self.task = Task::Unmarked(grant),
             _ => {
                 self.run = None;

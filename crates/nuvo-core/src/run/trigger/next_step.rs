@@ -87,7 +87,8 @@ fn start(o: &TriggerFacts) -> Step {
                     // The promises need no such care, so a cache may tell: where locks are not deleted, there is one before any run is
                     // undecided. It keeps a run from adopting what belongs to those whose ledger went with their lock; not, if they are
                     // decided meanwhile.
-                    let ledger_may_be_lost = read.version.is_none() && o.undecided.unwrap_or(true);
+                    let ledger_may_be_lost =
+                        if read.version.is_none() { o.undecided.unwrap_or(true) } else { read.lock.ledger_may_be_lost };
                     (o.spare.clone(), baseline.clone(), ledger_may_be_lost, ledger)
                 }
             };
@@ -99,7 +100,8 @@ fn start(o: &TriggerFacts) -> Step {
                 baseline,
                 ledger_may_be_lost,
             };
-            Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ledger }), over: read.version.clone() }
+            let lock = Lock { holder: Some(lock_holder), ledger, ledger_may_be_lost: false };
+            Step::TakeLock { lock: Box::new(lock), over: read.version.clone() }
         }
     }
 }
@@ -191,9 +193,9 @@ fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
     match &o.lock {
         Some(LockRead { version: Some(version), lock }) if !grant.reacquired => {
             let Some(lock_holder) = lock.holder.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Restart };
-            let before = Lock { holder: None, ledger: lock.ledger.clone() };
-            if run.deleting || !matches!(verdict(run, &before), Verdict::New { .. }) {
-                return Step::Restart;
+            // The marker was not written, and never will be: the run has another version now.
+            if run.deleting || !fence_open(o, grant) || !matches!(verdict(run, &lock.given_back()), Verdict::New { .. }) {
+                return give_back(o, grant);
             }
             let lock_holder = LockHolder {
                 nonce: o.spare.clone(),
@@ -201,28 +203,22 @@ fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
                 run_version: run.version.clone(),
                 ..lock_holder.clone()
             };
-            Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ledger: lock.ledger.clone() }), over: Some(version.clone()) }
+            Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ..lock.clone() }), over: Some(version.clone()) }
         }
         _ => Step::Restart,
     }
 }
 
-/// W2 was refused for good: others of the pipeline need not wait for this run, and its status can say why it waits, which would change
-/// the version that a held lock speaks of.
+/// Nothing was sent under this permission, and nothing will be: others of the pipeline need not wait for this run, and its status can say why
+/// it waits, which would change the version that a held lock speaks of.
 ///
-/// No entry stays in the ledger, because nothing was sent under this permission. That is not known of a acquisition that began with another
-/// task, nor of a lock whose ledger may have been lost: those are kept.
+/// No entry stays in the ledger. Whether nothing was sent is not known of an acquisition that began with another task: that one is kept.
 fn give_back(o: &TriggerFacts, grant: &Grant) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
-    let mine = read
-        .lock
-        .holder
-        .as_ref()
-        .filter(|lock_holder| lock_holder.nonce == grant.nonce && !lock_holder.ledger_may_be_lost && !grant.reacquired);
+    let mine = read.lock.holder.as_ref().filter(|lock_holder| lock_holder.nonce == grant.nonce && !grant.reacquired);
     match (&read.version, mine) {
-        (Some(version), Some(_)) => {
-            Step::Release { lock: Box::new(Lock { holder: None, ledger: read.lock.ledger.clone() }), over: version.clone() }
-        }
+        (Some(version), Some(_)) => Step::Release { lock: Box::new(read.lock.given_back()), over: version.clone() },
+        _ if o.gone => Step::Forget,
         _ => Step::Restart,
     }
 }

@@ -145,6 +145,9 @@ pub struct Lock {
     pub holder: Option<LockHolder>,
     /// Past deliveries, oldest first.
     pub ledger: VecDeque<LedgerEntry>,
+    /// As [`LockHolder::ledger_may_be_lost`], of a holder that gave the lock back without having sent anything.
+    #[serde(rename = "young", default, skip_serializing_if = "std::ops::Not::not")]
+    pub ledger_may_be_lost: bool,
 }
 
 impl LockHolder {
@@ -188,7 +191,14 @@ impl Lock {
         while ledger.len() > LEDGER_ENTRIES || ledger.iter().map(weight).fold(0, usize::saturating_add) > LEDGER_BYTES {
             ledger.pop_front();
         }
-        Self { holder: None, ledger }
+        Self { holder: None, ledger, ledger_may_be_lost: false }
+    }
+
+    /// The lock as it was before its holder took it, if nothing was sent meanwhile.
+    #[must_use]
+    pub fn given_back(&self) -> Self {
+        let of_holder = self.holder.as_ref().is_some_and(|lock_holder| lock_holder.ledger_may_be_lost);
+        Self { holder: None, ledger: self.ledger.clone(), ledger_may_be_lost: self.ledger_may_be_lost || of_holder }
     }
 }
 

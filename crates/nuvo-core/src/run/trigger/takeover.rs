@@ -24,8 +24,9 @@ pub fn takeover(lock_holder: &LockHolder, holder: &Holder) -> Takeover {
         Holder::Gone => unknown(lock_holder),
         Holder::Present(run) => match &run.trigger {
             Some(trigger) if decided(run) => ledger_entry_of_result(lock_holder, run, trigger),
-            // It ended though its record is incomplete: nothing goes on under this lock unless a person says so.
-            _ if settled(run) => unknown(lock_holder),
+            // It ended though its record is incomplete: nothing goes on under this lock unless a person says so. One that is being deleted
+            // starts nothing either, and a finalizer may keep it without end.
+            _ if settled(run) || run.deleting => unknown(lock_holder),
             _ => Takeover::No,
         },
     }
@@ -40,16 +41,13 @@ fn ledger_entry_of_result(lock_holder: &LockHolder, run: &Run, trigger: &Trigger
     if !speaks_for(run, trigger, lock_holder) {
         // The holder is done with its attempt, so the delivery that the lock names lost against the one in the status, or its record
         // was wiped or rolled back. Its effects, if it has any, show within the quarantine.
-        return if wants_attempt(run) { Takeover::No } else { unknown(lock_holder) };
+        return if wants_attempt(run) && !run.deleting { Takeover::No } else { unknown(lock_holder) };
     }
     let delivery = |entry| lock_holder.delivery(&trigger.nonce, entry);
     match trigger.result {
         TriggerResult::Accepted(Evidence::Answer) => Takeover::Now(delivery(LedgerOutcome::Started(run.executions.clone()))),
         TriggerResult::NotExecuted => Takeover::Now(delivery(LedgerOutcome::Nothing)),
         TriggerResult::Accepted(Evidence::Adopted) => Takeover::AfterQuarantine(delivery(LedgerOutcome::Started(run.executions.clone()))),
-        TriggerResult::Ambiguous { .. } if run.abandoned.as_ref() == Some(&trigger.nonce) => {
-            Takeover::Now(delivery(LedgerOutcome::Unknown))
-        }
         TriggerResult::Ambiguous { .. } => Takeover::AfterQuarantine(delivery(LedgerOutcome::Unknown)),
         TriggerResult::Observed => Takeover::No,
     }

@@ -82,11 +82,12 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
     if left.reruns > 0 && !object.story.token && (present.ended || run::settled(present)) {
         actions.push(Action::Rerun { run });
     }
-    if left.resolutions > 0 && state.is_settled_at_nuvo() && run::settled(present) && present.abandoned.is_none() {
-        let doubtful = present.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
-        actions.extend(
-            [Resolution::Adopt, Resolution::Abandon].into_iter().filter(|_| doubtful).map(|answer| Action::Resolve { run, answer }),
-        );
+    let doubtful = present.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
+    if left.resolutions > 0 && doubtful && run::settled(present) && present.abandoned.is_none() {
+        actions.push(Action::Resolve { run, answer: Resolution::Abandon });
+        if state.is_settled_at_nuvo() {
+            actions.push(Action::Resolve { run, answer: Resolution::Adopt });
+        }
     }
     if present.suspended || left.suspensions > 0 {
         actions.push(Action::Suspend { run, suspended: !present.suspended });

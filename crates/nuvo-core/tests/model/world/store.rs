@@ -200,13 +200,10 @@ impl World {
         if self.is(Mutant::NoLookUpInLedger) && seen.own_marker().is_none() {
             read.lock.ledger.retain(|entry| entry.uid != *uid);
         }
-        if let Some(lock_holder) = read.lock.holder.as_mut().filter(|lock_holder| lock_holder.run.uid == *uid) {
-            if let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn)) {
-                lock_holder.run_version.clone_from(&present.version);
-            }
-            if let Some(marker) = seen.own_marker().filter(|_| self.is(Mutant::RecoveryTrustsUid) && !run::decided(seen)) {
-                lock_holder.acquisition.clone_from(&marker.acquisition);
-            }
+        if let Some(lock_holder) = read.lock.holder.as_mut().filter(|lock_holder| lock_holder.run.uid == *uid)
+            && let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn))
+        {
+            lock_holder.run_version.clone_from(&present.version);
         }
         read
     }
@@ -219,10 +216,9 @@ impl World {
         let Some(run) = present else { return Holder::Gone };
         let mut run = self.holder(run);
         if self.is(Mutant::StealAtOnce) && run::takeover(lock_holder, &Holder::Present(Box::new(run.clone()))) == Takeover::No {
-            let result = TriggerResult::Ambiguous { executed: false };
+            let result = TriggerResult::Accepted(Evidence::Answer);
             run.trigger = Some(Trigger { nonce: lock_holder.nonce.clone(), attempt: run.attempt, result });
-            run.marker = None;
-            run.abandoned = Some(lock_holder.nonce.clone());
+            (run.marker, run.executions) = (None, Vec::new());
         }
         Holder::Present(Box::new(run))
     }
@@ -235,8 +231,12 @@ impl World {
                 *result = TriggerResult::Accepted(Evidence::Answer);
             }
             Some(TriggerResult::Ambiguous { .. }) if self.is(Mutant::AmbiguousNeverGivesWay) => run.trigger = None,
+            Some(result @ TriggerResult::Ambiguous { .. }) if self.is(Mutant::AbandonedGivesWayAtOnce) && run.abandoned.is_some() => {
+                *result = TriggerResult::Accepted(Evidence::Answer);
+            }
             _ => {}
         }
+        run.deleting &= !self.is(Mutant::DeletingKeepsItsLock);
         run
     }
 }
