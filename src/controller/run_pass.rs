@@ -66,7 +66,7 @@ impl From<PassError> for Failure {
             PassError::Run(RunError::Call(error)) if error.is_conflict() => FailureKind::Conflict,
             PassError::Run(RunError::Call(error)) if error.is_refused() => FailureKind::Refused,
             PassError::Lock(error) if error.is_refused() => FailureKind::Refused,
-            PassError::Run(RunError::Invalid { .. } | RunError::Json(_)) | PassError::Invalid(_) => FailureKind::Refused,
+            PassError::Run(RunError::Json(_)) | PassError::Invalid(_) => FailureKind::Refused,
             PassError::Run(RunError::Call(_)) | PassError::Lock(_) | PassError::NoVersion | PassError::Unread => FailureKind::Unclear,
         };
         Self { kind, message: error.to_string() }

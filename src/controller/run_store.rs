@@ -23,7 +23,7 @@ use super::{
     wake_queue::WakeSender,
 };
 use crate::{account::AccountKey, telemetry::Metrics};
-use nuvo_core::run::{ExecutionId, Holder, InvalidRun, Marker, PipelineId, RunRef, parse, undecided};
+use nuvo_core::run::{ExecutionId, Holder, Marker, PipelineId, RunRef, parse, undecided};
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus,
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
@@ -38,16 +38,6 @@ pub enum RunError {
     /// The API server did not answer, or refused.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// An object cannot be read as a run.
-    #[error("PipelineRun {namespace}/{name} cannot be read: {source}")]
-    Invalid {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// Why.
-        source: InvalidRun,
-    },
     /// A marker cannot be expressed as JSON.
     #[error("the marker cannot be written: {0}")]
     Json(#[from] serde_json::Error),
@@ -191,12 +181,14 @@ impl RunStore {
     /// Quorum GET of a lock's holder.
     ///
     /// # Errors
-    /// [`RunError`]: nothing may be concluded from it.
-    pub async fn holder(&self, me: &RunRef) -> Result<Holder, RunError> {
-        Ok(match self.read(me).await? {
-            Some(run) => Holder::Present(Box::new(read_as_run(&run)?)),
-            None => Holder::Gone,
-        })
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn holder(&self, me: &RunRef) -> Result<Holder, CallError> {
+        match self.read(me).await {
+            Ok(Some(run)) => Ok(parse(&run).map_or(Holder::Unreadable, |run| Holder::Present(Box::new(run)))),
+            Ok(None) => Ok(Holder::Gone),
+            Err(error) if error.is_forbidden() => Ok(Holder::Unreadable),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether another run of a pipeline is [undecided], in every watched namespace and whatever its labels: as the index has it, or by a quorum
@@ -286,14 +278,6 @@ impl RunStore {
         let request = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         call("write the status of the PipelineRun", self.api(&namespace).replace_status(&name, &request, &object)).await
     }
-}
-
-fn read_as_run(object: &PipelineRun) -> Result<nuvo_core::run::Run, RunError> {
-    parse(object).map_err(|source| RunError::Invalid {
-        namespace: object.metadata.namespace.clone().unwrap_or_default(),
-        name: object.metadata.name.clone().unwrap_or_default(),
-        source,
-    })
 }
 
 /// The executions in the status of a run, those of earlier attempts included.

@@ -1,12 +1,16 @@
 //! More than one operator: split by selectors, and overlapping by mistake.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use controlplane::ControlPlane;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Patch, PatchParams};
 use nuvo_crds::Phase;
-use nuvo_sim::Pipeline;
-use serde_json::json;
+use nuvo_operator::rbac;
+use nuvo_sim::{Pipeline, SimConfig};
+use serde_json::{Value, json};
 
-use crate::environment::{Environment, assert_consistent, same};
+use crate::environment::{Environment, assert_consistent, block_on, message, same, server};
 
 fn environment(name: &str, took: Duration) -> Environment {
     Environment::new(name, [Pipeline::new("orders").duration(took)])
@@ -34,6 +38,59 @@ fn operators_with_different_selectors_lead_side_by_side() {
     for (_, operator) in parts {
         same("exit code", operator.stop(), Some(0));
     }
+}
+
+/// The rights of an operator in one namespace, as the chart grants them with `watchNamespaces`.
+fn rights_here(server: &ControlPlane, namespace: &str) -> PathBuf {
+    let (group, name) = ("rbac.authorization.k8s.io", "here");
+    let version = format!("{group}/v1");
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": namespace } },
+        { "apiVersion": version, "kind": "Role", "metadata": { "name": name, "namespace": namespace }, "rules": rbac::rules() },
+        {
+            "apiVersion": version, "kind": "RoleBinding", "metadata": { "name": name, "namespace": namespace },
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": name },
+            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace }],
+        },
+    ]});
+    server.apply(&list.to_string()).unwrap();
+    server.kubeconfig_of(namespace, name).unwrap()
+}
+
+/// As with operators that are split by namespaces and share their locks: the one of the other namespace is away.
+#[test]
+fn lock_of_a_run_in_a_namespace_that_may_not_be_read_gives_way_after_the_quarantine() {
+    let config = SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() };
+    let env = Environment::on(server(), "here", config, |server, namespace, _| rights_here(server, namespace));
+    env.credential("nuvo-credentials", "demo-license-key");
+    env.account("default");
+    let elsewhere = env.server.namespace("elsewhere").unwrap();
+    let other = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "other", "namespace": elsewhere },
+        "spec": { "pipelineId": "orders" },
+    });
+    env.server.apply(&other.to_string()).unwrap();
+    let uid = env.server.kubectl(&["get", "npr", "other", "--namespace", &elsewhere, "--output", "jsonpath={.metadata.uid}"]).unwrap();
+    let operator = env.operator();
+    env.start("first", "orders", json!({}));
+    env.wait_phase("first", Phase::Succeeded);
+    let free = |lock: &Lease| lock.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none());
+    env.eventually("the lock is given back", || env.all_leases().iter().all(free));
+    let lease = env.all_leases().remove(0);
+    let mut lock: Value = serde_json::from_str(&lease.metadata.annotations.unwrap()["nuvo.dev/lock"]).unwrap();
+    lock["tenancy"] = json!({
+        "holder": { "uid": uid, "namespace": elsewhere, "name": "other" }, "nonce": "n-other", "tenure": "n-other", "runRV": "1",
+        "baseline": null, "young": false,
+    });
+    let patch = json!({ "metadata": { "annotations": { "nuvo.dev/lock": lock.to_string() } } });
+    block_on(env.leases().patch(&lease.metadata.name.unwrap(), &PatchParams::default(), &Patch::Merge(&patch))).unwrap();
+
+    env.start("next", "orders", json!({}));
+    let waits = env.wait_reason("next", "PipelineBusy");
+    assert!(message(&waits).contains("a run of another namespace"), "{}", message(&waits));
+    assert_consistent(&env.wait_phase("next", Phase::Succeeded));
+    same("POSTs", env.sim.post_count(), 2);
+    same("exit code", operator.stop(), Some(0));
 }
 
 #[test]

@@ -172,7 +172,7 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
     match step {
         Step::ReadRun => Answer::Run((!bytes.one_in(8)).then(|| Box::new(Run { id: reference.clone(), ..run(bytes, spares) }))),
         Step::ReadLock => Answer::Lock(Box::new(lock(bytes, spares))),
-        Step::ReadHolder(_) if bytes.one_in(4) => Answer::Holder(Holder::Gone),
+        Step::ReadHolder(_) if bytes.one_in(4) => Answer::Holder(if bytes.flag() { Holder::Gone } else { Holder::Unreadable }),
         Step::ReadHolder(lock_holder) => {
             Answer::Holder(Holder::Present(Box::new(Run { id: lock_holder.run.clone(), ..run(bytes, spares) })))
         }

@@ -353,7 +353,7 @@ impl Facts {
             _ => {}
         }
         if self.may_try_again(step, refused) {
-            if is_write(step)
+            if step.is_write()
                 && let Some(observed) = &mut self.trigger
             {
                 if is_release_at_the_end(step, observed) {
@@ -386,7 +386,7 @@ impl Facts {
             // This task knows what nothing else knows. A POST may have ended long after the shutdown began.
             Some(Task::Posted(_, PostOutcome::Accepted(_) | PostOutcome::NotExecuted { .. })) => !stopping || waited < PATIENCE,
             // Whether it was written must be read; a read can as well be left to the next pass.
-            Some(Task::Idle | Task::Finished) | None => is_write(step) && patient,
+            Some(Task::Idle | Task::Finished) | None => step.is_write() && patient,
             Some(_) => patient,
         }
     }
@@ -395,10 +395,6 @@ impl Facts {
 /// Whether a release is that of a run whose trigger is settled, and not a step of its trigger.
 fn is_release_at_the_end(step: &Step, observed: &TriggerFacts) -> bool {
     matches!(step, Step::Release { .. }) && matches!(observed.task, Task::Idle | Task::Finished)
-}
-
-const fn is_write(step: &Step) -> bool {
-    matches!(step, Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. })
 }
 
 /// What an obstacle means for a run that is to be triggered.

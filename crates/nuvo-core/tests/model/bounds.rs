@@ -74,6 +74,8 @@ pub struct Scope {
     pub brisk: bool,
     /// Whether a process works on both runs at once.
     pub concurrent: bool,
+    /// Whether each run is in a namespace that only one of the processes may read.
+    pub split: bool,
     /// Whether the life of the runs around their triggers is explored, too: what is shown, retried, deleted.
     pub life: bool,
     /// Retries that the spec allows.
@@ -126,6 +128,7 @@ impl Scope {
         lag: false,
         brisk: false,
         concurrent: false,
+        split: false,
         life: false,
         retries: 0,
         expire: false,
@@ -171,6 +174,9 @@ const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 /// One run, and two operators of which one goes away. What it leaves behind the other one brings to an end, whatever that remembers.
 const LEFT: Scope = Scope { runs: 1, leavers: 1, ..Scope::CALM };
 
+/// Two operators, each with a run in a namespace of its own.
+const APART: Scope = Scope { split: true, ..Scope::CALM };
+
 /// What is explored on every change.
 pub const STANDARD: &[(&str, Scope)] = &[
     ("nothing", Scope::CALM),
@@ -188,6 +194,10 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("a pass is broken off", Scope { broken_off: 1, ..Scope::CALM }),
     ("a marker is refused for good", Scope { denied: 1, ..Scope::CALM }),
     ("an operator is told to end", Scope { drains: 1, ..Scope::CALM }),
+    ("namespaces apart, a crash, a lost answer; 0 or 2 executions", Scope { crashes: 1, unanswered: 1, batches: &[0, 2], ..APART }),
+    ("namespaces apart, a lost answer, slow list", Scope { unanswered: 1, lag: true, ..APART }),
+    ("namespaces apart, a POST lands late, or is lost", Scope { late_posts: 1, unanswered: 1, ..APART }),
+    ("namespaces apart, refusal, a write lost, or its answer", Scope { refused: 1, lost: 1, ..APART }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),

@@ -72,6 +72,8 @@ pub enum Mutant {
     AmbiguousNeverGivesWay,
     /// A run that is being deleted keeps its lock until it is gone.
     DeletingKeepsItsLock,
+    /// A run that cannot be read keeps its lock without end.
+    UnreadableKeepsItsLock,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -136,6 +138,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
+        (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

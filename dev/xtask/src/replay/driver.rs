@@ -201,10 +201,11 @@ impl Player {
                 self.locked = Some(read.clone());
                 Answer::Lock(Box::new(read))
             }),
-            Step::ReadHolder(lock_holder) => self.world.holder(&lock_holder.run).map(|holder| {
+            Step::ReadHolder(lock_holder) => {
+                let holder = self.world.holder(&lock_holder.run);
                 self.trace.detail("answer", &objects::holder(&holder));
-                Answer::Holder(holder)
-            }),
+                Ok(Answer::Holder(holder))
+            }
             Step::ReadUndecided => self.world.another_is_undecided().map(|undecided| {
                 self.trace.detail("answer", if undecided { "One of them is in doubt." } else { "None of them is in doubt." });
                 Answer::Undecided(undecided)

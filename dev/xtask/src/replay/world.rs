@@ -147,11 +147,9 @@ impl World {
     }
 
     /// The run that holds the lock.
-    pub fn holder(&self, wanted: &RunRef) -> Result<Holder, String> {
+    pub fn holder(&self, wanted: &RunRef) -> Holder {
         let found = self.others.iter().find(|run| run.metadata.uid.as_deref() == Some(wanted.uid.as_str()));
-        found.map_or(Ok(Holder::Gone), |run| {
-            parse(run).map(|run| Holder::Present(Box::new(run))).map_err(|error| format!("the lock's holder cannot be read: {error}"))
-        })
+        found.map_or(Holder::Gone, |run| parse(run).map_or(Holder::Unreadable, |run| Holder::Present(Box::new(run))))
     }
 
     /// Whether another run of the pipeline is in doubt.

@@ -57,6 +57,8 @@ pub enum Holder {
     Present(Box<Run>),
     /// It does not exist any more, or another object has its name.
     Gone,
+    /// This operator may not read it, or it is not a valid run.
+    Unreadable,
 }
 
 /// An execution in a list of nuvo that a run in doubt may have started.

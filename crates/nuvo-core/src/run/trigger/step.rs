@@ -116,6 +116,12 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it writes to Kubernetes.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        matches!(self, Self::TakeLock { .. } | Self::Mark { .. } | Self::Record { .. } | Self::Release { .. })
+    }
+
     /// The name of the step, for logs.
     #[must_use]
     pub const fn name(&self) -> &'static str {

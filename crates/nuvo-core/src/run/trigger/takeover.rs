@@ -21,7 +21,7 @@ pub enum Takeover {
 #[must_use]
 pub fn takeover(lock_holder: &LockHolder, holder: &Holder) -> Takeover {
     match holder {
-        Holder::Gone => unknown(lock_holder),
+        Holder::Gone | Holder::Unreadable => unknown(lock_holder),
         Holder::Present(run) => match &run.trigger {
             Some(trigger) if decided(run) => ledger_entry_of_result(lock_holder, run, trigger),
             // It ended though its record is incomplete: nothing goes on under this lock unless a person says so. One that is being deleted

@@ -384,7 +384,16 @@ impl State {
     fn identify(&mut self) {
         let orders: &[&[usize]] = if self.runs.len() == 1 { &[&[0]] } else { &[&[0, 1], &[1, 0]] };
         let last = self.operators.len();
-        let forms = orders.iter().flat_map(|runs| [self.form(runs, 0..last), self.form(runs, (0..last).rev())]);
+        let forms = orders.iter().map(|runs| {
+            let same = self.form(runs, 0..last);
+            let reversed = self.form(runs, (0..last).rev());
+            match (self.left.split, runs.is_sorted()) {
+                // Which process works on which run is given.
+                (true, true) => same,
+                (true, false) => reversed,
+                (false, _) => same.min(reversed),
+            }
+        });
         self.id = forms.min().unwrap_or_default();
     }
 }

@@ -15,7 +15,8 @@ impl World {
         for (operator, works) in state.operators.iter().enumerate() {
             let is_busy = |work: &Shared<Work>| matches!(**work, Work::Busy(..));
             let busy = !state.left.concurrent && works.iter().any(is_busy);
-            for (run, work) in works.iter().enumerate().filter(|(_, work)| !busy || is_busy(work)) {
+            let may_read = |run: usize| !state.left.split || run == operator;
+            for (run, work) in works.iter().enumerate().filter(|(run, work)| may_read(*run) && (!busy || is_busy(work))) {
                 happenings_of(state, operator, run, work, actions);
                 // Where no lock is ever deleted, no run is undecided before there is one, and a cache that is behind says so, too.
                 let asks = matches!(&**work, Work::Busy(pass) if pass.act == Act::Trigger(Step::ReadUndecided));
@@ -184,7 +185,7 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
                 add(StepCourse::RequestLost);
             }
         }
-        Act::Trigger(step @ (Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. })) => {
+        Act::Trigger(step) if step.is_write() => {
             add(StepCourse::Well);
             if left.lost > 0 {
                 add(StepCourse::AnswerLost);

@@ -7,7 +7,7 @@ use nuvo_core::run::{
     Takeover, Trigger, TriggerResult,
 };
 
-use super::{INTRUDER, Late, Object, State, World, hash, record, reference, whose};
+use super::{INTRUDER, Late, Object, State, World, hash, new_run, record, reference, whose};
 use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
@@ -149,6 +149,11 @@ impl World {
                 Answer::Run(present.map(|present| Box::new(self.seen(present))))
             }
             Step::ReadLock => Answer::Lock(Box::new(self.lock_seen(state, run, seen))),
+            Step::ReadHolder(lock_holder) if self.scope.split => Answer::Holder(if self.is(Mutant::UnreadableKeepsItsLock) {
+                Holder::Present(Box::new(Run { id: lock_holder.run.clone(), ..new_run(whose(lock_holder.run.uid.as_str())) }))
+            } else {
+                Holder::Unreadable
+            }),
             Step::ReadHolder(lock_holder) => Answer::Holder(self.holder_of(state, lock_holder)),
             Step::ReadUndecided => Answer::Undecided(self.is(Mutant::MissingLockMeansLostLedger) || others(state, run).any(run::undecided)),
             Step::ReadClaimed if self.is(Mutant::ClaimsIgnored) => Answer::Claimed(BTreeSet::new()),
@@ -242,7 +247,12 @@ impl World {
 }
 
 fn others(state: &State, run: usize) -> impl Iterator<Item = &Run> {
-    state.runs.iter().enumerate().filter(move |(other, _)| *other != run).filter_map(|(_, object)| object.present.as_deref())
+    state
+        .runs
+        .iter()
+        .enumerate()
+        .filter(move |(other, _)| *other != run && !state.left.split)
+        .filter_map(|(_, object)| object.present.as_deref())
 }
 
 /// A write of a record, after which the run as it was before it is remembered.

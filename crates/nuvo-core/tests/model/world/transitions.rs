@@ -306,7 +306,7 @@ impl World {
                 }
                 Answered::Trigger(Answer::Posted(self.post(state, run, delivery, course)))
             }
-            Act::Trigger(step @ (Step::TakeLock { .. } | Step::Mark { .. } | Step::Record { .. } | Step::Release { .. })) => {
+            Act::Trigger(step) if step.is_write() => {
                 let answer = self.write_as(state, run, step, course);
                 self.answered(state, run, step, answer)
             }

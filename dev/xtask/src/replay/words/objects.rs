@@ -147,6 +147,7 @@ pub fn result(entry: &LedgerOutcome) -> String {
 pub fn holder(holder: &Holder) -> String {
     match holder {
         Holder::Gone => "It does not exist any more (it is not in the file).".to_owned(),
+        Holder::Unreadable => "The operator may not read it, or it is not a valid run.".to_owned(),
         Holder::Present(run) => {
             let known = if decided(run) { "The outcome of its trigger is known" } else { "The outcome of its trigger is not known" };
             format!("{known}. {}", self::run(run))
