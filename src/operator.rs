@@ -290,7 +290,7 @@ async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -
     work.await
 }
 
-/// Whether the custom resource exists and may be listed, by this label selector.
+/// Whether the custom resource exists and may be listed, by this label selector, in one namespace at least.
 async fn check_readable(
     client: &Client,
     server: &str,
@@ -300,28 +300,52 @@ async fn check_readable(
 ) -> Result<(), StartError> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("nuvo.dev", "v1alpha1", kind), plural);
     let name = format!("{plural}.nuvo.dev");
-    // One namespace shows whether the resource exists; the permission to list it in the others is checked with all other permissions.
-    let first = namespaces.first().map(String::as_str);
-    let api: Api<DynamicObject> = match first {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
     let first_object = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default().limit(1) };
-    match first_answer(server, api.list(&first_object)).await? {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 400 && selector.is_some() => Err(StartError::LabelSelector(status.message)),
-        Err(error) => Err(refusal(server, "list", name, permission_check::scope(first), error)),
+    let mut forbidden = None;
+    for namespace in watched_namespaces(namespaces) {
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        match first_answer(server, api.list(&first_object)).await? {
+            Ok(_) => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 400 && selector.is_some() => {
+                return Err(StartError::LabelSelector(status.message));
+            }
+            Err(error) => match refusal(server, "list", name.clone(), permission_check::scope(namespace), error) {
+                error @ StartError::Forbidden { .. } => forbidden = forbidden.or(Some(error)),
+                error => return Err(error),
+            },
+        }
     }
+    forbidden.map_or(Ok(()), Err)
 }
 
-/// Whether the operator has every permission that it needs.
+/// The watched namespaces; `None` means all of them.
+fn watched_namespaces(namespaces: &[String]) -> Vec<Option<&str>> {
+    if namespaces.is_empty() { vec![None] } else { namespaces.iter().map(|namespace| Some(namespace.as_str())).collect() }
+}
+
+/// Whether the operator has every permission that it needs in its own namespace, and in one watched namespace at least. The others stand alone:
+/// one may have been deleted, with the role in it. It is watched nevertheless, and works when the permissions come.
 async fn check_permissions(client: &Client, server: &str, namespaces: &[String], own: &str) -> Result<(), StartError> {
-    let missing = permission_check::first_missing(client, permission_check::permissions(namespaces, own));
-    match timeout(START_TIMEOUT, missing).await {
-        Ok(None) => Ok(()),
-        Ok(Some(Permission { verb, resource, scope, .. })) => Err(StartError::Forbidden { verb, resource, scope }),
-        Err(_elapsed) => Err(no_answer(server)),
-    }
+    let denied = |Permission { verb, resource, scope, .. }| StartError::Forbidden { verb, resource, scope };
+    let check = async {
+        if let Some(missing) = permission_check::missing(client, permission_check::of_operator(own)).await.pop() {
+            return Err(denied(missing));
+        }
+        let watched = watched_namespaces(namespaces);
+        let needed = watched.iter().flat_map(|namespace| permission_check::of_watched(*namespace)).collect();
+        let mut errors = permission_check::missing(client, needed).await.into_iter().map(denied);
+        if errors.len() == watched.len() {
+            return errors.next().map_or(Ok(()), Err);
+        }
+        for error in errors {
+            tracing::warn!(%error, "the runs of this namespace are not carried out until it is granted");
+        }
+        Ok(())
+    };
+    timeout(START_TIMEOUT, check).await.unwrap_or_else(|_elapsed| Err(no_answer(server)))
 }
 
 /// Whether locks can be created in the operator's namespace. A dry run shows that without the right to read namespaces.

@@ -1,7 +1,7 @@
 //! Checks at start that this process has every permission that it will need, so that a missing one is an error at start and not a failure in
 //! the middle of a run.
 
-use futures::{StreamExt, pin_mut, stream};
+use futures::{StreamExt, stream};
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     rbac::v1::PolicyRule,
@@ -25,14 +25,16 @@ pub struct Permission {
     attributes: ResourceAttributes,
 }
 
-/// Every permission that the operator needs. An empty list of namespaces means all of them; `own` is the namespace of the locks.
+/// Every permission that the operator needs in a namespace that it watches; `None` means all of them.
 #[must_use]
-pub fn permissions(namespaces: &[String], own: &str) -> Vec<Permission> {
-    let everywhere = [None];
-    let watched: Vec<Option<&str>> =
-        if namespaces.is_empty() { everywhere.to_vec() } else { namespaces.iter().map(|namespace| Some(namespace.as_str())).collect() };
-    let watching = watched.into_iter().flat_map(|scope| required(rbac::watched_namespace_rules(), scope));
-    watching.chain(required(rbac::operator_namespace_rules(), Some(own))).collect()
+pub fn of_watched(namespace: Option<&str>) -> Vec<Permission> {
+    required(rbac::watched_namespace_rules(), namespace)
+}
+
+/// Every permission that the operator needs in the namespace of its locks.
+#[must_use]
+pub fn of_operator(own: &str) -> Vec<Permission> {
+    required(rbac::operator_namespace_rules(), Some(own))
 }
 
 /// The scope in words.
@@ -72,13 +74,14 @@ fn permission(group: &str, resource: &str, verb: &str, namespace: Option<&str>) 
     }
 }
 
-/// The first of these permissions that is missing. One that cannot be reviewed counts as granted: its use will fail if it is missing.
-pub async fn first_missing(client: &Client, permissions: Vec<Permission>) -> Option<Permission> {
+/// The first of these permissions that is missing, in each scope. One that cannot be reviewed counts as granted: its use will fail if it is
+/// missing.
+pub async fn missing(client: &Client, permissions: Vec<Permission>) -> Vec<Permission> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked = stream::iter(permissions).map(|permission| allowed(reviews.clone(), permission)).buffered(CONCURRENCY);
-    let missing = asked.filter_map(std::future::ready);
-    pin_mut!(missing);
-    missing.next().await
+    let mut missing: Vec<Permission> = asked.filter_map(std::future::ready).collect().await;
+    missing.dedup_by(|later, first| later.scope == first.scope);
+    missing
 }
 
 /// None if it is allowed.
@@ -134,14 +137,13 @@ mod tests {
 
     #[tokio::test]
     async fn missing_permission_is_named_with_verb_resource_and_scope() {
-        for namespaces in [vec![], vec!["team-a".to_owned(), "team-b".to_owned()]] {
-            let permissions = permissions(&namespaces, "operators");
-            assert_eq!(permissions.len(), 12 * namespaces.len().max(1) + 3);
+        for permissions in [of_watched(None), of_watched(Some("team-a")), of_operator("operators")] {
+            assert!(permissions.len() >= 3);
             for denied in &permissions {
-                let missing = first_missing(&server(Some(denied.clone()), Arc::default()), permissions.clone()).await;
-                assert_eq!(missing.as_ref(), Some(denied));
+                let missing = missing(&server(Some(denied.clone()), Arc::default()), permissions.clone()).await;
+                assert_eq!(missing.as_slice(), std::slice::from_ref(denied));
             }
-            assert_eq!(first_missing(&server(None, Arc::default()), permissions).await, None);
+            assert_eq!(missing(&server(None, Arc::default()), permissions).await, []);
         }
     }
 
@@ -157,9 +159,9 @@ mod tests {
 
     #[tokio::test]
     async fn permissions_of_many_namespaces_are_reviewed_concurrently_within_the_limit() {
-        let namespaces: Vec<String> = (0..50).map(|number| format!("team-{number}")).collect();
+        let needed = (0..50).flat_map(|number| of_watched(Some(&format!("team-{number}")))).collect();
         let most = Arc::new(AtomicUsize::new(0));
-        assert_eq!(first_missing(&server(None, most.clone()), permissions(&namespaces, "operators")).await, None);
+        assert_eq!(missing(&server(None, most.clone()), needed).await, []);
         assert_eq!(most.load(Ordering::Relaxed), CONCURRENCY);
     }
 }

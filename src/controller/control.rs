@@ -196,14 +196,20 @@ impl<R: Reconciler> Control<R> {
     }
 
     fn on_watch_event(&self, event: &EventResult<R::Object>) {
+        let namespace = self.namespace.as_deref().unwrap_or_default();
         let event = match event {
             Ok(event) => event,
             Err(error) => {
                 self.metrics.watch_failed(R::KIND);
-                tracing::warn!(kind = R::KIND, %error, "the watch failed; trying again");
+                self.metrics.watch_up(R::KIND, namespace, false);
+                tracing::warn!(kind = R::KIND, namespace, %error, "the watch failed; trying again");
                 return;
             }
         };
+        // At Init nothing was answered yet.
+        if !matches!(event, watcher::Event::Init) {
+            self.metrics.watch_up(R::KIND, namespace, true);
+        }
         match event {
             watcher::Event::Delete(object) => drop(self.failures.lock().remove(uid(object))),
             watcher::Event::InitDone => {

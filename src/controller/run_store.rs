@@ -202,21 +202,24 @@ impl RunStore {
         }
         let mut found = false;
         // One that cannot be read may be.
-        self.for_each_other(pipeline, me, |object| found |= parse(object).map_or(true, |run| undecided(&run))).await?;
-        Ok(found)
+        let complete = self.for_each_other(pipeline, me, |object| found |= parse(object).map_or(true, |run| undecided(&run))).await?;
+        Ok(found || !complete)
     }
 
-    /// Quorum LIST of the other runs of a pipeline, in every watched namespace and whatever their labels: the executions that they show.
+    /// Quorum LIST of the other runs of a pipeline, in every watched namespace and whatever their labels: the executions that they show. None
+    /// if a namespace may not be read.
     ///
     /// # Errors
     /// [`CallError`]: nothing may be concluded from it.
-    pub async fn claimed(&self, pipeline: &PipelineId, me: &RunRef) -> Result<BTreeSet<ExecutionId>, CallError> {
+    pub async fn claimed(&self, pipeline: &PipelineId, me: &RunRef) -> Result<Option<BTreeSet<ExecutionId>>, CallError> {
         let mut claimed = BTreeSet::new();
-        self.for_each_other(pipeline, me, |object| claimed.extend(claims(object))).await?;
-        Ok(claimed)
+        let complete = self.for_each_other(pipeline, me, |object| claimed.extend(claims(object))).await?;
+        Ok(complete.then_some(claimed))
     }
 
-    async fn for_each_other(&self, pipeline: &PipelineId, me: &RunRef, mut visit: impl FnMut(&PipelineRun)) -> Result<(), CallError> {
+    /// Visits all but those of namespaces that may not be read. Returns whether there are no such namespaces.
+    async fn for_each_other(&self, pipeline: &PipelineId, me: &RunRef, mut visit: impl FnMut(&PipelineRun)) -> Result<bool, CallError> {
+        let mut complete = true;
         let wanted = ListParams::default().fields(&format!("spec.pipelineId={pipeline}")).limit(PAGE);
         for part in &self.parts {
             let api = match &part.namespace {
@@ -225,7 +228,14 @@ impl RunStore {
             };
             let mut wanted = wanted.clone();
             loop {
-                let page = call("list the PipelineRuns of the pipeline", api.list(&wanted)).await?;
+                let page = match call("list the PipelineRuns of the pipeline", api.list(&wanted)).await {
+                    // The namespace was deleted with the role in it, for example, and is no reason to stop the others.
+                    Err(error) if error.is_forbidden() => {
+                        complete = false;
+                        break;
+                    }
+                    page => page?,
+                };
                 let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
                 page.iter().filter(|object| object.metadata.uid.as_deref() != Some(me.uid.as_str())).for_each(&mut visit);
                 // All pages show the state at the time of the first one.
@@ -235,7 +245,7 @@ impl RunStore {
                 }
             }
         }
-        Ok(())
+        Ok(complete)
     }
 
     /// Deletes exactly this version of this object.
@@ -280,9 +290,10 @@ impl RunStore {
     }
 }
 
-/// The executions in the status of a run, those of earlier attempts included.
+/// The executions that a run has started, as its status shows them, those of earlier attempts included. A run that only follows an execution
+/// (`spec.executionId`) has started nothing.
 fn claims(object: &PipelineRun) -> impl Iterator<Item = ExecutionId> {
-    let status = object.status.iter();
+    let status = object.status.iter().filter(|_| object.spec.execution_id.is_none());
     let ids =
         status.flat_map(|status| status.current.execution_ids.iter().chain(status.history.iter().flat_map(|past| &past.execution_ids)));
     ids.filter_map(|id| ExecutionId::new(id.clone()).ok())
@@ -308,6 +319,12 @@ mod tests {
         })
     }
 
+    fn observer(name: &str, id: &str) -> Value {
+        let mut observer = run(name, &[id]);
+        observer["spec"]["executionId"] = json!(id);
+        observer
+    }
+
     fn id(name: &str) -> RunRef {
         parse(&serde_json::from_value(run(name, &[])).unwrap()).unwrap().id
     }
@@ -321,7 +338,7 @@ mod tests {
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 let (items, next) = match query.contains("continue=more") {
                     false => (vec![run("me", &["mine"]), run("a", &["e1"])], "more"),
-                    true => (vec![run("b", &["e2"])], ""),
+                    true => (vec![run("b", &["e2"]), observer("o", "e3")], ""),
                 };
                 log.lock().push(query);
                 let list = json!({ "metadata": { "continue": next }, "items": items });
@@ -333,7 +350,7 @@ mod tests {
         let (store, _writer) = kube::runtime::reflector::store();
         runs.add(None, store, crate::controller::wake_queue::wake_queue().0);
         let claimed = runs.claimed(&PipelineId::new("orders").unwrap(), &id("me")).await.unwrap();
-        assert_eq!(claimed.iter().map(ExecutionId::as_str).collect::<Vec<_>>(), ["e1", "e2"]);
+        assert_eq!(claimed.unwrap().iter().map(ExecutionId::as_str).collect::<Vec<_>>(), ["e1", "e2"]);
         let asked = asked.lock().clone();
         assert_eq!(asked.len(), 2, "{asked:?}");
         for query in asked {

@@ -18,7 +18,7 @@ use nuvo_client::{Code, Operation};
 
 use labels::{
     AccountLabels, ERROR, FinishedLabels, KindLabel, OK, OTHER, OperationLabel, OutcomeLabel, PhaseLabel, ReconcileLabels, RequestLabels,
-    ResourceLabel,
+    ResourceLabel, WatchLabels,
 };
 pub use labels::{RunResult, TriggerOutcome};
 
@@ -59,6 +59,7 @@ describe! {
     RECONCILES: "counter" "nuvo_operator_reconciles_total" ["kind", "result"] "Reconciles, by kind of object and by result: ok, or error after a failure or a panic";
     RECONCILE_DURATION: "histogram" "nuvo_operator_reconcile_duration_seconds" ["kind"] "Time that a reconcile took, waits for a slot, for the API server and for nuvo included";
     WATCH_FAILURES: "counter" "nuvo_operator_watch_failures_total" ["kind"] "Failed watches and lists, each of which is followed by another try, by kind of object";
+    WATCH_UP: "gauge" "nuvo_operator_watch_up" ["kind", "namespace"] "Whether the watch of this kind of object in this namespace works (1) or has failed last (0); an empty namespace means all of them";
     OLDEST_RUN: "gauge" "nuvo_operator_oldest_run_seconds" ["phase"] "Time since the creation of the oldest PipelineRun that may still need the operator, by phase; 0 without one";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
 }
@@ -101,6 +102,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Family<KindLabel, Histogram>,
     watch_failures: Family<KindLabel, Counter>,
+    watch_up: Family<WatchLabels, Gauge>,
     oldest_run: Family<PhaseLabel, Gauge>,
     leader: Gauge<i64>,
 }
@@ -144,6 +146,7 @@ impl Metrics {
             reconciles: Family::default(),
             reconcile_duration: Family::new_with_constructor(reconcile_duration),
             watch_failures: Family::default(),
+            watch_up: Family::default(),
             oldest_run: Family::default(),
             leader: Gauge::default(),
         };
@@ -160,6 +163,7 @@ impl Metrics {
         register(&mut registry, RECONCILES, &metrics.reconciles);
         register(&mut registry, RECONCILE_DURATION, &metrics.reconcile_duration);
         register(&mut registry, WATCH_FAILURES, &metrics.watch_failures);
+        register(&mut registry, WATCH_UP, &metrics.watch_up);
         register(&mut registry, OLDEST_RUN, &metrics.oldest_run);
         register(&mut registry, LEADER, &metrics.leader);
         metrics.registry = registry;
@@ -237,6 +241,11 @@ impl Metrics {
     /// A watch of this kind failed, or the list that it begins with.
     pub fn watch_failed(&self, kind: &'static str) {
         self.watch_failures.get_or_create(&KindLabel { kind }).inc();
+    }
+
+    /// Whether a watch of this kind works. An empty namespace means all of them.
+    pub fn watch_up(&self, kind: &'static str, namespace: &str, up: bool) {
+        self.watch_up.get_or_create(&WatchLabels { kind, namespace: namespace.to_owned() }).set(i64::from(up));
     }
 
     /// The age of the oldest run of each phase, in seconds. A phase that is not named has none.

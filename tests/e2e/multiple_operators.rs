@@ -40,30 +40,70 @@ fn operators_with_different_selectors_lead_side_by_side() {
     }
 }
 
-/// The rights of an operator in one namespace, as the chart grants them with `watchNamespaces`.
+/// A ServiceAccount for an operator, with a Role in its namespace, as the chart grants it with `watchNamespaces`.
 fn rights_here(server: &ControlPlane, namespace: &str) -> PathBuf {
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "here", "namespace": namespace } });
+    server.apply(&account.to_string()).unwrap();
+    grant(server, namespace, namespace);
+    server.kubeconfig_of(namespace, "here").unwrap()
+}
+
+/// A Role in this namespace for the operator of another one.
+fn grant(server: &ControlPlane, namespace: &str, operator: &str) {
     let (group, name) = ("rbac.authorization.k8s.io", "here");
     let version = format!("{group}/v1");
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
-        { "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": namespace } },
         { "apiVersion": version, "kind": "Role", "metadata": { "name": name, "namespace": namespace }, "rules": rbac::rules() },
         {
             "apiVersion": version, "kind": "RoleBinding", "metadata": { "name": name, "namespace": namespace },
             "roleRef": { "apiGroup": group, "kind": "Role", "name": name },
-            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace }],
+            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": operator }],
         },
     ]});
     server.apply(&list.to_string()).unwrap();
-    server.kubeconfig_of(namespace, name).unwrap()
+}
+
+fn environment_here(name: &str) -> Environment {
+    let config = SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() };
+    let env = Environment::on(server(), name, config, |server, namespace, _| rights_here(server, namespace));
+    env.credential("nuvo-credentials", "demo-license-key");
+    env.account("default");
+    env
+}
+
+/// As after a namespace was deleted, with the role in it.
+#[test]
+fn namespace_without_rights_stops_no_other_and_works_when_they_come() {
+    let env = environment_here("alone");
+    let without = env.server.namespace("without").unwrap();
+    let orphan = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "orphan", "namespace": without },
+        "spec": { "pipelineId": "orders" },
+    });
+    env.server.apply(&orphan.to_string()).unwrap();
+    let namespaces = format!("{without},{}", env.namespace);
+    let operator = env.operator_with(&["--namespaces", &namespaces, "--leader-elect", "true"]);
+    env.start("orders", "orders", json!({}));
+    assert_consistent(&env.wait_phase("orders", Phase::Succeeded));
+    same("POSTs", env.sim.post_count(), 1);
+    let up = |namespace: &str| operator.metric(&format!("nuvo_operator_watch_up{{kind=\"PipelineRun\",namespace=\"{namespace}\"}}"));
+    same("watches", (up(&env.namespace), up(&without)), (Some(1.0), Some(0.0)));
+    let log = operator.0.log();
+    assert!(log.contains(&format!("missing permission: get pipelineruns.nuvo.dev in namespace {without}")), "{log}");
+
+    grant(env.server, &without, &env.namespace);
+    env.eventually("the watch works", || up(&without) == Some(1.0));
+    let reason = "jsonpath={.status.conditions[?(@.type=='Succeeded')].reason}";
+    env.eventually("the run is seen", || {
+        env.server.kubectl(&["get", "npr", "orphan", "--namespace", &without, "--output", reason]).unwrap() == "AccountNotReady"
+    });
+    same("exit code", operator.stop(), Some(0));
 }
 
 /// As with operators that are split by namespaces and share their locks: the one of the other namespace is away.
 #[test]
 fn lock_of_a_run_in_a_namespace_that_may_not_be_read_gives_way_after_the_quarantine() {
-    let config = SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() };
-    let env = Environment::on(server(), "here", config, |server, namespace, _| rights_here(server, namespace));
-    env.credential("nuvo-credentials", "demo-license-key");
-    env.account("default");
+    let env = environment_here("here");
     let elsewhere = env.server.namespace("elsewhere").unwrap();
     let other = json!({
         "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": "other", "namespace": elsewhere },

@@ -696,6 +696,21 @@ fn is_young(lease: &Lease) -> Option<bool> {
     serde_json::from_str::<serde_json::Value>(lock).unwrap()["tenancy"]["young"].as_bool()
 }
 
+/// Otherwise `Retrigger` would start the pipeline a second time.
+#[test]
+fn run_that_follows_an_execution_does_not_take_it_from_the_run_in_doubt_that_started_it() {
+    let env = Environment::new("observed", [orders()]);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    env.eventually("an execution", || !env.sim.executions().is_empty());
+    let id = env.sim.executions()[0].id.clone();
+    env.start("observer", "orders", json!({ "executionId": id }));
+    env.wait_phase("observer", Phase::Succeeded);
+    let run = assert_one_success(&env, "orders");
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+}
+
 #[test]
 fn two_operators_at_once_send_one_post_per_run() {
     let pipelines = ["a", "b", "c"];

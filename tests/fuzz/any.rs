@@ -177,7 +177,7 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
             Answer::Holder(Holder::Present(Box::new(Run { id: lock_holder.run.clone(), ..run(bytes, spares) })))
         }
         Step::ReadUndecided => Answer::Undecided(bytes.flag()),
-        Step::ReadClaimed => Answer::Claimed(several(bytes, id).into_iter().collect()),
+        Step::ReadClaimed => Answer::Claimed(some(bytes, |bytes| several(bytes, id).into_iter().collect())),
         Step::ReadBaseline => Answer::Baseline(some(bytes, baseline)),
         Step::ReadCandidates => Answer::Candidates(some(bytes, |b| ListedCandidates {
             candidates: several(b, candidate),

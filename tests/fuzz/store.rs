@@ -257,7 +257,7 @@ impl World {
                 Answer::Holder(holder.map_or(Holder::Gone, |run| Holder::Present(run.into())))
             }
             Step::ReadUndecided => Answer::Undecided(self.others(run).any(|other| undecided(&other))),
-            Step::ReadClaimed => Answer::Claimed(self.others(run).flat_map(|other| other.executions).collect()),
+            Step::ReadClaimed => Answer::Claimed(Some(self.others(run).flat_map(|other| other.executions).collect())),
             Step::ReadBaseline | Step::ReadCandidates if bytes.one_in(32) => match step {
                 Step::ReadBaseline => Answer::Baseline(None),
                 _ => Answer::Candidates(None),

@@ -11,6 +11,7 @@ fn touched() -> Arc<Metrics> {
     metrics.budget_wait(Duration::from_millis(5));
     metrics.reconciled("PipelineRun", true, Duration::from_millis(5));
     metrics.watch_failed("PipelineRun");
+    metrics.watch_up("PipelineRun", "team", true);
     metrics.set_oldest_runs([("Running", 60)]);
     metrics.leader(true);
     metrics.set_pipelineruns([("Running", 2)]);

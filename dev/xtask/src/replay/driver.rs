@@ -213,7 +213,7 @@ impl Player {
             Step::ReadClaimed => {
                 let claimed = self.world.claimed();
                 self.trace.detail("answer", &format!("They show: {}.", objects::join(&claimed)));
-                Ok(Answer::Claimed(claimed.into_iter().collect()))
+                Ok(Answer::Claimed(Some(claimed.into_iter().collect())))
             }
             Step::TakeLock { lock, .. } | Step::Release { lock, .. } => Ok(Answer::Written(self.write_lock(lock))),
             Step::Mark { marker, .. } => self.world.mark(marker).map(|version| {

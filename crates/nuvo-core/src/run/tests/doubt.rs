@@ -66,7 +66,7 @@ fn look_counting_reads_of_others(
             Step::ReadCandidates => Answer::Candidates(list.clone()),
             Step::ReadClaimed => {
                 reads = reads.saturating_add(1);
-                Answer::Claimed(BTreeSet::from([execution("claimed")]))
+                Answer::Claimed(Some(BTreeSet::from([execution("claimed")])))
             }
             _ => {
                 let memory = remember_trigger(&o, &step);
@@ -197,11 +197,30 @@ fn conflicting_result_is_concluded_anew_from_what_other_runs_show_by_then() {
         answer(o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
     };
     to_others(&mut o);
-    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(BTreeSet::new()));
+    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(Some(BTreeSet::new())));
     answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Indeterminate);
     to_others(&mut o);
-    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(BTreeSet::from([execution("e1")])));
+    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(Some(BTreeSet::from([execution("e1")]))));
     assert!(matches!(next_step(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next_step(&o));
+}
+
+#[test]
+fn nothing_is_adopted_while_not_all_other_runs_can_be_read() {
+    let (run, lock) = doubtful();
+    let seen = || ListedCandidates { candidates: vec![candidate("e1", 100)], ..ListedCandidates::default() };
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look(&run, &lock, &memory, 1100, Some(vec![candidate("e1", 100)]));
+    let concluded = |at| {
+        let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"));
+        answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        answer(&mut o, |s| *s == Step::ReadCandidates, Answer::Candidates(Some(seen())));
+        answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
+        answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(None));
+        next_step(&o)
+    };
+    assert!(matches!(concluded(1200), Step::Hold(Hold::Unconfirmed(_))), "{:?}", concluded(1200));
+    let later = concluded(2000);
+    assert!(matches!(&later, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false }), "{later:?}");
 }
 
 #[test]
@@ -216,7 +235,7 @@ fn conflicting_result_is_concluded_anew_and_not_written_over_the_other() {
     answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     answer(&mut o, |s| *s == Step::ReadCandidates, candidates());
     answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock));
-    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(BTreeSet::new()));
+    answer(&mut o, |s| *s == Step::ReadClaimed, Answer::Claimed(Some(BTreeSet::new())));
     answer(
         &mut o,
         |s| matches!(s, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)),

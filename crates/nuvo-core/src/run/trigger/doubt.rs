@@ -103,8 +103,15 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         match inquiry.last.as_ref().filter(|(_, ids)| ids == &found).map(|(at, _)| at.saturating_add(o.limits.confirm)) {
             Some(confirmed) if o.now >= confirmed => {
                 // Last of all, because this read costs the most. It only takes executions away, so it can wait until there are some.
-                let Some(claimed) = &o.claimed else { return Step::ReadClaimed };
-                found.retain(|id| !claimed.contains(id));
+                match &o.claimed {
+                    Look::NotTaken => return Step::ReadClaimed,
+                    Look::Shown(claimed) => found.retain(|id| !claimed.contains(id)),
+                    Look::Inconclusive if o.now >= settled_at => {
+                        let why = "the other runs of the pipeline cannot all be read, so nothing in nuvo's list can be attributed to it";
+                        return ambiguous(run, &doubt, inquiry.executed, why);
+                    }
+                    Look::Inconclusive => return unconfirmed(o.limits.confirm),
+                }
             }
             Some(confirmed) => return unconfirmed(confirmed.saturating_sub(o.now)),
             None if is_over => {

@@ -133,7 +133,7 @@ pub struct TriggerFacts {
     /// Whether another run of the pipeline is undecided.
     pub(in crate::run) undecided: Option<bool>,
     /// The executions that other runs of the pipeline show.
-    pub(in crate::run) claimed: Option<BTreeSet<ExecutionId>>,
+    pub(in crate::run) claimed: Look<BTreeSet<ExecutionId>>,
     pub(in crate::run) baseline: Look<Baseline>,
     pub(in crate::run) candidates: Look<ListedCandidates>,
     pub(in crate::run) gone: bool,
@@ -159,7 +159,7 @@ impl TriggerFacts {
             lock: None,
             holder: None,
             undecided: None,
-            claimed: None,
+            claimed: Look::NotTaken,
             baseline: Look::NotTaken,
             candidates: Look::NotTaken,
             gone: false,
@@ -222,11 +222,11 @@ impl TriggerFacts {
             (_, Answer::Lock(lock)) => self.lock = Some(*lock),
             (_, Answer::Holder(holder)) => self.holder = Some(holder),
             (_, Answer::Undecided(undecided)) => self.undecided = Some(undecided),
-            (_, Answer::Claimed(claimed)) => self.claimed = Some(claimed),
+            (_, Answer::Claimed(claimed)) => self.claimed = Look::of(claimed),
             (_, Answer::Baseline(baseline)) => self.baseline = Look::of(baseline),
             (_, Answer::Candidates(candidates)) => {
                 // What was read before the list does not tell who has claimed what the list shows.
-                (self.lock, self.claimed) = (None, None);
+                (self.lock, self.claimed) = (None, Look::NotTaken);
                 self.candidates = Look::of(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),

@@ -174,8 +174,8 @@ pub enum Answer {
     Holder(Holder),
     /// Whether another run of the pipeline is undecided.
     Undecided(bool),
-    /// The executions that other runs of the pipeline show.
-    Claimed(BTreeSet<ExecutionId>),
+    /// The executions that other runs of the pipeline show; none if not all of these runs can be read, which concludes nothing.
+    Claimed(Option<BTreeSet<ExecutionId>>),
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
     /// The candidates; none if the list failed, which concludes nothing.

@@ -156,8 +156,8 @@ impl World {
             }),
             Step::ReadHolder(lock_holder) => Answer::Holder(self.holder_of(state, lock_holder)),
             Step::ReadUndecided => Answer::Undecided(self.is(Mutant::MissingLockMeansLostLedger) || others(state, run).any(run::undecided)),
-            Step::ReadClaimed if self.is(Mutant::ClaimsIgnored) => Answer::Claimed(BTreeSet::new()),
-            Step::ReadClaimed => Answer::Claimed(others(state, run).flat_map(|present| present.executions.clone()).collect()),
+            Step::ReadClaimed if self.is(Mutant::ClaimsIgnored) => Answer::Claimed(Some(BTreeSet::new())),
+            Step::ReadClaimed => Answer::Claimed(Some(others(state, run).flat_map(|present| present.executions.clone()).collect())),
             _ => Answer::Indeterminate,
         }
     }
