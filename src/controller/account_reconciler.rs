@@ -23,7 +23,7 @@ use super::{
     shell::Shell,
 };
 use crate::account::{Session, SessionSettings};
-use nuvo_client::{Credential, Error};
+use nuvo_client::{Credential, Error, Identity};
 use nuvo_core::{
     account::{AccountAct, AccountFacts, Availability, Publication, SecretRead, SecretValue, Verification, next},
     backoff::Backoff,
@@ -215,7 +215,7 @@ impl AccountReconciler {
         let settings = SessionSettings {
             requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
             poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
-            identity: account.spec.license_key.as_ref().map(|key| key.identifier.clone()),
+            identity: account.spec.license_key.as_ref().map(|key| Identity::new(&key.identifier)),
             breaker: self.shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
             rejected,
             waited: Box::new(move |time| metrics.budget_wait(time)),

@@ -696,6 +696,25 @@ fn is_young(lease: &Lease) -> Option<bool> {
     serde_json::from_str::<serde_json::Value>(lock).unwrap()["tenancy"]["young"].as_bool()
 }
 
+/// What nuvo says is compared before secrets are removed from it.
+#[test]
+fn execution_of_an_account_whose_key_is_a_part_of_its_identifier_is_adopted() {
+    let key = nuvo_sim::Credential::new("demo", Identity::user("demo@example.com"));
+    let config = nuvo_sim::SimConfig { pipelines: vec![orders()], credentials: vec![key], ..nuvo_sim::SimConfig::default() };
+    let env = Environment::without_account("spelling", config);
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "stringData": { "license-key": "demo" },
+        "metadata": { "name": "nuvo-credentials", "namespace": env.namespace, "labels": { "nuvo.dev/credential": "true" } },
+    });
+    env.server.apply(&secret.to_string()).unwrap();
+    env.account("default");
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({}));
+    let run = assert_one_success(&env, "orders");
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+}
+
 /// Otherwise `Retrigger` would start the pipeline a second time.
 #[test]
 fn run_that_follows_an_execution_does_not_take_it_from_the_run_in_doubt_that_started_it() {

@@ -17,8 +17,6 @@ use json::{Json, Reason};
 
 /// How many runs of an execution are kept: the last ones.
 const MAX_LOGS: usize = 64;
-/// The longest identifier of a creator that is kept, in characters.
-const IDENTIFIER: usize = 320;
 /// An id goes into the status as it is, and a reader of runs need not have access to the account's Secret.
 const SECRET_ID: Reason = "an id in it contains the account's own secret";
 
@@ -85,13 +83,7 @@ fn execution(value: &Json, redactor: &Redactor) -> Result<Execution, Reason> {
         _ => None,
     };
     let created_by = match value.any(&["created_by", "createdBy"])? {
-        Some(by @ Json::Object(_)) => Some(Identity {
-            id: word(by.get("id")?, WORD, redactor),
-            name: word(by.get("name")?, WORD, redactor),
-            identifier: word(by.get("identifier")?, IDENTIFIER, redactor),
-            kind: word(by.get("type")?, WORD, redactor),
-        }),
-        Some(Json::Text(id)) => Some(Identity { id: Some(redactor.clean(id, WORD)), ..Identity::default() }),
+        Some(by @ Json::Object(_)) => by.get("identifier")?.and_then(Json::text).filter(|text| !text.trim().is_empty()).map(Identity::new),
         _ => None,
     };
     let logs = match value.get("logs")? {

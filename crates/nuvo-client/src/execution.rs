@@ -1,5 +1,7 @@
 //! Executions and pipelines as nuvo describes them: bounded, and without text that must not be shown.
 
+use std::fmt;
+
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use nuvo_core::{run::ExecutionId, vocabulary::ExecutionStatus};
 
@@ -37,17 +39,23 @@ pub struct ExecutionError {
     pub message: Option<String>,
 }
 
-/// Who created an execution.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Identity {
-    /// The id of the user or sub-organization.
-    pub id: Option<String>,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its identifier, as in the account.
-    pub identifier: Option<String>,
-    /// `USER` or `SUB_ORG`.
-    pub kind: Option<String>,
+/// The identifier of a user or sub-organization, as nuvo shows the creator of an execution. It is compared as nuvo wrote it, because a secret may
+/// be a part of it by chance, and therefore never shown.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Identity(String);
+
+impl Identity {
+    /// Case makes no difference: nuvo may spell an address otherwise than the account does.
+    #[must_use]
+    pub fn new(identifier: &str) -> Self {
+        Self(identifier.trim().to_lowercase())
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(..)")
+    }
 }
 
 /// Whether a run of an execution was the first one.
@@ -120,7 +128,7 @@ pub struct Execution {
     pub created_at: Option<NuvoTime>,
     /// When it last changed.
     pub updated_at: Option<NuvoTime>,
-    /// Who created it.
+    /// Who created it, if that has an identifier.
     pub created_by: Option<Identity>,
     /// Its runs, at most the last 64. Entries of a list carry none.
     pub logs: Vec<Log>,

@@ -80,13 +80,12 @@ impl Session {
 
     fn candidates(&self, executions: &[Execution]) -> Vec<(Option<String>, Candidate)> {
         let identity = self.identity.lock().clone();
-        let creator = |execution: &Execution| execution.created_by.as_ref().and_then(|by| by.identifier.clone());
         let candidate = |execution: &Execution| Candidate {
             id: execution.id.clone(),
             hash: short_hash(&execution.id),
             created: created(execution),
             manual: execution.trigger_type.as_deref() == Some("MANUAL"),
-            by_us: identity.is_some() && creator(execution) == identity,
+            by_us: identity.is_some() && execution.created_by == identity,
         };
         executions.iter().map(|execution| (execution.pipeline.clone(), candidate(execution))).collect()
     }

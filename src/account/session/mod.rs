@@ -14,8 +14,8 @@ use std::{
 
 use futures::FutureExt;
 use nuvo_client::{
-    Client, Collector, CredentialsVerdict, Error, Exchange, Execution, ExecutionStatus, ListQuery, Listing, Next, Order, PAUSE, Page,
-    Pause, Usage, trigger_outcome,
+    Client, Collector, CredentialsVerdict, Error, Exchange, Execution, ExecutionStatus, Identity, ListQuery, Listing, Next, Order, PAUSE,
+    Page, Pause, Usage, trigger_outcome,
 };
 use nuvo_core::{
     run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome},
@@ -44,7 +44,7 @@ pub struct SessionSettings {
     /// The longest time between two polls of running executions.
     pub poll_period: Duration,
     /// The identity that nuvo shows as the creator of this account's executions, if it is known.
-    pub identity: Option<String>,
+    pub identity: Option<Identity>,
     /// The circuit breaker of the server.
     pub breaker: Arc<CircuitBreaker>,
     /// Gets a message when nuvo rejects the credentials.
@@ -60,7 +60,7 @@ pub struct Session {
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
     most_places: usize,
-    identity: Mutex<Option<String>>,
+    identity: Mutex<Option<Identity>>,
     page_size: AtomicU32,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
@@ -271,7 +271,7 @@ impl Session {
     pub fn started_by_us(&self, execution: &Execution) {
         let mut identity = self.identity.lock();
         if identity.is_none() {
-            *identity = execution.created_by.as_ref().and_then(|by| by.identifier.clone());
+            identity.clone_from(&execution.created_by);
         }
     }
 
