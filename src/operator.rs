@@ -14,9 +14,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep, timeout},
 };
-use tower::timeout::TimeoutLayer;
+use tower::{timeout::TimeoutLayer, util::MapResponseLayer};
 
 use crate::{
+    api_server_clock::compare_clocks,
     clock::Clock,
     context::Context,
     controller::run_controllers,
@@ -187,7 +188,7 @@ async fn connect(
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
-    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT).map_err(failed)?;
+    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT, clock, metrics).map_err(failed)?;
     check_readable(&client, &server, ("PipelineRun", "pipelineruns"), &settings.namespaces, settings.label_selector.as_deref()).await?;
     check_readable(&client, &server, ("NuvoAccount", "nuvoaccounts"), &settings.namespaces, None).await?;
     check_permissions(&client, &server, &settings.namespaces, &operator_namespace).await?;
@@ -199,7 +200,8 @@ async fn connect(
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
-        let client = Client::try_from(config).map_err(failed)?;
+        let compare = MapResponseLayer::new(compare_clocks(clock, metrics.clone()));
+        let client = ClientBuilder::try_from(config).map_err(failed)?.with_layer(&compare).build();
         Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), clock, metrics.clone()))
     } else {
         None
@@ -225,11 +227,12 @@ fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
 ///
 /// # Errors
 /// It cannot be set up.
-pub fn client(mut config: Config, answer: Duration, silence: Duration) -> kube::Result<Client> {
+pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: Clock, metrics: &Arc<Metrics>) -> kube::Result<Client> {
     config.read_timeout = Some(silence);
     // Else a connection would have less time for an answer the longer it was idle before.
     config.reset_reader_on_write = true;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).build())
+    let compare = MapResponseLayer::new(compare_clocks(clock, metrics.clone()));
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&compare).build())
 }
 
 fn is_from_environment(proxy: &http::Uri) -> bool {
