@@ -2,6 +2,7 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
+use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
@@ -191,7 +192,7 @@ async fn connect(
     let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT, clock, metrics).map_err(failed)?;
     check_readable(&client, &server, ("PipelineRun", "pipelineruns"), &settings.namespaces, settings.label_selector.as_deref()).await?;
     check_readable(&client, &server, ("NuvoAccount", "nuvoaccounts"), &settings.namespaces, None).await?;
-    check_permissions(&client, &server, &settings.namespaces, &operator_namespace).await?;
+    check_permissions(&client, &server, settings, &operator_namespace).await?;
     let lease = lease_name(&settings.namespaces, settings.label_selector.as_deref());
     check_namespace(&client, &server, &operator_namespace, &lease).await?;
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty()).unwrap_or_else(|| "nuvo-operator".to_owned());
@@ -317,10 +318,20 @@ async fn check_readable(
     }
 }
 
-/// Whether the operator has every permission that it needs.
-async fn check_permissions(client: &Client, server: &str, namespaces: &[String], own: &str) -> Result<(), StartError> {
-    let missing = permission_check::first_missing(client, permission_check::permissions(namespaces, own));
-    match timeout(START_TIMEOUT, missing).await {
+/// Whether the operator has every permission that it needs to start.
+async fn check_permissions(client: &Client, server: &str, settings: &Settings, own: &str) -> Result<(), StartError> {
+    let Settings { namespaces, secret_namespaces, .. } = settings;
+    let reviews = async {
+        let missing = permission_check::first_missing(client, permission_check::permissions(namespaces, secret_namespaces, own)).await;
+        let secrets = permission_check::missing(client, permission_check::secrets(secret_namespaces));
+        let warn = |Permission { verb, resource, scope, .. }| {
+            tracing::warn!("missing permission: {verb} {resource} {scope}; the accounts of this namespace cannot be used");
+            std::future::ready(())
+        };
+        secrets.for_each(warn).await;
+        missing
+    };
+    match timeout(START_TIMEOUT, reviews).await {
         Ok(None) => Ok(()),
         Ok(Some(Permission { verb, resource, scope, .. })) => Err(StartError::Forbidden { verb, resource, scope }),
         Err(_elapsed) => Err(no_answer(server)),

@@ -1,7 +1,7 @@
 //! Checks at start that this process has every permission that it will need, so that a missing one is an error at start and not a failure in
 //! the middle of a run.
 
-use futures::{StreamExt, pin_mut, stream};
+use futures::{Stream, StreamExt, pin_mut, stream};
 use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
     rbac::v1::PolicyRule,
@@ -25,14 +25,25 @@ pub struct Permission {
     attributes: ResourceAttributes,
 }
 
-/// Every permission that the operator needs. An empty list of namespaces means all of them; `own` is the namespace of the locks.
+/// Every permission that the operator needs to start. An empty list of namespaces means all of them; `own` is the namespace of the locks.
+/// Permissions to Secrets are among them unless they are granted in some namespaces only: see [`secrets`].
 #[must_use]
-pub fn permissions(namespaces: &[String], own: &str) -> Vec<Permission> {
+pub fn permissions(namespaces: &[String], secret_namespaces: &[String], own: &str) -> Vec<Permission> {
     let everywhere = [None];
     let watched: Vec<Option<&str>> =
         if namespaces.is_empty() { everywhere.to_vec() } else { namespaces.iter().map(|namespace| Some(namespace.as_str())).collect() };
-    let watching = watched.into_iter().flat_map(|scope| required(rbac::watched_namespace_rules(), scope));
+    let mut rules = rbac::watched_namespace_rules();
+    if secret_namespaces.is_empty() {
+        rules.extend(rbac::secret_rules());
+    }
+    let watching = watched.into_iter().flat_map(|scope| required(rules.clone(), scope));
     watching.chain(required(rbac::operator_namespace_rules(), Some(own))).collect()
+}
+
+/// The permissions to Secrets in these namespaces. A missing one concerns the accounts of its namespace only, and their conditions say so.
+#[must_use]
+pub fn secrets(namespaces: &[String]) -> Vec<Permission> {
+    namespaces.iter().flat_map(|namespace| required(rbac::secret_rules(), Some(namespace))).collect()
 }
 
 /// The scope in words.
@@ -74,11 +85,16 @@ fn permission(group: &str, resource: &str, verb: &str, namespace: Option<&str>) 
 
 /// The first of these permissions that is missing. One that cannot be reviewed counts as granted: its use will fail if it is missing.
 pub async fn first_missing(client: &Client, permissions: Vec<Permission>) -> Option<Permission> {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let asked = stream::iter(permissions).map(|permission| allowed(reviews.clone(), permission)).buffered(CONCURRENCY);
-    let missing = asked.filter_map(std::future::ready);
+    let missing = missing(client, permissions);
     pin_mut!(missing);
     missing.next().await
+}
+
+/// Those of these permissions that are missing.
+pub fn missing(client: &Client, permissions: Vec<Permission>) -> impl Stream<Item = Permission> {
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let asked = stream::iter(permissions).map(move |permission| allowed(reviews.clone(), permission)).buffered(CONCURRENCY);
+    asked.filter_map(std::future::ready)
 }
 
 /// None if it is allowed.
@@ -135,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn missing_permission_is_named_with_verb_resource_and_scope() {
         for namespaces in [vec![], vec!["team-a".to_owned(), "team-b".to_owned()]] {
-            let permissions = permissions(&namespaces, "operators");
+            let permissions = permissions(&namespaces, &[], "operators");
             assert_eq!(permissions.len(), 12 * namespaces.len().max(1) + 3);
             for denied in &permissions {
                 let missing = first_missing(&server(Some(denied.clone()), Arc::default()), permissions.clone()).await;
@@ -143,6 +159,19 @@ mod tests {
             }
             assert_eq!(first_missing(&server(None, Arc::default()), permissions).await, None);
         }
+    }
+
+    #[tokio::test]
+    async fn permission_to_secrets_is_checked_where_it_is_granted() {
+        let some = ["team-a".to_owned(), "team-b".to_owned()];
+        let needed = permissions(&[], &some, "operators");
+        assert_eq!(needed.len(), 11 + 3);
+        assert!(!needed.iter().any(|permission| permission.resource == "secrets"));
+        let secrets = secrets(&some);
+        let denied = secrets[1].clone();
+        assert_eq!((denied.resource.as_str(), denied.scope.as_str()), ("secrets", "in namespace team-b"));
+        let missing: Vec<Permission> = missing(&server(Some(denied.clone()), Arc::default()), secrets).collect().await;
+        assert_eq!(missing, [denied]);
     }
 
     #[test]
@@ -159,7 +188,7 @@ mod tests {
     async fn permissions_of_many_namespaces_are_reviewed_concurrently_within_the_limit() {
         let namespaces: Vec<String> = (0..50).map(|number| format!("team-{number}")).collect();
         let most = Arc::new(AtomicUsize::new(0));
-        assert_eq!(first_missing(&server(None, most.clone()), permissions(&namespaces, "operators")).await, None);
+        assert_eq!(first_missing(&server(None, most.clone()), permissions(&namespaces, &[], "operators")).await, None);
         assert_eq!(most.load(Ordering::Relaxed), CONCURRENCY);
     }
 }

@@ -43,11 +43,24 @@ fn wrong_values_are_refused_with_a_reason() {
         (json!({ "quarantineSeconds": 64.9 }), &["at least trigger.timeoutSeconds + trigger.fenceSeconds (65)"]),
         (json!({ "metrics": { "port": 8081 } }), &["another port"]),
         (json!({ "serviceAccount": { "create": false } }), &["serviceAccount.name is needed"]),
+        (json!({ "operatorNamespace": "kube-system" }), &["cannot use the namespace kube-system"]),
+        (json!({ "operatorNamespace": "kube-node-lease" }), &["cannot use the namespace kube-node-lease"]),
+        (json!({ "watchNamespaces": ["a"], "rbac": { "secretNamespaces": ["b"] } }), &["rbac.secretNamespaces has b"]),
     ] {
         let error = render(&values).expect_err(&values.to_string());
         for word in words {
             assert!(error.contains(word), "{values}: {word} is not in {error}");
         }
+    }
+}
+
+#[test]
+fn release_in_a_namespace_of_kubernetes_is_refused() {
+    for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
+        let chart = chart().display().to_string();
+        let output = helm(&mut controlplane::helm().unwrap(), &["template", RELEASE, &chart, "--namespace", namespace], &json!({}));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(&format!("cannot use the namespace {namespace}")), "{said}");
     }
 }
 
@@ -114,6 +127,7 @@ fn flags_can_all_be_set_by_values() {
     let expected = Settings {
         allowed_origins: Origins::parse(["http://127.0.0.1:1", "https://nuvo.example.com"]).unwrap(),
         namespaces: vec!["team-a".to_owned(), "team-b".to_owned()],
+        secret_namespaces: vec!["team-b".to_owned()],
         label_selector: Some("team=a,env in (dev,test)".to_owned()),
         operator_namespace: Some("locks".to_owned()),
         leader_elect: true,
