@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use controlplane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
-use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, helm, rendered, value_sets};
+use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, helm, read, rendered, value_sets};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
@@ -158,6 +158,30 @@ fn definitions_that_exist_are_taken_over_or_left_alone() {
     cluster.helm(&["upgrade", "other", &chart().display().to_string(), "--values", "-"], &json!({ "logLevel": "debug" }));
     cluster.helm(&["uninstall", "other"], &json!({}));
     assert!(run_is_there());
+}
+
+#[test]
+fn quota_sample_bounds_the_runs_of_a_namespace() {
+    let cluster = Cluster::start();
+    cluster.install(&json!({}));
+    cluster.established();
+    cluster.kubectl(&["create", "namespace", "team"]);
+    let mut quota: Value = serde_yaml::from_str(&read("docs/examples/resource-quota.yaml")).unwrap();
+    quota["metadata"]["namespace"] = json!("team");
+    // Fewer than in the sample, to exceed it at once.
+    quota["spec"]["hard"]["count/pipelineruns.nuvo.dev"] = json!("2");
+    cluster.0.apply(&quota.to_string()).unwrap();
+    let create = |name: &str| {
+        let run = RUN.replace("name: orders", &format!("name: {name}")).replace("namespace: default", "namespace: team");
+        cluster.0.apply(&run).map_err(|error| error.to_string())
+    };
+    // Until the controller has counted, the API server refuses them all.
+    eventually("the first run", || create("first").is_ok());
+    create("second").unwrap();
+    let refusal = create("third").unwrap_err();
+    assert!(refusal.contains("exceeded quota: nuvo") && refusal.contains("count/pipelineruns.nuvo.dev=2"), "{refusal}");
+    cluster.kubectl(&["delete", "npr", "first", "--namespace", "team"]);
+    eventually("room for another one", || create("third").is_ok());
 }
 
 /// The roles that come with Kubernetes, after their controller has put the chart's into them.
