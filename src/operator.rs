@@ -3,6 +3,7 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::StreamExt;
+use http::Response;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
@@ -18,7 +19,7 @@ use tokio::{
 use tower::{timeout::TimeoutLayer, util::MapResponseLayer};
 
 use crate::{
-    api_server_clock::compare_clocks,
+    checked_clock::CheckedClock,
     clock::Clock,
     context::Context,
     controller::run_controllers,
@@ -189,7 +190,8 @@ async fn connect(
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
-    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT, clock, metrics).map_err(failed)?;
+    let checked = CheckedClock::new(clock, metrics.clone());
+    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT, &checked).map_err(failed)?;
     check_readable(&client, &server, ("PipelineRun", "pipelineruns"), &settings.namespaces, settings.label_selector.as_deref()).await?;
     check_readable(&client, &server, ("NuvoAccount", "nuvoaccounts"), &settings.namespaces, None).await?;
     check_permissions(&client, &server, settings, &operator_namespace).await?;
@@ -201,7 +203,7 @@ async fn connect(
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
-        let compare = MapResponseLayer::new(compare_clocks(clock, metrics.clone()));
+        let compare = comparing(checked.clone());
         let client = ClientBuilder::try_from(config).map_err(failed)?.with_layer(&compare).build();
         Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), clock, metrics.clone()))
     } else {
@@ -210,7 +212,7 @@ async fn connect(
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     let (settings, metrics, health) = (settings.clone(), metrics.clone(), health.clone());
-    Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock }, elector))
+    Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock: checked }, elector))
 }
 
 /// The files of `KUBECONFIG` that exist, merged: kube fails where kubectl skips a missing file.
@@ -228,12 +230,17 @@ fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
 ///
 /// # Errors
 /// It cannot be set up.
-pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: Clock, metrics: &Arc<Metrics>) -> kube::Result<Client> {
+pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: &Arc<CheckedClock>) -> kube::Result<Client> {
     config.read_timeout = Some(silence);
     // Else a connection would have less time for an answer the longer it was idle before.
     config.reset_reader_on_write = true;
-    let compare = MapResponseLayer::new(compare_clocks(clock, metrics.clone()));
+    let compare = comparing(clock.clone());
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&compare).build())
+}
+
+/// Compares the clock with the time of each answer.
+fn comparing<B>(clock: Arc<CheckedClock>) -> MapResponseLayer<impl Fn(Response<B>) -> Response<B> + Clone> {
+    MapResponseLayer::new(move |answer| clock.compare(answer))
 }
 
 fn is_from_environment(proxy: &http::Uri) -> bool {

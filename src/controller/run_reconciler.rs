@@ -79,7 +79,7 @@ impl Reconciler for RunReconciler {
     }
 
     fn modify(&self, run: &mut CachedRun) {
-        run.slim((self.shell.clock)());
+        run.slim(self.shell.clock.now());
     }
 
     fn on_watch_event(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>) {

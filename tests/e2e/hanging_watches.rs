@@ -19,7 +19,7 @@ use kube::{
     runtime::watcher,
 };
 use nuvo_crds::{Phase, PipelineRun};
-use nuvo_operator::{operator, telemetry::Metrics};
+use nuvo_operator::{checked_clock::CheckedClock, operator, telemetry::Metrics};
 use nuvo_sim::Pipeline;
 use serde_json::json;
 
@@ -68,7 +68,7 @@ fn runs(env: &Environment, kubeconfig: &Path, answer: Duration, silence: Duratio
     let client = block_on(async {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.default_retry = false;
-        operator::client(config, answer, silence, Timestamp::now, &Metrics::new()).unwrap()
+        operator::client(config, answer, silence, &CheckedClock::new(Timestamp::now, Metrics::new())).unwrap()
     });
     Api::namespaced(client, &env.namespace)
 }

@@ -1,7 +1,5 @@
 //! What the operator reports about its own work.
 
-use std::{path::Path, process::Command};
-
 use nuvo_crds::Phase;
 use nuvo_sim::{Pipeline, Status};
 use serde_json::json;
@@ -52,24 +50,4 @@ fn runs_that_wait_are_counted_by_their_reason() {
     env.wait_phase("later", Phase::Running);
     env.delete("elsewhere");
     env.eventually("neither", || waiting("Suspended") == Some(0.0) && waiting("AccountNotReady") == Some(0.0));
-}
-
-#[test]
-fn clock_of_the_operator_is_compared_with_that_of_the_api_server() {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clock_ahead.so");
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/dev/xtask/src/faults/clock_ahead.c");
-    let compiled = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).status().unwrap();
-    assert!(compiled.success());
-    let env = Environment::new("clock", [Pipeline::new("orders")]);
-    for (preload, elects, hours) in
-        [("", "false", 0.0), (library.to_str().unwrap(), "false", 1.0), (library.to_str().unwrap(), "true", 1.0)]
-    {
-        let operator = env.operator_in(&[("LD_PRELOAD", preload)], &env.kubeconfig, &["--leader-elect", elects]);
-        let skew = || operator.metric("nuvo_operator_clock_skew_seconds").unwrap_or_default();
-        // An answer says the second, and may be read late on a busy machine.
-        env.eventually("a leader that has compared the clocks", || operator.leads() && skew() != 0.0);
-        let off = skew() - hours * 3600.0;
-        assert!((-1.0..30.0).contains(&off), "{} s", skew());
-        same("exit code", operator.stop(), Some(0));
-    }
 }
