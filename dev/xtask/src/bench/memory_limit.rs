@@ -58,7 +58,7 @@ pub fn run(program: &Path, stop: &Stop) -> Result<ScenarioResult, Failure> {
     let mut table = Table::new("Memory limit", ["", "measured"]);
     table.fact("suspended runs with an annotation of 250,000 bytes; without", format!("{LARGE}; {PLAIN}"));
     table.fact("accounts that can be used", ACCOUNTS.to_string());
-    table.fact("limit", format!("{}, {enforced}", megabytes(LIMIT)));
+    table.fact("limit", format!("{} ({} MiB), {enforced}", megabytes(LIMIT), LIMIT >> 10));
     let times = |life: &Life| format!("{}; {}", time(life.shown), time(life.accounts));
     table.fact("first start to a status of each run; to the last account", times(&first));
     table.fact("the same after a restart, with each status there", times(&second));
