@@ -3,7 +3,6 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use http::Response;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
@@ -16,10 +15,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep, timeout},
 };
-use tower::{timeout::TimeoutLayer, util::MapResponseLayer};
+use tower::timeout::TimeoutLayer;
 
 use crate::{
-    checked_clock::CheckedClock,
+    checked_clock::{CheckedClock, comparing},
     clock::Clock,
     context::Context,
     controller::run_controllers,
@@ -203,8 +202,7 @@ async fn connect(
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
-        let compare = comparing(checked.clone());
-        let client = ClientBuilder::try_from(config).map_err(failed)?.with_layer(&compare).build();
+        let client = ClientBuilder::try_from(config).map_err(failed)?.with_layer(&comparing(&checked)).build();
         Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), clock, metrics.clone()))
     } else {
         None
@@ -234,13 +232,7 @@ pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: &A
     config.read_timeout = Some(silence);
     // Else a connection would have less time for an answer the longer it was idle before.
     config.reset_reader_on_write = true;
-    let compare = comparing(clock.clone());
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&compare).build())
-}
-
-/// Compares the clock with the time of each answer.
-fn comparing<B>(clock: Arc<CheckedClock>) -> MapResponseLayer<impl Fn(Response<B>) -> Response<B> + Clone> {
-    MapResponseLayer::new(move |answer| clock.compare(answer))
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&comparing(clock)).build())
 }
 
 fn is_from_environment(proxy: &http::Uri) -> bool {
