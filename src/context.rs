@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use crate::{clock::Clock, health_server::Health, settings::Settings, telemetry::Metrics};
+use crate::{checked_clock::CheckedClock, health_server::Health, settings::Settings, telemetry::Metrics};
 
 /// What the controllers share.
 #[derive(Clone)]
@@ -22,5 +22,5 @@ pub struct Context {
     /// The identity of this process; never used twice.
     pub identity: Arc<str>,
     /// The time of day.
-    pub clock: Clock,
+    pub clock: Arc<CheckedClock>,
 }

@@ -3,6 +3,7 @@
 //! Every decision is made in `nuvo-core`; this crate carries them out. Start reading at [`controller`].
 
 pub mod account;
+pub mod checked_clock;
 pub mod clock;
 pub mod context;
 pub mod controller;

@@ -17,6 +17,7 @@ use tokio::{
 use tower::timeout::TimeoutLayer;
 
 use crate::{
+    checked_clock::{CheckedClock, comparing},
     clock::Clock,
     context::Context,
     controller::run_controllers,
@@ -187,10 +188,11 @@ async fn connect(
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
-    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT).map_err(failed)?;
+    let checked = CheckedClock::new(clock, metrics.clone());
+    let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT, &checked).map_err(failed)?;
     check_readable(&client, &server, ("PipelineRun", "pipelineruns"), &settings.namespaces, settings.label_selector.as_deref()).await?;
     check_readable(&client, &server, ("NuvoAccount", "nuvoaccounts"), &settings.namespaces, None).await?;
-    check_permissions(&client, &server, &settings.namespaces, &operator_namespace).await?;
+    check_permissions(&client, &server, settings, &operator_namespace).await?;
     let lease = lease_name(&settings.namespaces, settings.label_selector.as_deref());
     check_namespace(&client, &server, &operator_namespace, &lease).await?;
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty()).unwrap_or_else(|| "nuvo-operator".to_owned());
@@ -199,7 +201,7 @@ async fn connect(
         // The election has no watches, so its connections may have a timeout, too.
         config.read_timeout = Some(Duration::from_secs(5));
         config.reset_reader_on_write = true;
-        let client = Client::try_from(config).map_err(failed)?;
+        let client = ClientBuilder::try_from(config).map_err(failed)?.with_layer(&comparing(&checked)).build();
         Some(Elector::new(client, &operator_namespace, lease, identity.clone(), Timing::default(), clock, metrics.clone()))
     } else {
         None
@@ -207,7 +209,7 @@ async fn connect(
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     let (settings, metrics, health) = (settings.clone(), metrics.clone(), health.clone());
-    Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock }, elector))
+    Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock: checked }, elector))
 }
 
 /// The files of `KUBECONFIG` that exist, merged: kube fails where kubectl skips a missing file.
@@ -225,11 +227,11 @@ fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
 ///
 /// # Errors
 /// It cannot be set up.
-pub fn client(mut config: Config, answer: Duration, silence: Duration) -> kube::Result<Client> {
+pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: &Arc<CheckedClock>) -> kube::Result<Client> {
     config.read_timeout = Some(silence);
     // Else a connection would have less time for an answer the longer it was idle before.
     config.reset_reader_on_write = true;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).build())
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&comparing(clock)).build())
 }
 
 fn is_from_environment(proxy: &http::Uri) -> bool {
@@ -327,21 +329,27 @@ fn watched_namespaces(namespaces: &[String]) -> Vec<Option<&str>> {
 }
 
 /// Whether the operator has every permission that it needs in its own namespace, and in one watched namespace at least. The others stand alone:
-/// one may have been deleted, with the role in it. It is watched nevertheless, and works when the permissions come.
-async fn check_permissions(client: &Client, server: &str, namespaces: &[String], own: &str) -> Result<(), StartError> {
+/// one may have been deleted, with the role in it. It is watched nevertheless, and works when the permissions come. So does each namespace of
+/// Secrets.
+async fn check_permissions(client: &Client, server: &str, settings: &Settings, own: &str) -> Result<(), StartError> {
     let denied = |Permission { verb, resource, scope, .. }| StartError::Forbidden { verb, resource, scope };
+    let Settings { namespaces, secret_namespaces, .. } = settings;
     let check = async {
         if let Some(missing) = permission_check::missing(client, permission_check::of_operator(own)).await.pop() {
             return Err(denied(missing));
         }
         let watched = watched_namespaces(namespaces);
-        let needed = watched.iter().flat_map(|namespace| permission_check::of_watched(*namespace)).collect();
+        let with_secrets = secret_namespaces.is_empty();
+        let needed = watched.iter().flat_map(|namespace| permission_check::of_watched(*namespace, with_secrets)).collect();
         let mut errors = permission_check::missing(client, needed).await.into_iter().map(denied);
         if errors.len() == watched.len() {
             return errors.next().map_or(Ok(()), Err);
         }
         for error in errors {
             tracing::warn!(%error, "the runs of this namespace are not carried out until it is granted");
+        }
+        for missing in permission_check::missing(client, permission_check::of_secrets(secret_namespaces)).await {
+            tracing::warn!(error = %denied(missing), "the accounts of this namespace cannot be used until it is granted");
         }
         Ok(())
     };

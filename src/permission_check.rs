@@ -25,16 +25,27 @@ pub struct Permission {
     attributes: ResourceAttributes,
 }
 
-/// Every permission that the operator needs in a namespace that it watches; `None` means all of them.
+/// Every permission that the operator needs in a namespace that it watches; `None` means all of them. Those to Secrets are among them unless
+/// they are granted in some namespaces only: see [`of_secrets`].
 #[must_use]
-pub fn of_watched(namespace: Option<&str>) -> Vec<Permission> {
-    required(rbac::watched_namespace_rules(), namespace)
+pub fn of_watched(namespace: Option<&str>, with_secrets: bool) -> Vec<Permission> {
+    let mut rules = rbac::watched_namespace_rules();
+    if with_secrets {
+        rules.extend(rbac::secret_rules());
+    }
+    required(rules, namespace)
 }
 
 /// Every permission that the operator needs in the namespace of its locks.
 #[must_use]
 pub fn of_operator(own: &str) -> Vec<Permission> {
     required(rbac::operator_namespace_rules(), Some(own))
+}
+
+/// The permissions to Secrets in these namespaces. A missing one concerns the accounts of its namespace only, and their conditions say so.
+#[must_use]
+pub fn of_secrets(namespaces: &[String]) -> Vec<Permission> {
+    namespaces.iter().flat_map(|namespace| required(rbac::secret_rules(), Some(namespace))).collect()
 }
 
 /// The scope in words.
@@ -137,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn missing_permission_is_named_with_verb_resource_and_scope() {
-        for permissions in [of_watched(None), of_watched(Some("team-a")), of_operator("operators")] {
+        for permissions in [of_watched(None, true), of_watched(Some("team-a"), true), of_operator("operators")] {
             assert!(permissions.len() >= 3);
             for denied in &permissions {
                 let missing = missing(&server(Some(denied.clone()), Arc::default()), permissions.clone()).await;
@@ -145,6 +156,16 @@ mod tests {
             }
             assert_eq!(missing(&server(None, Arc::default()), permissions).await, []);
         }
+    }
+
+    #[tokio::test]
+    async fn permission_to_secrets_is_checked_where_it_is_granted() {
+        let some = ["team-a".to_owned(), "team-b".to_owned()];
+        let secret = |permission: &Permission| permission.resource == "secrets";
+        assert!(!of_watched(None, false).iter().any(secret) && of_watched(None, true).iter().any(secret));
+        let secrets = of_secrets(&some);
+        let denied = secrets.first().unwrap().clone();
+        assert_eq!(missing(&server(Some(denied.clone()), Arc::default()), secrets).await, [denied]);
     }
 
     #[test]
@@ -159,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn permissions_of_many_namespaces_are_reviewed_concurrently_within_the_limit() {
-        let needed = (0..50).flat_map(|number| of_watched(Some(&format!("team-{number}")))).collect();
+        let needed = (0..50).flat_map(|number| of_watched(Some(&format!("team-{number}")), true)).collect();
         let most = Arc::new(AtomicUsize::new(0));
         assert_eq!(missing(&server(None, most.clone()), needed).await, []);
         assert_eq!(most.load(Ordering::Relaxed), CONCURRENCY);

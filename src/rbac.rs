@@ -5,12 +5,10 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 /// All rights that the operator needs, for one ClusterRole.
 #[must_use]
 pub fn rules() -> Vec<PolicyRule> {
-    let mut rules = watched_namespace_rules();
-    rules.extend(operator_namespace_rules());
-    rules
+    [watched_namespace_rules(), secret_rules(), operator_namespace_rules()].concat()
 }
 
-/// The rights in every watched namespace. Secrets are read by name only, so there is no right to list them.
+/// The rights in every watched namespace, besides those to Secrets.
 #[must_use]
 pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
@@ -18,9 +16,15 @@ pub fn watched_namespace_rules() -> Vec<PolicyRule> {
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
-        rule("", &["secrets"], &["get"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
+}
+
+/// The rights in every watched namespace, or in some of them, whose accounts can be used. Secrets are read by name only, so there is no right
+/// to list them.
+#[must_use]
+pub fn secret_rules() -> Vec<PolicyRule> {
+    vec![rule("", &["secrets"], &["get"])]
 }
 
 /// The rights in the namespace of the locks and the leader lease.

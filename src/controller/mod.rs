@@ -74,5 +74,6 @@ async fn set_metrics(shell: &Shell) {
         let now = shell.now();
         let age = |created: Timestamp| u64::try_from(now.duration_since(created).as_secs()).unwrap_or_default();
         shell.metrics.set_oldest_runs(shell.runs.oldest().into_iter().map(|(phase, created)| (phase, age(created))));
+        shell.metrics.set_waiting_runs(&shell.runs.waiting(now));
     }
 }

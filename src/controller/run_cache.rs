@@ -12,7 +12,7 @@ use kube::{
 };
 use serde::{Deserialize, Deserializer};
 
-use nuvo_core::run::{at_rest, expires, kept_metadata};
+use nuvo_core::run::{Waiting, at_rest, expires, kept_metadata, waiting_since};
 use nuvo_crds::{Phase, PipelineRun};
 
 /// A run as the cache has it: its name, and the object as JSON, which takes a third of the memory that it takes when it is parsed.
@@ -21,6 +21,8 @@ pub struct CachedRun {
     /// The name, namespace, uid and resourceVersion.
     metadata: ObjectMeta,
     phase: Option<Phase>,
+    /// What it waits for. Few runs at rest do: those that wait for a person.
+    waiting: Option<Box<Waiting>>,
     /// When a run at rest is to be deleted.
     expires: Option<Timestamp>,
     /// None of a run that needs nothing more, except that it may be deleted later: see [`at_rest`].
@@ -55,6 +57,12 @@ impl CachedRun {
         }
     }
 
+    /// What it waits for; see [`waiting_since`].
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.waiting.as_deref().copied()
+    }
+
     /// `status.phase`.
     #[must_use]
     pub const fn phase(&self) -> Option<Phase> {
@@ -70,10 +78,11 @@ impl TryFrom<PipelineRun> for CachedRun {
         // fields.
         run.metadata = kept_metadata(run.metadata);
         let object = Some(serde_json::to_vec(&run)?.into_boxed_slice());
+        let waiting = waiting_since(&run).map(Box::new);
         let phase = run.status.and_then(|status| status.phase);
         let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata;
         let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
-        Ok(Self { metadata, phase, expires: None, object })
+        Ok(Self { metadata, phase, waiting, expires: None, object })
     }
 }
 

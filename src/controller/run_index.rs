@@ -1,5 +1,5 @@
 //! An index that answers without reading every run: the oldest run of a pipeline, whether one of its runs is undecided, the runs of an
-//! account, and how many runs each phase has, with the oldest of them.
+//! account, how many runs each phase has, with the oldest of them, and how long runs have been waiting.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::run_cache::CachedRun;
 use crate::account::{AccountKey, Age, age};
-use nuvo_core::run::{PipelineId, RunRef, awaits_trigger, parse, settled, undecided};
-use nuvo_crds::{Phase, PipelineRun};
+use nuvo_core::run::{PipelineId, RunRef, WaitAge, Waiting, awaits_trigger, parse, settled, undecided};
+use nuvo_crds::{Phase, PipelineRun, conditions::Reason};
 
 /// An index of all cached runs. The watches feed it, right after they have fed the caches.
 #[derive(Default)]
@@ -26,12 +26,15 @@ struct State {
     phases: HashMap<&'static str, usize>,
     /// The ages of the runs that are not at rest, by phase.
     ages: HashMap<&'static str, BTreeSet<Age>>,
+    /// How many runs have been waiting since a time, by their reason.
+    waits: HashMap<Reason, BTreeMap<Timestamp, usize>>,
 }
 
 /// A run in the index.
 #[derive(Clone)]
 struct Entry {
     phase: Option<Phase>,
+    waiting: Option<Box<Waiting>>,
     active: Option<Box<ActiveRun>>,
 }
 
@@ -74,14 +77,15 @@ pub struct Change {
 }
 
 fn entry(run: &CachedRun) -> Entry {
-    let Some(object) = run.whole() else { return Entry { phase: run.phase(), active: None } };
+    let waiting = run.waiting().map(Box::new);
+    let Some(object) = run.whole() else { return Entry { phase: run.phase(), waiting, active: None } };
     let parsed = parse(&object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
     let undecided = parsed.as_ref().filter(|run| undecided(run)).map(|run| run.pipeline.clone());
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
     let (account, age) = (AccountKey::of(&object), age(&object));
     let active = ActiveRun { account, age, waits_for, unsettled, undecided, is_failing: false };
-    Entry { phase: run.phase(), active: Some(Box::new(active)) }
+    Entry { phase: run.phase(), waiting, active: Some(Box::new(active)) }
 }
 
 impl Entry {
@@ -93,6 +97,13 @@ impl Entry {
     /// The phase, which a run without a status does not have yet.
     fn shown_phase(&self) -> &'static str {
         self.phase.unwrap_or(Phase::Pending).as_str()
+    }
+
+    /// Notes what the last version of the run waited for, if there was one.
+    fn has_waited(&mut self, before: Option<&Self>, now: Timestamp) {
+        if let (Some(waiting), Some(before)) = (self.waiting.as_deref_mut(), before) {
+            *waiting = waiting.after(before.waiting.as_deref().copied(), now);
+        }
     }
 
     fn unsettled(&self) -> Option<&PipelineId> {
@@ -110,6 +121,10 @@ impl State {
     fn add(&mut self, namespace: &str, name: &str, entry: Entry) {
         if let Some(phase) = entry.phase {
             let count = self.phases.entry(phase.as_str()).or_default();
+            *count = count.saturating_add(1);
+        }
+        if let Some(waiting) = entry.waiting.as_deref() {
+            let count = self.waits.entry(waiting.reason).or_default().entry(waiting.since).or_default();
             *count = count.saturating_add(1);
         }
         if let Some(active) = &entry.active {
@@ -139,6 +154,15 @@ impl State {
         }
         if let Some(count) = entry.phase.and_then(|phase| self.phases.get_mut(phase.as_str())) {
             *count = count.saturating_sub(1);
+        }
+        if let Some(waiting) = entry.waiting.as_deref()
+            && let Some(waits) = self.waits.get_mut(&waiting.reason)
+            && let Some(count) = waits.get_mut(&waiting.since)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                waits.remove(&waiting.since);
+            }
         }
         if let Some(active) = &entry.active
             && let Some(ages) = self.ages.get_mut(entry.shown_phase())
@@ -208,10 +232,11 @@ fn namespace_and_name(run: &CachedRun) -> (&str, &str) {
 
 impl RunIndex {
     /// Adds a run, or updates it.
-    pub fn put(&self, run: &CachedRun) -> Change {
+    pub fn put(&self, run: &CachedRun, now: Timestamp) -> Change {
         let (namespace, name) = namespace_and_name(run);
         let mut state = self.0.lock();
         let mut entry = entry(run);
+        entry.has_waited(state.runs.get(namespace).and_then(|runs| runs.get(name)), now);
         if let Some(active) = &mut entry.active {
             active.is_failing = state.active(namespace, name).is_some_and(|before| before.is_failing && before.age == active.age);
         }
@@ -239,18 +264,23 @@ impl RunIndex {
     }
 
     /// Replaces all runs of a namespace; none means all namespaces.
-    pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>) {
+    pub fn replace<'a>(&self, namespace: Option<&str>, runs: impl IntoIterator<Item = &'a CachedRun>, now: Timestamp) {
         let mut state = self.0.lock();
         let in_place = |other: &str| namespace.is_none_or(|namespace| namespace == other);
         let known = state.runs.iter().filter(|(namespace, _)| in_place(namespace));
         let known: Vec<(String, String)> =
             known.flat_map(|(namespace, runs)| runs.keys().map(|name| (namespace.clone(), name.clone()))).collect();
+        let mut before = HashMap::new();
         for (namespace, name) in known {
-            state.remove(&namespace, &name);
+            if let Some(entry) = state.remove(&namespace, &name) {
+                before.insert((namespace, name), entry);
+            }
         }
         for run in runs {
             let (namespace, name) = namespace_and_name(run);
-            state.add(namespace, name, entry(run));
+            let mut entry = entry(run);
+            entry.has_waited(before.get(&(namespace.to_owned(), name.to_owned())), now);
+            state.add(namespace, name, entry);
         }
     }
 
@@ -293,6 +323,19 @@ impl RunIndex {
     #[must_use]
     pub fn phases(&self) -> Vec<(&'static str, usize)> {
         self.0.lock().phases.iter().map(|(phase, count)| (*phase, *count)).collect()
+    }
+
+    /// How many runs are waiting for what, and for how long.
+    #[must_use]
+    pub fn waiting(&self, now: Timestamp) -> HashMap<(Reason, WaitAge), usize> {
+        let mut counts = HashMap::new();
+        for (reason, waits) in &self.0.lock().waits {
+            for (since, runs) in waits {
+                let count: &mut usize = counts.entry((*reason, WaitAge::of(*since, now))).or_default();
+                *count = count.saturating_add(*runs);
+            }
+        }
+        counts
     }
 
     /// When the oldest run of each phase was created, of those that are not at rest.

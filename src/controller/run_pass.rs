@@ -115,7 +115,7 @@ impl Work {
             (Some(driver), Ok(run)) => driver.seen(&run.pipeline, &run::followed(&object, run)),
             _ => Seen::default(),
         };
-        let asked = seen.asked.and_then(|ago| (shell.clock)().checked_sub(ago).ok());
+        let asked = seen.asked.and_then(|ago| shell.clock.now().checked_sub(ago).ok());
         let (known, polled) = (seen.known, Polled { asked, developer_mode: seen.developer_mode });
         Self { object, account, state, pipeline, run, lock, known, polled }
     }
@@ -200,7 +200,7 @@ impl<'a> Pass<'a> {
 
     /// The time that is left.
     fn left_until(&self, then: Timestamp) -> Duration {
-        Duration::try_from(then.duration_since((self.shell.clock)())).unwrap_or_default()
+        Duration::try_from(then.duration_since(self.shell.clock.now())).unwrap_or_default()
     }
 
     fn work(&self) -> Result<&Work, PassError> {

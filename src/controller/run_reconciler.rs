@@ -79,20 +79,20 @@ impl Reconciler for RunReconciler {
     }
 
     fn modify(&self, run: &mut CachedRun) {
-        run.slim((self.shell.clock)());
+        run.slim(self.shell.clock.now());
     }
 
     fn on_watch_event(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>) {
         let shell = &self.shell;
         match event {
             watcher::Event::Apply(run) => {
-                if let Some(pipeline) = shell.runs.applied(run) {
+                if let Some(pipeline) = shell.runs.applied(run, shell.now()) {
                     shell.wake_lock_waiters(&pipeline);
                 }
             }
             watcher::Event::Delete(run) => self.on_deleted(run),
             watcher::Event::InitDone => {
-                shell.runs.filled(namespace);
+                shell.runs.filled(namespace, shell.now());
                 for run in shell.lock_waiters.take_all() {
                     shell.runs.wake(&run);
                 }

@@ -1,7 +1,7 @@
 //! The runs: their caches, quorum reads, and writes by compare-and-swap.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,9 +23,10 @@ use super::{
     wake_queue::WakeSender,
 };
 use crate::{account::AccountKey, telemetry::Metrics};
-use nuvo_core::run::{ExecutionId, Holder, Marker, PipelineId, RunRef, parse, undecided};
+use nuvo_core::run::{ExecutionId, Holder, Marker, PipelineId, RunRef, WaitAge, parse, undecided};
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus,
+    conditions::Reason,
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
 
@@ -91,8 +92,8 @@ impl RunStore {
 
     /// Updates the index after a run was added or changed, and wakes the runs that are next. Returns the pipeline whose trigger the run has
     /// settled.
-    pub fn applied(&self, run: &CachedRun) -> Option<PipelineId> {
-        self.changed(self.index.put(run))
+    pub fn applied(&self, run: &CachedRun, now: Timestamp) -> Option<PipelineId> {
+        self.changed(self.index.put(run, now))
     }
 
     /// The same after a run was deleted.
@@ -114,10 +115,10 @@ impl RunStore {
 
     /// Wakes every run of a namespace, or of all of them, that is not at rest, after the cache was filled again. Reconciles during the list
     /// used the old contents of the cache, and no watch event repeats what has changed since.
-    pub fn filled(&self, namespace: Option<&str>) {
+    pub fn filled(&self, namespace: Option<&str>, now: Timestamp) {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
-            self.index.replace(namespace, runs.iter().map(|run| &**run));
+            self.index.replace(namespace, runs.iter().map(|run| &**run), now);
             part.is_indexed.store(true, Ordering::Release);
             for run in runs.iter().filter(|run| !run.is_at_rest()) {
                 part.wakes.wake(ObjectRef::from_obj(&**run));
@@ -147,6 +148,12 @@ impl RunStore {
     #[must_use]
     pub fn phases(&self) -> Vec<(&'static str, usize)> {
         self.index.phases()
+    }
+
+    /// See [`RunIndex::waiting`].
+    #[must_use]
+    pub fn waiting(&self, now: Timestamp) -> HashMap<(Reason, WaitAge), usize> {
+        self.index.waiting(now)
     }
 
     /// See [`RunIndex::oldest`].
@@ -381,7 +388,7 @@ mod tests {
                 }
                 writer.apply_watcher_event(&Event::InitDone);
                 if is_filled {
-                    runs.filled(Some(namespace));
+                    runs.filled(Some(namespace), Timestamp::UNIX_EPOCH);
                 }
             }
             let orders = PipelineId::new("orders").unwrap();
@@ -408,7 +415,7 @@ mod tests {
             writer.apply_watcher_event(&Event::InitApply(CachedRun::try_from(run).unwrap()));
         }
         writer.apply_watcher_event(&Event::InitDone);
-        runs.filled(None);
+        runs.filled(None, Timestamp::UNIX_EPOCH);
         let mut names: Vec<String> = std::iter::from_fn(|| woken.next().now_or_never()?).map(|run| run.name).collect();
         names.sort_unstable();
         assert_eq!(names, ["a", "b", "c"]);

@@ -18,7 +18,7 @@ use crate::{
         AccountKey, CircuitBreakers, Logins, TriggerQueue,
         driver::{RunNotifier, object_ref},
     },
-    clock::Clock,
+    checked_clock::CheckedClock,
     context::Context,
     shutdown::Shutdown,
     telemetry::{Metrics, RunResult},
@@ -55,7 +55,7 @@ const fn result(reason: Reason) -> RunResult {
 /// What every reconcile uses.
 pub struct Shell {
     pub(super) client: Client,
-    pub(super) clock: Clock,
+    pub(super) clock: Arc<CheckedClock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) origins: Origins,
     pub(super) nuvo_settings: NuvoSettings,
@@ -117,7 +117,7 @@ impl Shell {
 
     /// The time of day as it is written into objects: whole seconds.
     pub(super) fn now(&self) -> Timestamp {
-        whole_seconds((self.clock)())
+        whole_seconds(self.clock.now())
     }
 
     /// Monotonic time since the process began to work.

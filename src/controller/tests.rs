@@ -39,6 +39,7 @@ use super::{
 };
 use crate::account::{Session, SessionSettings};
 use crate::{
+    checked_clock::CheckedClock,
     context::Context,
     health_server::Health,
     settings::{Command, parse_from},
@@ -72,14 +73,15 @@ impl Fixture {
             std::future::ready(Ok::<_, Infallible>(Response::builder().status(500).body(Body::empty()).unwrap()))
         });
         let Ok(Command::Run(settings)) = parse_from(["nuvo-operator", "--allowed-base-url", NUVO]) else { panic!("no settings") };
+        let metrics = Metrics::new();
         let context = Context {
             client: Client::new(server, "team"),
             settings: Arc::new(*settings),
-            metrics: Metrics::new(),
+            metrics: metrics.clone(),
             health: Health::default(),
             operator_namespace: "team".into(),
             identity: "test".into(),
-            clock: Timestamp::now,
+            clock: CheckedClock::new(Timestamp::now, metrics),
         };
         let (stop, shutdown) = shutdown::channel();
         let mut runs = RunStore::new(context.client.clone(), context.metrics.clone(), false);

@@ -44,6 +44,11 @@ pub(super) struct RunArguments {
     #[arg(long, env = "NUVO_OPERATOR_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',', value_parser = namespace)]
     namespaces: Vec<String>,
 
+    /// Comma-separated list of the watched namespaces in which the operator may get Secrets. NuvoAccounts of other namespaces cannot be used.
+    /// The flag grants nothing: it says what is checked at the start [default: all watched namespaces].
+    #[arg(long, env = "NUVO_OPERATOR_SECRET_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',', value_parser = namespace)]
+    secret_namespaces: Vec<String>,
+
     /// Label selector that restricts the watched PipelineRuns, for example `team=a,env in (dev,test)` [default: all PipelineRuns].
     #[arg(long, env = "NUVO_OPERATOR_LABEL_SELECTOR", value_name = "SELECTOR", value_parser = not_empty)]
     label_selector: Option<String>,
@@ -118,6 +123,7 @@ impl TryFrom<RunArguments> for Settings {
         let RunArguments {
             allowed_base_url,
             namespaces,
+            secret_namespaces,
             label_selector,
             operator_namespace,
             leader_elect,
@@ -144,9 +150,14 @@ impl TryFrom<RunArguments> for Settings {
                 in_flight.as_secs_f64()
             ));
         }
+        if let Some(other) = secret_namespaces.iter().find(|other| !namespaces.is_empty() && !namespaces.contains(other)) {
+            return Err(format!("--secret-namespaces has {other}, which is not in --namespaces: remove it, or watch this namespace, too"));
+        }
+        let sorted = |namespaces: Vec<String>| namespaces.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         Ok(Self {
             allowed_origins: Origins::parse(&allowed_base_url).map_err(|error| format!("--allowed-base-url: {error}"))?,
-            namespaces: namespaces.into_iter().collect::<BTreeSet<_>>().into_iter().collect(),
+            namespaces: sorted(namespaces),
+            secret_namespaces: sorted(secret_namespaces),
             label_selector,
             operator_namespace,
             leader_elect,

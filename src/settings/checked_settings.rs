@@ -48,6 +48,8 @@ pub struct Settings {
     pub allowed_origins: Origins,
     /// The namespaces to watch, sorted and without duplicates. Empty: all of them.
     pub namespaces: Vec<String>,
+    /// The namespaces whose Secrets may be read, sorted and without duplicates. Empty: all watched ones.
+    pub secret_namespaces: Vec<String>,
     /// Restricts the watched runs.
     pub label_selector: Option<String>,
     /// Where locks and the leader lease live. `None`: the namespace of the kubeconfig context or of the pod.

@@ -28,6 +28,7 @@ fn settings_without_flags_are_the_documented_defaults() {
     let expected = Settings {
         allowed_origins: Origins::default(),
         namespaces: vec![],
+        secret_namespaces: vec![],
         label_selector: None,
         operator_namespace: None,
         leader_elect: true,
@@ -86,6 +87,7 @@ fn bad_value_is_refused_with_what_is_expected() {
         (&["--max-concurrent-reconciles", "0"], "1..=1024"),
         (&["--namespaces", "a,,b"], "must not be empty"),
         (&["--namespaces", "A"], "not a namespace"),
+        (&["--namespaces", "a,b", "--secret-namespaces", "b,c"], "--secret-namespaces has c"),
         (&["--allowed-base-url", ""], "must not be empty"),
         (&["--metrics-addr", ":8080"], "0.0.0.0:8080"),
         (&["--metrics-addr", "0.0.0.0:8081"], "another port"),

@@ -3,6 +3,7 @@
 mod labels;
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -15,10 +16,12 @@ use prometheus_client::{
 };
 
 use nuvo_client::{Code, Operation};
+use nuvo_core::run::WaitAge;
+use nuvo_crds::conditions::Reason;
 
 use labels::{
     AccountLabels, ERROR, FinishedLabels, KindLabel, OK, OTHER, OperationLabel, OutcomeLabel, PhaseLabel, ReconcileLabels, RequestLabels,
-    ResourceLabel, WatchLabels,
+    ResourceLabel, WaitLabels, WatchLabels,
 };
 pub use labels::{RunResult, TriggerOutcome};
 
@@ -61,6 +64,8 @@ describe! {
     WATCH_FAILURES: "counter" "nuvo_operator_watch_failures_total" ["kind"] "Failed watches and lists, each of which is followed by another try, by kind of object";
     WATCH_UP: "gauge" "nuvo_operator_watch_up" ["kind", "namespace"] "Whether the watch of this kind of object in this namespace works (1) or has failed last (0); an empty namespace means all of them";
     OLDEST_RUN: "gauge" "nuvo_operator_oldest_run_seconds" ["phase"] "Time since the creation of the oldest PipelineRun that may still need the operator, by phase; 0 without one";
+    WAITING_RUNS: "gauge" "nuvo_operator_waiting_runs" ["reason", "age"] "PipelineRuns that wait for their start, for the outcome of their trigger or for a person, by the reason of their condition Succeeded and by how long they have had it: short (up to 15 minutes), long (up to a day) or forgotten";
+    CLOCK_SKEW: "gauge" "nuvo_operator_clock_skew_seconds" [] "How far the clock of this process is ahead of the clock of the API server, or behind it if negative; exact to a second and the time of an answer";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
 }
 
@@ -87,6 +92,20 @@ pub const ERROR_TYPES: [&str; 16] = [
 /// The phases, all of which are always exposed, so that a phase that empties shows 0.
 pub const PHASES: [&str; 7] = ["Pending", "Suspended", "Triggering", "Running", "Succeeded", "Failed", "Unresolved"];
 
+/// The reasons with which a run waits, all of which are always exposed.
+pub const WAITING_REASONS: [Reason; 10] = [
+    Reason::Pending,
+    Reason::Suspended,
+    Reason::AccountNotReady,
+    Reason::PipelineBusy,
+    Reason::NuvoUnavailable,
+    Reason::RateLimited,
+    Reason::TriggerUnconfirmed,
+    Reason::RetryScheduled,
+    Reason::TriggerOutcomeUnknown,
+    Reason::StatusLost,
+];
+
 /// All metrics of one process. Made once, then shared; there is no global.
 pub struct Metrics {
     registry: Registry,
@@ -104,6 +123,8 @@ pub struct Metrics {
     watch_failures: Family<KindLabel, Counter>,
     watch_up: Family<WatchLabels, Gauge>,
     oldest_run: Family<PhaseLabel, Gauge>,
+    waiting_runs: Family<WaitLabels, Gauge>,
+    clock_skew: Gauge<f64, AtomicU64>,
     leader: Gauge<i64>,
 }
 
@@ -148,6 +169,8 @@ impl Metrics {
             watch_failures: Family::default(),
             watch_up: Family::default(),
             oldest_run: Family::default(),
+            waiting_runs: Family::default(),
+            clock_skew: Gauge::default(),
             leader: Gauge::default(),
         };
         let mut registry = Registry::default();
@@ -165,6 +188,8 @@ impl Metrics {
         register(&mut registry, WATCH_FAILURES, &metrics.watch_failures);
         register(&mut registry, WATCH_UP, &metrics.watch_up);
         register(&mut registry, OLDEST_RUN, &metrics.oldest_run);
+        register(&mut registry, WAITING_RUNS, &metrics.waiting_runs);
+        register(&mut registry, CLOCK_SKEW, &metrics.clock_skew);
         register(&mut registry, LEADER, &metrics.leader);
         metrics.registry = registry;
 
@@ -174,6 +199,7 @@ impl Metrics {
         }
         metrics.set_pipelineruns([]);
         metrics.set_oldest_runs([]);
+        metrics.set_waiting_runs(&HashMap::new());
         Arc::new(metrics)
     }
 
@@ -259,6 +285,22 @@ impl Metrics {
         for (phase, age) in all {
             self.oldest_run.get_or_create(&PhaseLabel { phase }).set(i64::try_from(age).unwrap_or(i64::MAX));
         }
+    }
+
+    /// How many runs are waiting, by their reason and by how long. What is not named has none.
+    pub fn set_waiting_runs(&self, counts: &HashMap<(Reason, WaitAge), usize>) {
+        for reason in WAITING_REASONS {
+            for age in WaitAge::ALL {
+                let count = counts.get(&(reason, age)).copied().unwrap_or_default();
+                let labels = WaitLabels { reason: reason.as_str(), age: age.as_str() };
+                self.waiting_runs.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// How far the clock of this process is ahead of that of the API server, in seconds.
+    pub fn clock_skew(&self, seconds: f64) {
+        self.clock_skew.set(seconds);
     }
 
     /// Whether this process acts.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use controlplane::{ControlPlane, Options};
 use serde_json::{Value, json};
 
-use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, helm, rendered, value_sets};
+use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, helm, read, rendered, value_sets};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
@@ -26,13 +26,23 @@ impl Cluster {
         Self(ControlPlane::start(Options { controller_manager: true, ..Options::default() }).unwrap())
     }
 
-    #[track_caller]
-    fn helm(&self, arguments: &[&str], values: &Value) -> String {
+    fn try_helm(&self, arguments: &[&str], values: &Value) -> Result<String, String> {
         let mut command = controlplane::helm().unwrap();
         command.env("KUBECONFIG", self.0.admin_kubeconfig());
         let output = helm(&mut command, &[arguments, &["--namespace", NAMESPACE]].concat(), values);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    #[track_caller]
+    fn helm(&self, arguments: &[&str], values: &Value) -> String {
+        self.try_helm(arguments, values).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+    }
+
+    /// Installs a release of this name with the options of docs/install.md.
+    fn try_install(&self, release: &str, options: &[&str], values: &Value) -> Result<String, String> {
+        let chart = chart().display().to_string();
+        self.try_helm(&[&["install", release, &chart, "--create-namespace", "--values", "-"], options].concat(), values)
     }
 
     #[track_caller]
@@ -102,6 +112,76 @@ fn release_is_installed_upgraded_and_removed_as_documented() {
         cluster.kubectl(&["get", "crd", "pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev", "--ignore-not-found"]).is_empty()
     });
     every_pod_is_admitted(&cluster);
+}
+
+/// The definitions, with a description as an older version could have it.
+fn definitions_of_another_version() -> String {
+    let files = nuvo_crds::crd_files().unwrap();
+    files.iter().map(|(_, text)| text.replacen("description: ", "description: Formerly ", 1)).collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn definitions_that_exist_are_taken_over_or_left_alone() {
+    let cluster = Cluster::start();
+    let run_is_there = || cluster.kubectl(&["get", "npr", "orders", "--output", "jsonpath={.spec.pipelineId}"]) == "orders";
+    let is_current = || !cluster.kubectl(&["get", "crd", "pipelineruns.nuvo.dev", "--output", "jsonpath={.spec}"]).contains("Formerly");
+    let taken = ["--take-ownership", "--force-conflicts"];
+
+    // As `nuvo-operator crds | kubectl apply -f -` makes them.
+    let path = cluster.0.folder().join("definitions.yaml");
+    std::fs::write(&path, definitions_of_another_version()).unwrap();
+    cluster.kubectl(&["apply", "--filename", &path.display().to_string()]);
+    cluster.established();
+    cluster.0.apply(RUN).unwrap();
+    let refusal = cluster.try_install(RELEASE, &[], &json!({})).unwrap_err();
+    assert!(refusal.contains("nuvo.dev") && refusal.contains("invalid ownership metadata"), "{refusal}");
+    let notes = cluster.try_install(RELEASE, &[], &json!({ "crds": { "enabled": false } })).unwrap();
+    assert!(notes.contains("nuvo-operator crds | kubectl apply --filename -"), "{notes}");
+    assert!(!is_current(), "the release leaves them alone");
+    cluster.uninstall();
+    assert!(run_is_there());
+
+    // Helm applies on the server, where kubectl owns what differs. The failed release has to go before the next try.
+    let refusal = cluster.try_install(RELEASE, &["--take-ownership"], &json!({})).unwrap_err();
+    assert!(refusal.contains("conflict with \"kubectl"), "{refusal}");
+    cluster.uninstall();
+    assert!(run_is_there());
+    cluster.try_install(RELEASE, &taken, &json!({})).unwrap();
+    assert!(is_current() && run_is_there());
+    cluster.upgrade(&json!({ "logLevel": "debug" }));
+
+    // A release of another name, after the first one was removed and its definitions were kept.
+    cluster.uninstall();
+    let refusal = cluster.try_install("other", &[], &json!({})).unwrap_err();
+    assert!(refusal.contains("invalid ownership metadata"), "{refusal}");
+    cluster.try_install("other", &taken, &json!({})).unwrap();
+    cluster.helm(&["upgrade", "other", &chart().display().to_string(), "--values", "-"], &json!({ "logLevel": "debug" }));
+    cluster.helm(&["uninstall", "other"], &json!({}));
+    assert!(run_is_there());
+}
+
+#[test]
+fn quota_sample_bounds_the_runs_of_a_namespace() {
+    let cluster = Cluster::start();
+    cluster.install(&json!({}));
+    cluster.established();
+    cluster.kubectl(&["create", "namespace", "team"]);
+    let mut quota: Value = serde_yaml::from_str(&read("docs/examples/resource-quota.yaml")).unwrap();
+    quota["metadata"]["namespace"] = json!("team");
+    // Fewer than in the sample, to exceed it at once.
+    quota["spec"]["hard"]["count/pipelineruns.nuvo.dev"] = json!("2");
+    cluster.0.apply(&quota.to_string()).unwrap();
+    let create = |name: &str| {
+        let run = RUN.replace("name: orders", &format!("name: {name}")).replace("namespace: default", "namespace: team");
+        cluster.0.apply(&run).map_err(|error| error.to_string())
+    };
+    // Until the controller has counted, the API server refuses them all.
+    eventually("the first run", || create("first").is_ok());
+    create("second").unwrap();
+    let refusal = create("third").unwrap_err();
+    assert!(refusal.contains("exceeded quota: nuvo") && refusal.contains("count/pipelineruns.nuvo.dev=2"), "{refusal}");
+    cluster.kubectl(&["delete", "npr", "first", "--namespace", "team"]);
+    eventually("room for another one", || create("third").is_ok());
 }
 
 /// The roles that come with Kubernetes, after their controller has put the chart's into them.

@@ -94,6 +94,8 @@ fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("phase", PHASES.map(str::to_owned).into()),
         ("outcome", values("outcome")),
         ("result", values("result")),
+        ("reason", values("reason")),
+        ("age", values("age")),
         ("code", values("code").into_iter().chain(["5..".to_owned()]).collect()),
     ])
 }
@@ -170,7 +172,7 @@ fn alerts_query_existing_metrics_only() {
         let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
         let (name, expression) = (text(&alert["alert"]), text(&alert["expr"]));
         assert_eq!(mistakes(&expression), [""; 0], "{name}");
-        assert!(["critical", "warning"].contains(&text(&alert["labels"]["severity"]).as_str()), "{name}");
+        assert!(["critical", "warning", "info"].contains(&text(&alert["labels"]["severity"]).as_str()), "{name}");
         let grouped = query(&expression).grouped;
         for field in ["summary", "description"] {
             let words = text(&alert["annotations"][field]);

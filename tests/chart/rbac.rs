@@ -34,17 +34,22 @@ fn granted(values: &Value, account: &str) -> Vec<(String, Option<String>, Vec<Po
 #[test]
 fn operator_is_granted_its_rules_where_it_needs_them() {
     let place = |kind: &str, namespace: Option<&str>, rules| (kind.to_owned(), namespace.map(str::to_owned), rules);
+    let watching = rbac::watched_namespace_rules;
+    let with_secrets = || [watching(), rbac::secret_rules()].concat();
+    let locks = |namespace| place("Role", Some(namespace), rbac::operator_namespace_rules());
+    let secrets = |namespace| place("Role", Some(namespace), rbac::secret_rules());
+    assert_eq!(granted(&json!({}), NAME), [place("ClusterRole", None, with_secrets()), locks(NAMESPACE)]);
     assert_eq!(
-        granted(&json!({}), NAME),
-        [place("ClusterRole", None, rbac::watched_namespace_rules()), place("Role", Some(NAMESPACE), rbac::operator_namespace_rules())]
+        granted(&json!({ "watchNamespaces": ["a", "b"] }), NAME),
+        [place("Role", Some("a"), with_secrets()), place("Role", Some("b"), with_secrets()), locks(NAMESPACE)]
+    );
+    assert_eq!(
+        granted(&json!({ "rbac": { "secretNamespaces": ["a", "b"] } }), NAME),
+        [place("ClusterRole", None, watching()), secrets("a"), secrets("b"), locks(NAMESPACE)]
     );
     assert_eq!(
         granted(&everything(), "runner"),
-        [
-            place("Role", Some("team-a"), rbac::watched_namespace_rules()),
-            place("Role", Some("team-b"), rbac::watched_namespace_rules()),
-            place("Role", Some("locks"), rbac::operator_namespace_rules()),
-        ]
+        [place("Role", Some("team-a"), watching()), place("Role", Some("team-b"), watching()), secrets("team-b"), locks("locks")]
     );
     assert!(granted(&json!({ "rbac": { "create": false } }), NAME).is_empty());
 }

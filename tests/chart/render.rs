@@ -1,12 +1,12 @@
 //! What `helm lint` and `helm template` say.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use nuvo_client::Origins;
 use nuvo_operator::settings::{self, Command, LogFormat, LogLevel, Settings};
 use serde_json::{Value, json};
 
-use crate::{NAME, NAMESPACE, chart, deployment, everything, helm, kind, of_kind, read, render, rendered, value_sets};
+use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, everything, helm, kind, of_kind, read, render, rendered, value_sets};
 
 #[test]
 fn chart_passes_helm_lint() {
@@ -26,6 +26,7 @@ fn wrong_values_are_refused_with_a_reason() {
         (json!({ "logLevel": "loud" }), &["/logLevel"]),
         (json!({ "replicas": "two" }), &["/replicas", "want integer"]),
         (json!({ "replica": 2 }), &["'replica' not allowed"]),
+        (json!({ "enabled": false }), &["/enabled", "must be true"]),
         (json!({ "trigger": { "timeout": 60 } }), &["/trigger", "'timeout' not allowed"]),
         (json!({ "trigger": { "timeoutSeconds": 0 } }), &["/trigger/timeoutSeconds", "minimum"]),
         (json!({ "maxConcurrentReconciles": 1025 }), &["/maxConcurrentReconciles", "maximum"]),
@@ -42,11 +43,63 @@ fn wrong_values_are_refused_with_a_reason() {
         (json!({ "quarantineSeconds": 64.9 }), &["at least trigger.timeoutSeconds + trigger.fenceSeconds (65)"]),
         (json!({ "metrics": { "port": 8081 } }), &["another port"]),
         (json!({ "serviceAccount": { "create": false } }), &["serviceAccount.name is needed"]),
+        (json!({ "operatorNamespace": "kube-system" }), &["cannot use the namespace kube-system"]),
+        (json!({ "operatorNamespace": "kube-node-lease" }), &["cannot use the namespace kube-node-lease"]),
+        (json!({ "watchNamespaces": ["a"], "rbac": { "secretNamespaces": ["b"] } }), &["rbac.secretNamespaces has b"]),
     ] {
         let error = render(&values).expect_err(&values.to_string());
         for word in words {
             assert!(error.contains(word), "{values}: {word} is not in {error}");
         }
+    }
+}
+
+#[test]
+fn release_in_a_namespace_of_kubernetes_is_refused() {
+    for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
+        let chart = chart().display().to_string();
+        let output = helm(&mut controlplane::helm().unwrap(), &["template", RELEASE, &chart, "--namespace", namespace], &json!({}));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(&format!("cannot use the namespace {namespace}")), "{said}");
+    }
+}
+
+/// The chart in a chart of someone else, who switches it on and off as is usual.
+#[test]
+fn subchart_is_rendered_when_its_condition_is_true() {
+    let parent = Path::new(env!("CARGO_TARGET_TMPDIR")).join("parent");
+    std::fs::create_dir_all(&parent).unwrap();
+    let version = &serde_yaml::from_str::<Value>(&read("charts/nuvo-operator/Chart.yaml")).unwrap()["version"];
+    let metadata = json!({
+        "apiVersion": "v2",
+        "name": "platform",
+        "version": "1.0.0",
+        "dependencies": [{
+            "name": "nuvo-operator",
+            "version": version,
+            "repository": format!("file://{}", chart().display()),
+            "condition": "nuvo-operator.enabled",
+        }],
+    });
+    std::fs::write(parent.join("Chart.yaml"), metadata.to_string()).unwrap();
+    let folder = parent.display().to_string();
+    let run = |arguments: &[&str], values: &Value| {
+        let output = helm(&mut controlplane::helm().unwrap(), arguments, values);
+        assert!(output.status.success(), "{values}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["dependency", "update", &folder], &json!({}));
+    let deployments_of = |values: &Value| {
+        let text = run(&["template", RELEASE, &folder, "--namespace", NAMESPACE, "--values", "-"], values);
+        text.matches("kind: Deployment").count()
+    };
+    assert_eq!(deployments_of(&json!({})), 1, "a condition that is not set is true");
+    for (enabled, deployments) in [(true, 1), (false, 0)] {
+        let values = json!({
+            "global": { "imageRegistry": "registry.example.com" },
+            "nuvo-operator": { "enabled": enabled, "replicas": 1 },
+        });
+        assert_eq!(deployments_of(&values), deployments, "{values}");
     }
 }
 
@@ -74,6 +127,7 @@ fn flags_can_all_be_set_by_values() {
     let expected = Settings {
         allowed_origins: Origins::parse(["http://127.0.0.1:1", "https://nuvo.example.com"]).unwrap(),
         namespaces: vec!["team-a".to_owned(), "team-b".to_owned()],
+        secret_namespaces: vec!["team-b".to_owned()],
         label_selector: Some("team=a,env in (dev,test)".to_owned()),
         operator_namespace: Some("locks".to_owned()),
         leader_elect: true,

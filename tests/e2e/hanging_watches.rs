@@ -11,6 +11,7 @@ use controlplane::{
     proxy::{Action, RequestInfo},
 };
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Config,
     api::{ListParams, WatchParams},
@@ -18,7 +19,7 @@ use kube::{
     runtime::watcher,
 };
 use nuvo_crds::{Phase, PipelineRun};
-use nuvo_operator::operator;
+use nuvo_operator::{checked_clock::CheckedClock, operator, telemetry::Metrics};
 use nuvo_sim::Pipeline;
 use serde_json::json;
 
@@ -67,7 +68,7 @@ fn runs(env: &Environment, kubeconfig: &Path, answer: Duration, silence: Duratio
     let client = block_on(async {
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.default_retry = false;
-        operator::client(config, answer, silence).unwrap()
+        operator::client(config, answer, silence, &CheckedClock::new(Timestamp::now, Metrics::new())).unwrap()
     });
     Api::namespaced(client, &env.namespace)
 }

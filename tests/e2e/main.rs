@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod clock_skew;
 mod credentials;
 mod documented_commands;
 mod environment;

@@ -35,3 +35,19 @@ fn successful_run_is_counted_as_reconciled() {
         same("failed watches", operator.metric(&format!("nuvo_operator_watch_failures_total{{kind=\"{kind}\"}}")), Some(0.0));
     }
 }
+
+/// Which of them need a person is a matter of their age, which is tested with the index and the alerts.
+#[test]
+fn runs_that_wait_are_counted_by_their_reason() {
+    let env = Environment::new("waits", [Pipeline::new("orders").held()]);
+    let operator = env.operator();
+    let waiting = |reason: &str| operator.metric(&format!("nuvo_operator_waiting_runs{{reason=\"{reason}\",age=\"short\"}}"));
+    env.eventually("zero before there is one", || waiting("PipelineBusy") == Some(0.0));
+    env.start("later", "orders", json!({ "suspend": true }));
+    env.start("elsewhere", "orders", json!({ "accountRef": { "name": "missing" } }));
+    env.eventually("both", || waiting("Suspended") == Some(1.0) && waiting("AccountNotReady") == Some(1.0));
+    env.change("later", json!({ "spec": { "suspend": false } }));
+    env.wait_phase("later", Phase::Running);
+    env.delete("elsewhere");
+    env.eventually("neither", || waiting("Suspended") == Some(0.0) && waiting("AccountNotReady") == Some(0.0));
+}

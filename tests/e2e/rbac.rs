@@ -49,14 +49,23 @@ fn operator(env: &Environment) -> Operator {
     Operator(Process::spawn_guarded(&command, log).unwrap())
 }
 
+/// Which of the operator's rights are for the namespace of the test only.
+#[derive(Clone, Copy, PartialEq)]
+enum OnlyHere {
+    Nothing,
+    Secrets,
+    Everything,
+}
+
 /// Every kind of thing that an operator does, once; what the API server has answered to it.
-fn scenario(name: &str, only_here: bool) -> Vec<AuditEvent> {
+fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     let config = SimConfig { pipelines: vec![Pipeline::new("orders").duration(Duration::from_millis(300))], ..SimConfig::default() };
     let env = Environment::on(server(), name, config, |server, namespace, sim| {
-        let watched: Vec<&str> = only_here.then_some(namespace).into_iter().collect();
+        let here_if = |holds: bool| holds.then_some(namespace).into_iter().collect::<Vec<&str>>();
         let values = json!({
             "crds": { "enabled": false },
-            "watchNamespaces": watched,
+            "watchNamespaces": here_if(only_here == OnlyHere::Everything),
+            "rbac": { "secretNamespaces": here_if(only_here == OnlyHere::Secrets) },
             "allowedBaseUrls": [sim.base_url()],
             "logFormat": "text",
             "logLevel": "debug",
@@ -68,7 +77,7 @@ fn scenario(name: &str, only_here: bool) -> Vec<AuditEvent> {
     env.account("default");
     let user = format!("system:serviceaccount:{}:{RELEASE}", env.namespace);
     let asked = || {
-        let events = env.server.requests(|event| event.user == user);
+        let events = env.server.requests(|event| event.user == user && event.namespace != elsewhere(&env));
         let refused: Vec<_> = events.iter().filter(|event| event.code == 403).collect();
         assert!(refused.is_empty(), "the operator was refused: {refused:#?}");
         events
@@ -95,6 +104,9 @@ fn scenario(name: &str, only_here: bool) -> Vec<AuditEvent> {
     env.eventually("a patch of an event", || {
         asked().iter().any(|event| (event.verb.as_str(), event.resource.as_str()) == ("patch", "events"))
     });
+    if only_here == OnlyHere::Secrets {
+        secrets_elsewhere_are_out_of_reach(&env);
+    }
     same("exit code", operator.stop(), Some(0));
     // A watch is logged when it has ended.
     env.eventually("the watches in the log", || {
@@ -127,7 +139,33 @@ fn used(rules: &[PolicyRule], events: &[AuditEvent]) -> Vec<(String, String, usi
     table
 }
 
-fn check(name: &str, only_here: bool) {
+/// A namespace in which the operator may not get Secrets.
+fn elsewhere(env: &Environment) -> String {
+    format!("{}-elsewhere", env.namespace)
+}
+
+/// An account in another namespace says what is missing.
+fn secrets_elsewhere_are_out_of_reach(env: &Environment) {
+    let namespace = elsewhere(env);
+    env.server.kubectl(&["create", "namespace", &namespace]).unwrap();
+    let account = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "NuvoAccount",
+        "metadata": { "name": "default", "namespace": namespace },
+        "spec": {
+            "baseUrl": env.sim.base_url(),
+            "accessToken": { "secretRef": { "name": "nuvo-credentials", "key": "token" } },
+        },
+    });
+    env.server.apply(&account.to_string()).unwrap();
+    let message = || {
+        let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].message}";
+        env.server.kubectl(&["get", "nuvoaccount", "default", "--namespace", &namespace, "--output", path]).unwrap()
+    };
+    env.eventually("an account that cannot be used", || message().contains("grant it get on secrets in this namespace"));
+}
+
+fn check(name: &str, only_here: OnlyHere) {
     let events = scenario(name, only_here);
     let table = used(&rbac::rules(), &events);
     println!("what the operator did with its rights ({name}):\n| resource | verb | used |\n|---|---|---:|");
@@ -141,6 +179,7 @@ fn check(name: &str, only_here: bool) {
 /// One after the other: the operator that watches everything would take the other's runs, too.
 #[test]
 fn chart_grants_exactly_the_rights_that_the_operator_uses() {
-    check("one-namespace", true);
-    check("everywhere", false);
+    check("one-namespace", OnlyHere::Everything);
+    check("secrets", OnlyHere::Secrets);
+    check("everywhere", OnlyHere::Nothing);
 }

@@ -10,7 +10,8 @@ use controlplane::{
     ControlPlane, Options, Process, Proxy,
     proxy::{Action, Answer},
 };
-use nuvo_operator::rbac::rules;
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use nuvo_operator::rbac::{rules, secret_rules};
 use serde_json::json;
 
 use crate::environment::{Operator, install, server, wait_for};
@@ -146,8 +147,8 @@ fn missing_rbac_rule_is_named() {
         ("update pipelineruns.nuvo.dev/status", there),
         ("list nuvoaccounts.nuvo.dev", there),
         ("update nuvoaccounts.nuvo.dev/status", everywhere),
-        ("get secrets", there),
         ("create events.events.k8s.io", everywhere),
+        ("get secrets", there),
         ("get leases.coordination.k8s.io", (here.as_str(), everywhere.1)),
     ];
     assert_eq!(rows.len(), rules().len());
@@ -159,6 +160,19 @@ fn missing_rbac_rule_is_named() {
         let flags: Vec<&str> = flags.iter().copied().chain(["--leader-elect", "false"]).collect();
         assert_line(&run(&kubeconfig.display().to_string(), &flags), 1, &[&format!("missing permission: {act} {place}")]);
     }
+}
+
+/// The namespace may have been deleted since, which must not stop the others.
+#[test]
+fn missing_right_to_secrets_of_one_namespace_is_a_warning() {
+    let namespace = server().namespace("secretless").unwrap();
+    let rules: Vec<PolicyRule> = rules().into_iter().filter(|rule| !secret_rules().contains(rule)).collect();
+    let kubeconfig = server().service_account_kubeconfig(&namespace, "nuvo-operator", &rules).unwrap().display().to_string();
+    let flags = ["--operator-namespace", &namespace, "--leader-elect", "false"];
+    assert_line(&run(&kubeconfig, &flags), 1, &["missing permission: get secrets in all namespaces"]);
+    let process = start(&kubeconfig, &[&flags[..], &["--secret-namespaces", "deleted"]].concat());
+    wait_for("connection", &process, || process.log().contains(" connected ").then_some(()));
+    assert!(process.log().contains("missing permission: get secrets in namespace deleted; the accounts of"), "{}", process.log());
 }
 
 #[test]

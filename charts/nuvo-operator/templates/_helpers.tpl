@@ -84,4 +84,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- fail (printf "quarantineSeconds (%v) must be at least trigger.timeoutSeconds + trigger.fenceSeconds (%v): %s"
   .Values.quarantineSeconds $inFlight "a POST can be in flight for that long") }}
 {{- end }}
+{{- range .Values.rbac.secretNamespaces }}
+{{- if and $.Values.watchNamespaces (not (has . $.Values.watchNamespaces)) }}
+{{- fail (printf "rbac.secretNamespaces has %s, which is not in watchNamespaces: remove it, or watch this namespace, too" .) }}
+{{- end }}
+{{- end }}
+{{- range list .Release.Namespace (include "nuvo-operator.operatorNamespace" .) }}
+{{- if has . (list "kube-system" "kube-public" "kube-node-lease") }}
+{{- fail (printf "the operator cannot use the namespace %s: %s" .
+  "it may write all Leases of its namespace, and those of Kubernetes itself are there. Install the chart into a namespace of its own") }}
+{{- end }}
+{{- end }}
 {{- end }}

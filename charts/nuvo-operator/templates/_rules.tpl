@@ -31,18 +31,21 @@
   verbs:
   - update
 - apiGroups:
-  - ''
-  resources:
-  - secrets
-  verbs:
-  - get
-- apiGroups:
   - events.k8s.io
   resources:
   - events
   verbs:
   - create
   - patch
+{{- end }}
+
+{{- define "nuvo-operator.rules.secrets" -}}
+- apiGroups:
+  - ''
+  resources:
+  - secrets
+  verbs:
+  - get
 {{- end }}
 
 {{- define "nuvo-operator.rules.inItsOwnNamespace" -}}

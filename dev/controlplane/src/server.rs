@@ -361,7 +361,10 @@ impl ControlPlane {
                 "--leader-elect=false".to_owned(),
                 "--secure-port=0".to_owned(),
                 // Only what is about objects; the others would make pods, and no kubelet runs them.
-                "--controllers=namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller".to_owned(),
+                "--controllers=namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller,resourcequota-controller"
+                    .to_owned(),
+                // Quotas of custom resources are counted for the first time after this.
+                "--resource-quota-sync-period=1s".to_owned(),
             ],
         }
     }

@@ -4,6 +4,8 @@ use super::*;
 use crate::controller::run_cache;
 use nuvo_core::run::Uid;
 
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
 fn run(name: &str, second: u8, fields: &Value) -> CachedRun {
     let mut run = json!({
         "metadata": {
@@ -46,14 +48,14 @@ fn orders() -> PipelineId {
 fn oldest_run_goes_first_and_the_next_one_is_named() {
     let index = RunIndex::default();
     for object in [waiting("c", 3), waiting("a", 1), waiting("b", 2)] {
-        index.put(&object);
+        index.put(&object, NOW);
     }
     let older = |name, second| older(&index, name, second);
     assert_eq!([older("a", 1), older("b", 2), older("c", 3)], [None, Some("a".into()), Some("a".into())]);
-    let change = index.put(&accepted("a", 1));
+    let change = index.put(&accepted("a", 1), NOW);
     assert_eq!((names(&change.next), &change.settled), (vec!["b"], &Some(orders())));
     assert_eq!([older("b", 2), older("c", 3)], [None, Some("b".into())]);
-    assert_eq!(index.put(&accepted("a", 1)), Change::default(), "no change, no next one");
+    assert_eq!(index.put(&accepted("a", 1), NOW), Change::default(), "no change, no next one");
     let change = index.remove(&waiting("b", 2));
     assert_eq!((names(&change.next), &change.settled), (vec!["c"], &Some(orders())));
     let change = index.remove(&waiting("c", 3));
@@ -64,8 +66,8 @@ fn oldest_run_goes_first_and_the_next_one_is_named() {
 #[test]
 fn runs_of_the_same_second_go_in_the_order_of_their_uids() {
     let index = RunIndex::default();
-    index.put(&waiting("b", 1));
-    index.put(&waiting("a", 1));
+    index.put(&waiting("b", 1), NOW);
+    index.put(&waiting("a", 1), NOW);
     assert_eq!(older(&index, "b", 1), Some("a".into()));
     assert_eq!(older(&index, "a", 1), None);
 }
@@ -84,14 +86,14 @@ fn run_that_cannot_be_triggered_is_ahead_of_no_other() {
     ];
     for fields in elsewhere {
         let index = RunIndex::default();
-        index.put(&run("a", 1, &fields));
+        index.put(&run("a", 1, &fields), NOW);
         assert_eq!(older(&index, "b", 2), None, "{fields}");
         // It steps back, and the next one is named.
         let index = RunIndex::default();
-        index.put(&waiting("a", 1));
-        index.put(&waiting("b", 2));
+        index.put(&waiting("a", 1), NOW);
+        index.put(&waiting("b", 2), NOW);
         if fields["metadata"]["namespace"].is_null() {
-            assert_eq!(names(&index.put(&run("a", 1, &fields)).next), ["b"], "{fields}");
+            assert_eq!(names(&index.put(&run("a", 1, &fields), NOW).next), ["b"], "{fields}");
         }
     }
 }
@@ -99,8 +101,8 @@ fn run_that_cannot_be_triggered_is_ahead_of_no_other() {
 #[test]
 fn run_that_is_put_before_others_names_no_next_one() {
     let index = RunIndex::default();
-    index.put(&waiting("b", 2));
-    assert_eq!(index.put(&waiting("a", 1)), Change::default());
+    index.put(&waiting("b", 2), NOW);
+    assert_eq!(index.put(&waiting("a", 1), NOW), Change::default());
     assert_eq!(older(&index, "b", 2), Some("a".into()));
 }
 
@@ -109,14 +111,14 @@ fn new_list_replaces_the_runs_of_its_namespace() {
     let index = RunIndex::default();
     let there = run("a", 1, &json!({ "metadata": { "namespace": "other" } }));
     for object in [&waiting("a", 1), &waiting("b", 2), &there] {
-        index.put(object);
+        index.put(object, NOW);
     }
-    index.replace(Some("team"), [&waiting("b", 2), &waiting("c", 3)]);
+    index.replace(Some("team"), [&waiting("b", 2), &waiting("c", 3)], NOW);
     assert_eq!((older(&index, "b", 2), index.phases()), (None, vec![("Pending", 3)]));
     assert_eq!(older(&index, "c", 3), Some("b".into()));
-    index.replace(None, [&accepted("c", 3)]);
+    index.replace(None, [&accepted("c", 3)], NOW);
     assert_eq!((older(&index, "d", 4), index.accounts().len()), (None, 1));
-    index.replace(None, []);
+    index.replace(None, [], NOW);
     let state = index.0.lock();
     assert!(state.ages.values().all(BTreeSet::is_empty));
     assert!(state.runs.is_empty() && state.accounts.is_empty() && state.phases.values().all(|count| *count == 0));
@@ -132,14 +134,14 @@ fn undecided_run_is_known_until_its_result_is_there() {
         run("a", 1, &json!({ "metadata": { "annotations": { "nuvo.dev/trigger": marker } }, "status": status }))
     };
     let known = || [index.another_is_undecided(&orders(), &me("b")), index.another_is_undecided(&orders(), &me("a"))];
-    index.put(&waiting("a", 1));
+    index.put(&waiting("a", 1), NOW);
     assert_eq!(known(), [false, false], "it may not have a POST out");
-    index.put(&marked(&Value::Null));
+    index.put(&marked(&Value::Null), NOW);
     assert_eq!(known(), [true, false]);
     assert!(!index.another_is_undecided(&PipelineId::new("other").unwrap(), &me("b")));
-    index.put(&marked(&json!({ "nonce": "n", "attempt": 1, "state": "Accepted", "evidence": "Answer" })));
+    index.put(&marked(&json!({ "nonce": "n", "attempt": 1, "state": "Accepted", "evidence": "Answer" })), NOW);
     assert_eq!(known(), [false, false]);
-    index.replace(None, [&marked(&Value::Null)]);
+    index.replace(None, [&marked(&Value::Null)], NOW);
     assert_eq!(known(), [true, false]);
     index.remove(&waiting("a", 1));
     assert!(!known()[0] && index.0.lock().undecided.is_empty());
@@ -151,12 +153,12 @@ fn account_has_its_runs_until_they_are_at_rest() {
     let mut ended = run_cache::tests::ended("Succeeded", "True");
     let account = AccountKey::of(&ended);
     ended.metadata.generation = Some(2);
-    index.put(&run_cache::tests::cached(&ended));
+    index.put(&run_cache::tests::cached(&ended), NOW);
     assert_eq!((names(&index.active_runs(&account)), index.accounts()), (vec!["orders-2026-01-01"], vec![account.clone()]));
     ended.metadata.generation = Some(1);
     let rests = run_cache::tests::cached(&ended);
     assert!(rests.whole().is_none());
-    index.put(&rests);
+    index.put(&rests, NOW);
     assert_eq!((index.active_runs(&account).len(), index.accounts().len(), index.phases()), (0, 0, vec![("Succeeded", 1)]));
     index.remove(&rests);
     assert_eq!(index.phases(), [("Succeeded", 0)]);
@@ -174,14 +176,14 @@ fn oldest_run_of_a_phase_is_one_that_is_not_at_rest() {
     assert_eq!(oldest(), []);
     let unseen = run("c", 1, &json!({ "status": { "phase": null } }));
     for object in [waiting("b", 3), waiting("a", 2), accepted("d", 4), unseen.clone()] {
-        index.put(&object);
+        index.put(&object, NOW);
     }
     assert_eq!(oldest(), [("Pending", second(1)), ("Running", second(4))], "a run without a status is Pending");
     index.remove(&unseen);
-    index.put(&accepted("a", 2));
+    index.put(&accepted("a", 2), NOW);
     assert_eq!(oldest(), [("Pending", second(3)), ("Running", second(2))]);
     let rests = run_cache::tests::cached(&run_cache::tests::ended("Succeeded", "True"));
-    index.put(&rests);
+    index.put(&rests, NOW);
     index.remove(&waiting("b", 3));
     assert_eq!(oldest(), [("Running", second(2))]);
 }
@@ -190,7 +192,7 @@ fn oldest_run_of_a_phase_is_one_that_is_not_at_rest() {
 fn run_whose_passes_fail_is_ahead_of_no_other_and_behind_none() {
     let index = RunIndex::default();
     for object in [waiting("a", 1), waiting("b", 2), waiting("c", 3)] {
-        index.put(&object);
+        index.put(&object, NOW);
     }
     let b = RunRef { uid: Uid::new("uid-b").unwrap(), namespace: "team".into(), name: "b".into() };
     let a = RunRef { uid: Uid::new("uid-a").unwrap(), name: "a".into(), ..b.clone() };
@@ -198,10 +200,47 @@ fn run_whose_passes_fail_is_ahead_of_no_other_and_behind_none() {
     assert_eq!([older(&index, "a", 1), older(&index, "b", 2), older(&index, "c", 3)], [None, None, Some("b".into())]);
     assert_eq!(index.set_failing(&b, true).next.len(), 1);
     assert_eq!([older(&index, "b", 2), older(&index, "c", 3)], [None, None], "it is tried again, whoever is older");
-    index.put(&waiting("a", 1));
+    index.put(&waiting("a", 1), NOW);
     assert_eq!(older(&index, "c", 3), None, "a new version of it is no success");
     index.set_failing(&a, false);
     assert_eq!(older(&index, "c", 3), Some("a".into()));
     let recreated = RunRef { uid: Uid::new("another").unwrap(), ..a };
     assert_eq!(index.set_failing(&recreated, true), Change::default(), "that object is gone");
+}
+
+#[test]
+fn runs_are_counted_by_what_they_wait_for_and_how_long() {
+    let index = RunIndex::default();
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let shows = |name: &str, phase: &str, reason: &str, status: &str| {
+        let condition = json!({
+            "type": "Succeeded", "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-01-01T00:00:10Z",
+        });
+        run(name, 1, &json!({ "status": { "phase": phase, "conditions": [condition] } }))
+    };
+    let counts = |now: &str| {
+        let mut counts: Vec<_> = index.waiting(at(now)).into_iter().map(|((reason, age), runs)| (reason.as_str(), age, runs)).collect();
+        counts.sort_unstable();
+        counts
+    };
+    let suspended = shows("a", "Suspended", "Suspended", "Unknown");
+    let unseen = run("b", 0, &json!({ "status": { "phase": null } }));
+    for object in [&suspended, &unseen, &shows("c", "Running", "Running", "Unknown"), &shows("d", "Unresolved", "StatusLost", "False")] {
+        index.put(object, NOW);
+    }
+    let (late, later) = ("2026-01-03T00:00:00Z", "2026-01-03T00:20:00Z");
+    use WaitAge::{Forgotten, Long, Short};
+    assert_eq!(counts("2026-01-01T00:15:05Z"), [("Pending", Long, 1), ("StatusLost", Short, 1), ("Suspended", Short, 1)]);
+    assert_eq!(counts(late), [("Pending", Forgotten, 1), ("StatusLost", Forgotten, 1), ("Suspended", Forgotten, 1)]);
+
+    // The wait that a person has ended does not count for the next one, neither after a list.
+    index.remove(&unseen);
+    let busy = shows("a", "Pending", "PipelineBusy", "Unknown");
+    index.put(&busy, at(late));
+    assert_eq!(counts(late), [("PipelineBusy", Short, 1), ("StatusLost", Forgotten, 1)]);
+    index.replace(None, [&busy], at(later));
+    index.put(&busy, at(later));
+    assert_eq!(counts(later), [("PipelineBusy", Long, 1)]);
+    index.replace(Some("team"), [], at(later));
+    assert_eq!(counts(later), []);
 }

@@ -133,6 +133,12 @@ pub(super) struct WatchLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WaitLabels {
+    pub reason: &'static str,
+    pub age: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct AccountLabels {
     pub namespace: String,
     pub account: String,

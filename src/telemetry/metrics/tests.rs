@@ -1,3 +1,5 @@
+use nuvo_crds::conditions::ConditionStatus;
+
 use super::*;
 
 fn touched() -> Arc<Metrics> {
@@ -13,6 +15,8 @@ fn touched() -> Arc<Metrics> {
     metrics.watch_failed("PipelineRun");
     metrics.watch_up("PipelineRun", "team", true);
     metrics.set_oldest_runs([("Running", 60)]);
+    metrics.set_waiting_runs(&HashMap::from([((Reason::PipelineBusy, WaitAge::Long), 2), ((Reason::Running, WaitAge::Long), 1)]));
+    metrics.clock_skew(-0.5);
     metrics.leader(true);
     metrics.set_pipelineruns([("Running", 2)]);
     metrics
@@ -86,4 +90,22 @@ fn kind_is_exposed_at_zero_before_its_first_reconcile() {
     ] {
         assert!(exposition.contains(line), "{line}\n{exposition}");
     }
+}
+
+#[test]
+fn waits_are_exposed_for_all_reasons_that_a_waiting_run_can_have() {
+    let exposition = touched().encode();
+    for line in [
+        r#"nuvo_operator_waiting_runs{reason="PipelineBusy",age="long"} 2"#,
+        r#"nuvo_operator_waiting_runs{reason="PipelineBusy",age="short"} 0"#,
+        r#"nuvo_operator_waiting_runs{reason="StatusLost",age="forgotten"} 0"#,
+    ] {
+        assert!(exposition.contains(line), "{line}\n{exposition}");
+    }
+    // Every reason of a run that has not ended, and of one that waits for a person.
+    let waits = Reason::ALL.iter().filter(|reason| {
+        reason.status() == ConditionStatus::Unknown || [Reason::TriggerOutcomeUnknown, Reason::StatusLost].contains(reason)
+    });
+    let waits: Vec<Reason> = waits.copied().filter(|reason| *reason != Reason::Running).collect();
+    assert_eq!(waits, WAITING_REASONS);
 }

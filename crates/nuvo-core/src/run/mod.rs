@@ -22,6 +22,7 @@ mod status;
 mod status_change;
 mod trigger;
 mod waiting_message;
+mod waiting_since;
 
 pub use act::{AccountAnswer, Act, Again, Answered, Ask, Change, Failure, FailureKind, Follow, Named, Rendered, Wishes};
 pub use at_rest::{at_rest, ends_lock_need};
@@ -54,6 +55,7 @@ pub use trigger::stored::{
 pub use trigger::takeover::{Takeover, own_entry, takeover};
 pub use trigger::verdict::{Doubt, Verdict, awaits_trigger, decided, resumable, settled, undecided, verdict};
 pub use waiting_message::{queued, waiting, without_account};
+pub use waiting_since::{WaitAge, Waiting, waiting_since};
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
+use super::memory_group::MemoryGroup;
 use super::process_usage::Processes;
 use super::{Failure, http_client, log_progress, metrics_text};
 use crate::stop::Stop;
@@ -51,6 +52,8 @@ pub struct Environment {
     pub server: ControlPlane,
     program: PathBuf,
     kubeconfig: PathBuf,
+    /// The file by which an operator joins a control group.
+    memory_group: Option<PathBuf>,
     /// The servers that operators may send credentials to.
     base_urls: Vec<String>,
 }
@@ -90,7 +93,7 @@ impl Environment {
         let client = runtime.block_on(connect(&server))?;
         let sim = simulator(pipelines)?;
         let base_urls = vec![sim.base_url()];
-        let environment = Self { sim, server, client, program: program.to_owned(), kubeconfig, base_urls, runtime };
+        let environment = Self { sim, server, client, program: program.to_owned(), kubeconfig, memory_group: None, base_urls, runtime };
         environment.put_secret()?;
         let base_url = environment.sim.base_url();
         environment.put_account("default", &base_url, account)?;
@@ -102,6 +105,11 @@ impl Environment {
         let sim = simulator(pipelines)?;
         self.base_urls.push(sim.base_url());
         Ok(sim)
+    }
+
+    /// Operators that start later are in this group.
+    pub fn limit_memory(&mut self, group: &MemoryGroup) {
+        self.memory_group = Some(group.members());
     }
 
     /// Runs a future to its end.
@@ -192,7 +200,15 @@ impl Environment {
 
     /// Starts an operator, and waits until it listens.
     pub fn start_operator(&self, stop: &Stop) -> Result<Operator, Failure> {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.memory_group {
+            Some(members) => {
+                // The shell joins the group before it becomes the operator.
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(members).arg(&self.program);
+                shell
+            }
+            None => Command::new(&self.program),
+        };
         // Settings for another operator must not reach this one.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("NUVO_OPERATOR_")) {
             command.env_remove(name);

@@ -11,6 +11,8 @@ mod http_client;
 mod idle;
 mod interference;
 mod markdown_table;
+mod memory_group;
+mod memory_limit;
 mod metrics_text;
 mod nuvo_requests;
 mod percentiles;
@@ -76,6 +78,8 @@ enum Scenario {
     ActiveRuns,
     /// Trouble in one place, beside runs that it must not delay. Ends with an error if it delays one by more than 15 seconds.
     Interference,
+    /// Very large and very many runs and accounts, under the memory limit of the chart. Ends with an error if the operator needs more.
+    MemoryLimit,
 }
 
 /// The names of the scenarios' figures in the documentation.
@@ -83,6 +87,7 @@ const BURST: &str = "burst";
 const IDLE: &str = "idle";
 const ACTIVE_RUNS: &str = "active-runs";
 const INTERFERENCE: &str = "interference";
+const MEMORY_LIMIT: &str = "memory-limit";
 
 /// A failure that crosses threads.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -135,18 +140,22 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if wanted(Scenario::Interference) {
         show(INTERFERENCE, interference::measure(&operator, &stop))?;
     }
+    if wanted(Scenario::MemoryLimit) {
+        show(MEMORY_LIMIT, memory_limit::run(&operator, &stop))?;
+    }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
 }
 
 /// The figures that docs/performance.md has, and lines that they have as long as the tables are as they are now.
 #[cfg(test)]
-pub fn documented_heads() -> [(&'static str, Vec<String>); 4] {
+pub fn documented_heads() -> [(&'static str, Vec<String>); 5] {
     let heads = |tables: &str| tables.lines().filter(|line| line.starts_with('|')).map(str::to_owned).collect();
     [
         (BURST, heads(&burst::empty_figures())),
         (IDLE, Vec::new()),
         (ACTIVE_RUNS, Vec::new()),
         (INTERFERENCE, heads(&interference::empty_figures())),
+        (MEMORY_LIMIT, Vec::new()),
     ]
 }
 

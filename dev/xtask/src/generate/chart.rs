@@ -49,8 +49,9 @@ fn rules() -> Result<String, Box<dyn Error>> {
         Ok(format!("\n{{{{- define \"nuvo-operator.rules.{name}\" -}}}}\n{}{{{{- end }}}}\n", serde_yaml::to_string(&rules)?))
     };
     Ok(format!(
-        "{{{{- /* Made from src/rbac.rs by `cargo xtask generate`. Do not edit. */ -}}}}\n{}{}",
+        "{{{{- /* Made from src/rbac.rs by `cargo xtask generate`. Do not edit. */ -}}}}\n{}{}{}",
         define("whereItWatches", rbac::watched_namespace_rules())?,
+        define("secrets", rbac::secret_rules())?,
         define("inItsOwnNamespace", rbac::operator_namespace_rules())?
     ))
 }

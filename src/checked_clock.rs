@@ -1,0 +1,167 @@
+//! The clock of this process, checked against that of the API server, whose every answer carries the time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    task,
+};
+
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
+use http::{HeaderMap, Response, header::DATE};
+use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
+use tower::{Layer, Service, layer::layer_fn};
+
+use crate::{clock::Clock, telemetry::Metrics};
+
+/// Clocks differ by a second or two.
+const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
+
+/// A clock that is never more than a minute ahead of that of the API server: with one that is an hour ahead, runs would end and objects would
+/// be deleted early. One that is behind is left alone, because it only makes things late.
+pub struct CheckedClock {
+    own: Clock,
+    metrics: Arc<Metrics>,
+    /// How far the own clock was ahead when the API server answered last, in milliseconds.
+    ahead: AtomicI64,
+}
+
+impl CheckedClock {
+    /// A clock that has not been compared yet.
+    #[must_use]
+    pub fn new(own: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { own, metrics, ahead: AtomicI64::new(0) })
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let now = (self.own)();
+        let ahead = SignedDuration::from_millis(self.ahead.load(Ordering::Relaxed));
+        if ahead > TOLERANCE { now.checked_sub(ahead).unwrap_or(now) } else { now }
+    }
+
+    /// Compares it with the time of an answer of the API server. `sent` is when the request was sent, by the own clock: no later than the time
+    /// of the answer, however late that is read. So a process that was stopped in the meantime does not take its clock for one that is ahead.
+    fn compare(&self, answer: &HeaderMap, sent: Timestamp) {
+        if let Some(ahead) = ahead(answer, sent) {
+            self.metrics.clock_skew(ahead.as_secs_f64());
+            let ahead = i64::try_from(ahead.as_millis()).unwrap_or_default();
+            if SignedDuration::from_millis(self.ahead.swap(ahead, Ordering::Relaxed)) <= TOLERANCE
+                && SignedDuration::from_millis(ahead) > TOLERANCE
+            {
+                tracing::warn!(
+                    seconds = ahead / 1_000,
+                    "the clock of this process is ahead of that of the API server, whose time is used instead"
+                );
+            }
+        }
+    }
+}
+
+/// How far `sent` is ahead of the time of an answer, which is exact to a second. None if the answer does not name it.
+fn ahead(answer: &HeaderMap, sent: Timestamp) -> Option<SignedDuration> {
+    let date = answer.get(DATE)?.to_str().ok()?;
+    let date = DateTimeParser::new().parse_timestamp(date).ok()?;
+    Some(sent.duration_since(date))
+}
+
+/// A client of the API server that compares the clock with each answer.
+pub struct Compared<S> {
+    inner: S,
+    clock: Arc<CheckedClock>,
+}
+
+/// Makes a [`Compared`] of a client.
+pub fn comparing<S>(clock: &Arc<CheckedClock>) -> impl Layer<S, Service = Compared<S>> + use<S> {
+    let clock = clock.clone();
+    layer_fn(move |inner| Compared { inner, clock: clock.clone() })
+}
+
+impl<R, B, S> Service<R> for Compared<S>
+where
+    S: Service<R, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<B>, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> task::Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let (clock, sent) = (self.clock.clone(), (self.clock.own)());
+        self.inner.call(request).inspect_ok(move |answer| clock.compare(answer.headers(), sent)).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-01T00:01:30.25Z".parse().unwrap()
+    }
+
+    fn answer(date: Option<&str>) -> HeaderMap {
+        date.map(|date| (DATE, date.parse().unwrap())).into_iter().collect()
+    }
+
+    #[test]
+    fn clock_is_compared_with_the_date_of_an_answer() {
+        let of = |date| ahead(&answer(date), now()).map(|ahead| ahead.as_secs_f64());
+        assert_eq!(of(Some("Thu, 01 Jan 2026 00:01:30 GMT")), Some(0.25));
+        assert_eq!(of(Some("Thu, 01 Jan 2026 00:00:00 GMT")), Some(90.25));
+        assert_eq!(of(Some("Thu, 01 Jan 2026 01:01:30 GMT")), Some(-3599.75));
+        assert_eq!(of(Some("yesterday")), None);
+        assert_eq!(of(None), None);
+    }
+
+    #[test]
+    fn answer_without_a_date_changes_nothing() {
+        let metrics = Metrics::new();
+        let clock = CheckedClock::new(now, metrics.clone());
+        clock.compare(&answer(Some("Thu, 01 Jan 2026 00:00:00 GMT")), now());
+        clock.compare(&answer(None), now());
+        assert!(metrics.encode().contains("nuvo_operator_clock_skew_seconds 90.25\n"), "{}", metrics.encode());
+        assert_eq!(clock.now().to_string(), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn clock_that_is_ahead_is_corrected_until_it_is_right() {
+        let clock = CheckedClock::new(now, Metrics::new());
+        assert_eq!(clock.now(), now());
+        for (date, then) in [
+            ("Thu, 01 Jan 2026 00:00:31 GMT", "2026-01-01T00:01:30.25Z"),
+            ("Wed, 31 Dec 2025 23:00:00 GMT", "2025-12-31T23:00:00Z"),
+            ("Thu, 01 Jan 2026 00:01:30 GMT", "2026-01-01T00:01:30.25Z"),
+            // Behind.
+            ("Thu, 01 Jan 2026 09:00:00 GMT", "2026-01-01T00:01:30.25Z"),
+        ] {
+            clock.compare(&answer(Some(date)), now());
+            assert_eq!(clock.now().to_string(), then, "{date}");
+        }
+    }
+
+    /// The process was stopped for ten minutes in between.
+    #[tokio::test]
+    async fn answer_that_is_read_late_leaves_the_clock() {
+        static READ_LATE: AtomicI64 = AtomicI64::new(0);
+        let own: Clock = || now() + SignedDuration::from_secs(READ_LATE.load(Ordering::Relaxed));
+        let metrics = Metrics::new();
+        let clock = CheckedClock::new(own, metrics.clone());
+        let server = tower::service_fn(|()| {
+            READ_LATE.store(600, Ordering::Relaxed);
+            std::future::ready(Ok::<_, std::convert::Infallible>(
+                Response::builder().header(DATE, "Thu, 01 Jan 2026 00:01:30 GMT").body(()).unwrap(),
+            ))
+        });
+        let mut client = comparing(&clock).layer(server);
+        client.call(()).await.unwrap();
+        assert!(metrics.encode().contains("nuvo_operator_clock_skew_seconds 0.25\n"), "{}", metrics.encode());
+        assert_eq!(clock.now(), own());
+    }
+}
