@@ -161,7 +161,7 @@ fn reasons_are_those_of_the_contract() {
     assert_eq!(with(ConditionStatus::True), "Succeeded, NothingToProcess, FixedInNuvo");
     assert_eq!(
         with(ConditionStatus::False),
-        "ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
+        "StartDeadlineExceeded, ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
          InvalidSpec, StatusLost"
     );
     for reason in Reason::ALL {

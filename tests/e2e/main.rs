@@ -28,4 +28,5 @@ mod protocol;
 mod rbac;
 mod recordings;
 mod request_order;
+mod start_deadline;
 mod startup_failures;

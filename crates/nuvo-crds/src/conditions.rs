@@ -174,6 +174,8 @@ reasons! {
         NothingToProcess = "NothingToProcess", True;
         /// The run had failed, and was repaired in nuvo.
         FixedInNuvo = "FixedInNuvo", True;
+        /// The run could not be triggered within `spec.startDeadlineSeconds`.
+        StartDeadlineExceeded = "StartDeadlineExceeded", False;
         /// At least one execution ended FAILED.
         ExecutionFailed = "ExecutionFailed", False;
         /// nuvo reports SUCCESSFUL, but the run fails `spec.qualityGate`.

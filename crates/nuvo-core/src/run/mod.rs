@@ -18,6 +18,7 @@ mod next;
 mod next_attempt;
 mod observed;
 mod parse;
+mod remember;
 mod status;
 mod status_change;
 mod trigger;
@@ -33,10 +34,11 @@ pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use kept_metadata::kept_metadata;
 pub use life::{Life, RetryWait};
 pub use memory::RunMemory;
-pub use next::{after_panic, next, remember};
+pub use next::next;
 pub use next_attempt::{Reopening, following_attempt, goes_on, reopening};
 pub use observed::{Account, Begin, Beginning, Polled, Present};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
+pub use remember::{after_panic, remember};
 pub use status::{
     Following, Knowledge, Known, PollFacts, StatusInput, awaits_retry, compute_status, differs_only_in_wording, expires, followed,
     is_terminal, noted, opened, reason, recorded, refused, repair_watch_left, repairable,

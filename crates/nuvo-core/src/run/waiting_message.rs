@@ -58,11 +58,24 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
             "The deadline (spec.activeDeadlineSeconds) passed before the next attempt was triggered. Nothing was started for it. Set a new \
              spec.rerunToken to start another attempt.",
         ),
+        Hold::TooLate => too_late(None),
         Hold::Lost => because(
             Reason::StatusLost,
             "The record of what this run triggered is lost, or belongs to an earlier object of this name. The run is not triggered again.",
         ),
     })
+}
+
+/// What to show when a run was not triggered in time. `reason` is what its status says so far.
+#[must_use]
+pub fn too_late(reason: Option<Reason>) -> StatusInput {
+    let waited = reason.filter(|reason| *reason != Reason::Pending);
+    let waited = waited.map(|reason| format!(" It was waiting with reason {reason}.")).unwrap_or_default();
+    let message = format!(
+        "The run could not be triggered in time (spec.startDeadlineSeconds).{waited} Nothing was started for it. Set a new spec.rerunToken \
+         to start another attempt."
+    );
+    because(Reason::StartDeadlineExceeded, message)
 }
 
 /// What to show while older runs of the same account come first.

@@ -80,6 +80,8 @@ pub struct Scope {
     pub retries: u8,
     /// Whether runs are deleted some time after their end.
     pub expire: bool,
+    /// Whether runs are not triggered some time after they were asked for.
+    pub start_deadline: bool,
     /// Reasons to wait that are written into a status.
     pub notes: u8,
     /// Whether a finalizer keeps a deleted run without end.
@@ -129,6 +131,7 @@ impl Scope {
         life: false,
         retries: 0,
         expire: false,
+        start_deadline: false,
         notes: 0,
         kept: false,
         operators: OPERATORS,
@@ -155,8 +158,9 @@ impl Scope {
 
     /// Whether every POST is answered to a process that lives and writes what it knows, before others lose patience.
     pub fn no_doubt_can_arise(&self) -> bool {
-        // Who takes the lock over from another task of the same run cannot know what that one has done.
-        let undisturbed = self.operators == 1 || [self.edits, self.suspensions, self.slow] == [0; 3];
+        // Who takes the lock over from another task of the same run cannot know what that one has done. An end that is written before W1 of
+        // another task disturbs it like an edit.
+        let undisturbed = self.operators == 1 || ([self.edits, self.suspensions, self.slow] == [0; 3] && !self.start_deadline);
         // A pass that is slow and then disturbed leaves the rest to the next one, which does not know whether it has sent anything.
         let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
@@ -284,6 +288,10 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("expiry, two runs, a lost answer of nuvo", Scope { expire: true, runs: 2, unanswered: 1, ..LIFE }),
     ("deletion, a finalizer that stays", Scope { deletions: 1, kept: true, runs: 2, crashes: 1, ..LIFE }),
     ("deletion during a retry, a finalizer that stays", Scope { retries: 1, deletions: 1, kept: true, operators: 2, ..LIFE }),
+    ("a start deadline, a rerun, a crash", Scope { start_deadline: true, reruns: 1, crashes: 1, ..LIFE }),
+    ("a start deadline, two operators", Scope { start_deadline: true, operators: 2, ..LIFE }),
+    ("a start deadline that passes on the way", Scope { start_deadline: true, slow: 1, lost: 1, notes: 1, ..LIFE }),
+    ("a start deadline, two runs, a refusal", Scope { start_deadline: true, runs: 2, refused: 1, ..LIFE }),
     ("suspended, notes, a crash", Scope { suspensions: 1, notes: 2, crashes: 1, ..LIFE }),
     ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),

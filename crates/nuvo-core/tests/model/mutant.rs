@@ -80,6 +80,10 @@ pub enum Mutant {
     RetryAtOnce,
     /// Why a run waits is written without a look at its lock.
     NotesOverTheLock,
+    /// A run that is too late ends without a look at its lock.
+    TooLateOverTheLock,
+    /// Whether the start deadline has passed is not looked at again before the POST.
+    StartDeadlineOnlyAtFirst,
     /// A process does not remember that it has written an end, if the answer to that is lost.
     EndForgotten,
 }
@@ -132,6 +136,8 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::DeletedWithItsLock, "L1", Scope { expire: true, ..life.clone() }),
         (Mutant::RetryAtOnce, "L2", Scope { retries: 1, ..life.clone() }),
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
+        (Mutant::TooLateOverTheLock, "L3", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
+        (Mutant::StartDeadlineOnlyAtFirst, "L4", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]

@@ -2,6 +2,7 @@
 
 mod doubt;
 mod life;
+mod start_deadline;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

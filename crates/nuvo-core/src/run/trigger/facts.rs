@@ -119,6 +119,8 @@ pub struct TriggerFacts {
     pub gate: Gate,
     /// The time until the run's deadline, once it has begun; set before every call of [`next_step`].
     pub deadline: Option<Duration>,
+    /// The time until the run is not triggered any more, if it has such a time; set before every call of [`next_step`].
+    pub start_deadline: Option<Duration>,
     /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -151,6 +153,7 @@ impl TriggerFacts {
             limits,
             gate,
             deadline: None,
+            start_deadline: None,
             spare,
             memory,
             task: Task::Idle,

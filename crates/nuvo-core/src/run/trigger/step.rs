@@ -153,6 +153,8 @@ pub enum Hold {
     Unconfirmed(Duration),
     /// The deadline came before the trigger of a later attempt: it is not made.
     Overdue,
+    /// The start deadline came before the trigger: it is not made.
+    TooLate,
     /// Only a person can decide.
     Lost,
 }

@@ -118,8 +118,12 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         Work::Resting(_) => {
             let object = &state.runs[run];
             if object.present.as_ref().is_some_and(|present| !run::settled(present) || left.life) {
-                actions.push(Action::Begin { operator, run, stale: false, late: false });
-                if left.life && (left.expire || object.story.retry) {
+                let has_start_deadline = left.start_deadline && object.present.as_ref().is_some_and(|present| !run::settled(present));
+                // What has passed has passed.
+                if !(has_start_deadline && object.story.late) {
+                    actions.push(Action::Begin { operator, run, stale: false, late: false });
+                }
+                if left.life && (left.expire || object.story.retry || has_start_deadline) {
                     actions.push(Action::Begin { operator, run, stale: false, late: true });
                 }
             }

@@ -173,6 +173,10 @@ impl World {
     fn begin(&self, state: &mut State, operator: usize, run: usize, stale: bool, late: bool) -> Option<()> {
         let object = &state.runs[run];
         let cached = if stale { object.first.clone() } else { object.present.clone()? };
+        if late && self.scope.start_deadline {
+            state.object(run, |object| object.story.late = true);
+        }
+        let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
         let begun = self.facts(Begin::Changed, &cached, memory);
         let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None };
@@ -241,6 +245,7 @@ impl World {
                         continue;
                     }
                     let mut pass = pass.clone();
+                    pass.seen.late |= self.scope.start_deadline;
                     let age = pass.facts.uptime().saturating_sub(BEGIN).saturating_add(passed);
                     let uptime = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
                     pass.facts.refresh(Present { uptime, ..self.present(&pass.facts, pass.seen) });
@@ -294,6 +299,8 @@ impl World {
                 let Some(sender) = facts.run() else { return };
                 let attempt = sender.marker.as_ref().map_or(sender.attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
+                let too_late = self.scope.start_deadline && seen.late;
+                state.object(run, |object| object.story.sent_too_late |= too_late);
                 state.deliveries.change(|all| {
                     all.push(Delivery { run: reference(run), attempt, nonce: nonce.clone(), course: Course::Dropped, written: false })
                 });
