@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod concurrency;
 mod credentials;
 mod documented_commands;
 mod environment;

@@ -128,12 +128,13 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
         Reason::Suspended => vec!["Resume it:".to_owned(), command("resume")],
         Reason::Pending
         | Reason::PipelineBusy
+        | Reason::PipelineRunning
         | Reason::NuvoUnavailable
         | Reason::RateLimited
         | Reason::TriggerUnconfirmed
         | Reason::Running
         | Reason::RetryScheduled => vec!["Nothing: it continues by itself. To wait for its end:".to_owned(), command("wait")],
-        Reason::Succeeded | Reason::NothingToProcess | Reason::FixedInNuvo => Vec::new(),
+        Reason::Succeeded | Reason::NothingToProcess | Reason::FixedInNuvo | Reason::Skipped => Vec::new(),
     }
 }
 

@@ -85,6 +85,9 @@ use super::{PipelineRunStatus, tolerant::known_or_default, well_known::DEFAULT_A
     validation = Rule::new("!has(self.executionId) || self.onNothingToProcess == 'Succeed'")
         .message("onNothingToProcess cannot be used with executionId, because such a run triggers nothing: remove one of the two")
         .field_path(".onNothingToProcess"),
+    validation = Rule::new("!has(self.executionId) || self.concurrencyPolicy == 'Allow'")
+        .message("concurrencyPolicy cannot be used with executionId, because such a run triggers nothing: remove one of the two")
+        .field_path(".concurrencyPolicy"),
     validation = Rule::new("!has(self.executionId) || !has(self.startDeadlineSeconds)")
         .message("startDeadlineSeconds cannot be used with executionId, because such a run triggers nothing: remove one of the two")
         .field_path(".startDeadlineSeconds"),
@@ -138,6 +141,12 @@ pub struct PipelineRunSpec {
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: i64,
+
+    /// What the run does while another execution of its pipeline runs in nuvo, whoever started it, as far as nuvo shows it. Allow (default)
+    /// starts it all the same. Queue waits, oldest run first, with reason PipelineRunning. Skip ends it as Succeeded with reason Skipped,
+    /// and starts nothing; a retry (spec.retry) waits instead. None of them keeps others from starting the pipeline at the same moment.
+    #[serde(default, deserialize_with = "known_or_default")]
+    pub concurrency_policy: ConcurrencyPolicy,
 
     /// Duration in seconds after which a run that could not be triggered is not triggered any more: 0 to 2592000 (30 days). It then fails
     /// with reason StartDeadlineExceeded. When it is not set, the run waits without limit. It counts from the creation of the object or, if
@@ -211,6 +220,7 @@ impl Default for PipelineRunSpec {
             rerun_token: None,
             suspend: false,
             active_deadline_seconds: default_deadline(),
+            concurrency_policy: ConcurrencyPolicy::default(),
             start_deadline_seconds: None,
             on_ambiguous_trigger: OnAmbiguousTrigger::default(),
             retry: None,
@@ -299,6 +309,16 @@ impl Default for AccountRef {
     fn default() -> Self {
         Self { name: default_account() }
     }
+}
+
+/// What a run does while another execution of its pipeline runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum ConcurrencyPolicy {
+    #[default]
+    Allow,
+    Queue,
+    Skip,
 }
 
 /// What a trigger with unknown outcome leads to.

@@ -205,3 +205,28 @@ fn run_whose_passes_fail_is_ahead_of_no_other_and_behind_none() {
     let recreated = RunRef { uid: Uid::new("another").unwrap(), ..a };
     assert_eq!(index.set_failing(&recreated, true), Change::default(), "that object is gone");
 }
+
+#[test]
+fn run_that_waits_for_an_execution_holds_back_only_those_that_would_wait_too() {
+    let index = RunIndex::default();
+    let queued = |name: &str, second| run(name, second, &json!({ "spec": { "concurrencyPolicy": "Queue" } }));
+    let parked = run(
+        "a",
+        1,
+        &json!({
+            "spec": { "concurrencyPolicy": "Queue" },
+            "status": { "conditions": [{
+                "type": "Succeeded", "status": "Unknown", "reason": "PipelineRunning", "message": "", "lastTransitionTime": "2026-01-01T00:00:01Z",
+            }] },
+        }),
+    );
+    for object in [queued("a", 1), queued("b", 2), waiting("c", 3), waiting("d", 4)] {
+        index.put(&object);
+    }
+    let older = |run: &CachedRun| index.older(&run.whole().unwrap(), &orders());
+    assert_eq!(older(&waiting("c", 3)), Some("a".into()), "it may be its turn");
+    assert_eq!(names(&index.put(&parked).next), ["b"], "the next one may pass it");
+    assert_eq!((older(&queued("b", 2)), older(&waiting("c", 3))), (Some("a".into()), Some("b".into())));
+    assert_eq!(names(&index.remove(&queued("b", 2)).next), ["c"]);
+    assert_eq!((older(&waiting("c", 3)), older(&waiting("d", 4))), (None, Some("c".into())));
+}

@@ -47,7 +47,7 @@ pub use status_change::{StatusChange, render};
 pub use trigger::facts::{Grant, Inquiry, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
-pub use trigger::run_view::{Candidate, Holder, ListedCandidates, Run};
+pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, Run, RunningExecutions};
 pub use trigger::step::{Answer, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{
     BASELINE_IDS, Baseline, Evidence, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, LedgerOutcome, Lock, LockHolder, Marker, RunRef, Trigger,

@@ -31,7 +31,7 @@ use nuvo_crds::conditions::Reason;
 const BUSY_STATUS_DELAY: Duration = Duration::from_secs(2);
 /// A place in the queue of an account that comes up sooner is not worth a status write.
 const QUEUE_STATUS_THRESHOLD: Duration = Duration::from_secs(15);
-/// A run in the queue of its account is also looked at without being woken.
+/// A run in the queue of its account, or of its pipeline, is also looked at without being woken.
 const QUEUE_RECHECK: Duration = Duration::from_secs(300);
 /// A run in doubt that waits for a look is also looked at without being woken.
 const LOOK_RECHECK: Duration = Duration::from_secs(60);
@@ -270,6 +270,8 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         Step::ReadLock if !f.lock_is_known && is_too_late => wait(f, o, &Hold::TooLate),
         Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
         Step::ReadBaseline => ask(Ask::Turn),
+        Step::ReadRunning(delivered) => ask(Ask::Running(delivered)),
+        Step::ReadExecution(id) => ask(Ask::Execution(id)),
         Step::ReadCandidates => ask(Ask::Candidates { by_pipeline: matches!(o.candidates, Look::Shown(_)) }),
         Step::Follow if settled(run) => follow(f, o),
         Step::Follow => finish(f, Again::After(f.retry_after), Wishes::default()),
@@ -340,9 +342,13 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         let ends = waiting(run, hold).and_then(|situation| show(f, StatusChange::Present(situation)));
         return ends.unwrap_or_else(|| done(Again::OnChange));
     }
-    if *hold == Hold::TooLate {
-        let ends = || show(f, StatusChange::Present(waiting_message::too_late(f.life.reason)));
-        return release(f, o).or_else(ends).unwrap_or_else(|| done(Again::OnChange));
+    let ends = match hold {
+        Hold::TooLate => Some(waiting_message::too_late(f.life.reason)),
+        Hold::Skipped(id) => Some(waiting_message::skipped(id)),
+        _ => None,
+    };
+    if let Some(ends) = ends {
+        return release(f, o).or_else(|| show(f, StatusChange::Present(ends))).unwrap_or_else(|| done(Again::OnChange));
     }
     if let Account::NotReady(why) = &f.account {
         let again = if let Hold::Unconfirmed(left) = hold { Again::After(*left) } else { Again::OnChange.or(until_deadline(f)) };
@@ -350,7 +356,8 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         return shown.unwrap_or_else(|| finish(f, again, Wishes::default()));
     }
     let again = match hold {
-        Hold::Suspended | Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Gate(Gate::Open | Gate::Draining) => None,
+        Hold::PipelineRunning(_) => Some(QUEUE_RECHECK),
+        Hold::Suspended | Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_) | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(LOCK_RECHECK),
         Hold::Gate(gate @ (Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_))) => {
             // While one request finds out whether nuvo is back, all others would ask again and again.
@@ -374,7 +381,14 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         return act;
     }
     let again = Again::OnChange.or(again).or(until_deadline(f));
-    if is_busy(hold) { wait_for_lock(hold, again) } else { finish(f, again, Wishes::default()) }
+    match hold {
+        Hold::PipelineRunning(executions) => {
+            let wish = Follow { executions: executions.clone(), expected: true, ..Follow::default() };
+            finish(f, again, Wishes { follow: Some(wish), ..Wishes::default() })
+        }
+        hold if is_busy(hold) => wait_for_lock(hold, again),
+        _ => finish(f, again, Wishes::default()),
+    }
 }
 
 pub(super) fn is_busy(hold: &Hold) -> bool {

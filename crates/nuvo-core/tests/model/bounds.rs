@@ -1,5 +1,7 @@
 //! What kind of world is explored: who acts in it, and how much goes wrong.
 
+use nuvo_crds::ConcurrencyPolicy;
+
 /// How many runs of the pipeline there are.
 pub const RUNS: usize = 2;
 /// How many processes act on them.
@@ -80,6 +82,8 @@ pub struct Scope {
     pub retries: u8,
     /// Whether runs are deleted some time after their end.
     pub expire: bool,
+    /// What a run does while another execution of the pipeline runs.
+    pub policy: ConcurrencyPolicy,
     /// Whether runs are not triggered some time after they were asked for.
     pub start_deadline: bool,
     /// Reasons to wait that are written into a status.
@@ -131,6 +135,7 @@ impl Scope {
         life: false,
         retries: 0,
         expire: false,
+        policy: ConcurrencyPolicy::Allow,
         start_deadline: false,
         notes: 0,
         kept: false,
@@ -273,6 +278,9 @@ pub const LARGE: &[(&str, Scope)] = &[
 /// The life of runs around their triggers.
 const LIFE: Scope = Scope { life: true, runs: 1, operators: 1, ..Scope::CALM };
 
+/// Runs that wait for each other's executions.
+const QUEUED: Scope = Scope { policy: ConcurrencyPolicy::Queue, ..LIFE };
+
 /// What is explored of the life of runs on every change.
 pub const LIVES: &[(&str, Scope)] = &[
     ("an end", LIFE),
@@ -288,6 +296,10 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("expiry, two runs, a lost answer of nuvo", Scope { expire: true, runs: 2, unanswered: 1, ..LIFE }),
     ("deletion, a finalizer that stays", Scope { deletions: 1, kept: true, runs: 2, crashes: 1, ..LIFE }),
     ("deletion during a retry, a finalizer that stays", Scope { retries: 1, deletions: 1, kept: true, operators: 2, ..LIFE }),
+    ("queued runs, slow list, a crash", Scope { runs: 2, lag: true, crashes: 1, ..QUEUED }),
+    ("queued runs, two operators", Scope { runs: 2, operators: 2, ..QUEUED }),
+    ("queued runs, a start deadline, a refusal", Scope { runs: 2, start_deadline: true, refused: 1, ..QUEUED }),
+    ("runs that skip, slow list, a crash", Scope { runs: 2, lag: true, crashes: 1, policy: ConcurrencyPolicy::Skip, ..LIFE }),
     ("a start deadline, a rerun, a crash", Scope { start_deadline: true, reruns: 1, crashes: 1, ..LIFE }),
     ("a start deadline, two operators", Scope { start_deadline: true, operators: 2, ..LIFE }),
     ("a start deadline that passes on the way", Scope { start_deadline: true, slow: 1, lost: 1, notes: 1, ..LIFE }),

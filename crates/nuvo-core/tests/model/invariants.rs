@@ -41,11 +41,17 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
             state.runs.iter().all(|run| !run.story.sent_too_late)
         }));
         all.push(Property::always("L4: a run that ended too late has started nothing", |_, state: &State| too_late_means_nothing(state)));
+        all.push(Property::always("L5: no POST for a queued run beside another execution", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.beside)
+        }));
         all.push(Property::always("L2: no retry before its time", |_, state: &State| state.runs.iter().all(|run| !run.story.too_early)));
     }
     if scope.life && scope.operators == 1 {
         all.push(Property::always("L3: no note over a lock that is gone on with", |_, state: &State| {
             state.runs.iter().all(|run| !run.story.spoiled)
+        }));
+        all.push(Property::always("L6: a run is skipped only while another execution runs", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.skipped_in_vain)
         }));
     }
     all

@@ -3,6 +3,8 @@
 //! The core itself is never changed: what it decides from is falsified, or what it writes is carried out carelessly, just as if the
 //! safeguard were missing.
 
+use nuvo_crds::ConcurrencyPolicy;
+
 use crate::{bounds::Scope, check::CAN_END};
 
 /// A safeguard that is switched off (docs/protocol.md, section 8).
@@ -84,6 +86,10 @@ pub enum Mutant {
     TooLateOverTheLock,
     /// Whether the start deadline has passed is not looked at again before the POST.
     StartDeadlineOnlyAtFirst,
+    /// A queued run asks only the list what is running, not the lock what was started.
+    LockNotAskedForExecutions,
+    /// A run is skipped because of what the list shows, whatever an answer by id says.
+    SkippedByTheList,
     /// A process does not remember that it has written an end, if the answer to that is lost.
     EndForgotten,
 }
@@ -138,6 +144,8 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
         (Mutant::TooLateOverTheLock, "L3", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
         (Mutant::StartDeadlineOnlyAtFirst, "L4", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
+        (Mutant::LockNotAskedForExecutions, "L5", Scope { runs: 2, lag: true, policy: ConcurrencyPolicy::Queue, ..life.clone() }),
+        (Mutant::SkippedByTheList, "L6", Scope { runs: 2, policy: ConcurrencyPolicy::Skip, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::run::{
     ids::{ExecutionId, Nonce},
+    trigger::concurrency::beside_others,
     trigger::deadlines::{is_overdue, is_too_late, overdue, too_late},
     trigger::doubt::{inquire, inquiry_after, record_known},
     trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
@@ -63,6 +64,9 @@ fn start(o: &TriggerFacts) -> Step {
     };
     if read.version.is_none() && o.undecided.is_none() {
         return Step::ReadUndecided;
+    }
+    if let Some(step) = beside_others(o, read, previous.as_ref()) {
+        return step;
     }
     let baseline = match &o.baseline {
         Look::NotTaken => return Step::ReadBaseline,
@@ -153,7 +157,9 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
         Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Restart => memory.inquiry = None,
-        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate) => memory = Memory::default(),
+        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_)) => {
+            memory = Memory::default()
+        }
         _ if decided(o.run()) => memory.inquiry = None,
         // A pass that was broken off after its POST: nothing else knows what nuvo has said.
         _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),

@@ -26,6 +26,10 @@ pub struct Story {
     pub too_early: bool,
     /// The operator has changed the version of the run that its lock speaks of.
     pub spoiled: bool,
+    /// It waits for executions to end, and a POST was sent for it while one of another run was running.
+    pub beside: bool,
+    /// It was skipped although no execution was running.
+    pub skipped_in_vain: bool,
     /// Its start deadline has passed.
     pub late: bool,
     /// The operator has sent a POST although it had seen that it was too late for that.
@@ -61,7 +65,7 @@ pub fn is_end(change: &StatusChange) -> bool {
 
 /// Whether the run has ended with this status, and with it what its lock is needed for.
 fn goes_on_under_none(change: &StatusChange) -> bool {
-    let is_too_late = |reason: &Reason| *reason == Reason::StartDeadlineExceeded;
+    let is_too_late = |reason: &Reason| matches!(reason, Reason::StartDeadlineExceeded | Reason::Skipped);
     is_end(change) && !matches!(change, StatusChange::Present(StatusInput::Because(reason, _)) if is_too_late(reason))
 }
 
@@ -155,11 +159,13 @@ impl World {
         }
         let lock = state.lock().clone();
         let (late, end) = (seen.late, seen.end);
+        let none_runs = state.executions.iter().all(|execution| state.is_over(&execution.id));
         let answer = state.runs[run].change(|object| {
             let spoils = object.present.as_ref().is_some_and(|run| run::resumable(run, &lock)) && !goes_on_under_none(change);
             let answer = object.write(&over, true, |_| ());
             if matches!(answer, Answer::Written(_)) {
                 apply(object, change, end, late);
+                object.story.skipped_in_vain |= object.story.says == Some(Reason::Skipped) && none_runs;
                 object.story.spoiled |= spoils;
             }
             answer

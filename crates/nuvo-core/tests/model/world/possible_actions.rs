@@ -209,6 +209,10 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
             if left.short_lists > 0 && ask == Some(&Ask::Candidates { by_pipeline: false }) {
                 add(StepCourse::ShortList);
             }
+            if matches!(ask, Some(Ask::Running(_))) {
+                // It still shows what has ended.
+                add(StepCourse::Stale);
+            }
             if left.blind_lists > 0 && ask == Some(&Ask::Turn) {
                 add(StepCourse::NoList);
             }
@@ -219,7 +223,9 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
 /// What a pass that is over for now wants of its account.
 pub(super) fn wish(act: &Act) -> Option<&Ask> {
     match act {
-        Act::Done { wishes: Some(wishes), .. } => Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates { .. })),
+        Act::Done { wishes: Some(wishes), .. } => {
+            Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates { .. } | Ask::Running(_) | Ask::Execution(_)))
+        }
         _ => None,
     }
 }
