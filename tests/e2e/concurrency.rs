@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_crds::Phase;
-use nuvo_sim::{Effect, Fault, Operation, Pipeline, RecordedRequest, Seed, Status};
+use nuvo_sim::{Effect, Fault, Operation, Pipeline, RecordedRequest, Seed, SimConfig, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, assert_consistent, message, reason, same};
@@ -210,5 +210,25 @@ fn queued_run_waits_for_the_execution_of_a_run_that_was_deleted() {
     env.sim.set_pipeline(quick("orders")).unwrap();
     env.sim.finish(&execution, Status::Successful).unwrap();
     env.wait_phase("new-name", Phase::Succeeded);
+    assert_one_at_a_time(&env, 2);
+}
+
+/// The lock knows what was started last, whatever nuvo lists.
+#[test]
+fn queued_run_waits_for_an_execution_that_no_list_shows_yet() {
+    let config = SimConfig { pipelines: vec![held("orders")], list_lag: Duration::from_secs(600), ..SimConfig::default() };
+    let env = Environment::with("queue-lag", config);
+    let _operator = env.operator();
+    env.start("first", "orders", json!({}));
+    env.wait_phase("first", Phase::Running);
+    env.start("second", "orders", queue());
+    let run = env.wait_reason("second", "PipelineRunning");
+    let execution = env.sim.executions()[0].id.clone();
+    assert!(message(&run).contains(&execution), "{}", message(&run));
+    env.start("third", "orders", json!({ "concurrencyPolicy": "Skip" }));
+    same("reason", reason(&env.wait_phase("third", Phase::Succeeded)), "Skipped");
+    env.sim.set_pipeline(quick("orders")).unwrap();
+    env.sim.finish(&execution, Status::Successful).unwrap();
+    env.wait_phase("second", Phase::Succeeded);
     assert_one_at_a_time(&env, 2);
 }

@@ -151,7 +151,10 @@ impl Executions {
                 entry.watch = Some(Watch { since: now.saturating_sub(ended_for), next: now });
                 added = true;
             }
+            // A run that waits for the execution may have named it before the run that started it.
             entry.expected &= wish.expected;
+            entry.ours |= wish.ours;
+            entry.born = entry.born.min(now.saturating_sub(age));
             entry.awaited |= wish.late;
             urgent |= entry.awaited;
             let joins = !entry.runs.contains(run);
