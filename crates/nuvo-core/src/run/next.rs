@@ -291,7 +291,7 @@ fn without_list(f: &Facts, obstacle: Obstacle, message: &str, retry_after: Optio
     let wait = retry_after.unwrap_or_else(|| NO_LIST.wait(f.memory.failures));
     let situation = f.run().and_then(|run| waiting(run, &Hold::Gate(obstacle_gate(obstacle, message))));
     let shown = situation.and_then(|situation| show_if_free(f, StatusChange::Present(situation)));
-    shown.unwrap_or_else(|| finish(f, Again::After(wait), Wishes::default()))
+    shown.unwrap_or_else(|| finish(f, Again::After(wait).or(until_deadline(f)), Wishes::default()))
 }
 
 /// Older runs of the account come first.

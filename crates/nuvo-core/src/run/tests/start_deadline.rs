@@ -71,6 +71,35 @@ fn trigger_that_may_be_out_is_looked_into_whatever_the_start_deadline_says() {
 }
 
 #[test]
+fn restored_object_is_lost_and_not_too_late() {
+    let run = run("u1");
+    let earlier = Run { id: RunRef { uid: Uid::new("u0").unwrap(), ..run.id.clone() }, ..run.clone() };
+    let restored = Run { marker: Some(marker_of(&earlier, "n0", 1)), ..run };
+    let mut facts = facts(Begin::Changed, Some(restored), RunMemory::default());
+    let missing = Present { account: Account::NotReady("missing".into()), lock_is_known: false, ..present(too_late()) };
+    facts.refresh(missing);
+    let act = next(&facts);
+    assert!(
+        matches!(act, Act::Render(StatusChange::Present(StatusInput::Because(Reason::AccountNotReady, _)))),
+        "what an earlier object of this name has started is not known: {act:?}"
+    );
+}
+
+#[test]
+fn run_that_nuvo_gives_no_list_for_a_long_time_is_looked_at_again_at_its_start_deadline() {
+    let life = Life { start_deadline: Some(Duration::from_secs(7)), reason: Some(Reason::RateLimited), ..Life::default() };
+    let mut facts = facts(Begin::Changed, Some(run("u1")), RunMemory::default());
+    let act = decide(&mut facts, &life, Change::None);
+    facts.learn(&act, Answered::Trigger(lock_read(Lock::default())));
+    let act = decide(&mut facts, &life, Change::None);
+    assert!(matches!(act, Act::Done { wishes: Some(Wishes { ask: Ask::Turn, .. }), .. }), "{act:?}");
+    let retry_after = Some(Duration::from_secs(900));
+    let refused = AccountAnswer::Refused { obstacle: Obstacle::RateLimited, message: "nuvo limits the rate".into(), retry_after };
+    facts.learn(&act, Answered::Account(refused));
+    assert!(matches!(decide(&mut facts, &life, Change::None), Act::Done { again: Again::After(left), .. } if left.as_secs() == 7));
+}
+
+#[test]
 fn lock_of_a_refused_trigger_is_given_back_before_the_run_ends() {
     let run = run("u1");
     let refused =

@@ -5,7 +5,7 @@ use crate::run::{
     trigger::facts::{Source, Task, TriggerFacts},
     trigger::step::{Gate, Hold, Step},
     trigger::stored::{Lock, LockHolder},
-    trigger::verdict::{Verdict, awaits_trigger, decided, undecided, verdict},
+    trigger::verdict::{Verdict, awaits_trigger, decided, verdict},
 };
 
 /// Only a run that has begun has a deadline: this is another attempt of it.
@@ -30,8 +30,9 @@ pub(super) fn overdue(o: &TriggerFacts) -> Step {
 #[must_use]
 pub(in crate::run) fn is_too_late(o: &TriggerFacts) -> bool {
     let run = o.run();
-    let waits = o.task == Task::Idle && o.memory.inquiry.is_none() && !undecided(run) && awaits_trigger(run);
-    waits && o.gate != Gate::Draining && o.start_deadline.is_some_and(|left| left.is_zero())
+    let waits = o.task == Task::Idle && o.memory.inquiry.is_none() && awaits_trigger(run) && o.gate != Gate::Draining;
+    let is_new = || matches!(verdict(run, &Lock::default()), Verdict::New { .. });
+    waits && o.start_deadline.is_some_and(|left| left.is_zero()) && is_new()
 }
 
 /// The run ends, unless the lock knows of a delivery that the run does not.
