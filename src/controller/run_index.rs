@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use super::run_cache::CachedRun;
 use crate::account::{AccountKey, Age, age};
-use nuvo_core::run::{PipelineId, RunRef, WaitAge, Waiting, awaits_trigger, parse, settled, undecided};
-use nuvo_crds::{Phase, PipelineRun, conditions::Reason};
+use nuvo_core::run::{PipelineId, RunRef, WaitAge, Waiting, awaits_trigger, parse, reason, settled, undecided};
+use nuvo_crds::{ConcurrencyPolicy, Phase, PipelineRun, conditions::Reason};
 
 /// An index of all cached runs. The watches feed it, right after they have fed the caches.
 #[derive(Default)]
@@ -49,6 +49,8 @@ struct ActiveRun {
     unsettled: Option<PipelineId>,
     /// The pipeline for which it may have a POST out.
     undecided: Option<PipelineId>,
+    /// It waits for the end of an execution (`spec.concurrencyPolicy`).
+    is_parked: bool,
     /// Its last passes failed. It is tried again, but no younger run waits for it, nor does it wait for an older one.
     is_failing: bool,
 }
@@ -64,7 +66,14 @@ impl ActiveRun {
 #[derive(Default)]
 struct Account {
     active: BTreeSet<String>,
-    queues: HashMap<PipelineId, BTreeMap<Age, String>>,
+    queues: HashMap<PipelineId, BTreeMap<Age, QueuedRun>>,
+}
+
+/// A run that waits for its trigger.
+struct QueuedRun {
+    name: String,
+    /// It waits for the end of an execution. Only runs that would do the same wait for it.
+    is_parked: bool,
 }
 
 /// What a change of one run means for others.
@@ -82,9 +91,10 @@ fn entry(run: &CachedRun) -> Entry {
     let parsed = parse(&object).ok().filter(|_| object.spec.execution_id.is_none());
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
     let undecided = parsed.as_ref().filter(|run| undecided(run)).map(|run| run.pipeline.clone());
+    let is_parked = object.status.as_ref().and_then(reason) == Some(Reason::PipelineRunning);
     let waits_for = parsed.filter(awaits_trigger).map(|run| run.pipeline);
     let (account, age) = (AccountKey::of(&object), age(&object));
-    let active = ActiveRun { account, age, waits_for, unsettled, undecided, is_failing: false };
+    let active = ActiveRun { account, age, waits_for, unsettled, undecided, is_parked, is_failing: false };
     Entry { phase: run.phase(), waiting, active: Some(Box::new(active)) }
 }
 
@@ -131,7 +141,8 @@ impl State {
             let account = self.accounts.entry(active.account.clone()).or_default();
             account.active.insert(name.to_owned());
             if let Some(pipeline) = active.queued_for() {
-                account.queues.entry(pipeline.clone()).or_default().insert(active.age.clone(), name.to_owned());
+                let waiting = QueuedRun { name: name.to_owned(), is_parked: active.is_parked };
+                account.queues.entry(pipeline.clone()).or_default().insert(active.age.clone(), waiting);
             }
             if let Some(pipeline) = &active.undecided {
                 self.undecided.entry(pipeline.clone()).or_default().insert((namespace.to_owned(), name.to_owned()));
@@ -200,8 +211,10 @@ impl State {
         self.runs.get(namespace)?.get(name)?.active.as_deref()
     }
 
-    fn first(&self, account: &AccountKey, pipeline: &PipelineId) -> Option<(&Age, &String)> {
-        self.accounts.get(account)?.queues.get(pipeline)?.first_key_value()
+    /// The oldest run that waits; `passes`: except those that wait for the end of an execution.
+    fn first(&self, account: &AccountKey, pipeline: &PipelineId, passes: bool) -> Option<(&Age, &str)> {
+        let mut queue = self.accounts.get(account)?.queues.get(pipeline)?.iter();
+        queue.find(|(_, waiting)| !(passes && waiting.is_parked)).map(|(age, waiting)| (age, waiting.name.as_str()))
     }
 
     /// Replaces the entry of a run, or removes it.
@@ -211,7 +224,9 @@ impl State {
         let now = to.as_ref().and_then(Entry::unsettled).cloned();
         let queues: BTreeSet<_> = known.and_then(Entry::queue).into_iter().chain(to.as_ref().and_then(Entry::queue)).collect();
         let firsts = |state: &Self| -> Vec<Option<String>> {
-            queues.iter().map(|(account, pipeline)| state.first(account, pipeline).map(|(_, first)| first.clone())).collect()
+            let of = |passes| queues.iter().map(move |(account, pipeline)| (account, pipeline, passes));
+            let firsts = of(false).chain(of(true)).map(|(account, pipeline, passes)| state.first(account, pipeline, passes));
+            firsts.map(|first| first.map(|(_, name)| name.to_owned())).collect()
         };
         let earlier = firsts(self);
         self.remove(namespace, name);
@@ -220,7 +235,8 @@ impl State {
         }
         // The run itself is reconciled anyway, because it has changed.
         let news = firsts(self).into_iter().zip(earlier).filter(|(now, before)| now != before).filter_map(|(now, _)| now);
-        let next = news.filter(|first| first != name).map(|first| ObjectRef::new(&first).within(namespace)).collect();
+        let next: BTreeSet<String> = news.filter(|first| first != name).collect();
+        let next = next.into_iter().map(|first| ObjectRef::new(&first).within(namespace)).collect();
         Change { next, settled: before.filter(|before| now.as_ref() != Some(before)) }
     }
 }
@@ -284,7 +300,8 @@ impl RunIndex {
         }
     }
 
-    /// The oldest run that waits for its trigger before this one: of the same pipeline and account. None for a run whose passes fail.
+    /// The oldest run that waits for its trigger before this one: of the same pipeline and account. None for a run whose passes fail. A run that
+    /// waits for the end of an execution comes before those only that would wait for it, too.
     #[must_use]
     pub fn older(&self, object: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
         let state = self.0.lock();
@@ -293,8 +310,9 @@ impl RunIndex {
         if known.is_some_and(|active| active.is_failing) {
             return None;
         }
-        let (first, name) = state.first(&AccountKey::of(object), pipeline)?;
-        (*first < age(object)).then(|| name.clone())
+        let passes = object.spec.concurrency_policy != ConcurrencyPolicy::Queue;
+        let (first, name) = state.first(&AccountKey::of(object), pipeline, passes)?;
+        (*first < age(object)).then(|| name.to_owned())
     }
 
     /// Whether another run of this pipeline is [undecided].

@@ -278,9 +278,14 @@ impl<'a> Pass<'a> {
                 self.place = None;
                 return written;
             }
-            Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Restart => {
-                Answer::Indeterminate
-            }
+            Step::ReadBaseline
+            | Step::ReadCandidates
+            | Step::ReadRunning(_)
+            | Step::ReadExecution(_)
+            | Step::Hold(_)
+            | Step::Follow
+            | Step::Forget
+            | Step::Restart => Answer::Indeterminate,
         }))
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use nuvo_client::Error;
+use nuvo_client::{Error, ExecutionStatus};
 use nuvo_core::{
-    run::{AccountAnswer, Answer, Ask, ExecutionId, Named, Wishes},
+    run::{AccountAnswer, Answer, Ask, ExecutionId, ExecutionState, Named, PipelineId, RunningExecutions, Wishes},
     scheduler::Purpose,
 };
 
@@ -18,8 +18,9 @@ impl Pass<'_> {
         let (work, shell) = (self.work.as_ref()?, self.shell);
         let reference = self.reference();
         if let (Some(driver), Some(pipeline)) = (shell.accounts.driver(&work.account), &work.pipeline) {
-            driver.follow(&self.id, pipeline, wishes.follow.as_ref());
+            // A run that asks for something goes on, and may need what is known of the executions that it waits for.
             if wishes.ask == Ask::Nothing {
+                driver.follow(&self.id, pipeline, wishes.follow.as_ref());
                 driver.forget_doubt(&self.id);
             }
         }
@@ -65,6 +66,18 @@ impl Pass<'_> {
                 Ok(baseline) => AccountAnswer::Looked(Answer::Baseline(baseline)),
                 Err(error) => refused(&error),
             },
+            Ask::Running(delivered) => match session.processing(&pipeline, self.lock_read).await {
+                Ok(listed) => {
+                    let all = listed.iter().chain(delivered).cloned().collect();
+                    let ended = self.shell.accounts.driver(&work.account)?.ended(&pipeline, &all);
+                    AccountAnswer::Looked(Answer::Running(RunningExecutions { listed, ended }))
+                }
+                Err(error) => refused(&error),
+            },
+            Ask::Execution(id) => match state_of(&session, id, &pipeline).await {
+                Ok(state) => AccountAnswer::Looked(Answer::Execution(id.clone(), state)),
+                Err(error) => refused(&error),
+            },
             Ask::Executions(ids) => {
                 let mut named = Vec::with_capacity(ids.len());
                 for id in ids {
@@ -78,6 +91,17 @@ impl Pass<'_> {
             Ask::Nothing | Ask::StayInQueue | Ask::Place | Ask::Candidates { .. } => return None,
         })
     }
+}
+
+/// What nuvo says of an execution that may keep a run from its trigger.
+async fn state_of(session: &Session, id: &ExecutionId, pipeline: &PipelineId) -> Result<ExecutionState, Error> {
+    Ok(match session.read(id, Purpose::Baseline).await {
+        Ok(execution) if execution.pipeline.as_deref().is_some_and(|named| named != pipeline.as_str()) => ExecutionState::Over,
+        Ok(execution) if execution.status.is_terminal() => ExecutionState::Over,
+        Ok(execution) if execution.status == ExecutionStatus::Processing => ExecutionState::Processing,
+        Ok(_) | Err(Error::NotFound) => ExecutionState::Unclear,
+        Err(error) => return Err(error),
+    })
 }
 
 async fn read(session: &Session, id: &ExecutionId, pipeline: &str) -> Named {

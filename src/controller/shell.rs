@@ -45,9 +45,9 @@ fn whole_seconds(at: Timestamp) -> Timestamp {
 const fn result(reason: Reason) -> RunResult {
     match reason {
         Reason::Succeeded | Reason::FixedInNuvo => RunResult::Success,
-        Reason::NothingToProcess | Reason::NothingToProcessFailed => RunResult::Skip,
+        Reason::NothingToProcess | Reason::NothingToProcessFailed | Reason::Skipped => RunResult::Skip,
         Reason::ExecutionFailed | Reason::QualityGateFailed => RunResult::Failure,
-        Reason::DeadlineExceeded => RunResult::Timeout,
+        Reason::DeadlineExceeded | Reason::StartDeadlineExceeded => RunResult::Timeout,
         _ => RunResult::Error,
     }
 }

@@ -93,11 +93,12 @@ pub const ERROR_TYPES: [&str; 16] = [
 pub const PHASES: [&str; 7] = ["Pending", "Suspended", "Triggering", "Running", "Succeeded", "Failed", "Unresolved"];
 
 /// The reasons with which a run waits, all of which are always exposed.
-pub const WAITING_REASONS: [Reason; 10] = [
+pub const WAITING_REASONS: [Reason; 11] = [
     Reason::Pending,
     Reason::Suspended,
     Reason::AccountNotReady,
     Reason::PipelineBusy,
+    Reason::PipelineRunning,
     Reason::NuvoUnavailable,
     Reason::RateLimited,
     Reason::TriggerUnconfirmed,

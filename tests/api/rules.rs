@@ -76,6 +76,13 @@ fn trigger_settings_beside_an_execution_id_are_refused() {
     refused(RUN, &with("onAmbiguousTrigger", "Adopt"), None, "onAmbiguousTrigger cannot be used with executionId");
     refused(RUN, &with("onAmbiguousTrigger", "Retrigger"), None, "onAmbiguousTrigger cannot be used with executionId");
     refused(RUN, &with("onNothingToProcess", "Fail"), None, "onNothingToProcess cannot be used with executionId");
+    refused(RUN, &with("concurrencyPolicy", "Queue"), None, "concurrencyPolicy cannot be used with executionId");
+    refused(
+        RUN,
+        &json!({"pipelineId": "orders", "executionId": "e-1", "startDeadlineSeconds": 60}),
+        None,
+        "startDeadlineSeconds cannot be used with executionId",
+    );
     let with_retry = |limit: i32| json!({"pipelineId": "orders", "executionId": "e-1", "retry": {"limit": limit}});
     refused(RUN, &with_retry(1), None, "retry cannot be used with executionId");
     accepted(RUN, &with_retry(0), None);

@@ -96,6 +96,7 @@ fn schema_defaults_equal_the_defaults_of_the_code() {
         "accountRef": {"name": "default"},
         "suspend": false,
         "activeDeadlineSeconds": 86400,
+        "concurrencyPolicy": "Allow",
         "followFixesSeconds": 0,
         "onAmbiguousTrigger": "Fail",
         "onNothingToProcess": "Succeed",
@@ -123,6 +124,7 @@ fn limits_are_those_of_the_contract() {
     let run = schema("PipelineRun")["properties"]["spec"]["properties"].clone();
     let range = |field: &Value| (field["minimum"].as_f64().unwrap(), field["maximum"].as_f64().unwrap());
     assert_eq!(range(&run["activeDeadlineSeconds"]), (1.0, 2_592_000.0));
+    assert_eq!(range(&run["startDeadlineSeconds"]), (0.0, 2_592_000.0));
     assert_eq!(run["rerunToken"]["maxLength"], 64);
     let account = schema("NuvoAccount")["properties"]["spec"]["properties"].clone();
     assert_eq!(range(&account["requestsPerSecond"]), (1.0, 1_000.0));
@@ -156,12 +158,12 @@ fn reasons_are_those_of_the_contract() {
     let with = |status| Reason::ALL.iter().filter(|r| r.status() == status).map(|r| r.as_str()).collect::<Vec<_>>().join(", ");
     assert_eq!(
         with(ConditionStatus::Unknown),
-        "Pending, Suspended, AccountNotReady, PipelineBusy, NuvoUnavailable, RateLimited, TriggerUnconfirmed, Running, RetryScheduled"
+        "Pending, Suspended, AccountNotReady, PipelineBusy, PipelineRunning, NuvoUnavailable, RateLimited, TriggerUnconfirmed, Running, RetryScheduled"
     );
-    assert_eq!(with(ConditionStatus::True), "Succeeded, NothingToProcess, FixedInNuvo");
+    assert_eq!(with(ConditionStatus::True), "Succeeded, NothingToProcess, FixedInNuvo, Skipped");
     assert_eq!(
         with(ConditionStatus::False),
-        "ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
+        "StartDeadlineExceeded, ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
          InvalidSpec, StatusLost"
     );
     for reason in Reason::ALL {

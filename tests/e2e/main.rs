@@ -12,6 +12,7 @@
 
 mod accounts;
 mod clock_skew;
+mod concurrency;
 mod credentials;
 mod documented_commands;
 mod environment;
@@ -29,4 +30,5 @@ mod protocol;
 mod rbac;
 mod recordings;
 mod request_order;
+mod start_deadline;
 mod startup_failures;

@@ -58,11 +58,16 @@ fn first(proxy: &Proxy, write: Write, action: Action) {
 
 /// An operator that was killed while the API server had not yet got this write, or had applied it and not yet answered.
 fn killed_at(write: Write, applied: bool) -> (Environment, Proxy) {
+    killed_at_with(write, applied, json!({}))
+}
+
+/// The same for a run with these further fields in its spec.
+fn killed_at_with(write: Write, applied: bool, fields: serde_json::Value) -> (Environment, Proxy) {
     let env = Environment::new("crash", [orders()]);
     let proxy = Proxy::start(env.server).unwrap();
     first(&proxy, write, if applied { Action::ForwardThenHold } else { Action::HoldBeforeForward });
     let operator = env.operator_through(&proxy, &[]);
-    env.start("orders", "orders", json!({}));
+    env.start("orders", "orders", fields);
     let held = proxy.wait_for(|exchange| write.is(&exchange.request) && exchange.held, WITHIN);
     assert!(held.is_some(), "{write:?} did not come\n{}", operator.0.log());
     operator.kill();
@@ -122,6 +127,34 @@ fn run_holding_its_lock_is_not_written_while_its_account_is_not_ready() {
     same("status", env.get("orders").status.and_then(|status| status.phase), None);
     env.credential("nuvo-credentials", "demo-license-key");
     same("known by its answer", trigger(&assert_one_success(&env, "orders")), (TriggerState::Accepted, Some(Evidence::Answer)));
+}
+
+/// The lock speaks of this version of the run, so that a status written at once would put a later attempt in doubt.
+#[test]
+fn run_holding_its_lock_at_its_start_deadline_ends_and_can_be_started_again() {
+    for account_is_ready in [true, false] {
+        let (env, _proxy) = killed_at_with(Write::Lock, true, json!({ "startDeadlineSeconds": 1 }));
+        let created = env.get("orders").metadata.creation_timestamp.unwrap().0;
+        env.eventually("the deadline to be over", || Timestamp::now().duration_since(created).as_millis() > 2_000);
+        if !account_is_ready {
+            env.secret("nuvo-credentials", "demo-license-key", false);
+        }
+        let _operator = env.operator();
+        let run = env.wait_phase("orders", Phase::Failed);
+        assert_consistent(&run);
+        same("reason", reason(&run), "StartDeadlineExceeded");
+        env.eventually("the lock to be free", || env.all_leases().iter().all(|lease| lease_holder(lease).is_none()));
+        same("POSTs", env.sim.post_count(), 0);
+        env.secret("nuvo-credentials", "demo-license-key", true);
+        env.wait_ready("default");
+        env.change("orders", json!({ "spec": { "rerunToken": "again", "startDeadlineSeconds": 600 } }));
+        let run = assert_one_success(&env, "orders");
+        same("attempt", run.status.unwrap().attempt, Some(2));
+    }
+}
+
+fn lease_holder(lease: &Lease) -> Option<String> {
+    lease.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())
 }
 
 #[test]

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::environment::{Environment, assert_consistent, block_on, message, same};
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
-const RUNS: [&str; 29] = [
+const RUNS: [&str; 32] = [
     "abandoned",
     "account-not-ready",
     "deadline-exceeded",
@@ -44,11 +44,14 @@ const RUNS: [&str; 29] = [
     "observed-succeeded",
     "pending",
     "pipeline-busy",
+    "pipeline-running",
     "quality-gate-failed",
     "rate-limited",
     "rerun",
     "retry-scheduled",
     "running",
+    "skipped",
+    "start-deadline-exceeded",
     "status-lost",
     "succeeded",
     "suspended",
@@ -233,6 +236,8 @@ fn runs_match_their_recordings() {
         quick("doubt"),
         quick("closed"),
         quick("restored"),
+        quick("waited"),
+        quick("skipped"),
     ];
     let env = Environment::new("recordings", pipelines);
     let record = Recorder::new(&env);
@@ -246,14 +251,21 @@ fn runs_match_their_recordings() {
     let seeded = |pipeline: &str| env.sim.seed_execution(Seed::new(pipeline)).unwrap();
     let (mine, done, foreign) = (seeded("orders"), seeded("orders"), seeded("another"));
     env.sim.finish(&done, Status::Successful).unwrap();
+    for pipeline in ["waited", "skipped"] {
+        seeded(pipeline);
+    }
     // Patient, so that only what is meant to go wrong does, however busy the machine is.
     let _operator = env.operator_with(&["--quarantine-seconds", "120"]);
 
     let tracked = json!({ "argocd.argoproj.io/tracking-id": "nuvo:nuvo.dev/PipelineRun:team/deletion-blocked" });
     env.start("deletion-blocked", "orders", json!({ "suspend": true, "ttlSecondsAfterFinished": 3600 }));
+    env.wait_phase("deletion-blocked", Phase::Suspended);
     env.change("deletion-blocked", json!({ "metadata": { "annotations": tracked }, "spec": { "suspend": false } }));
     for (name, pipeline, fields) in [
         ("account-not-ready", "orders", json!({ "accountRef": { "name": "missing" } })),
+        ("start-deadline-exceeded", "orders", json!({ "accountRef": { "name": "missing" }, "startDeadlineSeconds": 3 })),
+        ("pipeline-running", "waited", json!({ "concurrencyPolicy": "Queue" })),
+        ("skipped", "skipped", json!({ "concurrencyPolicy": "Skip" })),
         ("suspended", "orders", json!({ "suspend": true })),
         ("running", "held", json!({})),
         ("deadline-exceeded", "held", json!({ "activeDeadlineSeconds": 2 })),
@@ -310,6 +322,9 @@ fn runs_match_their_recordings() {
     for (name, reason) in [
         ("account-not-ready", "AccountNotReady"),
         ("suspended", "Suspended"),
+        ("start-deadline-exceeded", "StartDeadlineExceeded"),
+        ("pipeline-running", "PipelineRunning"),
+        ("skipped", "Skipped"),
         ("running", "Running"),
         ("deadline-exceeded", "DeadlineExceeded"),
         ("deletion-blocked", "Succeeded"),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    Answer, Baseline, Candidate, Evidence, ExecutionId, Gate, Holder, Inquiry, LedgerEntry, LedgerOutcome, Limits, ListedCandidates, Lock,
-    LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef, Step, Trigger, TriggerResult, Uid,
-    Unexecuted,
+    Answer, Baseline, Candidate, Evidence, ExecutionId, ExecutionState, Gate, Holder, Inquiry, LedgerEntry, LedgerOutcome, Limits,
+    ListedCandidates, Lock, LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef, RunningExecutions,
+    Step, Trigger, TriggerResult, Uid, Unexecuted,
 };
+use nuvo_crds::ConcurrencyPolicy;
 
 use crate::bytes::Bytes;
 
@@ -78,6 +79,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         suspended: bytes.one_in(8),
         pipeline: PipelineId::new("orders").unwrap(),
         adopt_unproven: bytes.flag(),
+        concurrency: bytes.pick(&[ConcurrencyPolicy::Allow, ConcurrencyPolicy::Queue, ConcurrencyPolicy::Skip]),
         attempt: bytes.pick(&ATTEMPTS),
         ended: bytes.one_in(4),
         marker: some(bytes, marker),
@@ -184,6 +186,14 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
             after: some(b, |b| b.pick(&MILLISECONDS)),
             of_account: b.flag(),
         })),
+        Step::ReadRunning(_) => Answer::Running(RunningExecutions {
+            listed: several(bytes, id).into_iter().collect(),
+            ended: several(bytes, id).into_iter().collect(),
+        }),
+        Step::ReadExecution(wanted) => {
+            let states = [ExecutionState::Processing, ExecutionState::Over, ExecutionState::Unclear];
+            Answer::Execution(wanted.clone(), bytes.pick(&states))
+        }
         Step::Post(_) => Answer::Posted(outcome(bytes)),
         _ => match bytes.below(8) {
             0 => Answer::Missing,

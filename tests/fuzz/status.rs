@@ -74,7 +74,7 @@ pub fn check(data: &[u8]) {
 const TEXTS: [&str; 4] = ["", "It broke", "ends. ", "ä\u{202e}"];
 const IDS: [&str; 4] = ["e1", "e2", "e3", "../e"];
 const WORDS: [&str; 7] = ["PROCESSING", "SUCCESSFUL", "FAILED", "successful", "FAILED ", "PAUSED", ""];
-const WAITS: [Reason; 8] = [
+const WAITS: [Reason; 11] = [
     Reason::Pending,
     Reason::Suspended,
     Reason::AccountNotReady,
@@ -83,6 +83,9 @@ const WAITS: [Reason; 8] = [
     Reason::RateLimited,
     Reason::NuvoUnavailable,
     Reason::StatusLost,
+    Reason::PipelineRunning,
+    Reason::Skipped,
+    Reason::StartDeadlineExceeded,
 ];
 
 fn time(bytes: &mut Bytes) -> Timestamp {

@@ -112,6 +112,7 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
         Reason::DeadlineExceeded => {
             again("Check in nuvo whether it is still running, and raise spec.activeDeadlineSeconds if it needs longer")
         }
+        Reason::StartDeadlineExceeded => again("Find out why it had to wait, or raise spec.startDeadlineSeconds"),
         Reason::ExecutionLost => again("Look for the execution in nuvo"),
         Reason::NothingToProcessFailed => again("Provide input for the pipeline"),
         Reason::InvalidSpec => vec!["Create a new PipelineRun with a valid spec.".to_owned()],
@@ -127,12 +128,13 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
         Reason::Suspended => vec!["Resume it:".to_owned(), command("resume")],
         Reason::Pending
         | Reason::PipelineBusy
+        | Reason::PipelineRunning
         | Reason::NuvoUnavailable
         | Reason::RateLimited
         | Reason::TriggerUnconfirmed
         | Reason::Running
         | Reason::RetryScheduled => vec!["Nothing: it continues by itself. To wait for its end:".to_owned(), command("wait")],
-        Reason::Succeeded | Reason::NothingToProcess | Reason::FixedInNuvo => Vec::new(),
+        Reason::Succeeded | Reason::NothingToProcess | Reason::FixedInNuvo | Reason::Skipped => Vec::new(),
     }
 }
 

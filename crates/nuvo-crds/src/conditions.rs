@@ -158,6 +158,8 @@ reasons! {
         AccountNotReady = "AccountNotReady", Unknown;
         /// Another run of the same pipeline holds the lock.
         PipelineBusy = "PipelineBusy", Unknown;
+        /// An execution of the pipeline runs in nuvo, and `spec.concurrencyPolicy` makes the run wait for its end.
+        PipelineRunning = "PipelineRunning", Unknown;
         /// nuvo does not answer. What is known of the run stays as it is.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
         /// nuvo asked the operator to pause, or older runs use up the request budget.
@@ -174,6 +176,10 @@ reasons! {
         NothingToProcess = "NothingToProcess", True;
         /// The run had failed, and was repaired in nuvo.
         FixedInNuvo = "FixedInNuvo", True;
+        /// An execution of the pipeline was running, and `spec.concurrencyPolicy` is Skip. Nothing was started.
+        Skipped = "Skipped", True;
+        /// The run could not be triggered within `spec.startDeadlineSeconds`.
+        StartDeadlineExceeded = "StartDeadlineExceeded", False;
         /// At least one execution ended FAILED.
         ExecutionFailed = "ExecutionFailed", False;
         /// nuvo reports SUCCESSFUL, but the run fails `spec.qualityGate`.

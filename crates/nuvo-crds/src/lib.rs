@@ -16,7 +16,9 @@ use kube::CustomResourceExt;
 pub use nuvo_account::{
     AccessToken, DEFAULT_BASE_URL, DEFAULT_TOKEN_PATH, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef,
 };
-pub use pipeline_run::{AccountRef, OnAmbiguousTrigger, OnNothingToProcess, PipelineRun, PipelineRunSpec, QualityGate, Retry};
+pub use pipeline_run::{
+    AccountRef, ConcurrencyPolicy, OnAmbiguousTrigger, OnNothingToProcess, PipelineRun, PipelineRunSpec, QualityGate, Retry,
+};
 pub use run_status::{
     AttemptStatus, Evidence, Execution, ExecutionError, LogRun, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS,
     MAX_INTEGER, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, SeriesStatus, Stats, Trigger,

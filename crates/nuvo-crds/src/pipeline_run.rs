@@ -85,6 +85,12 @@ use super::{PipelineRunStatus, tolerant::known_or_default, well_known::DEFAULT_A
     validation = Rule::new("!has(self.executionId) || self.onNothingToProcess == 'Succeed'")
         .message("onNothingToProcess cannot be used with executionId, because such a run triggers nothing: remove one of the two")
         .field_path(".onNothingToProcess"),
+    validation = Rule::new("!has(self.executionId) || self.concurrencyPolicy == 'Allow'")
+        .message("concurrencyPolicy cannot be used with executionId, because such a run triggers nothing: remove one of the two")
+        .field_path(".concurrencyPolicy"),
+    validation = Rule::new("!has(self.executionId) || !has(self.startDeadlineSeconds)")
+        .message("startDeadlineSeconds cannot be used with executionId, because such a run triggers nothing: remove one of the two")
+        .field_path(".startDeadlineSeconds"),
     validation = Rule::new("!has(self.executionId) || !has(self.retry) || self.retry.limit == 0")
         .message("retry cannot be used with executionId, because such a run triggers nothing that could be repeated: remove one of the two")
         .field_path(".retry")
@@ -135,6 +141,20 @@ pub struct PipelineRunSpec {
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub active_deadline_seconds: i64,
+
+    /// What the run does while another execution of its pipeline runs in nuvo, whoever started it, as far as nuvo shows it. Allow (default)
+    /// starts it all the same. Queue waits, oldest run first, with reason PipelineRunning. Skip ends it as Succeeded with reason Skipped,
+    /// and starts nothing; a retry (spec.retry) waits instead. None of them keeps others from starting the pipeline at the same moment.
+    #[serde(default, deserialize_with = "known_or_default")]
+    pub concurrency_policy: ConcurrencyPolicy,
+
+    /// Duration in seconds after which a run that could not be triggered is not triggered any more: 0 to 2592000 (30 days). It then fails
+    /// with reason StartDeadlineExceeded. When it is not set, the run waits without limit. It counts from the creation of the object or, if
+    /// that is later, from status.requestTime. A suspended run does not age. It has no effect on retries (spec.retry), nor on a run whose
+    /// trigger may have been sent already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub start_deadline_seconds: Option<i64>,
 
     /// Starts the pipeline again when an execution fails with one of these error types. When it is not set, a failed run stays failed until
     /// spec.rerunToken changes. A repair in nuvo while the run waits for the next attempt does not prevent that attempt.
@@ -200,6 +220,8 @@ impl Default for PipelineRunSpec {
             rerun_token: None,
             suspend: false,
             active_deadline_seconds: default_deadline(),
+            concurrency_policy: ConcurrencyPolicy::default(),
+            start_deadline_seconds: None,
             on_ambiguous_trigger: OnAmbiguousTrigger::default(),
             retry: None,
             on_nothing_to_process: OnNothingToProcess::default(),
@@ -287,6 +309,16 @@ impl Default for AccountRef {
     fn default() -> Self {
         Self { name: default_account() }
     }
+}
+
+/// What a run does while another execution of its pipeline runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[allow(missing_docs)]
+pub enum ConcurrencyPolicy {
+    #[default]
+    Allow,
+    Queue,
+    Skip,
 }
 
 /// What a trigger with unknown outcome leads to.

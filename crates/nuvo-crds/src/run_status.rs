@@ -85,6 +85,11 @@ pub struct SeriesStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryStatus>,
 
+    /// Time at which the run was asked to start, if that is not its creation: when the operator accepted a new spec.rerunToken, or saw that
+    /// spec.suspend had become false. spec.startDeadlineSeconds counts from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_time: Option<Time>,
+
     /// Time at which nuvo answered the trigger, or at which its outcome fell into doubt; with spec.executionId, at which following began. The
     /// time that the run waited before is not included. A retry (spec.retry) keeps the time of the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

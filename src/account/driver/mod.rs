@@ -6,6 +6,7 @@ mod shown_execution;
 mod work;
 
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow::{Break, Continue},
     sync::Arc,
     time::Duration,
@@ -85,6 +86,12 @@ impl AccountDriver {
             asked: scheduler.executions.asked(pipeline, executions).map(|asked| now.saturating_sub(asked)),
             developer_mode: scheduler.executions.developer_mode(pipeline, executions),
         })
+    }
+
+    /// Those of these executions that have ended by what is known of them.
+    #[must_use]
+    pub fn ended(&self, pipeline: &PipelineId, executions: &BTreeSet<ExecutionId>) -> BTreeSet<ExecutionId> {
+        self.worker.requests.with(|scheduler, _| scheduler.executions.ended(pipeline, executions))
     }
 
     /// What a look for runs in doubt has shown, or none before there was one: then the run is woken when it asks again.

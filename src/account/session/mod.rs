@@ -1,6 +1,8 @@
 //! The session of one account: its client behind its rate limit and its circuit breaker.
 
 mod baseline;
+mod processing;
+mod shared_look;
 mod short_hash;
 
 use std::{
@@ -24,6 +26,7 @@ use nuvo_core::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use shared_look::SharedLook;
 pub use short_hash::short_hash;
 
 use super::{CircuitBreaker, Requests};
@@ -53,6 +56,9 @@ pub struct SessionSettings {
     pub waited: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
+/// Running executions with their pipelines; none if a look does not reliably show all of them.
+type Processing = Option<Vec<(PipelineId, ExecutionId)>>;
+
 /// The session of one account.
 pub struct Session {
     client: Client,
@@ -62,6 +68,7 @@ pub struct Session {
     most_places: usize,
     identity: Mutex<Option<Identity>>,
     page_size: AtomicU32,
+    processing: SharedLook<Arc<Processing>>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     credentials_rejected: AtomicBool,
@@ -88,6 +95,7 @@ impl Session {
             identity: Mutex::new(settings.identity),
             most_places: most_places(settings.requests_per_second),
             page_size: AtomicU32::new(LARGE_PAGE),
+            processing: SharedLook::default(),
             waited: settings.waited,
             rejected: settings.rejected,
             credentials_rejected: AtomicBool::new(false),

@@ -244,3 +244,28 @@ fn runs_are_counted_by_what_they_wait_for_and_how_long() {
     index.replace(Some("team"), [], at(later));
     assert_eq!(counts(later), []);
 }
+
+#[test]
+fn run_that_waits_for_an_execution_holds_back_only_those_that_would_wait_too() {
+    let index = RunIndex::default();
+    let queued = |name: &str, second| run(name, second, &json!({ "spec": { "concurrencyPolicy": "Queue" } }));
+    let parked = run(
+        "a",
+        1,
+        &json!({
+            "spec": { "concurrencyPolicy": "Queue" },
+            "status": { "conditions": [{
+                "type": "Succeeded", "status": "Unknown", "reason": "PipelineRunning", "message": "", "lastTransitionTime": "2026-01-01T00:00:01Z",
+            }] },
+        }),
+    );
+    for object in [queued("a", 1), queued("b", 2), waiting("c", 3), waiting("d", 4)] {
+        index.put(&object, NOW);
+    }
+    let older = |run: &CachedRun| index.older(&run.whole().unwrap(), &orders());
+    assert_eq!(older(&waiting("c", 3)), Some("a".into()), "it may be its turn");
+    assert_eq!(names(&index.put(&parked, NOW).next), ["b"], "the next one may pass it");
+    assert_eq!((older(&queued("b", 2)), older(&waiting("c", 3))), (Some("a".into()), Some("b".into())));
+    assert_eq!(names(&index.remove(&queued("b", 2)).next), ["c"]);
+    assert_eq!((older(&waiting("c", 3)), older(&waiting("d", 4))), (None, Some("c".into())));
+}

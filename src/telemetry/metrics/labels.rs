@@ -62,11 +62,11 @@ pub enum RunResult {
     Failure,
     /// The operator could not complete the run, or could not find out how it ended.
     Error,
-    /// Its deadline passed.
+    /// Its deadline passed, before or after its trigger.
     Timeout,
     /// A person gave it up.
     Cancellation,
-    /// There was nothing to process.
+    /// There was nothing to process, or another execution of the pipeline was running.
     Skip,
 }
 

@@ -88,6 +88,11 @@ pub enum Ask {
         /// The list of the account did not reach back to the trigger.
         by_pipeline: bool,
     },
+    /// What is running, by a look that began after the lock was read, which runs share; and which of it, and of these executions, is known to
+    /// have ended.
+    Running(Vec<ExecutionId>),
+    /// Whether this execution is running, by its id.
+    Execution(ExecutionId),
     /// Each of these executions.
     Executions(Vec<ExecutionId>),
     /// What it has asked for already: it stays in the queue for a place, or waits for a look.
@@ -95,7 +100,7 @@ pub enum Ask {
 }
 
 /// The executions that a run wants to be told about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Follow {
     /// Their ids.
     pub executions: Vec<ExecutionId>,
@@ -156,7 +161,7 @@ pub enum Change {
 /// What an account answers to a wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountAnswer {
-    /// The answer to [`Ask::Turn`] or [`Ask::Candidates`], as the trigger protocol takes it.
+    /// The answer to [`Ask::Turn`], [`Ask::Candidates`], [`Ask::Running`] or [`Ask::Execution`], as the trigger protocol takes it.
     Looked(Answer),
     /// What nuvo says of each execution that [`Ask::Executions`] names, in this order.
     Executions(Vec<Named>),

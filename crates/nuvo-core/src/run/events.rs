@@ -64,7 +64,7 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
         return events;
     }
     let (warning, reason, word) = match now {
-        Reason::Succeeded | Reason::NothingToProcess => (false, "Succeeded", "Finish"),
+        Reason::Succeeded | Reason::NothingToProcess | Reason::Skipped => (false, "Succeeded", "Finish"),
         Reason::FixedInNuvo => (false, "Fixed", "Finish"),
         Reason::TriggerOutcomeUnknown | Reason::StatusLost => (true, "TriggerOutcomeUnknown", "Trigger"),
         Reason::AccountNotReady => (true, "AccountNotReady", "Wait"),

@@ -136,7 +136,8 @@ impl Facts {
         self.draining = stopping_for.is_some();
         let gate = self.gate();
         if let Some(observed) = &mut self.trigger {
-            (observed.now, observed.gate, observed.deadline) = (uptime, gate, self.life.deadline);
+            (observed.now, observed.gate) = (uptime, gate);
+            (observed.deadline, observed.start_deadline) = (self.life.deadline, self.life.start_deadline);
             if matches!(self.account, Account::NotReady(_)) {
                 observed.rest_on_cache();
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
-    deadline::deadline_left,
+    deadline::{deadline_left, start_deadline_left},
     ids::ExecutionId,
     parse::{Resolution, resolution},
     status::{expires, followed, reason, repair_watch_left, repairable, retry},
@@ -32,6 +32,8 @@ pub struct Life {
     pub retrigger: bool,
     /// Until the deadline; none before the run has started.
     pub deadline: Option<Duration>,
+    /// Until the run is not triggered any more, if it has not been triggered by then; none if there is no such time.
+    pub start_deadline: Option<Duration>,
     /// Until the object is to be deleted; none if it is not.
     pub expiry: Option<Duration>,
     /// For how long the run is still watched for a repair; none if it is not.
@@ -64,8 +66,9 @@ impl Life {
     /// Reads it from an object at this time; without a run if the object cannot be one.
     #[must_use]
     pub fn of(object: &PipelineRun, run: Option<&Run>, now: Timestamp) -> Self {
+        let start_deadline = start_deadline_left(object, now);
         let Some(status) = &object.status else {
-            return Self { observes: object.spec.execution_id.is_some(), ..Self::default() };
+            return Self { observes: object.spec.execution_id.is_some(), start_deadline, ..Self::default() };
         };
         let since =
             |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now.duration_since(time.0)).unwrap_or_default());
@@ -90,6 +93,7 @@ impl Life {
             retry,
             retrigger: object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && first && in_time,
             deadline: deadline_left(status, object, now),
+            start_deadline,
             expiry: expires(object).map(until),
             watched: repair_watch_left(object, status, now),
             followed: run.map(|run| followed(object, run)).unwrap_or_default(),

@@ -18,6 +18,7 @@ mod next;
 mod next_attempt;
 mod observed;
 mod parse;
+mod remember;
 mod status;
 mod status_change;
 mod trigger;
@@ -34,10 +35,11 @@ pub use ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid};
 pub use kept_metadata::kept_metadata;
 pub use life::{Life, RetryWait};
 pub use memory::RunMemory;
-pub use next::{after_panic, next, remember};
+pub use next::next;
 pub use next_attempt::{Reopening, following_attempt, goes_on, reopening};
 pub use observed::{Account, Begin, Beginning, Polled, Present};
 pub use parse::{InvalidRun, Resolution, ResolutionAnswer, parse, resolution};
+pub use remember::{after_panic, remember};
 pub use status::{
     Following, Knowledge, Known, PollFacts, StatusInput, awaits_retry, compute_status, differs_only_in_wording, expires, followed,
     is_terminal, noted, opened, reason, recorded, refused, repair_watch_left, repairable,
@@ -46,7 +48,7 @@ pub use status_change::{StatusChange, render};
 pub use trigger::facts::{Grant, Inquiry, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
-pub use trigger::run_view::{Candidate, Holder, ListedCandidates, Run};
+pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, Run, RunningExecutions};
 pub use trigger::step::{Answer, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{
     BASELINE_IDS, Baseline, Evidence, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, LedgerOutcome, Lock, LockHolder, Marker, RunRef, Trigger,

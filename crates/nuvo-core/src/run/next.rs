@@ -10,11 +10,11 @@ use super::{
     facts::{Facts, Failed, LOCK_RECHECK, obstacle_gate},
     ids::ExecutionId,
     life::RetryWait,
-    memory::RunMemory,
     next_attempt::{Reopening, goes_on},
     observed::{Account, Begin},
     status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
+    trigger::deadlines::is_too_late,
     trigger::facts::{Look, Task, TriggerFacts},
     trigger::next_step,
     trigger::post_outcome::Obstacle,
@@ -31,7 +31,7 @@ use nuvo_crds::conditions::Reason;
 const BUSY_STATUS_DELAY: Duration = Duration::from_secs(2);
 /// A place in the queue of an account that comes up sooner is not worth a status write.
 const QUEUE_STATUS_THRESHOLD: Duration = Duration::from_secs(15);
-/// A run in the queue of its account is also looked at without being woken.
+/// A run in the queue of its account, or of its pipeline, is also looked at without being woken.
 const QUEUE_RECHECK: Duration = Duration::from_secs(300);
 /// A run in doubt that waits for a look is also looked at without being woken.
 const LOOK_RECHECK: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ const AFTER_DEADLINE: Duration = Duration::from_millis(100);
 /// No wait for others is shorter, so that a run that waits does not keep the operator busy.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// The waits after a pass that failed: doubled each time, from the first to the second.
-const FAILURE: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));
+pub(super) const FAILURE: Backoff = Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));
 /// The waits after nuvo gave no list, without which no trigger starts.
 const NO_LIST: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// From this failure on, the status says so.
@@ -215,7 +215,7 @@ fn follow(f: &Facts, o: &TriggerFacts) -> Act {
     finish(f, again, Wishes { follow: Some(wish), ..Wishes::default() })
 }
 
-fn is_late(f: &Facts) -> bool {
+pub(super) fn is_late(f: &Facts) -> bool {
     f.life.deadline.is_some_and(|left| left.is_zero())
 }
 
@@ -243,6 +243,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         let wishes = Wishes { ask: Ask::StayInQueue, ..Wishes::default() };
         return finish(f, Again::After(LOOK_RECHECK).or(until_deadline(f)), wishes);
     }
+    let is_too_late = is_too_late(o);
     if o.task == Task::Idle {
         match &f.account {
             Account::Unknown => return done(Again::OnChange),
@@ -250,6 +251,8 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
             _ if f.account_stopping => return done(Again::OnChange),
             _ => {}
         }
+    }
+    if o.task == Task::Idle && !is_too_late {
         if let Some((obstacle, message, wait)) = &f.refused {
             return without_list(f, *obstacle, message, *wait);
         }
@@ -263,8 +266,12 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         }
     }
     match next_step::next_step(o) {
+        // Without the account the lock is not known either.
+        Step::ReadLock if !f.lock_is_known && is_too_late => wait(f, o, &Hold::TooLate),
         Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
         Step::ReadBaseline => ask(Ask::Turn),
+        Step::ReadRunning(delivered) => ask(Ask::Running(delivered)),
+        Step::ReadExecution(id) => ask(Ask::Execution(id)),
         Step::ReadCandidates => ask(Ask::Candidates { by_pipeline: matches!(o.candidates, Look::Shown(_)) }),
         Step::Follow if settled(run) => follow(f, o),
         Step::Follow => finish(f, Again::After(f.retry_after), Wishes::default()),
@@ -284,7 +291,7 @@ fn without_list(f: &Facts, obstacle: Obstacle, message: &str, retry_after: Optio
     let wait = retry_after.unwrap_or_else(|| NO_LIST.wait(f.memory.failures));
     let situation = f.run().and_then(|run| waiting(run, &Hold::Gate(obstacle_gate(obstacle, message))));
     let shown = situation.and_then(|situation| show_if_free(f, StatusChange::Present(situation)));
-    shown.unwrap_or_else(|| finish(f, Again::After(wait), Wishes::default()))
+    shown.unwrap_or_else(|| finish(f, Again::After(wait).or(until_deadline(f)), Wishes::default()))
 }
 
 /// Older runs of the account come first.
@@ -335,13 +342,22 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         let ends = waiting(run, hold).and_then(|situation| show(f, StatusChange::Present(situation)));
         return ends.unwrap_or_else(|| done(Again::OnChange));
     }
+    let ends = match hold {
+        Hold::TooLate => Some(waiting_message::too_late(f.life.reason)),
+        Hold::Skipped(id) => Some(waiting_message::skipped(id)),
+        _ => None,
+    };
+    if let Some(ends) = ends {
+        return release(f, o).or_else(|| show(f, StatusChange::Present(ends))).unwrap_or_else(|| done(Again::OnChange));
+    }
     if let Account::NotReady(why) = &f.account {
         let again = if let Hold::Unconfirmed(left) = hold { Again::After(*left) } else { Again::OnChange.or(until_deadline(f)) };
         let shown = show_if_free(f, StatusChange::Present(without_account(run, why)));
         return shown.unwrap_or_else(|| finish(f, again, Wishes::default()));
     }
     let again = match hold {
-        Hold::Suspended | Hold::Lost | Hold::Overdue | Hold::Gate(Gate::Open | Gate::Draining) => None,
+        Hold::PipelineRunning(_) => Some(QUEUE_RECHECK),
+        Hold::Suspended | Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_) | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(LOCK_RECHECK),
         Hold::Gate(gate @ (Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_))) => {
             // While one request finds out whether nuvo is back, all others would ask again and again.
@@ -365,10 +381,17 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         return act;
     }
     let again = Again::OnChange.or(again).or(until_deadline(f));
-    if is_busy(hold) { wait_for_lock(hold, again) } else { finish(f, again, Wishes::default()) }
+    match hold {
+        Hold::PipelineRunning(executions) => {
+            let wish = Follow { executions: executions.clone(), expected: true, ..Follow::default() };
+            finish(f, again, Wishes { follow: Some(wish), ..Wishes::default() })
+        }
+        hold if is_busy(hold) => wait_for_lock(hold, again),
+        _ => finish(f, again, Wishes::default()),
+    }
 }
 
-fn is_busy(hold: &Hold) -> bool {
+pub(super) fn is_busy(hold: &Hold) -> bool {
     matches!(hold, Hold::PipelineBusy(..) | Hold::Gate(Gate::BehindOlder(_)))
 }
 
@@ -383,9 +406,10 @@ fn held_for(f: &Facts) -> Duration {
     paused.max(held_off)
 }
 
-/// A later attempt that waits is not made after the deadline, which has to be noticed.
+/// A run that waits is not triggered after its deadline, which has to be noticed.
 fn until_deadline(f: &Facts) -> Option<Duration> {
-    f.life.deadline.filter(|left| !left.is_zero())
+    let deadlines = f.life.deadline.into_iter().chain(f.life.start_deadline);
+    deadlines.filter(|left| !left.is_zero()).min()
 }
 
 /// Writes what is new about a run whose trigger is not settled.
@@ -438,46 +462,4 @@ fn done(again: Again) -> Act {
 /// The pass did not get through, and what was wanted of others stays as it is.
 fn try_again(wait: Duration) -> Act {
     Act::Done { again: Again::After(wait), wishes: None }
-}
-
-/// What the process remembers after a pass that ended now.
-#[must_use]
-pub fn remember(f: &Facts) -> RunMemory {
-    let failed = RunMemory { failures: f.memory.failures.saturating_add(1), ..f.memory.clone() };
-    let through = RunMemory { failures: 0, ..f.memory.clone() };
-    if f.gone || f.begin == Begin::Deleted {
-        return RunMemory::default();
-    }
-    match (&f.failure, &f.trigger) {
-        (Some((Failed::Other, failure)), _) if failure.kind == FailureKind::Conflict => f.memory.clone(),
-        (Some(_), _) => failed,
-        (None, None) => f.memory.clone(),
-        (None, Some(o)) if matches!(o.task, Task::Idle | Task::Finished) && (settled(o.run()) || f.life.observes) => {
-            if o.run().ended || f.life.retry != RetryWait::None {
-                return RunMemory::default();
-            }
-            let overdue_since = is_late(f).then(|| f.memory.overdue_since.unwrap_or(f.began));
-            RunMemory { trigger: super::Memory::default(), waiting_since: None, awaited: false, overdue_since, ..through }
-        }
-        (None, Some(_)) if f.account_stopping || f.queued.is_some() => f.memory.clone(),
-        (None, Some(_)) if f.refused.is_some() => match &f.refused {
-            Some((_, _, None)) => failed,
-            _ => f.memory.clone(),
-        },
-        (None, Some(o)) => {
-            let last = next_step::next_step(o);
-            let memory = RunMemory { trigger: next_step::remember(o, &last), ..if last == Step::Restart { failed } else { through } };
-            match &last {
-                Step::Hold(hold) if is_busy(hold) => RunMemory { waiting_since: Some(memory.waiting_since.unwrap_or(f.began)), ..memory },
-                _ => RunMemory { waiting_since: None, awaited: false, ..memory },
-            }
-        }
-    }
-}
-
-/// What the process remembers after a pass that panicked, and the wait before the next one.
-#[must_use]
-pub fn after_panic(memory: &RunMemory) -> (RunMemory, Duration) {
-    let wait = FAILURE.wait(memory.failures);
-    (RunMemory { failures: memory.failures.saturating_add(1), ..memory.clone() }, wait)
 }

@@ -150,6 +150,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         suspended: run.spec.suspend,
         pipeline,
         adopt_unproven: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Adopt,
+        concurrency: run.spec.concurrency_policy,
         attempt,
         ended: status.current.completion_time.is_some(),
         marker,

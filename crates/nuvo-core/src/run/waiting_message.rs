@@ -2,6 +2,7 @@
 
 use super::{
     doubt_resolution::question,
+    ids::ExecutionId,
     status::StatusInput,
     trigger::run_view::Run,
     trigger::step::{Gate, Hold},
@@ -58,11 +59,47 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
             "The deadline (spec.activeDeadlineSeconds) passed before the next attempt was triggered. Nothing was started for it. Set a new \
              spec.rerunToken to start another attempt.",
         ),
+        Hold::PipelineRunning(executions) => because(Reason::PipelineRunning, running(executions)),
+        Hold::Skipped(execution) => skipped(execution),
+        Hold::TooLate => too_late(None),
         Hold::Lost => because(
             Reason::StatusLost,
             "The record of what this run triggered is lost, or belongs to an earlier object of this name. The run is not triggered again.",
         ),
     })
+}
+
+fn running(executions: &[ExecutionId]) -> String {
+    let named = executions.first().map_or_else(String::new, ToString::to_string);
+    let subject = match executions.len() {
+        0 | 1 => format!("Execution {named} of the pipeline runs in nuvo. This run is triggered when it has ended"),
+        count => {
+            format!("{count} executions of the pipeline run in nuvo, the first is {named}. This run is triggered when they have ended")
+        }
+    };
+    format!("{subject} (spec.concurrencyPolicy).")
+}
+
+/// What to show when a run is not triggered because this execution runs.
+#[must_use]
+pub fn skipped(execution: &ExecutionId) -> StatusInput {
+    let message = format!(
+        "Execution {execution} of the pipeline was running, so this run was skipped (spec.concurrencyPolicy: Skip). Nothing was started for \
+         it. Set a new spec.rerunToken to start another attempt."
+    );
+    because(Reason::Skipped, message)
+}
+
+/// What to show when a run was not triggered in time. `reason` is what its status says so far.
+#[must_use]
+pub fn too_late(reason: Option<Reason>) -> StatusInput {
+    let waited = reason.filter(|reason| *reason != Reason::Pending);
+    let waited = waited.map(|reason| format!(" It was waiting with reason {reason}.")).unwrap_or_default();
+    let message = format!(
+        "The run could not be triggered in time (spec.startDeadlineSeconds).{waited} Nothing was started for it. Set a new spec.rerunToken \
+         to start another attempt."
+    );
+    because(Reason::StartDeadlineExceeded, message)
 }
 
 /// What to show while older runs of the same account come first.

@@ -128,14 +128,7 @@ impl Executions {
     pub fn follow(&mut self, run: &RunRef, pipeline: &PipelineId, wish: &Follow, now: Duration) -> Followed {
         let (mut added, mut urgent, mut news) = (false, false, false);
         let age = if wish.age < NEW { Duration::ZERO } else { wish.age };
-        let keys = self.by_run.entry(run.clone()).or_default();
-        if !wish.executions.iter().all(|id| keys.binary_search_by(|(of, known)| (of, known).cmp(&(pipeline, id))).is_ok()) {
-            let mut all = std::mem::take(keys).into_vec();
-            all.extend(wish.executions.iter().map(|id| (pipeline.clone(), id.clone())));
-            all.sort_unstable();
-            all.dedup();
-            *keys = all.into_boxed_slice();
-        }
+        self.keep(run, pipeline, &wish.executions);
         for id in &wish.executions {
             let entry = self.entries.entry((pipeline.clone(), id.clone())).or_insert_with(|| {
                 added = true;
@@ -158,7 +151,10 @@ impl Executions {
                 entry.watch = Some(Watch { since: now.saturating_sub(ended_for), next: now });
                 added = true;
             }
+            // A run that waits for the execution may have named it before the run that started it.
             entry.expected &= wish.expected;
+            entry.ours |= wish.ours;
+            entry.born = entry.born.min(now.saturating_sub(age));
             entry.awaited |= wish.late;
             urgent |= entry.awaited;
             let joins = !entry.runs.contains(run);
@@ -181,14 +177,34 @@ impl Executions {
         Followed { news, changed: added || urgent }
     }
 
+    /// Follows nothing for this run but these executions.
+    fn keep(&mut self, run: &RunRef, pipeline: &PipelineId, executions: &[ExecutionId]) {
+        let wanted = |keys: &[Key]| {
+            let is_known = |id: &ExecutionId| keys.binary_search_by(|(of, known)| (of, known).cmp(&(pipeline, id))).is_ok();
+            keys.len() == executions.len() && executions.iter().all(is_known)
+        };
+        if self.by_run.get(run).is_some_and(|keys| wanted(keys)) {
+            return;
+        }
+        let keys: BTreeSet<Key> = executions.iter().map(|id| (pipeline.clone(), id.clone())).collect();
+        for key in self.by_run.remove(run).unwrap_or_default().iter().filter(|key| !keys.contains(key)) {
+            self.leave(run, key);
+        }
+        self.by_run.insert(run.clone(), keys.into_iter().collect());
+    }
+
+    fn leave(&mut self, run: &RunRef, key: &Key) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        entry.runs.retain(|other| other != run);
+        if entry.runs.is_empty() {
+            self.entries.remove(key);
+        }
+    }
+
     /// Follows nothing for this run any more.
     pub fn forget(&mut self, run: &RunRef) {
         for key in self.by_run.remove(run).unwrap_or_default() {
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
-            entry.runs.retain(|other| other != run);
-            if entry.runs.is_empty() {
-                self.entries.remove(&key);
-            }
+            self.leave(run, &key);
         }
     }
 
@@ -205,6 +221,13 @@ impl Executions {
     pub fn knowledge(&self, pipeline: &PipelineId, executions: &[ExecutionId]) -> Knowledge {
         let known = |id: &ExecutionId| self.entries.get(&(pipeline.clone(), id.clone()))?.known.clone();
         executions.iter().filter_map(|id| Some((id.clone(), known(id)?))).collect()
+    }
+
+    /// Those of these executions that have ended, or are not of this pipeline, by answers about their ids.
+    #[must_use]
+    pub fn ended(&self, pipeline: &PipelineId, executions: &BTreeSet<ExecutionId>) -> BTreeSet<ExecutionId> {
+        let has_ended = |id: &&ExecutionId| self.entries.get(&(pipeline.clone(), (*id).clone())).is_some_and(|entry| !entry.is_open());
+        executions.iter().filter(has_ended).cloned().collect()
     }
 
     /// When the open ones of these executions were last read: the oldest of these times, or none if one was not read yet.

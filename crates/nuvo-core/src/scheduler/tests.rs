@@ -373,9 +373,9 @@ fn mode_of_a_pipeline_is_asked_for_once_an_hour_and_known_at_the_end_of_its_runs
     let mut executions = following(&run, &["e1"]);
     assert_eq!(asked_mode(&mut executions, START), Some(orders()));
     executions.mode_answered(&orders(), Some(true));
-    executions.follow(&run, &orders(), &wish(&["e2"]), after(3_599.0));
+    executions.follow(&run, &orders(), &wish(&["e1", "e2"]), after(3_599.0));
     assert_eq!(asked_mode(&mut executions, after(3_599.0)), None);
-    executions.follow(&run, &orders(), &wish(&["e3"]), after(3_600.0));
+    executions.follow(&run, &orders(), &wish(&["e1", "e3"]), after(3_600.0));
     assert_eq!(asked_mode(&mut executions, after(3_600.0)), Some(orders()));
     assert!(!executions.developer_mode(&orders(), &[key("e1").1]), "it is still running");
     answer(&mut executions, found("orders", "SUCCESSFUL"), after(3_601.0));
@@ -391,4 +391,14 @@ fn pipeline_that_was_not_asked_about_is_asked_about_when_it_is_wanted_again() {
     assert_eq!(asked_mode(&mut executions, START), None);
     executions.follow(&run, &orders(), &wish(&["e2"]), after(1.0));
     assert_eq!(asked_mode(&mut executions, after(1.0)), Some(orders()));
+}
+
+#[test]
+fn run_is_told_only_about_what_it_wants_now() {
+    let (one, other) = (run("orders", "u"), run("next", "v"));
+    let mut executions = following(&one, &["e1"]);
+    executions.follow(&other, &orders(), &wish(&["e1"]), START);
+    executions.follow(&one, &orders(), &wish(&["e2"]), START);
+    assert_eq!(answer(&mut executions, found("orders", "SUCCESSFUL"), after(1.0)), [other]);
+    assert!(executions.knowledge(&orders(), &[key("e1").1]).len() == 1, "the other one still follows it");
 }

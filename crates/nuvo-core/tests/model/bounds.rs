@@ -1,5 +1,7 @@
 //! What kind of world is explored: who acts in it, and how much goes wrong.
 
+use nuvo_crds::ConcurrencyPolicy;
+
 /// How many runs of the pipeline there are.
 pub const RUNS: usize = 2;
 /// How many processes act on them.
@@ -82,6 +84,10 @@ pub struct Scope {
     pub retries: u8,
     /// Whether runs are deleted some time after their end.
     pub expire: bool,
+    /// What a run does while another execution of the pipeline runs.
+    pub policy: ConcurrencyPolicy,
+    /// Whether runs are not triggered some time after they were asked for.
+    pub start_deadline: bool,
     /// Reasons to wait that are written into a status.
     pub notes: u8,
     /// Whether a finalizer keeps a deleted run without end.
@@ -132,6 +138,8 @@ impl Scope {
         life: false,
         retries: 0,
         expire: false,
+        policy: ConcurrencyPolicy::Allow,
+        start_deadline: false,
         notes: 0,
         kept: false,
         operators: OPERATORS,
@@ -158,8 +166,9 @@ impl Scope {
 
     /// Whether every POST is answered to a process that lives and writes what it knows, before others lose patience.
     pub fn no_doubt_can_arise(&self) -> bool {
-        // Who takes the lock over from another task of the same run cannot know what that one has done.
-        let undisturbed = self.operators == 1 || [self.edits, self.suspensions, self.slow] == [0; 3];
+        // Who takes the lock over from another task of the same run cannot know what that one has done. An end that is written before W1 of
+        // another task disturbs it like an edit.
+        let undisturbed = self.operators == 1 || ([self.edits, self.suspensions, self.slow] == [0; 3] && !self.start_deadline);
         // A pass that is slow and then disturbed leaves the rest to the next one, which does not know whether it has sent anything.
         let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
@@ -279,6 +288,9 @@ pub const LARGE: &[(&str, Scope)] = &[
 /// The life of runs around their triggers.
 const LIFE: Scope = Scope { life: true, runs: 1, operators: 1, ..Scope::CALM };
 
+/// Runs that wait for each other's executions.
+const QUEUED: Scope = Scope { policy: ConcurrencyPolicy::Queue, ..LIFE };
+
 /// What is explored of the life of runs on every change.
 pub const LIVES: &[(&str, Scope)] = &[
     ("an end", LIFE),
@@ -294,6 +306,14 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("expiry, two runs, a lost answer of nuvo", Scope { expire: true, runs: 2, unanswered: 1, ..LIFE }),
     ("deletion, a finalizer that stays", Scope { deletions: 1, kept: true, runs: 2, crashes: 1, ..LIFE }),
     ("deletion during a retry, a finalizer that stays", Scope { retries: 1, deletions: 1, kept: true, operators: 2, ..LIFE }),
+    ("queued runs, slow list, a crash", Scope { runs: 2, lag: true, crashes: 1, ..QUEUED }),
+    ("queued runs, two operators", Scope { runs: 2, operators: 2, ..QUEUED }),
+    ("queued runs, a start deadline, a refusal", Scope { runs: 2, start_deadline: true, refused: 1, ..QUEUED }),
+    ("runs that skip, slow list, a crash", Scope { runs: 2, lag: true, crashes: 1, policy: ConcurrencyPolicy::Skip, ..LIFE }),
+    ("a start deadline, a rerun, a crash", Scope { start_deadline: true, reruns: 1, crashes: 1, ..LIFE }),
+    ("a start deadline, two operators", Scope { start_deadline: true, operators: 2, ..LIFE }),
+    ("a start deadline that passes on the way", Scope { start_deadline: true, slow: 1, lost: 1, notes: 1, ..LIFE }),
+    ("a start deadline, two runs, a refusal", Scope { start_deadline: true, runs: 2, refused: 1, ..LIFE }),
     ("suspended, notes, a crash", Scope { suspensions: 1, notes: 2, crashes: 1, ..LIFE }),
     ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),

@@ -1,6 +1,7 @@
 //! What must never be seen, whatever happens (docs/protocol.md, section 7).
 
 use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, decided, settled};
+use nuvo_crds::conditions::Reason;
 use stateright::Property;
 
 use crate::{
@@ -37,11 +38,21 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
     }
     if scope.life {
         all.push(Property::always("L1: a run is deleted after its lock", |_, state: &State| !state.deleted_with_its_lock()));
+        all.push(Property::always("L4: no POST for a run that is too late", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.sent_too_late)
+        }));
+        all.push(Property::always("L4: a run that ended too late has started nothing", |_, state: &State| too_late_means_nothing(state)));
+        all.push(Property::always("L5: no POST for a queued run beside another execution", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.beside)
+        }));
         all.push(Property::always("L2: no retry before its time", |_, state: &State| state.runs.iter().all(|run| !run.story.too_early)));
     }
     if scope.life && scope.operators == 1 {
         all.push(Property::always("L3: no note over a lock that is gone on with", |_, state: &State| {
             state.runs.iter().all(|run| !run.story.spoiled)
+        }));
+        all.push(Property::always("L6: a run is skipped only while another execution runs", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.skipped_in_vain)
         }));
     }
     all
@@ -52,6 +63,15 @@ fn one_post_for_each_attempt(state: &State) -> bool {
     state.deliveries.iter().enumerate().all(|(number, one)| {
         state.deliveries.iter().skip(number + 1).all(|other| {
             one.nonce != other.nonce && !(one.run == other.run && one.attempt == other.attempt && sent(one.course) && sent(other.course))
+        })
+    })
+}
+
+fn too_late_means_nothing(state: &State) -> bool {
+    state.runs.iter().filter(|object| object.story.says == Some(Reason::StartDeadlineExceeded)).all(|object| {
+        object.present.as_ref().is_none_or(|run| {
+            let sent = |sent: &Delivery| sent.run == run.id && sent.attempt == run.attempt && sent.course != Course::Refused;
+            !state.deliveries.iter().any(sent)
         })
     })
 }

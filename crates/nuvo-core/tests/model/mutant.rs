@@ -3,6 +3,8 @@
 //! The core itself is never changed: what it decides from is falsified, or what it writes is carried out carelessly, just as if the
 //! safeguard were missing.
 
+use nuvo_crds::ConcurrencyPolicy;
+
 use crate::{bounds::Scope, check::CAN_END};
 
 /// A safeguard that is switched off (docs/protocol.md, section 8).
@@ -84,6 +86,14 @@ pub enum Mutant {
     RetryAtOnce,
     /// Why a run waits is written without a look at its lock.
     NotesOverTheLock,
+    /// A run that is too late ends without a look at its lock.
+    TooLateOverTheLock,
+    /// Whether the start deadline has passed is not looked at again before the POST.
+    StartDeadlineOnlyAtFirst,
+    /// A queued run asks only the list what is running, not the lock what was started.
+    LockNotAskedForExecutions,
+    /// A run is skipped because of what the list shows, whatever an answer by id says.
+    SkippedByTheList,
     /// A process does not remember that it has written an end, if the answer to that is lost.
     EndForgotten,
 }
@@ -136,6 +146,10 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::DeletedWithItsLock, "L1", Scope { expire: true, ..life.clone() }),
         (Mutant::RetryAtOnce, "L2", Scope { retries: 1, ..life.clone() }),
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
+        (Mutant::TooLateOverTheLock, "L3", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
+        (Mutant::StartDeadlineOnlyAtFirst, "L4", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
+        (Mutant::LockNotAskedForExecutions, "L5", Scope { runs: 2, lag: true, policy: ConcurrencyPolicy::Queue, ..life.clone() }),
+        (Mutant::SkippedByTheList, "L6", Scope { runs: 2, policy: ConcurrencyPolicy::Skip, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),

@@ -147,6 +147,15 @@ impl Player {
                 let words = acts::sighting(sighting.as_ref());
                 (AccountAnswer::Looked(Answer::Candidates(sighting)), words)
             }
+            Ask::Running(delivered) => {
+                let running = self.world.running(delivered);
+                let words = acts::running(&running);
+                (AccountAnswer::Looked(Answer::Running(running)), words)
+            }
+            Ask::Execution(id) => {
+                let state = self.world.state(id);
+                (AccountAnswer::Looked(Answer::Execution(id.clone(), state)), acts::state(id, state))
+            }
             Ask::Executions(ids) => {
                 let named: Vec<_> = ids.iter().map(|id| self.world.named(id)).collect();
                 let words = ids.iter().zip(&named).map(|(id, named)| acts::named(id, *named)).collect::<Vec<_>>().join(" ");
@@ -236,9 +245,14 @@ impl Player {
                 let (trigger, executions, message) = (trigger.clone(), executions.clone(), message.clone());
                 return Some(Ok(self.write_status(&StatusChange::Result { trigger, executions, message, unexecuted: *unexecuted })));
             }
-            Step::ReadBaseline | Step::ReadCandidates | Step::Hold(_) | Step::Follow | Step::Forget | Step::Restart => {
-                Ok(Answer::Indeterminate)
-            }
+            Step::ReadBaseline
+            | Step::ReadCandidates
+            | Step::ReadRunning(_)
+            | Step::ReadExecution(_)
+            | Step::Hold(_)
+            | Step::Follow
+            | Step::Forget
+            | Step::Restart => Ok(Answer::Indeterminate),
         };
         Some(answer.map(Answered::Trigger))
     }

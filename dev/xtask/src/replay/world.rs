@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
-    Account, Baseline, Candidate, ExecutionId, Holder, Knowledge, Known, Life, Limits, ListedCandidates, Lock, LockRead, Marker, Named,
-    Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunRef, StatusChange, Unexecuted, awaits_trigger, expires, followed, parse, render,
-    undecided,
+    Account, Baseline, Candidate, ExecutionId, ExecutionState, Holder, Knowledge, Known, Life, Limits, ListedCandidates, Lock, LockRead,
+    Marker, Named, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunRef, RunningExecutions, StatusChange, Unexecuted, awaits_trigger,
+    expires, followed, is_terminal, parse, render, undecided,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus, well_known::TRIGGER_ANNOTATION};
 
@@ -193,6 +193,26 @@ impl World {
             by_us: listed.by_us,
         });
         (!self.replay.list_unavailable).then(|| ListedCandidates { candidates: candidates.collect(), ..ListedCandidates::default() })
+    }
+
+    fn reported(&self, id: &ExecutionId) -> Option<&str> {
+        self.replay.executions.iter().find(|report| report.id == id.as_str())?.status.as_deref()
+    }
+
+    /// What runs before a trigger: what the file has reports of.
+    pub fn running(&self, delivered: &[ExecutionId]) -> RunningExecutions {
+        let listed = self.listed().map(|listed| listed.id.clone()).filter(|id| self.state(id) == ExecutionState::Processing).collect();
+        let ended = delivered.iter().filter(|id| self.state(id) == ExecutionState::Over).cloned().collect();
+        RunningExecutions { listed, ended }
+    }
+
+    /// What nuvo says of an execution.
+    pub fn state(&self, id: &ExecutionId) -> ExecutionState {
+        match self.reported(id) {
+            Some("PROCESSING") => ExecutionState::Processing,
+            Some(word) if is_terminal(word) => ExecutionState::Over,
+            _ => ExecutionState::Unclear,
+        }
     }
 
     /// What nuvo says of an execution that a person named.

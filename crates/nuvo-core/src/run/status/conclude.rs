@@ -32,6 +32,9 @@ pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, rea
     let generation = object.metadata.generation;
     status.observed_generation = generation;
     status.phase = Some(phase(reason));
+    if super::read::reason(status) == Some(Reason::Suspended) && reason != Reason::Suspended {
+        status.series.request_time = Some(Time(now));
+    }
     if reason == Reason::TriggerUnconfirmed {
         status.series.start_time.get_or_insert(Time(now));
     }

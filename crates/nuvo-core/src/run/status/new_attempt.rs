@@ -22,7 +22,7 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
     let series = if retry {
         SeriesStatus { retry: old.series.retry.map(|made| RetryStatus { next_time: None, ..made }), ..old.series }
     } else {
-        SeriesStatus { rerun_token: object.spec.rerun_token.clone(), ..SeriesStatus::default() }
+        SeriesStatus { rerun_token: object.spec.rerun_token.clone(), request_time: Some(Time(now)), ..SeriesStatus::default() }
     };
     // Every part by name, without a rest: a new field has to say how long it lives.
     let mut status = PipelineRunStatus {

@@ -281,6 +281,7 @@ fn full_status() -> PipelineRunStatus {
         trigger: failed.trigger,
         history: vec![PastAttempt { attempt: 1, ..PastAttempt::default() }],
         series: SeriesStatus {
+            request_time: None,
             rerun_token: Some("acted on".into()),
             retry: Some(RetryStatus { count: 1, next_time: Some(Time(at(8))) }),
             start_time: failed.series.start_time,
@@ -304,7 +305,7 @@ fn new_attempt_keeps_exactly_what_outlives_an_attempt() {
     let stored = serde_json::to_value(&object.status).unwrap();
     for (retry, series) in [
         (true, json!({ "rerunToken": "acted on", "retry": { "count": 1 }, "startTime": stored["startTime"] })),
-        (false, json!({ "rerunToken": "new" })),
+        (false, json!({ "rerunToken": "new", "requestTime": Time(at(9)) })),
     ] {
         let mut opened = serde_json::to_value(opened(&object, 3, retry, at(9))).unwrap();
         let kinds: Vec<_> = opened["conditions"].as_array().unwrap().iter().map(|c| c["type"].clone()).collect();

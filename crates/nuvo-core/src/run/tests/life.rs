@@ -21,11 +21,11 @@ fn ended() -> Run {
     Run { ended: true, ..accepted() }
 }
 
-fn present(life: Life) -> Present {
+pub(super) fn present(life: Life) -> Present {
     Present { uptime: NOW, life, account: Account::FREE, stopping_for: None, lock_is_known: true }
 }
 
-fn facts(begin: Begin, run: Option<Run>, memory: RunMemory) -> Facts {
+pub(super) fn facts(begin: Begin, run: Option<Run>, memory: RunMemory) -> Facts {
     Facts::new(Beginning {
         begin,
         run: Ok(run),
@@ -43,7 +43,7 @@ fn rendered(change: Change) -> Answered {
 }
 
 /// Decides, answers renderings like this, gives the run its place, and returns the first act that is something else.
-fn decide(facts: &mut Facts, life: &Life, change: Change) -> Act {
+pub(super) fn decide(facts: &mut Facts, life: &Life, change: Change) -> Act {
     for _ in 0..10 {
         facts.refresh(present(life.clone()));
         let act = next(facts);

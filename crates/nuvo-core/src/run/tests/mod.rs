@@ -1,10 +1,14 @@
 //! Rules of the trigger protocol, one by one.
 
+mod concurrency;
 mod doubt;
 mod life;
+mod start_deadline;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+use nuvo_crds::ConcurrencyPolicy;
 
 use super::*;
 
@@ -34,6 +38,7 @@ fn run(uid: &str) -> Run {
         suspended: false,
         pipeline: PipelineId::new("orders").unwrap(),
         adopt_unproven: false,
+        concurrency: ConcurrencyPolicy::Allow,
         attempt: 1,
         ended: false,
         marker: None,

@@ -1,11 +1,14 @@
 //! What a pass has learned so far, and the permission that it holds.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
-    trigger::run_view::{Holder, ListedCandidates, Run},
+    trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions},
     trigger::step::{Answer, Gate, Limits, LockRead, Step},
     trigger::stored::{Baseline, Lock, Marker, TriggerResult},
     trigger::verdict::Doubt,
@@ -119,6 +122,8 @@ pub struct TriggerFacts {
     pub gate: Gate,
     /// The time until the run's deadline, once it has begun; set before every call of [`next_step`].
     pub deadline: Option<Duration>,
+    /// The time until the run is not triggered any more, if it has such a time; set before every call of [`next_step`].
+    pub start_deadline: Option<Duration>,
     /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -136,6 +141,10 @@ pub struct TriggerFacts {
     pub(in crate::run) claimed: Look<BTreeSet<ExecutionId>>,
     pub(in crate::run) baseline: Look<Baseline>,
     pub(in crate::run) candidates: Look<ListedCandidates>,
+    /// What is running, by a look that began after the lock was read.
+    pub(in crate::run) running: Option<RunningExecutions>,
+    /// What nuvo has answered about executions by their ids, after the lock was read.
+    pub(in crate::run) read_by_id: BTreeMap<ExecutionId, ExecutionState>,
     pub(in crate::run) gone: bool,
     /// The marker cannot be made to say what nuvo has answered.
     pub(in crate::run) marker_refused: bool,
@@ -151,6 +160,7 @@ impl TriggerFacts {
             limits,
             gate,
             deadline: None,
+            start_deadline: None,
             spare,
             memory,
             task: Task::Idle,
@@ -162,6 +172,8 @@ impl TriggerFacts {
             claimed: Look::NotTaken,
             baseline: Look::NotTaken,
             candidates: Look::NotTaken,
+            running: None,
+            read_by_id: BTreeMap::new(),
             gone: false,
             marker_refused: false,
         }
@@ -219,7 +231,15 @@ impl TriggerFacts {
                 }
                 None => self.gone(),
             },
-            (_, Answer::Lock(lock)) => self.lock = Some(*lock),
+            (_, Answer::Lock(lock)) => {
+                self.lock = Some(*lock);
+                self.running = None;
+                self.read_by_id.clear();
+            }
+            (_, Answer::Running(running)) => self.running = Some(running),
+            (_, Answer::Execution(id, state)) => {
+                self.read_by_id.insert(id, state);
+            }
             (_, Answer::Holder(holder)) => self.holder = Some(holder),
             (_, Answer::Undecided(undecided)) => self.undecided = Some(undecided),
             (_, Answer::Claimed(claimed)) => self.claimed = Look::of(claimed),

@@ -9,6 +9,8 @@
 //! | [`LedgerOutcome`](stored::LedgerOutcome) | the ledger of the pipeline's lock | every later holder of the lock |
 //! | [`Verdict`](verdict::Verdict) | nowhere: judged from run and lock | one pass, about the next step |
 
+pub(super) mod concurrency;
+pub(super) mod deadlines;
 pub(super) mod doubt;
 pub(super) mod facts;
 pub(super) mod next_step;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::run::{
     ids::{ExecutionId, Nonce},
+    trigger::concurrency::beside_others,
+    trigger::deadlines::{is_overdue, is_too_late, overdue, too_late},
     trigger::doubt::{inquire, inquiry_after, record_known},
     trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
@@ -49,6 +51,9 @@ fn start(o: &TriggerFacts) -> Step {
     if is_overdue(o) {
         return overdue(o);
     }
+    if is_too_late(o) {
+        return too_late(o);
+    }
     if let Some(hold) = held_back(o, o.run()) {
         return hold;
     }
@@ -59,6 +64,9 @@ fn start(o: &TriggerFacts) -> Step {
     };
     if read.version.is_none() && o.undecided.is_none() {
         return Step::ReadUndecided;
+    }
+    if let Some(step) = beside_others(o, read, previous.as_ref()) {
+        return step;
     }
     let baseline = match &o.baseline {
         Look::NotTaken => return Step::ReadBaseline,
@@ -103,24 +111,6 @@ fn start(o: &TriggerFacts) -> Step {
             let lock = Lock { holder: Some(lock_holder), ledger, ledger_may_be_lost: false };
             Step::TakeLock { lock: Box::new(lock), over: read.version.clone() }
         }
-    }
-}
-
-/// Only a run that has begun has a deadline: this is another attempt of it.
-fn is_overdue(o: &TriggerFacts) -> bool {
-    decided(&o.cached) && o.deadline.is_some_and(|left| left.is_zero())
-}
-
-/// The run ends, unless the lock knows of a delivery that the run does not: that one is looked into.
-fn overdue(o: &TriggerFacts) -> Step {
-    let Some(read) = &o.lock else { return Step::ReadLock };
-    let Some(run) = &o.run else { return Step::ReadRun };
-    match verdict(run, &read.lock) {
-        Verdict::Decided => Step::Follow,
-        Verdict::Lost => Step::Hold(Hold::Lost),
-        Verdict::InDoubt(_) => inquire(o),
-        Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
-        Verdict::New { .. } => Step::Hold(Hold::Overdue),
     }
 }
 
@@ -169,7 +159,9 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
         Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Restart => memory.inquiry = None,
-        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue) => memory = Memory::default(),
+        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_)) => {
+            memory = Memory::default()
+        }
         _ if decided(o.run()) => memory.inquiry = None,
         // A pass that was broken off after its POST: nothing else knows what nuvo has said.
         _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
@@ -187,6 +179,10 @@ fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
     let Some(run) = &o.run else { return Step::ReadRun };
     if run.own_marker().is_some_and(|m| m.nonce == grant.nonce) {
         return if decided(run) { Step::Follow } else { post(o, grant) };
+    }
+    if settled(run) || run.attempt != grant.attempt {
+        // The run was written since, so that W2 can no longer come.
+        return give_back(o, grant);
     }
     // This task has not sent anything, but if it stopped here, no other task could know that. So it goes on until it may send, or may say that it
     // did not.
@@ -229,14 +225,17 @@ fn fence_open(o: &TriggerFacts, grant: &Grant) -> bool {
 
 /// docs/protocol.md, section 4, steps 6 and 7.
 fn post(o: &TriggerFacts, grant: &Grant) -> Step {
-    if fence_open(o, grant) && o.gate != Gate::Draining && !o.run().suspended {
+    let is_in_time = o.start_deadline.is_none_or(|left| !left.is_zero());
+    if fence_open(o, grant) && is_in_time && o.gate != Gate::Draining && !o.run().suspended {
         return Step::Post(grant.nonce.clone());
     }
     let Some(run) = &o.run else { return Step::ReadRun };
     Step::Record {
         trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, result: TriggerResult::NotExecuted },
         executions: Vec::new(),
-        message: "The trigger was not sent: its record took too long, the operator is stopping, or the run was suspended.".to_owned(),
+        message: "The trigger was not sent: its record took too long, its start deadline passed, the operator is stopping, or the run was \
+                  suspended."
+            .to_owned(),
         unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),
     }

@@ -1,7 +1,10 @@
 //! What the protocol needs to know of a run, and what other objects and nuvo's list say.
 
+use std::collections::BTreeSet;
+
 use crate::run::ids::{ExecutionId, Nonce, PipelineId};
 use crate::run::trigger::stored::{Marker, RunRef, Trigger};
+use nuvo_crds::ConcurrencyPolicy;
 
 /// A run as one read returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,6 +21,8 @@ pub struct Run {
     pub pipeline: PipelineId,
     /// `spec.onAmbiguousTrigger` is `Adopt`: take executions that are not provably ours.
     pub adopt_unproven: bool,
+    /// `spec.concurrencyPolicy`.
+    pub concurrency: ConcurrencyPolicy,
     /// `status.attempt`: the attempt that is wanted, from 1.
     pub attempt: i32,
     /// The run has ended (`status.completionTime`).
@@ -93,4 +98,24 @@ impl ListedCandidates {
     pub const fn of_nothing() -> Self {
         Self { candidates: Vec::new(), after: Some(i64::MAX), of_account: false }
     }
+}
+
+/// What is known of the executions of a pipeline before a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct RunningExecutions {
+    /// Those that nuvo's list shows as running, whoever started them.
+    pub listed: BTreeSet<ExecutionId>,
+    /// Those of them, and of the last delivery, that have ended by an answer about their ids.
+    pub ended: BTreeSet<ExecutionId>,
+}
+
+/// What nuvo answers about one execution by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExecutionState {
+    /// It is running.
+    Processing,
+    /// It has ended, or belongs to another pipeline.
+    Over,
+    /// Nothing that ends a wait, or proves that it is running.
+    Unclear,
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
-    trigger::run_view::{Holder, ListedCandidates, Run},
+    trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions},
     trigger::stored::{Baseline, Lock, LockHolder, Marker, Trigger},
 };
 
@@ -69,6 +69,10 @@ pub enum Step {
     ReadBaseline,
     /// A list of the pipeline's executions.
     ReadCandidates,
+    /// A list of what is running that was started after the lock was read, and what is known of these executions of the last delivery.
+    ReadRunning(Vec<ExecutionId>),
+    /// An execution by its id.
+    ReadExecution(ExecutionId),
     /// W1: write this lock over the version that was read (none: create it).
     TakeLock {
         /// What to write.
@@ -133,6 +137,8 @@ impl Step {
             Self::ReadClaimed => "read claimed",
             Self::ReadBaseline => "read baseline",
             Self::ReadCandidates => "read candidates",
+            Self::ReadRunning(_) => "read running",
+            Self::ReadExecution(_) => "read execution",
             Self::TakeLock { .. } => "take lock",
             Self::Mark { .. } => "mark",
             Self::Post(_) => "post",
@@ -155,10 +161,16 @@ pub enum Hold {
     Gate(Gate),
     /// Another run holds the pipeline. Look again after this time at the latest.
     PipelineBusy(Box<LockHolder>, Option<Duration>),
+    /// These executions of the pipeline are not known to have ended, and the run waits for that.
+    PipelineRunning(Vec<ExecutionId>),
+    /// This execution of the pipeline is running, and the run is not triggered beside it.
+    Skipped(ExecutionId),
     /// A trigger is in doubt. Look again after this time.
     Unconfirmed(Duration),
     /// The deadline came before the trigger of a later attempt: it is not made.
     Overdue,
+    /// The start deadline came before the trigger: it is not made.
+    TooLate,
     /// Only a person can decide.
     Lost,
 }
@@ -180,6 +192,10 @@ pub enum Answer {
     Baseline(Option<Baseline>),
     /// The candidates; none if the list failed, which concludes nothing.
     Candidates(Option<ListedCandidates>),
+    /// What is running, and what has ended.
+    Running(RunningExecutions),
+    /// What nuvo says of this execution.
+    Execution(ExecutionId, ExecutionState),
     /// The write was applied; the object has this version now.
     Written(String),
     /// The write was refused (409), or its answer did not come: the object has to be read again.

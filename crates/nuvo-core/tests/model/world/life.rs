@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    self, Act, Answer, Answered, Change, Facts, FailureKind, Life, Present, Rendered, RetryWait, Run, StatusChange, StatusInput,
+    self, Act, Answer, Answered, Change, Facts, FailureKind, Life, Present, Rendered, RetryWait, Run, StatusChange, StatusInput, Task,
     TriggerResult,
 };
 use nuvo_crds::conditions::Reason;
@@ -26,6 +26,14 @@ pub struct Story {
     pub too_early: bool,
     /// The operator has changed the version of the run that its lock speaks of.
     pub spoiled: bool,
+    /// It waits for executions to end, and a POST was sent for it while one of another run was running.
+    pub beside: bool,
+    /// It was skipped although no execution was running.
+    pub skipped_in_vain: bool,
+    /// Its start deadline has passed.
+    pub late: bool,
+    /// The operator has sent a POST although it had seen that it was too late for that.
+    pub sent_too_late: bool,
     /// The operator has deleted it.
     pub expired: bool,
 }
@@ -55,6 +63,12 @@ pub fn is_end(change: &StatusChange) -> bool {
     matches!(change, StatusChange::Present(StatusInput::Because(reason, _)) if reason.is_final())
 }
 
+/// Whether the run has ended with this status, and with it what its lock is needed for.
+fn goes_on_under_none(change: &StatusChange) -> bool {
+    let is_too_late = |reason: &Reason| matches!(reason, Reason::StartDeadlineExceeded | Reason::Skipped);
+    is_end(change) && !matches!(change, StatusChange::Present(StatusInput::Because(reason, _)) if is_too_late(reason))
+}
+
 impl World {
     /// What a pass sees besides the run.
     pub(super) fn present(&self, facts: &Facts, seen: Seen) -> Present {
@@ -72,7 +86,16 @@ impl World {
             true => RetryWait::Scheduled(left),
         };
         let suspended = facts.run().is_some_and(|run| run.suspended);
-        let hidden = (self.is(Mutant::DeletedWithItsLock) && ended) || (self.is(Mutant::NotesOverTheLock) && suspended);
+        let waits = |run: &Run| {
+            !run.ended
+                && run.trigger.as_ref().is_none_or(|trigger| trigger.result == TriggerResult::NotExecuted || trigger.attempt < run.attempt)
+        };
+        let waits = facts.run().is_some_and(waits);
+        let granted = facts.observed().is_some_and(|observed| observed.task != Task::Idle);
+        let blind = self.is(Mutant::StartDeadlineOnlyAtFirst) && granted;
+        let hidden = (self.is(Mutant::TooLateOverTheLock) && waits && seen.late && !granted)
+            || (self.is(Mutant::DeletedWithItsLock) && ended)
+            || (self.is(Mutant::NotesOverTheLock) && suspended);
         Present {
             uptime: facts.uptime(),
             life: Life {
@@ -80,6 +103,7 @@ impl World {
                 token: story.token,
                 retry,
                 deadline: self.scope.overdue.then_some(Duration::ZERO),
+                start_deadline: (self.scope.start_deadline && waits && !blind).then_some(left),
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()
             },
@@ -135,11 +159,13 @@ impl World {
         }
         let lock = state.lock().clone();
         let (late, end) = (seen.late, seen.end);
+        let none_runs = state.executions.iter().all(|execution| state.is_over(&execution.id));
         let answer = state.runs[run].change(|object| {
-            let spoils = object.present.as_ref().is_some_and(|run| run::resumable(run, &lock)) && !is_end(change);
+            let spoils = object.present.as_ref().is_some_and(|run| run::resumable(run, &lock)) && !goes_on_under_none(change);
             let answer = object.write(&over, true, |_| ());
             if matches!(answer, Answer::Written(_)) {
                 apply(object, change, end, late);
+                object.story.skipped_in_vain |= object.story.says == Some(Reason::Skipped) && none_runs;
                 object.story.spoiled |= spoils;
             }
             answer
@@ -196,7 +222,7 @@ fn apply(object: &mut Object, change: &StatusChange, end: Option<End>, late: boo
             } else {
                 story.retries = 0;
             }
-            (story.retry, story.token, story.says) = (false, false, None);
+            (story.retry, story.token, story.late, story.says) = (false, false, false, None);
             let restored = object.present.as_ref().is_some_and(|run| run.id != object.first.id && run.own_marker().is_none());
             object.same_version(|run| {
                 run.attempt = run::following_attempt(run);
@@ -228,7 +254,10 @@ pub fn gave_back(state: &State) -> bool {
 fn keeps_its_lock(state: &State, object: &Object) -> bool {
     let run = object.present.as_deref().or(object.last.as_deref());
     run.is_some_and(|run| {
-        let answered = run.trigger.as_ref().is_some_and(|trigger| trigger.result == TriggerResult::Accepted(run::Evidence::Answer));
+        let answered = run
+            .trigger
+            .as_ref()
+            .is_some_and(|trigger| matches!(trigger.result, TriggerResult::Accepted(run::Evidence::Answer) | TriggerResult::NotExecuted));
         let own = run.own_marker().zip(run.trigger.as_ref()).is_some_and(|(marker, trigger)| marker.nonce == trigger.nonce);
         run.ended && answered && own && state.lock().held_by(&run.id.uid).is_some()
     })

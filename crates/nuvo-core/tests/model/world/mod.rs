@@ -21,6 +21,7 @@ use nuvo_core::run::{
 };
 
 use life::{Seen, Story};
+use nuvo_crds::ConcurrencyPolicy;
 
 use crate::{
     bounds::{RUNS, Scope},
@@ -223,6 +224,7 @@ pub fn new_run(run: usize) -> Run {
         suspended: false,
         pipeline: PipelineId::new("orders").unwrap(),
         adopt_unproven: false,
+        concurrency: ConcurrencyPolicy::Allow,
         attempt: 1,
         ended: false,
         marker: None,
@@ -358,6 +360,15 @@ impl State {
         ids
     }
 
+    /// Whether an execution has ended. It has with the run that shows it, or with one that does not know about it.
+    fn is_over(&self, id: &ExecutionId) -> bool {
+        let ended = |run: &Arc<Run>| {
+            let is_ambiguous = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
+            run.ended && (run.executions.contains(id) || (is_ambiguous && whose(id.as_str()) == whose(&run.id.name)))
+        };
+        self.runs.iter().any(|object| object.present.iter().chain(&object.last).any(ended))
+    }
+
     fn listed(&self) -> impl Iterator<Item = (usize, &Execution)> {
         self.executions.iter().enumerate().filter(|(_, execution)| execution.listed)
     }
@@ -419,7 +430,9 @@ impl World {
         let mut state = State {
             id: 0,
             runs: (0..self.scope.runs)
-                .map(|run| Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, ..new_run(run) })))
+                .map(|run| {
+                    Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, concurrency: self.scope.policy, ..new_run(run) }))
+                })
                 .collect(),
             deliveries: Shared::new(Vec::new()),
             executions: Shared::new(Vec::new()),

@@ -120,8 +120,12 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         Work::Resting(_) => {
             let object = &state.runs[run];
             if object.present.as_ref().is_some_and(|present| !run::settled(present) || left.life) {
-                actions.push(Action::Begin { operator, run, stale: false, late: false });
-                if left.life && (left.expire || object.story.retry) {
+                let has_start_deadline = left.start_deadline && object.present.as_ref().is_some_and(|present| !run::settled(present));
+                // What has passed has passed.
+                if !(has_start_deadline && object.story.late) {
+                    actions.push(Action::Begin { operator, run, stale: false, late: false });
+                }
+                if left.life && (left.expire || object.story.retry || has_start_deadline) {
                     actions.push(Action::Begin { operator, run, stale: false, late: true });
                 }
             }
@@ -207,6 +211,10 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
             if left.short_lists > 0 && ask == Some(&Ask::Candidates { by_pipeline: false }) {
                 add(StepCourse::ShortList);
             }
+            if matches!(ask, Some(Ask::Running(_))) {
+                // It still shows what has ended.
+                add(StepCourse::Stale);
+            }
             if left.blind_lists > 0 && ask == Some(&Ask::Turn) {
                 add(StepCourse::NoList);
             }
@@ -217,7 +225,9 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
 /// What a pass that is over for now wants of its account.
 pub(super) fn wish(act: &Act) -> Option<&Ask> {
     match act {
-        Act::Done { wishes: Some(wishes), .. } => Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates { .. })),
+        Act::Done { wishes: Some(wishes), .. } => {
+            Some(&wishes.ask).filter(|ask| matches!(ask, Ask::Turn | Ask::Candidates { .. } | Ask::Running(_) | Ask::Execution(_)))
+        }
         _ => None,
     }
 }

@@ -1,12 +1,14 @@
 //! What comes of what happens.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use nuvo_core::run::{
-    self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, Facts, Failure, FailureKind,
-    ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef, Step, Task,
-    Trigger, TriggerResult, Uid, Unexecuted,
+    self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, ExecutionState, Facts, Failure, FailureKind,
+    ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef, RunningExecutions,
+    Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
+
+use nuvo_crds::ConcurrencyPolicy;
 
 use super::{
     BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
@@ -173,6 +175,10 @@ impl World {
     fn begin(&self, state: &mut State, operator: usize, run: usize, stale: bool, late: bool) -> Option<()> {
         let object = &state.runs[run];
         let cached = if stale { object.first.clone() } else { object.present.clone()? };
+        if late && self.scope.start_deadline {
+            state.object(run, |object| object.story.late = true);
+        }
+        let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
         let begun = self.facts(Begin::Changed, &cached, memory);
         let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None };
@@ -241,6 +247,7 @@ impl World {
                         continue;
                     }
                     let mut pass = pass.clone();
+                    pass.seen.late |= self.scope.start_deadline;
                     let age = pass.facts.uptime().saturating_sub(BEGIN).saturating_add(passed);
                     let uptime = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
                     pass.facts.refresh(Present { uptime, ..self.present(&pass.facts, pass.seen) });
@@ -294,6 +301,13 @@ impl World {
                 let Some(sender) = facts.run() else { return };
                 let attempt = sender.marker.as_ref().map_or(sender.attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
+                let too_late = self.scope.start_deadline && seen.late;
+                let runs = |execution: &Execution| whose(execution.id.as_str()) != run && !state.is_over(&execution.id);
+                let beside = self.scope.policy == ConcurrencyPolicy::Queue && state.executions.iter().any(runs);
+                state.object(run, |object| {
+                    object.story.sent_too_late |= too_late;
+                    object.story.beside |= beside;
+                });
                 state.deliveries.change(|all| {
                     all.push(Delivery { run: reference(run), attempt, nonce: nonce.clone(), course: Course::Dropped, written: false })
                 });
@@ -348,6 +362,16 @@ impl World {
                 Answer::Candidates(Some(ListedCandidates { after, ..whole }))
             }
             (Some(Ask::Candidates { .. }), _) => Answer::Candidates(Some(self.candidates(state))),
+            (Some(Ask::Running(delivered)), course) => {
+                let shown = |execution: &&Execution| course == StepCourse::Stale || !state.is_over(&execution.id);
+                let listed = state.listed().map(|(_, execution)| execution).filter(shown).map(|execution| execution.id.clone()).collect();
+                let ended = if self.is(Mutant::LockNotAskedForExecutions) { delivered.iter().cloned().collect() } else { BTreeSet::new() };
+                Answer::Running(RunningExecutions { listed, ended })
+            }
+            (Some(Ask::Execution(id)), _) => {
+                let is_over = state.is_over(id) && !self.is(Mutant::SkippedByTheList);
+                Answer::Execution(id.clone(), if is_over { ExecutionState::Over } else { ExecutionState::Processing })
+            }
             (_, StepCourse::NoList) => {
                 state.spend(|left| left.blind_lists -= 1);
                 Answer::Baseline(None)

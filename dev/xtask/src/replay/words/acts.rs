@@ -1,8 +1,8 @@
 //! Acts, their answers, and what a run waits for.
 
 use nuvo_core::run::{
-    Act, Ask, Baseline, ExecutionId, Facts, Follow, Hold, ListedCandidates, Named, PostOutcome, StatusChange, StatusInput, Step, Task,
-    Unexecuted, Wishes, next_step, settled,
+    Act, Ask, Baseline, ExecutionId, ExecutionState, Facts, Follow, Hold, ListedCandidates, Named, PostOutcome, RunningExecutions,
+    StatusChange, StatusInput, Step, Task, Unexecuted, Wishes, next_step, settled,
 };
 
 use super::{facts, objects};
@@ -27,6 +27,8 @@ pub fn name(act: &Act, pipeline: &str) -> String {
             Some(Ask::Place) => "Ask the account for a place among its runs that are triggered.".to_owned(),
             Some(Ask::Turn) => "Ask the account for a turn: a new look at nuvo's list, and leave to send one POST.".to_owned(),
             Some(Ask::Candidates { .. }) => "Ask nuvo for the executions of the pipeline.".to_owned(),
+            Some(Ask::Running(_)) => "Ask nuvo what is running.".to_owned(),
+            Some(Ask::Execution(id)) => format!("Ask nuvo about execution {id}."),
             Some(Ask::Executions(ids)) => format!("Ask nuvo about the executions that a person named: {}.", objects::join(ids)),
             Some(Ask::Nothing | Ask::StayInQueue) | None => "Done: the pass is over.".to_owned(),
         },
@@ -42,7 +44,8 @@ fn step(step: &Step, pipeline: &str) -> String {
         }
         Step::ReadUndecided => format!("Look for another run of pipeline {pipeline} that is in doubt."),
         Step::ReadClaimed => format!("Read which executions the other runs of pipeline {pipeline} show."),
-        Step::ReadBaseline | Step::ReadCandidates => "Read nuvo's list.".to_owned(),
+        Step::ReadBaseline | Step::ReadCandidates | Step::ReadRunning(_) => "Read nuvo's list.".to_owned(),
+        Step::ReadExecution(id) => format!("Read execution {id} from nuvo."),
         Step::TakeLock { over: Some(over), .. } => format!("Take the lock (W1), over its version {over}."),
         Step::TakeLock { over: None, .. } => "Create the lock and take it (W1).".to_owned(),
         Step::Mark { over, marker } if marker.executed => {
@@ -87,10 +90,32 @@ pub fn hold(facts: &Facts) -> Option<String> {
         Hold::PipelineBusy(lock_holder, Some(left)) => {
             format!("For the quarantine after the trigger of run {}, {} more.", lock_holder.run.name, objects::span(left))
         }
+        Hold::PipelineRunning(executions) => format!("Until these executions have ended: {}.", objects::join(&executions)),
+        Hold::Skipped(id) => format!("No more: execution {id} is running."),
         Hold::Unconfirmed(left) => format!("Until the outcome of its trigger is known. The next look comes in {}.", objects::span(left)),
         Hold::Overdue => "No more: the deadline has passed before the trigger.".to_owned(),
+        Hold::TooLate => "No more: the start deadline has passed before the trigger.".to_owned(),
         Hold::Lost => "For a person.".to_owned(),
     })
+}
+
+/// What is known of what runs before a trigger.
+pub fn running(running: &RunningExecutions) -> String {
+    let open: Vec<_> = running.listed.difference(&running.ended).cloned().collect();
+    if open.is_empty() {
+        "It shows that no other execution of the pipeline runs.".to_owned()
+    } else {
+        format!("These run: {}.", objects::join(&open))
+    }
+}
+
+/// What nuvo says of an execution.
+pub fn state(id: &ExecutionId, state: ExecutionState) -> String {
+    match state {
+        ExecutionState::Processing => format!("Execution {id} is running."),
+        ExecutionState::Over => format!("Execution {id} has ended."),
+        ExecutionState::Unclear => format!("It is not known whether execution {id} has ended."),
+    }
 }
 
 /// What the run wants of others until the next pass.
