@@ -65,8 +65,15 @@ impl<'a> Both<'a> {
 
     #[track_caller]
     fn fail(&self, flags: &[&str]) {
+        self.fails(flags);
+    }
+
+    /// What both say about their failure.
+    #[track_caller]
+    fn fails(&self, flags: &[&str]) -> String {
         let (success, text) = self.list(flags);
         assert!(!success, "{flags:?}: {text}");
+        text
     }
 }
 
@@ -188,6 +195,44 @@ fn flags_of_kubectl_select_server_user_and_trust() {
     let both = several(&kubeconfig);
     both.fail(&[]);
     both.succeed(&["--cluster", "controlplane", "--user", "admin"]);
+}
+
+#[test]
+fn client_certificate_of_the_flags_identifies_the_user() {
+    let env = Environment::new("plugin-certificate", []);
+    let file = |path: std::path::PathBuf| path.display().to_string();
+    let [of_flags, of_kubeconfig] = ["flags", "kubeconfig"].map(|name| {
+        let (certificate, key) = env.server.client_certificate(&format!("{}-{name}", env.namespace)).unwrap();
+        (file(certificate), file(key))
+    });
+    let (certificate, key) = (of_flags.0.as_str(), of_flags.1.as_str());
+    let seen = |both: &Both, flags: &[&str], user: &str| {
+        let text = both.fails(flags);
+        assert_eq!(text.matches(&format!("\"{}-{user}\" cannot list resource", env.namespace)).count(), 2, "{flags:?}: {text}");
+    };
+    // A token in the kubeconfig does not matter.
+    let both = Both::new(&env);
+    seen(&both, &["--client-certificate", certificate, "--client-key", key], "flags");
+    both.fail(&["--client-certificate", certificate]);
+    both.succeed(&["--client-key", key]);
+    both.fail(&["--client-certificate", "/there/is/no/such/file", "--client-key", key]);
+    both.fail(&["--client-certificate", certificate, "--client-key", &of_kubeconfig.1]);
+
+    // The flags replace the certificate of a kubeconfig, whether it is a file or data.
+    let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(env.server.admin_kubeconfig()).unwrap()).unwrap();
+    let data = |path: &str| k8s_openapi::ByteString(std::fs::read(path).unwrap());
+    for user in [
+        json!({ "client-certificate": of_kubeconfig.0, "client-key": of_kubeconfig.1 }),
+        json!({ "client-certificate-data": data(&of_kubeconfig.0), "client-key-data": data(&of_kubeconfig.1) }),
+    ] {
+        kubeconfig["users"][0]["user"] = user;
+        let path = env.server.folder().join("certificate.kubeconfig");
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        let both = Both::new(&env).env("KUBECONFIG", path.display().to_string());
+        seen(&both, &[], "kubeconfig");
+        seen(&both, &["--client-certificate", certificate, "--client-key", key], "flags");
+        both.fail(&["--client-certificate", certificate]);
+    }
 }
 
 /// What the server has got by then holds no credentials: they are not for plain HTTP.

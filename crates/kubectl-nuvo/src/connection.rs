@@ -116,6 +116,18 @@ impl Connection {
             // kube would prefer these to a token.
             (self.user.auth_provider, self.user.username) = (None, None);
         }
+        if args.client_certificate.is_some() {
+            self.user.client_certificate.clone_from(&args.client_certificate);
+            self.user.client_certificate_data = None;
+        }
+        if args.client_key.is_some() {
+            self.user.client_key.clone_from(&args.client_key);
+            self.user.client_key_data = None;
+        }
+        // kube refuses a key without a certificate, which kubectl ignores.
+        if self.user.client_certificate.is_none() && self.user.client_certificate_data.is_none() {
+            (self.user.client_key, self.user.client_key_data) = (None, None);
+        }
         if args.as_user.is_some() {
             self.user.impersonate.clone_from(&args.as_user);
         }

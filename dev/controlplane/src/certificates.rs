@@ -12,6 +12,7 @@ use crate::{Context, Error};
 pub(crate) struct Certificates {
     /// The certificate authority.
     pub(crate) ca: PathBuf,
+    ca_key: PathBuf,
     /// The certificate of the API server, and of everything that stands in for it on this machine.
     pub(crate) server: PathBuf,
     pub(crate) server_key: PathBuf,
@@ -25,6 +26,7 @@ impl Certificates {
     pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
         let paths = Self {
             ca: folder.join("ca.crt"),
+            ca_key: folder.join("ca.key"),
             server: folder.join("server.crt"),
             server_key: folder.join("server.key"),
             tokens_key: folder.join("service-accounts.key"),
@@ -34,13 +36,28 @@ impl Certificates {
         Ok(paths)
     }
 
+    /// A certificate and a key in this folder, with which a client is this user.
+    pub(crate) fn client(&self, folder: &Path, user: &str) -> Result<(PathBuf, PathBuf), Error> {
+        let (certificate, key) = (folder.join(format!("{user}.crt")), folder.join(format!("{user}.key")));
+        self.write_client(user, &certificate, &key).context(|| format!("making the certificate {}", certificate.display()))?;
+        Ok((certificate, key))
+    }
+
+    fn write_client(&self, user: &str, certificate: &Path, key: &Path) -> Result<(), Box<dyn std::error::Error>> {
+        let issuer = Issuer::new(authority()?, KeyPair::from_pem(&fs::read_to_string(&self.ca_key)?)?);
+        let mut client = CertificateParams::new(Vec::new())?;
+        client.distinguished_name.push(DnType::CommonName, user);
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let client_key = KeyPair::generate()?;
+        fs::write(certificate, client.signed_by(&client_key, &issuer)?.pem())?;
+        fs::write(key, client_key.serialize_pem())?;
+        Ok(())
+    }
+
     fn write(&self) -> Result<(), Box<dyn std::error::Error>> {
-        let mut ca = CertificateParams::new(Vec::new())?;
-        ca.distinguished_name.push(DnType::CommonName, "controlplane");
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let ca_key = KeyPair::generate()?;
+        let (ca, ca_key) = (authority()?, KeyPair::generate()?);
         fs::write(&self.ca, ca.self_signed(&ca_key)?.pem())?;
+        fs::write(&self.ca_key, ca_key.serialize_pem())?;
         let issuer = Issuer::new(ca, ca_key);
 
         let names = ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1"];
@@ -56,4 +73,12 @@ impl Certificates {
         fs::write(&self.tokens_public, tokens.public_key_pem())?;
         Ok(())
     }
+}
+
+fn authority() -> Result<CertificateParams, rcgen::Error> {
+    let mut ca = CertificateParams::new(Vec::new())?;
+    ca.distinguished_name.push(DnType::CommonName, "controlplane");
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(ca)
 }
