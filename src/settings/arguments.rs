@@ -105,7 +105,8 @@ pub(super) struct RunArguments {
     max_concurrent_reconciles: u16,
 
     /// Whether to send requests to nuvo through the proxies in the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A proxy can
-    /// read the credentials of accounts whose base URL is plain http. Requests to Kubernetes never use these proxies.
+    /// read the credentials of accounts whose base URL is plain http. Requests to Kubernetes use these proxies with either value, as kubectl
+    /// does: NO_PROXY must list the API server if its address is not behind the proxy.
     #[arg(long, env = "NUVO_OPERATOR_USE_ENV_PROXY", value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = false)]
     use_env_proxy: bool,
 }

@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::{Context, Error};
 
@@ -43,6 +47,13 @@ impl Certificates {
         Ok((certificate, key))
     }
 
+    /// What a server with the certificate of the API server needs.
+    pub(crate) fn server_config(&self) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+        let chain = CertificateDer::pem_file_iter(&self.server)?.collect::<Result<Vec<_>, _>>()?;
+        let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?.with_no_client_auth();
+        Ok(config.with_single_cert(chain, PrivateKeyDer::from_pem_file(&self.server_key)?)?)
+    }
+
     fn write_client(&self, user: &str, certificate: &Path, key: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let issuer = Issuer::new(authority()?, KeyPair::from_pem(&fs::read_to_string(&self.ca_key)?)?);
         let mut client = CertificateParams::new(Vec::new())?;
@@ -73,6 +84,11 @@ impl Certificates {
         fs::write(&self.tokens_public, tokens.public_key_pem())?;
         Ok(())
     }
+}
+
+/// Not the provider of the process: a library must neither need nor choose it.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn authority() -> Result<CertificateParams, rcgen::Error> {

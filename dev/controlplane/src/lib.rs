@@ -18,6 +18,7 @@ pub mod proxy;
 mod run_dir;
 mod server;
 mod tools;
+mod tunnel;
 
 pub use audit::AuditEvent;
 pub use binary::{binary, kubectl};
@@ -28,6 +29,7 @@ pub use proxy::Proxy;
 pub use run_dir::RunDir;
 pub use server::{ControlPlane, Options, Part, shared};
 pub use tools::{helm, promtool};
+pub use tunnel::Tunnel;
 
 /// Why something did not work, with what its log said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
