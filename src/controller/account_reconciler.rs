@@ -189,7 +189,10 @@ impl AccountReconciler {
             }
             Err(Error::Unauthorized) => Verification::Rejected,
             Err(Error::Forbidden) => Verification::PermissionMissing,
-            Err(error) => unknown(&error),
+            Err(error) => {
+                tracing::info!(%error, "the credentials cannot be verified");
+                unknown(&error)
+            }
         }
     }
 

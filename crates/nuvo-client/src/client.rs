@@ -112,7 +112,7 @@ impl Client {
                 .json(&json!({ "pipeline_id": pipeline.as_str() }));
             let mut reply = match self.send(request, Operation::Create, deadline, MAX_ANSWER).await {
                 Ok(reply) => reply,
-                Err(Failure::Connect) => return trigger_outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
+                Err(failure @ Failure::Connect(_)) => return trigger_outcome::not_sent(&Error::from(failure).to_string()),
                 Err(Failure::Timeout) => return trigger_outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
                 Err(Failure::Broken) => {
                     return trigger_outcome::unknown("the connection broke before nuvo answered the trigger".to_owned());

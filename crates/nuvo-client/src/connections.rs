@@ -1,16 +1,30 @@
 //! The HTTP clients, which all accounts share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::error::Error;
+use super::trust::Trust;
 
 /// The HTTP clients that all accounts share. Each holds the root certificates, so that many accounts would otherwise cost many copies of them;
 /// it holds nothing of an account.
 #[derive(Clone, Default)]
-pub struct Connections(Arc<Mutex<Vec<(ConnectionSetup, reqwest::Client)>>>);
+pub struct Connections(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    authority_file: Option<PathBuf>,
+    made: Mutex<Made>,
+}
+
+#[derive(Default)]
+struct Made {
+    trust: Option<Arc<Trust>>,
+    clients: Vec<(ConnectionSetup, reqwest::Client)>,
+}
 
 /// The set-up of an HTTP client; clients with equal ones are shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,29 +39,41 @@ pub(crate) struct ConnectionSetup {
 }
 
 impl Connections {
+    /// Clients that also trust the authorities of this file.
+    #[must_use]
+    pub fn trusting(authority_file: PathBuf) -> Self {
+        Self(Arc::new(Shared { authority_file: Some(authority_file), made: Mutex::default() }))
+    }
+
     /// The client with this set-up, which is built on first use.
     ///
     /// # Errors
     /// [`Error::Setup`] when TLS cannot be set up.
     pub(crate) fn client(&self, setup: ConnectionSetup) -> Result<reqwest::Client, Error> {
-        let mut made = self.0.lock();
-        if let Some((_, client)) = made.iter().find(|(other, _)| *other == setup) {
+        let mut made = self.0.made.lock();
+        if let Some((_, client)) = made.clients.iter().find(|(other, _)| *other == setup) {
             return Ok(client.clone());
         }
-        let client = build(setup)?;
-        made.push((setup, client.clone()));
+        let trust = match &made.trust {
+            Some(trust) => trust.clone(),
+            None => made.trust.insert(Arc::new(Trust::new(self.0.authority_file.as_deref())?)).clone(),
+        };
+        let client = build(setup, trust)?;
+        made.clients.push((setup, client.clone()));
         Ok(client)
     }
 }
 
 /// Builds a client that never follows, retries, decompresses or uses a proxy unasked.
-fn build(setup: ConnectionSetup) -> Result<reqwest::Client, Error> {
+fn build(setup: ConnectionSetup, trust: Arc<Trust>) -> Result<reqwest::Client, Error> {
     let ConnectionSetup { connect_timeout, reuse, use_env_proxy } = setup;
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err(Error::Setup { reason: "no TLS provider is installed" });
-    }
+    let mut tls = rustls::ClientConfig::builder().dangerous().with_custom_certificate_verifier(trust).with_no_client_auth();
+    // A resumed session would not check the certificate, so that an authority that was removed would still count.
+    tls.resumption = rustls::client::Resumption::disabled();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("nuvo-operator/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -59,7 +85,7 @@ fn build(setup: ConnectionSetup) -> Result<reqwest::Client, Error> {
     if !use_env_proxy {
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built (are there root certificates?)" })
+    builder.build().map_err(|_| Error::Setup { reason: "the TLS client cannot be built" })
 }
 
 #[cfg(test)]
@@ -70,7 +96,7 @@ mod tests {
     async fn http_clients_with_equal_set_up_are_shared() {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let connections = Connections::default();
-        let made = || connections.0.lock().len();
+        let made = || connections.0.made.lock().clients.len();
         let setup = ConnectionSetup { connect_timeout: Duration::from_secs(5), reuse: true, use_env_proxy: false };
         for _ in 0..3 {
             connections.clone().client(setup).unwrap();

@@ -19,6 +19,8 @@ mod redact;
 mod token_cache;
 mod transport;
 pub mod trigger_outcome;
+mod trust;
+mod unreachable;
 
 pub use client::{Admit, Client};
 pub use client_settings::{AdmitLogin, Code, Observer, Operation, PAUSE, Settings};
@@ -31,3 +33,5 @@ pub use listing::{Collector, ListQuery, Listing, Next, Order, Page};
 pub use nuvo_core::{scheduler::Pause, vocabulary::ExecutionStatus};
 pub use origins::{BaseUrl, OriginError, Origins};
 pub use redact::Redactor;
+pub use trust::check_authority_file;
+pub use unreachable::Unreachable;

@@ -13,10 +13,12 @@ mod binary;
 mod certificates;
 mod interrupt;
 mod kubeconfig;
+mod listener;
 mod process;
 pub mod proxy;
 mod run_dir;
 mod server;
+pub mod tls;
 mod tools;
 mod tunnel;
 

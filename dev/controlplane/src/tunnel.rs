@@ -3,16 +3,15 @@
 //!
 //! Every host is this machine to it, so a test can use any name, also one that does not exist.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Context, ControlPlane, Error, lock};
+use crate::listener::Listener;
+use crate::{ControlPlane, Error, lock};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Journal = Arc<Mutex<Vec<String>>>;
@@ -20,10 +19,8 @@ type Journal = Arc<Mutex<Vec<String>>>;
 /// A running proxy. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Tunnel {
-    address: String,
+    listener: Listener,
     journal: Journal,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Tunnel {
@@ -39,51 +36,20 @@ impl Tunnel {
     }
 
     fn serve(tls: Option<TlsAcceptor>) -> Result<Self, Error> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context(|| "the port of the tunnel".to_owned())?;
-        listener.set_nonblocking(true).context(|| "the port of the tunnel".to_owned())?;
-        let address = listener.local_addr().context(|| "the port of the tunnel".to_owned())?.to_string();
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context(|| "the runtime of the tunnel".to_owned())?;
         let journal = Journal::default();
-        let (end, ended) = oneshot::channel::<()>();
         let for_thread = Arc::clone(&journal);
-        let accept = async move {
-            let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection(stream, tls.clone(), Arc::clone(&for_thread)));
-            }
-        };
-        let until_end = async move {
-            tokio::select! {
-                () = accept => {}
-                _ = ended => {}
-            }
-        };
-        let thread = thread::Builder::new()
-            .name("tunnel".to_owned())
-            .spawn(move || runtime.block_on(until_end))
-            .context(|| "the thread of the tunnel".to_owned())?;
-        Ok(Self { address, journal, end: Some(end), thread: Some(thread) })
+        let listener = Listener::start("tunnel", move |stream| connection(stream, tls.clone(), Arc::clone(&for_thread)))?;
+        Ok(Self { listener, journal })
     }
 
     /// Its host and port.
     pub fn address(&self) -> &str {
-        &self.address
+        self.listener.address()
     }
 
     /// What it was asked for since the last time: lines such as `CONNECT kubernetes.default.svc:443`, with the credentials at the end.
     pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.journal))
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed.
-            let _ = thread.join();
-        }
     }
 }
 
