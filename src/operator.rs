@@ -1,6 +1,6 @@
 //! The composition root: makes everything, starts it in order, and ends it in the opposite order.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
 use cluster_connection::{Connection, ConnectionError, Selection};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -95,6 +95,14 @@ pub enum StartError {
         /// Its message.
         reason: String,
     },
+    /// The file of `--additional-ca-file` cannot be used.
+    #[error("--additional-ca-file {}: {reason}; write certificates of authorities in PEM into it", file.display())]
+    AuthorityFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -108,6 +116,9 @@ pub enum StartError {
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartError> {
+    if let Some(file) = &settings.additional_ca_file {
+        nuvo_client::check_authority_file(file).map_err(|reason| StartError::AuthorityFile { file: file.clone(), reason })?;
+    }
     let (stop, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;

@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod connections;
 mod credentials;
 mod documented_commands;
 mod environment;

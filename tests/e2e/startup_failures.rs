@@ -68,6 +68,16 @@ fn wrong_flags_are_reported() {
 }
 
 #[test]
+fn additional_authorities_that_cannot_be_used_are_reported() {
+    let config = kubeconfig(server());
+    let empty = server().folder().join("empty.crt");
+    std::fs::write(&empty, "").unwrap();
+    for (file, reason) in [("/there/is/no/such/file", "No such file"), (empty.to_str().unwrap(), "there is no certificate in it")] {
+        assert_line(&run(&config, &["--additional-ca-file", file]), 1, &["--additional-ca-file", file, reason]);
+    }
+}
+
+#[test]
 fn missing_kubeconfig_is_reported() {
     assert_line(&run("/there/is/no/such/file", &[]), 1, &["no Kubernetes cluster is configured", "KUBECONFIG"]);
 }
