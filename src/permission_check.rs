@@ -136,7 +136,7 @@ mod tests {
     async fn missing_permission_is_named_with_verb_resource_and_scope() {
         for namespaces in [vec![], vec!["team-a".to_owned(), "team-b".to_owned()]] {
             let permissions = permissions(&namespaces, "operators");
-            assert_eq!(permissions.len(), 12 * namespaces.len().max(1) + 3);
+            assert_eq!(permissions.len(), 13 * namespaces.len().max(1) + 3);
             for denied in &permissions {
                 let missing = first_missing(&server(Some(denied.clone()), Arc::default()), permissions.clone()).await;
                 assert_eq!(missing.as_ref(), Some(denied));

@@ -10,7 +10,7 @@ pub fn rules() -> Vec<PolicyRule> {
     rules
 }
 
-/// The rights in every watched namespace. Secrets are read by name only, so there is no right to list them.
+/// The rights in every watched namespace. Secrets and ConfigMaps are read by name only, so there is no right to list them.
 #[must_use]
 pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
@@ -19,6 +19,7 @@ pub fn watched_namespace_rules() -> Vec<PolicyRule> {
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
         rule("", &["secrets"], &["get"]),
+        rule("", &["configmaps"], &["get"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
 }

@@ -2,10 +2,10 @@
 
 use std::{net::TcpListener, path::PathBuf};
 
-use controlplane::tls::{Authority, TlsFront, Validity};
+use controlplane::tls::{Authority, TlsFront, Validity, Version};
 use nuvo_crds::Phase;
 use nuvo_sim::{Pipeline, SimConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::environment::{Environment, assert_consistent, block_on};
 
@@ -117,4 +117,71 @@ fn additional_authorities_count_besides_the_public_ones_and_without_a_restart() 
         conditions.iter().any(|condition| condition.message.contains("its certificate is from an unknown authority"))
     });
     assert_eq!(env.sim.post_count(), 3);
+}
+
+/// An object of the test's namespace about TLS.
+fn apply(env: &Environment, kind: &str, name: &str, label: bool, data: Value) {
+    let labels = if label { json!({ "nuvo.dev/credential": "true" }) } else { json!({}) };
+    let (field, type_) = if kind == "Secret" { ("stringData", json!("kubernetes.io/tls")) } else { ("data", Value::Null) };
+    let metadata = json!({ "name": name, "namespace": env.namespace, "labels": labels });
+    let mut object = json!({ "apiVersion": "v1", "kind": kind, "metadata": metadata, field: data });
+    if kind == "Secret" {
+        object["type"] = type_;
+    }
+    env.server.apply(&object.to_string()).unwrap();
+}
+
+fn certificate(authority: &Authority, validity: Validity) -> Value {
+    let identity = authority.issue("client", validity).unwrap();
+    json!({ "tls.crt": identity.certificate, "tls.key": identity.key })
+}
+
+/// The gateway wants a client certificate, and is known only to the account's own authority.
+#[test]
+fn account_with_its_own_authority_and_client_certificate_works_and_rotates_without_a_restart() {
+    let env = environment("account-tls");
+    let [servers, clients, later] = ["servers", "clients", "later"].map(|name| Authority::new(name).unwrap());
+    let identity = servers.issue("127.0.0.1", Validity::Now).unwrap();
+    let gateway = TlsFront::with_clients_of(env.sim.address().port(), &identity, &clients, Version::Tls13).unwrap();
+    let origin = gateway.origin();
+    let _operator = env.operator_with(&["--allowed-base-url", &origin]);
+    let tls = json!({
+        "caBundle": { "configMapRef": { "name": "authorities" } },
+        "clientCertificateSecretRef": { "name": "client" },
+    });
+    // A change of the account has the operator look at once.
+    let change = |poll_period: i32| {
+        let fields = json!({ "baseUrl": format!("{origin}/dp/api/v1"), "tls": tls, "pollPeriodSeconds": poll_period });
+        env.account_with("default", fields);
+    };
+    change(1);
+    wait_message(&env, "default", "There is no ConfigMap authorities in this namespace");
+    apply(&env, "ConfigMap", "authorities", false, json!({ "ca.crt": servers.pem() }));
+    change(2);
+    wait_message(&env, "default", "There is no Secret client in this namespace");
+    apply(&env, "Secret", "client", false, certificate(&later, Validity::Now));
+    change(3);
+    wait_message(&env, "default", "lacks the label");
+    apply(&env, "Secret", "client", true, certificate(&later, Validity::Now));
+    change(4);
+    wait_message(&env, "default", "it does not accept the client certificate");
+    assert_eq!(env.sim.journal().len(), 0);
+    apply(&env, "Secret", "client", true, certificate(&clients, Validity::Now));
+    change(1);
+    env.wait_ready("default");
+    env.start("orders", "orders", json!({}));
+    assert_consistent(&env.wait_phase("orders", Phase::Succeeded));
+
+    // The gateway has changed its mind before the trigger, which is refused and so has started nothing.
+    gateway.set_clients(&identity, &later, Version::Tls13).unwrap();
+    env.start("later", "orders", json!({}));
+    env.wait("later", "refused", |run| {
+        let conditions = run.status.clone().unwrap_or_default().conditions;
+        conditions.iter().any(|condition| condition.message.contains("it does not accept the client certificate"))
+    });
+    assert_eq!(env.sim.post_count(), 1);
+    apply(&env, "Secret", "client", true, certificate(&later, Validity::Now));
+    change(2);
+    assert_consistent(&env.wait_phase("later", Phase::Succeeded));
+    assert_eq!(env.sim.post_count(), 2);
 }

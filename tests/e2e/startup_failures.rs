@@ -208,6 +208,7 @@ fn missing_rbac_rule_is_named() {
         ("list nuvoaccounts.nuvo.dev", there),
         ("update nuvoaccounts.nuvo.dev/status", everywhere),
         ("get secrets", there),
+        ("get configmaps", everywhere),
         ("create events.events.k8s.io", everywhere),
         ("get leases.coordination.k8s.io", (here.as_str(), everywhere.1)),
     ];

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use controlplane::tls::{Authority, Identity, TlsFront, Validity};
-use nuvo_client::{Client, Connections, Error, Settings, Unreachable};
+use controlplane::tls::{Authority, Identity, TlsFront, Validity, Version};
+use nuvo_client::{AccountTls, Client, Connections, Error, Settings, Unreachable};
 use nuvo_core::run::{PostOutcome, Unexecuted};
+use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -15,6 +16,7 @@ use crate::{
 };
 
 const EXECUTION: &str = r#"{"data":{"id":"e1","status":"RUNNING","pipeline":{"id":"p"}}}"#;
+const CREATED: &str = r#"{"data":[{"id":"e1","pipeline":"p"}]}"#;
 
 /// A file in a folder of its own, which is removed with it.
 struct File {
@@ -146,6 +148,60 @@ async fn authority_file_that_changes_holds_for_the_next_connection() {
     assert!(client.read(&e("e1")).await.result.is_ok());
     file.write(old.pem());
     assert_unreachable(&client, Unreachable::UnknownAuthority).await;
+}
+
+/// With TLS 1.3, the client has sent the request when the server refuses its certificate. The server has not read it: the handshake, which
+/// the certificate is a part of, comes first.
+#[tokio::test]
+async fn client_certificate_that_is_refused_starts_nothing() {
+    let (servers, clients, stranger) =
+        (Authority::new("servers").unwrap(), Authority::new("clients").unwrap(), Authority::new("stranger").unwrap());
+    let server = Server::start(|request| if request.starts_with("GET") { json(200, EXECUTION) } else { json(200, CREATED) }).await;
+    let identity = servers.issue("127.0.0.1", Validity::Now).unwrap();
+    let port = server.origin.rsplit_once(':').unwrap().1.parse().unwrap();
+    for version in [Version::Tls12, Version::Tls13] {
+        let front = TlsFront::with_clients_of(port, &identity, &clients, version).unwrap();
+        let client = |certificate: Option<Identity>| {
+            let pem = |Identity { certificate, key }: Identity| SecretString::from(format!("{certificate}{key}"));
+            let tls = AccountTls { authorities: Some(servers.pem().to_owned()), client_certificate: certificate.map(pem) };
+            with_settings(&front.origin(), fixed(), Settings { tls, ..settings() })
+        };
+        let sent = server.requests().len();
+        for wrong in
+            [None, Some(stranger.issue("client", Validity::Now).unwrap()), Some(clients.issue("client", Validity::Expired).unwrap())]
+        {
+            let client = client(wrong);
+            let read = client.read(&e("e1")).await.result.map(|_| ());
+            assert_eq!(read, Err(Error::Unreachable(Unreachable::ClientCertificate)), "{version:?}");
+            let outcome = trigger(&client).await;
+            let wanted = format!("the trigger was not carried out: nuvo cannot be reached: {}", Unreachable::ClientCertificate);
+            assert!(
+                matches!(&outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(..), message } if *message == wanted),
+                "{version:?}: {outcome:?}"
+            );
+        }
+        assert_eq!(server.requests().len(), sent, "the server got nothing");
+        let right = client(Some(clients.issue("client", Validity::Now).unwrap()));
+        assert!(right.read(&e("e1")).await.result.is_ok());
+        assert!(matches!(trigger(&right).await, PostOutcome::Accepted(_)), "{version:?}");
+        assert_eq!(server.requests().len(), sent + 2);
+    }
+}
+
+#[test]
+fn client_certificate_that_cannot_be_used_is_refused() {
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    let authority = Authority::new("clients").unwrap();
+    let [one, other] = ["one", "other"].map(|name| authority.issue(name, Validity::Now).unwrap());
+    let check = |certificate: &str, key: &str| nuvo_client::check_client_certificate(&SecretString::from(format!("{certificate}\n{key}")));
+    assert_eq!(check(&one.certificate, &one.key), Ok(()));
+    for (certificate, key, error) in [
+        ("", one.key.as_str(), "there is no certificate in tls.crt"),
+        (&one.certificate, "", "there is no private key in tls.key"),
+        (&one.certificate, &other.key, "the key is not that of the certificate"),
+    ] {
+        assert_eq!(check(certificate, key), Err(error.to_owned()));
+    }
 }
 
 #[test]

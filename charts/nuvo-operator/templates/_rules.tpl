@@ -37,6 +37,12 @@
   verbs:
   - get
 - apiGroups:
+  - ''
+  resources:
+  - configmaps
+  verbs:
+  - get
+- apiGroups:
   - events.k8s.io
   resources:
   - events

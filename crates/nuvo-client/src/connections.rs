@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use secrecy::SecretString;
 
 use super::error::Error;
-use super::trust::Trust;
+use super::trust::{self, Trust};
 
 /// The HTTP clients that all accounts share. Each holds the root certificates, so that many accounts would otherwise cost many copies of them;
 /// it holds nothing of an account.
@@ -24,6 +25,15 @@ struct Shared {
 struct Made {
     trust: Option<Arc<Trust>>,
     clients: Vec<(ConnectionSetup, reqwest::Client)>,
+}
+
+/// The TLS settings of one account, besides those that all accounts share.
+#[derive(Debug, Clone, Default)]
+pub struct AccountTls {
+    /// Authorities in PEM that may vouch for nuvo as well.
+    pub authorities: Option<String>,
+    /// The certificate that the client shows, with its key, in PEM.
+    pub client_certificate: Option<SecretString>,
 }
 
 /// The set-up of an HTTP client; clients with equal ones are shared.
@@ -45,29 +55,45 @@ impl Connections {
         Self(Arc::new(Shared { authority_file: Some(authority_file), made: Mutex::default() }))
     }
 
-    /// The client with this set-up, which is built on first use.
+    /// The client with this set-up, which is built on first use. One with TLS settings of its own is not shared.
     ///
     /// # Errors
     /// [`Error::Setup`] when TLS cannot be set up.
-    pub(crate) fn client(&self, setup: ConnectionSetup) -> Result<reqwest::Client, Error> {
+    pub(crate) fn client(&self, setup: ConnectionSetup, tls: &AccountTls) -> Result<reqwest::Client, Error> {
+        let AccountTls { authorities, client_certificate } = tls;
+        let is_shared = authorities.is_none() && client_certificate.is_none();
         let mut made = self.0.made.lock();
-        if let Some((_, client)) = made.clients.iter().find(|(other, _)| *other == setup) {
+        if let Some((_, client)) = made.clients.iter().find(|(other, _)| is_shared && *other == setup) {
             return Ok(client.clone());
         }
         let trust = match &made.trust {
             Some(trust) => trust.clone(),
             None => made.trust.insert(Arc::new(Trust::new(self.0.authority_file.as_deref())?)).clone(),
         };
-        let client = build(setup, trust)?;
-        made.clients.push((setup, client.clone()));
+        let trust = match authorities {
+            Some(pem) => Arc::new(trust.also(pem)?),
+            None => trust,
+        };
+        let client = build(setup, trust, client_certificate.as_ref())?;
+        if is_shared {
+            made.clients.push((setup, client.clone()));
+        }
         Ok(client)
     }
 }
 
 /// Builds a client that never follows, retries, decompresses or uses a proxy unasked.
-fn build(setup: ConnectionSetup, trust: Arc<Trust>) -> Result<reqwest::Client, Error> {
+fn build(setup: ConnectionSetup, trust: Arc<Trust>, certificate: Option<&SecretString>) -> Result<reqwest::Client, Error> {
     let ConnectionSetup { connect_timeout, reuse, use_env_proxy } = setup;
-    let mut tls = rustls::ClientConfig::builder().dangerous().with_custom_certificate_verifier(trust).with_no_client_auth();
+    let unusable = Error::Setup { reason: "the client certificate cannot be used" };
+    let tls = rustls::ClientConfig::builder().dangerous().with_custom_certificate_verifier(trust);
+    let mut tls = match certificate {
+        Some(pem) => {
+            let (chain, key) = trust::client_certificate(pem).map_err(|_| unusable.clone())?;
+            tls.with_client_auth_cert(chain, key).map_err(|_| unusable)?
+        }
+        None => tls.with_no_client_auth(),
+    };
     // A resumed session would not check the certificate, so that an authority that was removed would still count.
     tls.resumption = rustls::client::Resumption::disabled();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -95,15 +121,15 @@ mod tests {
     #[tokio::test]
     async fn http_clients_with_equal_set_up_are_shared() {
         let _installed = rustls::crypto::ring::default_provider().install_default();
-        let connections = Connections::default();
+        let (connections, tls) = (Connections::default(), AccountTls::default());
         let made = || connections.0.made.lock().clients.len();
         let setup = ConnectionSetup { connect_timeout: Duration::from_secs(5), reuse: true, use_env_proxy: false };
         for _ in 0..3 {
-            connections.clone().client(setup).unwrap();
-            connections.clone().client(ConnectionSetup { reuse: false, ..setup }).unwrap();
+            connections.clone().client(setup, &tls).unwrap();
+            connections.clone().client(ConnectionSetup { reuse: false, ..setup }, &tls).unwrap();
         }
         assert_eq!(made(), 2);
-        connections.client(ConnectionSetup { use_env_proxy: true, ..setup }).unwrap();
+        connections.client(ConnectionSetup { use_env_proxy: true, ..setup }, &tls).unwrap();
         assert_eq!(made(), 3);
     }
 }

@@ -24,7 +24,7 @@ mod unreachable;
 
 pub use client::{Admit, Client};
 pub use client_settings::{AdmitLogin, Code, Observer, Operation, PAUSE, Settings};
-pub use connections::Connections;
+pub use connections::{AccountTls, Connections};
 pub use credential::{Credential, CredentialError, IdentityType};
 pub use error::Error;
 pub use exchange::{CredentialsVerdict, Exchange, Usage};
@@ -33,5 +33,5 @@ pub use listing::{Collector, ListQuery, Listing, Next, Order, Page};
 pub use nuvo_core::{scheduler::Pause, vocabulary::ExecutionStatus};
 pub use origins::{BaseUrl, OriginError, Origins};
 pub use redact::Redactor;
-pub use trust::check_authority_file;
+pub use trust::{check_authorities, check_authority_file, check_client_certificate};
 pub use unreachable::Unreachable;

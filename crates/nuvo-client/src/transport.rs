@@ -39,7 +39,8 @@ pub(crate) enum Asked {
 /// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// No connection: nothing of the request was written.
+    /// No connection: nothing of the request was read by the server. With TLS 1.3 it may have been written when the server refuses the client
+    /// certificate (docs/protocol.md section 5).
     Connect(Unreachable),
     /// Not in time. Something may have been written.
     Timeout,
@@ -105,6 +106,9 @@ pub(crate) async fn send(
     let sent = match before(deadline, request.send()).await {
         Err(Timeout) => Err((Failure::Timeout, Code::Timeout)),
         Ok(Err(e)) if e.is_connect() || e.is_builder() => Err((Failure::Connect(Unreachable::of(&e)), Code::Connect)),
+        Ok(Err(e)) if Unreachable::of(&e) == Unreachable::ClientCertificate => {
+            Err((Failure::Connect(Unreachable::ClientCertificate), Code::Connect))
+        }
         Ok(Err(e)) if e.is_timeout() => Err((Failure::Timeout, Code::Timeout)),
         Ok(Err(_)) => Err((Failure::Broken, Code::Broken)),
         Ok(Ok(response)) => Ok(response),

@@ -1,4 +1,4 @@
-//! Which authorities may vouch for nuvo: the public ones, and those of a file, which is read again when it changes.
+//! Which authorities may vouch for nuvo: the public ones, those of a file, which is read again when it changes, and those of an account.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,18 +8,21 @@ use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Error;
 
-/// The authorities that all accounts share.
-#[derive(Debug)]
+/// The authorities that all accounts share, and those of one account.
+#[derive(Debug, Clone)]
 pub(crate) struct Trust {
     provider: Arc<CryptoProvider>,
     /// Those of the platform; none if it has none.
     public: Option<Arc<dyn ServerCertVerifier>>,
-    additional: Option<AuthorityFile>,
+    additional: Option<Arc<AuthorityFile>>,
+    account: Option<Arc<dyn ServerCertVerifier>>,
 }
 
 impl Trust {
@@ -33,9 +36,19 @@ impl Trust {
         }
         Ok(Self {
             public: public.ok().map(|verifier| Arc::new(verifier) as Arc<dyn ServerCertVerifier>),
-            additional: file.map(|file| AuthorityFile { path: file.to_owned(), read: Mutex::default() }),
+            additional: file.map(|file| Arc::new(AuthorityFile { path: file.to_owned(), read: Mutex::default() })),
+            account: None,
             provider,
         })
+    }
+
+    /// Also trusts these authorities.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when they are not authorities in PEM.
+    pub(crate) fn also(&self, pem: &str) -> Result<Self, Error> {
+        let account = verifier(pem.as_bytes(), &self.provider).map_err(|_| Error::Setup { reason: "the authorities cannot be used" })?;
+        Ok(Self { account: Some(account), ..self.clone() })
     }
 }
 
@@ -50,7 +63,7 @@ impl ServerCertVerifier for Trust {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let additional = self.additional.as_ref().and_then(|file| file.verifier(&self.provider));
         let mut result = Err(CertificateError::UnknownIssuer.into());
-        for verifier in self.public.iter().cloned().chain(additional) {
+        for verifier in self.public.iter().cloned().chain(additional).chain(self.account.clone()) {
             result = verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
             // Another one may know the authority.
             if !matches!(result, Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer))) {
@@ -127,6 +140,36 @@ fn verifier(pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Arc<dyn Server
 /// It cannot be read, has no certificate, or has one that cannot be an authority.
 pub fn check_authority_file(file: &Path) -> Result<(), String> {
     authorities(&fs::read(file).map_err(|error| error.to_string())?).map(|_| ())
+}
+
+/// Whether this is a certificate chain with its key, in PEM.
+///
+/// # Errors
+/// What is wrong. The text contains nothing of it.
+pub fn check_client_certificate(pem: &SecretString) -> Result<(), String> {
+    let (chain, key) = client_certificate(pem)?;
+    let provider = CryptoProvider::get_default().ok_or("no TLS provider is installed")?;
+    CertifiedKey::from_der(chain, key, provider).map(|_| ()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".to_owned(),
+        _ => "the certificate or its key cannot be used".to_owned(),
+    })
+}
+
+/// The chain and the key in a PEM.
+pub(crate) fn client_certificate(pem: &SecretString) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let pem = pem.expose_secret().as_bytes();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or("there is no certificate in tls.crt")?;
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| "there is no private key in tls.key")?;
+    Ok((chain, key))
+}
+
+/// Whether these are certificates of authorities, in PEM.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_authorities(pem: &str) -> Result<(), String> {
+    authorities(pem.as_bytes()).map(|_| ())
 }
 
 fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
