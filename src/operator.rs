@@ -1,13 +1,13 @@
 //! The composition root: makes everything, starts it in order, and ends it in the opposite order.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
+use cluster_connection::{Connection, ConnectionError, Selection};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, PostParams},
     client::ClientBuilder,
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
     core::Status,
 };
 use tokio::{
@@ -96,6 +96,14 @@ pub enum StartError {
         /// Its message.
         reason: String,
     },
+    /// The file of `--additional-ca-file` cannot be used.
+    #[error("--additional-ca-file {}: {reason}; write certificates of authorities in PEM into it", file.display())]
+    AuthorityFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -109,6 +117,9 @@ pub enum StartError {
 
 /// Runs the operator until SIGTERM or SIGINT.
 pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartError> {
+    if let Some(file) = &settings.additional_ca_file {
+        nuvo_client::check_authority_file(file).map_err(|reason| StartError::AuthorityFile { file: file.clone(), reason })?;
+    }
     let (stop, shutdown) = shutdown::channel();
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
@@ -173,18 +184,10 @@ async fn connect(
     health: &Health,
     clock: Clock,
 ) -> Result<(Context, Option<Elector>), StartError> {
-    let mut config = match kubeconfig().map_err(|error| StartError::NoCluster(one_line(&error)))? {
-        Some(kubeconfig) => {
-            let chosen = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-            chosen.map_err(|error| StartError::NoCluster(one_line(&error)))?
-        }
-        None => Config::infer().await.map_err(|error| StartError::NoCluster(one_line(&error)))?,
-    };
+    let mut config = configured().map_err(|error| StartError::NoCluster(one_line(&error)))?;
     // kube would retry every verb, writes included, for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(5));
-    // kube takes a proxy from the environment that it then cannot use, and forgets NO_PROXY. One in the kubeconfig stays, and is an error.
-    config.proxy_url = config.proxy_url.filter(|proxy| !is_from_environment(proxy));
     let server = config.cluster_url.to_string();
     let operator_namespace = settings.operator_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let failed = |error: kube::Error| StartError::Client { server: server.clone(), reason: one_line(&error) };
@@ -212,14 +215,13 @@ async fn connect(
     Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock: checked }, elector))
 }
 
-/// The files of `KUBECONFIG` that exist, merged: kube fails where kubectl skips a missing file.
-fn kubeconfig() -> Result<Option<Kubeconfig>, KubeconfigError> {
-    let list = std::env::var_os("KUBECONFIG").unwrap_or_default();
-    // A file that cannot be looked at is not missing: reading it says why.
-    std::env::split_paths(&list).filter(|file| file.try_exists().unwrap_or(true)).try_fold(None, |merged: Option<Kubeconfig>, file| {
-        let next = Kubeconfig::read_from(file)?;
-        Ok(Some(merged.unwrap_or_default().merge(next)?))
-    })
+/// The cluster of the kubeconfig, or that of the pod.
+fn configured() -> Result<Config, ConnectionError> {
+    let connection = match cluster_connection::read(None)? {
+        Some(kubeconfig) => Connection::of_kubeconfig(&kubeconfig, Selection::default())?,
+        None => Connection::of_pod()?,
+    };
+    connection.into_config()
 }
 
 /// A client that gives up an answer that does not begin within `answer`, or pauses for longer than `silence`: kube itself waits without
@@ -232,13 +234,6 @@ pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: &A
     // Else a connection would have less time for an answer the longer it was idle before.
     config.reset_reader_on_write = true;
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&comparing(clock)).build())
-}
-
-fn is_from_environment(proxy: &http::Uri) -> bool {
-    ["HTTPS_PROXY", "https_proxy"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok()?.parse().ok())
-        .any(|named: http::Uri| named == *proxy)
 }
 
 /// Runs the controllers, as the leader if there is an election, until the shutdown or the loss of the lease.

@@ -8,7 +8,7 @@ pub fn rules() -> Vec<PolicyRule> {
     [watched_namespace_rules(), secret_rules(), operator_namespace_rules()].concat()
 }
 
-/// The rights in every watched namespace, besides those to Secrets.
+/// The rights in every watched namespace, besides those to what accounts name.
 #[must_use]
 pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
@@ -20,11 +20,11 @@ pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     ]
 }
 
-/// The rights in every watched namespace, or in some of them, whose accounts can be used. Secrets are read by name only, so there is no right
-/// to list them.
+/// The rights in every watched namespace, or in some of them, whose accounts can be used: to Secrets, and to ConfigMaps with the certificates of
+/// authorities. Both are read by name only, so there is no right to list them.
 #[must_use]
 pub fn secret_rules() -> Vec<PolicyRule> {
-    vec![rule("", &["secrets"], &["get"])]
+    vec![rule("", &["secrets"], &["get"]), rule("", &["configmaps"], &["get"])]
 }
 
 /// The rights in the namespace of the locks and the leader lease.

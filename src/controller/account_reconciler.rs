@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{
     Api, ResourceExt,
     api::PostParams,
@@ -23,9 +23,11 @@ use super::{
     shell::Shell,
 };
 use crate::account::{Session, SessionSettings};
-use nuvo_client::{Credential, Error, Identity};
+use nuvo_client::{AccountTls, Credential, Error, Identity};
 use nuvo_core::{
-    account::{AccountAct, AccountFacts, Availability, Publication, SecretRead, SecretValue, Verification, next},
+    account::{
+        AccountAct, AccountFacts, Availability, Publication, SecretRead, SecretValue, TlsRead, TlsSource, Verification, next, tls_sources,
+    },
     backoff::Backoff,
 };
 use nuvo_crds::{
@@ -61,10 +63,14 @@ struct Memory {
 struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    fn of(account: &NuvoAccount, credential: &SecretString) -> Self {
+    fn of(account: &NuvoAccount, credential: &SecretString, tls: &AccountTls) -> Self {
+        let AccountTls { authorities, client_certificate } = tls;
         let mut hash = Sha256::new();
         // Debug of the spec names the Secret, never its value.
         hash.update(format!("{:?}\n", account.spec));
+        for part in [authorities.as_deref(), client_certificate.as_ref().map(ExposeSecret::expose_secret)] {
+            hash.update(Sha256::digest(part.unwrap_or_default()));
+        }
         hash.update(credential.expose_secret());
         Self(hash.finalize().into())
     }
@@ -114,8 +120,15 @@ impl Reconciler for AccountReconciler {
         let mut facts = AccountFacts::new(&account, self.shell.now(), base_url_error, failures);
         loop {
             match next(&facts) {
-                AccountAct::ReadSecret(reference) => facts.secret = Some(self.read_secret(&account, &reference).await?),
-                AccountAct::Verify(credential) => facts.verification = Some(self.verify(&account, credential).await),
+                AccountAct::ReadTls(source) => facts.tls.push(self.read_tls(&account, &source).await?),
+                AccountAct::ReadSecret(reference) => {
+                    let tls = account_tls(&account, &facts.tls);
+                    facts.secret = Some(self.read_secret(&account, &reference, &tls).await?);
+                }
+                AccountAct::Verify(credential) => {
+                    let tls = account_tls(&account, &facts.tls);
+                    facts.verification = Some(self.verify(&account, credential, tls).await);
+                }
                 AccountAct::Publish(availability) => facts.publication = self.publish(&account, availability),
                 AccountAct::WriteStatus(status) => {
                     self.write_status(&account, *status).await?;
@@ -146,7 +159,53 @@ impl AccountReconciler {
         self.memory.lock().retain(|uid, _| left.contains(uid));
     }
 
-    async fn read_secret(&self, account: &NuvoAccount, reference: &SecretRef) -> Result<SecretRead<SecretString, Arc<Session>>, CallError> {
+    async fn read_tls(&self, account: &NuvoAccount, source: &TlsSource) -> Result<TlsRead<SecretString>, CallError> {
+        let namespace = account.namespace().unwrap_or_default();
+        let (client, missing) = (self.shell.client.clone(), |key: &str| format!("it has no key {key}"));
+        let read = match source {
+            TlsSource::ConfigMapAuthorities(SecretRef { name, key }) => {
+                let api: Api<ConfigMap> = Api::namespaced(client, &namespace);
+                let read = call("read the ConfigMap of the NuvoAccount", api.get_opt(name)).await;
+                read.map(|found| found.map(|map| (None, map.data.and_then(|mut data| data.remove(key)).ok_or_else(|| missing(key)))))
+            }
+            TlsSource::SecretAuthorities(SecretRef { name, key }) => {
+                let api: Api<Secret> = Api::namespaced(client, &namespace);
+                let read = call("read the Secret of the NuvoAccount", api.get_opt(name)).await;
+                read.map(|found| found.map(|secret| (label(&secret), text(&secret, key))))
+            }
+            TlsSource::ClientCertificate(name) => {
+                let api: Api<Secret> = Api::namespaced(client, &namespace);
+                let read = call("read the Secret of the NuvoAccount", api.get_opt(name)).await;
+                let pem = |secret: &Secret| Ok(format!("{}\n{}", text(secret, "tls.crt")?, text(secret, "tls.key")?));
+                read.map(|found| found.map(|secret| (label(&secret), pem(&secret))))
+            }
+        };
+        match read {
+            Ok(Some((label, value))) => {
+                let checked = value.and_then(|pem| {
+                    let pem = SecretString::from(pem);
+                    match source {
+                        TlsSource::ClientCertificate(_) => nuvo_client::check_client_certificate(&pem)?,
+                        TlsSource::ConfigMapAuthorities(_) | TlsSource::SecretAuthorities(_) => {
+                            nuvo_client::check_authorities(pem.expose_secret())?;
+                        }
+                    }
+                    Ok(pem)
+                });
+                Ok(TlsRead::Found { label, value: checked })
+            }
+            Ok(None) => Ok(TlsRead::Missing),
+            Err(error) if error.is_forbidden() => Ok(TlsRead::Forbidden),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_secret(
+        &self,
+        account: &NuvoAccount,
+        reference: &SecretRef,
+        tls: &AccountTls,
+    ) -> Result<SecretRead<SecretString, Arc<Session>>, CallError> {
         let api: Api<Secret> = Api::namespaced(self.shell.client.clone(), &account.namespace().unwrap_or_default());
         let secret = match call("read the Secret of the NuvoAccount", api.get_opt(&reference.name)).await {
             Ok(Some(secret)) => secret,
@@ -154,30 +213,30 @@ impl AccountReconciler {
             Err(error) if error.is_forbidden() => return Ok(SecretRead::Forbidden),
             Err(error) => return Err(error),
         };
-        let label = secret.labels().get(CREDENTIAL_LABEL).cloned();
+        let label = label(&secret);
         let value = match secret.data.as_ref().and_then(|data| data.get(&reference.key)).map(|value| std::str::from_utf8(&value.0)) {
             None => SecretValue::KeyMissing,
             Some(Err(_)) => SecretValue::NotText,
             Some(Ok(text)) => {
                 let credential = SecretString::from(text);
-                SecretValue::Text { verified: self.verified_session(account, &credential), credential }
+                SecretValue::Text { verified: self.verified_session(account, &credential, tls), credential }
             }
         };
         Ok(SecretRead::Found { label, value })
     }
 
     /// The verified session with exactly this credential and spec.
-    fn verified_session(&self, account: &NuvoAccount, credential: &SecretString) -> Option<Arc<Session>> {
+    fn verified_session(&self, account: &NuvoAccount, credential: &SecretString, tls: &AccountTls) -> Option<Arc<Session>> {
         let session = self.shell.accounts.session(&ObjectRef::from_obj(account)).filter(|session| !session.is_rejected())?;
         let memory = self.memory.lock();
         let verified = memory.get(&account.uid().unwrap_or_default())?.verified.as_ref()?;
-        (*verified == Fingerprint::of(account, credential)).then_some(session)
+        (*verified == Fingerprint::of(account, credential, tls)).then_some(session)
     }
 
     /// Makes a session with a credential, and verifies that nuvo accepts it.
-    async fn verify(&self, account: &NuvoAccount, secret: SecretString) -> Verification<Arc<Session>> {
-        let fingerprint = Fingerprint::of(account, &secret);
-        let session = match self.session(account, secret) {
+    async fn verify(&self, account: &NuvoAccount, secret: SecretString, tls: AccountTls) -> Verification<Arc<Session>> {
+        let fingerprint = Fingerprint::of(account, &secret, &tls);
+        let session = match self.session(account, secret, tls) {
             Ok(session) => session,
             Err(verification) => return verification,
         };
@@ -189,18 +248,21 @@ impl AccountReconciler {
             }
             Err(Error::Unauthorized) => Verification::Rejected,
             Err(Error::Forbidden) => Verification::PermissionMissing,
-            Err(error) => unknown(&error),
+            Err(error) => {
+                tracing::info!(%error, "the credentials cannot be verified");
+                unknown(&error)
+            }
         }
     }
 
-    fn session(&self, account: &NuvoAccount, secret: SecretString) -> Result<Arc<Session>, Verification<Arc<Session>>> {
+    fn session(&self, account: &NuvoAccount, secret: SecretString, tls: AccountTls) -> Result<Arc<Session>, Verification<Arc<Session>>> {
         let malformed = |of_secret, error: &dyn std::error::Error| Verification::Malformed { of_secret, error: error.to_string() };
         let base = self.shell.origins.check(&account.spec.base_url).map_err(|error| malformed(false, &error))?;
         let credential =
             credential(account, secret).ok_or_else(|| Verification::Malformed { of_secret: false, error: UNKNOWN_TYPE.to_owned() })?;
         let credential = credential.validated().map_err(|error| malformed(error.is_of_secret(), &error))?;
         let admit_login = Some(self.shell.logins.admit(&base.origin()));
-        let settings = nuvo_client::Settings { admit_login, ..self.shell.nuvo_settings.clone() };
+        let settings = nuvo_client::Settings { admit_login, tls, ..self.shell.nuvo_settings.clone() };
         let client = nuvo_client::Client::new(base, credential, settings).map_err(|error| unknown(&error))?;
         let deleted = || Verification::Unknown { error: "the NuvoAccount was deleted".to_owned(), retry_after: None };
         let requests = self.shell.accounts.requests(&ObjectRef::from_obj(account)).ok_or_else(deleted)?;
@@ -256,6 +318,28 @@ impl AccountReconciler {
 
 fn unknown(error: &Error) -> Verification<Arc<Session>> {
     Verification::Unknown { error: error.to_string(), retry_after: error.retry_after() }
+}
+
+fn label(secret: &Secret) -> Option<String> {
+    secret.labels().get(CREDENTIAL_LABEL).cloned()
+}
+
+fn text(secret: &Secret, key: &str) -> Result<String, String> {
+    let value = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| format!("it has no key {key}"))?;
+    String::from_utf8(value.0.clone()).map_err(|_| format!("its key {key} is not text"))
+}
+
+/// What the objects that an account names say about TLS.
+fn account_tls(account: &NuvoAccount, read: &[TlsRead<SecretString>]) -> AccountTls {
+    let mut tls = AccountTls::default();
+    for (source, read) in tls_sources(account).iter().zip(read) {
+        let TlsRead::Found { value: Ok(pem), .. } = read else { continue };
+        match source {
+            TlsSource::ClientCertificate(_) => tls.client_certificate = Some(pem.clone()),
+            TlsSource::ConfigMapAuthorities(_) | TlsSource::SecretAuthorities(_) => tls.authorities = Some(pem.expose_secret().to_owned()),
+        }
+    }
+    tls
 }
 
 /// None if this operator does not know the identity type of the license key.

@@ -23,7 +23,7 @@ use crate::{
     shutdown::Shutdown,
     telemetry::{Metrics, RunResult},
 };
-use nuvo_client::{Origins, Settings as NuvoSettings};
+use nuvo_client::{Connections, Origins, Settings as NuvoSettings};
 use nuvo_core::run::{Limits, PipelineId, RunMemory, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
@@ -90,6 +90,7 @@ impl Shell {
             nuvo_settings: NuvoSettings {
                 trigger_timeout: settings.trigger_timeout,
                 use_env_proxy: settings.use_env_proxy,
+                connections: settings.additional_ca_file.clone().map_or_else(Connections::default, Connections::trusting),
                 observer: Some(Arc::new(move |operation, code, took| observer.nuvo_request(operation, code, took))),
                 ..NuvoSettings::default()
             },

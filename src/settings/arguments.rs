@@ -1,6 +1,6 @@
 //! The command line: its flags, and what they are checked for.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use nuvo_client::Origins;
@@ -110,9 +110,15 @@ pub(super) struct RunArguments {
     max_concurrent_reconciles: u16,
 
     /// Whether to send requests to nuvo through the proxies in the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A proxy can
-    /// read the credentials of accounts whose base URL is plain http. Requests to Kubernetes never use these proxies.
+    /// read the credentials of accounts whose base URL is plain http. Requests to Kubernetes use these proxies with either value, as kubectl
+    /// does: NO_PROXY must list the API server if its address is not behind the proxy.
     #[arg(long, env = "NUVO_OPERATOR_USE_ENV_PROXY", value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = false)]
     use_env_proxy: bool,
+
+    /// File with PEM certificates of authorities that may vouch for nuvo, in addition to the public ones. When the file changes, it counts
+    /// for new connections. Requests to Kubernetes do not use it.
+    #[arg(long, env = "NUVO_OPERATOR_ADDITIONAL_CA_FILE", value_name = "FILE")]
+    additional_ca_file: Option<PathBuf>,
 }
 
 impl TryFrom<RunArguments> for Settings {
@@ -138,6 +144,7 @@ impl TryFrom<RunArguments> for Settings {
             adoption_confirm_seconds,
             max_concurrent_reconciles,
             use_env_proxy,
+            additional_ca_file,
         } = arguments;
         if metrics_addr == health_addr && metrics_addr.port() != 0 {
             return Err(format!("--metrics-addr and --health-addr are both {metrics_addr}: give one of them another port"));
@@ -172,6 +179,7 @@ impl TryFrom<RunArguments> for Settings {
             adoption_confirm: adoption_confirm_seconds,
             max_concurrent_reconciles,
             use_env_proxy,
+            additional_ca_file,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The settings of one process, as the rest of the operator gets them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use nuvo_client::Origins;
@@ -78,4 +78,6 @@ pub struct Settings {
     pub max_concurrent_reconciles: u16,
     /// Whether requests to nuvo go through the proxies that the environment names.
     pub use_env_proxy: bool,
+    /// A file with authorities that may vouch for nuvo, besides the public ones.
+    pub additional_ca_file: Option<PathBuf>,
 }

@@ -43,6 +43,7 @@ fn settings_without_flags_are_the_documented_defaults() {
         adoption_confirm: Duration::from_secs(10),
         max_concurrent_reconciles: 32,
         use_env_proxy: false,
+        additional_ca_file: None,
     };
     assert_eq!(settings(&[]), expected);
     assert_eq!(settings(&["run"]), expected);

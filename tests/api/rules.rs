@@ -227,3 +227,26 @@ fn malformed_secret_reference_is_refused() {
         "must be the name of a Secret in this namespace",
     );
 }
+
+#[test]
+fn tls_of_an_account_names_one_bundle_and_valid_objects() {
+    let tls = |tls: Value| {
+        let mut spec = account("", Value::Null);
+        spec["tls"] = tls;
+        spec
+    };
+    let named = json!({ "name": "nuvo-tls" });
+    for bundle in [json!({ "configMapRef": named, "key": "ca.crt" }), json!({ "secretRef": named, "key": "company.pem" })] {
+        accepted(ACCOUNT, &tls(json!({ "caBundle": bundle, "clientCertificateSecretRef": named })), None);
+    }
+    accepted(ACCOUNT, &tls(json!({})), None);
+    for bundle in [json!({ "key": "ca.crt" }), json!({ "configMapRef": named, "secretRef": named, "key": "ca.crt" })] {
+        refused(ACCOUNT, &tls(json!({ "caBundle": bundle })), None, "set exactly one of configMapRef and secretRef");
+    }
+    for name in ["Secret", "a/b", "other."] {
+        let refs = json!({ "clientCertificateSecretRef": { "name": name } });
+        refused(ACCOUNT, &tls(refs), None, "name must be the name of an object in this namespace");
+    }
+    let key = json!({ "caBundle": { "secretRef": named, "key": "a/b" } });
+    refused(ACCOUNT, &tls(key), None, "key must be a key of the ConfigMap or Secret");
+}

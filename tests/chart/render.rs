@@ -42,6 +42,7 @@ fn wrong_values_are_refused_with_a_reason() {
         (json!({ "terminationGracePeriodSeconds": 60 }), &["longer than trigger.timeoutSeconds (60)"]),
         (json!({ "quarantineSeconds": 64.9 }), &["at least trigger.timeoutSeconds + trigger.fenceSeconds (65)"]),
         (json!({ "metrics": { "port": 8081 } }), &["another port"]),
+        (json!({ "additionalCa": { "configMap": "a", "secret": "b" } }), &["leave one of them out"]),
         (json!({ "serviceAccount": { "create": false } }), &["serviceAccount.name is needed"]),
         (json!({ "operatorNamespace": "kube-system" }), &["cannot use the namespace kube-system"]),
         (json!({ "operatorNamespace": "kube-node-lease" }), &["cannot use the namespace kube-node-lease"]),
@@ -142,6 +143,7 @@ fn flags_can_all_be_set_by_values() {
         adoption_confirm: Duration::from_secs(20),
         max_concurrent_reconciles: 64,
         use_env_proxy: true,
+        additional_ca_file: Some("/etc/nuvo-operator/additional-ca/private.pem".into()),
     };
     assert_eq!(settings(&everything()), expected);
     assert!(!settings(&json!({ "replicas": 1, "leaderElection": { "enabled": false } })).leader_elect);
@@ -175,6 +177,27 @@ fn values_in_the_documentation_exist() {
 fn extra_arguments_are_passed_on() {
     let settings = settings(&json!({ "extraArgs": ["--label-selector=a in (b, c)"] }));
     assert_eq!(settings.label_selector.as_deref(), Some("a in (b, c)"));
+}
+
+/// Also besides the volumes of the user.
+#[test]
+fn additional_authorities_are_mounted_where_the_operator_reads_them() {
+    let sources = [
+        (everything(), json!({ "name": "additional-ca", "configMap": { "name": "authorities" } })),
+        (
+            json!({ "additionalCa": { "secret": "authorities" } }),
+            json!({ "name": "additional-ca", "secret": { "secretName": "authorities" } }),
+        ),
+    ];
+    for (values, volume) in sources {
+        let file = settings(&values).additional_ca_file.unwrap();
+        let pod = deployment(&rendered(&values))["spec"]["template"]["spec"].clone();
+        assert!(pod["volumes"].as_array().unwrap().contains(&volume), "{pod}");
+        let mounts = pod["containers"][0]["volumeMounts"].as_array().unwrap().clone();
+        let mount = mounts.iter().find(|mount| mount["name"] == "additional-ca").unwrap();
+        assert_eq!(mount["mountPath"].as_str(), file.parent().unwrap().to_str());
+        assert_eq!(mount["subPath"], Value::Null, "a file that is mounted by itself never changes");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@
 mod accounts;
 mod clock_skew;
 mod concurrency;
+mod connections;
 mod credentials;
 mod documented_commands;
 mod environment;

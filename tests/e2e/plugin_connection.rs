@@ -2,6 +2,7 @@
 
 use std::{io::Read as _, process::Command};
 
+use controlplane::Tunnel;
 use kube::config::Kubeconfig;
 use nuvo_operator::rbac;
 use serde_json::{Value, json};
@@ -65,8 +66,15 @@ impl<'a> Both<'a> {
 
     #[track_caller]
     fn fail(&self, flags: &[&str]) {
+        self.fails(flags);
+    }
+
+    /// What both say about their failure.
+    #[track_caller]
+    fn fails(&self, flags: &[&str]) -> String {
         let (success, text) = self.list(flags);
         assert!(!success, "{flags:?}: {text}");
+        text
     }
 }
 
@@ -188,6 +196,164 @@ fn flags_of_kubectl_select_server_user_and_trust() {
     let both = several(&kubeconfig);
     both.fail(&[]);
     both.succeed(&["--cluster", "controlplane", "--user", "admin"]);
+}
+
+/// A kubeconfig of the admin for another address of the server, with these further fields of the cluster.
+fn kubeconfig_for(env: &Environment, name: &str, server: &str, fields: &Value) -> String {
+    let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(env.server.admin_kubeconfig()).unwrap()).unwrap();
+    let cluster = kubeconfig["clusters"][0]["cluster"].as_object_mut().unwrap();
+    cluster.insert("server".to_owned(), json!(server));
+    cluster.extend(fields.as_object().unwrap().clone());
+    let path = env.server.folder().join(format!("{name}.kubeconfig"));
+    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    path.display().to_string()
+}
+
+/// 0.0.0.0 is this machine, as is LOCALHOST, but Go takes neither for it.
+#[test]
+fn proxy_of_the_environment_is_used_where_kubectl_uses_it() {
+    let env = Environment::new("plugin-proxy", []);
+    let (tunnel, encrypted) = (Tunnel::start().unwrap(), Tunnel::with_tls(env.server).unwrap());
+    let port = env.server.url().rsplit_once(':').unwrap().1;
+    let by_name = kubeconfig_for(&env, "by-name", &format!("https://LOCALHOST:{port}"), &json!({}));
+    let by_address = kubeconfig_for(&env, "by-address", &format!("https://0.0.0.0:{port}"), &json!({ "tls-server-name": "localhost" }));
+    let far = kubeconfig_for(&env, "far", &format!("https://kubernetes.default.svc:{port}"), &json!({}));
+    let plain = kubeconfig_for(&env, "plain", &format!("http://LOCALHOST:{port}"), &json!({}));
+    let loopback = [
+        kubeconfig_for(&env, "localhost", &format!("https://localhost:{port}"), &json!({})),
+        kubeconfig_for(&env, "loopback", &format!("https://127.0.0.1:{port}"), &json!({})),
+    ];
+    // What both ask for, each at least once: kubectl asks for the kinds first.
+    let asked = |kubeconfig: &str, variables: &[(&'static str, String)]| {
+        let both = Both { variables: variables.to_vec(), ..Both::new(&env) }.env("KUBECONFIG", kubeconfig);
+        let (success, text) = both.list(&[]);
+        let mut asked = [tunnel.asked(), encrypted.asked()].concat();
+        let count = asked.len();
+        asked.sort();
+        asked.dedup();
+        assert!(count == 0 || count >= 2 * asked.len(), "{variables:?}: {count} of {asked:?}: {text}");
+        (success, asked)
+    };
+    let (http, socks5) = (format!("http://{}", tunnel.address()), format!("socks5://{}", tunnel.address()));
+    let connect = |host: &str| (true, vec![format!("CONNECT {host}:{port}")]);
+    let direct = || (true, Vec::new());
+
+    // The schemes. A name is for the proxy to look up.
+    assert_eq!(asked(&far, &[("HTTPS_PROXY", http.clone())]), connect("kubernetes.default.svc"));
+    assert_eq!(asked(&far, &[("https_proxy", tunnel.address().to_owned())]), connect("kubernetes.default.svc"));
+    let socks = (true, vec![format!("SOCKS5 kubernetes.default.svc:{port}")]);
+    assert_eq!(asked(&far, &[("HTTPS_PROXY", socks5.clone())]), socks);
+    assert_eq!(asked(&far, &[("HTTPS_PROXY", socks5.replace("socks5", "socks5h"))]), socks);
+    assert_eq!(asked(&far, &[("HTTPS_PROXY", format!("https://{}", encrypted.address()))]), connect("kubernetes.default.svc"));
+    let credentials = format!("http://me:p%40ss@{}", tunnel.address());
+    let with_credentials = format!("CONNECT kubernetes.default.svc:{port} Basic bWU6cEBzcw==");
+    assert_eq!(asked(&far, &[("HTTPS_PROXY", credentials)]), (true, vec![with_credentials]));
+
+    // The variables.
+    let nowhere = "http://127.0.0.1:1".to_owned();
+    assert_eq!(asked(&by_name, &[("HTTPS_PROXY", nowhere.clone())]), (false, vec![]));
+    // Which of both comes first depends on the version of Go, unless one is empty.
+    assert_eq!(asked(&by_name, &[("HTTPS_PROXY", http.clone()), ("https_proxy", String::new())]), connect("LOCALHOST"));
+    assert_eq!(asked(&by_name, &[("HTTPS_PROXY", String::new()), ("https_proxy", http.clone())]), connect("LOCALHOST"));
+    assert_eq!(
+        asked(&by_name, &[("HTTP_PROXY", nowhere.clone()), ("ALL_PROXY", nowhere.clone()), ("all_proxy", nowhere.clone())]),
+        direct()
+    );
+    assert_eq!(asked(&by_name, &[("HTTPS_PROXY", "[::bad".to_owned())]), direct());
+    for kubeconfig in &loopback {
+        assert_eq!(asked(kubeconfig, &[("HTTPS_PROXY", nowhere.clone())]), direct());
+    }
+    // kubectl asks an HTTP proxy for the whole URL of a plain server.
+    let (success, lines) = asked(&plain, &[("HTTP_PROXY", socks5.clone()), ("HTTPS_PROXY", nowhere.clone())]);
+    assert!(!success && lines == [format!("SOCKS5 LOCALHOST:{port}")], "{lines:?}");
+
+    // NO_PROXY is about the server, not about the proxy.
+    let exempt = |kubeconfig: &str, list: &str| asked(kubeconfig, &[("HTTPS_PROXY", http.clone()), ("NO_PROXY", list.to_owned())]);
+    for list in ["*", "localhost", "elsewhere.example, Localhost ,", &format!("localhost:{port}"), "example,,localhost"] {
+        assert_eq!(exempt(&by_name, list), direct(), "{list}");
+    }
+    for list in ["127.0.0.1", "127.0.0.0/8", ".localhost", "*.localhost", "localhost:1", "host", "http://localhost", "[", ""] {
+        assert_eq!(exempt(&by_name, list), connect("LOCALHOST"), "{list}");
+    }
+    for list in ["0.0.0.0", "0.0.0.0/8", &format!("0.0.0.0:{port}"), "10.0.0.0/8,0.0.0.0/30"] {
+        assert_eq!(exempt(&by_address, list), direct(), "{list}");
+    }
+    for list in ["127.0.0.1", "0.0.0.0:1", "10.0.0.0/8", "0.0.0", "0.0.0.0/33", "localhost"] {
+        assert_eq!(exempt(&by_address, list), connect("0.0.0.0"), "{list}");
+    }
+    assert_eq!(asked(&by_name, &[("HTTPS_PROXY", http.clone()), ("no_proxy", "localhost".to_owned())]), direct());
+}
+
+#[test]
+fn proxy_of_the_kubeconfig_comes_first_and_is_always_used() {
+    let env = Environment::new("plugin-proxy-url", []);
+    let (tunnel, encrypted) = (Tunnel::start().unwrap(), Tunnel::with_tls(env.server).unwrap());
+    let port = env.server.url().rsplit_once(':').unwrap().1;
+    let list = |server: &str, proxy: &str, flags: &[&str], variables: &[(&'static str, &str)]| {
+        let variables = variables.iter().map(|&(name, value)| (name, value.to_owned())).collect();
+        let kubeconfig = kubeconfig_for(&env, "proxied", server, &json!({ "proxy-url": proxy }));
+        let (success, text) = Both { variables, ..Both::new(&env) }.env("KUBECONFIG", kubeconfig).list(flags);
+        (success, [tunnel.asked(), encrypted.asked()].concat(), text)
+    };
+    let (name, loopback) = (format!("https://kubernetes.default.svc:{port}"), format!("https://127.0.0.1:{port}"));
+    let (http, socks5) = (format!("http://{}", tunnel.address()), format!("socks5://{}", tunnel.address()));
+    let https = format!("https://{}", encrypted.address());
+    for proxy in [&http, &socks5, &https] {
+        for server in [&name, &loopback] {
+            let environment = [("HTTPS_PROXY", "http://127.0.0.1:1"), ("NO_PROXY", "*,,")];
+            let (success, asked, text) = list(server, proxy, &[], &environment);
+            let host = server.strip_prefix("https://").unwrap();
+            assert!(success && asked.len() >= 2 && asked.iter().all(|line| line.ends_with(host)), "{proxy} {server}: {asked:?} {text}");
+        }
+    }
+    // It stays when a flag names another server.
+    let (success, asked, text) = list("https://127.0.0.1:1", &http, &["--server", &name], &[]);
+    assert!(success && asked.len() >= 2, "{asked:?} {text}");
+    for proxy in ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "127.0.0.1:1", "socks5h://127.0.0.1:1"] {
+        let (success, asked, text) = list(&loopback, proxy, &[], &[]);
+        assert!(!success && asked.is_empty(), "{proxy}: {asked:?} {text}");
+    }
+    // An empty one is none.
+    let (success, asked, text) = list(&loopback, "", &[], &[]);
+    assert!(success && asked.is_empty(), "{asked:?} {text}");
+}
+
+#[test]
+fn client_certificate_of_the_flags_identifies_the_user() {
+    let env = Environment::new("plugin-certificate", []);
+    let file = |path: std::path::PathBuf| path.display().to_string();
+    let [of_flags, of_kubeconfig] = ["flags", "kubeconfig"].map(|name| {
+        let (certificate, key) = env.server.client_certificate(&format!("{}-{name}", env.namespace)).unwrap();
+        (file(certificate), file(key))
+    });
+    let (certificate, key) = (of_flags.0.as_str(), of_flags.1.as_str());
+    let seen = |both: &Both, flags: &[&str], user: &str| {
+        let text = both.fails(flags);
+        assert_eq!(text.matches(&format!("\"{}-{user}\" cannot list resource", env.namespace)).count(), 2, "{flags:?}: {text}");
+    };
+    // A token in the kubeconfig does not matter.
+    let both = Both::new(&env);
+    seen(&both, &["--client-certificate", certificate, "--client-key", key], "flags");
+    both.fail(&["--client-certificate", certificate]);
+    both.succeed(&["--client-key", key]);
+    both.fail(&["--client-certificate", "/there/is/no/such/file", "--client-key", key]);
+    both.fail(&["--client-certificate", certificate, "--client-key", &of_kubeconfig.1]);
+
+    // The flags replace the certificate of a kubeconfig, whether it is a file or data.
+    let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(env.server.admin_kubeconfig()).unwrap()).unwrap();
+    let data = |path: &str| k8s_openapi::ByteString(std::fs::read(path).unwrap());
+    for user in [
+        json!({ "client-certificate": of_kubeconfig.0, "client-key": of_kubeconfig.1 }),
+        json!({ "client-certificate-data": data(&of_kubeconfig.0), "client-key-data": data(&of_kubeconfig.1) }),
+    ] {
+        kubeconfig["users"][0]["user"] = user;
+        let path = env.server.folder().join("certificate.kubeconfig");
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        let both = Both::new(&env).env("KUBECONFIG", path.display().to_string());
+        seen(&both, &[], "kubeconfig");
+        seen(&both, &["--client-certificate", certificate, "--client-key", key], "flags");
+        both.fail(&["--client-certificate", certificate]);
+    }
 }
 
 /// What the server has got by then holds no credentials: they are not for plain HTTP.

@@ -75,6 +75,8 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     });
     env.credential("nuvo-credentials", "demo-license-key");
     env.account("default");
+    // The bundle need not exist: it is asked for.
+    env.account_with("private", json!({ "tls": { "caBundle": { "configMapRef": { "name": "authorities" } } } }));
     let user = format!("system:serviceaccount:{}:{RELEASE}", env.namespace);
     let asked = || {
         let events = env.server.requests(|event| event.user == user && event.namespace != elsewhere(&env));
@@ -85,6 +87,7 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     let operator = operator(&env);
     env.eventually("a leader", || operator.leads());
     env.wait_ready("default");
+    env.eventually("a read of the bundle", || asked().iter().any(|event| event.resource == "configmaps"));
 
     env.start("orders", "orders", json!({}));
     env.wait_phase("orders", Phase::Succeeded);

@@ -7,19 +7,25 @@ use std::{
 };
 
 use controlplane::{
-    ControlPlane, Options, Process, Proxy,
+    ControlPlane, Options, Process, Proxy, Tunnel,
     proxy::{Action, Answer},
 };
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use nuvo_operator::rbac::{rules, secret_rules};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::environment::{Operator, install, server, wait_for};
 
 /// Starts the operator.
 fn start(kubeconfig: &str, flags: &[&str]) -> Process {
+    start_in(kubeconfig, flags, &[])
+}
+
+/// Starts the operator with these variables in its environment.
+fn start_in(kubeconfig: &str, flags: &[&str], variables: &[(&str, &str)]) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nuvo-operator"));
     command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"]).args(flags).env("KUBECONFIG", kubeconfig);
+    command.envs(variables.iter().copied());
     let log = server().folder().join(format!("start-{}.log", uuid()));
     Process::spawn_guarded(&command, &log).unwrap()
 }
@@ -63,6 +69,16 @@ fn wrong_flags_are_reported() {
 }
 
 #[test]
+fn additional_authorities_that_cannot_be_used_are_reported() {
+    let config = kubeconfig(server());
+    let empty = server().folder().join("empty.crt");
+    std::fs::write(&empty, "").unwrap();
+    for (file, reason) in [("/there/is/no/such/file", "No such file"), (empty.to_str().unwrap(), "there is no certificate in it")] {
+        assert_line(&run(&config, &["--additional-ca-file", file]), 1, &["--additional-ca-file", file, reason]);
+    }
+}
+
+#[test]
 fn missing_kubeconfig_is_reported() {
     assert_line(&run("/there/is/no/such/file", &[]), 1, &["no Kubernetes cluster is configured", "KUBECONFIG"]);
 }
@@ -87,6 +103,51 @@ fn assert_says_seldom(operator: &Operator, begun: Instant) {
 fn kubeconfig_list_with_a_missing_file_uses_the_others() {
     let list = format!("/there/is/no/such/file:{}", kubeconfig(server()));
     assert_line(&run(&list, &["--operator-namespace", "there-is-no-such-namespace"]), 1, &["there-is-no-such-namespace", "does not exist"]);
+}
+
+/// The name of the server does not exist; the proxies know it.
+#[test]
+fn proxy_of_environment_or_kubeconfig_leads_to_the_api_server() {
+    let namespace = server().namespace("proxied").unwrap();
+    let tunnel = Tunnel::start().unwrap();
+    let port = server().url().rsplit_once(':').unwrap().1;
+    let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(server().admin_kubeconfig()).unwrap()).unwrap();
+    let path = server().folder().join("proxied.kubeconfig");
+    let start = |kubeconfig: &Value, variables: &[(&str, &str)]| {
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        let flags = ["--operator-namespace", &namespace, "--namespaces", &namespace];
+        Operator(start_in(&path.display().to_string(), &flags, variables))
+    };
+    let (http, socks5) = (format!("http://{}", tunnel.address()), format!("socks5://{}", tunnel.address()));
+
+    kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://kubernetes.default.svc:{port}"));
+    for proxy in [&http, &socks5] {
+        let operator = start(&kubeconfig, &[("HTTPS_PROXY", proxy), ("NO_PROXY", "elsewhere.example,,")]);
+        wait_readiness(&operator, 200, "ok");
+        assert_eq!(operator.stop(), Some(0));
+        assert!(!tunnel.asked().is_empty());
+    }
+    kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!(http);
+    let operator = start(&kubeconfig, &[("HTTPS_PROXY", "http://127.0.0.1:1"), ("NO_PROXY", "*")]);
+    wait_readiness(&operator, 200, "ok");
+    assert_eq!(operator.stop(), Some(0));
+    assert!(!tunnel.asked().is_empty());
+
+    kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://LOCALHOST:{port}"));
+    kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!("");
+    let operator = start(&kubeconfig, &[("HTTPS_PROXY", &http), ("NO_PROXY", "localhost")]);
+    wait_readiness(&operator, 200, "ok");
+    assert_eq!(operator.stop(), Some(0));
+    assert_eq!(tunnel.asked(), [""; 0]);
+    // A proxy that is away is waited for, as is the server.
+    let operator = start(&kubeconfig, &[("HTTPS_PROXY", "http://127.0.0.1:1")]);
+    wait_readiness(&operator, 503, "cannot be reached");
+    assert_eq!(operator.stop(), Some(0));
+    kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!("socks5://me:p4ss@127.0.0.1:1");
+    std::fs::write(&path, kubeconfig.to_string()).unwrap();
+    let output = run(&path.display().to_string(), &[]);
+    assert_line(&output, 1, &["proxy-url", "SOCKS5"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("p4ss"));
 }
 
 #[test]
@@ -149,6 +210,7 @@ fn missing_rbac_rule_is_named() {
         ("update nuvoaccounts.nuvo.dev/status", everywhere),
         ("create events.events.k8s.io", everywhere),
         ("get secrets", there),
+        ("get configmaps", everywhere),
         ("get leases.coordination.k8s.io", (here.as_str(), everywhere.1)),
     ];
     assert_eq!(rows.len(), rules().len());

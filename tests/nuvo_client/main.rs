@@ -3,6 +3,7 @@
 // Test helpers outside of #[test] functions are test code, too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod connections;
 mod credentials;
 mod lists;
 mod reads;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nuvo_client::{Error, Pipeline};
+use nuvo_client::{Error, Pipeline, Unreachable};
 use nuvo_core::run::{Obstacle, PostOutcome, Unexecuted};
 
 use crate::{
@@ -41,7 +41,7 @@ async fn read_by_answer_gives_its_error() {
         assert_eq!(server.requests().len(), 1);
     }
     let down = with_settings(&closed_port().await, fixed(), settings());
-    assert_eq!(down.read(&e("e1")).await.result, Err(Error::Unreachable));
+    assert_eq!(down.read(&e("e1")).await.result, Err(Error::Unreachable(Unreachable::Refused)));
 }
 
 #[tokio::test]

@@ -76,6 +76,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- fail (printf "replicas is %v, but leaderElection.enabled is false: %s"
   .Values.replicas "several operators would work on the same runs. Set replicas to 1 or enable the election") }}
 {{- end }}
+{{- if and .Values.additionalCa.configMap .Values.additionalCa.secret }}
+{{- fail "additionalCa.configMap and additionalCa.secret are both set: leave one of them out" }}
+{{- end }}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
 {{- fail (printf "metrics.port and health.port are both %v: give one of them another port" .Values.metrics.port) }}
 {{- end }}

@@ -46,6 +46,12 @@
   - secrets
   verbs:
   - get
+- apiGroups:
+  - ''
+  resources:
+  - configmaps
+  verbs:
+  - get
 {{- end }}
 
 {{- define "nuvo-operator.rules.inItsOwnNamespace" -}}

@@ -70,6 +70,12 @@ pub struct ClusterArgs {
     /// Bearer token for authentication to the API server.
     #[arg(long, global = true, value_name = "TOKEN")]
     pub token: Option<String>,
+    /// Path to a client certificate file for TLS.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_certificate: Option<String>,
+    /// Path to a client key file for TLS.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub client_key: Option<String>,
     /// Username to impersonate, such as system:serviceaccount:NAMESPACE:NAME.
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub as_user: Option<String>,

@@ -31,8 +31,8 @@ impl ClusterContext {
     ///
     /// # Errors
     /// Those of [`connection::config`], [`PluginError::Client`].
-    pub async fn load(args: &ClusterArgs, clock: Clock) -> Result<Self, PluginError> {
-        let config = connection::config(args).await?;
+    pub fn load(args: &ClusterArgs, clock: Clock) -> Result<Self, PluginError> {
+        let config = connection::config(args)?;
         let namespace = config.default_namespace.clone();
         Ok(Self { client: Client::try_from(config).map_err(PluginError::Client)?, clock, namespace })
     }

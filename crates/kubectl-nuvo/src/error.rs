@@ -1,22 +1,14 @@
 //! Why a command failed.
 
+use cluster_connection::ConnectionError;
 use nuvo_core::run::InvalidId;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
-    /// There is no usable kubeconfig.
-    #[error("no usable kubeconfig: {0}. Select a file with --kubeconfig, or one of its contexts with --context")]
-    Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// The kubeconfig has no such user.
-    #[error("no usable kubeconfig: it has no user {0}")]
-    NoUser(String),
-    /// There is neither a kubeconfig nor a ServiceAccount.
-    #[error("no kubeconfig found: select a file with --kubeconfig, or run in a pod with a ServiceAccount ({0})")]
-    NoCluster(#[from] kube::config::InClusterError),
-    /// A certificate cannot be checked and not be checked.
-    #[error("a certificate authority and --insecure-skip-tls-verify exclude each other: leave one out")]
-    InsecureWithAuthority,
+    /// It is not configured how to reach a cluster.
+    #[error("{}{}", .0, advice(.0))]
+    Connection(#[from] ConnectionError),
     /// The client could not be created.
     #[error("cannot connect to the API server: {0}")]
     Client(#[source] kube::Error),
@@ -75,6 +67,15 @@ impl PluginError {
             kube::Error::Api(status) if status.code == 404 => Self::NotInstalled(kind),
             error => Self::api(format!("cannot list {kind}s"))(error),
         }
+    }
+}
+
+const fn advice(error: &ConnectionError) -> &'static str {
+    match error {
+        ConnectionError::Kubeconfig(_) | ConnectionError::NoUser(_) | ConnectionError::NoCluster(_) => {
+            ". Select a file with --kubeconfig, or one of its contexts with --context"
+        }
+        ConnectionError::InsecureWithAuthority | ConnectionError::Authority(_) | ConnectionError::Proxy { .. } => "",
     }
 }
 

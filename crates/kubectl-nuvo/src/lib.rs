@@ -60,7 +60,7 @@ fn failed(reason: &str) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli, clock: Clock) -> Result<ExitStatus, PluginError> {
-    let context = ClusterContext::load(&cli.cluster, clock).await?;
+    let context = ClusterContext::load(&cli.cluster, clock)?;
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
         Command::List(args) => list::list(&context, &args, context.now()).await,

@@ -23,6 +23,7 @@ use super::redact::Redactor;
 use super::token_cache::{Token, TokenCache};
 use super::transport::{self, Asked, Failure, MAX_ANSWER, MAX_PAGE, Reply};
 use super::trigger_outcome;
+use super::unreachable::Unreachable;
 use nuvo_core::run::{ExecutionId, Nonce, PipelineId, PostOutcome};
 
 const REQUEST_ID: &str = "x-request-id";
@@ -61,8 +62,8 @@ impl Client {
         // A connection of its own for each trigger: a failure to connect then proves that nothing was sent.
         let triggers = ConnectionSetup { connect_timeout: trigger_connect, reuse: false, ..reads };
         Ok(Self {
-            reads: settings.connections.client(reads)?,
-            triggers: settings.connections.client(triggers)?,
+            reads: settings.connections.client(reads, &settings.tls)?,
+            triggers: settings.connections.client(triggers, &settings.tls)?,
             trigger_connect,
             base,
             credential,
@@ -112,7 +113,8 @@ impl Client {
                 .json(&json!({ "pipeline_id": pipeline.as_str() }));
             let mut reply = match self.send(request, Operation::Create, deadline, MAX_ANSWER).await {
                 Ok(reply) => reply,
-                Err(Failure::Connect) => return trigger_outcome::not_sent("nuvo cannot be reached (name, connection or TLS)"),
+                Err(Failure::Connect(Unreachable::ClientCertificate)) => return trigger_outcome::certificate_refused(),
+                Err(failure @ Failure::Connect(_)) => return trigger_outcome::not_sent(&Error::from(failure).to_string()),
                 Err(Failure::Timeout) => return trigger_outcome::unknown("nuvo did not answer the trigger in time".to_owned()),
                 Err(Failure::Broken) => {
                     return trigger_outcome::unknown("the connection broke before nuvo answered the trigger".to_owned());

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connections::Connections;
+use super::connections::{AccountTls, Connections};
 
 /// The pause after 429 or 503 without `Retry-After`.
 pub const PAUSE: Duration = Duration::from_secs(5);
@@ -91,6 +91,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Use the proxies that the environment names.
     pub use_env_proxy: bool,
+    /// The TLS settings of this client only.
+    pub tls: AccountTls,
     /// For metrics.
     pub observer: Option<Observer>,
     /// Limits how often the client asks for an access token; none: as often as it needs one.
@@ -106,6 +108,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             use_env_proxy: false,
+            tls: AccountTls::default(),
             observer: None,
             admit_login: None,
             connections: Connections::default(),

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use nuvo_core::{run::Obstacle, scheduler::Pause};
 
+use super::unreachable::Unreachable;
+
 /// Why a request failed. The texts are fixed: no body, token or URL is ever in them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -20,8 +22,8 @@ pub enum Error {
     #[error("the operator is stopping")]
     Stopping,
     /// No connection.
-    #[error("nuvo cannot be reached (name, connection or TLS)")]
-    Unreachable,
+    #[error("nuvo cannot be reached: {0}")]
+    Unreachable(Unreachable),
     /// The connection broke before the answer was whole.
     #[error("the connection to nuvo broke before the answer was complete")]
     Interrupted,
@@ -89,7 +91,7 @@ impl Error {
     /// Whether the server did not answer, or answered that it cannot. Any other error shows that the server is available.
     #[must_use]
     pub const fn is_of_server(&self) -> bool {
-        matches!(self, Self::Unreachable | Self::Interrupted | Self::TimedOut | Self::Server { .. })
+        matches!(self, Self::Unreachable(_) | Self::Interrupted | Self::TimedOut | Self::Server { .. })
     }
 
     /// What a run waits for if this error prevents its trigger.
@@ -100,7 +102,7 @@ impl Error {
             Self::Paused(pause) => pause.obstacle,
             Self::Unauthorized | Self::Forbidden | Self::NoApi { .. } => Obstacle::Account,
             Self::Setup { .. } | Self::Stopping => Obstacle::Operator,
-            Self::Unreachable
+            Self::Unreachable(_)
             | Self::Interrupted
             | Self::TimedOut
             | Self::NotFound

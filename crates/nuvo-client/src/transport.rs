@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::client_settings::{Code, Observer, Operation};
 use super::error::Error;
 use super::trigger_outcome::BodyFault;
+use super::unreachable::Unreachable;
 
 /// The longest body of an answer about one thing, in bytes.
 pub(crate) const MAX_ANSWER: usize = 1 << 20;
@@ -38,8 +39,9 @@ pub(crate) enum Asked {
 /// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// No connection: nothing of the request was written.
-    Connect,
+    /// No connection: nothing of the request was read by the server. With TLS 1.3 it may have been written when the server refuses the client
+    /// certificate (docs/protocol.md section 5).
+    Connect(Unreachable),
     /// Not in time. Something may have been written.
     Timeout,
     /// Anything else. Something may have been written.
@@ -49,7 +51,7 @@ pub(crate) enum Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Connect => Self::Unreachable,
+            Failure::Connect(cause) => Self::Unreachable(cause),
             Failure::Timeout => Self::TimedOut,
             Failure::Broken => Self::Interrupted,
         }
@@ -103,8 +105,10 @@ pub(crate) async fn send(
     let mut report = Report { observer: observer.cloned(), operation, begun: Instant::now(), code: Code::Cancelled };
     let sent = match before(deadline, request.send()).await {
         Err(Timeout) => Err((Failure::Timeout, Code::Timeout)),
-        Ok(Err(e)) if e.is_connect() => Err((Failure::Connect, Code::Connect)),
-        Ok(Err(e)) if e.is_builder() => Err((Failure::Connect, Code::Connect)),
+        Ok(Err(e)) if e.is_connect() || e.is_builder() => Err((Failure::Connect(Unreachable::of(&e)), Code::Connect)),
+        Ok(Err(e)) if Unreachable::of(&e) == Unreachable::ClientCertificate => {
+            Err((Failure::Connect(Unreachable::ClientCertificate), Code::Connect))
+        }
         Ok(Err(e)) if e.is_timeout() => Err((Failure::Timeout, Code::Timeout)),
         Ok(Err(_)) => Err((Failure::Broken, Code::Broken)),
         Ok(Ok(response)) => Ok(response),

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use super::decode;
 use super::error::Error;
 use super::redact::Redactor;
+use super::unreachable::Unreachable;
 use nuvo_core::run::{Obstacle, PipelineId, PostOutcome, Unexecuted};
 
 /// The most executions one POST may report.
@@ -79,6 +80,12 @@ fn not_executed(pause: Duration, obstacle: Obstacle, message: String) -> PostOut
 /// Nothing was sent, because nuvo was not available in time. The reason is a fixed text.
 pub(crate) fn not_sent(reason: &str) -> PostOutcome {
     not_executed(UNSENT_WAIT, Obstacle::Unavailable, format!("the trigger was not sent: {reason}"))
+}
+
+/// Nothing was carried out, because the TLS handshake was not completed. With TLS 1.3 the request may have been sent by then.
+pub(crate) fn certificate_refused() -> PostOutcome {
+    let message = format!("the trigger was not carried out: {}", Error::Unreachable(Unreachable::ClientCertificate));
+    not_executed(UNSENT_WAIT, Obstacle::Unavailable, message)
 }
 
 /// Nothing was sent, because the circuit breaker stays open for this long.

@@ -76,6 +76,10 @@ pub struct NuvoAccountSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_token: Option<AccessToken>,
 
+    /// TLS of the connections to nuvo, for a server with a private authority or one that wants a client certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<AccountTls>,
+
     /// Maximum number of requests per second to nuvo, shared by all runs of the account: 1 to 1000, default 5.
     #[serde(default = "default_requests_per_second")]
     #[schemars(range(min = 1, max = 1_000))]
@@ -106,6 +110,7 @@ impl Default for NuvoAccountSpec {
             base_url: default_base_url(),
             license_key: None,
             access_token: None,
+            tls: None,
             requests_per_second: default_requests_per_second(),
             poll_period_seconds: default_poll_period(),
         }
@@ -163,6 +168,56 @@ pub enum IdentityType {
 pub struct AccessToken {
     /// Reference to the Secret with the token.
     pub secret_ref: SecretRef,
+}
+
+/// Whom the operator trusts to be nuvo, and the certificate that it shows.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountTls {
+    /// Certificates of authorities that may vouch for nuvo, in addition to the public ones and those of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<CaBundle>,
+
+    /// Reference to a Secret of the type kubernetes.io/tls (keys tls.crt and tls.key) with the certificate that the operator shows to nuvo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate_secret_ref: Option<TlsObjectRef>,
+}
+
+/// Certificates in PEM, in a ConfigMap or a Secret.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.configMapRef) != has(self.secretRef)")
+    .message("set exactly one of configMapRef and secretRef"))]
+pub struct CaBundle {
+    /// Reference to the ConfigMap. Exactly one of configMapRef and secretRef is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<TlsObjectRef>,
+
+    /// Reference to the Secret. Exactly one of configMapRef and secretRef is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<TlsObjectRef>,
+
+    /// Key in the ConfigMap or Secret, default ca.crt.
+    #[serde(default = "default_ca_key")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._-]+$')")
+        .message("key must be a key of the ConfigMap or Secret: letters, digits, '.', '_' and '-', for example ca.crt"))]
+    pub key: String,
+}
+
+fn default_ca_key() -> String {
+    "ca.crt".to_owned()
+}
+
+/// A ConfigMap or a Secret in the namespace of the account. A Secret carries the label nuvo.dev/credential: "true".
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsObjectRef {
+    /// Name of the object.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')")
+        .message("name must be the name of an object in this namespace: lower-case letters, digits, '-' and '.', for example nuvo-tls"))]
+    pub name: String,
 }
 
 /// One key of a Secret in the namespace of the account. The Secret carries the label nuvo.dev/credential: "true".

@@ -13,11 +13,14 @@ mod binary;
 mod certificates;
 mod interrupt;
 mod kubeconfig;
+mod listener;
 mod process;
 pub mod proxy;
 mod run_dir;
 mod server;
+pub mod tls;
 mod tools;
+mod tunnel;
 
 pub use audit::AuditEvent;
 pub use binary::{binary, kubectl};
@@ -28,6 +31,7 @@ pub use proxy::Proxy;
 pub use run_dir::RunDir;
 pub use server::{ControlPlane, Options, Part, shared};
 pub use tools::{helm, promtool};
+pub use tunnel::Tunnel;
 
 /// Why something did not work, with what its log said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -230,6 +230,11 @@ impl ControlPlane {
         Ok(path)
     }
 
+    /// The files of a certificate and of its key, with which a client is this user.
+    pub fn client_certificate(&self, user: &str) -> Result<(PathBuf, PathBuf), Error> {
+        self.certificates.client(self.folder(), user)
+    }
+
     /// The writes that the API server answered, oldest first, also those of its own. The last may be missing for some milliseconds.
     pub fn writes(&self, filter: impl Fn(&AuditEvent) -> bool) -> Vec<AuditEvent> {
         self.requests(|event| event.is_write() && filter(event))
@@ -329,7 +334,7 @@ impl ControlPlane {
                 "--unsafe-no-fsync".to_owned(),
             ],
             Part::ApiServer => {
-                let Certificates { ca: _, server, server_key, tokens_key, tokens_public } = &self.certificates;
+                let Certificates { ca, server, server_key, tokens_key, tokens_public, .. } = &self.certificates;
                 let mut args = vec![
                     format!("--etcd-servers={etcd}"),
                     "--bind-address=127.0.0.1".to_owned(),
@@ -340,6 +345,7 @@ impl ControlPlane {
                     format!("--cert-dir={}", file("kube-apiserver")),
                     format!("--tls-cert-file={}", server.display()),
                     format!("--tls-private-key-file={}", server_key.display()),
+                    format!("--client-ca-file={}", ca.display()),
                     format!("--token-auth-file={}", file("tokens.csv")),
                     "--authorization-mode=RBAC".to_owned(),
                     "--service-account-issuer=https://kubernetes.default.svc".to_owned(),

@@ -16,6 +16,8 @@ pub struct AccountFacts<'a, C, S> {
     pub base_url_error: Option<String>,
     /// How often in a row the account was found not ready, before this reconcile.
     pub failures: u32,
+    /// What the reads of the objects about TLS have given, in the order of [`tls_sources`](super::tls_sources).
+    pub tls: Vec<TlsRead<C>>,
     /// What the read of the Secret has given; none before.
     pub secret: Option<SecretRead<C, S>>,
     /// What nuvo says of the credentials; none before it was asked.
@@ -35,6 +37,7 @@ impl<'a, C, S> AccountFacts<'a, C, S> {
             now,
             base_url_error,
             failures,
+            tls: Vec::new(),
             secret: None,
             verification: None,
             publication: Publication::Pending,
@@ -56,6 +59,22 @@ pub enum SecretRead<C, S> {
         label: Option<String>,
         /// What it has under the key.
         value: SecretValue<C, S>,
+    },
+}
+
+/// What the read of an object about TLS has given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsRead<C> {
+    /// There is no such object.
+    Missing,
+    /// The operator may not read it.
+    Forbidden,
+    /// It exists.
+    Found {
+        /// The value of its label `nuvo.dev/credential`.
+        label: Option<String>,
+        /// The PEM in it, or what is wrong with it.
+        value: Result<C, String>,
     },
 }
 

@@ -8,7 +8,10 @@ use nuvo_crds::{
     well_known::{CREDENTIAL_LABEL, CREDENTIAL_LABEL_VALUE},
 };
 
-use super::facts::{AccountFacts, SecretRead, SecretValue, Verification};
+use super::{
+    facts::{AccountFacts, SecretRead, SecretValue, Verification},
+    tls::{TlsSource, problem, tls_sources},
+};
 
 /// Whether an account can be used.
 pub(super) struct Finding<S> {
@@ -24,6 +27,7 @@ pub(super) struct Finding<S> {
 
 /// What has to be known first.
 pub(super) enum Missing<C> {
+    Tls(TlsSource),
     Secret(SecretRef),
     Verification(C),
 }
@@ -52,6 +56,12 @@ pub(super) fn find<C: Clone, S: Clone>(facts: &AccountFacts<'_, C, S>) -> Result
         let message = "neither spec.licenseKey nor spec.accessToken is set: set exactly one of them.";
         return Ok(not_ready(SecretInvalid, message));
     };
+    for (index, source) in tls_sources(facts.account).into_iter().enumerate() {
+        let Some(read) = facts.tls.get(index) else { return Err(Missing::Tls(source)) };
+        if let Some((reason, message)) = problem(&source, read) {
+            return Ok(not_ready(reason, message));
+        }
+    }
     let SecretRef { name, key } = reference;
     let Some(secret) = &facts.secret else { return Err(Missing::Secret(reference.clone())) };
     let (label, value) = match secret {

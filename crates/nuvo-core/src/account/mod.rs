@@ -9,9 +9,11 @@ mod facts;
 mod finding;
 mod next;
 mod status;
+mod tls;
 
 #[cfg(test)]
 mod tests;
 
-pub use facts::{AccountFacts, Publication, SecretRead, SecretValue, Verification};
+pub use facts::{AccountFacts, Publication, SecretRead, SecretValue, TlsRead, Verification};
 pub use next::{AccountAct, Availability, next};
+pub use tls::{TlsSource, tls_sources};

@@ -8,6 +8,7 @@ use super::{
     facts::{AccountFacts, Publication},
     finding::{Finding, Missing, find},
     status::status,
+    tls::TlsSource,
 };
 use crate::backoff::Backoff;
 
@@ -23,6 +24,8 @@ const REJECTED_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(5), Dura
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AccountAct<C, S> {
+    /// Read this object about TLS.
+    ReadTls(TlsSource),
     /// Read this Secret.
     ReadSecret(SecretRef),
     /// Make a session of this credential, and have nuvo verify it.
@@ -54,6 +57,7 @@ pub enum Availability<S> {
 pub fn next<C: Clone, S: Clone>(facts: &AccountFacts<'_, C, S>) -> AccountAct<C, S> {
     let finding = match find(facts) {
         Ok(finding) => finding,
+        Err(Missing::Tls(source)) => return AccountAct::ReadTls(source),
         Err(Missing::Secret(reference)) => return AccountAct::ReadSecret(reference),
         Err(Missing::Verification(credential)) => return AccountAct::Verify(credential),
     };

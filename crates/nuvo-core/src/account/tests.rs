@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use nuvo_crds::{
-    AccessToken, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef,
+    AccessToken, AccountTls, CaBundle, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec, NuvoAccountStatus, SecretRef, TlsObjectRef,
     conditions::{AccountReason, MAX_MESSAGE},
 };
 
@@ -236,4 +236,59 @@ fn long_message_is_cut() {
     let account = account();
     let facts = verified(&account, Verification::Unknown { error: "ä".repeat(2 * MAX_MESSAGE), retry_after: None });
     assert_eq!(reason(&facts).1.chars().count(), MAX_MESSAGE);
+}
+
+fn named(name: &str) -> Option<TlsObjectRef> {
+    Some(TlsObjectRef { name: name.into() })
+}
+
+/// An account with authorities and a client certificate.
+fn account_with_tls(bundle: CaBundle) -> NuvoAccount {
+    let mut account = account();
+    account.spec.tls = Some(AccountTls { ca_bundle: Some(bundle), client_certificate_secret_ref: named("client") });
+    account
+}
+
+fn authorities_in_a_secret() -> CaBundle {
+    CaBundle { secret_ref: named("authorities"), key: "ca.crt".into(), ..CaBundle::default() }
+}
+
+fn pem(label: Option<&str>, value: Result<&'static str, &str>) -> TlsRead<&'static str> {
+    TlsRead::Found { label: label.map(str::to_owned), value: value.map_err(str::to_owned) }
+}
+
+#[test]
+fn objects_about_tls_are_read_before_the_secret() {
+    let reference = |name: &str| SecretRef { name: name.into(), key: "ca.crt".into() };
+    let in_config_map = CaBundle { config_map_ref: named("authorities"), key: "ca.crt".into(), ..CaBundle::default() };
+    for (bundle, label, source) in [
+        (in_config_map, None, TlsSource::ConfigMapAuthorities(reference("authorities"))),
+        (authorities_in_a_secret(), Some("true"), TlsSource::SecretAuthorities(reference("authorities"))),
+    ] {
+        let account = account_with_tls(bundle);
+        let mut facts = facts(&account);
+        assert_eq!(next(&facts), AccountAct::ReadTls(source));
+        facts.tls.push(pem(label, Ok("authorities")));
+        assert_eq!(next(&facts), AccountAct::ReadTls(TlsSource::ClientCertificate("client".into())));
+        facts.tls.push(pem(Some("true"), Ok("certificate")));
+        assert_eq!(next(&facts), AccountAct::ReadSecret(secret_ref()));
+    }
+}
+
+#[test]
+fn object_about_tls_that_cannot_be_used_says_why() {
+    let account = account_with_tls(authorities_in_a_secret());
+    let good = || pem(Some("true"), Ok("authorities"));
+    for (tls, wanted, words) in [
+        (vec![TlsRead::Missing], "SecretNotFound", "There is no Secret authorities in this namespace (spec.tls.caBundle)"),
+        (vec![TlsRead::Forbidden], "SecretNotFound", "grant it get on secrets"),
+        (vec![pem(None, Ok("authorities"))], "SecretNotFound", "lacks the label nuvo.dev/credential: \"true\""),
+        (vec![pem(Some("true"), Err("there is no certificate in it"))], "SecretInvalid", "there is no certificate in it. Correct it."),
+        (vec![good(), TlsRead::Missing], "SecretNotFound", "no Secret client in this namespace (spec.tls.clientCertificateSecretRef)"),
+        (vec![good(), pem(Some("false"), Ok("certificate"))], "SecretNotFound", "lacks the label"),
+        (vec![good(), pem(Some("true"), Err("it has no key tls.key"))], "SecretInvalid", "Secret client"),
+    ] {
+        let (reason, message) = reason(&Facts { tls, ..facts(&account) });
+        assert!(reason == wanted && message.contains(words), "{reason}: {message}");
+    }
 }

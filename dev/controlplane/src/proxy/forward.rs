@@ -11,15 +11,15 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{Action, Answer, Entry, Exchange, RequestInfo, Shared};
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, provider};
 use crate::lock;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -32,16 +32,10 @@ pub(super) struct Tls {
 
 impl Tls {
     pub(super) fn load(certificates: &Certificates) -> Result<Self, Failure> {
-        // Not the provider of the process: a library must neither need nor choose it.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let chain = CertificateDer::pem_file_iter(&certificates.server)?.collect::<Result<Vec<_>, _>>()?;
-        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::from_pem_file(&certificates.server_key)?)?;
+        let server = certificates.server_config()?;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(&certificates.ca)?)?;
-        let client = ClientConfig::builder_with_provider(provider)
+        let client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
