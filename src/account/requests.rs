@@ -5,7 +5,7 @@ use std::{collections::HashMap, ops::ControlFlow, time::Duration};
 use nuvo_client::Error;
 use nuvo_core::{
     run::{Baseline, PostOutcome},
-    scheduler::{AccountScheduler, Next, Pause, Purpose, Ticket, Work},
+    scheduler::{AccountScheduler, Credentials, Next, Pause, Purpose, Ticket, Work},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -143,12 +143,12 @@ impl Requests {
     }
 
     /// A POST is sent now.
-    pub(super) fn post(&self) -> PostInFlight<'_> {
+    pub(super) fn post(&self, credentials: Credentials) -> PostInFlight<'_> {
         let sent = self.with(|scheduler, now| {
             scheduler.post_sent(now);
             now
         });
-        PostInFlight { requests: self, sent, is_over: false }
+        PostInFlight { requests: self, sent, credentials, is_over: false }
     }
 
     /// Nothing is sent for the account any more.
@@ -163,6 +163,7 @@ impl Requests {
 pub(super) struct PostInFlight<'a> {
     requests: &'a Requests,
     sent: Duration,
+    credentials: Credentials,
     is_over: bool,
 }
 
@@ -170,14 +171,14 @@ impl PostInFlight<'_> {
     /// It has ended in this way.
     pub(super) fn ended(mut self, outcome: &PostOutcome) {
         self.is_over = true;
-        self.requests.change(|scheduler, now| scheduler.post_ended(self.sent, Some(outcome), now));
+        self.requests.change(|scheduler, now| scheduler.post_ended(self.sent, self.credentials, Some(outcome), now));
     }
 }
 
 impl Drop for PostInFlight<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.requests.change(|scheduler, now| scheduler.post_ended(self.sent, None, now));
+            self.requests.change(|scheduler, now| scheduler.post_ended(self.sent, self.credentials, None, now));
         }
     }
 }

@@ -21,7 +21,7 @@ use nuvo_client::{
 };
 use nuvo_core::{
     run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome},
-    scheduler::{Availability, Purpose, RequestKind, most_places},
+    scheduler::{Availability, Credentials, Purpose, RequestKind, most_places},
 };
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -63,6 +63,7 @@ type Processing = Option<Vec<(PipelineId, ExecutionId)>>;
 pub struct Session {
     client: Client,
     requests: Arc<Requests>,
+    credentials: Credentials,
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
     most_places: usize,
@@ -86,10 +87,11 @@ impl Session {
     /// A session that asks `requests` before it sends one. Nothing is sent yet.
     #[must_use]
     pub fn new(client: Client, requests: Arc<Requests>, settings: SessionSettings) -> Self {
-        requests.change(|scheduler, now| scheduler.renew(settings.requests_per_second, now));
+        let credentials = requests.change(|scheduler, now| scheduler.renew(settings.requests_per_second, now));
         Self {
             client,
             requests,
+            credentials,
             breaker: settings.breaker,
             poll_period: settings.poll_period,
             identity: Mutex::new(settings.identity),
@@ -189,7 +191,7 @@ impl Session {
             Ok(permit) => permit,
             Err(left) => return trigger_outcome::circuit_open(left),
         };
-        let post = self.requests.post();
+        let post = self.requests.post(self.credentials);
         let Exchange { result: outcome, usage } = self.client.create(pipeline, nonce).await;
         if let Some(wait) = usage.pause {
             self.pause(wait, Obstacle::Unavailable);

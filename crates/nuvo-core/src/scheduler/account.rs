@@ -30,7 +30,12 @@ pub struct AccountScheduler<E> {
     posts: Posts,
     turns: Turns<E>,
     refused: VecDeque<(Ticket, Pause)>,
+    credentials: Credentials,
 }
+
+/// The credentials that the account had at one time, told apart by their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Credentials(u64);
 
 /// What is done next.
 #[derive(Debug)]
@@ -78,13 +83,16 @@ impl<E: Clone> AccountScheduler<E> {
             posts: Posts::default(),
             turns: Turns::default(),
             refused: VecDeque::new(),
+            credentials: Credentials::default(),
         }
     }
 
     /// The account has other credentials, or another rate limit: no pause counts any more.
-    pub fn renew(&mut self, requests_per_second: u32, now: Duration) {
+    pub fn renew(&mut self, requests_per_second: u32, now: Duration) -> Credentials {
         self.budget.set_rate(requests_per_second, now);
         self.pauses = Pauses::default();
+        self.credentials = Credentials(self.credentials.0.wrapping_add(1));
+        self.credentials
     }
 
     /// The account can be used, and is looked at no less often than this; none while it cannot.
@@ -192,8 +200,8 @@ impl<E: Clone> AccountScheduler<E> {
         self.posts.sent(now);
     }
 
-    /// The POST that was sent then is over: with this outcome, or broken off.
-    pub fn post_ended(&mut self, sent: Duration, outcome: Option<&PostOutcome>, now: Duration) {
+    /// The POST that was sent then, with these credentials, is over: with this outcome, or broken off.
+    pub fn post_ended(&mut self, sent: Duration, credentials: Credentials, outcome: Option<&PostOutcome>, now: Duration) {
         let is_answered = outcome.is_some_and(|outcome| Availability::of_post(outcome) == Availability::Answered);
         self.posts.ended(sent, is_answered, now);
         match outcome {
@@ -201,9 +209,10 @@ impl<E: Clone> AccountScheduler<E> {
             Some(PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(wait, obstacle), .. }) => match obstacle {
                 // Reads have no part in a quota of executions.
                 Obstacle::RateLimited => self.pauses.quota_exceeded(*wait, now),
-                // A pause because of the account ends with its session: one with other credentials sends at once.
-                Obstacle::Unavailable | Obstacle::Account => self.pauses.pause(*wait, *obstacle, now),
-                Obstacle::Operator => {}
+                Obstacle::Unavailable => self.pauses.pause(*wait, *obstacle, now),
+                // Others may have replaced them while the POST was out, and nothing is known against those.
+                Obstacle::Account if credentials == self.credentials => self.pauses.pause(*wait, *obstacle, now),
+                Obstacle::Account | Obstacle::Operator => {}
             },
             Some(PostOutcome::NotExecuted { .. } | PostOutcome::Unknown { .. }) | None => {}
         }
@@ -324,11 +333,28 @@ mod tests {
     }
 
     #[test]
+    fn credentials_that_were_replaced_while_a_post_was_out_pause_nothing() {
+        let mut scheduler = scheduler(100);
+        let rejected = || PostOutcome::NotExecuted {
+            then: Unexecuted::RetryAfter(Duration::from_secs(60), Obstacle::Account),
+            message: String::new(),
+        };
+        let before = scheduler.credentials;
+        scheduler.post_sent(START);
+        let now = scheduler.renew(100, START);
+        scheduler.post_ended(START, before, Some(&rejected()), START);
+        assert!(scheduler.turn(START, START).is_ok());
+        scheduler.post_sent(START);
+        scheduler.post_ended(START, now, Some(&rejected()), START);
+        assert!(scheduler.turn(START, START).is_err());
+    }
+
+    #[test]
     fn only_one_turn_comes_after_a_quota_was_exceeded() {
         let mut scheduler = scheduler(100);
         scheduler.post_sent(START);
         let then = Unexecuted::RetryAfter(Duration::from_secs(30), Obstacle::RateLimited);
-        scheduler.post_ended(START, Some(&PostOutcome::NotExecuted { then, message: String::new() }), START);
+        scheduler.post_ended(START, scheduler.credentials, Some(&PostOutcome::NotExecuted { then, message: String::new() }), START);
         assert!(scheduler.turn(START, after(29.0)).is_err());
         let tickets = [(); 3].map(|()| scheduler.turn(START, after(30.0)).unwrap());
         assert!(matches!(scheduler.next(after(30.0), None), Next::Begin(Work::LookForTurns)));
@@ -338,7 +364,7 @@ mod tests {
             assert!(matches!(scheduler.next(after(30.0), None), Next::Refuse(of, _) if of == *other));
         }
         scheduler.post_sent(after(30.0));
-        scheduler.post_ended(after(30.0), Some(&accepted()), after(31.0));
+        scheduler.post_ended(after(30.0), scheduler.credentials, Some(&accepted()), after(31.0));
         assert!(scheduler.turn(after(31.0), after(31.0)).is_ok());
     }
 
@@ -350,9 +376,9 @@ mod tests {
         let pause = scheduler.paused(Purpose::Trigger, after(10.0)).unwrap();
         assert_eq!((pause.obstacle, scheduler.paused(Purpose::Ending, after(10.0))), (Obstacle::Unavailable, None));
         scheduler.post_sent(after(5.0));
-        scheduler.post_ended(after(5.0), Some(&accepted()), after(11.0));
+        scheduler.post_ended(after(5.0), scheduler.credentials, Some(&accepted()), after(11.0));
         assert_eq!(scheduler.paused(Purpose::Trigger, after(12.0)), None, "nuvo answers others");
-        scheduler.post_ended(START, None, after(30.0));
+        scheduler.post_ended(START, scheduler.credentials, None, after(30.0));
         assert_eq!(scheduler.paused(Purpose::Trigger, after(100.0)), None);
     }
 

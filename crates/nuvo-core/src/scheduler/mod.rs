@@ -18,7 +18,7 @@ mod reads;
 mod tracked;
 mod turns;
 
-pub use account::{AccountScheduler, Next, Work};
+pub use account::{AccountScheduler, Credentials, Next, Work};
 pub use breaker::{Availability, CircuitBreaker, RequestKind};
 pub use budget::Ticket;
 pub use doubts::{Doubts, ListedExecutions};

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use nuvo_core::run::{ExecutionId, Follow, PipelineId, RunRef, Uid};
-use nuvo_core::scheduler::{AccountScheduler, CircuitBreaker, Key, Look, Places, Purpose, Read, RequestKind, Ticket, most_places};
+use nuvo_core::scheduler::{
+    AccountScheduler, CircuitBreaker, Credentials, Key, Look, Places, Purpose, Read, RequestKind, Ticket, most_places,
+};
 
 use super::nuvo::{Execution, Fate, Nuvo};
 
@@ -91,6 +93,7 @@ pub struct Counts {
 struct Account {
     rate: u32,
     scheduler: AccountScheduler<()>,
+    credentials: Credentials,
     breaker: CircuitBreaker,
     waiting: BTreeMap<Ticket, (Request, Purpose, Duration)>,
     /// When something is due next.
@@ -149,11 +152,12 @@ impl World {
         let account = |number: usize| {
             let spread = (number * 37 % 256) as f64 / 255.0;
             let mut scheduler = AccountScheduler::new(GRACE, spread, GRACE, START);
-            scheduler.renew(rate, START);
+            let credentials = scheduler.renew(rate, START);
             scheduler.set_pace(Some(poll_period));
             Account {
                 rate,
                 scheduler,
+                credentials,
                 breaker: CircuitBreaker::default(),
                 waiting: BTreeMap::new(),
                 wakes: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nuvo_core::run::{Obstacle, PostOutcome, RunRef, Unexecuted};
 use nuvo_core::scheduler::{Availability, Key, Purpose, ReadAnswer};
 
-use super::{Event, KUBERNETES, Looking, RETRY_AFTER, Request, Run, World, number_of};
+use super::{Account, Event, KUBERNETES, Looking, RETRY_AFTER, Request, Run, World, number_of};
 use crate::simulate::nuvo::{Execution, Fate, PAGE};
 
 impl World {
@@ -43,10 +43,10 @@ impl World {
                 self.accounts[account].scheduler.looked_for_turns(began, shown);
             }
             Request::Post(run) => {
-                let scheduler = &mut self.accounts[account].scheduler;
+                let Account { scheduler, credentials, .. } = &mut self.accounts[account];
                 match fate {
                     Fate::Answered => {
-                        scheduler.post_ended(sent, Some(&PostOutcome::Accepted(Vec::new())), now);
+                        scheduler.post_ended(sent, *credentials, Some(&PostOutcome::Accepted(Vec::new())), now);
                         self.runs[run].triggered = Some(now);
                         let Run { takes, files, .. } = self.runs[run];
                         let execution = Execution { account, created: now, ends: now + takes };
@@ -55,12 +55,12 @@ impl World {
                     }
                     Fate::Quota => {
                         let then = Unexecuted::RetryAfter(RETRY_AFTER, Obstacle::RateLimited);
-                        scheduler.post_ended(sent, Some(&PostOutcome::NotExecuted { then, message: String::new() }), now);
+                        scheduler.post_ended(sent, *credentials, Some(&PostOutcome::NotExecuted { then, message: String::new() }), now);
                         self.try_later(run, RETRY_AFTER);
                     }
                     Fate::Failed | Fate::NotSent => {
                         // The trigger is in doubt, which is another matter: here it counts as not sent.
-                        scheduler.post_ended(sent, None, now);
+                        scheduler.post_ended(sent, *credentials, None, now);
                         scheduler.pause(Duration::from_secs(5), Obstacle::Unavailable, now);
                         self.try_later(run, Duration::from_secs(5));
                     }
