@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_core::run::{
-    self, Account, Act, Answer, Answered, Failure, FailureKind, InvalidRun, Knowledge, Life, PipelineId, Polled, PostOutcome, Present,
-    Rendered, Run, RunRef, StatusChange, Step,
+    self, Account, Act, Answer, Answered, Failure, FailureKind, InvalidRun, Knowledge, Life, LockName, Marker, PipelineId, Polled,
+    PostOutcome, Present, Rendered, Run, RunRef, StatusChange, Step,
 };
 use nuvo_core::scheduler::Purpose;
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
@@ -110,7 +110,8 @@ impl Work {
             AccountState::Ready(session) => Some(session.origin()),
             AccountState::Unknown | AccountState::NotReady(_) => shell.origin(&account),
         };
-        let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline));
+        let named = || run.as_ref().ok()?.own_marker()?.lock.as_ref().map(ToString::to_string);
+        let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline)).or_else(named);
         let seen = match (shell.accounts.driver(&account), &run) {
             (Some(driver), Ok(run)) => driver.seen(&run.pipeline, &run::followed(&object, run)),
             _ => Seen::default(),
@@ -250,7 +251,7 @@ impl<'a> Pass<'a> {
                 let (name, pipeline) = self.lock()?;
                 written(self.shell.locks.write(name, pipeline, lock, Some(over)).await?)?
             }
-            Step::Mark { marker, over } => match self.shell.runs.mark(marker, over).await {
+            Step::Mark { marker, over } => match self.shell.runs.mark(&self.with_lock_name(marker)?, over).await {
                 Ok(object) => {
                     let version = object.metadata.resource_version.clone();
                     self.set_object(object);
@@ -287,6 +288,11 @@ impl<'a> Pass<'a> {
             | Step::Forget
             | Step::Restart => Answer::Indeterminate,
         }))
+    }
+
+    /// The marker with the name of the lock under which it is written.
+    fn with_lock_name(&self, marker: &Marker) -> Result<Marker, PassError> {
+        Ok(Marker { lock: LockName::new(self.lock()?.0).ok(), ..marker.clone() })
     }
 
     fn rendering(&self, change: &StatusChange) -> Result<PipelineRunStatus, PassError> {

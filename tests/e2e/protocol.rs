@@ -729,6 +729,21 @@ fn is_young(lease: &Lease) -> Option<bool> {
     serde_json::from_str::<serde_json::Value>(lock).unwrap()["tenancy"]["young"].as_bool()
 }
 
+/// The name of the lock is made of the account's origin, and of the account nothing is left.
+#[test]
+fn run_deleted_after_its_account_gives_its_lock_back() {
+    let env = Environment::new("both", [orders().duration(Duration::from_secs(60))]);
+    let operator = env.operator_with(&LONG);
+    env.start("orders", "orders", json!({}));
+    env.wait_phase("orders", Phase::Running);
+    block_on(env.accounts().delete("default", &DeleteParams::default())).unwrap();
+    env.wait("orders", "without an account", |run| message(run).contains("NuvoAccount"));
+    env.delete("orders");
+    let free = |lock: &Lease| lock.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none());
+    env.eventually("unlocked", || env.all_leases().iter().all(free));
+    same("exit", operator.stop(), Some(0));
+}
+
 /// What nuvo says is compared before secrets are removed from it.
 #[test]
 fn execution_of_an_account_whose_key_is_a_part_of_its_identifier_is_adopted() {

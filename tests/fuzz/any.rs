@@ -69,6 +69,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         run: reference(bytes),
         nonce: nonce(bytes, spares),
         acquisition: nonce(bytes, spares),
+        lock: None,
         attempt: bytes.pick(&ATTEMPTS),
         executed: bytes.one_in(4),
     };

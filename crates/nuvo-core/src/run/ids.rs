@@ -81,6 +81,10 @@ id!(
     Nonce, "nonce", 64
 );
 id!(
+    /// The name of the Lease that is the lock of a pipeline.
+    LockName, "lock name", 64
+);
+id!(
     /// `metadata.uid` of a Kubernetes object.
     Uid, "uid", 64
 );

@@ -344,6 +344,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
         run: parse(&object).unwrap().id,
         nonce: Nonce::new("n1").unwrap(),
         acquisition: Nonce::new("n1").unwrap(),
+        lock: None,
         attempt: 1,
         executed: false,
     };

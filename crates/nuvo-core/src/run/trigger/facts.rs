@@ -33,6 +33,8 @@ impl Grant {
             run: run.id.clone(),
             nonce: self.nonce.clone(),
             acquisition: self.acquisition.clone(),
+            // The shell knows it.
+            lock: None,
             attempt: self.attempt,
             executed: false,
         }

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::run::ids::{ExecutionId, Nonce, Uid};
+use crate::run::ids::{ExecutionId, LockName, Nonce, Uid};
 
 /// The ledger's length. Sixty-four runs of one pipeline within the life of an undecided marker are far beyond any schedule.
 pub const LEDGER_ENTRIES: usize = 64;
@@ -37,11 +37,21 @@ pub struct Marker {
     /// The lock acquisition under which it was written.
     #[serde(rename = "tenure")]
     pub acquisition: Nonce,
+    /// The name of that lock, to find it when the account that names its origin is gone. Anyone may write it: the lock of this name is read and
+    /// given back, if this run holds it in this acquisition, and never taken.
+    #[serde(default, deserialize_with = "valid_or_none", skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockName>,
     /// The attempt, from 1.
     pub attempt: i32,
     /// nuvo has answered that the POST started something, but not what: never triggered again by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executed: bool,
+}
+
+/// A marker with a wrong name is a marker nevertheless.
+fn valid_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LockName>, D::Error> {
+    let text = serde_json::Value::deserialize(deserializer)?;
+    Ok(text.as_str().and_then(|text| LockName::new(text).ok()))
 }
 
 /// `status.trigger`: what became of the delivery with this nonce.
