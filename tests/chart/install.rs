@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{NAME, NAMESPACE, RELEASE, chart, deployment, helm, read, rendered, value_sets};
 
-const WITHIN: Duration = Duration::from_secs(60);
+/// The API server alone may wait a minute for the objects of a definition that is deleted, before it tries again.
+const WITHIN: Duration = Duration::from_secs(150);
 const LOOK: Duration = Duration::from_millis(100);
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
