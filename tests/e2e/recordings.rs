@@ -186,6 +186,10 @@ impl Names<'_> {
         if bare.parse::<Timestamp>().is_ok() {
             return word.replace(bare, TIME);
         }
+        // The name of a lock is made of the address of the simulator.
+        if bare.strip_prefix("nuvo-").is_some_and(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            return word.replace(bare, &format!("nuvo-{:040}", 0));
+        }
         // What is said of a nonce follows it after a colon.
         word.split_inclusive([':', '.'])
             .map(|part| {
