@@ -158,6 +158,8 @@ fn resolve_rerun_suspend_and_resume_change_the_run() {
         "Attempt 3: Succeeded",
     ]);
     nuvo(&env, &["suspend", "orders"]).exits(0).prints(&["suspended (its executions continue: nuvo has no cancel)"]);
+    // The operator notes the new generation, and the next command must not change the run at the same time.
+    env.wait("orders", "noted", |run| run.status.as_ref().is_some_and(|status| status.observed_generation == run.metadata.generation));
     nuvo(&env, &["rerun", "orders"]).exits(0);
     env.wait_phase("orders", Phase::Suspended);
     nuvo(&env, &["resume", "orders"]).exits(0);
