@@ -88,6 +88,9 @@ fn queued_run_starts_at_once_where_nothing_runs() {
     let _operator = env.operator();
     env.start("first", "orders", queue());
     env.wait_phase("first", Phase::Succeeded);
+    // Otherwise the second run may read the lock before the first has given it back, and has to begin again.
+    let is_free = || env.all_leases().iter().all(|lock| lock.spec.as_ref().is_none_or(|spec| spec.holder_identity.is_none()));
+    env.eventually("the lock is given back", is_free);
     env.sim.clear_journal();
     env.start("second", "orders", queue());
     env.wait_phase("second", Phase::Succeeded);
