@@ -58,7 +58,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let stop = Stop::on_signals()?;
-    let cluster = TestCluster::open(&stop)?;
+    let cluster = TestCluster::open(None, &stop)?;
     let began = Instant::now();
     let workloads: Vec<Workload> = workload::ALL
         .iter()

@@ -1,6 +1,7 @@
 //! The test cluster that all plans share: a control plane, a client of it, and the operator's program.
 
 use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,9 +34,12 @@ pub struct TestCluster {
 }
 
 impl TestCluster {
-    /// Builds and starts all of it.
-    pub fn open(stop: &Stop) -> Result<Self, Box<dyn Error>> {
-        let program = build::operator(stop)?;
+    /// Builds and starts all of it; this operator, if it is given, instead of the one that is built here.
+    pub fn open(operator: Option<&Path>, stop: &Stop) -> Result<Self, Box<dyn Error>> {
+        let program = match operator {
+            Some(operator) => fs::canonicalize(operator)?,
+            None => build::operator(stop)?,
+        };
         // An error means that a provider is installed already.
         let _chosen = rustls::crypto::ring::default_provider().install_default();
         let server = ControlPlane::start(Options::default())?;
