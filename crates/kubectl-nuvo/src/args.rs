@@ -124,6 +124,12 @@ pub enum Command {
     },
     /// List accounts and whether they are ready.
     Accounts(ListArgs),
+    /// Have the operator read the Secrets of accounts now, after they were changed.
+    Refresh {
+        /// Names of the accounts.
+        #[arg(required = true, value_name = "ACCOUNT")]
+        names: Vec<String>,
+    },
     /// Show the attempts of a run and the passes of its executions.
     #[command(visible_alias = "logs")]
     History {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{args::ClusterArgs, connection, error::PluginError};
 
 /// The name under which the API server records the changes of this plugin.
-const FIELD_MANAGER: &str = "kubectl-nuvo";
+pub const FIELD_MANAGER: &str = "kubectl-nuvo";
 
 /// The time of day.
 pub type Clock = fn() -> Timestamp;
