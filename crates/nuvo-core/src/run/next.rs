@@ -21,6 +21,7 @@ use super::{
     trigger::run_view::Run,
     trigger::step::{Gate, Hold, Step},
     trigger::stored::{Evidence, TriggerResult},
+    trigger::unknown_streak::counted,
     trigger::verdict::{decided, resumable, settled, undecided},
     waiting_message::{self, waiting, without_account},
 };
@@ -285,7 +286,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         Step::Forget => finish(f, Again::OnChange, Wishes::default()),
         Step::Restart => restart(f, o),
         Step::Hold(hold) => wait(f, o, &hold),
-        step => Act::Trigger(step),
+        step => Act::Trigger(counted(step, o.lock.as_ref())),
     }
 }
 
