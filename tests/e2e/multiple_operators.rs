@@ -97,25 +97,9 @@ fn run_that_loses_its_label_says_so_once_and_goes_on_with_it() {
 
 /// A ServiceAccount for an operator, with a Role in its namespace, as the chart grants it with `watchNamespaces`.
 fn rights_here(server: &ControlPlane, namespace: &str) -> PathBuf {
-    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "here", "namespace": namespace } });
-    server.apply(&account.to_string()).unwrap();
-    grant(server, namespace, namespace);
-    server.kubeconfig_of(namespace, "here").unwrap()
-}
-
-/// A Role in this namespace for the operator of another one.
-fn grant(server: &ControlPlane, namespace: &str, operator: &str) {
-    let (group, name) = ("rbac.authorization.k8s.io", "here");
-    let version = format!("{group}/v1");
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
-        { "apiVersion": version, "kind": "Role", "metadata": { "name": name, "namespace": namespace }, "rules": rbac::rules() },
-        {
-            "apiVersion": version, "kind": "RoleBinding", "metadata": { "name": name, "namespace": namespace },
-            "roleRef": { "apiGroup": group, "kind": "Role", "name": name },
-            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": operator }],
-        },
-    ]});
-    server.apply(&list.to_string()).unwrap();
+    let kubeconfig = server.service_account_kubeconfig(namespace, "here", &[]).unwrap();
+    server.grant(namespace, "here", namespace, &rbac::rules()).unwrap();
+    kubeconfig
 }
 
 fn environment_here(name: &str) -> Environment {
@@ -146,7 +130,7 @@ fn namespace_without_rights_stops_no_other_and_works_when_they_come() {
     let log = operator.0.log();
     assert!(log.contains(&format!("missing permission: get pipelineruns.nuvo.dev in namespace {without}")), "{log}");
 
-    grant(env.server, &without, &env.namespace);
+    env.server.grant(&env.namespace, "here", &without, &rbac::rules()).unwrap();
     env.eventually("the watch works", || up(&without) == Some(1.0));
     let reason = "jsonpath={.status.conditions[?(@.type=='Succeeded')].reason}";
     env.eventually("the run is seen", || {
