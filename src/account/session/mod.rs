@@ -94,7 +94,8 @@ impl Session {
             waited: settings.waited,
             rejected: settings.rejected,
             credentials_rejected: AtomicBool::new(false),
-            announced: AtomicBool::new(false),
+            // Whoever verifies the credentials learns of their rejection from the answer.
+            announced: AtomicBool::new(true),
         }
     }
 
