@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use super::api_call::{CallError, call};
-use crate::telemetry::Metrics;
+use crate::{checked_clock::CheckedClock, telemetry::Metrics};
 use nuvo_core::run::RunEvent;
 use nuvo_crds::PipelineRun;
 
@@ -40,6 +40,7 @@ pub struct Events {
     client: Client,
     instance: String,
     metrics: Arc<Metrics>,
+    clock: Arc<CheckedClock>,
     recent: Mutex<HashMap<EventKey, Published>>,
 }
 
@@ -63,8 +64,8 @@ struct Published {
 impl Events {
     /// Publishes in the name of this process.
     #[must_use]
-    pub fn new(client: Client, identity: &str, metrics: Arc<Metrics>) -> Self {
-        Self { client, instance: identity.chars().take(128).collect(), metrics, recent: Mutex::default() }
+    pub fn new(client: Client, identity: &str, metrics: Arc<Metrics>, clock: Arc<CheckedClock>) -> Self {
+        Self { client, instance: identity.chars().take(128).collect(), metrics, clock, recent: Mutex::default() }
     }
 
     /// Publishes an event about a run.
@@ -79,7 +80,7 @@ impl Events {
     }
 
     async fn create_or_count(&self, object: &PipelineRun, notice: RunEvent) -> Result<(), CallError> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let key = EventKey {
             uid: object.uid().unwrap_or_default(),
             warning: notice.warning,
@@ -158,7 +159,9 @@ mod tests {
             let event = r#"{"metadata":{"name":"event"},"eventTime":null}"#;
             std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(event.as_bytes().to_vec()))))
         });
-        let events = Events::new(Client::new(server, "team"), "test", Metrics::new());
+        let metrics = Metrics::new();
+        let clock = CheckedClock::new(Timestamp::now, metrics.clone());
+        let events = Events::new(Client::new(server, "team"), "test", metrics, clock);
         let publish = async |name: &str| {
             let metadata = serde_json::json!({ "name": name, "namespace": "team", "uid": name });
             let run = serde_json::json!({ "metadata": metadata, "spec": { "pipelineId": "orders" } });

@@ -82,7 +82,7 @@ impl Shell {
         let concurrency = settings.max_concurrent_reconciles;
         Self {
             locks: LockStore::new(client.clone(), &operator_namespace, metrics.clone()),
-            events: Events::new(client.clone(), &identity, metrics.clone()),
+            events: Events::new(client.clone(), &identity, metrics.clone(), clock.clone()),
             client,
             clock,
             metrics,
