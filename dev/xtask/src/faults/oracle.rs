@@ -58,7 +58,8 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
         }
     }
     let most = reference.writes().saturating_mul(2).saturating_add(8);
-    if evidence.writes() > most {
+    // What a tenant creates is written, too.
+    if !plan.workload.has_tenant() && evidence.writes() > most {
         broken.push(format!("{} writes to the API server, of at most {most}", evidence.writes()));
     }
     if evidence.logs.contains("panicked") {
@@ -123,7 +124,7 @@ fn posts(evidence: &Evidence, most: usize) -> Vec<String> {
 fn ownership(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    for run in &evidence.runs {
+    for run in evidence.runs.iter().chain(&evidence.tenant_runs) {
         let (name, uid) = (name(run), run.metadata.uid.clone().unwrap_or_default());
         for id in shown(run) {
             let nonce = evidence.executions.get(&id).cloned().flatten();
@@ -164,7 +165,8 @@ fn ends(evidence: &Evidence) -> Vec<End> {
     ends
 }
 
-fn name(run: &PipelineRun) -> String {
+/// `metadata.name`.
+pub fn name(run: &PipelineRun) -> String {
     run.metadata.name.clone().unwrap_or_default()
 }
 

@@ -13,6 +13,7 @@ use super::evidence::Evidence;
 use super::fault::{Effect, Fault};
 use super::fault_injector::{FaultInjector, InjectedFault, ProxyId};
 use super::numbered_request::NumberedRequest;
+use super::operator_flags::{OperatorFlags, ProtocolTimes};
 use super::test_cluster::{Failure, TestCluster};
 use super::workload::{Incident, PIPELINE, Workload};
 use crate::stop::Stop;
@@ -74,7 +75,10 @@ pub fn run(cluster: &TestCluster, workload: Workload, fault: Option<(NumberedReq
 impl<'a> PlanRunner<'a> {
     fn set(cluster: &'a TestCluster, workload: Workload, fault: Option<(NumberedRequest, Fault)>) -> Result<Self, Failure> {
         let began = Instant::now();
-        let environment = Environment::prepare(cluster, &workload.to_string(), vec![workload.pipeline()])?;
+        let mut environment = Environment::prepare(cluster, &workload.to_string(), vec![workload.pipeline()])?;
+        if workload.has_tenant() {
+            environment.admit_tenant()?;
+        }
         let hang = || SimFault::on(SimOperation::Create, SimEffect::HANG_BEFORE_EXECUTING).once();
         let incident = workload.incident().map(|incident| (incident, environment.sim.add_fault(hang())));
         for name in workload.runs() {
@@ -98,7 +102,7 @@ impl<'a> PlanRunner<'a> {
         self.injector.attach(&proxy, ProxyId::Kubernetes(number));
         let kubeconfig = proxy.kubeconfig(&cluster.kubeconfig)?;
         let log = cluster.server.folder().join(format!("{namespace}-operator-{number}.log"));
-        let process = self.environment.spawn(&kubeconfig, &log, number > 0)?;
+        let process = self.environment.spawn(&kubeconfig, &log, &flags(number))?;
         Ok(Operator { proxy, kubeconfig, log, process, since: 0 })
     }
 
@@ -113,12 +117,14 @@ impl<'a> PlanRunner<'a> {
             self.cause_incident()?;
             self.restart_operators()?;
             let so_far = self.injector.count();
-            if so_far != requests || self.is_going_on() {
+            // The runs of a tenant may go on.
+            let is_busy = so_far != requests && self.environment.tenant.is_none();
+            if is_busy || self.is_going_on() {
                 (requests, quiet_since) = (so_far, Instant::now());
             }
             let unended = self.environment.unended()?;
             if !unended.is_empty() {
-                ended_at = None;
+                (quiet_since, ended_at) = (Instant::now(), None);
                 if self.began.elapsed() > ENDS_WITHIN {
                     self.complaints.push(format!("not ended within {} s: {}", ENDS_WITHIN.as_secs(), unended.join(", ")));
                 }
@@ -183,6 +189,16 @@ impl<'a> PlanRunner<'a> {
                 self.restart(operator_behind(injected.proxy))?;
                 Progress::Over
             }
+            Effect::Attack(attack) if held => {
+                self.environment.attack(attack)?;
+                self.proxy(injected.proxy)?.release(injected.seq);
+                Progress::Over
+            }
+            Effect::AttackAndKill(attack) if held => {
+                self.environment.attack(attack)?;
+                self.restart(operator_behind(injected.proxy))?;
+                Progress::Over
+            }
             Effect::Pause(time) if held => {
                 if let Some(operator) = self.operators.get_mut(operator_behind(injected.proxy)) {
                     operator.process.pause()?;
@@ -193,7 +209,9 @@ impl<'a> PlanRunner<'a> {
                 self.operators.iter().for_each(|operator| operator.proxy.cut_watches());
                 Progress::Over
             }
-            Effect::Release(_) | Effect::Kill | Effect::Pause(_) | Effect::CutWatches => Progress::InjectedFault(injected),
+            Effect::Release(_) | Effect::Kill | Effect::Attack(_) | Effect::AttackAndKill(_) | Effect::Pause(_) | Effect::CutWatches => {
+                Progress::InjectedFault(injected)
+            }
         })
     }
 
@@ -211,7 +229,7 @@ impl<'a> PlanRunner<'a> {
         let Some(operator) = self.operators.get_mut(number) else { return Ok(()) };
         operator.process.kill();
         operator.since = operator.proxy.journal().len();
-        operator.process = self.environment.spawn(&operator.kubeconfig, &operator.log, number > 0)?;
+        operator.process = self.environment.spawn(&operator.kubeconfig, &operator.log, &flags(number))?;
         Ok(())
     }
 
@@ -253,6 +271,11 @@ impl Operator {
     fn watches(&self) -> bool {
         self.proxy.journal().iter().skip(self.since).any(|exchange| exchange.request.is_watch())
     }
+}
+
+/// The second operator has another clock than the first.
+fn flags(number: usize) -> OperatorFlags {
+    OperatorFlags { times: ProtocolTimes::COMPRESSED, leader_elect: false, clock_ahead: number > 0 }
 }
 
 /// The operator behind a proxy. The simulator's proxy does not know the operator: the first is assumed.
