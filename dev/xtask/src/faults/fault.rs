@@ -147,6 +147,12 @@ impl Fault {
         operation.kind.is_trigger() && (unsent || self == Self::PauseBefore)
     }
 
+    /// Whether the answer to a POST is lost, and another run claims what it started. The run then asks a person: the only harm that a tenant
+    /// may do who can write statuses (docs/security.md).
+    pub fn claims_what_is_in_doubt(self) -> bool {
+        self == Self::AttackAndCrash(Attack::Claim)
+    }
+
     /// Whether an operator dies or is paused so long that it looks dead.
     pub fn is_death(self) -> bool {
         matches!(self, Self::CrashBefore | Self::CrashAfter | Self::AttackAndCrash(_) | Self::PauseBefore | Self::PauseAfter)
