@@ -30,12 +30,16 @@ struct Inner {
     state: State,
     /// When something was read last that was passed on.
     last_read: Option<Instant>,
+    /// The POSTs so far, and the other requests: each of the two is balanced by itself, so that the POSTs that go wrong do not depend on how
+    /// often an operator looks.
+    posts: usize,
+    others: usize,
 }
 
 impl Gateway {
     /// Makes a proxy behave like this gateway.
     pub fn before(proxy: &Proxy) -> Arc<Self> {
-        let gateway = Arc::new(Self(Mutex::new(Inner { state: State::Up, last_read: None })));
+        let gateway = Arc::new(Self(Mutex::new(Inner { state: State::Up, last_read: None, posts: 0, others: 0 })));
         let decides = Arc::clone(&gateway);
         proxy.set_rules(move |request| decides.decide(request));
         gateway
@@ -53,35 +57,44 @@ impl Gateway {
 
     fn decide(&self, request: &RequestInfo) -> Action {
         let mut inner = self.0.lock();
-        let action = action(inner.state, request);
-        if action == Action::Forward && request.method == "GET" {
+        let is_trigger = RequestKind::of(Server::Nuvo, request).is_trigger();
+        let count = if is_trigger { &mut inner.posts } else { &mut inner.others };
+        let number = *count;
+        *count = count.saturating_add(1);
+        let action = action(inner.state, is_trigger, number);
+        if action == Action::Forward && !is_trigger {
             inner.last_read = Some(Instant::now());
         }
         action
     }
 }
 
-fn action(state: State, request: &RequestInfo) -> Action {
-    let turn = request.seq.checked_div(BACKENDS).unwrap_or_default();
+fn action(state: State, is_trigger: bool, number: usize) -> Action {
     match state {
-        State::Restarting(backend) if request.seq.checked_rem(BACKENDS) == Some(backend) => restarting(turn, request),
+        State::Restarting(backend) if number.checked_rem(BACKENDS) == Some(backend) => {
+            if is_trigger {
+                lost(number.checked_div(BACKENDS).unwrap_or_default())
+            } else {
+                Action::Respond(unavailable(502))
+            }
+        }
         State::Up | State::Restarting(_) => Action::Forward,
         State::Maintenance => Action::Respond(page(503, "nuvo is under maintenance")),
     }
 }
 
 /// Half of the POSTs that meet a backend on its way down are carried out, and their answers are lost.
-fn restarting(turn: usize, request: &RequestInfo) -> Action {
-    let refused = |status| Action::Respond(page(status, "the backend is not available"));
-    if !RequestKind::of(Server::Nuvo, request).is_trigger() {
-        return refused(502);
-    }
+fn lost(turn: usize) -> Action {
     match turn.checked_rem(4) {
-        Some(0) => refused(502),
+        Some(0) => Action::Respond(unavailable(502)),
         Some(1) => Action::ForwardThenDrop,
-        Some(2) => refused(503),
-        _ => Action::ForwardThenRespond(page(502, "the backend closed the connection")),
+        Some(2) => Action::Respond(unavailable(503)),
+        _ => Action::ForwardThenRespond(unavailable(502)),
     }
+}
+
+fn unavailable(status: u16) -> Answer {
+    page(status, "the backend is not available")
 }
 
 /// A gateway answers with a page of its own.

@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=20))]
     scale: u32,
     /// Number of scenarios that run at the same time. Most of the time they wait.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     jobs: usize,
     /// Run this program instead of the operator that is built here, to compare it with that of another commit.
     #[arg(long, value_name = "PATH", conflicts_with = "write_docs")]

@@ -236,7 +236,13 @@ impl<'a> ScenarioRunner<'a> {
     }
 
     fn close(mut self, scale: u32) -> Result<Counts, Failure> {
-        let complaints = self.environment.stop(self.replicas.iter_mut().map(|replica| &mut replica.process))?;
+        // One that has ended waits for its restart.
+        let running = self
+            .replicas
+            .iter_mut()
+            .map(|replica| &mut replica.process)
+            .filter_map(|process| process.exited().is_none().then_some(process));
+        let complaints = self.environment.stop(running)?;
         self.broken.extend(complaints);
         if self.logs().contains("panicked") {
             self.broken.push("an operator panicked".to_owned());
