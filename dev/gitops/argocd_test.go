@@ -164,7 +164,7 @@ func TestHealth(t *testing.T) {
 			}
 			tests.Tests = append(tests.Tests, healthTest{"testdata/" + name + ".yaml", found})
 			var told []string
-			for _, kind := range []string{outcome, "DeveloperMode", "DeletionBlocked"} {
+			for _, kind := range []string{outcome, "DeveloperMode", "DeletionBlocked", "Unwatched"} {
 				if message, ok := condition(object, kind)["message"].(string); ok {
 					told = append(told, message)
 				}

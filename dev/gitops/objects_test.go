@@ -74,6 +74,7 @@ var expectations = map[string]map[string]expectation{
 		"trigger-rejected":          failed,
 		"trigger-unconfirmed":       active,
 		"unobserved":                waiting,
+		"unwatched":                 active,
 	},
 	"NuvoAccount": {
 		"credentials-rejected": {"Degraded", status.FailedStatus, nil},

@@ -14,5 +14,5 @@ pub use circuit_breaker::{CircuitBreaker, CircuitBreakers};
 pub use driver::AccountDriver;
 pub use logins::Logins;
 pub use places::{Age, Place, QueueKey, TriggerQueue, age};
-pub use requests::Requests;
+pub use requests::{Requests, Turn};
 pub use session::{Rejected, Session, SessionSettings, short_hash};

@@ -1,11 +1,11 @@
 //! The scheduler of one account, and the requests and turns that wait for what it decides.
 
-use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+use std::{collections::HashMap, ops::ControlFlow, sync::Arc, time::Duration};
 
 use nuvo_client::Error;
 use nuvo_core::{
     run::{Baseline, PostOutcome},
-    scheduler::{AccountScheduler, Credentials, Next, Pause, Purpose, Ticket, Work},
+    scheduler::{AccountScheduler, Credentials, Next, Pause, Purpose, Running, Ticket, Work},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -16,20 +16,26 @@ use tokio::{
 /// What the clock shows at the start: more than any execution is old, so that the beginning of each has a time.
 const BEFORE: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// What a request or a turn waits for: that it may go on.
+/// What is waited for: that it may go on.
 type Granted = Result<Grant, Error>;
 
-/// One request may be sent.
-#[derive(Debug)]
-pub(super) struct Grant {
-    /// What the look of a turn has shown.
-    pub(super) baseline: Option<Baseline>,
+/// One request may be sent, or a look has shown something.
+#[derive(Debug, Default)]
+struct Grant {
+    turn: Option<(Turn, Option<Baseline>)>,
+    running: Running,
     /// How long it waited for the rate limit.
-    pub(super) waited: Duration,
+    waited: Duration,
 }
 
-impl Grant {
-    const AT_ONCE: Self = Self { baseline: None, waited: Duration::ZERO };
+/// A turn to trigger, to be dropped when its POST is sent.
+#[derive(Debug)]
+pub struct Turn(Arc<Requests>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.change(|scheduler, _| scheduler.turn_over());
+    }
 }
 
 /// The scheduler of one account, which its [driver](super::AccountDriver) asks what is next.
@@ -74,21 +80,30 @@ impl Requests {
         result
     }
 
-    /// Waits until one request may be sent.
+    /// Waits until one request may be sent. Returns how long it waited for the rate limit.
     ///
     /// # Errors
     /// [`Error::Paused`], also if the pause begins meanwhile; [`Error::Stopping`] when nothing is sent for the account any more.
-    pub(super) async fn permit(&self, purpose: Purpose) -> Granted {
-        self.ask(|scheduler, now| scheduler.request(purpose, now)).await
+    pub(super) async fn permit(&self, purpose: Purpose) -> Result<Duration, Error> {
+        self.ask(|scheduler, now| scheduler.request(purpose, now)).await.map(|grant| grant.waited)
     }
 
     /// Waits for a turn to trigger: what a look at nuvo's list that began `after` this moment has shown, and one request for the POST, which is
-    /// used at once.
+    /// used at once. Returns how long it waited for the rate limit, too.
     ///
     /// # Errors
     /// As for [`Requests::permit`], and why there was no list.
-    pub(super) async fn turn(&self, after: Instant) -> Granted {
-        self.ask(|scheduler, now| scheduler.turn(self.at(after), now).map(Some)).await
+    pub(super) async fn turn(&self, after: Instant) -> Result<(Turn, Option<Baseline>, Duration), Error> {
+        let Grant { turn, waited, .. } = self.ask(|scheduler, now| scheduler.turn(self.at(after), now).map(Some)).await?;
+        turn.map(|(turn, baseline)| (turn, baseline, waited)).ok_or(Error::Stopping)
+    }
+
+    /// Waits for what is running, by a look that began `after` this moment.
+    ///
+    /// # Errors
+    /// As for [`Requests::permit`], and why there was no list.
+    pub(super) async fn running(&self, after: Instant) -> Result<Running, Error> {
+        self.ask(|scheduler, now| scheduler.running(self.at(after), now).map(Some)).await.map(|grant| grant.running)
     }
 
     async fn ask(&self, ask: impl FnOnce(&mut AccountScheduler<Error>, Duration) -> Result<Option<Ticket>, Pause>) -> Granted {
@@ -98,7 +113,7 @@ impl Requests {
             if state.is_closed {
                 return Err(Error::Stopping);
             }
-            let Some(ticket) = ask(&mut state.scheduler, now).map_err(Error::Paused)? else { return Ok(Grant::AT_ONCE) };
+            let Some(ticket) = ask(&mut state.scheduler, now).map_err(Error::Paused)? else { return Ok(Grant::default()) };
             let (grant, wait) = oneshot::channel();
             state.waiting.insert(ticket, grant);
             wait
@@ -108,22 +123,26 @@ impl Requests {
     }
 
     /// What is begun next, after everything was granted and refused that can be; or until when nothing is.
-    pub(super) fn next(&self, circuit_open: Option<Duration>) -> ControlFlow<Option<Duration>, Work> {
+    pub(super) fn next(self: &Arc<Self>, circuit_open: Option<Duration>) -> ControlFlow<Option<Duration>, Work> {
         let now = self.now();
-        let mut state = self.state.lock();
         loop {
-            let (ticket, granted) = match state.scheduler.next(now, circuit_open) {
-                Next::Send(ticket, waited) => (ticket, Ok(Grant { baseline: None, waited })),
-                Next::Turn(ticket, baseline, waited) => (ticket, Ok(Grant { baseline, waited })),
+            let next = self.with(|scheduler, _| scheduler.next(now, circuit_open));
+            let takes_request = matches!(next, Next::Send(..) | Next::Turn(..));
+            let (ticket, granted) = match next {
+                Next::Send(ticket, waited) => (ticket, Ok(Grant { waited, ..Grant::default() })),
+                Next::Turn(ticket, baseline, waited) => {
+                    (ticket, Ok(Grant { turn: Some((Turn(self.clone()), baseline)), waited, ..Grant::default() }))
+                }
+                Next::Running(ticket, running) => (ticket, Ok(Grant { running, ..Grant::default() })),
                 Next::Refuse(ticket, pause) => (ticket, Err(Error::Paused(pause))),
                 Next::LookFailed(ticket, error) => (ticket, Err(error)),
                 Next::Begin(work) => return ControlFlow::Continue(work),
                 Next::Sleep(until) => return ControlFlow::Break(until),
             };
-            let is_granted = granted.is_ok();
-            let is_gone = state.waiting.remove(&ticket).is_none_or(|waits| waits.send(granted).is_err());
-            if is_gone && is_granted {
-                state.scheduler.refund();
+            let waits = self.state.lock().waiting.remove(&ticket);
+            let is_gone = waits.is_none_or(|waits| waits.send(granted).is_err());
+            if is_gone && takes_request {
+                self.with(|scheduler, _| scheduler.refund());
             }
         }
     }

@@ -137,7 +137,7 @@ pub async fn control<R: Reconciler>(reconciler: R, watches: Vec<Watch<R::Object>
     join_all(watches.into_iter().map(|watch| {
         let Watch { namespace, api, config, writer, woken } = watch;
         let (reconciler, metrics, cache) = (reconciler.clone(), metrics.clone(), writer.as_reader());
-        let control = Arc::new(Control { reconciler, metrics, namespace, cache, failures: Mutex::default() });
+        let control = Arc::new(Control { reconciler, metrics, namespace, cache, failures: Mutex::default(), is_up: Mutex::default() });
         control.work(watcher(api, config), writer, woken, shutdown.clone())
     }))
     .await;
@@ -152,6 +152,8 @@ struct Control<R: Reconciler> {
     cache: Store<R::Object>,
     /// Consecutive failures, by the object's uid.
     failures: Mutex<HashMap<String, u32>>,
+    /// Whether the watch works, as the metric has it; none before its first answer.
+    is_up: Mutex<Option<bool>>,
 }
 
 /// An item of a watch.
@@ -196,19 +198,18 @@ impl<R: Reconciler> Control<R> {
     }
 
     fn on_watch_event(&self, event: &EventResult<R::Object>) {
-        let namespace = self.namespace.as_deref().unwrap_or_default();
         let event = match event {
             Ok(event) => event,
             Err(error) => {
                 self.metrics.watch_failed(R::KIND);
-                self.metrics.watch_up(R::KIND, namespace, false);
-                tracing::warn!(kind = R::KIND, namespace, %error, "the watch failed; trying again");
+                self.set_up(false);
+                tracing::warn!(kind = R::KIND, namespace = self.namespace.as_deref().unwrap_or_default(), %error, "the watch failed; trying again");
                 return;
             }
         };
         // At Init nothing was answered yet.
         if !matches!(event, watcher::Event::Init) {
-            self.metrics.watch_up(R::KIND, namespace, true);
+            self.set_up(true);
         }
         match event {
             watcher::Event::Delete(object) => drop(self.failures.lock().remove(uid(object))),
@@ -224,6 +225,13 @@ impl<R: Reconciler> Control<R> {
             watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
         }
         self.reconciler.on_watch_event(self.namespace.as_deref(), event);
+    }
+
+    /// Sets the metric if it changes. There are many events.
+    fn set_up(&self, is_up: bool) {
+        if self.is_up.lock().replace(is_up) != Some(is_up) {
+            self.metrics.watch_up(R::KIND, self.namespace.as_deref().unwrap_or_default(), is_up);
+        }
     }
 
     async fn reconcile(&self, object: Arc<R::Object>) -> Action {

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     account::{
-        AccountKey, Place, Session,
+        AccountKey, Place, Session, Turn,
         driver::{Seen, object_ref},
     },
     telemetry::TriggerOutcome,
@@ -79,6 +79,7 @@ pub struct Pass<'a> {
     pub(super) id: RunRef,
     pub(super) slot: Option<Slot<'a>>,
     pub(super) place: Option<Place>,
+    pub(super) turn: Option<Turn>,
     pub(super) work: Option<Work>,
     pub(super) lock_read: Instant,
     /// When a run at rest, whose object is not cached, is to be deleted.
@@ -133,7 +134,7 @@ impl<'a> Pass<'a> {
     /// Begins a pass over a cached object, or over one of which only the name is known.
     pub fn new(shell: &'a Shell, id: RunRef, object: Option<Arc<PipelineRun>>, expires: Option<Timestamp>, slot: Option<Slot<'a>>) -> Self {
         let work = object.map(|object| Work::of(object, shell));
-        Self { shell, id, slot, place: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
+        Self { shell, id, slot, place: None, turn: None, work, lock_read: Instant::now(), expires, rendered: None, written: None }
     }
 
     /// The run as it was read last; none before it was read. An error says why the object is not a valid run.
@@ -262,7 +263,7 @@ impl<'a> Pass<'a> {
             },
             Step::Post(nonce) => {
                 // Other runs can work while this one waits for nuvo, and it must not wait for them afterwards.
-                self.slot = None;
+                (self.slot, self.turn) = (None, None);
                 let pipeline = self.lock()?.1;
                 tracing::info!(%nonce, %pipeline, "triggering");
                 let outcome: PostOutcome = self.work()?.session()?.create(pipeline, nonce).await;

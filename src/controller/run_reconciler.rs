@@ -12,6 +12,8 @@ use nuvo_core::run::{self, Act, Again, Answered, Ask, Begin, Beginning, Facts, N
 use nuvo_crds::PipelineRun;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::account::driver::object_ref;
+
 use super::{
     control::{Failure, Reconciler},
     run_cache::CachedRun,
@@ -23,7 +25,7 @@ use super::{
 /// to the next run of its pipeline, which takes it over after the quarantine.
 pub const DELETED_RUNS: usize = 1_024;
 
-/// A run that was deleted. It may hold the lock of its pipeline.
+/// A run that its watch shows as deleted. It may hold the lock of its pipeline. With a label selector it may still be there.
 pub struct DeletedRun {
     /// What identifies the run.
     pub id: RunRef,
@@ -59,7 +61,12 @@ impl RunReconciler {
     /// Handles the deletion of a run. A run at rest holds no lock.
     fn on_deleted(&self, run: &CachedRun) {
         self.shell.runs.removed(run);
-        self.forget(run);
+        self.shell.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
+        self.look_after(run);
+    }
+
+    /// Has the lock of a run that is not at rest released, or the run noted as unwatched.
+    fn look_after(&self, run: &CachedRun) {
         let Some(object) = run.whole() else { return };
         let Ok(run) = run::parse(&object) else { return };
         if self.deleted.try_send(DeletedRun { id: run.id, object }).is_err() {
@@ -129,6 +136,10 @@ impl Reconciler for RunReconciler {
 
     fn forget(&self, run: &CachedRun) {
         self.shell.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
+        if self.shell.runs.is_selective() {
+            // The reconcile may have written another status over the last word.
+            self.look_after(run);
+        }
     }
 }
 
@@ -138,12 +149,20 @@ fn run_ref(metadata: &ObjectMeta) -> Option<RunRef> {
 }
 
 /// Releases the locks that deleted runs hold, `concurrency` of them at once: a lock that is released at once spares the next run the
-/// quarantine.
+/// quarantine. Runs that were not deleted, but have lost their label, say so.
 pub async fn release_locks_of_deleted(mut deleted: Receiver<DeletedRun>, concurrency: usize, shell: &Shell) {
     let deleted = stream::poll_fn(move |context| deleted.poll_recv(context));
     let release = async |DeletedRun { id, object }| {
-        if let Err(error) = drive(Begin::Deleted, Pass::new(shell, id, Some(object), None, None)).await {
-            tracing::debug!(%error, "the lock of a deleted run was not released");
+        let left = if shell.runs.is_selective() { shell.runs.read(&id).await } else { Ok(None) };
+        let result = match left {
+            // It has its label again.
+            Ok(Some(_)) if shell.runs.is_active(&object_ref(&id)) => return,
+            Ok(Some(left)) => drive(Begin::Unwatched, Pass::new(shell, id, Some(Arc::new(left)), None, None)).await,
+            Ok(None) => drive(Begin::Deleted, Pass::new(shell, id, Some(object), None, None)).await,
+            Err(error) => return tracing::debug!(%error, "whether the run was deleted is not known"),
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "the lock of a deleted run was not released, or an unwatched run not noted");
         }
     };
     deleted.for_each_concurrent(concurrency, release).await;
@@ -175,8 +194,10 @@ async fn drive(begin: Begin, mut pass: Pass<'_>) -> Result<Again, PassFailed> {
             match pass.declare(wishes.as_ref()).await {
                 Some(answer) => facts.learn(&act, Answered::Account(answer)),
                 None => {
-                    if begin != Begin::Deleted {
+                    if begin.is_watched() {
                         shell.remember(&pass.id, remember(&facts));
+                    } else {
+                        shell.memories.forget(&uid);
                     }
                     return match (facts.failure(), again) {
                         (Some(message), Again::After(wait)) => Err(PassFailed { message: message.to_owned(), wait: *wait }),

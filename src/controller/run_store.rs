@@ -70,6 +70,12 @@ impl RunStore {
         Self { client, metrics, parts: Vec::new(), index: RunIndex::default(), is_selective }
     }
 
+    /// Whether a run that its watch shows as deleted may only have lost its label.
+    #[must_use]
+    pub const fn is_selective(&self) -> bool {
+        self.is_selective
+    }
+
     /// Adds the cache that one watch feeds; `None` means all namespaces.
     pub fn add(&mut self, namespace: Option<String>, store: Store<CachedRun>, wakes: WakeSender<ObjectRef<CachedRun>>) {
         self.parts.push(Part { namespace, store, wakes, is_indexed: AtomicBool::new(false) });

@@ -62,10 +62,17 @@ impl Pass<'_> {
         self.slot = None;
         Some(match ask {
             // With a reservation for the POST, which must not wait once the lock is taken.
-            Ask::Turn => match session.turn(self.lock_read).await {
-                Ok(baseline) => AccountAnswer::Looked(Answer::Baseline(baseline)),
-                Err(error) => refused(&error),
-            },
+            Ask::Turn => {
+                // One that had its turn before, and could not use it, does not keep the turn from itself.
+                self.turn = None;
+                match session.turn(self.lock_read).await {
+                    Ok((turn, baseline)) => {
+                        self.turn = Some(turn);
+                        AccountAnswer::Looked(Answer::Baseline(baseline))
+                    }
+                    Err(error) => refused(&error),
+                }
+            }
             Ask::Running(delivered) => match session.processing(&pipeline, self.lock_read).await {
                 Ok(listed) => {
                     let all = listed.iter().chain(delivered).cloned().collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nuvo_crds::{Phase, PipelineRun};
-use nuvo_sim::{Effect, Fault, Identity, Operation, Permission, Pipeline, Sim, SimConfig, Status};
+use nuvo_sim::{Effect, Fault, Identity, Operation, Permission, Pipeline, RecordedRequest, RecordedResponse, Sim, SimConfig, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, assert_consistent, block_on, message, reason, same};
@@ -53,6 +53,49 @@ fn license_key_with_surrounding_space_is_trimmed_and_an_invalid_one_is_reported(
     env.credential("line-break", "demo-license-key");
     env.start("orders", "orders", json!({ "accountRef": { "name": "line-break" } }));
     env.wait_phase("orders", Phase::Succeeded);
+}
+
+/// The operator may not watch Secrets. Left alone, it would look at these after up to 15 minutes, and after ten.
+#[test]
+fn changed_secret_is_read_within_seconds_after_a_refresh() {
+    let env = Environment::without_account("refresh", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
+    env.credential("wrong", "no-license-key");
+    env.credential("rotated", "demo-license-key");
+    for name in ["wrong", "rotated"] {
+        env.account_with(name, licence(name, "license-key"));
+    }
+    let _operator = env.operator();
+    let refresh = |name: &str| {
+        let mut plugin = std::process::Command::new(crate::environment::kubectl_nuvo());
+        plugin.env("KUBECONFIG", env.server.admin_kubeconfig()).args(["--namespace", &env.namespace, "refresh", name]);
+        let output = plugin.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+    };
+    env.wait_ready("rotated");
+    env.eventually("wrong is rejected", || account_says(&env, "wrong").0 == "CredentialsRejected");
+    assert!(account_says(&env, "wrong").1.contains("kubectl nuvo refresh wrong"), "{}", account_says(&env, "wrong").1);
+    // Each wait for the next login is twice as long as the one before: the first is 5 s.
+    let rejected = || {
+        let refused = |request: &RecordedRequest| request.operation == Operation::Token && request.answer == RecordedResponse::Status(401);
+        env.sim.journal().iter().filter(|request| refused(request)).map(|request| request.at_ms).collect::<Vec<_>>()
+    };
+    env.eventually("rejected three times", || rejected().len() >= 3);
+    let times = rejected();
+    assert!(times.len() == 3 && times[1] - times[0] >= 5_000 && times[2] - times[1] >= 10_000, "{times:?}");
+    env.credential("wrong", "demo-license-key");
+    let began = std::time::Instant::now();
+    same("refreshed", refresh("wrong"), (Some(0), "nuvoaccount.nuvo.dev/wrong refreshed\n".to_owned()));
+    env.wait_ready("wrong");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+
+    env.sim.set_credentials(vec![nuvo_sim::Credential::new("another-license-key", Identity::user("demo@example.com"))]);
+    env.credential("rotated", "another-license-key");
+    let logins = env.requests(Operation::Token);
+    refresh("rotated");
+    env.eventually("a login with the new key", || env.requests(Operation::Token) == logins + 1);
+    same("account", account_says(&env, "rotated").0.as_str(), "Ready");
+    let (code, text) = refresh("nothing");
+    assert!(code == Some(1) && text.contains("kubectl nuvo accounts"), "{text}");
 }
 
 #[test]

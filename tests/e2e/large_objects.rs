@@ -1,11 +1,11 @@
 //! Whoever may create runs decides how large they are, and must not take the memory of the operator with them.
 
 use kube::api::{ListParams, PostParams};
-use nuvo_crds::PipelineRun;
+use nuvo_crds::{Phase, PipelineRun};
 use nuvo_sim::Pipeline;
 use serde_json::json;
 
-use crate::environment::{Environment, block_on};
+use crate::environment::{Environment, block_on, same};
 
 #[test]
 fn large_annotations_take_no_memory_and_stay() {
@@ -44,4 +44,23 @@ fn large_annotations_take_no_memory_and_stay() {
     let metadata = &left[0].metadata;
     assert_eq!(metadata.annotations.as_ref().unwrap()["example.com/note"].len(), note.len());
     assert_eq!(metadata.labels.as_ref().unwrap()["example.com/team"], "a");
+}
+
+#[test]
+fn run_with_the_longest_name_has_events() {
+    let env = Environment::new("long-name", [Pipeline::new("orders").duration(std::time::Duration::from_millis(300))]);
+    let _operator = env.operator();
+    // Cut after 236 characters, the name would end with a dash.
+    let names = ["a".repeat(253), format!("{}-{}", "b".repeat(235), "c".repeat(17))];
+    for name in &names {
+        env.start(name, "orders", json!({}));
+    }
+    for name in &names {
+        env.wait_phase(name, Phase::Succeeded);
+        assert!(env.wait_note(name, "Triggered").contains("execution"));
+        env.wait_note(name, "Succeeded");
+        let described = env.kubectl(&["describe", "npr", name]).unwrap();
+        assert!(described.contains("nuvo accepted the trigger"), "{described}");
+    }
+    same("POSTs", env.sim.post_count(), 2);
 }

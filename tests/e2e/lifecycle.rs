@@ -202,11 +202,15 @@ fn ended_run_tracked_by_gitops_is_not_deleted() {
         same(name, (blocked.status.as_str(), blocked.reason.as_str()), ("True", *wanted));
         assert!(blocked.message.contains("would trigger the pipeline again"), "{}", blocked.message);
     }
-    env.eventually("the hook deleted", || !exists(&env, "hook"));
+    let hook = env.wait_phase("hook", Phase::Succeeded);
+    assert!(condition(&hook, "DeletionBlocked").is_none(), "{hook:?}");
     // Something that is processed after everything else shows that the operator had its chance.
     env.start("last", "last", json!({ "ttlSecondsAfterFinished": 1 }));
     env.eventually("the last one deleted", || !exists(&env, "last"));
     assert!(marks.iter().all(|(name, _, _)| exists(&env, name)));
+    // Argo CD still has to see how the hook ended. It has had its time when the end is long ago.
+    env.change_status("hook", json!({ "status": { "completionTime": "2026-01-01T00:00:00Z" } }));
+    env.eventually("the hook deleted", || !exists(&env, "hook"));
     // Once no tool tracks it any more, it is deleted.
     env.change("flux", json!({ "metadata": { "labels": { "kustomize.toolkit.fluxcd.io/name": null } } }));
     env.eventually("deleted", || !exists(&env, "flux"));

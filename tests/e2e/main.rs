@@ -30,6 +30,7 @@ mod plugin_connection;
 mod protocol;
 mod rbac;
 mod recordings;
+mod repeated_doubts;
 mod request_order;
 mod start_deadline;
 mod startup_failures;

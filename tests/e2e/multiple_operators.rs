@@ -10,7 +10,7 @@ use nuvo_operator::rbac;
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, assert_consistent, block_on, message, same, server};
+use crate::environment::{Environment, assert_consistent, block_on, condition, message, same, server};
 
 fn environment(name: &str, took: Duration) -> Environment {
     Environment::new(name, [Pipeline::new("orders").duration(took)])
@@ -40,27 +40,66 @@ fn operators_with_different_selectors_lead_side_by_side() {
     }
 }
 
-/// A ServiceAccount for an operator, with a Role in its namespace, as the chart grants it with `watchNamespaces`.
-fn rights_here(server: &ControlPlane, namespace: &str) -> PathBuf {
-    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "here", "namespace": namespace } });
-    server.apply(&account.to_string()).unwrap();
-    grant(server, namespace, namespace);
-    server.kubeconfig_of(namespace, "here").unwrap()
+#[test]
+fn run_that_loses_its_label_says_so_once_and_goes_on_with_it() {
+    let config = vec![Pipeline::new("orders").held(), Pipeline::new("done").duration(Duration::from_millis(300))];
+    let env = Environment::new("unwatched", config);
+    let operator = env.operator_with(&["--label-selector", "team=a"]);
+    let label = |name: &str, team: Value| env.change(name, json!({ "metadata": { "labels": { "team": team } } }));
+    let create = |name: &str, pipeline: &str, fields: Value| {
+        env.start(name, pipeline, fields);
+        label(name, json!("a"));
+    };
+    let waiting: Vec<String> = (0..20).map(|number| format!("waiting-{number}")).collect();
+    create("orders", "orders", json!({}));
+    create("done", "done", json!({}));
+    for name in &waiting {
+        create(name, "done", json!({ "suspend": true }));
+    }
+    let execution = env.wait_phase("orders", Phase::Running).status.unwrap().current.execution_ids[0].clone();
+    env.wait_phase("done", Phase::Succeeded);
+    for name in &waiting {
+        env.wait_phase(name, Phase::Suspended);
+    }
+    let writes = || env.writes().into_iter().filter(|write| write.resource == "pipelineruns").count();
+    // The audit log has a write a moment after it was carried out.
+    env.eventually("all writes are known", || writes() == 5 + waiting.len());
+
+    env.kubectl(&["label", "pipelineruns.nuvo.dev", "--all", "team-"]).unwrap();
+    for name in waiting.iter().chain([&"orders".to_owned()]) {
+        let run = env.wait(name, "noted as unwatched", |run| condition(run, "Unwatched").is_some());
+        assert_consistent(&run);
+        let said = condition(&run, "Unwatched").unwrap();
+        same(name, (said.status.as_str(), said.reason.as_str()), ("True", "NotSelected"));
+        assert!(said.message.contains("Set the label again"), "{}", said.message);
+    }
+    env.delete("waiting-0");
+    // What is handled after it shows that its deletion was.
+    create("last", "done", json!({}));
+    env.wait_phase("last", Phase::Succeeded);
+    label("last", json!(null));
+    env.eventually("all writes are known", || writes() >= 5 + waiting.len() + waiting.len() + 1 + 3);
+    same("writes, one for each run that had not ended", writes(), 5 + waiting.len() + waiting.len() + 1 + 3);
+    assert!(condition(&env.get("done"), "Unwatched").is_none());
+
+    env.sim.finish(&execution, nuvo_sim::Status::Successful).unwrap();
+    label("orders", json!("a"));
+    let run = env.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    assert!(condition(&run, "Unwatched").is_none(), "{run:?}");
+    label("waiting-1", json!("a"));
+    assert!(condition(&env.wait("waiting-1", "watched again", |run| condition(run, "Unwatched").is_none()), "Succeeded").is_some());
+    env.change("waiting-1", json!({ "spec": { "suspend": false } }));
+    env.wait_phase("waiting-1", Phase::Succeeded);
+    same("POSTs", env.sim.post_count(), 4);
+    same("exit code", operator.stop(), Some(0));
 }
 
-/// A Role in this namespace for the operator of another one.
-fn grant(server: &ControlPlane, namespace: &str, operator: &str) {
-    let (group, name) = ("rbac.authorization.k8s.io", "here");
-    let version = format!("{group}/v1");
-    let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
-        { "apiVersion": version, "kind": "Role", "metadata": { "name": name, "namespace": namespace }, "rules": rbac::rules() },
-        {
-            "apiVersion": version, "kind": "RoleBinding", "metadata": { "name": name, "namespace": namespace },
-            "roleRef": { "apiGroup": group, "kind": "Role", "name": name },
-            "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": operator }],
-        },
-    ]});
-    server.apply(&list.to_string()).unwrap();
+/// A ServiceAccount for an operator, with a Role in its namespace, as the chart grants it with `watchNamespaces`.
+fn rights_here(server: &ControlPlane, namespace: &str) -> PathBuf {
+    let kubeconfig = server.service_account_kubeconfig(namespace, "here", &[]).unwrap();
+    server.grant(namespace, "here", namespace, &rbac::rules()).unwrap();
+    kubeconfig
 }
 
 fn environment_here(name: &str) -> Environment {
@@ -91,7 +130,7 @@ fn namespace_without_rights_stops_no_other_and_works_when_they_come() {
     let log = operator.0.log();
     assert!(log.contains(&format!("missing permission: get pipelineruns.nuvo.dev in namespace {without}")), "{log}");
 
-    grant(env.server, &without, &env.namespace);
+    env.server.grant(&env.namespace, "here", &without, &rbac::rules()).unwrap();
     env.eventually("the watch works", || up(&without) == Some(1.0));
     let reason = "jsonpath={.status.conditions[?(@.type=='Succeeded')].reason}";
     env.eventually("the run is seen", || {

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
+use kube::api::PostParams;
 use nuvo_crds::Phase;
 use nuvo_sim::{Effect, Fault, Operation, Pipeline, Stats, Status};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, message, same};
+use crate::environment::{Environment, block_on, message, same};
 
 fn quick(id: &str) -> Pipeline {
     Pipeline::new(id).duration(Duration::from_millis(300))
@@ -165,6 +166,58 @@ fn resolve_rerun_suspend_and_resume_change_the_run() {
     nuvo(&env, &["resume", "orders"]).exits(0);
     nuvo(&env, &["wait", "orders", "--timeout", "1m"]).exits(0);
     same("carried out", env.sim.executed_count(), 3);
+}
+
+/// A backup that was restored without the status of its objects.
+#[test]
+fn restored_runs_are_closed_with_one_command_and_deleted_by_their_ttl() {
+    let env = Environment::new("plugin-restored", [quick("orders")]);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
+    for (name, ttl) in [("old-1", Some(0)), ("old-2", Some(0)), ("old-3", None)] {
+        let marker = json!({
+            "uid": "00000000-0000-0000-0000-000000000001", "namespace": env.namespace, "name": name, "nonce": format!("n-{name}"),
+            "tenure": format!("n-{name}"), "attempt": 1,
+        });
+        let restored = json!({
+            "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun",
+            "metadata": { "name": name, "labels": { "backup": if ttl.is_some() { "a" } else { "b" } }, "annotations": { "nuvo.dev/trigger": marker.to_string() } },
+            "spec": { "pipelineId": "orders", "ttlSecondsAfterFinished": ttl },
+        });
+        block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(restored).unwrap())).unwrap();
+    }
+    let _operator = env.operator();
+    for name in ["old-1", "old-2", "old-3"] {
+        env.wait_reason(name, "StatusLost");
+    }
+    env.start("doubtful", "orders", json!({}));
+    env.wait_reason("doubtful", "TriggerOutcomeUnknown");
+    let phases = || {
+        ["doubtful", "old-1", "old-2", "old-3"]
+            .map(|name| block_on(env.runs().get_opt(name)).unwrap().map(|run| run.status.unwrap().phase.unwrap()))
+    };
+    let unresolved = Some(Phase::Unresolved);
+
+    nuvo(&env, &["resolve", "--all", "--retry"]).exits(2).reports(&["--all", "--retry"]);
+    nuvo(&env, &["resolve", "--all"]).exits(2).reports(&["--abandon"]);
+    nuvo(&env, &["resolve", "old-1", "--all", "--abandon"]).exits(2);
+    nuvo(&env, &["resolve", "old-1", "--abandon", "-l", "backup=a"]).exits(2).reports(&["--selector"]);
+    nuvo(&env, &["resolve", "--abandon", "--yes"]).exits(2).reports(&["<RUN>"]);
+    // Without a terminal or an answer nothing happens.
+    let asked = command(&env, &["resolve", "--all", "--abandon"]).stdin(std::process::Stdio::null()).output().unwrap();
+    PluginOutput::from(asked).exits(1).reports(&["old-1", "doubtful", "StatusLost", "runs to close: 4", "nothing was changed"]);
+    same("before", phases(), [unresolved; 4]);
+    nuvo(&env, &["resolve", "--all", "--abandon", "--yes", "-l", "backup=c"]).exits(0).reports(&["No such run is Unresolved"]);
+
+    let lost = ["resolve", "--all", "--abandon", "--yes", "--reason", "StatusLost"];
+    let closed =
+        nuvo(&env, &[&lost[..], &["-l", "backup=a"]].concat()).exits(0).prints(&["old-1 resolved: abandon", "old-2 resolved: abandon"]);
+    same("closed", closed.out.lines().count(), 2);
+    // Their time has passed, so the operator deletes them.
+    env.eventually("old-1 and old-2 deleted", || phases() == [unresolved, None, None, unresolved]);
+    nuvo(&env, &[&lost[..], &["-A", "-l", "backup=b"]].concat()).exits(0).prints(&["old-3 resolved: abandon"]);
+    env.eventually("old-3 closed", || phases() == [unresolved, None, None, Some(Phase::Failed)]);
+    same("answer", env.get("old-3").metadata.annotations.unwrap()["nuvo.dev/resolve"].clone(), "n-old-3:abandon".to_owned());
+    same("POSTs", env.sim.post_count(), 1);
 }
 
 #[test]

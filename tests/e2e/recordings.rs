@@ -23,10 +23,10 @@ use nuvo_crds::{
 use nuvo_sim::{Change, Effect, Fault, Identity, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, assert_consistent, block_on, message, same};
+use crate::environment::{Environment, assert_consistent, block_on, condition, message, same};
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
-const RUNS: [&str; 32] = [
+const RUNS: [&str; 33] = [
     "abandoned",
     "account-not-ready",
     "deadline-exceeded",
@@ -59,6 +59,7 @@ const RUNS: [&str; 32] = [
     "trigger-rejected",
     "trigger-unconfirmed",
     "unobserved",
+    "unwatched",
 ];
 
 const ACCOUNTS: [&str; 8] = [
@@ -354,6 +355,20 @@ fn runs_match_their_recordings() {
         shows(&env, name, reason);
         record.run(name);
     }
+}
+
+#[test]
+fn run_that_lost_its_label_matches_its_recording() {
+    let env = Environment::new("recordings", [quick("orders").held()]);
+    let record = Recorder::new(&env);
+    let _operator = env.operator_with(&["--label-selector", "team=a"]);
+    env.start("unwatched", "orders", json!({}));
+    let label = |team: Value| env.change("unwatched", json!({ "metadata": { "labels": { "team": team } } }));
+    label(json!("a"));
+    env.wait_phase("unwatched", Phase::Running);
+    label(json!(null));
+    assert_consistent(&env.wait("unwatched", "noted", |run| condition(run, "Unwatched").is_some()));
+    record.run("unwatched");
 }
 
 #[test]

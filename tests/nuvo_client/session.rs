@@ -91,7 +91,8 @@ async fn post_that_was_not_executed_pauses_the_account() {
     }
 }
 
-/// A new rejection after the credentials were accepted again is announced anew.
+/// A rejection before nuvo has ever accepted the credentials is known to whoever verifies them. A new one after they were accepted again is
+/// announced anew.
 #[tokio::test]
 async fn rejection_is_announced_once() {
     let accepted = Arc::new(AtomicBool::new(false));
@@ -103,13 +104,15 @@ async fn rejection_is_announced_once() {
     let (_stop, shutdown) = shutdown::channel();
     let (rejected, mut announced) = tokio::sync::mpsc::channel(1);
     let session = session_announcing(client(&server), 100, rejected, shutdown);
+    assert_eq!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Unauthorized));
+    assert!(announced.try_recv().is_err());
     for _ in 0..2 {
+        accepted.store(true, Ordering::SeqCst);
+        assert!(session.read(&e("e1"), Purpose::Ending).await.is_ok());
         accepted.store(false, Ordering::SeqCst);
         assert_eq!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Unauthorized));
         assert_eq!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Unauthorized));
         assert_eq!((announced.try_recv(), announced.try_recv().is_err()), (Ok(()), true));
-        accepted.store(true, Ordering::SeqCst);
-        assert!(session.read(&e("e1"), Purpose::Ending).await.is_ok());
     }
 }
 

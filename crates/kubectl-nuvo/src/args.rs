@@ -124,6 +124,12 @@ pub enum Command {
     },
     /// List accounts and whether they are ready.
     Accounts(ListArgs),
+    /// Have the operator read the Secrets of accounts now, after they were changed.
+    Refresh {
+        /// Names of the accounts.
+        #[arg(required = true, value_name = "ACCOUNT")]
+        names: Vec<String>,
+    },
     /// Show the attempts of a run and the passes of its executions.
     #[command(visible_alias = "logs")]
     History {
@@ -227,11 +233,26 @@ pub struct RerunArgs {
 #[derive(Debug, Args)]
 pub struct ResolveArgs {
     /// Name of the run.
-    #[arg(value_name = "RUN")]
-    pub name: String,
+    #[arg(value_name = "RUN", required_unless_present = "all")]
+    pub name: Option<String>,
     /// The decision.
     #[command(flatten)]
     pub decision: DecisionArgs,
+    /// Close all Unresolved runs of the namespace. Shows them, and asks first.
+    #[arg(long, conflicts_with_all = ["name", "adopt", "retry"])]
+    pub all: bool,
+    /// With --all: close only runs with this selector (label query).
+    #[arg(long, short = 'l', value_name = "SELECTOR", conflicts_with = "name")]
+    pub selector: Option<String>,
+    /// With --all: close only runs with this reason, such as StatusLost.
+    #[arg(long, value_name = "REASON", conflicts_with = "name")]
+    pub reason: Option<String>,
+    /// With --all: close the runs of all namespaces.
+    #[arg(long, short = 'A', conflicts_with = "name")]
+    pub all_namespaces: bool,
+    /// With --all: do not ask.
+    #[arg(long, short, conflicts_with = "name")]
+    pub yes: bool,
 }
 
 /// A decision about a trigger in doubt.

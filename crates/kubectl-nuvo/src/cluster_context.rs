@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{args::ClusterArgs, connection, error::PluginError};
 
 /// The name under which the API server records the changes of this plugin.
-const FIELD_MANAGER: &str = "kubectl-nuvo";
+pub const FIELD_MANAGER: &str = "kubectl-nuvo";
 
 /// The time of day.
 pub type Clock = fn() -> Timestamp;
@@ -84,7 +84,8 @@ impl ClusterContext {
             metadata.insert("resourceVersion".to_owned(), json!(run.resource_version()));
         }
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        self.runs().patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| match error {
+        let runs: Api<PipelineRun> = Api::namespaced(self.client.clone(), run.metadata.namespace.as_deref().unwrap_or(&self.namespace));
+        runs.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| match error {
             kube::Error::Api(status) if status.code == 409 => PluginError::Conflict(name.clone()),
             error => PluginError::api(format!("cannot change PipelineRun {name}"))(error),
         })

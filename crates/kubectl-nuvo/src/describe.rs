@@ -76,7 +76,7 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
 
 fn what_happened(status: &PipelineRunStatus) -> String {
     let message = |kind: &str| conditions::find(&status.conditions, kind).map(|condition| printable(&condition.message));
-    let kinds = [conditions::SUCCEEDED, conditions::DEVELOPER_MODE, conditions::DELETION_BLOCKED];
+    let kinds = [conditions::SUCCEEDED, conditions::UNWATCHED, conditions::DEVELOPER_MODE, conditions::DELETION_BLOCKED];
     let lines: Vec<String> = kinds.into_iter().filter_map(message).flat_map(|message| wrapped(&message, 100)).collect();
     if lines.is_empty() { "The operator has not seen this run yet.".to_owned() } else { lines.join("\n") }
 }
@@ -105,6 +105,9 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
     let Some(reason) = reason(status) else {
         return vec!["Check that the operator is running and watches this namespace.".to_owned()];
     };
+    if conditions::find(&status.conditions, conditions::UNWATCHED).is_some() {
+        return vec!["Set the label again that the operator selects runs by; the run then continues by itself.".to_owned()];
+    }
     match reason {
         Reason::ExecutionFailed => again("Fix the cause named above"),
         Reason::QualityGateFailed => again("Fix the data, or the limits in spec.qualityGate"),
@@ -225,6 +228,24 @@ mod tests {
             assert!(description.contains("What happened:\n  because") && description.contains(wanted.as_str()), "{description}");
             assert!(fine || description.contains("$ kubectl nuvo ") || *wanted == Reason::InvalidSpec, "{description}");
         }
+    }
+
+    #[test]
+    fn unwatched_run_does_not_continue_by_itself() {
+        let condition = |type_: &str, status: &str, reason: &str, message: &str| {
+            serde_json::json!({
+                "type": type_, "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let conditions =
+            [condition("Succeeded", "Unknown", "Running", "It runs."), condition("Unwatched", "True", "NotSelected", "No label.")];
+        let run: PipelineRun = serde_json::from_value(serde_json::json!({
+            "metadata": { "name": "orders" }, "spec": { "pipelineId": "orders" }, "status": { "conditions": conditions },
+        }))
+        .unwrap();
+        let description = text(&run, Timestamp::UNIX_EPOCH);
+        assert!(description.contains("It runs.\n  No label.") && description.contains("Set the label again"), "{description}");
+        assert!(!description.contains("Nothing"), "{description}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod history;
 mod list;
 mod output;
 mod progress;
+mod refresh;
 mod rerun;
 mod resolve;
 mod run;
@@ -71,6 +72,7 @@ async fn dispatch(cli: Cli, clock: Clock) -> Result<ExitStatus, PluginError> {
         Command::Suspend { names } => suspend::set_suspend(&context, &names, true).await,
         Command::Resume { names } => suspend::set_suspend(&context, &names, false).await,
         Command::Accounts(args) => accounts::list(&context, &args, context.now()).await,
+        Command::Refresh { names } => refresh::refresh(&context, &names).await,
         Command::History { name } => history::history(&context, &name, context.now()).await,
         Command::Completion { .. } => Ok(ExitStatus::Success),
     }

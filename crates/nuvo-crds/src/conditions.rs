@@ -23,6 +23,9 @@ pub const DEVELOPER_MODE: &str = "DeveloperMode";
 /// The object is not deleted although `spec.ttlSecondsAfterFinished` says so. Absent otherwise.
 pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
+/// The operator watches the run no longer, because its label selector does not select it. Absent otherwise.
+pub const UNWATCHED: &str = "Unwatched";
+
 /// The maximum length of a condition message, in characters. Kubernetes allows 32,768, but a shorter message is easier to read.
 pub const MAX_MESSAGE: usize = 1024;
 

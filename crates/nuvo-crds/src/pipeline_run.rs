@@ -192,7 +192,8 @@ pub struct PipelineRunSpec {
     /// Duration in seconds, relative to status.completionTime, after which the operator deletes this object: 0 to 31536000 (one year). When it
     /// is not set, the object stays. The object is not deleted, and the condition DeletionBlocked says why, while a person must decide about
     /// the run (phase Unresolved), and while Argo CD, Flux or Helm tracks it (also by the label app.kubernetes.io/instance): they would
-    /// create it again, which would trigger the pipeline again. Hooks of Argo CD and Helm are deleted.
+    /// create it again, which would trigger the pipeline again. Hooks of Argo CD and Helm are deleted, but stay for at least 300 seconds, so
+    /// that their result is noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i64>,

@@ -41,8 +41,8 @@ pub struct PipelineRunStatus {
     pub phase: Option<Phase>,
 
     /// Latest observations of the run: Succeeded (Unknown while active), Finished, and Ready, Reconciling and Stalled as kstatus reads them.
-    /// Only where they apply: DeveloperMode (nuvo delivered the first 100 rows only) and DeletionBlocked (spec.ttlSecondsAfterFinished is
-    /// not carried out).
+    /// Only where they apply: DeveloperMode (nuvo delivered the first 100 rows only), DeletionBlocked (spec.ttlSecondsAfterFinished is
+    /// not carried out) and Unwatched (the label selector of the operator does not select the run any more, so its status stays as it is).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -12,6 +12,10 @@ pub const TRIGGER_ANNOTATION: &str = "nuvo.dev/trigger";
 /// A person's answer to an ambiguous trigger: `<nonce>:adopt=<id,..>`, `<nonce>:retry` or `<nonce>:abandon`.
 pub const RESOLVE_ANNOTATION: &str = "nuvo.dev/resolve";
 
+/// Any new value on an account has the operator read the account's Secret at once. It is an annotation like any other: each change of an
+/// annotation does so.
+pub const REFRESH_ANNOTATION: &str = "nuvo.dev/refresh";
+
 /// A Secret is read only when it carries this label with [`CREDENTIAL_LABEL_VALUE`]: who may create an account must not be able to
 /// use every Secret of the namespace.
 pub const CREDENTIAL_LABEL: &str = "nuvo.dev/credential";

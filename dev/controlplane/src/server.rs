@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use programs::check_interrupted;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::certificates::Certificates;
 use crate::process::{read_lossy, tail};
@@ -206,20 +206,16 @@ impl ControlPlane {
 
     /// Makes a ServiceAccount that may do what these rules say, in all namespaces, and a kubeconfig with a real token of it.
     pub fn service_account_kubeconfig(&self, namespace: &str, name: &str, rules: &[PolicyRule]) -> Result<PathBuf, Error> {
-        let role = format!("{namespace}:{name}");
-        let group = "rbac.authorization.k8s.io";
-        let version = format!("{group}/v1");
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": [
-            { "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": namespace } },
-            { "apiVersion": version, "kind": "ClusterRole", "metadata": { "name": role }, "rules": rules },
-            {
-                "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": { "name": role },
-                "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": role },
-                "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace }],
-            },
-        ]});
-        self.apply(&list.to_string())?;
+        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": namespace } });
+        let [role, binding] = role(namespace, name, None, rules);
+        self.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": [account, role, binding] }).to_string())?;
         self.kubeconfig_of(namespace, name)
+    }
+
+    /// Lets a ServiceAccount do what these rules say in the namespace `within`, too.
+    pub fn grant(&self, namespace: &str, name: &str, within: &str, rules: &[PolicyRule]) -> Result<(), Error> {
+        self.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": role(namespace, name, Some(within), rules) }).to_string())?;
+        Ok(())
     }
 
     /// A kubeconfig with a real token of a ServiceAccount.
@@ -401,6 +397,23 @@ impl ControlPlane {
         let log = |part: Part| format!("\n-- the end of the log of {}:\n{}", part.name(), tail(&self.log(part), 15));
         Error::new(format!("the control plane: {what}{}{}", log(Part::Etcd), log(Part::ApiServer)))
     }
+}
+
+/// A role of a ServiceAccount in one namespace, or in all of them, and its binding.
+fn role(namespace: &str, name: &str, within: Option<&str>, rules: &[PolicyRule]) -> [Value; 2] {
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    let kind = if within.is_some() { "Role" } else { "ClusterRole" };
+    let role = format!("{namespace}:{name}");
+    let metadata = json!({ "name": role, "namespace": within });
+    let subject = json!({ "kind": "ServiceAccount", "name": name, "namespace": namespace });
+    [
+        json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules }),
+        json!({
+            "apiVersion": version, "kind": format!("{kind}Binding"), "metadata": metadata,
+            "roleRef": { "apiGroup": group, "kind": kind, "name": role }, "subjects": [subject],
+        }),
+    ]
 }
 
 fn run(command: &mut Command) -> Result<String, Error> {

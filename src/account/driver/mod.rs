@@ -117,6 +117,7 @@ impl AccountDriver {
                 let circuit_open = session.as_ref().and_then(|session| session.circuit_open());
                 match self.worker.requests.next(circuit_open) {
                     Continue(Work::LookForTurns) => work.push(self.worker.look_for_turns(session).boxed()),
+                    Continue(Work::LookForRunning) => work.push(self.worker.look_for_running(session).boxed()),
                     Continue(Work::LookForDoubts(pipeline)) => work.push(self.worker.look_for_doubts(session, pipeline).boxed()),
                     Continue(Work::Look(look)) => work.push(self.worker.look(session, list_poll, look).boxed()),
                     Continue(Work::Read(read)) => work.push(self.worker.read(session, read).boxed()),

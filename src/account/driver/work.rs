@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use nuvo_client::Error;
 use nuvo_core::{
     run::{Absence, Baseline, PipelineId, RunRef},
-    scheduler::{ListedExecutions, Look, Read, ReadAnswer},
+    scheduler::{ListedExecutions, Look, Read, ReadAnswer, Running},
 };
 
 use super::{
@@ -18,6 +18,7 @@ use crate::account::{Session, requests::Requests};
 /// Work that is over.
 pub(super) enum Done {
     LookedForTurns { began: Duration, result: Result<Option<Baseline>, Error> },
+    LookedForRunning { began: Duration, result: Result<Running, Error> },
     LookedForDoubts { began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions> },
     Looked { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
     Read { read: Read, asked: Duration, answer: ReadAnswer },
@@ -38,6 +39,15 @@ impl Worker {
             Err(error) => Err(error),
         };
         Done::LookedForTurns { began, result }
+    }
+
+    pub(super) async fn look_for_running(&self, session: Option<Arc<Session>>) -> Done {
+        let began = self.requests.now();
+        let result = match usable(session) {
+            Ok(session) => session.read_running().await,
+            Err(error) => Err(error),
+        };
+        Done::LookedForRunning { began, result }
     }
 
     pub(super) async fn look_for_doubts(&self, session: Option<Arc<Session>>, pipeline: Option<PipelineId>) -> Done {
@@ -107,6 +117,7 @@ impl Worker {
     pub(super) fn done(&self, done: Done) -> Option<ListPoll> {
         match done {
             Done::LookedForTurns { began, result } => self.requests.with(|scheduler, _| scheduler.looked_for_turns(began, result)),
+            Done::LookedForRunning { began, result } => self.requests.with(|scheduler, _| scheduler.looked_for_running(began, result)),
             Done::LookedForDoubts { began, pipeline, listed } => {
                 let woken = self.requests.with(|scheduler, _| {
                     scheduler.doubts.prune(|run| self.notifier.exists(&object_ref(run)));

@@ -10,6 +10,7 @@ use nuvo_core::{
 use tokio::time::Instant;
 
 use super::{ALL_PAGES, Session, short_hash::short_hash};
+use crate::account::Turn;
 
 /// The pages that are read of the list of a pipeline that is sorted.
 const NEWEST_PAGES: usize = 10;
@@ -18,14 +19,14 @@ const ACCOUNT_PAGES: usize = 3;
 
 impl Session {
     /// Waits for a turn to trigger: the baseline, by a read of the list that began `after` this moment, and permission to send a POST, which is
-    /// used at once. The baseline is none if the list does not reliably show what is newest.
+    /// used at once, and the turn is over. The baseline is none if the list does not reliably show what is newest.
     ///
     /// # Errors
     /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
-    pub async fn turn(&self, after: Instant) -> Result<Option<Baseline>, Error> {
-        let grant = self.requests.turn(after).await?;
-        (self.waited)(grant.waited);
-        Ok(grant.baseline)
+    pub async fn turn(&self, after: Instant) -> Result<(Turn, Option<Baseline>), Error> {
+        let (turn, baseline, waited) = self.requests.turn(after).await?;
+        (self.waited)(waited);
+        Ok((turn, baseline))
     }
 
     /// The baseline, by a read of the list.

@@ -2,7 +2,6 @@
 
 mod baseline;
 mod processing;
-mod shared_look;
 mod short_hash;
 
 use std::{
@@ -26,7 +25,6 @@ use nuvo_core::{
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use shared_look::SharedLook;
 pub use short_hash::short_hash;
 
 use super::{CircuitBreaker, Requests};
@@ -56,9 +54,6 @@ pub struct SessionSettings {
     pub waited: Box<dyn Fn(Duration) + Send + Sync>,
 }
 
-/// Running executions with their pipelines; none if a look does not reliably show all of them.
-type Processing = Option<Vec<(PipelineId, ExecutionId)>>;
-
 /// The session of one account.
 pub struct Session {
     client: Client,
@@ -69,7 +64,6 @@ pub struct Session {
     most_places: usize,
     identity: Mutex<Option<Identity>>,
     page_size: AtomicU32,
-    processing: SharedLook<Arc<Processing>>,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
     rejected: Rejected,
     credentials_rejected: AtomicBool,
@@ -97,11 +91,11 @@ impl Session {
             identity: Mutex::new(settings.identity),
             most_places: most_places(settings.requests_per_second),
             page_size: AtomicU32::new(LARGE_PAGE),
-            processing: SharedLook::default(),
             waited: settings.waited,
             rejected: settings.rejected,
             credentials_rejected: AtomicBool::new(false),
-            announced: AtomicBool::new(false),
+            // Whoever verifies the credentials learns of their rejection from the answer.
+            announced: AtomicBool::new(true),
         }
     }
 
@@ -150,7 +144,7 @@ impl Session {
 
     /// Waits until a request may be sent: [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
     async fn take(&self, purpose: Purpose) -> Result<(), Error> {
-        self.requests.permit(purpose).await.map(|grant| (self.waited)(grant.waited))
+        self.requests.permit(purpose).await.map(&self.waited)
     }
 
     fn pause(&self, length: Duration, obstacle: Obstacle) {

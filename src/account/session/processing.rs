@@ -1,27 +1,23 @@
 //! What runs in nuvo before a trigger, for runs that are not triggered beside another execution of their pipeline.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use nuvo_client::{Error, ExecutionStatus, ListQuery, Listing};
 use nuvo_core::{
     run::{ExecutionId, PipelineId},
-    scheduler::Purpose,
+    scheduler::{Purpose, Running},
 };
 use tokio::time::Instant;
 
-use super::{ALL_PAGES, Processing, Session};
+use super::{ALL_PAGES, Session};
 
 impl Session {
     /// The executions of a pipeline that nuvo lists as running, by a look that began `after` this moment.
     ///
     /// # Errors
-    /// Why there was no list.
+    /// Why there was no list; [`Error::Paused`], or [`Error::Stopping`] when nothing is sent any more.
     pub async fn processing(&self, pipeline: &PipelineId, after: Instant) -> Result<BTreeSet<ExecutionId>, Error> {
-        let all = self.processing.after(after, async || self.processing_now().await.map(Arc::new)).await?;
-        if let Some(all) = all.as_ref() {
+        if let Some(all) = self.requests.running(after).await? {
             return Ok(all.iter().filter(|(named, _)| named == pipeline).map(|(_, id)| id.clone()).collect());
         }
         // Entries move up while others end, so that several pages may miss some. Those of one pipeline fit on one.
@@ -31,7 +27,10 @@ impl Session {
     }
 
     /// The running executions of the account, if one page shows all of them.
-    async fn processing_now(&self) -> Result<Processing, Error> {
+    ///
+    /// # Errors
+    /// As for [`Session::processing`].
+    pub async fn read_running(&self) -> Result<Running, Error> {
         loop {
             let query = self.of_processing();
             match self.list(&query, 1, Purpose::Baseline).await {
@@ -46,10 +45,10 @@ impl Session {
     }
 }
 
-fn by_pipeline(listing: Listing) -> Processing {
+fn by_pipeline(listing: Listing) -> Running {
     let named = listing.items.into_iter().map(|execution| {
         let pipeline = execution.pipeline.and_then(|named| PipelineId::new(named).ok())?;
         Some((pipeline, execution.id))
     });
-    named.collect::<Option<Vec<_>>>().filter(|_| listing.complete)
+    named.collect::<Option<_>>().filter(|_| listing.complete)
 }

@@ -103,6 +103,7 @@ fn setting(cached: &[&str]) -> Setting {
         namespace: Some("team".to_owned()),
         cache: store,
         failures: Mutex::default(),
+        is_up: Mutex::default(),
     };
     Setting { control: Arc::new(control), writer: Some(writer), log, metrics, reconciled }
 }

@@ -105,7 +105,11 @@ fn verified<S: Clone>(account: &NuvoAccount, SecretRef { name, key }: &SecretRef
         Verification::Accepted(session) => ready(account, session),
         Verification::Rejected => not_ready(
             AccountReason::CredentialsRejected,
-            format!("nuvo rejected the credentials of Secret {name} key {key}: correct the Secret, or the identifier in the account."),
+            format!(
+                "nuvo rejected the credentials of Secret {name} key {key}: correct the Secret, or the identifier in the account. After a change \
+                 of the Secret, kubectl nuvo refresh {} has it read at once instead of within 15 minutes.",
+                account.metadata.name.as_deref().unwrap_or_default()
+            ),
         ),
         Verification::PermissionMissing => not_ready(
             AccountReason::PermissionMissing,

@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 /// A Secret is read again at least this often.
 const REFRESH: Duration = Duration::from_secs(600);
 /// The waits while the Secret is missing or invalid.
-const SECRET_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(2), Duration::from_secs(60));
+const SECRET_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// The waits while nuvo does not answer, or does not let the account read executions.
 const NUVO_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
 /// The waits while nuvo rejects the credentials: logins that fail again and again look like an attack.

@@ -135,7 +135,7 @@ fn secret_that_cannot_be_used_is_never_sent() {
         let (reason, message) = reason(&facts);
         assert!(reason == expected && message.contains(word), "{reason}: {message}");
         assert!(matches!(published(&facts), Availability::NotReady(why) if why.contains(word)));
-        assert_eq!(concluded(&facts).1, AccountAct::Done { again: Some(Duration::from_secs(8)), failures: 3 });
+        assert_eq!(concluded(&facts).1, AccountAct::Done { again: Some(Duration::from_secs(4)), failures: 3 });
     }
 }
 
@@ -158,8 +158,8 @@ fn answer_of_nuvo_decides_the_reason_and_the_wait() {
         (Verification::PermissionMissing, AccountReason::PermissionMissing, [10, 300]),
         (Verification::Unknown { error: error(), retry_after: None }, AccountReason::NuvoUnavailable, [10, 300]),
         (Verification::Unknown { error: error(), retry_after: Some(Duration::from_secs(77)) }, AccountReason::NuvoUnavailable, [77, 300]),
-        (Verification::Malformed { of_secret: true, error: error() }, AccountReason::SecretInvalid, [4, 60]),
-        (Verification::Malformed { of_secret: false, error: error() }, AccountReason::SecretInvalid, [4, 60]),
+        (Verification::Malformed { of_secret: true, error: error() }, AccountReason::SecretInvalid, [2, 60]),
+        (Verification::Malformed { of_secret: false, error: error() }, AccountReason::SecretInvalid, [2, 60]),
     ] {
         for (failures, wait) in [1, 20].into_iter().zip(waits) {
             let facts = Facts { failures, ..verified(&account, verification.clone()) };

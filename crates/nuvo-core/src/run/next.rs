@@ -21,6 +21,7 @@ use super::{
     trigger::run_view::Run,
     trigger::step::{Gate, Hold, Step},
     trigger::stored::{Evidence, TriggerResult},
+    trigger::unknown_streak::counted,
     trigger::verdict::{decided, resumable, settled, undecided},
     waiting_message::{self, waiting, without_account},
 };
@@ -73,6 +74,7 @@ pub fn next(f: &Facts) -> Act {
     let Some(o) = &f.trigger else { return at_rest(f) };
     match f.begin {
         Begin::Deleted => deleted(f, o),
+        Begin::Unwatched => unwatched(f, o),
         Begin::Changed | Begin::AtRest => live(f, o),
     }
 }
@@ -96,6 +98,12 @@ fn deleted(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     let release = if !run.ended && decided(run) { release(f, o) } else { None };
     release.unwrap_or_else(|| if f.woke_waiting { done(Again::OnChange) } else { Act::WakeWaiting })
+}
+
+/// The last word about a run that has not ended: it goes on only when the operator watches it again.
+fn unwatched(f: &Facts, o: &TriggerFacts) -> Act {
+    let last_word = if o.run().ended { None } else { show_if_free(f, StatusChange::Unwatched) };
+    last_word.unwrap_or_else(|| done(Again::OnChange))
 }
 
 fn live(f: &Facts, o: &TriggerFacts) -> Act {
@@ -278,7 +286,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         Step::Forget => finish(f, Again::OnChange, Wishes::default()),
         Step::Restart => restart(f, o),
         Step::Hold(hold) => wait(f, o, &hold),
-        step => Act::Trigger(step),
+        step => Act::Trigger(counted(step, o.lock.as_ref())),
     }
 }
 

@@ -16,6 +16,19 @@ pub enum Begin {
     AtRest,
     /// The object was deleted; this is how it was seen last.
     Deleted,
+    /// The operator watches the object no longer, because its label selector does not select it. The object is still there.
+    Unwatched,
+}
+
+impl Begin {
+    /// Whether passes follow, for which something is to be remembered.
+    #[must_use]
+    pub const fn is_watched(self) -> bool {
+        match self {
+            Self::Changed | Self::AtRest => true,
+            Self::Deleted | Self::Unwatched => false,
+        }
+    }
 }
 
 /// What is known of the account of a run.

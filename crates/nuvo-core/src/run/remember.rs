@@ -8,7 +8,6 @@ use super::{
     life::RetryWait,
     memory::RunMemory,
     next::{FAILURE, is_busy, is_late},
-    observed::Begin,
     trigger::facts::Task,
     trigger::next_step,
     trigger::step::Step,
@@ -20,7 +19,7 @@ use super::{
 pub fn remember(f: &Facts) -> RunMemory {
     let failed = RunMemory { failures: f.memory.failures.saturating_add(1), ..f.memory.clone() };
     let through = RunMemory { failures: 0, ..f.memory.clone() };
-    if f.gone || f.begin == Begin::Deleted {
+    if f.gone || !f.begin.is_watched() {
         return RunMemory::default();
     }
     match (&f.failure, &f.trigger) {

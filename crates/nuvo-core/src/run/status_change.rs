@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     ids::ExecutionId,
-    status::{Knowledge, StatusInput, compute_status, noted, opened, recorded, refused},
+    status::{Knowledge, StatusInput, compute_status, noted, opened, recorded, refused, unwatched},
     trigger::post_outcome::Unexecuted,
     trigger::run_view::Run,
     trigger::stored::Trigger,
@@ -20,6 +20,8 @@ pub enum StatusChange {
     Refused(String),
     /// Why a person's answer was not carried out.
     Noted(String),
+    /// The operator watches the run no longer.
+    Unwatched,
     /// Another attempt begins.
     Attempt {
         /// The attempt, from 2.
@@ -47,6 +49,7 @@ pub fn render(object: &PipelineRun, run: Option<&Run>, change: &StatusChange, kn
         (StatusChange::Present(input), Some(run)) => compute_status(object, run, input, known, now),
         (StatusChange::Noted(note), Some(run)) => noted(object, run, note, now),
         (StatusChange::Refused(message) | StatusChange::Noted(message), _) => refused(object, message.clone(), now),
+        (StatusChange::Unwatched, _) => unwatched(object, now),
         (StatusChange::Attempt { attempt, automatic }, _) => opened(object, *attempt, *automatic, now),
         (StatusChange::Result { trigger, executions, message, unexecuted }, _) => {
             recorded(object, trigger, executions, message, *unexecuted, now)

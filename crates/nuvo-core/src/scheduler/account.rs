@@ -1,6 +1,6 @@
 //! `next(now) -> what is done next`: everything that one account asks nuvo, and when. Start reading here.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     breaker::Availability,
@@ -11,9 +11,10 @@ use super::{
     posts::Posts,
     purpose::Purpose,
     reads::Read,
+    shared_look::{self, Asked, SharedLook},
     turns::{Called, Need, Shown, Turns},
 };
-use crate::run::{Baseline, Obstacle, PipelineId, PostOutcome, Unexecuted};
+use crate::run::{Baseline, ExecutionId, Obstacle, PipelineId, PostOutcome, Unexecuted};
 
 /// While nuvo leaves a POST unanswered, the triggers that wait ask again after this time.
 const HANGING: Duration = Duration::from_secs(5);
@@ -29,9 +30,13 @@ pub struct AccountScheduler<E> {
     pauses: Pauses,
     posts: Posts,
     turns: Turns<E>,
+    running: SharedLook<Running, E>,
     refused: VecDeque<(Ticket, Pause)>,
     credentials: Credentials,
 }
+
+/// The running executions of an account, with their pipelines; none if a look does not reliably show all of them.
+pub type Running = Option<Arc<[(PipelineId, ExecutionId)]>>;
 
 /// The credentials that the account had at one time, told apart by their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,9 +49,12 @@ pub enum Next<E> {
     Send(Ticket, Duration),
     /// The request with this ticket is not sent, because of this pause.
     Refuse(Ticket, Pause),
-    /// This turn has come: what the look has shown, and one request for the POST, which has waited for so long.
+    /// This turn has come: what the look has shown, and one request for the POST, which has waited for so long. Its
+    /// [end](AccountScheduler::turn_over) is to be told.
     Turn(Ticket, Option<Baseline>, Duration),
-    /// There is no turn for this ticket, because the look has failed.
+    /// A look at what is running has shown this to this ticket.
+    Running(Ticket, Running),
+    /// There is nothing for this ticket, because the look has failed.
     LookFailed(Ticket, E),
     /// This is begun.
     Begin(Work),
@@ -59,6 +67,9 @@ pub enum Next<E> {
 pub enum Work {
     /// Read the list of all executions for the turns that wait, and tell [`AccountScheduler::looked_for_turns`].
     LookForTurns,
+    /// Read the list of running executions for the runs that do not trigger beside one, and tell
+    /// [`AccountScheduler::looked_for_running`].
+    LookForRunning,
     /// Read the newest executions of the account, or of this pipeline, for the runs in doubt, and tell
     /// [`Doubts::looked`].
     LookForDoubts(Option<PipelineId>),
@@ -81,7 +92,8 @@ impl<E: Clone> AccountScheduler<E> {
             budget: Budget::new(1, now),
             pauses: Pauses::default(),
             posts: Posts::default(),
-            turns: Turns::default(),
+            turns: Turns::new(),
+            running: SharedLook::new(Duration::MAX),
             refused: VecDeque::new(),
             credentials: Credentials::default(),
         }
@@ -132,6 +144,19 @@ impl<E: Clone> AccountScheduler<E> {
         Ok(ticket)
     }
 
+    /// Asks what is running, by a look that begins `after` this time, when the lock was read.
+    ///
+    /// # Errors
+    /// The pause, if there is one.
+    pub fn running(&mut self, after: Duration, now: Duration) -> Result<Ticket, Pause> {
+        if let Some(pause) = self.paused(Purpose::Baseline, now) {
+            return Err(pause);
+        }
+        let ticket = self.budget.ticket();
+        self.running.want(Asked { ticket, after });
+        Ok(ticket)
+    }
+
     /// Decides what is done next. `circuit_open` is for how long nothing is sent to the server of the account.
     pub fn next(&mut self, now: Duration, circuit_open: Option<Duration>) -> Next<E> {
         let turns_wait = loop {
@@ -150,12 +175,21 @@ impl<E: Clone> AccountScheduler<E> {
                 }
                 continue;
             }
-            let is_tight = self.budget.is_tight(now);
-            match self.turns.need(now, is_tight, self.budget.rate()) {
-                Need::Request(ticket) => self.budget.queue(ticket, Purpose::Trigger, now),
+            let (is_tight, rate) = (self.budget.is_tight(now), self.budget.rate());
+            let turns_wait = match self.turns.need(now, is_tight, rate) {
+                Need::Request(ticket) => {
+                    self.budget.queue(ticket, Purpose::Trigger, now);
+                    continue;
+                }
                 Need::Failed(ticket, error) => return Next::LookFailed(ticket, error),
                 Need::Look => return Next::Begin(Work::LookForTurns),
-                Need::Wait(until) => break until,
+                Need::Wait(until) => until,
+            };
+            match self.running.need(now, is_tight, rate) {
+                shared_look::Need::Tell(asked, _, Ok(running)) => return Next::Running(asked.ticket, running),
+                shared_look::Need::Tell(asked, _, Err(error)) => return Next::LookFailed(asked.ticket, error),
+                shared_look::Need::Look => return Next::Begin(Work::LookForRunning),
+                shared_look::Need::Wait(until) => break turns_wait.into_iter().chain(until).min(),
             }
         };
         let pause = self.pauses.of(Purpose::Polling, now).map(|pause| pause.left).max(circuit_open);
@@ -178,6 +212,16 @@ impl<E: Clone> AccountScheduler<E> {
     /// The look for turns that began then has shown this.
     pub fn looked_for_turns(&mut self, began: Duration, shown: Shown<E>) {
         self.turns.shown(began, shown);
+    }
+
+    /// The look at what is running that began then has shown this.
+    pub fn looked_for_running(&mut self, began: Duration, shown: Result<Running, E>) {
+        self.running.shown(began, shown);
+    }
+
+    /// A turn is over: its POST is sent now, or will not be sent.
+    pub fn turn_over(&mut self) {
+        self.turns.over();
     }
 
     /// What was granted was not used.
@@ -236,7 +280,8 @@ impl<E: Clone> AccountScheduler<E> {
             let is_turn = purpose == Purpose::Trigger;
             let Some(pause) = (if is_turn { self.turns_paused(now) } else { self.paused(purpose, now) }) else { continue };
             let turns = is_turn.then(|| self.turns.refuse()).into_iter().flatten();
-            self.refused.extend(self.budget.refuse(purpose).chain(turns).map(|ticket| (ticket, pause)));
+            let running = (purpose == Purpose::Baseline).then(|| self.running.refuse()).into_iter().flatten();
+            self.refused.extend(self.budget.refuse(purpose).chain(turns).chain(running).map(|ticket| (ticket, pause)));
         }
     }
 }
@@ -311,6 +356,45 @@ mod tests {
         assert!(matches!(scheduler.next(START, None), Next::Begin(Work::LookForTurns)));
         scheduler.looked_for_turns(START, Err("no answer"));
         assert!(matches!(scheduler.next(after(60.0), None), Next::LookFailed(of, "no answer") if of == ticket));
+    }
+
+    #[test]
+    fn turns_that_have_come_are_few_until_their_posts_are_sent() {
+        let mut scheduler = scheduler(100);
+        let tickets = [(); 30].map(|()| scheduler.turn(START, START).unwrap());
+        let come = turns(&mut scheduler, START, &Ok(None));
+        assert_eq!(come, tickets[..25].iter().map(|ticket| (*ticket, true)).collect::<Vec<_>>());
+        scheduler.turn_over();
+        assert_eq!(turns(&mut scheduler, START, &Ok(None)), [(tickets[25], true)]);
+    }
+
+    #[test]
+    fn turns_of_a_small_budget_come_one_after_the_other() {
+        let mut scheduler = scheduler(1);
+        let tickets = [(); 2].map(|()| scheduler.turn(START, START).unwrap());
+        assert_eq!(turns(&mut scheduler, START, &Ok(None)), [(tickets[0], true)]);
+        assert_eq!(turns(&mut scheduler, after(5.0), &Ok(None)), []);
+        scheduler.turn_over();
+        assert_eq!(turns(&mut scheduler, after(5.0), &Ok(None)), [(tickets[1], true)]);
+    }
+
+    #[test]
+    fn look_at_what_is_running_is_shared_by_all_that_asked_before_it_began() {
+        let mut scheduler = scheduler(100);
+        let early = [START, after(0.1)].map(|read| scheduler.running(read, after(0.1)).unwrap());
+        assert!(matches!(scheduler.next(after(0.1), None), Next::Begin(Work::LookForRunning)));
+        let late = scheduler.running(after(0.2), after(0.2)).unwrap();
+        assert!(matches!(scheduler.next(after(0.2), None), Next::Sleep(None)), "one look at a time");
+        let running: Running = Some(Arc::new([]));
+        scheduler.looked_for_running(after(0.1), Ok(running.clone()));
+        for ticket in early {
+            assert!(matches!(scheduler.next(after(60.0), None), Next::Running(of, shown) if of == ticket && shown == running));
+        }
+        assert!(matches!(scheduler.next(after(60.0), None), Next::Begin(Work::LookForRunning)), "the first began too early");
+        scheduler.looked_for_running(after(60.0), Err("no answer"));
+        assert!(matches!(scheduler.next(after(60.0), None), Next::LookFailed(of, "no answer") if of == late));
+        scheduler.pause(Duration::from_secs(30), Obstacle::RateLimited, after(60.0));
+        assert!(scheduler.running(after(60.0), after(60.0)).is_err());
     }
 
     #[test]

@@ -15,10 +15,11 @@ mod places;
 mod posts;
 mod purpose;
 mod reads;
+mod shared_look;
 mod tracked;
 mod turns;
 
-pub use account::{AccountScheduler, Credentials, Next, Work};
+pub use account::{AccountScheduler, Credentials, Next, Running, Work};
 pub use breaker::{Availability, CircuitBreaker, RequestKind};
 pub use budget::Ticket;
 pub use doubts::{Doubts, ListedExecutions};

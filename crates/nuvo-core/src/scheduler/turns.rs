@@ -1,20 +1,17 @@
-//! Who may trigger next. A turn is a look at nuvo's list that began after the lock of the run was read, and one request for the POST. Runs that
-//! wait at the same time share a look.
+//! Who may trigger next. A turn is a look at nuvo's list that began after the lock of the run was read, and one request for the POST.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    budget::Ticket,
+    shared_look::{self, Asked, SharedLook},
 };
-
-use super::budget::Ticket;
 use crate::run::Baseline;
 
 /// The oldest look that a trigger may rest on.
 const USABLE_FOR: Duration = Duration::from_secs(10);
-/// When few requests are left, the triggers of the time in which the rate limit allows this many requests share one look.
-const SHARED_BY: f64 = 20.0;
-/// The longest time that a trigger waits to share a look with others.
-const SHARE_WITHIN: Duration = Duration::from_secs(5);
+/// The time from a turn to its POST that still permits as many POSTs as the rate limit: two writes to the API server lie between them.
+const TURN_TAKES: Duration = Duration::from_millis(250);
 
 /// What a look has shown: none if the list does not reliably show what is newest.
 pub type Shown<E> = Result<Option<Baseline>, E>;
@@ -22,18 +19,16 @@ pub type Shown<E> = Result<Option<Baseline>, E>;
 /// The turns of one account. All times are those of one monotonic clock, which is handed in.
 #[derive(Debug)]
 pub(super) struct Turns<E> {
-    /// Those that wait for a look, and when it must begin at the earliest.
-    waiting: VecDeque<(Ticket, Duration)>,
-    /// Those that have one, and wait for their request.
+    looks: SharedLook<Option<Baseline>, E>,
+    /// Those that have a look, and wait for their request.
     looked: BTreeMap<Ticket, Looked>,
-    /// When the last look began, and what it has shown.
-    last: Option<(Duration, Shown<E>)>,
-    looking: bool,
+    /// Those that have come, and whose POST was not sent yet.
+    out: usize,
 }
 
 #[derive(Debug)]
 struct Looked {
-    after: Duration,
+    asked: Asked,
     began: Duration,
     baseline: Option<Baseline>,
 }
@@ -60,80 +55,64 @@ pub(super) enum Called {
     Other,
 }
 
-impl<E> Default for Turns<E> {
-    fn default() -> Self {
-        Self { waiting: VecDeque::new(), looked: BTreeMap::new(), last: None, looking: false }
-    }
-}
-
 impl<E: Clone> Turns<E> {
+    pub(super) const fn new() -> Self {
+        Self { looks: SharedLook::new(USABLE_FOR), looked: BTreeMap::new(), out: 0 }
+    }
+
     /// Waits for a look that begins `after` this time.
     pub(super) fn want(&mut self, ticket: Ticket, after: Duration) {
-        self.waiting.push_back((ticket, after));
+        self.looks.want(Asked { ticket, after });
     }
 
     /// Whether a run waits for a look.
     pub(super) fn wait_for_look(&self) -> bool {
-        !self.waiting.is_empty()
+        self.looks.is_wanted()
     }
 
     /// What is needed next. `is_tight`: few requests are left of this rate.
     pub(super) fn need(&mut self, now: Duration, is_tight: bool, rate: f64) -> Need<E> {
-        if self.waiting.is_empty() {
+        // More would only wait between lock and POST, where a crash puts a run in doubt.
+        let most = rate * TURN_TAKES.as_secs_f64();
+        if f64::from(u32::try_from(self.out.saturating_add(self.looked.len())).unwrap_or(u32::MAX)) >= most.max(1.0) {
             return Need::Wait(None);
         }
-        // A failure has no age: those that waited for it hear of it, however long it took.
-        let usable = self.last.as_ref().filter(|(began, shown)| shown.is_err() || now.saturating_sub(*began) < USABLE_FOR);
-        if let Some((began, shown)) = usable
-            && let Some((ticket, after)) =
-                self.waiting.iter().position(|(_, after)| began >= after).and_then(|position| self.waiting.remove(position))
-        {
-            return match shown {
-                Ok(baseline) => {
-                    self.looked.insert(ticket, Looked { after, began: *began, baseline: baseline.clone() });
-                    Need::Request(ticket)
-                }
-                Err(error) => Need::Failed(ticket, error.clone()),
-            };
-        }
-        if self.looking {
-            return Need::Wait(None);
-        }
-        let share = Duration::from_secs_f64(SHARED_BY / rate).min(SHARE_WITHIN);
-        match &self.last {
-            Some((began, _)) if is_tight && began.saturating_add(share) > now => Need::Wait(Some(began.saturating_add(share))),
-            _ => {
-                self.looking = true;
-                Need::Look
+        match self.looks.need(now, is_tight, rate) {
+            shared_look::Need::Tell(asked, began, Ok(baseline)) => {
+                self.looked.insert(asked.ticket, Looked { asked, began, baseline });
+                Need::Request(asked.ticket)
             }
+            shared_look::Need::Tell(asked, _, Err(error)) => Need::Failed(asked.ticket, error),
+            shared_look::Need::Look => Need::Look,
+            shared_look::Need::Wait(until) => Need::Wait(until),
         }
     }
 
     /// A look that began then has shown this.
     pub(super) fn shown(&mut self, began: Duration, shown: Shown<E>) {
-        self.last = Some((began, shown));
-        self.looking = false;
+        self.looks.shown(began, shown);
     }
 
     /// The request with this ticket is there.
     pub(super) fn called(&mut self, ticket: Ticket, now: Duration) -> Called {
-        let Some(Looked { after, began, baseline }) = self.looked.remove(&ticket) else { return Called::Other };
+        let Some(Looked { asked, began, baseline }) = self.looked.remove(&ticket) else { return Called::Other };
         if now.saturating_sub(began) < USABLE_FOR {
+            self.out = self.out.saturating_add(1);
             return Called::Turn(baseline);
         }
-        self.waiting.push_front((ticket, after));
+        self.looks.want_again(asked);
         Called::TooLate
+    }
+
+    /// A turn is over: its POST is sent, or will not be.
+    pub(super) fn over(&mut self) {
+        self.out = self.out.saturating_sub(1);
     }
 
     /// Takes them out. Those that wait for a request are in the budget, too: only the others are returned. Those whose look
     /// is under way, or has failed, are told that.
     pub(super) fn refuse(&mut self) -> impl Iterator<Item = Ticket> + use<E> {
         self.looked.clear();
-        let failed = self.last.as_ref().filter(|(_, shown)| shown.is_err()).map(|(began, _)| *began);
-        let is_told = |after: Duration| self.looking || failed.is_some_and(|began| began >= after);
-        let (told, refused) = std::mem::take(&mut self.waiting).into_iter().partition(|(_, after)| is_told(*after));
-        self.waiting = told;
-        let refused: VecDeque<(Ticket, Duration)> = refused;
-        refused.into_iter().map(|(ticket, _)| ticket)
+        self.looks.refuse()
     }
 }

@@ -39,6 +39,10 @@ pub struct Args {
     /// Seed of the failures and of the times of the kills.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
+    /// Use this program instead of the operator that is built here, to compare it with that of another commit. How many runs succeed depends on
+    /// how fast the operator is: compare only programs that were built with the same optimisation.
+    #[arg(long, value_name = "FILE")]
+    operator: Option<PathBuf>,
 }
 
 /// The ways in which a request fails; each is as likely as the others.
@@ -53,7 +57,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
 pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let stop = Stop::on_signals()?;
-    let cluster = TestCluster::open(None, &stop)?;
+    let cluster = TestCluster::open(args.operator.as_deref(), &stop)?;
     let storm = Storm::begin(&cluster, args).and_then(|storm| storm.run_until_ended(&stop));
     // After Ctrl-C everything else fails as a consequence.
     stop.check()?;

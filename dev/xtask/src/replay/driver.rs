@@ -65,6 +65,7 @@ impl Player {
         };
         let state = match begin {
             Begin::Deleted => "the run was deleted",
+            Begin::Unwatched => "the operator watches the run no longer",
             Begin::AtRest => "the run is at rest, and the operator has only its name in memory",
             Begin::Changed if number == 1 || self.changed => "the run has changed",
             Begin::Changed => "the wait is over",

@@ -280,7 +280,12 @@ impl World {
         match event {
             Event::Start(run) => self.take_place(run),
             Event::Prepared(run) => self.want_turn(run),
-            Event::Post(run) => self.send(self.runs[run].account, Request::Post(run), RequestKind::Post),
+            Event::Post(run) => {
+                let account = self.runs[run].account;
+                self.accounts[account].scheduler.turn_over();
+                self.send(account, Request::Post(run), RequestKind::Post);
+                self.drive(account);
+            }
             Event::Recorded(run, executions) => self.recorded(run, executions),
             Event::Woken(run) => self.look_at_run(run),
             Event::Drive(account) => {

@@ -436,17 +436,20 @@ fn run_expires_unless_its_deletion_would_start_it_again() {
         assert!(at_rest(&run, at(100)) && settled_again(&run, 101));
         run
     };
-    let free: [(Marks, Marks); 6] = [
-        (&[], &[]),
-        (&[("app.kubernetes.io/name", "orders")], &[("kubectl.kubernetes.io/last-applied-configuration", "{}")]),
-        (&[], &[ARGO, HOOK]),
-        (&[("app.kubernetes.io/instance", "app")], &[("argocd.argoproj.io/hook", "Sync, PostSync")]),
-        (&[("app.kubernetes.io/instance", "app")], &[("helm.sh/hook", "post-install"), ("meta.helm.sh/release-name", "app")]),
-        (&[], &[(ARGO.0, "")]),
+    // Argo CD has to see how its hook ended.
+    let free: [(Marks, Marks, i64); 6] = [
+        (&[], &[], 160),
+        (&[("app.kubernetes.io/name", "orders")], &[("kubectl.kubernetes.io/last-applied-configuration", "{}")], 160),
+        (&[], &[ARGO, HOOK], 400),
+        (&[("app.kubernetes.io/instance", "app")], &[("argocd.argoproj.io/hook", "Sync, PostSync")], 400),
+        (&[("app.kubernetes.io/instance", "app")], &[("helm.sh/hook", "post-install"), ("meta.helm.sh/release-name", "app")], 400),
+        (&[], &[(ARGO.0, "")], 160),
     ];
-    for (labels, annotations) in free {
-        let run = ended(labels, annotations);
-        assert_eq!((expires(&run), condition(&run, "DeletionBlocked")), (Some(at(160)), None), "{labels:?} {annotations:?}");
+    for (labels, annotations, expiry) in free {
+        let mut run = ended(labels, annotations);
+        assert_eq!((expires(&run), condition(&run, "DeletionBlocked")), (Some(at(expiry)), None), "{labels:?} {annotations:?}");
+        run.spec.ttl_seconds_after_finished = Some(3_600);
+        assert_eq!(expires(&run), Some(at(3_700)), "a longer time counts");
     }
     let tracked: [(Marks, Marks, &str); 8] = [
         (&[], &[ARGO], "TrackedByArgoCD"),

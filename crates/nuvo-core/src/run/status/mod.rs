@@ -11,6 +11,7 @@ mod repairs;
 pub(super) mod retry;
 mod trigger_result;
 mod ttl;
+mod unwatched;
 
 pub use compute::{compute_status, noted, refused};
 pub use input::{Following, Knowledge, Known, PollFacts, StatusInput, followed, is_terminal};
@@ -21,6 +22,7 @@ pub use repairs::{repair_watch_left, repairable};
 pub use retry::is_awaited as awaits_retry;
 pub use trigger_result::recorded;
 pub use ttl::{expires, reads_annotation, reads_label};
+pub use unwatched::unwatched;
 
 #[cfg(test)]
 mod tests;

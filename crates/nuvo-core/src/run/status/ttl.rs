@@ -31,6 +31,10 @@ const HOOKS: [&str; 6] = ["PreSync", "Sync", "PostSync", "SyncFail", "PreDelete"
 const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
 const HELM_HOOK: &str = "helm.sh/hook";
 
+/// How long a hook stays after its end at least. Argo CD learns the result of a hook from its object, every few seconds; after an
+/// interruption when it compares the application the next time, three minutes later by default.
+const HOOK_STAYS: SignedDuration = SignedDuration::from_mins(5);
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Label,
@@ -82,6 +86,7 @@ pub fn expires(object: &PipelineRun) -> Option<Timestamp> {
         return None;
     }
     let ttl = SignedDuration::from_secs(object.spec.ttl_seconds_after_finished?);
+    let ttl = if is_argo_hook(object) || is_helm_hook(object) { ttl.max(HOOK_STAYS) } else { ttl };
     status.current.completion_time.as_ref()?.0.checked_add(ttl).ok()
 }
 
@@ -129,12 +134,18 @@ fn has(object: &PipelineRun, mark: Mark, key: &str) -> bool {
 /// A hook that has been deleted is not created again before the next sync or release, which would start it again in any case.
 /// Flux does not know the hooks of Argo CD.
 fn is_exempt(object: &PipelineRun, tracker: Tracker) -> bool {
-    let argo_hook =
-        value(object, Mark::Annotation, ARGO_HOOK).is_some_and(|hooks| hooks.split(',').any(|hook| HOOKS.contains(&hook.trim())));
-    let helm_hook = has(object, Mark::Annotation, HELM_HOOK);
     match tracker {
-        Tracker::ArgoCd => argo_hook || helm_hook,
-        Tracker::Helm => helm_hook,
+        Tracker::ArgoCd => is_argo_hook(object) || is_helm_hook(object),
+        Tracker::Helm => is_helm_hook(object),
         Tracker::Flux => false,
     }
+}
+
+fn is_argo_hook(object: &PipelineRun) -> bool {
+    value(object, Mark::Annotation, ARGO_HOOK).is_some_and(|hooks| hooks.split(',').any(|hook| HOOKS.contains(&hook.trim())))
+}
+
+/// Argo CD, too, takes it for a hook.
+fn is_helm_hook(object: &PipelineRun) -> bool {
+    has(object, Mark::Annotation, HELM_HOOK)
 }

@@ -192,6 +192,26 @@ fn deleted_run_that_had_not_ended_gives_its_lock_back() {
     assert_eq!(decide(&mut f, &Life::default(), Change::None), Act::WakeWaiting, "one that had ended has given it back at its end");
 }
 
+#[test]
+fn run_that_is_no_longer_watched_says_so_once_unless_it_has_ended() {
+    let mut f = facts(Begin::Unwatched, Some(accepted()), RunMemory::default());
+    assert_eq!(decide(&mut f, &Life::default(), Change::Content), READ_LOCK);
+    f.learn(&READ_LOCK, lock_answer(held(&accepted(), "n1", "10")));
+    assert_eq!(decide(&mut f, &Life::default(), Change::Content), Act::Show(StatusChange::Unwatched));
+    let mut f = facts(Begin::Unwatched, Some(accepted()), RunMemory::default());
+    assert!(matches!(decide(&mut f, &Life::default(), Change::None), Act::Done { .. }), "it says so already");
+    let mut f = facts(Begin::Unwatched, Some(ended()), RunMemory::default());
+    assert!(matches!(decide(&mut f, &Life::default(), Change::Content), Act::Done { .. }));
+}
+
+#[test]
+fn run_that_is_no_longer_watched_is_not_written_while_the_lock_can_be_gone_on_with() {
+    let mut f = facts(Begin::Unwatched, Some(run("u1")), RunMemory::default());
+    assert_eq!(decide(&mut f, &Life::default(), Change::Content), READ_LOCK);
+    f.learn(&READ_LOCK, lock_answer(held(&run("u1"), "n1", "10")));
+    assert!(matches!(decide(&mut f, &Life::default(), Change::Content), Act::AnnounceOnly(_)));
+}
+
 /// A write would change the version that the lock names, and a trigger that can still go on would be in doubt.
 #[test]
 fn reason_to_wait_is_only_announced_and_once_while_the_lock_can_be_gone_on_with() {

@@ -19,4 +19,5 @@ pub(super) mod run_view;
 pub(super) mod step;
 pub mod stored;
 pub(super) mod takeover;
-pub mod verdict;
+pub(super) mod unknown_streak;
+pub(super) mod verdict;

@@ -241,7 +241,7 @@ fn apply(object: &mut Object, change: &StatusChange, end: Option<End>, late: boo
             Some(End::Retry) => story.retry = true,
             None => {}
         },
-        StatusChange::Refused(_) | StatusChange::Noted(_) | StatusChange::Result { .. } => {}
+        StatusChange::Refused(_) | StatusChange::Noted(_) | StatusChange::Unwatched | StatusChange::Result { .. } => {}
     }
 }
 

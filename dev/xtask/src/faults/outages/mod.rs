@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 5)]
     jobs: usize,
     /// Run this program instead of the operator that is built here, to compare it with that of another commit.
-    #[arg(long, value_name = "PATH", conflicts_with = "write_docs")]
+    #[arg(long, value_name = "FILE", conflicts_with = "write_docs")]
     operator: Option<PathBuf>,
     /// Print the names of the scenarios instead of running them.
     #[arg(long)]

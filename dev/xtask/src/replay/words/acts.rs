@@ -70,6 +70,7 @@ fn change(change: &StatusChange) -> String {
         StatusChange::Present(StatusInput::Settled(..)) => "what its executions say".to_owned(),
         StatusChange::Refused(_) => "why the object cannot be a run".to_owned(),
         StatusChange::Noted(_) => "why a person's answer was not carried out".to_owned(),
+        StatusChange::Unwatched => "the operator watches the run no longer".to_owned(),
         StatusChange::Attempt { attempt, automatic: true } => format!("attempt {attempt} begins, by itself"),
         StatusChange::Attempt { attempt, automatic: false } => format!("attempt {attempt} begins, because a person asked for it"),
         StatusChange::Result { trigger, executions, .. } => objects::trigger(trigger, executions),

@@ -24,12 +24,15 @@ impl World {
                         self.refused(account, request);
                     }
                 }
-                Next::Turn(ticket, ..) => {
-                    if let Some((Request::Post(run), _, since)) = state.waiting.remove(&ticket) {
+                Next::Turn(ticket, ..) => match state.waiting.remove(&ticket) {
+                    Some((Request::Post(run), _, since)) => {
                         self.waited(account, Purpose::Trigger, since);
                         self.after(KUBERNETES * 3, Event::Post(run));
                     }
-                }
+                    _ => state.scheduler.turn_over(),
+                },
+                // No run here waits for the end of another execution.
+                Next::Running(..) => {}
                 Next::LookFailed(ticket, ()) => {
                     if let Some((Request::Post(run), ..)) = state.waiting.remove(&ticket) {
                         self.try_later(run, Duration::from_secs(1));
@@ -52,6 +55,7 @@ impl World {
     fn begin(&mut self, account: usize, work: Work) {
         match work {
             Work::LookForTurns => self.want(account, Purpose::Baseline, Request::Baseline(self.now)),
+            Work::LookForRunning => self.accounts[account].scheduler.looked_for_running(self.now, Ok(None)),
             // No trigger is in doubt here.
             Work::LookForDoubts(pipeline) => {
                 self.accounts[account].scheduler.doubts.looked(self.now, pipeline.as_ref(), None);

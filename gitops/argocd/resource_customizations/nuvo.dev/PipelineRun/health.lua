@@ -22,7 +22,8 @@ for _, condition in ipairs(status.conditions) do
       health.status = "Suspended"
     end
     health.message = condition.message or condition.reason or health.status
-  elseif condition.status == "True" and (condition.type == "DeveloperMode" or condition.type == "DeletionBlocked") then
+  elseif condition.status == "True"
+    and (condition.type == "DeveloperMode" or condition.type == "DeletionBlocked" or condition.type == "Unwatched") then
     table.insert(notes, condition.message or condition.type)
   end
 end
