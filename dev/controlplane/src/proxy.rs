@@ -9,6 +9,7 @@ mod forward;
 use std::fmt;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -83,6 +84,11 @@ impl Answer {
         Self { status, headers: vec![("content-type".to_owned(), "application/json".to_owned())], body: body.into() }
     }
 
+    /// This status with a page, as a gateway answers.
+    pub fn html(status: u16, body: impl Into<String>) -> Self {
+        Self { status, headers: vec![("content-type".to_owned(), "text/html".to_owned())], body: body.into() }
+    }
+
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -122,6 +128,8 @@ struct Shared {
     cut: watch::Sender<()>,
     /// Changes when all watches are to be cut.
     cut_watches: watch::Sender<()>,
+    /// Whether new connections are closed at once.
+    away: AtomicBool,
 }
 
 impl Shared {
@@ -175,6 +183,7 @@ impl Proxy {
             changed: Condvar::new(),
             cut: watch::Sender::new(()),
             cut_watches: watch::Sender::new(()),
+            away: AtomicBool::new(false),
         });
         let (end, ended) = oneshot::channel();
         let for_thread = Arc::clone(&shared);
@@ -223,6 +232,17 @@ impl Proxy {
     /// Cuts every connection that a client has now, its watches too. What is on its way to the server arrives there.
     pub fn cut_connections(&self) {
         self.shared.cut.send_replace(());
+    }
+
+    /// Cuts every connection, and closes new ones at once, until the server is back. What is on its way to the server arrives there.
+    pub fn go_away(&self) {
+        self.shared.away.store(true, Ordering::SeqCst);
+        self.cut_connections();
+    }
+
+    /// Serves new connections again.
+    pub fn come_back(&self) {
+        self.shared.away.store(false, Ordering::SeqCst);
     }
 
     /// Cuts every watch that a client has now.

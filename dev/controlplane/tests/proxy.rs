@@ -211,3 +211,14 @@ fn watch_until(cut: fn(&Proxy)) {
     reader.join().unwrap();
     watch.wait().unwrap();
 }
+
+#[test]
+fn proxy_that_is_away_serves_nothing_until_it_is_back() {
+    let setup = setup();
+    setup.proxy.go_away();
+    assert!(!setup.create("while-away").status.success());
+    assert!(setup.proxy.journal().is_empty(), "no request comes in");
+    setup.proxy.come_back();
+    assert!(setup.create("when-back").status.success());
+    assert_eq!(["while-away", "when-back"].map(|name| setup.exists(name)), [false, true]);
+}

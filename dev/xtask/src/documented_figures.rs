@@ -4,22 +4,27 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-/// The page with the figures.
-fn page() -> PathBuf {
-    crate::build::repository().join("docs/performance.md")
+/// The pages with figures.
+const PAGES: [&str; 2] = ["docs/performance.md", "docs/reliability.md"];
+
+fn path(page: &str) -> PathBuf {
+    crate::build::repository().join(page)
 }
 
-/// Replaces the figures of this name in docs/performance.md.
+/// Replaces the figures of this name in the page that has them.
 ///
 /// # Errors
-/// The page cannot be read or written, or has no place for them.
+/// A page cannot be read or written, or none has a place for them.
 pub fn write(name: &str, figures: &str) -> Result<(), Box<dyn Error>> {
-    let text = fs::read_to_string(page())?;
-    let missing = || format!("docs/performance.md has no place for the figures of {name}");
-    let (before, _, after) = split(&text, name).ok_or_else(missing)?;
-    fs::write(page(), format!("{before}\n{}\n\n{after}", figures.trim()))?;
-    println!("wrote the figures of {name} into docs/performance.md");
-    Ok(())
+    for page in PAGES {
+        let text = fs::read_to_string(path(page))?;
+        if let Some((before, _, after)) = split(&text, name) {
+            fs::write(path(page), format!("{before}\n{}\n\n{after}", figures.trim()))?;
+            println!("wrote the figures of {name} into {page}");
+            return Ok(());
+        }
+    }
+    Err(format!("{} have no place for the figures of {name}", PAGES.join(" and ")).into())
 }
 
 /// The text up to the figures of this name, the figures, and the rest.
@@ -35,18 +40,16 @@ fn split<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
 mod tests {
     use super::*;
 
-    /// Whether the page has these figures, with these heads of tables, which a change of the tables would change.
+    /// Whether the pages have these figures, with these heads of tables, which a change of the tables would change.
     #[test]
     fn documented_figures_have_the_heads_of_the_present_tables() {
-        let text = fs::read_to_string(page()).unwrap();
+        let texts = PAGES.map(|page| fs::read_to_string(path(page)).unwrap());
         let simulated = (crate::simulate::FIGURES, crate::simulate::HEAD.lines().map(str::to_owned).collect());
-        for (name, heads) in crate::bench::documented_heads().into_iter().chain([simulated]) {
-            let (_, figures, _) = split(&text, name).unwrap_or_else(|| panic!("no figures of {name}"));
+        for (name, heads) in crate::bench::documented_heads().into_iter().chain([simulated, crate::faults::outages::documented_heads()]) {
+            let figures = texts.iter().find_map(|text| split(text, name)).map(|(_, figures, _)| figures);
+            let figures = figures.unwrap_or_else(|| panic!("no figures of {name}"));
             for head in heads {
-                assert!(
-                    figures.contains(&head),
-                    "{name}: {head}\nrun `cargo xtask bench --write-docs` or `cargo xtask simulate --write-docs`"
-                );
+                assert!(figures.contains(&head), "{name}: {head}\nrun the command that measures it, with --write-docs");
             }
         }
     }

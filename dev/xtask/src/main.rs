@@ -40,6 +40,11 @@ enum Command {
     ///
     /// Needs Rust, Go and a C compiler, and no cluster.
     Storm(faults::storm::Args),
+    /// Lets nuvo's gateway, the API server, the leader or nuvo itself go away under load, and counts what that leads to; ends with a table.
+    ///
+    /// Needs Rust and Go, and no cluster. Ends with an error if an attempt had two POSTs, a run shows an execution that it has not started, or a
+    /// run does not end. Takes about eight minutes, most of which it waits.
+    Outages(faults::outages::Args),
     /// Measures what runs cost, how late their ends are shown, and what binds; ends with tables.
     ///
     /// Needs Rust, Go and Linux, and no cluster. Ends with an error if a run does not end, or if a count that must hold on every machine
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Storm(args) => faults::storm::run(&args),
+        Command::Outages(args) => faults::outages::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -74,6 +75,10 @@ pub(super) async fn serve(listener: TcpListener, port: u16, tls: Option<Tls>, sh
 
 async fn connection(stream: TcpStream, acceptor: Option<TlsAcceptor>, upstream: Arc<Upstream>, shared: Arc<Shared>) {
     let mut cut = shared.cut.subscribe();
+    // Asked after the subscription: a connection that comes at this moment is either cut or closed here.
+    if shared.away.load(Ordering::SeqCst) {
+        return;
+    }
     let service = service_fn(move |request| answer(request, Arc::clone(&upstream), Arc::clone(&shared)));
     let served = async {
         // Small answers are not to wait for the acknowledgement of others.

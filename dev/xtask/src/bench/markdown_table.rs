@@ -41,8 +41,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// The machine, and the version that is measured: of this repository, unless it is another program.
-pub fn header(other: Option<&Path>) -> String {
+/// The machine, and the version that is measured: of this repository, in this build, unless it is another program.
+pub fn header(build: &str, other: Option<&Path>) -> String {
     let of = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
@@ -53,8 +53,8 @@ pub fn header(other: Option<&Path>) -> String {
     let commit = std::process::Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(build::repository()).output();
     let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
     let operator = match other {
-        None => format!("nuvo-operator {} ({commit}), built with --release", env!("CARGO_PKG_VERSION")),
-        Some(program) => format!("Another operator: {}; the benchmark of {commit}", program.display()),
+        None => format!("nuvo-operator {} ({commit}), {build}", env!("CARGO_PKG_VERSION")),
+        Some(program) => format!("Another operator: {}; measured by {commit}", program.display()),
     };
     format!(
         "{cores} cores ({}), {:.0} GB of memory, Linux {}; load before the start: {}.\n{operator}; \

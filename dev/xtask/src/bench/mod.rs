@@ -10,7 +10,7 @@ mod environment;
 mod http_client;
 mod idle;
 mod interference;
-mod markdown_table;
+pub mod markdown_table;
 mod memory_group;
 mod memory_limit;
 mod metrics_text;
@@ -112,7 +112,7 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         return Err(format!("cannot start {}: {error}", programs.xtask.display()).into());
     }
     let other = args.operator.as_ref().map(fs::canonicalize).transpose()?;
-    let header = markdown_table::header(other.as_deref());
+    let header = markdown_table::header("built with --release", other.as_deref());
     let operator = other.unwrap_or(programs.operator);
     println!("{header}");
     let wanted = |scenario| args.only.is_empty() || args.only.contains(&scenario);

@@ -10,22 +10,16 @@ use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use nuvo_crds::{NuvoAccount, PipelineRun};
 use nuvo_sim::{Credential, Identity, Pipeline, Sim, SimConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::evidence::{self, Evidence};
+use super::operator_flags::OperatorFlags;
 use super::oracle;
+use super::tenant::{self, Attack, Tenant};
 use super::test_cluster::{Failure, TestCluster};
 
-/// The times of the protocol: so short that a plan takes seconds, and long enough that a busy machine does not change its course.
-const TIMES: [(&str, &str); 5] = [
-    ("--trigger-timeout-seconds", "2"),
-    ("--fence-seconds", "1"),
-    ("--trigger-settle-seconds", "2"),
-    ("--adoption-confirm-seconds", "0.2"),
-    ("--quarantine-seconds", "4"),
-];
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
-const IDENTIFIER: &str = "demo@example.com";
+pub const IDENTIFIER: &str = "demo@example.com";
 const SECRET: &str = "nuvo-credentials";
 const SECRET_KEY: &str = "license-key";
 const FIRST_KEY: &str = "first-license-key";
@@ -37,10 +31,34 @@ pub struct Environment<'a> {
     pub namespace: String,
     pub nuvo: Proxy,
     pub sim: Sim,
+    pub tenant: Option<Tenant>,
 }
 
 fn credentials(key: &str) -> Vec<Credential> {
-    vec![Credential::new(key, Identity::user(IDENTIFIER))]
+    vec![Credential::new(key, Identity::user(IDENTIFIER)), tenant::credential()]
+}
+
+/// A Secret with this license key.
+pub fn secret(key: &str) -> Result<Secret, serde_json::Error> {
+    serde_json::from_value(json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": SECRET, "labels": { "nuvo.dev/credential": "true" } },
+        "stringData": { SECRET_KEY: key },
+    }))
+}
+
+/// The default account, with this identity.
+pub fn account(base_url: &str, identifier: &str) -> Result<NuvoAccount, serde_json::Error> {
+    serde_json::from_value(json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoAccount",
+        "metadata": { "name": "default" },
+        "spec": {
+            "baseUrl": base_url,
+            "licenseKey": { "secretRef": { "name": SECRET, "key": SECRET_KEY }, "identifier": identifier, "identityType": "USER" },
+            "requestsPerSecond": 100,
+            "pollPeriodSeconds": 1,
+        },
+    }))
 }
 
 impl<'a> Environment<'a> {
@@ -49,7 +67,7 @@ impl<'a> Environment<'a> {
         let namespace = cluster.namespace(prefix)?;
         let sim = Sim::start(SimConfig { pipelines, credentials: credentials(FIRST_KEY), ..SimConfig::default() })?;
         let nuvo = Proxy::http(sim.address().port())?;
-        let environment = Self { cluster, namespace, nuvo, sim };
+        let environment = Self { cluster, namespace, nuvo, sim, tenant: None };
         environment.put_secret(FIRST_KEY)?;
         environment.put_account()?;
         Ok(environment)
@@ -61,39 +79,48 @@ impl<'a> Environment<'a> {
     }
 
     fn put_secret(&self, key: &str) -> Result<(), Failure> {
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret",
-            "metadata": { "name": SECRET, "labels": { "nuvo.dev/credential": "true" } },
-            "stringData": { SECRET_KEY: key },
-        });
         let api: Api<Secret> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        self.cluster.block_on(api.patch(SECRET, &PatchParams::apply("faults").force(), &Patch::Apply(&secret)))?;
+        self.cluster.block_on(api.patch(SECRET, &PatchParams::apply("faults").force(), &Patch::Apply(&secret(key)?)))?;
         Ok(())
     }
 
     fn put_account(&self) -> Result<(), Failure> {
-        let account = serde_json::from_value(json!({
-            "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoAccount",
-            "metadata": { "name": "default" },
-            "spec": {
-                "baseUrl": format!("{}/dp/api/v1", self.nuvo.url()),
-                "licenseKey": {
-                    "secretRef": { "name": SECRET, "key": SECRET_KEY }, "identifier": IDENTIFIER, "identityType": "USER",
-                },
-                "requestsPerSecond": 100,
-                "pollPeriodSeconds": 1,
-            },
-        }))?;
+        let account = account(&self.base_url(), IDENTIFIER)?;
         let api: Api<NuvoAccount> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
         self.cluster.block_on(api.create(&PostParams::default(), &account))?;
         Ok(())
     }
 
+    fn base_url(&self) -> String {
+        format!("{}/dp/api/v1", self.nuvo.url())
+    }
+
+    /// Admits a tenant with a namespace of its own, which operators that start later watch, too.
+    pub fn admit_tenant(&mut self) -> Result<(), Failure> {
+        self.tenant = Some(Tenant::admit(self.cluster, &self.base_url())?);
+        Ok(())
+    }
+
+    /// Lets the tenant attack.
+    pub fn attack(&self, attack: Attack) -> Result<(), Failure> {
+        let Some(tenant) = &self.tenant else { return Ok(()) };
+        let executions: Vec<String> = self.sim.executions().into_iter().map(|execution| execution.id).collect();
+        self.cluster.block_on(async {
+            let victims = self.runs().list(&ListParams::default()).await?.items;
+            tenant.attack(attack, &victims, &executions).await
+        })
+    }
+
     /// Creates a run.
     pub fn create_run(&self, name: &str, pipeline: &str) -> Result<(), Failure> {
-        let run = serde_json::from_value(json!({
-            "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": name }, "spec": { "pipelineId": pipeline },
-        }))?;
+        self.create_run_with(name, &json!({ "pipelineId": pipeline }))
+    }
+
+    /// Creates a run with this spec.
+    pub fn create_run_with(&self, name: &str, spec: &Value) -> Result<(), Failure> {
+        let run = serde_json::from_value(
+            json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun", "metadata": { "name": name }, "spec": spec }),
+        )?;
         self.cluster.block_on(self.runs().create(&PostParams::default(), &run))?;
         Ok(())
     }
@@ -122,11 +149,21 @@ impl<'a> Environment<'a> {
     }
 
     /// Starts an operator with this kubeconfig.
-    pub fn spawn(&self, kubeconfig: &Path, log: &Path, clock_ahead: bool) -> Result<Process, Failure> {
+    pub fn spawn(&self, kubeconfig: &Path, log: &Path, flags: &OperatorFlags) -> Result<Process, Failure> {
+        let OperatorFlags { times, leader_elect, clock_ahead } = *flags;
         let mut command = Command::new(&self.cluster.program);
-        command.args(["--allowed-base-url", self.nuvo.url(), "--namespaces", &self.namespace, "--operator-namespace", &self.namespace]);
-        command.args(["--leader-elect", "false", "--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0", "--log-level", "debug"]);
-        command.args(TIMES.iter().flat_map(|(flag, value)| [flag, value]));
+        let namespaces: Vec<&str> =
+            [self.namespace.as_str()].into_iter().chain(self.tenant.as_ref().map(|tenant| tenant.namespace.as_str())).collect();
+        command.args([
+            "--allowed-base-url",
+            self.nuvo.url(),
+            "--namespaces",
+            &namespaces.join(","),
+            "--operator-namespace",
+            &self.namespace,
+        ]);
+        command.args(["--leader-elect", if leader_elect { "true" } else { "false" }, "--log-level", "debug"]);
+        command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"]).args(times.arguments());
         command.env("KUBECONFIG", kubeconfig);
         if clock_ahead {
             command.env("LD_PRELOAD", &self.cluster.clock_ahead);
@@ -154,10 +191,15 @@ impl<'a> Environment<'a> {
     /// Collects the evidence after the operators have ended. `proxies` are those in front of the API server.
     pub fn evidence<'p>(&self, proxies: impl Iterator<Item = &'p Proxy>) -> Result<Evidence, Failure> {
         let runs = self.cluster.block_on(self.runs().list(&ListParams::default()))?.items;
+        let tenant_runs = match &self.tenant {
+            Some(tenant) => self.cluster.block_on(tenant.honest_runs())?,
+            None => Vec::new(),
+        };
         let written: Vec<_> = proxies.flat_map(Proxy::journal).collect();
         let (executions, carried_out) = evidence::executions(&self.sim);
         Ok(Evidence {
             runs,
+            tenant_runs,
             deliveries: evidence::deliveries(&self.nuvo.journal()),
             markers: evidence::markers(&written),
             executions,

@@ -46,6 +46,8 @@ pub struct Evidence {
     pub incident_over: bool,
     /// The runs that are left.
     pub runs: Vec<PipelineRun>,
+    /// Those of a tenant who attacks them, as far as the operator alone wrote their status.
+    pub tenant_runs: Vec<PipelineRun>,
     /// The POSTs, as they were sent.
     pub deliveries: Vec<Delivery>,
     /// The attempt that an operator's marker announced, by the nonce of the POST.

@@ -9,6 +9,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use serde_json::json;
 
 use super::numbered_request::{NumberedRequest, RequestKind};
+use super::tenant::Attack;
+use super::workload::Workload;
 
 /// Longer than one call to the API server, or a read from nuvo, may take.
 const SLOWER_THAN_A_CALL: Duration = Duration::from_secs(11);
@@ -52,6 +54,10 @@ pub enum Fault {
     PauseBefore,
     /// The operator is paused from when the server has carried the request out.
     PauseAfter,
+    /// The tenant attacks before the server has the request.
+    Attack(Attack),
+    /// The tenant attacks when the server has carried the request out. Then the operator is killed.
+    AttackAndCrash(Attack),
 }
 
 /// The header that comes with a 429.
@@ -64,7 +70,7 @@ pub enum RetryAfter {
 }
 
 /// Every fault with its name.
-pub const ALL: [(Fault, &str); 19] = [
+pub const ALL: [(Fault, &str); 31] = [
     (Fault::CrashBefore, "crash-before"),
     (Fault::CrashAfter, "crash-after"),
     (Fault::RequestLost, "request-lost"),
@@ -84,6 +90,18 @@ pub const ALL: [(Fault, &str); 19] = [
     (Fault::StaleList, "stale-list"),
     (Fault::PauseBefore, "pause-before"),
     (Fault::PauseAfter, "pause-after"),
+    (Fault::Attack(Attack::Copy), "copy"),
+    (Fault::Attack(Attack::Marker), "marker"),
+    (Fault::Attack(Attack::Claim), "claim"),
+    (Fault::Attack(Attack::Delete), "delete"),
+    (Fault::Attack(Attack::Flood), "flood"),
+    (Fault::Attack(Attack::Account), "account"),
+    (Fault::AttackAndCrash(Attack::Copy), "copy-crash"),
+    (Fault::AttackAndCrash(Attack::Marker), "marker-crash"),
+    (Fault::AttackAndCrash(Attack::Claim), "claim-crash"),
+    (Fault::AttackAndCrash(Attack::Delete), "delete-crash"),
+    (Fault::AttackAndCrash(Attack::Flood), "flood-crash"),
+    (Fault::AttackAndCrash(Attack::Account), "account-crash"),
 ];
 
 /// What has to be done outside the proxy.
@@ -93,6 +111,10 @@ pub enum Effect {
     None,
     /// The operator that sent the request is killed, and another started.
     Kill,
+    /// The tenant attacks. Then the request is released.
+    Attack(Attack),
+    /// The tenant attacks. Then the operator that sent the request is killed, and another started.
+    AttackAndKill(Attack),
     /// The request is released after this time.
     Release(Duration),
     /// The operator that sent it is paused for this time; then the request is released.
@@ -102,10 +124,14 @@ pub enum Effect {
 }
 
 impl Fault {
-    /// Whether this can happen to this request. `watched`: the operator has its watches by then; `pair`: there are two operators.
-    pub fn fits(self, operation: &NumberedRequest, watched: bool, pair: bool) -> bool {
+    /// Whether this can happen to this request. `watched`: the operator has its watches by then.
+    pub fn fits(self, operation: &NumberedRequest, watched: bool, workload: Workload) -> bool {
         let kind = &operation.kind;
+        let pair = workload.operators() > 1;
         match self {
+            Self::Attack(_) | Self::AttackAndCrash(_) => workload.has_tenant() && watched && !kind.is_watch(),
+            // The other workloads have them.
+            _ if workload.has_tenant() => false,
             Self::WatchCut | Self::Gone | Self::StaleList => watched && !kind.is_nuvo() && !kind.is_watch(),
             Self::PauseBefore => pair && !kind.is_watch(),
             // The answer to a watch has no end to wait for.
@@ -121,9 +147,15 @@ impl Fault {
         operation.kind.is_trigger() && (unsent || self == Self::PauseBefore)
     }
 
+    /// Whether the answer to a POST is lost, and another run claims what it started. The run then asks a person: the only harm that a tenant
+    /// may do who can write statuses (docs/security.md).
+    pub fn claims_what_is_in_doubt(self) -> bool {
+        self == Self::AttackAndCrash(Attack::Claim)
+    }
+
     /// Whether an operator dies or is paused so long that it looks dead.
     pub fn is_death(self) -> bool {
-        matches!(self, Self::CrashBefore | Self::CrashAfter | Self::PauseBefore | Self::PauseAfter)
+        matches!(self, Self::CrashBefore | Self::CrashAfter | Self::AttackAndCrash(_) | Self::PauseBefore | Self::PauseAfter)
     }
 
     /// Whether this fault hides that the first POST was refused with 401, or that its token was being renewed because of that.
@@ -155,6 +187,8 @@ impl Fault {
             Self::WatchCut | Self::Gone | Self::StaleList => (Action::Forward, Effect::CutWatches),
             Self::PauseBefore => (Action::HoldBeforeForward, Effect::Pause(PAUSE)),
             Self::PauseAfter => (Action::ForwardThenHold, Effect::Pause(PAUSE)),
+            Self::Attack(attack) => (Action::HoldBeforeForward, Effect::Attack(attack)),
+            Self::AttackAndCrash(attack) => (Action::ForwardThenHold, Effect::AttackAndKill(attack)),
         }
     }
 }

@@ -8,11 +8,14 @@ mod evidence;
 mod fault;
 mod fault_injector;
 mod numbered_request;
+mod operator_flags;
 mod oracle;
+pub mod outages;
 mod plan;
 mod plan_runner;
 mod results_table;
 pub mod storm;
+mod tenant;
 mod test_cluster;
 mod workload;
 
@@ -34,7 +37,7 @@ use crate::stop::Stop;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Number of plans to run, chosen by the seed. Default: all (4,300, about an hour on two idle cores).
+    /// Number of plans to run, chosen by the seed. Default: all (5,000, about an hour on two idle cores).
     #[arg(long, value_name = "N")]
     plans: Option<usize>,
     /// Seed of the choice.

@@ -36,7 +36,8 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
     broken.extend(invariant_violations(evidence, if twice { 2 } else { 1 }));
     let in_doubt: Vec<&PipelineRun> = evidence.runs.iter().filter(|run| reason(run) == Reason::TriggerOutcomeUnknown.as_str()).collect();
     let hidden = plan.workload.refuses_the_first_post() && plan.fault.hides_a_refusal(&plan.operation);
-    let may_doubt = hidden || plan.fault.makes_outcome_unknowable(&plan.operation);
+    let is_claimed = plan.fault.claims_what_is_in_doubt();
+    let may_doubt = hidden || is_claimed || plan.fault.makes_outcome_unknowable(&plan.operation);
     for run in &in_doubt {
         let name = name(run);
         // An operator that dies may have announced a POST of this run and not sent it, or not recorded its refusal: the one
@@ -47,7 +48,7 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
         }
         // What lands after the settle time cannot have been seen.
         let late = plan.fault == Fault::PauseBefore;
-        if !late && started_in_vain(evidence, run) {
+        if !late && !is_claimed && started_in_vain(evidence, run) {
             broken.push(format!("P3: {name} is in doubt, though nuvo's list shows what it started"));
         }
     }
@@ -58,7 +59,8 @@ pub fn judge(plan: &Plan, evidence: &Evidence, reference: &Evidence) -> Result<V
         }
     }
     let most = reference.writes().saturating_mul(2).saturating_add(8);
-    if evidence.writes() > most {
+    // What a tenant creates is written, too.
+    if !plan.workload.has_tenant() && evidence.writes() > most {
         broken.push(format!("{} writes to the API server, of at most {most}", evidence.writes()));
     }
     if evidence.logs.contains("panicked") {
@@ -123,7 +125,7 @@ fn posts(evidence: &Evidence, most: usize) -> Vec<String> {
 fn ownership(evidence: &Evidence) -> Vec<String> {
     let mut broken = Vec::new();
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    for run in &evidence.runs {
+    for run in evidence.runs.iter().chain(&evidence.tenant_runs) {
         let (name, uid) = (name(run), run.metadata.uid.clone().unwrap_or_default());
         for id in shown(run) {
             let nonce = evidence.executions.get(&id).cloned().flatten();
@@ -164,7 +166,8 @@ fn ends(evidence: &Evidence) -> Vec<End> {
     ends
 }
 
-fn name(run: &PipelineRun) -> String {
+/// `metadata.name`.
+pub fn name(run: &PipelineRun) -> String {
     run.metadata.name.clone().unwrap_or_default()
 }
 

@@ -19,14 +19,13 @@ pub struct Plan {
 
 /// Every plan for a workload whose requests are these.
 pub fn all(workload: Workload, sequence: &[NumberedRequest]) -> Vec<Plan> {
-    let pair = workload.operators() > 1;
     let watched = sequence.iter().rposition(|operation| operation.kind.is_watch() && operation.occurrence == 1).unwrap_or(usize::MAX);
     let mut plans = BTreeSet::new();
     // One question about a permission is like the next.
     let asked = |operation: &NumberedRequest| operation.kind.is_question() && operation.occurrence > 1;
     for (place, operation) in sequence.iter().enumerate().filter(|(_, operation)| !asked(operation)) {
         for (fault, _) in fault::ALL {
-            if fault.fits(operation, place > watched, pair) {
+            if fault.fits(operation, place > watched, workload) {
                 plans.insert(Plan { workload, operation: operation.clone(), fault });
             }
         }

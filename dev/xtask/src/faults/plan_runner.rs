@@ -13,14 +13,20 @@ use super::evidence::Evidence;
 use super::fault::{Effect, Fault};
 use super::fault_injector::{FaultInjector, InjectedFault, ProxyId};
 use super::numbered_request::NumberedRequest;
+use super::operator_flags::{OperatorFlags, ProtocolTimes};
 use super::test_cluster::{Failure, TestCluster};
 use super::workload::{Incident, PIPELINE, Workload};
 use crate::stop::Stop;
 
 /// The longest wait that nuvo or the operator may ask for in a plan is a minute.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
+/// The same beside a tenant who attacks: a lock that it has taken is free again after the POST deadline, fence, settle time and quarantine, nine
+/// seconds together, and it may come first several times.
+const ENDS_BESIDE_TENANT_WITHIN: Duration = Duration::from_secs(60);
 /// A plan is over after this time without a request.
 const QUIET: Duration = Duration::from_secs(2);
+/// The runs of a tenant may go on. After this time, the operator has looked into those that claim to be in doubt.
+const TENANT_LOOKED_INTO: Duration = Duration::from_secs(5);
 /// The requests must cease within this time after the last end.
 const QUIET_WITHIN: Duration = Duration::from_secs(30);
 /// One fault explains at most so many failed starts of an operator.
@@ -74,7 +80,10 @@ pub fn run(cluster: &TestCluster, workload: Workload, fault: Option<(NumberedReq
 impl<'a> PlanRunner<'a> {
     fn set(cluster: &'a TestCluster, workload: Workload, fault: Option<(NumberedRequest, Fault)>) -> Result<Self, Failure> {
         let began = Instant::now();
-        let environment = Environment::prepare(cluster, &workload.to_string(), vec![workload.pipeline()])?;
+        let mut environment = Environment::prepare(cluster, &workload.to_string(), vec![workload.pipeline()])?;
+        if workload.has_tenant() {
+            environment.admit_tenant()?;
+        }
         let hang = || SimFault::on(SimOperation::Create, SimEffect::HANG_BEFORE_EXECUTING).once();
         let incident = workload.incident().map(|incident| (incident, environment.sim.add_fault(hang())));
         for name in workload.runs() {
@@ -98,12 +107,14 @@ impl<'a> PlanRunner<'a> {
         self.injector.attach(&proxy, ProxyId::Kubernetes(number));
         let kubeconfig = proxy.kubeconfig(&cluster.kubeconfig)?;
         let log = cluster.server.folder().join(format!("{namespace}-operator-{number}.log"));
-        let process = self.environment.spawn(&kubeconfig, &log, number > 0)?;
+        let process = self.environment.spawn(&kubeconfig, &log, &flags(number))?;
         Ok(Operator { proxy, kubeconfig, log, process, since: 0 })
     }
 
     /// Runs until every run has ended, the fault is over, and no more requests come.
     fn until_over(&mut self, stop: &Stop) -> Result<(), Failure> {
+        let (quiet, limit) =
+            if self.environment.tenant.is_some() { (TENANT_LOOKED_INTO, ENDS_BESIDE_TENANT_WITHIN) } else { (QUIET, ENDS_WITHIN) };
         let mut requests = 0;
         let mut quiet_since = Instant::now();
         let mut ended_at = None;
@@ -113,16 +124,17 @@ impl<'a> PlanRunner<'a> {
             self.cause_incident()?;
             self.restart_operators()?;
             let so_far = self.injector.count();
-            if so_far != requests || self.is_going_on() {
+            let is_busy = so_far != requests && self.environment.tenant.is_none();
+            if is_busy || self.is_going_on() {
                 (requests, quiet_since) = (so_far, Instant::now());
             }
             let unended = self.environment.unended()?;
             if !unended.is_empty() {
-                ended_at = None;
-                if self.began.elapsed() > ENDS_WITHIN {
-                    self.complaints.push(format!("not ended within {} s: {}", ENDS_WITHIN.as_secs(), unended.join(", ")));
+                (quiet_since, ended_at) = (Instant::now(), None);
+                if self.began.elapsed() > limit {
+                    self.complaints.push(format!("not ended within {} s: {}", limit.as_secs(), unended.join(", ")));
                 }
-            } else if quiet_since.elapsed() >= QUIET {
+            } else if quiet_since.elapsed() >= quiet {
                 break;
             } else if ended_at.get_or_insert_with(Instant::now).elapsed() > QUIET_WITHIN {
                 self.complaints.push(format!("still not idle {} s after the end", QUIET_WITHIN.as_secs()));
@@ -183,6 +195,16 @@ impl<'a> PlanRunner<'a> {
                 self.restart(operator_behind(injected.proxy))?;
                 Progress::Over
             }
+            Effect::Attack(attack) if held => {
+                self.environment.attack(attack)?;
+                self.proxy(injected.proxy)?.release(injected.seq);
+                Progress::Over
+            }
+            Effect::AttackAndKill(attack) if held => {
+                self.environment.attack(attack)?;
+                self.restart(operator_behind(injected.proxy))?;
+                Progress::Over
+            }
             Effect::Pause(time) if held => {
                 if let Some(operator) = self.operators.get_mut(operator_behind(injected.proxy)) {
                     operator.process.pause()?;
@@ -193,7 +215,9 @@ impl<'a> PlanRunner<'a> {
                 self.operators.iter().for_each(|operator| operator.proxy.cut_watches());
                 Progress::Over
             }
-            Effect::Release(_) | Effect::Kill | Effect::Pause(_) | Effect::CutWatches => Progress::InjectedFault(injected),
+            Effect::Release(_) | Effect::Kill | Effect::Attack(_) | Effect::AttackAndKill(_) | Effect::Pause(_) | Effect::CutWatches => {
+                Progress::InjectedFault(injected)
+            }
         })
     }
 
@@ -211,7 +235,7 @@ impl<'a> PlanRunner<'a> {
         let Some(operator) = self.operators.get_mut(number) else { return Ok(()) };
         operator.process.kill();
         operator.since = operator.proxy.journal().len();
-        operator.process = self.environment.spawn(&operator.kubeconfig, &operator.log, number > 0)?;
+        operator.process = self.environment.spawn(&operator.kubeconfig, &operator.log, &flags(number))?;
         Ok(())
     }
 
@@ -253,6 +277,11 @@ impl Operator {
     fn watches(&self) -> bool {
         self.proxy.journal().iter().skip(self.since).any(|exchange| exchange.request.is_watch())
     }
+}
+
+/// The second operator has another clock than the first.
+fn flags(number: usize) -> OperatorFlags {
+    OperatorFlags { times: ProtocolTimes::COMPRESSED, leader_elect: false, clock_ahead: number > 0 }
 }
 
 /// The operator behind a proxy. The simulator's proxy does not know the operator: the first is assumed.

@@ -99,13 +99,25 @@ pub fn print_failure(plan: &Plan, broken: &[String], evidence: Option<&Evidence>
     let path = folder.join(format!("{}.txt", plan.to_string().replace('/', "_")));
     let mut text = format!("{plan}\n{}\n", broken.join("\n"));
     if let Some(evidence) = evidence {
-        let Evidence { injected, incident_over, runs, deliveries, markers, executions, carried_out, sequence, complaints: _, logs, took } =
-            evidence;
-        let runs = serde_json::to_string_pretty(runs).unwrap_or_default();
+        let Evidence {
+            injected,
+            incident_over,
+            runs,
+            tenant_runs,
+            deliveries,
+            markers,
+            executions,
+            carried_out,
+            sequence,
+            complaints: _,
+            logs,
+            took,
+        } = evidence;
+        let [runs, tenant_runs] = [runs, tenant_runs].map(|runs| serde_json::to_string_pretty(runs).unwrap_or_default());
         let sequence: Vec<String> = sequence.iter().map(ToString::to_string).collect();
         text.push_str(&format!(
             "injected {injected}, incident_over {incident_over}, took {took:?}\nPOSTs {deliveries:#?}\nmarkers {markers:#?}\nexecutions {executions:#?}\n\
-             carried out {carried_out:#?}\nsequence {}\nruns {runs}\nlogs\n{logs}",
+             carried out {carried_out:#?}\nsequence {}\nruns {runs}\nruns of the tenant {tenant_runs}\nlogs\n{logs}",
             sequence.join(" ")
         ));
     }

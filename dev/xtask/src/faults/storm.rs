@@ -17,6 +17,7 @@ use super::environment::Environment;
 use super::evidence::{Attempt, Evidence};
 use super::fault::{Fault, RetryAfter};
 use super::numbered_request::{RequestKind, Server};
+use super::operator_flags::{OperatorFlags, ProtocolTimes};
 use super::test_cluster::{Failure, TestCluster};
 use super::{oracle, print};
 use crate::stop::Stop;
@@ -49,6 +50,7 @@ const WAYS: [Fault; 6] =
     [Fault::RequestLost, Fault::AnswerLost, Fault::Internal, Fault::InternalAfter, Fault::Unavailable, Fault::Limited(RetryAfter::Seconds)];
 /// An operator lives at least this long after its start, and at most four times as long.
 const LIVES: Duration = Duration::from_millis(700);
+const FLAGS: OperatorFlags = OperatorFlags { times: ProtocolTimes::COMPRESSED, leader_elect: false, clock_ahead: false };
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 const ENDS_WITHIN: Duration = Duration::from_secs(900);
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
@@ -125,13 +127,13 @@ impl<'a> Storm<'a> {
         let kubeconfig = way.kubeconfig(&cluster.kubeconfig)?;
         let log = cluster.server.folder().join("storm.log");
         let began = Instant::now();
-        let operator = environment.spawn(&kubeconfig, &log, false)?;
+        let operator = environment.spawn(&kubeconfig, &log, &FLAGS)?;
         Ok(Self { args, operator, way, environment, kubeconfig, log, failed, began })
     }
 
     fn restart_operator(&mut self) -> Result<(), Failure> {
         let log: &Path = &self.log;
-        self.operator = self.environment.spawn(&self.kubeconfig, log, false)?;
+        self.operator = self.environment.spawn(&self.kubeconfig, log, &FLAGS)?;
         Ok(())
     }
 

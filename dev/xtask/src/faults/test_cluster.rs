@@ -7,6 +7,7 @@ use std::process::Command;
 
 use controlplane::{ControlPlane, Options};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -34,17 +35,21 @@ pub struct TestCluster {
 }
 
 impl TestCluster {
-    /// Builds and starts all of it; this operator, if it is given, instead of the one that is built here.
-    pub fn open(operator: Option<&Path>, stop: &Stop) -> Result<Self, Box<dyn Error>> {
-        let program = match operator {
-            Some(operator) => fs::canonicalize(operator)?,
-            None => build::operator(stop)?,
+    /// Builds and starts all of it, with the operator of this repository or another one.
+    pub fn open(other: Option<&Path>, stop: &Stop) -> Result<Self, Box<dyn Error>> {
+        let (program, crds, rules) = match other {
+            None => (build::operator(stop)?, nuvo_crds::crds_yaml()?, nuvo_operator::rbac::rules()),
+            Some(program) => {
+                let program = fs::canonicalize(program)?;
+                let crds = definitions_of(&program)?;
+                (program, crds, vec![all_rights()])
+            }
         };
         // An error means that a provider is installed already.
         let _chosen = rustls::crypto::ring::default_provider().install_default();
         let server = ControlPlane::start(Options::default())?;
         stop.check()?;
-        server.apply(&nuvo_crds::crds_yaml()?)?;
+        server.apply(&crds)?;
         server.kubectl(&[
             "wait",
             "--for=condition=Established",
@@ -54,14 +59,11 @@ impl TestCluster {
             "nuvoaccounts.nuvo.dev",
         ])?;
         server.kubectl(&["create", "namespace", OPERATOR])?;
-        let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &nuvo_operator::rbac::rules())?;
+        let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &rules)?;
         let clock_ahead = compile_clock_ahead(server.folder())?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let client = runtime.block_on(async {
-            let config = Kubeconfig::read_from(server.admin_kubeconfig())?;
-            let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
-            Ok::<_, Box<dyn Error>>(Client::try_from(config)?)
-        })?;
+        let connect = async { Ok::<_, Failure>(Client::try_from(admin_config(&server).await?)?) };
+        let client = runtime.block_on(connect).map_err(|error| error as Box<dyn Error>)?;
         Ok(Self { server, client, program, kubeconfig, clock_ahead, runtime })
     }
 
@@ -70,12 +72,37 @@ impl TestCluster {
         self.runtime.block_on(future)
     }
 
+    /// What a client of the admin needs.
+    pub async fn admin_config(&self) -> Result<Config, Failure> {
+        admin_config(&self.server).await
+    }
+
     /// Creates a namespace with this prefix.
     pub fn namespace(&self, prefix: &str) -> Result<String, Failure> {
         let wanted: Namespace = serde_json::from_value(json!({ "metadata": { "generateName": format!("{prefix}-") } }))?;
         let made = self.block_on(Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &wanted))?;
         made.metadata.name.ok_or_else(|| "the API server created a namespace without a name".into())
     }
+}
+
+async fn admin_config(server: &ControlPlane) -> Result<Config, Failure> {
+    let config = Kubeconfig::read_from(server.admin_kubeconfig())?;
+    Ok(Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)
+}
+
+/// The custom resource definitions of another operator.
+fn definitions_of(program: &Path) -> Result<String, Box<dyn Error>> {
+    let output = Command::new(program).arg("crds").output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    Err(format!("{} crds: {}", program.display(), String::from_utf8_lossy(&output.stderr)).into())
+}
+
+/// Another operator may need rights that are not known here.
+fn all_rights() -> PolicyRule {
+    let all = || Some(vec!["*".to_owned()]);
+    PolicyRule { api_groups: all(), resources: all(), verbs: vec!["*".to_owned()], ..PolicyRule::default() }
 }
 
 /// Every machine that can link Rust has a C compiler.

@@ -26,10 +26,12 @@ pub enum Workload {
     Expiry,
     /// Two runs on one pipeline and two operators without leader election, whose clocks are an hour apart.
     Pair,
+    /// Two runs on one pipeline, and a tenant who attacks them from another namespace.
+    Tenant,
 }
 
 /// Every workload with its name.
-pub const ALL: [(Workload, &str); 7] = [
+pub const ALL: [(Workload, &str); 8] = [
     (Workload::One, "one"),
     (Workload::Two, "two"),
     (Workload::Files, "files"),
@@ -37,6 +39,7 @@ pub const ALL: [(Workload, &str); 7] = [
     (Workload::Rotation, "rotation"),
     (Workload::Expiry, "expiry"),
     (Workload::Pair, "pair"),
+    (Workload::Tenant, "tenant"),
 ];
 
 /// What the test does while the first POST is at the simulator.
@@ -54,7 +57,7 @@ impl Workload {
     /// The runs that are created at once.
     pub fn runs(self) -> &'static [&'static str] {
         match self {
-            Self::Two | Self::Pair => &["first", "second"],
+            Self::Two | Self::Pair | Self::Tenant => &["first", "second"],
             Self::One | Self::Files | Self::Deletion | Self::Rotation | Self::Expiry => &["first"],
         }
     }
@@ -71,13 +74,18 @@ impl Workload {
             Self::Deletion => Some(Incident::Delete),
             Self::Rotation => Some(Incident::Rotate),
             Self::Expiry => Some(Incident::Expire),
-            Self::One | Self::Two | Self::Files | Self::Pair => None,
+            Self::One | Self::Two | Self::Files | Self::Pair | Self::Tenant => None,
         }
     }
 
     /// Whether the simulator refuses the first POST, because the token that came with it is no longer accepted.
     pub fn refuses_the_first_post(self) -> bool {
         matches!(self, Self::Rotation | Self::Expiry)
+    }
+
+    /// Whether there is a tenant who attacks.
+    pub fn has_tenant(self) -> bool {
+        self == Self::Tenant
     }
 
     /// How many operators there are.

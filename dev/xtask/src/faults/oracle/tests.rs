@@ -91,6 +91,27 @@ fn run_in_doubt_is_accepted_only_if_the_outcome_is_unknowable() {
 }
 
 #[test]
+fn attack_is_no_reason_for_a_doubt_unless_it_claims_what_a_lost_answer_would_have_told() {
+    let vain = Evidence { runs: vec![run("a", "TriggerOutcomeUnknown", &[])], ..good() };
+    assert_eq!(judged("tenant/nuvo-create.1/claim-crash", &vain), Ok(Verdict::InDoubt));
+    for plan in ["tenant/nuvo-create.1/claim", "tenant/nuvo-create.1/copy-crash", "tenant/nuvo-create.1/flood"] {
+        assert!(judged(plan, &vain).unwrap_err().contains("P3: a is in doubt"), "{plan}");
+    }
+}
+
+#[test]
+fn run_of_a_tenant_that_shows_an_execution_of_the_victim_is_a_violation() {
+    let mut evidence = Evidence { tenant_runs: vec![run("copy", "Succeeded", &["e1"])], ..good() };
+    let broken = judged("tenant/nuvo-create.1/copy", &evidence).unwrap_err();
+    assert!(broken.contains("P2: copy shows e1, which it has not started"), "{broken}");
+    // What else a tenant's runs become is its own affair.
+    evidence.tenant_runs = vec![run("copy", "TriggerOutcomeUnknown", &[])];
+    assert_eq!(judged("tenant/nuvo-create.1/copy", &evidence), Ok(Verdict::AsReference));
+    evidence.runs = vec![run("a", "TriggerRejected", &[])];
+    assert!(judged("tenant/nuvo-create.1/copy", &evidence).unwrap_err().contains("ended differently"));
+}
+
+#[test]
 fn different_end_complaint_excess_write_or_panic_is_a_violation() {
     let failed = Evidence { runs: vec![run("a", "TriggerRejected", &[])], ..good() };
     assert!(judged("one/nuvo-list.1/500", &failed).unwrap_err().contains("ended differently"));
