@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use crate::{checked_clock::CheckedClock, health_server::Health, settings::Settings, telemetry::Metrics};
+use crate::{checked_clock::CheckedClock, definition_check::Definitions, health_server::Health, settings::Settings, telemetry::Metrics};
 
 /// What the controllers share.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The readiness of this process.
     pub health: Health,
+    /// What the installed definitions can keep.
+    pub definitions: Arc<Definitions>,
     /// The namespace of the locks.
     pub operator_namespace: Arc<str>,
     /// The identity of this process; never used twice.

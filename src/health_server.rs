@@ -32,7 +32,13 @@ pub struct BindError {
 
 /// The readiness of this process, at first not ready. Liveness means only that the server answers.
 #[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<Readiness>>);
+pub struct Health(Arc<Mutex<Condition>>);
+
+#[derive(Debug, Default)]
+struct Condition {
+    readiness: Readiness,
+    notes: Vec<String>,
+}
 
 #[derive(Debug, Default)]
 enum Readiness {
@@ -46,17 +52,29 @@ enum Readiness {
 impl Health {
     /// The process can do its work.
     pub fn set_ready(&self) {
-        *self.0.lock() = Readiness::Ready;
+        self.set(Readiness::Ready);
     }
 
     /// It cannot, for this reason.
     pub fn set_waiting(&self, reason: String) {
-        *self.0.lock() = Readiness::Waiting(reason);
+        self.set(Readiness::Waiting(reason));
     }
 
-    /// It is shutting down.
+    /// It is shutting down. Nothing makes it ready again.
     pub fn set_stopping(&self) {
-        *self.0.lock() = Readiness::Stopping;
+        self.set(Readiness::Stopping);
+    }
+
+    fn set(&self, readiness: Readiness) {
+        let current = &mut self.0.lock().readiness;
+        if !matches!(*current, Readiness::Stopping) {
+            *current = readiness;
+        }
+    }
+
+    /// What a person should know though the process is ready, one line each.
+    pub fn set_notes(&self, notes: Vec<String>) {
+        self.0.lock().notes = notes;
     }
 }
 
@@ -123,8 +141,12 @@ async fn exposition(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
 }
 
 async fn readiness(State(health): State<Health>) -> (StatusCode, String) {
-    let reason = match &*health.0.lock() {
-        Readiness::Ready => return (StatusCode::OK, "ok\n".to_owned()),
+    let state = health.0.lock();
+    let reason = match &state.readiness {
+        Readiness::Ready => {
+            let lines = ["ok"].into_iter().chain(state.notes.iter().map(String::as_str));
+            return (StatusCode::OK, lines.map(|line| format!("{line}\n")).collect());
+        }
         Readiness::Starting => "starting".to_owned(),
         Readiness::Waiting(reason) => reason.clone(),
         Readiness::Stopping => "shutting down".to_owned(),
@@ -170,6 +192,11 @@ mod tests {
             health.set_ready();
             assert!(fetch(address, path).await.starts_with("HTTP/1.1 200"));
         }
+        health.set_notes(vec!["a note".to_owned()]);
+        assert!(fetch(address, "/readyz").await.ends_with("\r\n\r\nok\na note\n"));
+        health.set_stopping();
+        health.set_ready();
+        assert!(fetch(address, "/readyz").await.ends_with("\r\n\r\nnot ready: shutting down\n"));
         // A silent client does not delay the shutdown.
         let _silent = TcpStream::connect(address).unwrap();
         stop.stop();

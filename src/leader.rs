@@ -16,7 +16,7 @@ use kube::{
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{clock::Clock, shutdown::Shutdown, telemetry::Metrics};
+use crate::{clock::Clock, health_server::Health, telemetry::Metrics};
 
 /// The name of the lease of an operator that watches everything, and the prefix of the others.
 const LEASE_NAME: &str = "nuvo-operator-leader";
@@ -56,14 +56,14 @@ impl Default for Timing {
     }
 }
 
-/// Why this process no longer leads. It must end at once: another may already act.
+/// Why this process no longer leads. It must begin nothing more: another may already act.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// Another process holds the lease.
-    #[error("the leader lease was taken by {0}; this process ends and will stand by after its restart")]
+    #[error("the leader lease was taken by {0}")]
     Taken(String),
     /// No renewal succeeded in time.
-    #[error("the leader lease could not be renewed in time ({0}); this process ends so that another can take over")]
+    #[error("the leader lease could not be renewed in time ({0})")]
     Expired(String),
 }
 
@@ -129,40 +129,46 @@ impl Elector {
         Self { api, namespace: namespace.to_owned(), lease, identity, timing, clock, metrics, observed: None, renewed: None }
     }
 
-    /// Waits until this process is the leader. Failures are logged and tried again.
-    pub async fn acquire(&mut self) {
+    /// Waits until this process is the leader. Failures are logged and tried again. A standby that has had no answer for as long as a
+    /// leader may go without one is not ready.
+    pub async fn acquire(&mut self, health: &Health) {
+        let mut answered = Instant::now();
         loop {
             match self.attempt(self.timing.request).await {
                 Ok(None) => {
                     tracing::info!(namespace = self.namespace, lease = self.lease, identity = self.identity, "leading");
-                    return;
+                    return health.set_ready();
                 }
-                Ok(Some(holder)) => tracing::debug!(holder, "standing by"),
+                Ok(Some(holder)) => {
+                    answered = Instant::now();
+                    health.set_ready();
+                    tracing::debug!(holder, "standing by");
+                }
                 Err(error) => {
                     tracing::warn!(namespace = self.namespace, lease = self.lease, error, "cannot take the leader lease, trying again");
+                    if answered.elapsed() >= self.timing.renew_deadline {
+                        health.set_waiting(format!("cannot take the leader lease: {error}"));
+                    }
                 }
             }
             sleep(self.timing.retry).await;
         }
     }
 
-    /// Keeps the lease until `until`, which should begin only after all work has ended.
-    pub async fn hold(&mut self, until: &Shutdown) -> Result<(), Lost> {
+    /// Keeps the lease until it is lost.
+    pub async fn hold(&mut self) -> Lost {
         // Counted from before the request was sent: the others count from when it arrived at the latest.
-        let mut renewed = self.renewed.ok_or_else(|| Lost::Expired("it was never taken".to_owned()))?;
+        let Some(mut renewed) = self.renewed else { return Lost::Expired("it was never taken".to_owned()) };
         let mut reason = "no answer from the API server".to_owned();
         loop {
-            tokio::select! {
-                () = until.begun() => return Ok(()),
-                () = sleep(self.timing.retry) => {}
-            }
+            sleep(self.timing.retry).await;
             let left = self.timing.renew_deadline.saturating_sub(renewed.elapsed());
             if left.is_zero() {
-                return Err(Lost::Expired(reason));
+                return Lost::Expired(reason);
             }
             match self.attempt(left.min(self.timing.request)).await {
                 Ok(None) => renewed = self.renewed.unwrap_or(renewed),
-                Ok(Some(holder)) => return Err(Lost::Taken(holder)),
+                Ok(Some(holder)) => return Lost::Taken(holder),
                 Err(error) => {
                     tracing::warn!(namespace = self.namespace, lease = self.lease, error, "cannot renew the leader lease, trying again");
                     reason = error;

@@ -7,6 +7,7 @@ pub mod checked_clock;
 pub mod clock;
 pub mod context;
 pub mod controller;
+pub mod definition_check;
 pub mod health_server;
 pub mod leader;
 pub mod operator;

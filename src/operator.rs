@@ -1,8 +1,13 @@
 //! The composition root: makes everything, starts it in order, and ends it in the opposite order.
 
-use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use cluster_connection::{Connection, ConnectionError, Selection};
+use futures::{
+    StreamExt,
+    future::{join, select},
+    stream::FuturesUnordered,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config,
@@ -21,6 +26,7 @@ use crate::{
     clock::Clock,
     context::Context,
     controller::run_controllers,
+    definition_check::{check_definitions, watch_definitions},
     health_server::{BindError, Health, Server},
     leader::{Elector, Lost, Timing, lease_name},
     permission_check::{self, Permission},
@@ -110,9 +116,6 @@ pub enum StartError {
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(std::io::Error),
-    /// Not at start but later: another process may lead now.
-    #[error(transparent)]
-    LeadershipLost(#[from] Lost),
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
@@ -143,7 +146,7 @@ pub async fn run_operator(settings: Settings, clock: Clock) -> Result<(), StartE
         () = shutdown.begun() => None,
     };
     if let Some((context, elector)) = ended {
-        lead(context, elector, &shutdown).await?;
+        work(context, elector, &shutdown).await;
     }
     stop_servers.stop();
     for server in servers {
@@ -212,7 +215,8 @@ async fn connect(
     tracing::info!(server, operator_namespace, identity, "connected");
     let (operator_namespace, identity) = (operator_namespace.into(), identity.into());
     let (settings, metrics, health) = (settings.clone(), metrics.clone(), health.clone());
-    Ok((Context { client, settings, metrics, health, operator_namespace, identity, clock: checked }, elector))
+    let definitions = Arc::default();
+    Ok((Context { client, settings, metrics, health, definitions, operator_namespace, identity, clock: checked }, elector))
 }
 
 /// The cluster of the kubeconfig, or that of the pod.
@@ -236,55 +240,69 @@ pub fn client(mut config: Config, answer: Duration, silence: Duration, clock: &A
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(answer)).with_layer(&comparing(clock)).build())
 }
 
-/// Runs the controllers, as the leader if there is an election, until the shutdown or the loss of the lease.
-async fn lead(context: Context, elector: Option<Elector>, shutdown: &Shutdown) -> Result<(), StartError> {
+/// Runs the controllers until the shutdown, as the leader if there is an election.
+async fn work(context: Context, elector: Option<Elector>, shutdown: &Shutdown) {
+    let Some(next_check) = before(shutdown, check_definitions(&context)).await else { return };
     // A standby is ready: it could take over at any time.
     context.health.set_ready();
-    let (metrics, health) = (context.metrics.clone(), context.health.clone());
-    let unready = async {
-        shutdown.begun().await;
-        health.set_stopping();
+    let aside = context.clone();
+    let aside = async {
+        before(shutdown, watch_definitions(&aside, next_check)).await;
+        aside.health.set_stopping();
+        std::future::pending::<()>().await;
     };
     let work = async {
-        let Some(mut elector) = elector else {
-            metrics.leader(true);
-            run_controllers(context, shutdown.clone()).await;
-            return Ok(());
-        };
-        let leads = tokio::select! {
-            () = elector.acquire() => true,
-            () = shutdown.begun() => false,
-        };
-        let kept = if leads {
-            metrics.leader(true);
-            // The lease is kept until the work has ended, not only until its end was asked for: a POST may still be in flight.
-            let (done, drained) = shutdown::channel();
-            let work = async {
-                run_controllers(context, shutdown.clone()).await;
-                done.stop();
-                // Only the end of the election ends this.
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                kept = elector.hold(&drained) => kept,
-                () = work => Ok(()),
-            }
-        } else {
-            Ok(())
-        };
-        metrics.leader(false);
-        if kept.is_ok() {
-            // Also if it never led: an answer that was not waited for may have made this process the holder.
-            elector.release().await;
+        if let Some(elector) = elector {
+            return lead(&context, elector, shutdown).await;
         }
-        kept.map_err(StartError::from)
+        context.metrics.leader(true);
+        run_controllers(context, shutdown.clone(), shutdown.clone()).await;
     };
-    tokio::pin!(work);
-    tokio::select! {
-        result = &mut work => return result,
-        () = unready => {}
+    select(pin!(work), pin!(aside)).await;
+}
+
+/// Leads in one term after the other until the shutdown. Each term begins as a process does. What was begun in it is finished beside what
+/// comes next, be it this process that leads then or another one: the trigger protocol holds with any number of operators.
+async fn lead(context: &Context, mut elector: Elector, shutdown: &Shutdown) {
+    let mut terms = FuturesUnordered::new();
+    loop {
+        if beside(&mut terms, before(shutdown, elector.acquire(&context.health))).await.is_none() {
+            break;
+        }
+        let (stop, end_of_term) = shutdown::channel();
+        terms.push(run_controllers(context.clone(), end_of_term, shutdown.clone()));
+        context.metrics.leader(true);
+        let lost = beside(&mut terms, before(shutdown, elector.hold())).await;
+        context.metrics.leader(false);
+        stop.stop();
+        let Some(lost) = lost else { break };
+        tracing::warn!(%lost, "standing by; what is under way is finished");
+        if let Lost::Expired(_) = &lost {
+            context.health.set_waiting(lost.to_string());
+        }
     }
-    work.await
+    // At once, not only when everything is finished: nothing is begun any more, so another can lead. Also if this process never led: an answer
+    // that was not waited for may have made it the holder.
+    join(elector.release(), terms.collect::<()>()).await;
+}
+
+/// The output of this work; none if the shutdown comes first.
+async fn before<T>(shutdown: &Shutdown, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        output = work => Some(output),
+        () = shutdown.begun() => None,
+    }
+}
+
+/// Goes on with the terms, those that have ended but are not finished among them, until this work is done.
+async fn beside<T>(terms: &mut FuturesUnordered<impl Future<Output = ()>>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            output = &mut work => return output,
+            Some(()) = terms.next() => {}
+        }
+    }
 }
 
 /// Whether the custom resource exists and may be listed, by this label selector, in one namespace at least.

@@ -15,4 +15,4 @@ pub use driver::AccountDriver;
 pub use logins::Logins;
 pub use places::{Age, Place, QueueKey, TriggerQueue, age};
 pub use requests::{Requests, Turn};
-pub use session::{Rejected, Session, SessionSettings, short_hash};
+pub use session::{Announcements, Session, SessionSettings, short_hash};

@@ -119,6 +119,8 @@ impl Reconciler for AccountReconciler {
         let failures = self.memory.lock().get(&uid).map_or(0, |memory| memory.failures);
         let mut facts = AccountFacts::new(&account, self.shell.now(), base_url_error, failures);
         loop {
+            let shown = facts.session().and_then(|session: &Arc<Session>| session.shown_identity());
+            facts.shown_identity = shown.and_then(|identity| identity.text().map(str::to_owned));
             match next(&facts) {
                 AccountAct::ReadTls(source) => facts.tls.push(self.read_tls(&account, &source).await?),
                 AccountAct::ReadSecret(reference) => {
@@ -127,7 +129,7 @@ impl Reconciler for AccountReconciler {
                 }
                 AccountAct::Verify(credential) => {
                     let tls = account_tls(&account, &facts.tls);
-                    facts.verification = Some(self.verify(&account, credential, tls).await);
+                    facts.verification = Some(self.verify(&account, credential, tls, facts.known_identity()).await);
                 }
                 AccountAct::Publish(availability) => facts.publication = self.publish(&account, availability),
                 AccountAct::WriteStatus(status) => {
@@ -222,7 +224,7 @@ impl AccountReconciler {
                 SecretValue::Text { verified: self.verified_session(account, &credential, tls), credential }
             }
         };
-        Ok(SecretRead::Found { label, value })
+        Ok(SecretRead::Found { label, source: identity_source(account, &secret), value })
     }
 
     /// The verified session with exactly this credential and spec.
@@ -234,9 +236,15 @@ impl AccountReconciler {
     }
 
     /// Makes a session with a credential, and verifies that nuvo accepts it.
-    async fn verify(&self, account: &NuvoAccount, secret: SecretString, tls: AccountTls) -> Verification<Arc<Session>> {
+    async fn verify(
+        &self,
+        account: &NuvoAccount,
+        secret: SecretString,
+        tls: AccountTls,
+        shown_identity: Option<String>,
+    ) -> Verification<Arc<Session>> {
         let fingerprint = Fingerprint::of(account, &secret, &tls);
-        let session = match self.session(account, secret, tls) {
+        let session = match self.session(account, secret, tls, shown_identity) {
             Ok(session) => session,
             Err(verification) => return verification,
         };
@@ -255,7 +263,13 @@ impl AccountReconciler {
         }
     }
 
-    fn session(&self, account: &NuvoAccount, secret: SecretString, tls: AccountTls) -> Result<Arc<Session>, Verification<Arc<Session>>> {
+    fn session(
+        &self,
+        account: &NuvoAccount,
+        secret: SecretString,
+        tls: AccountTls,
+        shown_identity: Option<String>,
+    ) -> Result<Arc<Session>, Verification<Arc<Session>>> {
         let malformed = |of_secret, error: &dyn std::error::Error| Verification::Malformed { of_secret, error: error.to_string() };
         let base = self.shell.origins.check(&account.spec.base_url).map_err(|error| malformed(false, &error))?;
         let credential =
@@ -266,10 +280,10 @@ impl AccountReconciler {
         let client = nuvo_client::Client::new(base, credential, settings).map_err(|error| unknown(&error))?;
         let deleted = || Verification::Unknown { error: "the NuvoAccount was deleted".to_owned(), retry_after: None };
         let requests = self.shell.accounts.requests(&ObjectRef::from_obj(account)).ok_or_else(deleted)?;
-        let (rejected, mut rejections) = tokio::sync::mpsc::channel(1);
+        let (announcements, mut announced) = tokio::sync::mpsc::channel(1);
         let (accounts, me) = (Arc::downgrade(&self.shell.accounts), ObjectRef::from_obj(account));
         tokio::spawn(async move {
-            while let (Some(()), Some(accounts)) = (rejections.recv().await, accounts.upgrade()) {
+            while let (Some(()), Some(accounts)) = (announced.recv().await, accounts.upgrade()) {
                 accounts.wake(&me);
             }
         });
@@ -278,8 +292,9 @@ impl AccountReconciler {
             requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
             poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
             identity: account.spec.license_key.as_ref().map(|key| Identity::new(&key.identifier)),
+            shown_identity: shown_identity.as_deref().map(Identity::new),
             breaker: self.shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
-            rejected,
+            announcements,
             waited: Box::new(move |time| metrics.budget_wait(time)),
         };
         Ok(Arc::new(Session::new(client, requests, settings)))
@@ -287,7 +302,9 @@ impl AccountReconciler {
 
     fn publish(&self, account: &NuvoAccount, availability: Availability<Arc<Session>>) -> Publication {
         let (namespace, name) = (account.namespace().unwrap_or_default(), account.name_any());
-        self.shell.metrics.account_ready(&namespace, &name, matches!(availability, Availability::Ready(_)));
+        if !self.shell.term.is_begun() {
+            self.shell.metrics.account_ready(&namespace, &name, matches!(availability, Availability::Ready(_)));
+        }
         let state = match availability {
             Availability::Ready(session) => AccountState::Ready(session),
             Availability::NotReady(why) => AccountState::NotReady(why),
@@ -327,6 +344,13 @@ fn label(secret: &Secret) -> Option<String> {
 fn text(secret: &Secret, key: &str) -> Result<String, String> {
     let value = secret.data.as_ref().and_then(|data| data.get(key)).ok_or_else(|| format!("it has no key {key}"))?;
     String::from_utf8(value.0.clone()).map_err(|_| format!("its key {key} is not text"))
+}
+
+/// What names this version of the Secret, and how the account uses it. Nothing of what the Secret contains is in it.
+fn identity_source(account: &NuvoAccount, secret: &Secret) -> String {
+    let (spec, metadata) = (&account.spec, &secret.metadata);
+    let used = serde_json::json!([spec.base_url, spec.license_key, spec.access_token, metadata.uid, metadata.resource_version]);
+    Sha256::digest(used.to_string()).iter().take(20).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the objects that an account names say about TLS.

@@ -31,7 +31,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use shell::Shell;
 
-use crate::{context::Context, shutdown::Shutdown};
+use crate::{context::Context, shutdown::Shutdown, telemetry::Metrics};
 use account_reconciler::AccountReconciler;
 use account_registry::AccountRegistry;
 use control::{control, watches};
@@ -42,8 +42,9 @@ use run_store::RunStore;
 /// How often the metrics about all runs are set. The index has them ready.
 const METRICS_PERIOD: Duration = Duration::from_secs(1);
 
-/// Runs the controllers until the shutdown has begun and everything in flight has been recorded.
-pub async fn run_controllers(context: Context, shutdown: Shutdown) {
+/// Runs the controllers until the term has ended and everything in flight has been recorded. From the end of the term on, nothing is begun.
+/// Recording may take as long as the process lives, and a limited time after its `shutdown` has begun.
+pub async fn run_controllers(context: Context, term: Shutdown, shutdown: Shutdown) {
     let Context { client, settings, metrics, .. } = context.clone();
     let (run_cache, run_watches) = watches(&client, &settings.namespaces, settings.label_selector.as_deref());
     let (account_cache, account_watches) = watches(&client, &settings.namespaces, None);
@@ -53,23 +54,33 @@ pub async fn run_controllers(context: Context, shutdown: Shutdown) {
         runs.add(namespace, store, wakes);
     }
     let runs = Arc::new(runs);
-    let accounts = AccountRegistry::new(account_cache, runs.clone(), settings.trigger_settle, settings.adoption_confirm, shutdown.clone());
-    let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone()));
+    let accounts = AccountRegistry::new(account_cache, runs.clone(), settings.trigger_settle, settings.adoption_confirm, term.clone());
+    let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), term.clone(), shutdown));
     let (run_reconciler, deleted) = RunReconciler::new(shell.clone(), shell::run_concurrency(settings.max_concurrent_reconciles));
     let work = async {
         tokio::join!(
-            control(AccountReconciler::new(shell.clone()), account_watches, metrics.clone(), shutdown.clone()),
-            control(run_reconciler, run_watches, metrics.clone(), shutdown.clone()),
+            control(AccountReconciler::new(shell.clone()), account_watches, metrics.clone(), term.clone()),
+            control(run_reconciler, run_watches, metrics.clone(), term.clone()),
+            forget_metrics(&metrics, &term),
         )
     };
     let background = join(release_locks_of_deleted(deleted, namespaces, &shell), set_metrics(&shell));
     select(pin!(work), pin!(background)).await;
 }
 
-/// Sets the metrics about all runs, again and again.
+/// Removes what the metrics say of objects at the end of the term: nothing watches them here any more.
+async fn forget_metrics(metrics: &Metrics, term: &Shutdown) {
+    term.begun().await;
+    metrics.forget_objects();
+}
+
+/// Sets the metrics about all runs, again and again, until the end of the term.
 async fn set_metrics(shell: &Shell) {
     loop {
         tokio::time::sleep(METRICS_PERIOD).await;
+        if shell.term.is_begun() {
+            return std::future::pending().await;
+        }
         shell.metrics.set_pipelineruns(shell.runs.phases());
         let now = shell.now();
         let age = |created: Timestamp| u64::try_from(now.duration_since(created).as_secs()).unwrap_or_default();

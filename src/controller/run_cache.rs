@@ -12,8 +12,8 @@ use kube::{
 };
 use serde::{Deserialize, Deserializer};
 
-use nuvo_core::run::{Waiting, at_rest, expires, kept_metadata, waiting_since};
-use nuvo_crds::{Phase, PipelineRun};
+use nuvo_core::run::{Waiting, at_rest_as, expires, kept_metadata, waiting_since};
+use nuvo_crds::{Phase, PipelineRun, PipelineRunStatus};
 
 /// A run as the cache has it: its name, and the object as JSON, which takes a third of the memory that it takes when it is parsed.
 #[derive(Debug, Clone)]
@@ -50,9 +50,9 @@ impl CachedRun {
         self.expires
     }
 
-    /// Drops all but the name of a run that is at rest at this time.
-    pub fn slim(&mut self, now: Timestamp) {
-        if let Some(run) = self.whole().filter(|run| at_rest(run, now)) {
+    /// Drops all but the name of a run that is at rest at this time, where the installed definition keeps a status as `fit` makes it.
+    pub fn slim(&mut self, now: Timestamp, fit: impl FnOnce(PipelineRunStatus) -> PipelineRunStatus) {
+        if let Some(run) = self.whole().filter(|run| at_rest_as(run, now, fit)) {
             (self.expires, self.object) = (expires(&run), None);
         }
     }
@@ -182,7 +182,7 @@ pub(super) mod tests {
     /// A run as the cache has it after it was read from the API server.
     pub fn cached(run: &PipelineRun) -> CachedRun {
         let mut cached: CachedRun = serde_json::from_value(serde_json::to_value(run).unwrap()).unwrap();
-        cached.slim(Timestamp::now());
+        cached.slim(Timestamp::now(), |status| status);
         cached
     }
 

@@ -168,7 +168,7 @@ impl<'a> Pass<'a> {
             uptime: self.shell.uptime(),
             life,
             account,
-            stopping_for: self.shell.stopping_since().map(|since| since.elapsed()),
+            stopping_for: self.shell.stopping_for(),
             lock_is_known: self.work.as_ref().is_some_and(|work| work.lock.is_some()),
         }
     }
@@ -298,7 +298,8 @@ impl<'a> Pass<'a> {
 
     fn rendering(&self, change: &StatusChange) -> Result<PipelineRunStatus, PassError> {
         let work = self.work()?;
-        Ok(run::render(&work.object, work.run.as_ref().ok(), change, &work.known, self.shell.now()))
+        let status = run::render(&work.object, work.run.as_ref().ok(), change, &work.known, self.shell.now());
+        Ok(self.shell.definitions.fit(status))
     }
 
     fn render(&mut self, change: &StatusChange) -> Result<Answered, PassError> {

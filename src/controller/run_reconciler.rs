@@ -86,7 +86,7 @@ impl Reconciler for RunReconciler {
     }
 
     fn modify(&self, run: &mut CachedRun) {
-        run.slim(self.shell.clock.now());
+        run.slim(self.shell.clock.now(), |status| self.shell.definitions.fit(status));
     }
 
     fn on_watch_event(&self, namespace: Option<&str>, event: &watcher::Event<CachedRun>) {

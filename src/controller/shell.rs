@@ -20,6 +20,7 @@ use crate::{
     },
     checked_clock::CheckedClock,
     context::Context,
+    definition_check::Definitions,
     shutdown::Shutdown,
     telemetry::{Metrics, RunResult},
 };
@@ -57,6 +58,7 @@ pub struct Shell {
     pub(super) client: Client,
     pub(super) clock: Arc<CheckedClock>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) definitions: Arc<Definitions>,
     pub(super) origins: Origins,
     pub(super) nuvo_settings: NuvoSettings,
     pub(super) limits: Limits,
@@ -72,12 +74,15 @@ pub struct Shell {
     pub(super) trigger_queue: Arc<TriggerQueue>,
     pub(super) started: Instant,
     pub(super) stopping: OnceLock<Instant>,
+    /// Its end: nothing is begun any more.
+    pub(super) term: Shutdown,
+    /// The end of the process.
     pub(super) shutdown: Shutdown,
 }
 
 impl Shell {
-    pub(super) fn new(context: &Context, runs: Arc<RunStore>, accounts: Arc<AccountRegistry>, shutdown: Shutdown) -> Self {
-        let Context { client, settings, metrics, health: _, operator_namespace, identity, clock } = context.clone();
+    pub(super) fn new(context: &Context, runs: Arc<RunStore>, accounts: Arc<AccountRegistry>, term: Shutdown, shutdown: Shutdown) -> Self {
+        let Context { client, settings, metrics, health: _, definitions, operator_namespace, identity, clock } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
         Self {
@@ -86,6 +91,7 @@ impl Shell {
             client,
             clock,
             metrics,
+            definitions,
             origins: settings.allowed_origins.clone(),
             nuvo_settings: NuvoSettings {
                 trigger_timeout: settings.trigger_timeout,
@@ -112,6 +118,7 @@ impl Shell {
             slots: Semaphore::new(usize::from(concurrency)),
             started: Instant::now(),
             stopping: OnceLock::new(),
+            term,
             shutdown,
         }
     }
@@ -121,14 +128,17 @@ impl Shell {
         whole_seconds(self.clock.now())
     }
 
-    /// Monotonic time since the process began to work.
+    /// Monotonic time since the term began.
     pub(super) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// When the shutdown was first noticed; none before it began.
-    pub(super) fn stopping_since(&self) -> Option<Instant> {
-        self.shutdown.is_begun().then(|| *self.stopping.get_or_init(Instant::now))
+    /// For how long the process has been shutting down, as far as it was noticed; zero if only the term has ended. None before.
+    pub(super) fn stopping_for(&self) -> Option<Duration> {
+        if self.shutdown.is_begun() {
+            return Some(self.stopping.get_or_init(Instant::now).elapsed());
+        }
+        self.term.is_begun().then_some(Duration::ZERO)
     }
 
     /// Remembers this of a run after a pass over it. No younger run waits for one whose passes fail.

@@ -79,6 +79,7 @@ impl Fixture {
             settings: Arc::new(*settings),
             metrics: metrics.clone(),
             health: Health::default(),
+            definitions: Arc::default(),
             operator_namespace: "team".into(),
             identity: "test".into(),
             clock: CheckedClock::new(Timestamp::now, metrics),
@@ -99,7 +100,7 @@ impl Fixture {
         }
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
         let accounts = AccountRegistry::new(cache, runs.clone(), Duration::ZERO, Duration::ZERO, shutdown.clone());
-        Self { shell: Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown)), asked, _stop: stop }
+        Self { shell: Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone(), shutdown)), asked, _stop: stop }
     }
 
     fn set_state(&self, state: AccountState) {
@@ -120,8 +121,9 @@ impl Fixture {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
             identity: None,
+            shown_identity: None,
             breaker: self.shell.breakers.of("data-team", NUVO),
-            rejected: tokio::sync::mpsc::channel(1).0,
+            announcements: tokio::sync::mpsc::channel(1).0,
             waited: Box::new(|_| {}),
         };
         Arc::new(Session::new(client, requests, settings))

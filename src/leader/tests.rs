@@ -121,21 +121,22 @@ impl Store {
 async fn standby_leads_when_the_leader_releases_the_lease() {
     let store = Store::default();
     let (mut first, mut second) = (store.elector("first"), store.elector("second"));
-    first.acquire().await;
+    first.acquire(&Health::default()).await;
     let (stop, until) = crate::shutdown::channel();
     let holding = tokio::spawn(async move {
-        let held = first.hold(&until).await;
-        (first, held)
+        tokio::select! {
+            lost = first.hold() => panic!("{lost}"),
+            () = until.begun() => first,
+        }
     });
     // Longer than the lease: it is kept by renewals alone.
-    assert!(timeout(Duration::from_millis(1_500), second.acquire()).await.is_err());
+    assert!(timeout(Duration::from_millis(1_500), second.acquire(&Health::default())).await.is_err());
     assert_eq!(store.holder(), "first");
     stop.stop();
-    let (mut first, held) = holding.await.unwrap();
-    assert_eq!(held, Ok(()));
+    let mut first = holding.await.unwrap();
     first.release().await;
     assert_eq!(store.holder(), "");
-    timeout(Duration::from_millis(500), second.acquire()).await.expect("a released lease is taken at once");
+    timeout(Duration::from_millis(500), second.acquire(&Health::default())).await.expect("a released lease is taken at once");
     assert_eq!(store.holder(), "second");
     // Releasing what another holds changes nothing.
     first.release().await;
@@ -145,9 +146,9 @@ async fn standby_leads_when_the_leader_releases_the_lease() {
 #[tokio::test]
 async fn lease_of_a_silent_holder_is_taken_only_after_its_whole_duration() {
     let store = Store::default();
-    store.elector("crashed").acquire().await;
+    store.elector("crashed").acquire(&Health::default()).await;
     let started = Instant::now();
-    store.elector("next").acquire().await;
+    store.elector("next").acquire(&Health::default()).await;
     assert!(started.elapsed() >= Duration::from_secs(1));
     assert_eq!(store.holder(), "next");
 }
@@ -156,11 +157,10 @@ async fn lease_of_a_silent_holder_is_taken_only_after_its_whole_duration() {
 async fn holder_that_cannot_renew_stops_before_its_lease_expires() {
     let store = Store::default();
     let mut elector = store.elector("first");
-    elector.acquire().await;
+    elector.acquire(&Health::default()).await;
     let started = Instant::now();
     store.0.lock().unwrap().silent = true;
-    let (_stop, until) = crate::shutdown::channel();
-    assert!(matches!(elector.hold(&until).await, Err(Lost::Expired(_))));
+    assert!(matches!(elector.hold().await, Lost::Expired(_)));
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
@@ -168,25 +168,24 @@ async fn holder_that_cannot_renew_stops_before_its_lease_expires() {
 async fn taken_lease_is_lost() {
     let store = Store::default();
     let mut elector = store.elector("first");
-    elector.acquire().await;
+    elector.acquire(&Health::default()).await;
     {
         let mut state = store.0.lock().unwrap();
         let mut lease = state.lease.clone().unwrap();
         lease["spec"]["holderIdentity"] = json!("thief");
         Store::write(&mut state, lease);
     }
-    let (_stop, until) = crate::shutdown::channel();
-    assert_eq!(elector.hold(&until).await, Err(Lost::Taken("thief".to_owned())));
+    assert_eq!(elector.hold().await, Lost::Taken("thief".to_owned()));
 }
 
 #[tokio::test]
 async fn free_lease_goes_to_one_of_two_candidates() {
     let store = Store::default();
     let (mut a, mut b) = (store.elector("a"), store.elector("b"));
-    a.acquire().await;
+    a.acquire(&Health::default()).await;
     a.release().await;
-    let most = Duration::from_millis(400);
-    let (first, second) = tokio::join!(timeout(most, a.acquire()), timeout(most, b.acquire()));
+    let (most, health) = (Duration::from_millis(400), Health::default());
+    let (first, second) = tokio::join!(timeout(most, a.acquire(&health)), timeout(most, b.acquire(&health)));
     assert!(first.is_ok() != second.is_ok());
 }
 

@@ -66,6 +66,7 @@ describe! {
     OLDEST_RUN: "gauge" "nuvo_operator_oldest_run_seconds" ["phase"] "Time since the creation of the oldest PipelineRun that may still need the operator, by phase; 0 without one";
     WAITING_RUNS: "gauge" "nuvo_operator_waiting_runs" ["reason", "age"] "PipelineRuns that wait for their start, for the outcome of their trigger or for a person, by the reason of their condition Succeeded and by how long they have had it: short (up to 15 minutes), long (up to a day) or forgotten";
     CLOCK_SKEW: "gauge" "nuvo_operator_clock_skew_seconds" [] "How far the clock of this process is ahead of the clock of the API server, or behind it if negative; exact to a second and the time of an answer";
+    DEFINITION_GAPS: "gauge" "nuvo_operator_definition_gaps" ["kind"] "Fields and values that the operator uses and the installed definition of this kind lacks: above 0, the definition must be updated; absent until it was read";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
 }
 
@@ -126,6 +127,7 @@ pub struct Metrics {
     oldest_run: Family<PhaseLabel, Gauge>,
     waiting_runs: Family<WaitLabels, Gauge>,
     clock_skew: Gauge<f64, AtomicU64>,
+    definition_gaps: Family<KindLabel, Gauge>,
     leader: Gauge<i64>,
 }
 
@@ -172,6 +174,7 @@ impl Metrics {
             oldest_run: Family::default(),
             waiting_runs: Family::default(),
             clock_skew: Gauge::default(),
+            definition_gaps: Family::default(),
             leader: Gauge::default(),
         };
         let mut registry = Registry::default();
@@ -191,6 +194,7 @@ impl Metrics {
         register(&mut registry, OLDEST_RUN, &metrics.oldest_run);
         register(&mut registry, WAITING_RUNS, &metrics.waiting_runs);
         register(&mut registry, CLOCK_SKEW, &metrics.clock_skew);
+        register(&mut registry, DEFINITION_GAPS, &metrics.definition_gaps);
         register(&mut registry, LEADER, &metrics.leader);
         metrics.registry = registry;
 
@@ -302,6 +306,20 @@ impl Metrics {
     /// How far the clock of this process is ahead of that of the API server, in seconds.
     pub fn clock_skew(&self, seconds: f64) {
         self.clock_skew.set(seconds);
+    }
+
+    /// How much the installed definition of a kind lacks.
+    pub fn definition_gaps(&self, kind: &'static str, gaps: usize) {
+        self.definition_gaps.get_or_create(&KindLabel { kind }).set(i64::try_from(gaps).unwrap_or(i64::MAX));
+    }
+
+    /// Removes what is said of runs and accounts, because this process does not watch them any more.
+    pub fn forget_objects(&self) {
+        self.set_pipelineruns([]);
+        self.set_oldest_runs([]);
+        self.set_waiting_runs(&HashMap::new());
+        self.account_ready.clear();
+        self.watch_up.clear();
     }
 
     /// Whether this process acts.

@@ -230,9 +230,9 @@ fn pods_meet_the_restricted_pod_security_standard() {
 #[test]
 fn termination_grace_period_exceeds_the_trigger_timeout() {
     for (values, seconds) in [
-        (json!({}), 90),
-        (json!({ "trigger": { "timeoutSeconds": 30.5 } }), 61),
-        (json!({ "trigger": { "timeoutSeconds": 600 } }), 630),
+        (json!({}), 105),
+        (json!({ "trigger": { "timeoutSeconds": 30.5 } }), 76),
+        (json!({ "trigger": { "timeoutSeconds": 600 } }), 645),
         (json!({ "terminationGracePeriodSeconds": 61 }), 61),
     ] {
         let objects = rendered(&values);

@@ -7,7 +7,7 @@ use controlplane::{
     proxy::{Action, Answer, RequestInfo},
 };
 use kube::api::DeleteParams;
-use nuvo_crds::{NuvoAccount, Phase};
+use nuvo_crds::{Evidence, NuvoAccount, Phase, TriggerState};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Permission, Pipeline, SimConfig};
 use serde_json::json;
 
@@ -240,6 +240,57 @@ fn access_token_and_ingestro_token_path_make_the_account_ready() {
     env.account_with("ingestro", json!({ "licenseKey": null, "accessToken": { "secretRef": { "name": "token", "key": "license-key" } } }));
     env.eventually("unknown, as a token does not show it", || identity("ingestro").is_none());
     wait_account(&env, "ingestro", "Ready");
+}
+
+/// An account with an access token of two that are valid.
+fn environment_with_token(name: &str) -> Environment {
+    let env = Environment::without_account(name, config());
+    let token = |token: &str, user: &str| AccessToken::new(token, Identity::user(user));
+    env.sim.set_access_tokens(vec![token("a-made-token", "Made@example.com"), token("another-token", "another@example.com")]);
+    env.credential("token", "a-made-token");
+    env.account_with("default", json!({ "licenseKey": null, "accessToken": { "secretRef": { "name": "token", "key": "license-key" } } }));
+    env
+}
+
+fn identity(env: &Environment) -> Option<String> {
+    block_on(env.accounts().get("default")).unwrap().status.unwrap_or_default().identity
+}
+
+/// A token does not show whose it is; only what was started with it does.
+#[test]
+fn identity_of_an_access_token_is_kept_so_that_a_restart_can_adopt() {
+    let env = environment_with_token("kept");
+    let operator = env.operator();
+    env.start("first", "orders", json!({}));
+    env.wait_phase("first", Phase::Succeeded);
+    env.eventually("the identity is kept", || identity(&env).as_deref() == Some("Made@example.com"));
+    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING).once());
+    env.start("second", "orders", json!({}));
+    assert!(env.sim.fault_reached(fault, WITHIN));
+    operator.kill();
+    let _next = env.operator();
+    let run = env.wait_phase("second", Phase::Succeeded);
+    assert_consistent(&run);
+    let trigger = run.status.unwrap().trigger.unwrap();
+    same("how it is known", (trigger.state, trigger.evidence), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (2, 2));
+}
+
+#[test]
+fn identity_of_a_former_access_token_is_not_inherited() {
+    let env = environment_with_token("former");
+    let operator = env.operator();
+    env.start("first", "orders", json!({}));
+    env.wait_phase("first", Phase::Succeeded);
+    env.eventually("the identity is kept", || identity(&env).as_deref() == Some("Made@example.com"));
+    same("exit code", operator.stop(), Some(0));
+    env.credential("token", "another-token");
+    let _next = env.operator();
+    env.eventually("it is forgotten", || identity(&env).is_none());
+    env.wait_ready("default");
+    env.start("second", "orders", json!({}));
+    env.wait_phase("second", Phase::Succeeded);
+    env.eventually("the other one is kept", || identity(&env).as_deref() == Some("another@example.com"));
 }
 
 #[test]

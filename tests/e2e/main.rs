@@ -24,6 +24,7 @@ mod leader_election;
 mod lifecycle;
 mod metrics;
 mod multiple_operators;
+mod old_definition;
 mod outcomes;
 mod plugin;
 mod plugin_connection;

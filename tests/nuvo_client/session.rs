@@ -13,7 +13,7 @@ use nuvo_core::{
     scheduler::Purpose,
 };
 use nuvo_crds::PipelineRun;
-use nuvo_operator::account::{AccountDriver, Rejected, Session, SessionSettings, driver::RunNotifier};
+use nuvo_operator::account::{AccountDriver, Announcements, Session, SessionSettings, driver::RunNotifier};
 use nuvo_operator::shutdown::{self, Shutdown};
 
 use crate::{
@@ -23,17 +23,18 @@ use crate::{
 };
 
 fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Arc<Session> {
-    let (rejected, _) = tokio::sync::mpsc::channel(1);
-    session_announcing(client, requests_per_second, rejected, shutdown)
+    let (announcements, _) = tokio::sync::mpsc::channel(1);
+    session_announcing(client, requests_per_second, announcements, shutdown)
 }
 
-fn session_announcing(client: Client, requests_per_second: u32, rejected: Rejected, shutdown: Shutdown) -> Arc<Session> {
+fn session_announcing(client: Client, requests_per_second: u32, announcements: Announcements, shutdown: Shutdown) -> Arc<Session> {
     let settings = SessionSettings {
         requests_per_second,
         poll_period: Duration::from_secs(1),
         identity: None,
+        shown_identity: None,
         breaker: Arc::default(),
-        rejected,
+        announcements,
         waited: Box::new(|_| {}),
     };
     let driver = AccountDriver::new(Arc::new(NoRuns), Duration::from_secs(300), Duration::from_secs(10), 0.0);
@@ -102,8 +103,8 @@ async fn rejection_is_announced_once() {
     })
     .await;
     let (_stop, shutdown) = shutdown::channel();
-    let (rejected, mut announced) = tokio::sync::mpsc::channel(1);
-    let session = session_announcing(client(&server), 100, rejected, shutdown);
+    let (announcements, mut announced) = tokio::sync::mpsc::channel(1);
+    let session = session_announcing(client(&server), 100, announcements, shutdown);
     assert_eq!(session.read(&e("e1"), Purpose::Ending).await, Err(Error::Unauthorized));
     assert!(announced.try_recv().is_err());
     for _ in 0..2 {

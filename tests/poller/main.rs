@@ -84,13 +84,14 @@ impl World {
         let credential = Credential::AccessToken(SecretString::from("token"));
         let client = Client::new(base, credential, Settings::default()).unwrap();
         let (stop, shutdown) = shutdown::channel();
-        let (rejected, _) = tokio::sync::mpsc::channel(1);
+        let (announcements, _) = tokio::sync::mpsc::channel(1);
         let settings = SessionSettings {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
             identity: None,
+            shown_identity: None,
             breaker: Arc::default(),
-            rejected,
+            announcements,
             waited: Box::new(|_| {}),
         };
         let woken = Arc::new(Woken::default());

@@ -60,7 +60,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "nuvo-operator.gracePeriod" -}}
 {{- $given := .Values.terminationGracePeriodSeconds }}
 {{- if kindIs "invalid" $given }}
-{{- add (ceil .Values.trigger.timeoutSeconds) 30 }}
+{{- add (ceil .Values.trigger.timeoutSeconds) 45 }}
 {{- else }}
 {{- if le (float64 $given) (float64 .Values.trigger.timeoutSeconds) }}
 {{- fail (printf "terminationGracePeriodSeconds (%v) must be longer than trigger.timeoutSeconds (%v): %s"

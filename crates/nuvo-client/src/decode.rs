@@ -83,7 +83,10 @@ fn execution(value: &Json, redactor: &Redactor) -> Result<Execution, Reason> {
         _ => None,
     };
     let created_by = match value.any(&["created_by", "createdBy"])? {
-        Some(by @ Json::Object(_)) => by.get("identifier")?.and_then(Json::text).filter(|text| !text.trim().is_empty()).map(Identity::new),
+        Some(by @ Json::Object(_)) => {
+            let identifier = by.get("identifier")?.and_then(Json::text).filter(|text| !text.trim().is_empty());
+            identifier.map(|text| Identity::read(text, redactor))
+        }
         _ => None,
     };
     let logs = match value.get("logs")? {

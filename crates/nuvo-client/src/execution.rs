@@ -1,6 +1,9 @@
 //! Executions and pipelines as nuvo describes them: bounded, and without text that must not be shown.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use nuvo_core::{run::ExecutionId, vocabulary::ExecutionStatus};
@@ -9,6 +12,8 @@ use super::redact::Redactor;
 
 /// The longest text of a time that is kept, in characters.
 const MAX_TIME: usize = 64;
+/// The longest identity that a status keeps, in characters.
+const MAX_IDENTITY: usize = 256;
 
 /// A time of nuvo's clock, to be compared with other times of nuvo only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -40,15 +45,47 @@ pub struct ExecutionError {
 }
 
 /// The identifier of a user or sub-organization, as nuvo shows the creator of an execution. It is compared as nuvo wrote it, because a secret may
-/// be a part of it by chance, and therefore never shown.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Identity(String);
+/// be a part of it by chance. Then it is never shown.
+#[derive(Clone)]
+pub struct Identity {
+    /// Case makes no difference: nuvo may spell an address otherwise than the account does.
+    compared: String,
+    text: Option<String>,
+}
 
 impl Identity {
-    /// Case makes no difference: nuvo may spell an address otherwise than the account does.
+    /// One that an object names, so that it may be shown.
     #[must_use]
     pub fn new(identifier: &str) -> Self {
-        Self(identifier.trim().to_lowercase())
+        let text = identifier.trim().to_owned();
+        Self { compared: text.to_lowercase(), text: Some(text) }
+    }
+
+    /// One that nuvo names.
+    pub(crate) fn read(identifier: &str, redactor: &Redactor) -> Self {
+        let identity = Self::new(identifier);
+        let text = identity.text.filter(|text| redactor.clean(text, MAX_IDENTITY) == *text);
+        Self { text, ..identity }
+    }
+
+    /// As it may be shown; none if it contains a secret, or is no text that a status can keep.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.text.as_deref()
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.compared == other.compared
+    }
+}
+
+impl Eq for Identity {}
+
+impl Hash for Identity {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.compared.hash(state);
     }
 }
 

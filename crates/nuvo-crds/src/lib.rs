@@ -7,6 +7,7 @@ mod nuvo_account;
 mod pipeline_run;
 mod run_status;
 mod schema;
+mod served_definition;
 mod tolerant;
 pub mod well_known;
 
@@ -25,6 +26,7 @@ pub use run_status::{
     MAX_INTEGER, MAX_RUNS, MAX_STATUS_MESSAGE, MAX_WORD, PastAttempt, Phase, PipelineRunStatus, RetryStatus, SeriesStatus, Stats, Trigger,
     TriggerState,
 };
+pub use served_definition::ServedDefinition;
 
 /// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, whose schema is not yet adapted for the API server.
 ///

@@ -252,8 +252,14 @@ pub struct NuvoAccountStatus {
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
 
-    /// Identity as which nuvo knows the operator.
+    /// Identity as which nuvo knows the operator: as nuvo shows it for what the account has started, else as the account names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub identity: Option<String>,
+
+    /// Hash of baseUrl and of the version of the Secret for which nuvo has shown the identity, not of what the Secret contains. Other
+    /// credentials do not inherit the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub identity_source: Option<String>,
 }

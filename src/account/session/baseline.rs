@@ -80,7 +80,7 @@ impl Session {
     }
 
     fn candidates(&self, executions: &[Execution]) -> Vec<(Option<String>, Candidate)> {
-        let identity = self.identity.lock().clone();
+        let identity = self.known_identity();
         let candidate = |execution: &Execution| Candidate {
             id: execution.id.clone(),
             hash: short_hash(&execution.id),

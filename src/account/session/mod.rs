@@ -35,8 +35,9 @@ const ALL_PAGES: usize = 100;
 const LARGE_PAGE: u32 = 1_000;
 /// How long to wait for the answer about a pipeline.
 const MODE_WITHIN: Duration = Duration::from_secs(5);
-/// Where a rejection of the credentials is announced. One pending announcement is enough.
-pub type Rejected = mpsc::Sender<()>;
+/// Where a session announces that its account is to be reconciled: nuvo rejects the credentials, or has shown another identity. One pending
+/// announcement is enough.
+pub type Announcements = mpsc::Sender<()>;
 
 /// How a session treats its account, and what it notifies.
 pub struct SessionSettings {
@@ -44,12 +45,14 @@ pub struct SessionSettings {
     pub requests_per_second: u32,
     /// The longest time between two polls of running executions.
     pub poll_period: Duration,
-    /// The identity that nuvo shows as the creator of this account's executions, if it is known.
+    /// The identity that the account names.
     pub identity: Option<Identity>,
+    /// The identity that nuvo has shown earlier for the same credentials.
+    pub shown_identity: Option<Identity>,
     /// The circuit breaker of the server.
     pub breaker: Arc<CircuitBreaker>,
-    /// Gets a message when nuvo rejects the credentials.
-    pub rejected: Rejected,
+    /// Gets a message when the account is to be reconciled.
+    pub announcements: Announcements,
     /// Called with the time that each request waited for the rate limit.
     pub waited: Box<dyn Fn(Duration) + Send + Sync>,
 }
@@ -62,10 +65,11 @@ pub struct Session {
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
     most_places: usize,
-    identity: Mutex<Option<Identity>>,
+    identity: Option<Identity>,
+    shown_identity: Mutex<Option<Identity>>,
     page_size: AtomicU32,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
-    rejected: Rejected,
+    announcements: Announcements,
     credentials_rejected: AtomicBool,
     /// The current rejection has been announced.
     announced: AtomicBool,
@@ -88,11 +92,12 @@ impl Session {
             credentials,
             breaker: settings.breaker,
             poll_period: settings.poll_period,
-            identity: Mutex::new(settings.identity),
+            identity: settings.identity,
+            shown_identity: Mutex::new(settings.shown_identity),
             most_places: most_places(settings.requests_per_second),
             page_size: AtomicU32::new(LARGE_PAGE),
             waited: settings.waited,
-            rejected: settings.rejected,
+            announcements: settings.announcements,
             credentials_rejected: AtomicBool::new(false),
             // Whoever verifies the credentials learns of their rejection from the answer.
             announced: AtomicBool::new(true),
@@ -271,12 +276,28 @@ impl Session {
         self.get(self.client.list(query, pages, &|_| self.take(purpose).boxed())).await
     }
 
+    /// The account's identity: as nuvo has shown it last, else as the account names it.
+    fn known_identity(&self) -> Option<Identity> {
+        self.shown_identity.lock().clone().or_else(|| self.identity.clone())
+    }
+
+    /// What nuvo has shown as the account's identity, if it is not the one that the account names.
+    #[must_use]
+    pub fn shown_identity(&self) -> Option<Identity> {
+        self.shown_identity.lock().clone()
+    }
+
     /// Learns the account's identity from an execution that it certainly started. An access token does not show it.
     pub fn started_by_us(&self, execution: &Execution) {
-        let mut identity = self.identity.lock();
-        if identity.is_none() {
-            identity.clone_from(&execution.created_by);
+        let known = self.known_identity();
+        if execution.created_by.is_none() || execution.created_by == known {
+            return;
         }
+        if known.is_some() {
+            tracing::warn!("nuvo shows another creator of the account's executions than the one that is known; the new one counts");
+        }
+        self.shown_identity.lock().clone_from(&execution.created_by);
+        let _sent = self.announcements.try_send(());
     }
 
     /// After each call of the client: charges its extra requests, and keeps nuvo's verdict about the credentials.
@@ -298,7 +319,7 @@ impl Session {
         let rejected = self.is_rejected();
         if rejected && !self.announced.swap(true, Ordering::Relaxed) {
             // A full channel already holds the announcement, and the receiver is dropped only when the process ends.
-            let _sent = self.rejected.try_send(());
+            let _sent = self.announcements.try_send(());
         } else if !rejected {
             self.announced.store(false, Ordering::Relaxed);
         }

@@ -17,6 +17,7 @@ fn touched() -> Arc<Metrics> {
     metrics.set_oldest_runs([("Running", 60)]);
     metrics.set_waiting_runs(&HashMap::from([((Reason::PipelineBusy, WaitAge::Long), 2), ((Reason::Running, WaitAge::Long), 1)]));
     metrics.clock_skew(-0.5);
+    metrics.definition_gaps("PipelineRun", 1);
     metrics.leader(true);
     metrics.set_pipelineruns([("Running", 2)]);
     metrics

@@ -22,6 +22,8 @@ pub struct AccountFacts<'a, C, S> {
     pub secret: Option<SecretRead<C, S>>,
     /// What nuvo says of the credentials; none before it was asked.
     pub verification: Option<Verification<S>>,
+    /// The identity that nuvo has shown to the [session](Self::session) as the creator of what the account started.
+    pub shown_identity: Option<String>,
     /// Whether the runs of the account know the result.
     pub publication: Publication,
     /// The status has been written, or a newer version of the account made that unnecessary.
@@ -40,9 +42,38 @@ impl<'a, C, S> AccountFacts<'a, C, S> {
             tls: Vec::new(),
             secret: None,
             verification: None,
+            shown_identity: None,
             publication: Publication::Pending,
             status_written: false,
         }
+    }
+}
+
+impl<C, S> AccountFacts<'_, C, S> {
+    /// The session whose credentials nuvo has accepted.
+    #[must_use]
+    pub const fn session(&self) -> Option<&S> {
+        match (&self.secret, &self.verification) {
+            (_, Some(Verification::Accepted(session)))
+            | (Some(SecretRead::Found { value: SecretValue::Text { verified: Some(session), .. }, .. }), _) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// What the credentials were read from.
+    pub(super) const fn identity_source(&self) -> Option<&String> {
+        match &self.secret {
+            Some(SecretRead::Found { source, .. }) => Some(source),
+            _ => None,
+        }
+    }
+
+    /// The identity that nuvo has shown for just these credentials, to this process or as the status keeps it.
+    #[must_use]
+    pub fn known_identity(&self) -> Option<String> {
+        let status = self.account.status.as_ref();
+        let same = status.filter(|status| status.identity_source.is_some() && status.identity_source.as_ref() == self.identity_source());
+        self.shown_identity.clone().or_else(|| same?.identity.clone())
     }
 }
 
@@ -57,6 +88,8 @@ pub enum SecretRead<C, S> {
     Found {
         /// The value of its label `nuvo.dev/credential`.
         label: Option<String>,
+        /// What names this version of the Secret, and how the account uses it. Nothing of its content is in it.
+        source: String,
         /// What it has under the key.
         value: SecretValue<C, S>,
     },

@@ -17,8 +17,10 @@ use super::{
 pub(super) struct Finding<S> {
     pub reason: AccountReason,
     pub message: String,
-    /// The identity that nuvo accepts, where the account names one.
+    /// The identity as which nuvo knows the account: as it has shown it, else as the account names it.
     pub identity: Option<String>,
+    /// For which credentials nuvo has shown it; none if it has not.
+    pub identity_source: Option<String>,
     /// There is one if, and only if, the reason is `Ready`.
     pub session: Option<S>,
     /// The pause that nuvo asks for.
@@ -33,12 +35,21 @@ pub(super) enum Missing<C> {
 }
 
 fn not_ready<S>(reason: AccountReason, message: impl Into<String>) -> Finding<S> {
-    Finding { reason, message: message.into(), identity: None, session: None, retry_after: None }
+    Finding { reason, message: message.into(), identity: None, identity_source: None, session: None, retry_after: None }
 }
 
-fn ready<S: Clone>(account: &NuvoAccount, session: &S) -> Finding<S> {
-    let identity = account.spec.license_key.as_ref().map(|key| key.identifier.clone());
-    Finding { session: Some(session.clone()), identity, ..not_ready(AccountReason::Ready, "nuvo accepts the credentials.") }
+fn ready<C, S: Clone>(facts: &AccountFacts<'_, C, S>, session: &S) -> Finding<S> {
+    let named = facts.account.spec.license_key.as_ref().map(|key| key.identifier.clone());
+    let shown = facts.known_identity();
+    let message = match (&named, &shown) {
+        (Some(named), Some(shown)) if named.to_lowercase() != shown.to_lowercase() => format!(
+            "nuvo accepts the credentials. It shows {shown} as the creator of what the account starts, not {named}. By this identity the \
+             operator recognizes executions whose trigger is in doubt. Correct spec.licenseKey.identifier if it is wrong."
+        ),
+        _ => "nuvo accepts the credentials.".to_owned(),
+    };
+    let identity_source = shown.as_ref().and(facts.identity_source()).cloned();
+    Finding { session: Some(session.clone()), identity: shown.or(named), identity_source, ..not_ready(AccountReason::Ready, message) }
 }
 
 /// What the facts say of the account.
@@ -72,7 +83,7 @@ pub(super) fn find<C: Clone, S: Clone>(facts: &AccountFacts<'_, C, S>) -> Result
             let message = format!("The operator may not read Secret {name}: grant it get on secrets in this namespace.");
             return Ok(not_ready(SecretNotFound, message));
         }
-        SecretRead::Found { label, value } => (label, value),
+        SecretRead::Found { label, value, .. } => (label, value),
     };
     // Permission to create an account must not be permission to send any Secret of the namespace to a server of one's choice.
     if label.as_deref() != Some(CREDENTIAL_LABEL_VALUE) {
@@ -89,7 +100,7 @@ pub(super) fn find<C: Clone, S: Clone>(facts: &AccountFacts<'_, C, S>) -> Result
         SecretValue::NotText => {
             return Ok(not_ready(SecretInvalid, format!("Secret {name} key {key} is not text. Correct the Secret.")));
         }
-        SecretValue::Text { verified: Some(session), .. } => return Ok(ready(facts.account, session)),
+        SecretValue::Text { verified: Some(session), .. } => return Ok(ready(facts, session)),
         SecretValue::Text { credential, verified: None } => credential,
     };
     if facts.account.spec.license_key.as_ref().is_some_and(|key| key.identity_type.is_none()) {
@@ -97,18 +108,22 @@ pub(super) fn find<C: Clone, S: Clone>(facts: &AccountFacts<'_, C, S>) -> Result
         return Ok(not_ready(SecretInvalid, message));
     }
     let Some(verification) = &facts.verification else { return Err(Missing::Verification(credential.clone())) };
-    Ok(verified(facts.account, reference, verification))
+    Ok(verified(facts, reference, verification))
 }
 
-fn verified<S: Clone>(account: &NuvoAccount, SecretRef { name, key }: &SecretRef, verification: &Verification<S>) -> Finding<S> {
+fn verified<C, S: Clone>(
+    facts: &AccountFacts<'_, C, S>,
+    SecretRef { name, key }: &SecretRef,
+    verification: &Verification<S>,
+) -> Finding<S> {
     match verification {
-        Verification::Accepted(session) => ready(account, session),
+        Verification::Accepted(session) => ready(facts, session),
         Verification::Rejected => not_ready(
             AccountReason::CredentialsRejected,
             format!(
                 "nuvo rejected the credentials of Secret {name} key {key}: correct the Secret, or the identifier in the account. After a change \
                  of the Secret, kubectl nuvo refresh {} has it read at once instead of within 15 minutes.",
-                account.metadata.name.as_deref().unwrap_or_default()
+                facts.account.metadata.name.as_deref().unwrap_or_default()
             ),
         ),
         Verification::PermissionMissing => not_ready(

@@ -29,7 +29,11 @@ pub(super) fn status<S>(account: &NuvoAccount, finding: &Finding<S>, now: Timest
             None => conditions::remove(&mut conditions, type_),
         }
     }
-    // The identity that nuvo accepted last helps to find out why it does not any more. It is dropped once other credentials work.
-    let earlier = old.identity.filter(|_| finding.reason != AccountReason::Ready);
-    NuvoAccountStatus { observed_generation: generation, conditions, identity: finding.identity.clone().or(earlier) }
+    // The identity that nuvo accepted last helps to find out why it does not any more, and counts again when nuvo is back. It is dropped once
+    // other credentials work.
+    let (identity, identity_source) = match finding.reason {
+        AccountReason::Ready => (finding.identity.clone(), finding.identity_source.clone()),
+        _ => (old.identity, old.identity_source),
+    };
+    NuvoAccountStatus { observed_generation: generation, conditions, identity, identity_source }
 }

@@ -14,6 +14,7 @@ type Act = AccountAct<&'static str, &'static str>;
 
 const SECRET: &str = "license key";
 const SESSION: &str = "session";
+const SOURCE: &str = "version 1 of the Secret";
 
 fn secret_ref() -> SecretRef {
     SecretRef { name: "nuvo-credentials".into(), key: "license-key".into() }
@@ -36,7 +37,7 @@ fn facts(account: &NuvoAccount) -> Facts<'_> {
 }
 
 fn found(value: SecretValue<&'static str, &'static str>) -> Option<SecretRead<&'static str, &'static str>> {
-    Some(SecretRead::Found { label: Some("true".into()), value })
+    Some(SecretRead::Found { label: Some("true".into()), source: SOURCE.into(), value })
 }
 
 fn text(verified: Option<&'static str>) -> Option<SecretRead<&'static str, &'static str>> {
@@ -96,6 +97,52 @@ fn credentials_that_nuvo_has_accepted_are_not_verified_again() {
     assert_eq!(published(&facts), Availability::Ready(SESSION));
 }
 
+/// An account with a token, whose status keeps an identity for these credentials.
+fn token_account(identity: &str, source: &str) -> NuvoAccount {
+    let access_token = Some(AccessToken { secret_ref: secret_ref() });
+    let mut account = NuvoAccount::new("default", NuvoAccountSpec { access_token, ..NuvoAccountSpec::default() });
+    let (identity, identity_source) = (Some(identity.to_owned()), Some(source.to_owned()));
+    account.status = Some(NuvoAccountStatus { identity, identity_source, ..NuvoAccountStatus::default() });
+    account
+}
+
+fn identity(facts: &Facts<'_>) -> (Option<String>, Option<String>) {
+    let status = concluded(facts).0.expect("a status");
+    (status.identity, status.identity_source)
+}
+
+#[test]
+fn identity_that_nuvo_has_shown_counts_for_the_same_credentials_only() {
+    let owned = |identity: &str| (Some(identity.to_owned()), Some(SOURCE.to_owned()));
+    let same = token_account("us@example.com", SOURCE);
+    let facts = verified(&same, Verification::Accepted(SESSION));
+    assert_eq!((facts.known_identity(), identity(&facts)), (Some("us@example.com".to_owned()), owned("us@example.com")));
+    let newer = Facts { shown_identity: Some("we@example.com".into()), ..facts };
+    assert_eq!((newer.known_identity(), identity(&newer)), (Some("we@example.com".to_owned()), owned("we@example.com")));
+
+    let other = token_account("us@example.com", "version 1 of another Secret");
+    let facts = verified(&other, Verification::Accepted(SESSION));
+    assert_eq!((facts.known_identity(), identity(&facts)), (None, (None, None)));
+    // While nuvo is away nothing is known anew, and nothing is forgotten.
+    let away = verified(&same, Verification::Unknown { error: "it is away".into(), retry_after: None });
+    assert_eq!(identity(&away), owned("us@example.com"));
+    // One that the account names is not bound to anything.
+    let mut unbound = token_account("us@example.com", SOURCE);
+    unbound.status.as_mut().unwrap().identity_source = None;
+    assert_eq!(verified(&unbound, Verification::Accepted(SESSION)).known_identity(), None);
+}
+
+#[test]
+fn identity_other_than_the_named_one_is_said() {
+    let account = account();
+    for (shown, words) in [("ME@example.com", "nuvo accepts the credentials."), ("u-17", "shows u-17 as the creator of what the account")] {
+        let facts = Facts { shown_identity: Some(shown.into()), ..verified(&account, Verification::Accepted(SESSION)) };
+        let status = concluded(&facts).0.expect("a status");
+        assert!(status.conditions[0].message.contains(words), "{}", status.conditions[0].message);
+        assert_eq!((status.identity.as_deref(), status.identity_source.as_deref()), (Some(shown), Some(SOURCE)));
+    }
+}
+
 #[test]
 fn origin_that_is_not_allowed_reads_no_secret() {
     let account = account();
@@ -121,6 +168,7 @@ fn secret_that_cannot_be_used_is_never_sent() {
     let account = account();
     let unlabelled = |label: Option<&str>| SecretRead::Found {
         label: label.map(str::to_owned),
+        source: SOURCE.into(),
         value: SecretValue::Text { credential: SECRET, verified: Some(SESSION) },
     };
     for (secret, expected, word) in [

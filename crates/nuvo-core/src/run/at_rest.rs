@@ -18,6 +18,11 @@ use nuvo_crds::{PipelineRun, PipelineRunStatus};
 /// here when a run is kept.
 #[must_use]
 pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
+    at_rest_as(object, now, |status| status)
+}
+
+/// The same where a status is written as `fit` makes it.
+pub fn at_rest_as(object: &PipelineRun, now: Timestamp, fit: impl FnOnce(PipelineRunStatus) -> PipelineRunStatus) -> bool {
     let (Some(status), Ok(run)) = (&object.status, parse(object)) else { return false };
     if !run.ended || reopening(object, &run, now).is_some() || repair_watch_left(object, status, now).is_some() {
         return false;
@@ -27,7 +32,7 @@ pub fn at_rest(object: &PipelineRun, now: Timestamp) -> bool {
         return false;
     }
     let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());
-    compute_status(object, &run, &situation, &Knowledge::new(), now) == *status
+    fit(compute_status(object, &run, &situation, &Knowledge::new(), now)) == *status
 }
 
 /// Whether a run with this change of its status has no use for its pipeline's lock any more: it ends, or a person has closed its doubt.

@@ -26,7 +26,7 @@ mod waiting_message;
 mod waiting_since;
 
 pub use act::{AccountAnswer, Act, Again, Answered, Ask, Change, Failure, FailureKind, Follow, Named, Rendered, Wishes};
-pub use at_rest::{at_rest, ends_lock_need};
+pub use at_rest::{at_rest, at_rest_as, ends_lock_need};
 pub use doubt_resolution::nonce_in_doubt;
 pub use events::{Ending, RunEvent, ending, events_of_change};
 pub use execution_presence::{Absence, Presence, PresenceJudgement, judge_presence, needs_list};

@@ -89,7 +89,8 @@ pub struct Present {
     pub life: Life,
     /// The account.
     pub account: Account,
-    /// For how long the process has been shutting down.
+    /// For how long the process has been shutting down. Zero also while it begins nothing because it does not lead any more; then what was
+    /// begun is recorded however long that takes.
     pub stopping_for: Option<Duration>,
     /// The name of the pipeline's lock is known: it depends on the account.
     pub lock_is_known: bool,
