@@ -66,6 +66,8 @@ pub enum Mutant {
     RestoredMeansNew,
     /// A list that failed is taken for an empty one.
     NoListMeansNothingStarted,
+    /// A look is taken for a new one, whenever it began.
+    LooksStayNew,
     /// A list that does not reach back to the baseline is taken for a whole one.
     ShortListMeansWhole,
     /// What another client has started is adopted too.
@@ -76,6 +78,8 @@ pub enum Mutant {
     DeletingKeepsItsLock,
     /// A run that cannot be read keeps its lock without end.
     UnreadableKeepsItsLock,
+    /// How old a lock is, no process can tell.
+    LocksHaveNoAge,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -139,6 +143,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
         (Mutant::MissingLockMeansLostLedger, "P3", Scope { unanswered: 1, ..single.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
+        (Mutant::LooksStayNew, "P3", Scope { crashes: 1, aged: true, ..one.clone() }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
         (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),
         (Mutant::MarkerTellsNoAnswer, "P4", Scope { unanswered: 1, crashes: 1, batches: &[0], ..single.clone() }),
@@ -153,6 +158,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
+        (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restless: true, aged: true, ..alone.clone() }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

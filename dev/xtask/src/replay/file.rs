@@ -7,14 +7,17 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
     jiff::Timestamp,
 };
-use nuvo_core::run::{Account, ExecutionId, Lock, LockRead};
-use nuvo_crds::{Execution, NuvoAccount, PipelineRun, conditions::READY, well_known::GROUP};
+use nuvo_core::run::{Account, ExecutionId, Lock, LockRead, lock_written};
+use nuvo_crds::{
+    Execution, NuvoAccount, PipelineRun,
+    conditions::READY,
+    well_known::{GROUP, LOCK_ANNOTATION},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::memory::MemoryOverrides;
 
-const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
 const PIPELINE_ANNOTATION: &str = "nuvo.dev/pipeline-id";
 const REPLAY_VERSION: &str = "nuvo.dev/replay";
 /// Times in these fields are of the future, or say something else than when the object was changed.
@@ -158,10 +161,14 @@ impl Case {
         let run = runs.remove(position);
         let lock = match at_most_one(leases, "Lease")? {
             Some(lease) => lock(&lease, &run)?,
-            None => Ok(LockRead { version: None, lock: Lock::default() }),
+            None => Ok((LockRead::default(), None)),
         };
         let account = accounts.iter().find(|account| is_account_of(&account.metadata, &run)).map_or(Account::FREE, account_state);
         let now = replay.now.as_ref().map(|time| time.0).or(newest).ok_or("it has no time: add a document `kind: Replay` with `now`")?;
+        let lock = lock.map(|(read, written)| {
+            let age = written.and_then(|written| Duration::try_from(now.duration_since(written)).ok());
+            LockRead { age, ..read }
+        });
         Ok(Self { run, others: runs, lock, account, now, replay })
     }
 }
@@ -201,15 +208,15 @@ fn newest_time(value: &Value) -> Option<Timestamp> {
     }
 }
 
-/// What the operator reads of the lock. One that it cannot read is a case of its own.
-fn lock(lease: &Lease, run: &PipelineRun) -> Result<Result<LockRead, String>, Box<dyn Error>> {
+/// What the operator reads of the lock, and when it was written. One that it cannot read is a case of its own.
+fn lock(lease: &Lease, run: &PipelineRun) -> Result<Result<(LockRead, Option<Timestamp>), String>, Box<dyn Error>> {
     let annotation = |name| lease.metadata.annotations.as_ref().and_then(|all| all.get(name));
     if let Some(pipeline) = annotation(PIPELINE_ANNOTATION).filter(|pipeline| **pipeline != run.spec.pipeline_id) {
         return Err(format!("the Lease is the lock of pipeline {pipeline}, and the run is one of pipeline {}", run.spec.pipeline_id).into());
     }
     let Some(text) = annotation(LOCK_ANNOTATION) else { return Ok(Err(format!("the annotation {LOCK_ANNOTATION} is missing"))) };
     Ok(match serde_json::from_str::<Lock>(text) {
-        Ok(lock) => Ok(LockRead { version: lease.metadata.resource_version.clone(), lock }),
+        Ok(lock) => Ok((LockRead { version: lease.metadata.resource_version.clone(), lock, age: None }, lock_written(&lease.metadata))),
         Err(error) => Err(format!("the annotation {LOCK_ANNOTATION} does not parse ({error})")),
     })
 }
