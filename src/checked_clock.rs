@@ -17,7 +17,7 @@ use tower::{Layer, Service, layer::layer_fn};
 use crate::{clock::Clock, telemetry::Metrics};
 
 /// Clocks differ by a second or two.
-pub const TOLERANCE: Duration = Duration::from_mins(1);
+pub const TOLERANCE: Duration = Duration::from_secs(60);
 /// Stands for a difference that is not known yet.
 const UNKNOWN: i64 = i64::MIN;
 

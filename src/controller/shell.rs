@@ -29,7 +29,7 @@ use nuvo_core::run::{Limits, PipelineId, RunMemory, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
 /// Longer than anything that is waited for.
-const BEFORE_THE_TERM: Duration = Duration::from_hours(24 * 7);
+const BEFORE_THE_TERM: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many reconciles may wait for nuvo for each one that works.
 const WAITING_PER_SLOT: u16 = 8;
 

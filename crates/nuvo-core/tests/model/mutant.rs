@@ -66,8 +66,6 @@ pub enum Mutant {
     RestoredMeansNew,
     /// A list that failed is taken for an empty one.
     NoListMeansNothingStarted,
-    /// A look is taken for a new one, whenever it began.
-    LooksStayNew,
     /// A list that does not reach back to the baseline is taken for a whole one.
     ShortListMeansWhole,
     /// What another client has started is adopted too.
@@ -143,7 +141,6 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
         (Mutant::MissingLockMeansLostLedger, "P3", Scope { unanswered: 1, ..single.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
-        (Mutant::LooksStayNew, "P3", Scope { crashes: 1, aged: true, ..one.clone() }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
         (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),
         (Mutant::MarkerTellsNoAnswer, "P4", Scope { unanswered: 1, crashes: 1, batches: &[0], ..single.clone() }),

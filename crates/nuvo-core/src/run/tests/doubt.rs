@@ -523,7 +523,7 @@ fn lock_that_is_missing_beside_an_undecided_run_may_have_lost_its_ledger() {
     for undecided in [true, false] {
         let run = run("u1");
         let mut o = pass(&run);
-        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::new(LockRead::default())));
+        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::default()));
         answer(&mut o, |s| *s == Step::ReadUndecided, Answer::Undecided(undecided));
         answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));

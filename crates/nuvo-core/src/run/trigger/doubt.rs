@@ -37,7 +37,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
     if o.now < ripe {
         // The age of its lock may show that the trigger is older than this process.
-        let may_be_older = o.task == Task::Idle && o.lock.is_none() && !without_account;
+        let may_be_older = o.task == Task::Idle && o.memory.inquiry.is_none() && o.lock.is_none() && !without_account;
         return if may_be_older { Step::ReadLock } else { unconfirmed(ripe.saturating_sub(o.now)) };
     }
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.

@@ -256,7 +256,8 @@ impl World {
                     let granted = marked || matches!(pass.task(), Task::Locking(_) | Task::Locked(_) | Task::Marking(_));
                     let has_fence = granted && !self.is(Mutant::NoFence) && (marked || !self.is(Mutant::FenceAtMark));
                     // What has no fence to run out, and no look that grows old, might as well have begun after the tick.
-                    if !has_fence && !(self.scope.aged && pass.seen.looked && !self.is(Mutant::LooksStayNew)) {
+                    let grows_old = has_fence || (self.scope.aged && pass.seen.looked);
+                    if !grows_old {
                         continue;
                     }
                     let mut pass = pass.clone();
