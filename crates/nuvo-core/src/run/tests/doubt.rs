@@ -344,16 +344,16 @@ fn answer_of_a_person_without_a_list_counts_after_the_quarantine() {
     let (step, _) = look(&run, &lock, &memory, 99_999, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "the answer is about another trigger: {step:?}");
     run.answered = Some(nonce("n1"));
-    let (step, _) = look(&run, &lock, &memory, 1899, None);
+    let (step, _) = look(&run, &lock, &memory, 1964, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "it may still land: {step:?}");
-    let (step, _) = look(&run, &lock, &memory, 1900, None);
+    let (step, _) = look(&run, &lock, &memory, 1965, None);
     assert!(
         matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, TriggerResult::Ambiguous { executed: false })),
         "{step:?}"
     );
     // What can be found out is found out, whatever the person says.
-    let (_, memory) = look(&run, &lock, &memory, 1900, Some(vec![candidate("e1", 100)]));
-    let (step, _) = look(&run, &lock, &memory, 1910, Some(vec![candidate("e1", 100)]));
+    let (_, memory) = look(&run, &lock, &memory, 1965, Some(vec![candidate("e1", 100)]));
+    let (step, _) = look(&run, &lock, &memory, 1975, Some(vec![candidate("e1", 100)]));
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)), "{step:?}");
 }
 
@@ -364,6 +364,46 @@ fn doubt_says_how_a_person_can_end_it() {
     for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
         assert!(message.contains(word), "{word}: {message}");
     }
+}
+
+/// A process that has just begun looks into a trigger whose lock has this age before the look, and this one after it.
+fn look_of_a_new_process(run: &Run, lock: &Lock, ages: [u64; 2]) -> Step {
+    let mut o = TriggerFacts::new(run.clone(), Memory::default(), limits(), Duration::from_secs(100_000), Gate::Open, nonce("spare"));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(lock, Some(ages[0])));
+    if next_step(&o) == Step::ReadCandidates {
+        o.learn(&Step::ReadCandidates, Answer::Candidates(Some(ListedCandidates::default())));
+        o.now = o.now.saturating_add(Duration::from_secs(ages[1].saturating_sub(ages[0])));
+        answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(lock, Some(ages[1])));
+    }
+    next_step(&o)
+}
+
+#[test]
+fn doubt_that_the_age_of_its_lock_shows_to_be_old_is_over_at_first_sight() {
+    let (run, lock) = doubtful();
+    let wait = |seconds| Step::Hold(Hold::Unconfirmed(Duration::from_secs(seconds)));
+    // Fence, POST deadline and what clocks may be apart; then the settle time.
+    assert_eq!(look_of_a_new_process(&run, &lock, [124, 124]), wait(1));
+    assert_eq!(look_of_a_new_process(&run, &lock, [125, 125]), wait(10));
+    assert_eq!(look_of_a_new_process(&run, &lock, [424, 424]), wait(10));
+    assert!(is_ambiguous(&look_of_a_new_process(&run, &lock, [425, 425])));
+    assert_eq!(look_of_a_new_process(&run, &lock, [424, 99_999]), wait(10), "the look is older than that");
+}
+
+/// Another process has taken the lock again and marked the run since the lock was read.
+#[test]
+fn age_of_a_lock_says_nothing_of_a_trigger_after_it() {
+    let (run, mut lock) = doubtful();
+    let unmarked = Run { marker: None, version: "9".to_owned(), ..run.clone() };
+    let lock_holder = lock.holder.as_mut().unwrap();
+    lock_holder.nonce = nonce("n0");
+    let marked = Run { marker: Some(Marker { acquisition: nonce("n1"), ..marker_of(&run, "n2", 1) }), ..run };
+    let mut o = pass(&unmarked);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(&lock, Some(9_999)));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(marked))));
+    assert_eq!(next_step(&o), Step::Hold(Hold::Unconfirmed(Duration::from_secs(65))));
 }
 
 #[test]
@@ -483,7 +523,7 @@ fn lock_that_is_missing_beside_an_undecided_run_may_have_lost_its_ledger() {
     for undecided in [true, false] {
         let run = run("u1");
         let mut o = pass(&run);
-        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::new(LockRead { version: None, lock: Lock::default() })));
+        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::default()));
         answer(&mut o, |s| *s == Step::ReadUndecided, Answer::Undecided(undecided));
         answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));

@@ -36,7 +36,9 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     }
     let ripe = inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence);
     if o.now < ripe {
-        return unconfirmed(ripe.saturating_sub(o.now));
+        // The age of its lock may show that the trigger is older than this process.
+        let may_be_older = o.task == Task::Idle && o.memory.inquiry.is_none() && o.lock.is_none() && !without_account;
+        return if may_be_older { Step::ReadLock } else { unconfirmed(ripe.saturating_sub(o.now)) };
     }
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
     let settled_at = ripe.saturating_add(o.limits.settle);
@@ -77,7 +79,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     let Look::Shown(listed) = &o.candidates else {
         // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
         // anywhere: what follows may be another POST.
-        let patient = o.now >= ripe.max(inquiry.since.saturating_add(o.limits.quarantine));
+        let patient = o.now >= ripe.saturating_add(o.limits.quarantine);
         if patient && run.answered.as_ref() == Some(&doubt.nonce) {
             return ambiguous(run, &doubt, inquiry.executed, "nuvo's executions cannot be listed, and a person has answered instead");
         }
@@ -91,7 +93,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             return look(o);
         }
         // This proves nothing about what was started, only that this list will never tell.
-        return if o.now >= settled_at {
+        return if o.look_began >= settled_at {
             let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
             ambiguous(run, &doubt, inquiry.executed, why)
         } else {
@@ -106,7 +108,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
                 match &o.claimed {
                     Look::NotTaken => return Step::ReadClaimed,
                     Look::Shown(claimed) => found.retain(|id| !claimed.contains(id)),
-                    Look::Inconclusive if o.now >= settled_at => {
+                    Look::Inconclusive if o.look_began >= settled_at => {
                         let why = "the other runs of the pipeline cannot all be read, so nothing in nuvo's list can be attributed to it";
                         return ambiguous(run, &doubt, inquiry.executed, why);
                     }
@@ -130,7 +132,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             over: run.version.clone(),
         };
     }
-    if o.now >= settled_at {
+    if o.look_began >= settled_at {
         return ambiguous(run, &doubt, inquiry.executed, "nuvo's list has shown no execution that can be attributed to it");
     }
     unconfirmed(o.limits.confirm)
@@ -173,7 +175,17 @@ fn current_inquiry(o: &TriggerFacts) -> Inquiry {
             last: None,
         },
     };
-    Inquiry { executed: executed || inquiry.executed, ..inquiry }
+    let since = inquiry.since.min(certainly_since(o, &inquiry.doubt).unwrap_or(o.now));
+    Inquiry { since, executed: executed || inquiry.executed, ..inquiry }
+}
+
+/// Since when the delivery has been in doubt at least, by the age of its lock: its W1 was no later. A lock that was read before a run may have
+/// been taken again before the run was marked.
+fn certainly_since(o: &TriggerFacts, doubt: &Doubt) -> Option<Duration> {
+    let read = o.lock.as_ref()?;
+    let lock_holder = read.lock.held_by(&o.cached.id.uid).filter(|lock_holder| lock_holder.acquisition == doubt.acquisition)?;
+    let speaks = o.lock_is_newer || lock_holder.nonce == doubt.nonce;
+    speaks.then(|| o.now.saturating_sub(read.certain_age(&o.limits)))
 }
 
 pub(in crate::run) fn inquiry_after(o: &TriggerFacts) -> Option<Inquiry> {

@@ -68,7 +68,7 @@ pub enum Task {
 pub struct Inquiry {
     /// The delivery.
     pub doubt: Doubt,
-    /// When this process first saw the doubt.
+    /// When this process first saw the doubt, or since when there has been one by the age of the lock.
     pub since: Duration,
     /// nuvo said yes to the POST, but not with which ids.
     pub executed: bool,
@@ -116,7 +116,7 @@ impl<T> Look<T> {
 pub struct TriggerFacts {
     /// The run as the cache has it, or as it was read last. Nothing irreversible rests on it.
     pub cached: Run,
-    /// Monotonic time since the process started; set before every call of [`next_step`].
+    /// Monotonic time of this process; set before every call of [`next_step`].
     pub now: Duration,
     /// The protocol's times.
     pub limits: Limits,
@@ -136,6 +136,8 @@ pub struct TriggerFacts {
     /// Where `run` comes from.
     pub(in crate::run) source: Source,
     pub(in crate::run) lock: Option<LockRead>,
+    /// The lock was read after the run.
+    pub(in crate::run) lock_is_newer: bool,
     pub(in crate::run) holder: Option<Holder>,
     /// Whether another run of the pipeline is undecided.
     pub(in crate::run) undecided: Option<bool>,
@@ -143,6 +145,8 @@ pub struct TriggerFacts {
     pub(in crate::run) claimed: Look<BTreeSet<ExecutionId>>,
     pub(in crate::run) baseline: Look<Baseline>,
     pub(in crate::run) candidates: Look<ListedCandidates>,
+    /// When the look at the candidates began.
+    pub(in crate::run) look_began: Duration,
     /// What is running, by a look that began after the lock was read.
     pub(in crate::run) running: Option<RunningExecutions>,
     /// What nuvo has answered about executions by their ids, after the lock was read.
@@ -169,11 +173,13 @@ impl TriggerFacts {
             run: None,
             source: Source::Server,
             lock: None,
+            lock_is_newer: false,
             holder: None,
             undecided: None,
             claimed: Look::NotTaken,
             baseline: Look::NotTaken,
             candidates: Look::NotTaken,
+            look_began: Duration::ZERO,
             running: None,
             read_by_id: BTreeMap::new(),
             gone: false,
@@ -230,11 +236,13 @@ impl TriggerFacts {
                     self.cached.clone_from(&run);
                     self.run = Some(*run);
                     self.source = Source::Server;
+                    self.lock_is_newer = false;
                 }
                 None => self.gone(),
             },
             (_, Answer::Lock(lock)) => {
                 self.lock = Some(*lock);
+                self.lock_is_newer = self.run.is_some();
                 self.running = None;
                 self.read_by_id.clear();
             }
@@ -249,6 +257,7 @@ impl TriggerFacts {
             (_, Answer::Candidates(candidates)) => {
                 // What was read before the list does not tell who has claimed what the list shows.
                 (self.lock, self.claimed) = (None, Look::NotTaken);
+                self.look_began = self.now;
                 self.candidates = Look::of(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
@@ -274,7 +283,7 @@ impl TriggerFacts {
             }
             (Step::Release { .. }, Answer::Indeterminate) => self.lock = None,
             (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_) | Task::Marking(_)) => {
-                self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
+                self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone(), age: None });
             }
             (Step::Release { .. }, _) => self.task = Task::Finished,
             _ => {}
@@ -329,7 +338,7 @@ impl TriggerFacts {
             },
         };
         if let Answer::Written(version) = answer {
-            self.lock = Some(LockRead { version: Some(version.clone()), lock: lock.clone() });
+            self.lock = Some(LockRead { version: Some(version.clone()), lock: lock.clone(), age: None });
             self.task = Task::Locked(grant);
         } else {
             self.lock = None;

@@ -36,11 +36,19 @@ const BEGIN: Duration = Duration::from_secs(1_000);
 const SHORT: Duration = Duration::from_secs(1);
 /// The quarantine: a long tick passes it.
 const LONG: Duration = Duration::from_secs(100);
+/// The age of a lock after which its fence and the quarantine have passed.
+const OLD: Duration = LONG.saturating_add(SHORT);
 
 /// The protocol's times in the world's ticks. Without a wait for the list to settle a pass may conclude as early as the order of its
 /// steps allows; that it may also conclude later is the choice of when it begins.
-const LIMITS: Limits =
-    Limits { fence: SHORT, post_deadline: Duration::ZERO, settle: Duration::ZERO, quarantine: LONG, confirm: Duration::ZERO };
+const LIMITS: Limits = Limits {
+    fence: SHORT,
+    post_deadline: Duration::ZERO,
+    settle: Duration::ZERO,
+    quarantine: LONG,
+    confirm: Duration::ZERO,
+    clock_margin: Duration::ZERO,
+};
 
 /// The execution that another client starts.
 const INTRUDER: &str = "intruder";
@@ -426,7 +434,7 @@ impl World {
     /// The world before anything has happened.
     pub fn first(&self) -> State {
         let leases = if self.is(Mutant::LockForEachRun) { RUNS } else { 1 };
-        let lease = Lease { read: LockRead { version: None, lock: Lock::default() }, writes: 0 };
+        let lease = Lease { read: LockRead::default(), writes: 0 };
         let mut state = State {
             id: 0,
             runs: (0..self.scope.runs)
