@@ -594,6 +594,23 @@ fn run_in_doubt_without_account_ends_at_the_deadline() {
     );
 }
 
+/// Long before its deadline, which is a day away. Alone it would go on to ask nuvo.
+#[test]
+fn run_in_doubt_without_a_list_of_nuvo_gives_way_to_the_next() {
+    let (env, _operator) = unresolved(json!({}));
+    env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    env.wait_reason("orders", "TriggerUnconfirmed");
+    env.start("next", "orders", json!({}));
+    let run = env.wait_phase("orders", Phase::Unresolved);
+    assert_consistent(&run);
+    same("the doubt is shown", (reason(&run), trigger(&run)), ("TriggerOutcomeUnknown", (TriggerState::Ambiguous, None)));
+    assert!(message(&run).contains("another run of the pipeline goes on"), "{}", message(&run));
+    same("POSTs", env.sim.post_count(), 1);
+    env.sim.clear_faults();
+    same("known by its answer", trigger(&env.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs", env.sim.post_count(), 2);
+}
+
 /// A run whose POST nuvo has answered without ids; then its operator is killed.
 fn killed_without_ids(effect: Effect) -> Environment {
     let env = Environment::new("executed", [orders()]);

@@ -40,6 +40,8 @@ pub struct Scope {
     pub drains: u8,
     /// Lists that nuvo does not give to who looks into a trigger in doubt.
     pub failed_lists: u8,
+    /// Whether nuvo never gives a list to who looks into a trigger in doubt.
+    pub never_listed: bool,
     /// Lists that do not reach back as far as is needed, to who looks into a trigger in doubt.
     pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
@@ -120,6 +122,7 @@ impl Scope {
         stale: 0,
         drains: 0,
         failed_lists: 0,
+        never_listed: false,
         short_lists: 0,
         blind_lists: 0,
         intruders: 0,
@@ -155,7 +158,7 @@ impl Scope {
     /// Whether the list shows every execution by the time of the next look, and the records are not tampered with.
     pub fn list_is_prompt(&self) -> bool {
         let tampering = [self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
-        !self.lag && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
+        !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
     }
 
     /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
@@ -237,6 +240,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
         "locks have an age, a write lost, slow, slow list; 0 or 2 executions",
         Scope { lost: 1, slow: 1, lag: true, batches: &[0, 2], ..AGED_LOCKS },
     ),
+    ("never a list, a crash, a lost answer", Scope { never_listed: true, crashes: 1, unanswered: 1, ..AGED_LOCKS }),
+    ("never a list, restarts at every tick", Scope { never_listed: true, unanswered: 1, ..RESTLESS }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),

@@ -289,6 +289,32 @@ fn doubt_without_a_usable_list_ends_at_the_deadline_after_the_settle_time() {
     assert!(matches!(&step, Step::Record { executions, .. } if executions == &[execution("e1")]), "what is found counts: {step:?}");
 }
 
+/// Also if the deadline is far, or there is none.
+#[test]
+fn doubt_without_a_complete_look_gives_way_to_a_run_that_waits() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let judged = |others_wait, at, gate| {
+        let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        (o.others_wait, o.deadline) = (others_wait, Some(Duration::from_secs(50_000)));
+        o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        if next_step(&o) == Step::ReadCandidates {
+            o.learn(&Step::ReadCandidates, Answer::Candidates(None));
+            answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
+        }
+        next_step(&o)
+    };
+    for gate in [Gate::Open, Gate::AccountNotReady(String::new())] {
+        // Fence, POST deadline, settle time and quarantine.
+        for (others_wait, at, gives_way) in [(true, 2264, false), (true, 2265, true), (false, 2265, false), (false, 40_000, false)] {
+            let step = judged(others_wait, at, gate.clone());
+            assert_eq!(is_ambiguous(&step), gives_way, "{others_wait} {at} {gate:?}: {step:?}");
+        }
+    }
+    let wait = judged(false, 2000, Gate::AccountNotReady(String::new()));
+    assert_eq!(wait, Step::Hold(Hold::Unconfirmed(Duration::from_secs(265))), "another run may wait then");
+}
+
 #[test]
 fn doubt_without_its_account_ends_at_the_deadline() {
     let (mut run, lock) = doubtful();

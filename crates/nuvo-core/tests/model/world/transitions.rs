@@ -180,7 +180,7 @@ impl World {
         }
         let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
-        let begun = self.facts(Begin::Changed, &cached, memory);
+        let begun = self.facts(state, Begin::Changed, &cached, memory);
         let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false };
         if stale {
             state.spend(|left| left.stale -= 1);
@@ -196,12 +196,13 @@ impl World {
 
     fn clean_up(&self, state: &mut State, operator: usize, run: usize) -> Option<()> {
         let last = state.runs[run].last.clone()?;
-        let begun = self.facts(Begin::Deleted, &last, &RunMemory::default());
+        let begun = self.facts(state, Begin::Deleted, &last, &RunMemory::default());
         self.go_on(state, operator, run, begun, Seen::default());
         Some(())
     }
 
-    fn facts(&self, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+    fn facts(&self, state: &State, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+        let waits = |other: &Run| other.id.name != run.id.name && run::awaits_trigger(other);
         Facts::new(Beginning {
             begin,
             run: Ok(Some(self.seen(run))),
@@ -210,6 +211,8 @@ impl World {
             uptime: BEGIN,
             spare: any_nonce(),
             older: None,
+            others_wait: state.runs.iter().filter_map(|object| object.present.as_deref()).any(waits)
+                && !self.is(Mutant::DoubtsWaitForALook),
             polled: Polled::default(),
         })
     }
@@ -365,7 +368,7 @@ impl World {
     fn look(&self, state: &mut State, act: &Act, course: StepCourse) -> Answer {
         match (wish(act), course) {
             (Some(Ask::Candidates { .. }), StepCourse::NoList) => {
-                state.spend(|left| left.failed_lists -= 1);
+                state.spend(|left| left.failed_lists = left.failed_lists.saturating_sub(1));
                 Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(ListedCandidates::default))
             }
             (Some(Ask::Candidates { .. }), StepCourse::ShortList) => {
