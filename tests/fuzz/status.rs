@@ -54,7 +54,7 @@ pub fn check(data: &[u8]) {
         let status = match (bytes.below(6), next) {
             (0, _) => {
                 let (Some(trigger), ids) = (run_trigger(bytes), ids(bytes)) else { continue };
-                recorded(&object, &trigger, &ids, bytes.pick(&TEXTS), None, now)
+                recorded(&object, &trigger, &ids, bytes.pick(&TEXTS), FollowUp::Nothing, now)
             }
             (1, Some((attempt, retry))) => opened(&object, attempt, retry, now),
             (2, _) => {
