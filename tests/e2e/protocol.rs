@@ -818,7 +818,7 @@ fn run_deleted_after_its_account_gives_its_lock_back() {
 #[test]
 fn execution_of_an_account_whose_key_is_a_part_of_its_identifier_is_adopted() {
     let key = nuvo_sim::Credential::new("demo", Identity::user("demo@example.com"));
-    let config = nuvo_sim::SimConfig { pipelines: vec![orders()], credentials: vec![key], ..nuvo_sim::SimConfig::default() };
+    let config = SimConfig { pipelines: vec![orders()], credentials: vec![key], ..SimConfig::default() };
     let env = Environment::without_account("spelling", config);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "stringData": { "license-key": "demo" },

@@ -324,7 +324,11 @@ fn undecided_result(o: &TriggerFacts, run: &Run, doubt: &Doubt, why: &str, follo
 /// What the result rests on, for people.
 fn evidence(inquiry: &Inquiry) -> String {
     let Looks { made, complete, is_anonymous } = inquiry.looks;
-    let said = if inquiry.said.is_empty() { String::new() } else { format!(" {}", sentence(&truncated(&inquiry.said, LONGEST_SAID))) };
+    let said = if inquiry.said.is_empty() {
+        String::new()
+    } else {
+        format!(" What is known of it: {}", sentence(&truncated(&inquiry.said, LONGEST_SAID)))
+    };
     let looks = match made {
         0 => " There was no look at the list.".to_owned(),
         _ => format!(" Looks at the list: {made}, of them complete: {complete}."),
