@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use crate::{checked_clock::CheckedClock, definition_check::Definitions, health_server::Health, settings::Settings, telemetry::Metrics};
+use crate::{checked_clock::CheckedClock, definitions::Definitions, health_server::Health, settings::Settings, telemetry::Metrics};
 
 /// What the controllers share.
 #[derive(Clone)]

@@ -1,61 +1,22 @@
-//! Whether the installed definitions know what this version writes. The API server prunes the fields that an older definition lacks, silently,
-//! and refuses values that it does not know.
+//! Compares the installed definitions with those of this version, again and again.
 
 use std::time::Duration;
 
 use kube::Client;
-use nuvo_crds::{PipelineRunStatus, ServedDefinition};
-use parking_lot::RwLock;
+use nuvo_crds::ServedDefinition;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use crate::{context::Context, health_server::Health, telemetry::Metrics};
+use crate::{context::Context, definitions::KINDS};
 
 /// The OpenAPI document of the group, which every authenticated client may read.
 const DOCUMENT: &str = "/openapi/v3/apis/nuvo.dev/v1alpha1";
-const KINDS: [&str; 2] = ["PipelineRun", "NuvoAccount"];
 /// How long it may take to read it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between two comparisons.
 const PERIOD: Duration = Duration::from_secs(600);
 /// The same while a definition is too old, or cannot be read.
 const RECHECK: Duration = Duration::from_secs(30);
-
-/// The installed definitions, as far as they are known.
-#[derive(Debug, Default)]
-pub struct Definitions(RwLock<Vec<ServedDefinition>>);
-
-impl Definitions {
-    /// A status as the installed definition keeps it. What it would prune must not be looked for in the object afterwards.
-    #[must_use]
-    pub fn fit(&self, status: PipelineRunStatus) -> PipelineRunStatus {
-        let [run, ..] = KINDS;
-        match self.0.read().iter().find(|served| served.kind() == run) {
-            Some(served) => served.fit(status),
-            None => status,
-        }
-    }
-
-    /// Keeps what is served, and says what it lacks.
-    fn set(&self, served: Vec<ServedDefinition>, metrics: &Metrics, health: &Health) {
-        for definition in &served {
-            metrics.definition_gaps(definition.kind(), definition.gaps().len());
-        }
-        let old: Vec<String> = served.iter().filter(|served| !served.gaps().is_empty()).map(advice).collect();
-        let mut known = self.0.write();
-        if *known != served {
-            for advice in &old {
-                tracing::warn!("{advice}");
-            }
-        }
-        *known = served;
-        health.set_notes(old);
-    }
-}
-
-fn advice(served: &ServedDefinition) -> String {
-    format!("{served}: run `nuvo-operator crds | kubectl apply -f -`")
-}
 
 /// Compares the installed definitions with those of this version. Returns when to do so again. A failure stops nothing.
 pub async fn check_definitions(context: &Context) -> Duration {

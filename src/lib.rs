@@ -8,6 +8,7 @@ pub mod clock;
 pub mod context;
 pub mod controller;
 pub mod definition_check;
+pub mod definitions;
 pub mod health_server;
 pub mod leader;
 pub mod operator;

@@ -20,7 +20,7 @@ use crate::{
     },
     checked_clock::CheckedClock,
     context::Context,
-    definition_check::Definitions,
+    definitions::Definitions,
     shutdown::Shutdown,
     telemetry::{Metrics, RunResult},
 };

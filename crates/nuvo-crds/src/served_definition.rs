@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::crds;
+use crate::definitions::crds;
 
 /// How many gaps are named.
 const NAMED: usize = 5;

@@ -1,0 +1,46 @@
+//! Whether the installed definitions know what this version writes. The API server prunes the fields that an older definition lacks, silently,
+//! and refuses values that it does not know.
+
+use nuvo_crds::{PipelineRunStatus, ServedDefinition};
+use parking_lot::RwLock;
+
+use crate::{health_server::Health, telemetry::Metrics};
+
+/// The kinds whose definitions count.
+pub const KINDS: [&str; 2] = ["PipelineRun", "NuvoAccount"];
+
+/// The installed definitions, as far as they are known.
+#[derive(Debug, Default)]
+pub struct Definitions(RwLock<Vec<ServedDefinition>>);
+
+impl Definitions {
+    /// A status as the installed definition keeps it. What it would prune must not be looked for in the object afterwards.
+    #[must_use]
+    pub fn fit(&self, status: PipelineRunStatus) -> PipelineRunStatus {
+        let [run, ..] = KINDS;
+        match self.0.read().iter().find(|served| served.kind() == run) {
+            Some(served) => served.fit(status),
+            None => status,
+        }
+    }
+
+    /// Keeps what is served, and says what it lacks.
+    pub fn set(&self, served: Vec<ServedDefinition>, metrics: &Metrics, health: &Health) {
+        for definition in &served {
+            metrics.definition_gaps(definition.kind(), definition.gaps().len());
+        }
+        let old: Vec<String> = served.iter().filter(|served| !served.gaps().is_empty()).map(advice).collect();
+        let mut known = self.0.write();
+        if *known != served {
+            for advice in &old {
+                tracing::warn!("{advice}");
+            }
+        }
+        *known = served;
+        health.set_notes(old);
+    }
+}
+
+fn advice(served: &ServedDefinition) -> String {
+    format!("{served}: run `nuvo-operator crds | kubectl apply -f -`")
+}
