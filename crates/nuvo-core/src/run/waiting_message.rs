@@ -1,8 +1,6 @@
 //! What the status of a waiting run says.
 
-use std::time::SystemTime;
-
-use k8s_openapi::jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use k8s_openapi::jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 
 use super::{
     doubt_resolution::question,
@@ -84,7 +82,7 @@ fn unconfirmed(run: &Run, so_far: &SoFar, now: Timestamp) -> StatusInput {
     if inquiry.looks.is_anonymous {
         texts.push("It is not known as whom nuvo shows the account, so no execution counts as its own.".to_owned());
     }
-    let until = Timestamp::try_from(SystemTime::from(now).checked_add(*left).unwrap_or(SystemTime::UNIX_EPOCH));
+    let until = SignedDuration::try_from(*left).ok().and_then(|left| now.checked_add(left).ok());
     let until = until.unwrap_or(now).round(TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Ceil)).unwrap_or(now);
     texts.push(match (is_repeated, left.is_zero()) {
         (true, false) => {
