@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
     task,
+    time::Duration,
 };
 
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
@@ -16,14 +17,16 @@ use tower::{Layer, Service, layer::layer_fn};
 use crate::{clock::Clock, telemetry::Metrics};
 
 /// Clocks differ by a second or two.
-const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
+pub const TOLERANCE: Duration = Duration::from_secs(60);
+/// Stands for a difference that is not known yet.
+const UNKNOWN: i64 = i64::MIN;
 
 /// A clock that is never more than a minute ahead of that of the API server: with one that is an hour ahead, runs would end and objects would
 /// be deleted early. One that is behind is left alone, because it only makes things late.
 pub struct CheckedClock {
     own: Clock,
     metrics: Arc<Metrics>,
-    /// How far the own clock was ahead when the API server answered last, in milliseconds.
+    /// How far the own clock was ahead when the API server answered last, in milliseconds, or [`UNKNOWN`].
     ahead: AtomicI64,
 }
 
@@ -31,15 +34,30 @@ impl CheckedClock {
     /// A clock that has not been compared yet.
     #[must_use]
     pub fn new(own: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { own, metrics, ahead: AtomicI64::new(0) })
+        Arc::new(Self { own, metrics, ahead: AtomicI64::new(UNKNOWN) })
     }
 
     /// The time of day.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let now = (self.own)();
-        let ahead = SignedDuration::from_millis(self.ahead.load(Ordering::Relaxed));
-        if ahead > TOLERANCE { now.checked_sub(ahead).unwrap_or(now) } else { now }
+        match self.ahead() {
+            Some(ahead) if ahead > tolerance() => now.checked_sub(ahead).unwrap_or(now),
+            _ => now,
+        }
+    }
+
+    /// How long ago an API server noted this time. None unless both clocks agree.
+    #[must_use]
+    pub fn age(&self, noted: Timestamp) -> Option<Duration> {
+        let ahead = self.ahead().filter(|ahead| ahead.abs() <= tolerance())?;
+        let age = (self.own)().duration_since(noted).saturating_sub(ahead.max(SignedDuration::ZERO));
+        Some(Duration::try_from(age).unwrap_or_default())
+    }
+
+    fn ahead(&self) -> Option<SignedDuration> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != UNKNOWN).then(|| SignedDuration::from_millis(ahead))
     }
 
     /// Compares it with the time of an answer of the API server. `sent` is when the request was sent, by the own clock: no later than the time
@@ -48,8 +66,8 @@ impl CheckedClock {
         if let Some(ahead) = ahead(answer, sent) {
             self.metrics.clock_skew(ahead.as_secs_f64());
             let ahead = i64::try_from(ahead.as_millis()).unwrap_or_default();
-            if SignedDuration::from_millis(self.ahead.swap(ahead, Ordering::Relaxed)) <= TOLERANCE
-                && SignedDuration::from_millis(ahead) > TOLERANCE
+            if SignedDuration::from_millis(self.ahead.swap(ahead, Ordering::Relaxed)) <= tolerance()
+                && SignedDuration::from_millis(ahead) > tolerance()
             {
                 tracing::warn!(
                     seconds = ahead / 1_000,
@@ -58,6 +76,10 @@ impl CheckedClock {
             }
         }
     }
+}
+
+fn tolerance() -> SignedDuration {
+    SignedDuration::try_from(TOLERANCE).unwrap_or_default()
 }
 
 /// How far `sent` is ahead of the time of an answer, which is exact to a second. None if the answer does not name it.
@@ -144,6 +166,27 @@ mod tests {
             clock.compare(&answer(Some(date)), now());
             assert_eq!(clock.now().to_string(), then, "{date}");
         }
+    }
+
+    #[test]
+    fn age_is_told_only_while_the_clocks_agree() {
+        let clock = CheckedClock::new(now, Metrics::new());
+        let noted = "2026-01-01T00:00:30Z".parse().unwrap();
+        assert_eq!(clock.age(noted), None, "they were not compared yet");
+        for (date, age) in [
+            ("Thu, 01 Jan 2026 00:01:30 GMT", Some(60.0)),
+            // The earlier time of both.
+            ("Thu, 01 Jan 2026 00:01:00 GMT", Some(30.0)),
+            ("Thu, 01 Jan 2026 00:00:31 GMT", Some(1.0)),
+            ("Thu, 01 Jan 2026 00:00:30 GMT", None),
+            ("Thu, 01 Jan 2026 00:02:00 GMT", Some(60.25)),
+            ("Thu, 01 Jan 2026 00:02:31 GMT", None),
+        ] {
+            clock.compare(&answer(Some(date)), now());
+            assert_eq!(clock.age(noted).map(|age| age.as_secs_f64()), age, "{date}");
+        }
+        clock.compare(&answer(Some("Thu, 01 Jan 2026 00:01:30 GMT")), now());
+        assert_eq!(clock.age("2026-01-01T09:00:00Z".parse().unwrap()), Some(Duration::ZERO), "the future");
     }
 
     /// The process was stopped for ten minutes in between.

@@ -1,9 +1,14 @@
 //! The `nuvo-operator` binary.
 
-use std::process::ExitCode;
+use std::{
+    fs::OpenOptions,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use k8s_openapi::jiff::Timestamp;
-use nuvo_operator::settings::{self, Command};
+use nuvo_operator::settings::{self, Command, Settings};
 
 fn main() -> ExitCode {
     // First of all: with two TLS providers in the graph, or none chosen, the first client would panic.
@@ -19,22 +24,38 @@ fn main() -> ExitCode {
             };
         }
     };
-    if let Err(error) = nuvo_operator::telemetry::init(settings.log_format, settings.log_level) {
-        return failed(&error.to_string());
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("no threads can be started: {error}")),
-    };
+    let termination_log = settings.termination_log.clone();
+    run(settings).map_or_else(
+        |reason| {
+            if let Some(file) = termination_log
+                && let Err(error) = record(&file, &reason)
+            {
+                eprintln!("--termination-log {} cannot be written to: {error}", file.display());
+            }
+            failed(&reason)
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+/// Runs the operator until it is told to end, or fails for this reason.
+fn run(settings: Settings) -> Result<(), String> {
+    nuvo_operator::telemetry::init(settings.log_format, settings.log_level).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no threads can be started: {error}"))?;
     let ended = runtime.block_on(nuvo_operator::run_operator(settings, Timestamp::now));
     // Not waiting for what blocks, such as a name that is still being looked up.
     runtime.shutdown_background();
-    ended.map_or_else(|error| failed(&error.to_string()), |()| ExitCode::SUCCESS)
+    ended.map_err(|error| error.to_string())
+}
+
+/// Writes the reason into this file, which the kubelet has made.
+fn record(file: &Path, reason: &str) -> io::Result<()> {
+    writeln!(OpenOptions::new().write(true).truncate(true).open(file)?, "{reason}")
 }
 
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("cannot write to the standard output: {error}")),
     }

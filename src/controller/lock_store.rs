@@ -8,12 +8,10 @@ use kube::core::ObjectMeta;
 use sha2::{Digest, Sha256};
 
 use super::api_call::{CallError, call};
-use crate::telemetry::Metrics;
-use nuvo_core::run::{Lock, LockRead, PipelineId};
-use nuvo_crds::well_known::FIELD_MANAGER;
+use crate::{checked_clock::CheckedClock, telemetry::Metrics};
+use nuvo_core::run::{Lock, LockRead, PipelineId, lock_written};
+use nuvo_crds::well_known::{FIELD_MANAGER, LOCK_ANNOTATION};
 
-/// The annotation of the Lease that holds the lock's content as JSON.
-pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
 /// The label by which users find the locks.
 pub const LOCK_LABEL: &str = "nuvo.dev/pipeline-lock";
 
@@ -65,6 +63,7 @@ impl LockError {
 pub struct LockStore {
     api: Api<Lease>,
     metrics: Arc<Metrics>,
+    clock: Arc<CheckedClock>,
 }
 
 /// The Lease name of a pipeline at an origin: the same for all operators that share a namespace for its locks.
@@ -78,8 +77,8 @@ pub fn lock_name(origin: &str, pipeline: &PipelineId) -> String {
 impl LockStore {
     /// The locks in this namespace.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str, metrics: Arc<Metrics>) -> Self {
-        Self { api: Api::namespaced(client, namespace), metrics }
+    pub fn new(client: kube::Client, namespace: &str, metrics: Arc<Metrics>, clock: Arc<CheckedClock>) -> Self {
+        Self { api: Api::namespaced(client, namespace), metrics, clock }
     }
 
     /// Quorum GET.
@@ -90,7 +89,7 @@ impl LockStore {
         let lease = call("read the pipeline's lock", self.api.get_opt(name))
             .await
             .map_err(|source| LockError::Kube { name: name.to_owned(), source })?;
-        let Some(lease) = lease else { return Ok(LockRead { version: None, lock: Lock::default() }) };
+        let Some(lease) = lease else { return Ok(LockRead::default()) };
         let lock = match lease.metadata.annotations.as_ref().and_then(|all| all.get(LOCK_ANNOTATION)) {
             Some(text) => serde_json::from_str(text).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?,
             None => {
@@ -98,7 +97,8 @@ impl LockStore {
                 return Err(LockError::Malformed { name: name.to_owned(), source });
             }
         };
-        Ok(LockRead { version: lease.metadata.resource_version, lock })
+        let age = lock_written(&lease.metadata).and_then(|written| self.clock.age(written));
+        Ok(LockRead { version: lease.metadata.resource_version, lock, age })
     }
 
     /// W1 and the release: replaces exactly this version, or creates the lock. Returns the new version.

@@ -18,7 +18,7 @@ use crate::{
         AccountKey, CircuitBreakers, Logins, TriggerQueue,
         driver::{RunNotifier, object_ref},
     },
-    checked_clock::CheckedClock,
+    checked_clock::{self, CheckedClock},
     context::Context,
     definitions::Definitions,
     shutdown::Shutdown,
@@ -28,6 +28,8 @@ use nuvo_client::{Connections, Origins, Settings as NuvoSettings};
 use nuvo_core::run::{Limits, PipelineId, RunMemory, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
+/// Longer than anything that is waited for.
+const BEFORE_THE_TERM: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many reconciles may wait for nuvo for each one that works.
 const WAITING_PER_SLOT: u16 = 8;
 
@@ -86,7 +88,7 @@ impl Shell {
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
         Self {
-            locks: LockStore::new(client.clone(), &operator_namespace, metrics.clone()),
+            locks: LockStore::new(client.clone(), &operator_namespace, metrics.clone(), clock.clone()),
             events: Events::new(client.clone(), &identity, metrics.clone(), clock.clone()),
             client,
             clock,
@@ -106,6 +108,7 @@ impl Shell {
                 settle: settings.trigger_settle,
                 quarantine: settings.quarantine,
                 confirm: settings.adoption_confirm,
+                clock_margin: checked_clock::TOLERANCE,
             },
             // The other reconciles are for work without requests to nuvo.
             trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
@@ -128,9 +131,9 @@ impl Shell {
         whole_seconds(self.clock.now())
     }
 
-    /// Monotonic time since the term began.
+    /// Monotonic time. The term began long after its origin, so that what began before the term lies after the origin, too.
     pub(super) fn uptime(&self) -> Duration {
-        self.started.elapsed()
+        self.started.elapsed().saturating_add(BEFORE_THE_TERM)
     }
 
     /// For how long the process has been shutting down, as far as it was noticed; zero if only the term has ended. None before.

@@ -119,6 +119,11 @@ pub(super) struct RunArguments {
     /// for new connections. Requests to Kubernetes do not use it.
     #[arg(long, env = "NUVO_OPERATOR_ADDITIONAL_CA_FILE", value_name = "FILE")]
     additional_ca_file: Option<PathBuf>,
+
+    /// Existing file that gets the reason, in one line, if the operator fails: in a pod, the file of `terminationMessagePath`. The reason is
+    /// also the last line on standard error.
+    #[arg(long, env = "NUVO_OPERATOR_TERMINATION_LOG", value_name = "FILE")]
+    termination_log: Option<PathBuf>,
 }
 
 impl TryFrom<RunArguments> for Settings {
@@ -145,6 +150,7 @@ impl TryFrom<RunArguments> for Settings {
             max_concurrent_reconciles,
             use_env_proxy,
             additional_ca_file,
+            termination_log,
         } = arguments;
         if metrics_addr == health_addr && metrics_addr.port() != 0 {
             return Err(format!("--metrics-addr and --health-addr are both {metrics_addr}: give one of them another port"));
@@ -180,6 +186,7 @@ impl TryFrom<RunArguments> for Settings {
             max_concurrent_reconciles,
             use_env_proxy,
             additional_ca_file,
+            termination_log,
         })
     }
 }

@@ -80,4 +80,6 @@ pub struct Settings {
     pub use_env_proxy: bool,
     /// A file with authorities that may vouch for nuvo, besides the public ones.
     pub additional_ca_file: Option<PathBuf>,
+    /// An existing file that gets the reason if the operator fails.
+    pub termination_log: Option<PathBuf>,
 }

@@ -44,6 +44,7 @@ fn settings_without_flags_are_the_documented_defaults() {
         max_concurrent_reconciles: 32,
         use_env_proxy: false,
         additional_ca_file: None,
+        termination_log: None,
     };
     assert_eq!(settings(&[]), expected);
     assert_eq!(settings(&["run"]), expected);

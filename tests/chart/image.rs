@@ -85,8 +85,9 @@ fn build_context_contains_the_workspace() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let operator = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "nuvo-operator").unwrap();
-    let programs: Vec<_> = operator["targets"].as_array().unwrap().iter().filter(|target| target["kind"] == json!(["bin"])).collect();
-    assert!(programs.iter().any(|target| target["name"] == "nuvo-operator"));
+    let programs = operator["targets"].as_array().unwrap().iter().filter(|target| target["kind"] == json!(["bin"]));
+    let programs: Vec<&Value> = programs.map(|target| &target["name"]).collect();
+    assert_eq!(programs, ["nuvo-operator"], "all of them would be in the image");
     fs::remove_dir_all(&folder).unwrap();
 }
 

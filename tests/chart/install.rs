@@ -100,6 +100,7 @@ fn release_is_installed_upgraded_and_removed_as_documented() {
     cluster.kubectl(&["get", "role", &format!("{NAMESPACE}:{NAME}"), "--namespace", "team"]);
 
     people_have_their_rights(&cluster);
+    termination_messages_are_shown_as_documented(&cluster);
 
     cluster.uninstall();
     assert!(!cluster.exists(&format!("deployment/{NAME}")));
@@ -213,6 +214,27 @@ fn people_have_their_rights(cluster: &Cluster) {
     ] {
         assert!(!can(user, verb, what), "{user} may {verb} {what}");
     }
+}
+
+/// Of a container that has just ended, and of one that the kubelet is about to start again.
+fn termination_messages_are_shown_as_documented(cluster: &Cluster) {
+    let container = json!({ "name": "operator", "image": "none", "imageID": "", "ready": false, "restartCount": 0 });
+    let ended = |message: &str| json!({ "terminated": { "exitCode": 1, "message": message } });
+    for (name, state, last_state) in [
+        ("ended", ended("the first reason\n"), json!({})),
+        ("restarted", json!({ "waiting": {} }), ended("the second reason\n")),
+        ("running", json!({ "running": {} }), json!({})),
+    ] {
+        cluster.kubectl(&["run", name, "--image=none", "--namespace", NAMESPACE]);
+        let mut status = container.clone();
+        (status["state"], status["lastState"]) = (state, last_state);
+        let patch = json!({ "status": { "containerStatuses": [status] } }).to_string();
+        cluster.kubectl(&["patch", "pod", name, "--namespace", NAMESPACE, "--subresource=status", "--patch", &patch]);
+    }
+    let page = read("docs/operations.md");
+    let template = page.split("--output jsonpath='").nth(1).unwrap().split('\'').next().unwrap();
+    let shown = cluster.kubectl(&["get", "pods", "--namespace", NAMESPACE, "--output", &format!("jsonpath={template}")]);
+    assert_eq!(shown.trim_end(), "the first reason\nthe second reason");
 }
 
 /// Pods as the Deployments would make them, where the API server enforces the Pod Security Standard `restricted`.

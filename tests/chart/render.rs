@@ -120,6 +120,7 @@ fn default_values_are_the_defaults_of_the_operator_with_json_logs() {
     let Command::Run(mut own) = settings::parse_from(["nuvo-operator"]).unwrap() else { panic!("no run") };
     own.log_format = LogFormat::Json;
     own.operator_namespace = Some(NAMESPACE.to_owned());
+    own.termination_log = Some("/dev/termination-log".into());
     assert_eq!(settings(&json!({})), *own);
 }
 
@@ -144,6 +145,7 @@ fn flags_can_all_be_set_by_values() {
         max_concurrent_reconciles: 64,
         use_env_proxy: true,
         additional_ca_file: Some("/etc/nuvo-operator/additional-ca/private.pem".into()),
+        termination_log: Some("/dev/termination-log".into()),
     };
     assert_eq!(settings(&everything()), expected);
     assert!(!settings(&json!({ "replicas": 1, "leaderElection": { "enabled": false } })).leader_elect);
@@ -339,14 +341,82 @@ fn scrapes_keep_the_namespace_label_of_an_account() {
     assert_eq!(service["spec"]["selector"], deployment(&objects)["spec"]["selector"]["matchLabels"]);
 }
 
+fn pod(values: &Value) -> Value {
+    deployment(&rendered(values))["spec"]["template"]["spec"].clone()
+}
+
+/// Kubernetes otherwise counts the pods of the old version, too, and ignores nodes that lack one of the keys.
 #[test]
-fn pods_are_spread_over_nodes() {
+fn pods_of_one_version_are_spread_over_nodes_only() {
     let objects = rendered(&json!({}));
-    let of = |objects: &[Value]| deployment(objects)["spec"]["template"]["spec"]["topologySpreadConstraints"].clone();
-    let matching = &deployment(&objects)["spec"]["selector"];
-    let keys: Vec<Value> = of(&objects).as_array().unwrap().iter().map(|constraint| constraint["topologyKey"].clone()).collect();
-    assert_eq!(keys, ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]);
-    assert!(of(&objects).as_array().unwrap().iter().all(|constraint| constraint["labelSelector"] == *matching));
-    let given = &of(&rendered(&everything()))[0];
+    let expected = json!([{
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": deployment(&objects)["spec"]["selector"],
+        "matchLabelKeys": ["pod-template-hash"],
+    }]);
+    assert_eq!(pod(&json!({}))["topologySpreadConstraints"], expected);
+}
+
+#[test]
+fn spread_constraint_without_selector_gets_that_of_the_pods_of_one_version() {
+    let given = &pod(&everything())["topologySpreadConstraints"][0];
     assert_eq!((&given["topologyKey"], &given["labelSelector"]["matchLabels"]["app.kubernetes.io/name"]), (&json!("rack"), &json!("runs")));
+    assert_eq!(given["matchLabelKeys"], json!(["pod-template-hash"]));
+    let own =
+        json!({ "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": { "matchExpressions": [] } });
+    assert_eq!(pod(&json!({ "topologySpreadConstraints": [own] }))["topologySpreadConstraints"], json!([own]), "a selector is not changed");
+}
+
+/// The default of Kubernetes is 300 s after the node was found to be gone.
+#[test]
+fn pods_leave_a_node_that_is_gone_within_a_minute_unless_values_say_otherwise() {
+    let gone = |seconds: u32| {
+        ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"]
+            .map(|key| json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds }))
+            .to_vec()
+    };
+    assert_eq!(pod(&json!({}))["tolerations"], json!(gone(30)));
+    let mut both = vec![json!({ "key": "spot", "operator": "Exists" })];
+    both.extend(gone(10));
+    assert_eq!(pod(&everything())["tolerations"], json!(both), "besides those of the user");
+    assert!(pod(&json!({ "nodeFailureTolerationSeconds": null })).get("tolerations").is_none());
+}
+
+/// The readiness probe alone would look again only after its period, because the first look meets a port that is not open yet.
+#[test]
+fn start_is_noticed_within_a_second() {
+    let container = &pod(&json!({}))["containers"][0];
+    let (startup, liveness) = (&container["startupProbe"], &container["livenessProbe"]);
+    assert_eq!(startup["periodSeconds"], json!(1));
+    assert_eq!(startup["httpGet"], liveness["httpGet"], "not /readyz: while the API server is away, a restart does not help");
+    let patience = |probe: &Value| probe["periodSeconds"].as_u64().unwrap() * probe["failureThreshold"].as_u64().unwrap();
+    assert_eq!(patience(startup), patience(liveness));
+}
+
+/// With the five dots that are the default, each name is first looked up in all domains of the cluster.
+#[test]
+fn names_with_two_dots_are_looked_up_as_they_are() {
+    assert_eq!(pod(&json!({}))["dnsConfig"], json!({ "options": [{ "name": "ndots", "value": "2" }] }));
+    assert!(pod(&json!({ "dnsConfig": null })).get("dnsConfig").is_none());
+}
+
+#[test]
+fn reason_of_a_failed_start_is_the_termination_message() {
+    let values = json!({});
+    let container = &pod(&values)["containers"][0];
+    assert_eq!(settings(&values).termination_log.unwrap().to_str(), container["terminationMessagePath"].as_str());
+    assert_eq!(container["terminationMessagePolicy"], json!("FallbackToLogsOnError"), "for an end without a reason, such as wrong flags");
+}
+
+/// A budget that lets one pod be away keeps the second one on the only node for good, because the first has nowhere to go.
+#[test]
+fn disruption_budget_is_left_out_where_documentation_says_so_for_one_node() {
+    let text = read("docs/install.md");
+    let row = text.lines().find(|line| line.starts_with("| run in a cluster with one node")).unwrap();
+    assert!(row.contains("`replicas=1`"), "{row}");
+    assert_eq!(of_kind(&rendered(&json!({ "replicas": 1 })), "PodDisruptionBudget").len(), 0);
+    let values = read("charts/nuvo-operator/values.yaml").replace("\n  # ", " ");
+    assert!(!values.contains("never blocks a drain") && values.contains("With one node"), "what values say of the budget");
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command, sync::OnceLock};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_crds::Phase;
-use nuvo_sim::{Operation, Pipeline, Status};
+use nuvo_sim::{Effect, Fault, Operation, Pipeline, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, Operator, same};
@@ -65,5 +65,22 @@ fn operator_an_hour_ahead_ends_and_deletes_nothing_early() {
     assert!(ended < Timestamp::now() + SignedDuration::from_mins(2), "{ended}");
     env.sim.finish(&execution, Status::Successful).unwrap();
     env.wait_phase("long", Phase::Succeeded);
+    same("exit code", second.stop(), Some(0));
+}
+
+/// By the clock of its operator the quarantine is over.
+#[test]
+fn operator_an_hour_ahead_takes_no_lock_early() {
+    let env = Environment::new("ahead", [Pipeline::new("orders")]);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
+    let first = env.operator();
+    env.start("lost", "orders", json!({}));
+    env.wait_phase("lost", Phase::Unresolved);
+    same("exit code", first.stop(), Some(0));
+
+    let second = operator_ahead(&env, &["--quarantine-seconds", "900"]);
+    env.start("next", "orders", json!({}));
+    env.wait_reason("next", "PipelineBusy");
+    same("POSTs", env.sim.post_count(), 1);
     same("exit code", second.stop(), Some(0));
 }

@@ -18,6 +18,7 @@ use controlplane::{AuditEvent, ControlPlane, Process, Proxy};
 use k8s_openapi::{
     api::{coordination::v1::Lease, core::v1::Secret, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::Condition,
+    jiff::SignedDuration,
 };
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -141,6 +142,19 @@ impl Environment {
 
     pub fn all_leases(&self) -> Vec<Lease> {
         block_on(self.leases().list(&ListParams::default())).unwrap().items
+    }
+
+    /// Has the only lock look as if it had been written so much earlier.
+    pub fn age_lock(&self, by: SignedDuration) {
+        let is_lock = |lease: &Lease| lease.labels().contains_key("nuvo.dev/pipeline-lock");
+        let mut lease = self.all_leases().into_iter().find(is_lock).unwrap();
+        for writer in lease.metadata.managed_fields.iter_mut().flatten() {
+            writer.time.as_mut().unwrap().0 -= by;
+        }
+        // A change of nothing but these times is not stored.
+        lease.labels_mut().insert("aged".to_owned(), by.as_secs().to_string());
+        let name = lease.name_any();
+        block_on(self.leases().replace(&name, &PostParams::default(), &lease)).unwrap();
     }
 
     /// A Secret that may be used.

@@ -33,5 +33,6 @@ mod rbac;
 mod recordings;
 mod repeated_doubts;
 mod request_order;
+mod restarts;
 mod start_deadline;
 mod startup_failures;

@@ -83,6 +83,27 @@ fn missing_kubeconfig_is_reported() {
     assert_line(&run("/there/is/no/such/file", &[]), 1, &["no Kubernetes cluster is configured", "KUBECONFIG"]);
 }
 
+/// As the kubelet makes it: there is an empty file. What is logged before the failure is not in it.
+#[test]
+fn termination_log_gets_the_reason_in_one_line() {
+    let file = server().folder().join("termination-log");
+    std::fs::write(&file, "").unwrap();
+    let flags = ["--termination-log", file.to_str().unwrap(), "--log-format", "json"];
+    let output = run("/there/is/no/such/file", &flags);
+    assert_line(&output, 1, &["no Kubernetes cluster is configured"]);
+    let said = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("no Kubernetes cluster is configured"), "{said}");
+    assert!(String::from_utf8_lossy(&output.stderr).trim_end().ends_with(said.trim_end()), "it is the last line of the log, too");
+
+    // Outside a pod there is none, and no file is made.
+    std::fs::remove_file(&file).unwrap();
+    let output = run("/there/is/no/such/file", &flags);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be written to"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!file.exists());
+}
+
 /// Waits until `/readyz` answers with this code and these words.
 fn wait_readiness(operator: &Operator, code: u16, words: &str) {
     wait_for(&format!("{code} with {words:?} at /readyz"), &operator.0, || {

@@ -115,7 +115,7 @@ pub fn lock(bytes: &mut Bytes, spares: u32) -> LockRead {
         },
     };
     let lock = Lock { holder: some(bytes, lock_holder), ledger: several(bytes, entry).into(), ledger_may_be_lost: bytes.flag() };
-    LockRead { version: some(bytes, version), lock }
+    LockRead { version: some(bytes, version), lock, age: some(bytes, seconds) }
 }
 
 fn candidate(bytes: &mut Bytes) -> Candidate {
@@ -154,11 +154,11 @@ pub fn gate(bytes: &mut Bytes) -> Gate {
 
 pub fn limits(bytes: &mut Bytes) -> Limits {
     if bytes.below(4) < 3 {
-        let [fence, post_deadline, settle, quarantine, confirm] = [5, 60, 300, 900, 10].map(Duration::from_secs);
-        return Limits { fence, post_deadline, settle, quarantine, confirm };
+        let [fence, post_deadline, settle, quarantine, confirm, clock_margin] = [5, 60, 300, 900, 10, 60].map(Duration::from_secs);
+        return Limits { fence, post_deadline, settle, quarantine, confirm, clock_margin };
     }
-    let [fence, post_deadline, settle, quarantine, confirm] = [(); 5].map(|()| seconds(bytes));
-    Limits { fence, post_deadline, settle, quarantine, confirm }
+    let [fence, post_deadline, settle, quarantine, confirm, clock_margin] = [(); 6].map(|()| seconds(bytes));
+    Limits { fence, post_deadline, settle, quarantine, confirm, clock_margin }
 }
 
 pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {

@@ -21,6 +21,7 @@ const LIMITS: Limits = Limits {
     settle: Duration::from_secs(300),
     quarantine: Duration::from_secs(900),
     confirm: Duration::from_secs(10),
+    clock_margin: Duration::from_secs(60),
 };
 const RUNS: usize = 3;
 const OPERATORS: usize = 3;
@@ -44,6 +45,8 @@ struct World {
     objects: Vec<Option<PipelineRun>>,
     first: Vec<PipelineRun>,
     lease: LockRead,
+    /// When it was written last.
+    lease_written: Duration,
     written: u32,
     nonces: u32,
     deliveries: Vec<Delivery>,
@@ -76,7 +79,8 @@ pub fn play(bytes: &mut Bytes) {
         now: Duration::from_secs(1_000),
         first: objects.clone(),
         objects: objects.into_iter().map(Some).collect(),
-        lease: LockRead { version: None, lock: Lock::default() },
+        lease: LockRead::default(),
+        lease_written: Duration::ZERO,
         written: 0,
         nonces: 0,
         deliveries: Vec::new(),
@@ -251,7 +255,11 @@ impl World {
     fn answer(&mut self, run: usize, pass: &TriggerFacts, step: &Step, bytes: &mut Bytes) -> Answer {
         match step {
             Step::ReadRun => Answer::Run(self.run(run).map(Box::new)),
-            Step::ReadLock => Answer::Lock(Box::new(self.lease.clone())),
+            Step::ReadLock => {
+                // By clocks that differ from each other by as much as is put up with.
+                let age = self.now.saturating_sub(self.lease_written).saturating_add(LIMITS.clock_margin);
+                Answer::Lock(Box::new(LockRead { age: self.lease.version.is_some().then_some(age), ..self.lease.clone() }))
+            }
             Step::ReadHolder(lock_holder) => {
                 let holder = (0..RUNS).filter_map(|run| self.run(run)).find(|run| run.id == lock_holder.run);
                 Answer::Holder(holder.map_or(Holder::Gone, |run| Holder::Present(run.into())))
@@ -348,7 +356,8 @@ impl World {
         self.written += 1;
         // As it is stored.
         let lock = serde_json::from_value(serde_json::to_value(lock).unwrap()).unwrap();
-        self.lease = LockRead { version: Some(self.written.to_string()), lock };
+        self.lease = LockRead { version: Some(self.written.to_string()), lock, age: None };
+        self.lease_written = self.now;
         Answer::Written(self.written.to_string())
     }
 

@@ -9,6 +9,9 @@ pub const VERSION: &str = "v1alpha1";
 /// The operator's marker on a run: written before the one POST of an attempt, so that a restart knows a POST may be out.
 pub const TRIGGER_ANNOTATION: &str = "nuvo.dev/trigger";
 
+/// The content of a pipeline's lock, on its Lease.
+pub const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
+
 /// A person's answer to an ambiguous trigger: `<nonce>:adopt=<id,..>`, `<nonce>:retry` or `<nonce>:abandon`.
 pub const RESOLVE_ANNOTATION: &str = "nuvo.dev/resolve";
 

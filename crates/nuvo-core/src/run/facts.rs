@@ -185,7 +185,7 @@ impl Facts {
         self.trigger.as_ref()
     }
 
-    /// Monotonic time since the process started, at the last refresh.
+    /// Monotonic time of this process, at the last refresh.
     #[must_use]
     pub const fn uptime(&self) -> Duration {
         self.now

@@ -70,7 +70,7 @@ pub struct Beginning {
     pub memory: RunMemory,
     /// The protocol's times.
     pub limits: Limits,
-    /// Monotonic time since the process started.
+    /// Monotonic time of this process. Its origin lies before all that is remembered.
     pub uptime: Duration,
     /// A nonce that was never used.
     pub spare: Nonce,
@@ -83,7 +83,7 @@ pub struct Beginning {
 /// What may change at any time, and is observed before every decision.
 #[derive(Debug, Clone)]
 pub struct Present {
-    /// Monotonic time since the process started.
+    /// Monotonic time of this process. Its origin lies before all that is remembered.
     pub uptime: Duration,
     /// What the object says of the run's life now.
     pub life: Life,

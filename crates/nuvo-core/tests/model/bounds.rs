@@ -12,6 +12,10 @@ pub const OPERATORS: usize = 2;
 pub struct Scope {
     /// Processes that die.
     pub crashes: u8,
+    /// Whether it can be told how old a lock is. Elsewhere no process can.
+    pub aged: bool,
+    /// Whether no process lives longer than from one tick to the next.
+    pub restless: bool,
     /// Processes that go away for good, each between two passes, while others remain.
     pub leavers: u8,
     /// Writes to Kubernetes that are applied, or never sent, without an answer.
@@ -106,6 +110,8 @@ impl Scope {
     /// Two operators and two runs to which nothing bad happens.
     pub const CALM: Self = Self {
         crashes: 0,
+        aged: false,
+        restless: false,
         leavers: 0,
         lost: 0,
         late_writes: 0,
@@ -178,7 +184,12 @@ impl Scope {
         // A pass that is slow and then disturbed leaves the rest to the next one, which does not know whether it has sent anything.
         let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
-        self.list_is_prompt() && (self.brisk || [self.refused, self.drains] == [0; 2]) && undisturbed && patient && answered
+        self.list_is_prompt()
+            && !self.restless
+            && (self.brisk || [self.refused, self.drains] == [0; 2])
+            && undisturbed
+            && patient
+            && answered
     }
 }
 
@@ -191,6 +202,12 @@ const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 /// One run, and two operators of which one goes away. What it leaves behind the other one brings to an end, whatever that remembers.
 const LEFT: Scope = Scope { runs: 1, leavers: 1, ..Scope::CALM };
 
+/// One operator that is restarted again and again.
+const RESTLESS: Scope = Scope { restless: true, aged: true, operators: 1, ..Scope::CALM };
+/// Two operators that can tell how old a lock is, and one run.
+const AGED: Scope = Scope { aged: true, runs: 1, ..Scope::CALM };
+/// The same with two runs and one operator.
+const AGED_LOCKS: Scope = Scope { aged: true, operators: 1, ..Scope::CALM };
 /// Two operators, each with a run in a namespace of its own.
 const APART: Scope = Scope { split: true, ..Scope::CALM };
 
@@ -215,6 +232,19 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("namespaces apart, a lost answer, slow list", Scope { unanswered: 1, lag: true, ..APART }),
     ("namespaces apart, a POST lands late, or is lost", Scope { late_posts: 1, unanswered: 1, ..APART }),
     ("namespaces apart, refusal, a write lost, or its answer", Scope { refused: 1, lost: 1, ..APART }),
+    ("restarts at every tick, an answer of nuvo is lost; 0 or 2 executions", Scope { unanswered: 1, batches: &[0, 2], ..RESTLESS }),
+    ("restarts at every tick, slow list", Scope { lag: true, ..RESTLESS }),
+    ("restarts at every tick, a deletion, a finalizer that stays", Scope { deletions: 1, kept: true, ..RESTLESS }),
+    ("restarts at every tick, refusal, marker wiped", Scope { refused: 1, marker_wipes: 1, ..RESTLESS }),
+    ("locks have an age, a crash", Scope { crashes: 1, ..AGED }),
+    ("locks have an age, a lost answer, slow list", Scope { unanswered: 1, lag: true, ..AGED }),
+    ("locks have an age, slow", Scope { slow: 1, ..AGED }),
+    ("locks have an age, lost answer, slow list, deletion", Scope { unanswered: 1, lag: true, deletions: 1, ..AGED_LOCKS }),
+    ("locks have an age, crash, late POST, slow list", Scope { crashes: 1, late_posts: 1, unanswered: 1, lag: true, ..AGED_LOCKS }),
+    (
+        "locks have an age, a write lost, slow, slow list; 0 or 2 executions",
+        Scope { lost: 1, slow: 1, lag: true, batches: &[0, 2], ..AGED_LOCKS },
+    ),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
@@ -268,6 +298,11 @@ pub const STANDARD: &[(&str, Scope)] = &[
 
 /// What takes minutes: two things go wrong for two operators and two runs.
 pub const LARGE: &[(&str, Scope)] = &[
+    ("locks have an age, a crash, a lost answer", Scope { crashes: 1, unanswered: 1, ..AGED }),
+    ("locks have an age, a crash, a lost answer, slow list", Scope { crashes: 1, unanswered: 1, lag: true, ..AGED }),
+    ("locks have an age, a crash, a late POST", Scope { crashes: 1, late_posts: 1, unanswered: 1, ..AGED }),
+    ("locks have an age, slow, a late write", Scope { slow: 1, late_writes: 1, ..AGED }),
+    ("locks have an age, another attempt", Scope { reruns: 1, unanswered: 1, ..AGED }),
     ("crash: three times", Scope { crashes: 3, ..Scope::CALM }),
     ("crash, lost answer", Scope { crashes: 1, unanswered: 1, ..Scope::CALM }),
     ("crash, lost answer, slow list", Scope { crashes: 1, unanswered: 1, lag: true, ..Scope::CALM }),

@@ -78,6 +78,8 @@ pub enum Mutant {
     DeletingKeepsItsLock,
     /// A run that cannot be read keeps its lock without end.
     UnreadableKeepsItsLock,
+    /// How old a lock is, no process can tell.
+    LocksHaveNoAge,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -159,6 +161,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
+        (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restless: true, aged: true, ..alone.clone() }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

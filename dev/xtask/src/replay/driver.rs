@@ -270,8 +270,8 @@ impl Player {
 
     fn write_lock(&mut self, lock: &Lock) -> String {
         let version = self.world.write_lock(lock);
-        let before = self.locked.take().unwrap_or(LockRead { version: None, lock: Lock::default() });
-        let after = LockRead { version: Some(version.clone()), lock: lock.clone() };
+        let before = self.locked.take().unwrap_or_default();
+        let after = LockRead { version: Some(version.clone()), lock: lock.clone(), age: None };
         self.trace.detail("writes", &objects::lock(&after, &self.world.run));
         if let Some(entry) = lock.ledger.back().filter(|entry| before.lock.ledger.back() != Some(entry)) {
             self.trace.detail("ledger", &format!("New entry: {}.", objects::entry(entry)));

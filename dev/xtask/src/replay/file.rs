@@ -7,14 +7,17 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
     jiff::Timestamp,
 };
-use nuvo_core::run::{Account, ExecutionId, Lock, LockRead};
-use nuvo_crds::{Execution, NuvoAccount, PipelineRun, conditions::READY, well_known::GROUP};
+use nuvo_core::run::{Account, ExecutionId, Lock, LockRead, lock_written};
+use nuvo_crds::{
+    Execution, NuvoAccount, PipelineRun,
+    conditions::READY,
+    well_known::{GROUP, LOCK_ANNOTATION},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::memory::MemoryOverrides;
 
-const LOCK_ANNOTATION: &str = "nuvo.dev/lock";
 const PIPELINE_ANNOTATION: &str = "nuvo.dev/pipeline-id";
 const REPLAY_VERSION: &str = "nuvo.dev/replay";
 /// Times in these fields are of the future, or say something else than when the object was changed.
@@ -156,12 +159,12 @@ impl Case {
         let wanted = |run: &PipelineRun| replay.run.is_none() || run.metadata.name == replay.run;
         let position = runs.iter().position(wanted).ok_or("it has no such PipelineRun")?;
         let run = runs.remove(position);
+        let now = replay.now.as_ref().map(|time| time.0).or(newest).ok_or("it has no time: add a document `kind: Replay` with `now`")?;
         let lock = match at_most_one(leases, "Lease")? {
-            Some(lease) => lock(&lease, &run)?,
-            None => Ok(LockRead { version: None, lock: Lock::default() }),
+            Some(lease) => lock(&lease, &run, now)?,
+            None => Ok(LockRead::default()),
         };
         let account = accounts.iter().find(|account| is_account_of(&account.metadata, &run)).map_or(Account::FREE, account_state);
-        let now = replay.now.as_ref().map(|time| time.0).or(newest).ok_or("it has no time: add a document `kind: Replay` with `now`")?;
         Ok(Self { run, others: runs, lock, account, now, replay })
     }
 }
@@ -201,15 +204,16 @@ fn newest_time(value: &Value) -> Option<Timestamp> {
     }
 }
 
-/// What the operator reads of the lock. One that it cannot read is a case of its own.
-fn lock(lease: &Lease, run: &PipelineRun) -> Result<Result<LockRead, String>, Box<dyn Error>> {
+/// What the operator reads of the lock now. One that it cannot read is a case of its own.
+fn lock(lease: &Lease, run: &PipelineRun, now: Timestamp) -> Result<Result<LockRead, String>, Box<dyn Error>> {
     let annotation = |name| lease.metadata.annotations.as_ref().and_then(|all| all.get(name));
     if let Some(pipeline) = annotation(PIPELINE_ANNOTATION).filter(|pipeline| **pipeline != run.spec.pipeline_id) {
         return Err(format!("the Lease is the lock of pipeline {pipeline}, and the run is one of pipeline {}", run.spec.pipeline_id).into());
     }
     let Some(text) = annotation(LOCK_ANNOTATION) else { return Ok(Err(format!("the annotation {LOCK_ANNOTATION} is missing"))) };
+    let age = lock_written(&lease.metadata).map(|written| Duration::try_from(now.duration_since(written)).unwrap_or_default());
     Ok(match serde_json::from_str::<Lock>(text) {
-        Ok(lock) => Ok(LockRead { version: lease.metadata.resource_version.clone(), lock }),
+        Ok(lock) => Ok(LockRead { version: lease.metadata.resource_version.clone(), lock, age }),
         Err(error) => Err(format!("the annotation {LOCK_ANNOTATION} does not parse ({error})")),
     })
 }

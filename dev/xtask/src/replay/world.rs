@@ -19,6 +19,7 @@ pub const LIMITS: Limits = Limits {
     settle: Duration::from_secs(300),
     quarantine: Duration::from_secs(900),
     confirm: Duration::from_secs(10),
+    clock_margin: Duration::from_secs(60),
 };
 
 /// What exists.
@@ -69,6 +70,9 @@ impl World {
         self.uptime = self.uptime.saturating_add(time);
         let later = SignedDuration::try_from(time).ok().and_then(|time| self.now.checked_add(time).ok());
         self.now = later.unwrap_or(self.now);
+        if let Ok(LockRead { age: Some(age), .. }) = &mut self.lock {
+            *age = age.saturating_add(time);
+        }
     }
 
     /// The run.
@@ -142,7 +146,7 @@ impl World {
     /// W1 and the release. The version that the lock has then.
     pub fn write_lock(&mut self, lock: &Lock) -> String {
         let version = self.version();
-        self.lock = Ok(LockRead { version: Some(version.clone()), lock: lock.clone() });
+        self.lock = Ok(LockRead { version: Some(version.clone()), lock: lock.clone(), age: Some(Duration::ZERO) });
         version
     }
 

@@ -254,6 +254,7 @@ fn observed(run: &Run) -> TriggerFacts {
         settle: Duration::from_secs(300),
         quarantine: Duration::from_secs(900),
         confirm: Duration::from_secs(10),
+        clock_margin: Duration::from_secs(60),
     };
     TriggerFacts::new(run.clone(), Memory::default(), limits, Duration::ZERO, Gate::Open, Nonce::new("spare").unwrap())
 }
@@ -262,7 +263,7 @@ fn overdue(run: &Run, lock: Lock) -> Step {
     let mut observed = observed(run);
     observed.deadline = Some(Duration::ZERO);
     assert_eq!(next_step(&observed), Step::ReadLock);
-    observed.learn(&Step::ReadLock, Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock })));
+    observed.learn(&Step::ReadLock, Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock, age: None })));
     assert_eq!(next_step(&observed), Step::ReadRun);
     observed.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
     next_step(&observed)

@@ -282,12 +282,12 @@ fn trigger_is_repeated_when_two_looks_after_the_quarantine_show_no_execution_of_
     let (_, mut memory) = look(&run, &lock, &Memory::default(), 1000, None);
     for (what, at, list, repeated) in [
         ("the settle time is over", 1365, old(), false),
-        ("the quarantine is not", 1899, old(), false),
-        ("a list that fails concludes nothing", 1900, None, false),
-        ("one look is not enough", 1905, old(), false),
-        ("the looks are too near to each other", 1914, old(), false),
-        ("a list that fails in between does not matter", 1915, None, false),
-        ("two looks agree", 1916, old(), true),
+        ("the quarantine is not", 1964, old(), false),
+        ("a list that fails concludes nothing", 1965, None, false),
+        ("one look is not enough", 1970, old(), false),
+        ("the looks are too near to each other", 1979, old(), false),
+        ("a list that fails in between does not matter", 1980, None, false),
+        ("two looks agree", 1981, old(), true),
     ] {
         let (step, after) = look(&run, &lock, &memory, at, list);
         assert_eq!(is_repeated(&step), repeated, "{what}: {step:?}");
@@ -301,10 +301,10 @@ fn look_that_began_before_the_end_of_the_quarantine_proves_nothing_about_a_repet
     let (run, lock) = repeating();
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let aged = |age| Some(ListedCandidates { age: Duration::from_secs(age), ..ListedCandidates::default() });
-    let (step, memory) = look_at(None, &run, &lock, &memory, 1905, aged(6));
+    let (step, memory) = look_at(None, &run, &lock, &memory, 1970, aged(6));
     assert_eq!((&step, memory.inquiry.as_ref().unwrap().absent), (&Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), None));
-    let (_, memory) = look_at(None, &run, &lock, &memory, 1905, aged(5));
-    assert!(is_repeated(&look_at(None, &run, &lock, &memory, 1915, aged(0)).0));
+    let (_, memory) = look_at(None, &run, &lock, &memory, 1970, aged(5));
+    assert!(is_repeated(&look_at(None, &run, &lock, &memory, 1980, aged(0)).0));
 }
 
 #[test]
@@ -323,8 +323,8 @@ fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
         let (step, _) = look(&run, &lock, &memory, 1365, list());
         assert!(is_ambiguous(&step) && !is_repeated(&step), "{other:?}: {step:?}");
         // One that was started during the quarantine.
-        let (_, memory) = look(&run, &lock, &memory, 1901, Some(vec![]));
-        let (step, _) = look(&run, &lock, &memory, 1921, list());
+        let (_, memory) = look(&run, &lock, &memory, 1966, Some(vec![]));
+        let (step, _) = look(&run, &lock, &memory, 1986, list());
         assert!(!is_repeated(&step), "{other:?}: {step:?}");
     }
     let mut remembered = lock.clone();
@@ -335,8 +335,8 @@ fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
     });
     let (_, memory) = look(&run, &remembered, &Memory::default(), 1000, None);
     let list = || Some(vec![candidate("of-another-run", 101)]);
-    let (_, memory) = look(&run, &remembered, &memory, 1901, list());
-    assert!(is_repeated(&look(&run, &remembered, &memory, 1911, list()).0), "the lock accounts for it");
+    let (_, memory) = look(&run, &remembered, &memory, 1966, list());
+    assert!(is_repeated(&look(&run, &remembered, &memory, 1976, list()).0), "the lock accounts for it");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn trigger_is_repeated_only_with_a_whole_record_in_time_and_if_nuvo_has_not_said
     ] {
         let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
         let (step, _) = look_before(deadline, &run, &lock, &memory, 1365, Some(vec![]));
-        let open = matches!(&step, Step::Record { follow_up: FollowUp::OpenFor(left), .. } if left.as_secs() == 535);
+        let open = matches!(&step, Step::Record { follow_up: FollowUp::OpenFor(left), .. } if left.as_secs() == 600);
         assert!(open && !is_repeated(&step), "{what}: {step:?}");
     }
 }
@@ -391,7 +391,7 @@ fn doubt_says_what_is_known_of_it_and_what_follows() {
         PostOutcome::Unknown { message: "nuvo answered with status 502".repeat(40) },
     );
     let said = message(&sent);
-    assert!(said.contains("status 502") && said.contains("about 1970-01-01T00:15:00Z, the pipeline is triggered again"), "{said}");
+    assert!(said.contains("status 502") && said.contains("about 1970-01-01T00:17:00Z, the pipeline is triggered again"), "{said}");
     let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let (_, memory) = look_at(None, &run, &lock, &memory, 1100, Some(ListedCandidates::of_nothing()));
     let blind = message(&of(&run, &memory, 1100));
@@ -490,16 +490,16 @@ fn answer_of_a_person_without_a_list_counts_after_the_quarantine() {
     let (step, _) = look(&run, &lock, &memory, 99_999, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "the answer is about another trigger: {step:?}");
     run.answered = Some(nonce("n1"));
-    let (step, _) = look(&run, &lock, &memory, 1899, None);
+    let (step, _) = look(&run, &lock, &memory, 1964, None);
     assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "it may still land: {step:?}");
-    let (step, _) = look(&run, &lock, &memory, 1900, None);
+    let (step, _) = look(&run, &lock, &memory, 1965, None);
     assert!(
         matches!(&step, Step::Record { trigger: t, .. } if *t == trigger("n1", 1, TriggerResult::Ambiguous { executed: false })),
         "{step:?}"
     );
     // What can be found out is found out, whatever the person says.
-    let (_, memory) = look(&run, &lock, &memory, 1900, Some(vec![candidate("e1", 100)]));
-    let (step, _) = look(&run, &lock, &memory, 1910, Some(vec![candidate("e1", 100)]));
+    let (_, memory) = look(&run, &lock, &memory, 1965, Some(vec![candidate("e1", 100)]));
+    let (step, _) = look(&run, &lock, &memory, 1975, Some(vec![candidate("e1", 100)]));
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Accepted(Evidence::Adopted)), "{step:?}");
 }
 
@@ -511,6 +511,46 @@ fn doubt_says_how_a_person_can_end_it() {
     for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
         assert!(message.contains(word), "{word}: {message}");
     }
+}
+
+/// A process that has just begun looks into a trigger whose lock has this age before the look, and this one after it.
+fn look_of_a_new_process(run: &Run, lock: &Lock, ages: [u64; 2]) -> Step {
+    let mut o = TriggerFacts::new(run.clone(), Memory::default(), limits(), Duration::from_secs(100_000), Gate::Open, nonce("spare"));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+    answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(lock, Some(ages[0])));
+    if next_step(&o) == Step::ReadCandidates {
+        o.learn(&Step::ReadCandidates, Answer::Candidates(Some(ListedCandidates::default())));
+        o.now = o.now.saturating_add(Duration::from_secs(ages[1].saturating_sub(ages[0])));
+        answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(lock, Some(ages[1])));
+    }
+    next_step(&o)
+}
+
+#[test]
+fn doubt_that_the_age_of_its_lock_shows_to_be_old_is_over_at_first_sight() {
+    let (run, lock) = doubtful();
+    let wait = |seconds| Step::Hold(Hold::Unconfirmed(Duration::from_secs(seconds)));
+    // Fence, POST deadline and what clocks may be apart; then the settle time.
+    assert_eq!(look_of_a_new_process(&run, &lock, [124, 124]), wait(1));
+    assert_eq!(look_of_a_new_process(&run, &lock, [125, 125]), wait(10));
+    assert_eq!(look_of_a_new_process(&run, &lock, [424, 424]), wait(10));
+    assert!(is_ambiguous(&look_of_a_new_process(&run, &lock, [425, 425])));
+    assert_eq!(look_of_a_new_process(&run, &lock, [424, 99_999]), wait(10), "the look is older than that");
+}
+
+/// Another process has taken the lock again and marked the run since the lock was read.
+#[test]
+fn age_of_a_lock_says_nothing_of_a_trigger_after_it() {
+    let (run, mut lock) = doubtful();
+    let unmarked = Run { marker: None, version: "9".to_owned(), ..run.clone() };
+    let lock_holder = lock.holder.as_mut().unwrap();
+    lock_holder.nonce = nonce("n0");
+    let marked = Run { marker: Some(Marker { acquisition: nonce("n1"), ..marker_of(&run, "n2", 1) }), ..run };
+    let mut o = pass(&unmarked);
+    answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(&lock, Some(9_999)));
+    answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
+    answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(marked))));
+    assert_eq!(next_step(&o), Step::Hold(Hold::Unconfirmed(Duration::from_secs(65))));
 }
 
 #[test]
@@ -630,7 +670,7 @@ fn lock_that_is_missing_beside_an_undecided_run_may_have_lost_its_ledger() {
     for undecided in [true, false] {
         let run = run("u1");
         let mut o = pass(&run);
-        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::new(LockRead { version: None, lock: Lock::default() })));
+        answer(&mut o, |s| *s == Step::ReadLock, Answer::Lock(Box::default()));
         answer(&mut o, |s| *s == Step::ReadUndecided, Answer::Undecided(undecided));
         answer(&mut o, |s| *s == Step::ReadBaseline, Answer::Baseline(Some(Baseline::default())));
         answer(&mut o, |s| *s == Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));

@@ -23,6 +23,7 @@ fn limits() -> Limits {
         settle: Duration::from_secs(300),
         quarantine: Duration::from_secs(900),
         confirm: Duration::from_secs(10),
+        clock_margin: Duration::from_secs(60),
     }
 }
 
@@ -79,7 +80,7 @@ fn after(lock: &Lock, entry: LedgerOutcome) -> Lock {
 }
 
 fn lock_read_at(version: &str, lock: Lock) -> Answer {
-    Answer::Lock(Box::new(LockRead { version: Some(version.to_owned()), lock }))
+    Answer::Lock(Box::new(LockRead { version: Some(version.to_owned()), lock, age: None }))
 }
 
 fn pass(run: &Run) -> TriggerFacts {
@@ -87,7 +88,11 @@ fn pass(run: &Run) -> TriggerFacts {
 }
 
 fn lock_read(lock: Lock) -> Answer {
-    Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock }))
+    Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock, age: None }))
+}
+
+fn lock_of_age(lock: &Lock, age: Option<u64>) -> Answer {
+    Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock: lock.clone(), age: age.map(Duration::from_secs) }))
 }
 
 fn execution(id: &str) -> ExecutionId {
@@ -273,13 +278,38 @@ fn lock_reacquired_in_vain_by_a_second_operator_is_released_like_any_other() {
     let lock_holder = lock.holder.clone().unwrap();
     let delivery = lock_holder.delivery(&nonce("n1"), LedgerOutcome::Started(vec![execution("e1")]));
     assert_eq!(takeover(&lock_holder, &Holder::Present(Box::new(holder.clone()))), Takeover::Now(delivery));
-    let read = LockRead { version: Some("7".into()), lock: lock.clone() };
+    let read = LockRead { version: Some("7".into()), lock: lock.clone(), age: None };
     assert!(
         matches!(release(&holder, &nonce("n1"), &read), Some(Step::Release { lock, .. }) if lock.of_delivery(&holder.id.uid, &nonce("n1")).is_some())
     );
     // The next attempt starts too.
     holder.attempt = 2;
     assert_eq!(verdict(&holder, &lock), Verdict::New { resume: None });
+}
+
+/// What a run does that finds this lock with this age, as a process that has just begun.
+fn beside(holder: &Holder, lock: &Lock, age: Option<u64>) -> Step {
+    let mut o = pass(&run("u2"));
+    answer(&mut o, |s| *s == Step::ReadLock, lock_of_age(lock, age));
+    answer(&mut o, |s| matches!(s, Step::ReadHolder(_)), Answer::Holder(holder.clone()));
+    next_step(&o)
+}
+
+#[test]
+fn lock_whose_age_shows_that_the_quarantine_is_over_is_taken_at_first_sight() {
+    let holder = Run { deleting: true, ..run("u1") };
+    let lock = held(&holder, "n1", "9");
+    for holder in [Holder::Gone, Holder::Unreadable, Holder::Present(Box::new(holder))] {
+        let left = |age| match beside(&holder, &lock, age) {
+            Step::Hold(Hold::PipelineBusy(_, left)) => left.map(|left| left.as_secs()),
+            Step::ReadBaseline => Some(0),
+            step => panic!("{step:?}"),
+        };
+        // Fence, POST deadline and quarantine, and what clocks may be apart.
+        assert_eq!([None, Some(0), Some(125), Some(1024), Some(1025)].map(left), [900, 900, 900, 1, 0].map(Some), "{holder:?}");
+    }
+    let doubtful = Run { marker: Some(marker_of(&run("u1"), "n1", 1)), ..run("u1") };
+    assert!(matches!(beside(&Holder::Present(Box::new(doubtful)), &lock, Some(99_999)), Step::Hold(Hold::PipelineBusy(_, None))));
 }
 
 #[test]

@@ -42,7 +42,9 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     }
     let ripe = answered_by(o, &inquiry);
     if o.now < ripe {
-        return unconfirmed(ripe.saturating_sub(o.now));
+        // The age of its lock may show that the trigger is older than this process.
+        let may_be_older = o.task == Task::Idle && o.memory.inquiry.is_none() && o.lock.is_none() && !without_account;
+        return if may_be_older { Step::ReadLock } else { unconfirmed(ripe.saturating_sub(o.now)) };
     }
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
     let settled_at = settled_by(o, &inquiry);
@@ -92,7 +94,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             return look(o);
         }
         // This proves nothing about what was started, only that this list will never tell.
-        return if o.now >= settled_at {
+        return if o.look_began >= settled_at {
             let why = "nuvo's list does not reach back to the time before it without a gap, so nothing in it can be attributed to it";
             ambiguous(o, run, &doubt, why)
         } else {
@@ -107,7 +109,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
                 match &o.claimed {
                     Look::NotTaken => return Step::ReadClaimed,
                     Look::Shown(claimed) => found.retain(|id| !claimed.contains(id)),
-                    Look::Inconclusive if o.now >= settled_at => {
+                    Look::Inconclusive if o.look_began >= settled_at => {
                         let why = "the other runs of the pipeline cannot all be read, so nothing in nuvo's list can be attributed to it";
                         return ambiguous(o, run, &doubt, why);
                     }
@@ -135,7 +137,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     if is_wanted_again && shows_none(read, lock_holder, listed) {
         return repeat(o, run, &doubt, &inquiry);
     }
-    if o.now >= settled_at {
+    if o.look_began >= settled_at {
         let why = if is_wanted_again {
             "nuvo's list has shown no execution that can be attributed to it, and does not prove that there is none"
         } else {
@@ -158,7 +160,7 @@ fn settled_by(o: &TriggerFacts, inquiry: &Inquiry) -> Duration {
 
 /// From then on the trigger has no more effects.
 fn quarantined_until(o: &TriggerFacts, inquiry: &Inquiry) -> Duration {
-    answered_by(o, inquiry).max(inquiry.since.saturating_add(o.limits.quarantine))
+    answered_by(o, inquiry).saturating_add(o.limits.quarantine)
 }
 
 /// Whether the run wants its trigger repeated if nothing comes of it, and nothing that it says of itself speaks against that.
@@ -228,7 +230,17 @@ fn current_inquiry(o: &TriggerFacts) -> Inquiry {
         // No marker and no lock: the nonce is not known, and the time of the doubt is all that is kept.
         (None, None) => first_sight(o, Doubt { nonce: o.spare.clone(), acquisition: o.spare.clone(), attempt: o.run().attempt }, executed),
     };
-    Inquiry { executed: executed || inquiry.executed, ..inquiry }
+    let since = inquiry.since.min(certainly_since(o, &inquiry.doubt).unwrap_or(o.now));
+    Inquiry { since, executed: executed || inquiry.executed, ..inquiry }
+}
+
+/// Since when the delivery has been in doubt at least, by the age of its lock: its W1 was no later. A lock that was read before a run may have
+/// been taken again before the run was marked.
+fn certainly_since(o: &TriggerFacts, doubt: &Doubt) -> Option<Duration> {
+    let read = o.lock.as_ref()?;
+    let lock_holder = read.lock.held_by(&o.cached.id.uid).filter(|lock_holder| lock_holder.acquisition == doubt.acquisition)?;
+    let speaks = o.lock_is_newer || lock_holder.nonce == doubt.nonce;
+    speaks.then(|| o.now.saturating_sub(read.certain_age(&o.limits)))
 }
 
 fn first_sight(o: &TriggerFacts, doubt: Doubt, executed: bool) -> Inquiry {

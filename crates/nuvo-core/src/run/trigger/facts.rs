@@ -68,7 +68,7 @@ pub enum Task {
 pub struct Inquiry {
     /// The delivery.
     pub doubt: Doubt,
-    /// When this process first saw the doubt.
+    /// When this process first saw the doubt, or since when there has been one by the age of the lock.
     pub since: Duration,
     /// nuvo said yes to the POST, but not with which ids.
     pub executed: bool,
@@ -141,7 +141,7 @@ impl<T> Look<T> {
 pub struct TriggerFacts {
     /// The run as the cache has it, or as it was read last. Nothing irreversible rests on it.
     pub cached: Run,
-    /// Monotonic time since the process started; set before every call of [`next_step`].
+    /// Monotonic time of this process; set before every call of [`next_step`].
     pub now: Duration,
     /// The protocol's times.
     pub limits: Limits,
@@ -161,6 +161,8 @@ pub struct TriggerFacts {
     /// Where `run` comes from.
     pub(in crate::run) source: Source,
     pub(in crate::run) lock: Option<LockRead>,
+    /// The lock was read after the run.
+    pub(in crate::run) lock_is_newer: bool,
     pub(in crate::run) holder: Option<Holder>,
     /// Whether another run of the pipeline is undecided.
     pub(in crate::run) undecided: Option<bool>,
@@ -196,6 +198,7 @@ impl TriggerFacts {
             run: None,
             source: Source::Server,
             lock: None,
+            lock_is_newer: false,
             holder: None,
             undecided: None,
             claimed: Look::NotTaken,
@@ -258,11 +261,13 @@ impl TriggerFacts {
                     self.cached.clone_from(&run);
                     self.run = Some(*run);
                     self.source = Source::Server;
+                    self.lock_is_newer = false;
                 }
                 None => self.gone(),
             },
             (_, Answer::Lock(lock)) => {
                 self.lock = Some(*lock);
+                self.lock_is_newer = self.run.is_some();
                 self.running = None;
                 self.read_by_id.clear();
             }
@@ -303,7 +308,7 @@ impl TriggerFacts {
             }
             (Step::Release { .. }, Answer::Indeterminate) => self.lock = None,
             (Step::Release { lock, .. }, Answer::Written(version)) if matches!(self.task, Task::Unmarked(_) | Task::Marking(_)) => {
-                self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone() });
+                self.lock = Some(LockRead { version: Some(version), lock: (**lock).clone(), age: None });
             }
             (Step::Release { .. }, _) => self.task = Task::Finished,
             _ => {}
@@ -361,7 +366,7 @@ impl TriggerFacts {
             },
         };
         if let Answer::Written(version) = answer {
-            self.lock = Some(LockRead { version: Some(version.clone()), lock: lock.clone() });
+            self.lock = Some(LockRead { version: Some(version.clone()), lock: lock.clone(), age: None });
             self.task = Task::Locked(grant);
         } else {
             self.lock = None;

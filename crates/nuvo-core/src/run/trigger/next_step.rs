@@ -126,10 +126,13 @@ fn clearance(o: &TriggerFacts, read: &LockRead) -> Result<Option<LedgerEntry>, B
         Takeover::Now(delivery) => Ok(Some(delivery)),
         Takeover::No => busy(None),
         Takeover::AfterQuarantine(delivery) => {
-            let waited = match &o.memory.quarantine {
+            let seen_for = match &o.memory.quarantine {
                 Some((nonce, since)) if nonce == &lock_holder.nonce => o.now.saturating_sub(*since),
                 _ => Duration::ZERO,
             };
+            // The last W1 of the holder is at least so old, and from then on its POST had fence and deadline.
+            let post_over_for = read.certain_age(&o.limits).saturating_sub(o.limits.fence).saturating_sub(o.limits.post_deadline);
+            let waited = seen_for.max(post_over_for);
             if waited >= o.limits.quarantine { Ok(Some(delivery)) } else { busy(Some(o.limits.quarantine.saturating_sub(waited))) }
         }
     }
@@ -180,7 +183,7 @@ fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
     // This task has not sent anything, but if it stopped here, no other task could know that. So it goes on until it may send, or may say that it
     // did not.
     match &o.lock {
-        Some(LockRead { version: Some(version), lock }) if !grant.reacquired => {
+        Some(LockRead { version: Some(version), lock, .. }) if !grant.reacquired => {
             let Some(lock_holder) = lock.holder.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Restart };
             // The marker was not written, and never will be: the run has another version now.
             if run.deleting || !fence_open(o, grant) || !matches!(verdict(run, &lock.given_back()), Verdict::New { .. }) {

@@ -9,7 +9,7 @@ use crate::run::{
     trigger::stored::{Baseline, Lock, LockHolder, Marker, Trigger},
 };
 
-/// The protocol's times. All are measured on this process's monotonic clock.
+/// The protocol's times. All are measured on this process's monotonic clock, besides the [age of a lock](LockRead::age).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// No POST later than this after the lock was asked for (5 s).
@@ -22,6 +22,8 @@ pub struct Limits {
     pub quarantine: Duration,
     /// The time between two looks that must agree before executions are adopted (10 s).
     pub confirm: Duration,
+    /// How far the clocks of the API servers may be apart: so much is taken off the age of a lock (60 s).
+    pub clock_margin: Duration,
 }
 
 /// Why a run waits before its trigger, as far as others decide it.
@@ -44,12 +46,23 @@ pub enum Gate {
 }
 
 /// A lock as one quorum read returned it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct LockRead {
     /// The Lease's resourceVersion; none if there is no Lease.
     pub version: Option<String>,
     /// What it says.
     pub lock: Lock,
+    /// How long ago it was written last, by the clocks of the API servers; none if that is not known. Every process sees the same age, so that a
+    /// wait that is measured by it goes on across restarts.
+    pub age: Option<Duration>,
+}
+
+impl LockRead {
+    /// How long ago it was written last, at least.
+    #[must_use]
+    pub fn certain_age(&self, limits: &Limits) -> Duration {
+        self.age.unwrap_or_default().saturating_sub(limits.clock_margin)
+    }
 }
 
 /// What follows from the result of a trigger, besides what it says.

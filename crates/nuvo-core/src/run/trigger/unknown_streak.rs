@@ -48,7 +48,9 @@ mod tests {
             over: "1".to_owned(),
         };
         let lock = Lock { ledger: ledger.iter().cloned().collect(), ..Lock::default() };
-        let Step::Record { message, .. } = counted(step, Some(&LockRead { version: Some("1".to_owned()), lock })) else { panic!() };
+        let Step::Record { message, .. } = counted(step, Some(&LockRead { version: Some("1".to_owned()), lock, age: None })) else {
+            panic!()
+        };
         message
     }
 

@@ -45,6 +45,8 @@ pub struct Seen {
     pub story: Story,
     /// Every time that something is due at has come.
     pub late: bool,
+    /// It has looked at what nuvo's list shows of a trigger in doubt.
+    pub looked: bool,
     /// What the status says that was rendered last.
     pub end: Option<End>,
 }

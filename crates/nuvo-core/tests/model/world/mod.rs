@@ -36,11 +36,19 @@ const BEGIN: Duration = Duration::from_secs(1_000);
 const SHORT: Duration = Duration::from_secs(1);
 /// The quarantine: a long tick passes it.
 const LONG: Duration = Duration::from_secs(100);
+/// The age of a lock after which its fence and the quarantine have passed.
+const OLD: Duration = LONG.saturating_add(SHORT);
 
 /// The protocol's times in the world's ticks. Without a wait for the list to settle a pass may conclude as early as the order of its
 /// steps allows; that it may also conclude later is the choice of when it begins.
-const LIMITS: Limits =
-    Limits { fence: SHORT, post_deadline: Duration::ZERO, settle: Duration::ZERO, quarantine: LONG, confirm: Duration::ZERO };
+const LIMITS: Limits = Limits {
+    fence: SHORT,
+    post_deadline: Duration::ZERO,
+    settle: Duration::ZERO,
+    quarantine: LONG,
+    confirm: Duration::ZERO,
+    clock_margin: Duration::ZERO,
+};
 
 /// The execution that another client starts.
 const INTRUDER: &str = "intruder";
@@ -259,7 +267,10 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], foll
 /// may trigger again because of it.
 fn aged(memory: &RunMemory, now: Duration, passed: Duration, retrigger: bool) -> RunMemory {
     let age = |at: Duration| now.saturating_sub(at).saturating_add(passed);
-    let shift = |at: Duration| BEGIN.saturating_sub(if retrigger && age(at) >= LONG { LONG } else { age(at).min(SHORT) });
+    let shift = |at: Duration| {
+        let over = [SHORT.saturating_add(LONG), LONG].into_iter().find(|over| retrigger && age(at) >= *over);
+        BEGIN.saturating_sub(over.unwrap_or(age(at).min(SHORT)))
+    };
     let long_ago = |at: Duration| BEGIN.saturating_sub(if age(at) >= LONG { LONG } else { Duration::ZERO });
     let trigger = Memory {
         inquiry: memory.trigger.inquiry.as_ref().map(|inquiry| Inquiry {
@@ -434,7 +445,7 @@ impl World {
     /// The world before anything has happened.
     pub fn first(&self) -> State {
         let leases = if self.is(Mutant::LockForEachRun) { RUNS } else { 1 };
-        let lease = Lease { read: LockRead { version: None, lock: Lock::default() }, writes: 0 };
+        let lease = Lease { read: LockRead::default(), writes: 0 };
         let mut state = State {
             id: 0,
             runs: (0..self.scope.runs)

@@ -1,6 +1,6 @@
 //! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use nuvo_core::run::{
     self, Answer, Baseline, Candidate, Evidence, ExecutionId, Holder, ListedCandidates, Lock, LockHolder, LockRead, Marker, Run, Step,
@@ -110,7 +110,9 @@ impl World {
         state.leases[slot].change(|lease| {
             lease.writes += 1;
             let version = format!("{}{}", LOCK_VERSIONS[slot], lease.writes);
-            lease.read = LockRead { version: Some(version.clone()), lock };
+            // How old a lock without a holder is, no rule asks.
+            let age = (self.scope.aged && lock.holder.is_some()).then_some(Duration::ZERO);
+            lease.read = LockRead { version: Some(version.clone()), lock, age };
             version
         })
     }
@@ -201,6 +203,9 @@ impl World {
 
     fn lock_seen(&self, state: &State, run: usize, seen: &Run) -> LockRead {
         let mut read = state.leases[self.slot(run)].read.clone();
+        if self.is(Mutant::LocksHaveNoAge) {
+            read.age = None;
+        }
         let uid = &seen.id.uid;
         let present = state.runs[run].present.as_ref();
         if self.is(Mutant::NoLookUpInLedger) && seen.own_marker().is_none() {

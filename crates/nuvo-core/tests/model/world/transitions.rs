@@ -11,7 +11,7 @@ use nuvo_core::run::{
 use nuvo_crds::ConcurrencyPolicy;
 
 use super::{
-    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
+    BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, OLD, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
     life::{Seen, Story},
     new_run,
     possible_actions::{next_with_place, wish},
@@ -149,7 +149,7 @@ impl World {
             }
             Action::DeleteLease => {
                 state.spend(|left| left.lease_deletions -= 1);
-                state.leases[0].change(|lease| lease.read = LockRead { version: None, lock: Lock::default() });
+                state.leases[0].change(|lease| lease.read = LockRead::default());
             }
             Action::ForgetLedger => {
                 state.spend(|left| left.ledger_losses -= 1);
@@ -181,7 +181,7 @@ impl World {
         let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
         let begun = self.facts(Begin::Changed, &cached, memory);
-        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None };
+        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false };
         if stale {
             state.spend(|left| left.stale -= 1);
         }
@@ -232,6 +232,18 @@ impl World {
     }
 
     fn tick(&self, state: &mut State, passed: Duration) {
+        for lease in &mut state.leases {
+            if let Some(age) = lease.read.age {
+                let older = age.saturating_add(passed);
+                let older = if older < LONG { SHORT } else { older.min(OLD) };
+                if older > age {
+                    lease.change(|lease| lease.read.age = Some(older));
+                }
+            }
+        }
+        if self.scope.restless {
+            state.operators = vec![vec![idle(); state.runs.len()]; state.operators.len()];
+        }
         for work in state.operators.iter_mut().flatten() {
             match &**work {
                 Work::Resting(memory) => {
@@ -242,8 +254,10 @@ impl World {
                 Work::Busy(pass) => {
                     let marked = matches!(pass.task(), Task::Marked(_));
                     let granted = marked || matches!(pass.task(), Task::Locking(_) | Task::Locked(_) | Task::Marking(_));
-                    // What has no fence to run out might as well have begun after the tick.
-                    if !granted || self.is(Mutant::NoFence) || (!marked && self.is(Mutant::FenceAtMark)) {
+                    let has_fence = granted && !self.is(Mutant::NoFence) && (marked || !self.is(Mutant::FenceAtMark));
+                    // What has no fence to run out, and no look that grows old, might as well have begun after the tick.
+                    let grows_old = has_fence || (self.scope.aged && pass.seen.looked);
+                    if !grows_old {
                         continue;
                     }
                     let mut pass = pass.clone();
@@ -293,6 +307,7 @@ impl World {
         if self.scope.life && !self.is(Mutant::EndForgotten) {
             facts.intend(&act);
         }
+        seen.looked |= matches!(wish(&act), Some(Ask::Candidates { .. }));
         let answered = match &act {
             Act::Render(_) => self.hear(&mut seen, course),
             Act::Show(change) => self.show(state, run, &facts, &mut seen, change, course),

@@ -125,7 +125,8 @@ pub fn lock(read: &LockRead, id: &PipelineRun) -> String {
             format!("held by {holder} since its version {} ({delivery}{ledger_may_be_lost})", lock_holder.run_version)
         },
     );
-    format!("Version {version}, {lock_holder}; past triggers in its ledger: {}.", read.lock.ledger.len())
+    let age = read.age.map(|age| format!(", written {} ago", span(age))).unwrap_or_default();
+    format!("Version {version}{age}, {lock_holder}; past triggers in its ledger: {}.", read.lock.ledger.len())
 }
 
 /// What the ledger keeps of a trigger.

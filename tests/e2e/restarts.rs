@@ -1,0 +1,35 @@
+//! Operators that live for less time than a trigger in doubt takes.
+
+use k8s_openapi::jiff::SignedDuration;
+use nuvo_crds::Phase;
+use nuvo_sim::{Effect, Fault, Operation, Pipeline};
+use serde_json::json;
+
+use crate::environment::{Environment, message, reason, same};
+
+/// As they are by default: no process of this test lives so long.
+const DEFAULT: [&str; 4] = ["--trigger-settle-seconds", "300", "--quarantine-seconds", "900"];
+
+#[test]
+fn operator_that_is_restarted_again_and_again_resolves_its_doubts_and_blocks_no_pipeline() {
+    let env = Environment::new("restless", [Pipeline::new("orders")]);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
+    let first = env.operator_with(&DEFAULT);
+    env.start("lost", "orders", json!({}));
+    env.wait_reason("lost", "TriggerUnconfirmed");
+    first.kill();
+
+    env.age_lock(SignedDuration::from_secs(440));
+    let second = env.operator_with(&DEFAULT);
+    let lost = env.wait_phase("lost", Phase::Unresolved);
+    assert!(message(&lost).contains("shown no execution"), "{}", message(&lost));
+    env.start("next", "orders", json!({}));
+    env.wait_reason("next", "PipelineBusy");
+    second.kill();
+
+    env.age_lock(SignedDuration::from_secs(600));
+    let third = env.operator_with(&DEFAULT);
+    same("reason", reason(&env.wait_phase("next", Phase::Succeeded)), "Succeeded");
+    same("POSTs", env.sim.post_count(), 2);
+    same("exit code", third.stop(), Some(0));
+}
