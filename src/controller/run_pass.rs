@@ -277,9 +277,9 @@ impl<'a> Pass<'a> {
                 self.shell.metrics.trigger(TriggerOutcome::from(&outcome));
                 Answer::Posted(outcome)
             }
-            Step::Record { trigger, executions, message, unexecuted, over } => {
+            Step::Record { trigger, executions, message, follow_up, over } => {
                 let (trigger, executions, message) = (trigger.clone(), executions.clone(), message.clone());
-                let change = StatusChange::Result { trigger, executions, message, unexecuted: *unexecuted };
+                let change = StatusChange::Result { trigger, executions, message, follow_up: *follow_up };
                 let status = self.rendering(&change)?;
                 let written = self.write(status, over).await;
                 // After the trigger no place is needed.

@@ -13,7 +13,7 @@ use super::{
     trigger::next_step,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
-    trigger::step::{Answer, Gate, Limits, Step},
+    trigger::step::{Answer, FollowUp, Gate, Limits, Step},
     trigger::verdict::settled,
 };
 use crate::backoff::Backoff;
@@ -312,7 +312,7 @@ impl Facts {
     /// A result was written: this is the run now.
     fn recorded(&mut self, step: &Step, run: Run) {
         (self.progress, self.tries, self.touched_lock, self.unannounced) = (self.now, 0, true, true);
-        if let Step::Record { unexecuted: Some(Unexecuted::RetryAfter(wait, obstacle)), .. } = step {
+        if let Step::Record { follow_up: FollowUp::Unexecuted(Unexecuted::RetryAfter(wait, obstacle)), .. } = step {
             if *obstacle == Obstacle::Account {
                 // The account pauses. When it has other credentials, the run is woken, and nothing shall hold it off then.
                 self.retry_after = LOCK_RECHECK;

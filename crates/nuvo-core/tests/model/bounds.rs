@@ -74,6 +74,10 @@ pub struct Scope {
     pub overdue: bool,
     /// Whether runs also take what is not provably theirs.
     pub adopt: bool,
+    /// Whether a run triggers again by itself, once, when nothing has come of its trigger.
+    pub retrigger: bool,
+    /// Whether it is not known as whom nuvo shows the account.
+    pub anonymous: bool,
     /// How many executions a POST may start.
     pub batches: &'static [u8],
     /// Whether an execution may be listed later than it is started.
@@ -139,6 +143,8 @@ impl Scope {
         ledger_losses: 0,
         overdue: false,
         adopt: false,
+        retrigger: false,
+        anonymous: false,
         batches: &[1],
         lag: false,
         brisk: false,
@@ -192,6 +198,8 @@ impl Scope {
 
 /// One operator, which may die and lose answers.
 const ALONE: Scope = Scope { operators: 1, crashes: 1, unanswered: 1, ..Scope::CALM };
+/// One run that triggers again by itself.
+const RETRIGGER: Scope = Scope { retrigger: true, runs: 1, ..ALONE };
 /// One run, and two operators that get into each other's way.
 const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 /// One run, and two operators of which one goes away. What it leaves behind the other one brings to an end, whatever that remembers.
@@ -273,6 +281,12 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("crash, lost answer, refusal, marker wiped", Scope { refused: 1, marker_wipes: 1, ..ALONE }),
     ("suspended, edited, slow", Scope { suspensions: 1, edits: 1, slow: 1, operators: 1, ..Scope::CALM }),
     ("onAmbiguousTrigger: Adopt, slow list", Scope { adopt: true, lag: true, ..ALONE }),
+    ("onAmbiguousTrigger: Retrigger, slow list; 0 or 2 executions", Scope { batches: &[0, 2], lag: true, ..RETRIGGER }),
+    ("Retrigger, no list, or a short one", Scope { failed_lists: 2, short_lists: 1, ..RETRIGGER }),
+    ("Retrigger, another client's execution, identity not known", Scope { intruders: 1, anonymous: true, ..RETRIGGER }),
+    ("Retrigger, a POST lands late, or is lost", Scope { late_posts: 1, crashes: 0, ..RETRIGGER }),
+    ("Retrigger, two runs, slow list", Scope { runs: 2, lag: true, crashes: 0, unanswered: 2, ..RETRIGGER }),
+    ("Retrigger, two operators", Scope { operators: 2, ..RETRIGGER }),
     ("crash, refusal", Scope { refused: 1, ..ONE_RUN }),
     ("crash, foreign edit", Scope { edits: 1, ..ONE_RUN }),
     ("crash, another attempt", Scope { reruns: 1, ..ONE_RUN }),
@@ -358,6 +372,7 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),
     ("overdue, a retry, a lost answer of nuvo", Scope { retries: 1, overdue: true, unanswered: 1, ..LIFE }),
+    ("overdue, a retry, a crash", Scope { retries: 1, overdue: true, crashes: 1, ..LIFE }),
     ("a retry, a status wiped", Scope { retries: 1, status_wipes: 1, ..LIFE }),
     ("a rerun, a marker wiped", Scope { reruns: 1, marker_wipes: 1, ..LIFE }),
 ];

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use nuvo_core::run::{
     self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, ExecutionState, Facts, Failure, FailureKind,
-    ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef, RunningExecutions,
-    Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    FollowUp, ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef,
+    RunningExecutions, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use nuvo_crds::ConcurrencyPolicy;
@@ -77,7 +77,7 @@ impl World {
                 if let (Act::Trigger(step), Some(observed)) = (&pass.act, pass.facts.observed()) {
                     memory.trigger = run::remember_trigger(observed, step);
                 }
-                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO);
+                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO, self.scope.retrigger);
                 state.operators[*operator][*run] = Shared::new(Work::Resting(memory.into()));
             }
             Action::Drain { operator } => {
@@ -251,7 +251,7 @@ impl World {
             match &**work {
                 Work::Resting(memory) => {
                     if **memory != RunMemory::default() {
-                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed).into()));
+                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed, self.scope.retrigger).into()));
                     }
                 }
                 Work::Busy(pass) => {
@@ -425,7 +425,8 @@ impl World {
                 Act::Announce | Act::AnnounceOnly(_) | Act::WakeWaiting | Act::WakeHolder(_) | Act::Pause(_) => Answered::Done,
                 Act::Done { .. } if wish(&act).is_none() => {
                     // What is remembered of an object is of no use to a later one of its name.
-                    let memory = if is_there { aged(&run::remember(&facts), facts.uptime(), Duration::ZERO) } else { RunMemory::default() };
+                    let remembered = || aged(&run::remember(&facts), facts.uptime(), Duration::ZERO, self.scope.retrigger);
+                    let memory = if is_there { remembered() } else { RunMemory::default() };
                     state.operators[operator][run] = Shared::new(Work::Resting(memory.into()));
                     return;
                 }
@@ -508,7 +509,7 @@ fn resolve(state: &mut State, run: usize, answer: Resolution) -> Option<()> {
             Resolution::Abandon => run.abandoned = Some(doubtful.nonce),
             Resolution::Adopt => {
                 let attempt = run.attempt;
-                record(run, &Trigger { attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..doubtful }, &ids, None);
+                record(run, &Trigger { attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..doubtful }, &ids, FollowUp::Nothing);
             }
         });
     });
