@@ -668,8 +668,8 @@ fn run_in_doubt_without_account_ends_at_the_deadline() {
 #[test]
 fn run_in_doubt_without_a_list_of_nuvo_gives_way_to_the_next() {
     let (env, _operator) = unresolved(json!({}));
-    env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
     env.wait_reason("orders", "TriggerUnconfirmed");
+    env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
     env.start("next", "orders", json!({}));
     let run = env.wait_phase("orders", Phase::Unresolved);
     assert_consistent(&run);
