@@ -138,6 +138,12 @@ impl RunStore {
         self.index.older(run, pipeline)
     }
 
+    /// See [`RunIndex::another_waits`].
+    #[must_use]
+    pub fn another_waits(&self, pipeline: &PipelineId, me: &RunRef) -> bool {
+        self.index.another_waits(pipeline, me)
+    }
+
     /// See [`RunIndex::active_runs`].
     #[must_use]
     pub fn active_runs(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {

@@ -58,6 +58,8 @@ fn license_key_with_surrounding_space_is_trimmed_and_an_invalid_one_is_reported(
 /// The operator may not watch Secrets. Left alone, it would look at these after up to 15 minutes, and after ten.
 #[test]
 fn changed_secret_is_read_within_seconds_after_a_refresh() {
+    // Before anything is timed, because it may have to be built.
+    let program = crate::environment::kubectl_nuvo();
     let env = Environment::without_account("refresh", SimConfig { pipelines: vec![quick("orders")], ..SimConfig::default() });
     env.credential("wrong", "no-license-key");
     env.credential("rotated", "demo-license-key");
@@ -66,7 +68,7 @@ fn changed_secret_is_read_within_seconds_after_a_refresh() {
     }
     let _operator = env.operator();
     let refresh = |name: &str| {
-        let mut plugin = std::process::Command::new(crate::environment::kubectl_nuvo());
+        let mut plugin = std::process::Command::new(program);
         plugin.env("KUBECONFIG", env.server.admin_kubeconfig()).args(["--namespace", &env.namespace, "refresh", name]);
         let output = plugin.output().unwrap();
         (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())

@@ -13,7 +13,7 @@ use controlplane::{
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_crds::{Evidence, Phase, PipelineRun, TriggerState};
-use nuvo_sim::{Effect, Fault, Identity, Operation, Pipeline, Seed, Status};
+use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Pipeline, Seed, SimConfig, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, Operator, WITHIN, assert_consistent, block_on, message, reason, same};
@@ -526,12 +526,48 @@ fn resolve_without_a_list_of_nuvo_is_accepted() {
     same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (2, 1));
 }
 
+/// The times of the POSTs, in milliseconds.
+fn posts(env: &Environment) -> Vec<i64> {
+    env.sim.journal().iter().filter(|request| request.operation == Operation::Create).map(|request| request.at_ms).collect()
+}
+
 #[test]
-fn policy_retrigger_triggers_once_more_only() {
-    let (env, _operator) = unresolved(json!({ "onAmbiguousTrigger": "Retrigger" }));
+fn resolve_retry_waits_for_the_quarantine_and_says_until_when() {
+    let (env, _operator) = unresolved_with(json!({}), &["--quarantine-seconds", "12"]);
+    let run = wait_unresolved(&env);
+    let until = run.status.as_ref().unwrap().trigger.as_ref().unwrap().open_until.as_ref().unwrap().0.to_string();
+    assert!(message(&run).contains(&format!("retry counts from {until}")), "{}", message(&run));
+    resolve(&env, &format!("{}:retry", nonce(&run)));
+    let run = env.wait("orders", "showing when it goes on", |run| message(run).contains(&format!("begins at {until}")));
+    assert_consistent(&run);
+    same("phase", run.status.unwrap().phase, Some(Phase::Unresolved));
+    same("attempt", env.wait_phase("orders", Phase::Succeeded).status.unwrap().attempt, Some(2));
+    let posts = posts(&env);
+    assert!(posts.len() == 2 && posts[1] - posts[0] >= 12_000, "{posts:?}");
+}
+
+#[test]
+fn policy_retrigger_waits_for_the_quarantine_and_triggers_once_more_only() {
+    let env = Environment::new("doubt", [orders()]);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::status(502)).once());
+    let _operator = env.operator_with(&["--quarantine-seconds", "10"]);
+    env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    let run = env.wait("orders", "in doubt and looked for", |run| message(run).contains("has shown nothing of it"));
+    assert_consistent(&run);
+    same("reason", reason(&run), "TriggerUnconfirmed");
+    assert!(message(&run).contains("status 502") && message(&run).contains("triggered again"), "{}", message(&run));
+    // Looks that fail before do not matter.
+    env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)).times(2));
     let run = env.wait_phase("orders", Phase::Succeeded);
-    same("attempt", run.status.unwrap().attempt, Some(2));
-    same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (2, 1));
+    same(
+        "attempt",
+        (run.status.as_ref().unwrap().attempt, run.status.unwrap().history[0].result.as_deref()),
+        (Some(2), Some("TriggerOutcomeUnknown")),
+    );
+    let posts = posts(&env);
+    assert!(posts.len() == 2 && posts[1] - posts[0] >= 10_000, "{posts:?}");
+    same("executions", env.sim.executed_count(), 1);
+    assert!(!env.events("orders").iter().any(|(_, reason, _)| reason == "TriggerOutcomeUnknown"), "no person is asked");
 
     let env = Environment::new("doubt", [orders()]);
     env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
@@ -543,6 +579,40 @@ fn policy_retrigger_triggers_once_more_only() {
     });
     assert_consistent(&run);
     same("POSTs", env.sim.post_count(), 2);
+}
+
+#[test]
+fn policy_retrigger_does_not_trigger_beside_an_execution_of_another_origin() {
+    for (by, trigger) in [("another@example.com", nuvo_sim::Trigger::Manual), ("demo@example.com", nuvo_sim::Trigger::Scheduled)] {
+        let env = Environment::new("doubt", [orders()]);
+        let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+        let _operator = env.operator();
+        env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+        assert!(env.sim.fault_reached(fault, WITHIN));
+        env.sim.seed_execution(Seed::new("orders").by(Identity::user(by)).trigger(trigger)).unwrap();
+        let run = wait_unresolved_with(&env);
+        assert!(message(&run).contains("does not prove that there is none"), "{}", message(&run));
+        env.start("next", "orders", json!({}));
+        env.wait_phase("next", Phase::Succeeded);
+        same("POSTs of both", env.sim.post_count(), 2);
+    }
+}
+
+/// As whom nuvo shows the account is not known, so its own execution looks like that of another.
+#[test]
+fn policy_retrigger_does_not_trigger_after_an_execution_that_it_cannot_tell_from_others() {
+    let env = Environment::without_account("doubt", SimConfig { pipelines: vec![orders()], ..SimConfig::default() });
+    env.sim.set_access_tokens(vec![AccessToken::new("a-made-token", Identity::user("made@example.com"))]);
+    env.credential("token", "a-made-token");
+    env.account_with("default", json!({ "licenseKey": null, "accessToken": { "secretRef": { "name": "token", "key": "license-key" } } }));
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    let run = env.wait_phase("orders", Phase::Unresolved);
+    assert!(message(&run).contains("not known as whom nuvo shows the account"), "{}", message(&run));
+    env.start("next", "orders", json!({}));
+    env.wait_phase("next", Phase::Succeeded);
+    same("POSTs and executions of both", (env.sim.post_count(), env.sim.executed_count()), (2, 2));
 }
 
 /// The deadline passes while the outcome of the trigger is unknown and cannot be looked up.
@@ -592,6 +662,23 @@ fn run_in_doubt_without_account_ends_at_the_deadline() {
         "its account",
         || env.account("default"),
     );
+}
+
+/// Long before its deadline, which is a day away. Alone it would go on to ask nuvo.
+#[test]
+fn run_in_doubt_without_a_list_of_nuvo_gives_way_to_the_next() {
+    let (env, _operator) = unresolved(json!({}));
+    env.wait_reason("orders", "TriggerUnconfirmed");
+    env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    env.start("next", "orders", json!({}));
+    let run = env.wait_phase("orders", Phase::Unresolved);
+    assert_consistent(&run);
+    same("the doubt is shown", (reason(&run), trigger(&run)), ("TriggerOutcomeUnknown", (TriggerState::Ambiguous, None)));
+    assert!(message(&run).contains("another run of the pipeline goes on"), "{}", message(&run));
+    same("POSTs", env.sim.post_count(), 1);
+    env.sim.clear_faults();
+    same("known by its answer", trigger(&env.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs", env.sim.post_count(), 2);
 }
 
 /// A run whose POST nuvo has answered without ids; then its operator is killed.
@@ -748,7 +835,7 @@ fn run_deleted_after_its_account_gives_its_lock_back() {
 #[test]
 fn execution_of_an_account_whose_key_is_a_part_of_its_identifier_is_adopted() {
     let key = nuvo_sim::Credential::new("demo", Identity::user("demo@example.com"));
-    let config = nuvo_sim::SimConfig { pipelines: vec![orders()], credentials: vec![key], ..nuvo_sim::SimConfig::default() };
+    let config = SimConfig { pipelines: vec![orders()], credentials: vec![key], ..SimConfig::default() };
     let env = Environment::without_account("spelling", config);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "stringData": { "license-key": "demo" },

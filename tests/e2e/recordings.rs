@@ -147,6 +147,15 @@ fn normalised(mut object: Value, env: &Environment) -> Value {
     object
 }
 
+/// How often the operator looks before it gives up depends on the machine.
+fn without_count_of_looks(text: &str) -> String {
+    const LOOKS: &str = "Looks at the list: ";
+    let Some((before, after)) = text.split_once(LOOKS) else { return text.to_owned() };
+    let (counts, rest) = after.split_once('.').unwrap_or((after, ""));
+    let counts: String = counts.chars().map(|letter| if letter.is_ascii_digit() { '9' } else { letter }).collect();
+    format!("{before}{LOOKS}{}.{rest}", counts.replace("99", "9"))
+}
+
 /// Ids are numbered in the order in which they appear, so that equal ones stay equal.
 struct Names<'a> {
     env: &'a Environment,
@@ -173,6 +182,7 @@ impl Names<'_> {
     fn text(&mut self, text: &str) -> String {
         let text = text.replace(&self.env.namespace, "team").replace(&self.env.sim.address().to_string(), "127.0.0.1:8080");
         let belongs = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | ':' | '.');
+        let text = without_count_of_looks(&text);
         let pieces = text.split_inclusive(|letter| !belongs(letter));
         pieces
             .map(|piece| {
@@ -378,7 +388,7 @@ fn runs_in_doubt_and_behind_them_match_their_recordings() {
     env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING));
     let _operator = env.operator_with(&["--trigger-settle-seconds", "600"]);
     env.start("trigger-unconfirmed", "orders", json!({}));
-    assert_consistent(&env.wait("trigger-unconfirmed", "watched", |run| message(run).contains("watches nuvo's list")));
+    assert_consistent(&env.wait("trigger-unconfirmed", "watched", |run| message(run).contains("has shown nothing of it")));
     // Kubernetes writes down the second of a creation. Of two runs of the same second, either may come first.
     let created = env.get("trigger-unconfirmed").metadata.creation_timestamp.unwrap().0.as_second();
     env.eventually("a later second", || Timestamp::now().as_second() > created);

@@ -80,6 +80,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         suspended: bytes.one_in(8),
         pipeline: PipelineId::new("orders").unwrap(),
         adopt_unproven: bytes.flag(),
+        retriggers: bytes.flag(),
         concurrency: bytes.pick(&[ConcurrencyPolicy::Allow, ConcurrencyPolicy::Queue, ConcurrencyPolicy::Skip]),
         attempt: bytes.pick(&ATTEMPTS),
         ended: bytes.one_in(4),
@@ -162,10 +163,13 @@ pub fn limits(bytes: &mut Bytes) -> Limits {
 
 pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {
     let inquiry = |bytes: &mut Bytes| Inquiry {
-        doubt: nuvo_core::run::Doubt { nonce: nonce(bytes, 0), acquisition: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
-        since: now.saturating_sub(seconds(bytes)),
         executed: bytes.one_in(4),
         last: some(bytes, |b| (now.saturating_sub(seconds(b)), several(b, id))),
+        absent: some(bytes, |b| now.saturating_sub(seconds(b))),
+        ..Inquiry::new(
+            nuvo_core::run::Doubt { nonce: nonce(bytes, 0), acquisition: nonce(bytes, 0), attempt: bytes.pick(&ATTEMPTS) },
+            now.saturating_sub(seconds(bytes)),
+        )
     };
     Memory { inquiry: some(bytes, inquiry), quarantine: some(bytes, |b| (nonce(b, 0), now.saturating_sub(seconds(b)))) }
 }
@@ -186,6 +190,8 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
             candidates: several(b, candidate),
             after: some(b, |b| b.pick(&MILLISECONDS)),
             of_account: b.flag(),
+            age: seconds(b),
+            is_anonymous: b.flag(),
         })),
         Step::ReadRunning(_) => Answer::Running(RunningExecutions {
             listed: several(bytes, id).into_iter().collect(),

@@ -1,14 +1,14 @@
 //! Objects as the API server may hold them, and what the operator makes of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::{SignedDuration, Timestamp},
 };
 use nuvo_core::run::{
-    ExecutionId, Following, Knowledge, Known, PollFacts, Reopening, Run, StatusInput, TriggerResult, Verdict, compute_status, is_terminal,
-    opened, parse, recorded, reopening, verdict,
+    ExecutionId, FollowUp, Following, Knowledge, Known, PollFacts, Reopening, Run, StatusInput, TriggerResult, Verdict, compute_status,
+    is_terminal, opened, parse, recorded, reopening, verdict,
 };
 use nuvo_crds::{
     self, AttemptStatus, Execution, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_STATUS_MESSAGE, OnAmbiguousTrigger,
@@ -49,12 +49,13 @@ pub fn check(data: &[u8]) {
         let next = match reopening(&object, &run, now) {
             Some(Reopening::Attempt(attempt)) => Some((attempt, false)),
             Some(Reopening::Retry(attempt)) => Some((attempt, true)),
-            Some(Reopening::Adopt(..)) | None => None,
+            Some(Reopening::Adopt(..) | Reopening::Later(_)) | None => None,
         };
         let status = match (bytes.below(6), next) {
             (0, _) => {
                 let (Some(trigger), ids) = (run_trigger(bytes), ids(bytes)) else { continue };
-                recorded(&object, &trigger, &ids, bytes.pick(&TEXTS), None, now)
+                let follow_up = bytes.pick(&[FollowUp::Nothing, FollowUp::OpenFor(Duration::from_secs(9)), FollowUp::NextAttempt]);
+                recorded(&object, &trigger, &ids, bytes.pick(&TEXTS), follow_up, now)
             }
             (1, Some((attempt, retry))) => opened(&object, attempt, retry, now),
             (2, _) => {

@@ -341,8 +341,8 @@ impl World {
             Step::TakeLock { lock, over } => self.write_lock(lock, over.as_deref()),
             Step::Release { lock, over } => self.write_lock(lock, Some(over)),
             Step::Mark { marker, over } => self.change_over(run, over, |object| mark(object, marker)),
-            Step::Record { trigger, executions, message, unexecuted, over } => self.change_over(run, over, |object| {
-                let status: PipelineRunStatus = recorded(object, trigger, executions, message, *unexecuted, now);
+            Step::Record { trigger, executions, message, follow_up, over } => self.change_over(run, over, |object| {
+                let status: PipelineRunStatus = recorded(object, trigger, executions, message, *follow_up, now);
                 object.status = Some(status);
             }),
             other => panic!("{other:?} is no write"),

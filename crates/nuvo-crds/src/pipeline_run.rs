@@ -165,8 +165,9 @@ pub struct PipelineRunSpec {
     /// first looks in nuvo for what the trigger may have started: executions of the pipeline that are new, were started through the API by
     /// the account's own identity, and are not shown by another run. It follows all of them. When there are none: Fail ends the run with
     /// reason TriggerOutcomeUnknown, and a person decides. Adopt also follows new executions that another identity, or an unknown one,
-    /// started through the API; when there are none either, it is like Fail. Retrigger triggers once more before the deadline, which may run
-    /// the pipeline twice; when nuvo has answered that something was started, it is like Fail.
+    /// started through the API; when there are none either, it is like Fail. Retrigger waits for the quarantine
+    /// (--quarantine-seconds of the operator) and triggers once more, before the deadline, if nuvo's list then shows no execution of the
+    /// pipeline since, whoever started it; otherwise, or when nuvo has answered that something was started, it is like Fail.
     #[serde(default, deserialize_with = "known_or_default")]
     pub on_ambiguous_trigger: OnAmbiguousTrigger,
 

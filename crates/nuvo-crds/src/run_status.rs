@@ -214,6 +214,10 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
 
+    /// Time until which the trigger may still have effects in nuvo. The answer retry (annotation nuvo.dev/resolve) counts from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_until: Option<Time>,
+
     /// What happened, at most 1024 characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1_024))]

@@ -8,7 +8,11 @@ use super::{
     trigger::stored::{Trigger, TriggerResult},
     trigger::verdict::decided,
 };
+use crate::text::truncated;
 use nuvo_crds::{PipelineRun, well_known::RESOLVE_ANNOTATION};
+
+/// The most characters in front of what a person can answer.
+const LONGEST_WHY: usize = 700;
 
 /// The trigger that a person is asked about, if there is one.
 pub(super) fn trigger_in_doubt(run: &Run) -> Option<Trigger> {
@@ -46,13 +50,15 @@ pub(super) fn abandoned(run: &Run) -> bool {
 
 /// The message that asks a person to decide.
 pub(super) fn question(nonce: &str, why: &str) -> String {
+    // What to write stands at the end, and must not be cut off there.
+    let why = truncated(why, LONGEST_WHY);
     format!(
         "{why} Check in nuvo whether the pipeline ran, then answer with the annotation {RESOLVE_ANNOTATION}: \"{nonce}:adopt=<execution id>\", \
          \"{nonce}:retry\" or \"{nonce}:abandon\" (kubectl annotate --overwrite)."
     )
 }
 
-/// The message about an answer that does not make the run continue.
+/// The message about an answer that does not make the run continue, or not yet.
 pub(super) fn reply(object: &PipelineRun, run: &Run) -> Option<String> {
     let trigger = trigger_in_doubt(run)?;
     let nonce = trigger.nonce.as_str();
@@ -67,7 +73,15 @@ pub(super) fn reply(object: &PipelineRun, run: &Run) -> Option<String> {
         Ok(Some(Resolution { answer: ResolutionAnswer::Abandon, .. })) => {
             Some(format!("A person closed this run without finding out what its trigger started ({RESOLVE_ANNOTATION}: abandon)."))
         }
-        Ok(Some(_)) => None,
+        Ok(Some(Resolution { answer: ResolutionAnswer::Retry, .. })) => {
+            let open_until = object.status.as_ref()?.trigger.as_ref()?.open_until.as_ref()?;
+            Some(format!(
+                "A person answered with retry ({RESOLVE_ANNOTATION}). The next attempt begins at {}: until then the trigger may still take \
+                 effect (--quarantine-seconds).",
+                open_until.0
+            ))
+        }
+        Ok(Some(Resolution { answer: ResolutionAnswer::Adopt(_), .. })) => None,
         Err(message) => Some(question(nonce, &format!("{message}. Nothing was changed."))),
     }
 }

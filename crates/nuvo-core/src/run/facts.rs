@@ -13,7 +13,7 @@ use super::{
     trigger::next_step,
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
-    trigger::step::{Answer, Gate, Limits, Step},
+    trigger::step::{Answer, FollowUp, Gate, Limits, Step},
     trigger::verdict::settled,
 };
 use crate::backoff::Backoff;
@@ -82,12 +82,15 @@ impl Facts {
     /// Begins a pass.
     #[must_use]
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { begin, run, memory, limits, uptime, spare, older, polled } = beginning;
+        let Beginning { begin, run, memory, limits, uptime, spare, older, others_wait, polled } = beginning;
         let (run, invalid) = match run {
             Ok(run) => (run, None),
             Err(why) => (None, Some(why)),
         };
-        let trigger = run.map(|run| TriggerFacts::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone()));
+        let trigger = run.map(|run| {
+            let facts = TriggerFacts::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone());
+            TriggerFacts { others_wait, ..facts }
+        });
         // The older run may be waiting for the lock that this one took before a crash.
         let older = older.filter(|_| !memory.awaited);
         Self {
@@ -309,7 +312,7 @@ impl Facts {
     /// A result was written: this is the run now.
     fn recorded(&mut self, step: &Step, run: Run) {
         (self.progress, self.tries, self.touched_lock, self.unannounced) = (self.now, 0, true, true);
-        if let Step::Record { unexecuted: Some(Unexecuted::RetryAfter(wait, obstacle)), .. } = step {
+        if let Step::Record { follow_up: FollowUp::Unexecuted(Unexecuted::RetryAfter(wait, obstacle)), .. } = step {
             if *obstacle == Obstacle::Account {
                 // The account pauses. When it has other credentials, the run is woken, and nothing shall hold it off then.
                 self.retry_after = LOCK_RECHECK;

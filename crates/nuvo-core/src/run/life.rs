@@ -11,11 +11,13 @@ use super::{
     status::{expires, followed, reason, repair_watch_left, repairable, retry},
     trigger::run_view::Run,
 };
-use nuvo_crds::{MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, conditions::Reason};
+use nuvo_crds::{PipelineRun, conditions::Reason};
 
 /// What the object of a run says at one moment, besides the record of its trigger. All times are what is left of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Life {
+    /// The moment, for what people are told of times.
+    pub now: Timestamp,
     /// Why the run is as it is.
     pub reason: Option<Reason>,
     /// It follows an execution that existed before (`spec.executionId`), and triggers nothing.
@@ -28,8 +30,8 @@ pub struct Life {
     pub answer: Option<Resolution>,
     /// The attempt has failed, and another one is scheduled.
     pub retry: RetryWait,
-    /// A trigger in doubt is to be made again by itself (`spec.onAmbiguousTrigger: Retrigger`), once and before the deadline.
-    pub retrigger: bool,
+    /// Until the newest trigger that was recorded has no more effects; none if that is over, or nothing is to be expected of it.
+    pub open: Option<Duration>,
     /// Until the deadline; none before the run has started.
     pub deadline: Option<Duration>,
     /// Until the run is not triggered any more, if it has not been triggered by then; none if there is no such time.
@@ -68,7 +70,7 @@ impl Life {
     pub fn of(object: &PipelineRun, run: Option<&Run>, now: Timestamp) -> Self {
         let start_deadline = start_deadline_left(object, now);
         let Some(status) = &object.status else {
-            return Self { observes: object.spec.execution_id.is_some(), start_deadline, ..Self::default() };
+            return Self { now, observes: object.spec.execution_id.is_some(), start_deadline, ..Self::default() };
         };
         let since =
             |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now.duration_since(time.0)).unwrap_or_default());
@@ -78,20 +80,16 @@ impl Life {
             Some(_) if retry::is_due(status, object, now) => RetryWait::Due,
             Some(next) => RetryWait::Scheduled(until(next.0)),
         };
-        // Once: a policy that triggers again and again would start a pipeline without end while nuvo is unwell. What a full history has
-        // forgotten may have been it.
-        let doubted = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
-        let first = status.history.len() < MAX_HISTORY && !status.history.iter().any(doubted);
-        let in_time = |end: &Time| deadline_left(status, object, end.0).is_none_or(|left| !left.is_zero());
-        let in_time = status.current.completion_time.as_ref().is_some_and(in_time);
+        let open = status.trigger.as_ref().and_then(|trigger| trigger.open_until.as_ref()).map(|time| until(time.0));
         Self {
+            now,
             reason: reason(status),
             observes: object.spec.execution_id.is_some(),
             begun: status.trigger.is_some(),
             token: object.spec.rerun_token.is_some() && object.spec.rerun_token != status.series.rerun_token,
             answer: resolution(object).ok().flatten(),
             retry,
-            retrigger: object.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && first && in_time,
+            open: open.filter(|left| !left.is_zero()),
             deadline: deadline_left(status, object, now),
             start_deadline,
             expiry: expires(object).map(until),

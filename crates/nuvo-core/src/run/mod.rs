@@ -47,11 +47,11 @@ pub use status::{
     is_terminal, noted, opened, reason, recorded, refused, repair_watch_left, repairable,
 };
 pub use status_change::{StatusChange, render};
-pub use trigger::facts::{Grant, Inquiry, Memory, Task, TriggerFacts};
+pub use trigger::facts::{Grant, Inquiry, Looks, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
 pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, Run, RunningExecutions};
-pub use trigger::step::{Answer, Gate, Hold, Limits, LockRead, Step};
+pub use trigger::step::{Answer, FollowUp, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{
     BASELINE_IDS, Baseline, Evidence, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, LedgerOutcome, Lock, LockHolder, Marker, RunRef, Trigger,
     TriggerResult,

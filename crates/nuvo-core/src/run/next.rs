@@ -19,7 +19,7 @@ use super::{
     trigger::next_step,
     trigger::post_outcome::Obstacle,
     trigger::run_view::Run,
-    trigger::step::{Gate, Hold, Step},
+    trigger::step::{FollowUp, Gate, Hold, Step},
     trigger::stored::{Evidence, TriggerResult},
     trigger::unknown_streak::counted,
     trigger::verdict::{decided, resumable, settled, undecided},
@@ -122,8 +122,9 @@ fn live(f: &Facts, o: &TriggerFacts) -> Act {
         Some(Reopening::Retry(attempt)) => Act::Show(StatusChange::Attempt { attempt, automatic: true }),
         Some(Reopening::Adopt(trigger, ids)) => {
             let message = "A person named the executions (nuvo.dev/resolve: adopt).".to_owned();
-            adopt(f, &ids, StatusChange::Result { trigger, executions: ids.clone(), message, unexecuted: None })
+            adopt(f, &ids, StatusChange::Result { trigger, executions: ids.clone(), message, follow_up: FollowUp::Nothing })
         }
+        Some(Reopening::Later(_)) => follow(f, o),
         None if settled(run) => follow(f, o),
         None => trigger(f, o),
     }
@@ -212,7 +213,10 @@ fn follow(f: &Facts, o: &TriggerFacts) -> Act {
         {
             return act;
         }
-        return expire(f, Wishes { follow: repairs, ..Wishes::default() }, f.life.watched);
+        // An answer of a person may count only from then on.
+        let open = f.life.open.filter(|_| run.answered.is_some());
+        let again = f.life.watched.into_iter().chain(open).min();
+        return expire(f, Wishes { follow: repairs, ..Wishes::default() }, again);
     }
     // A run that is being deleted may stay for long, because of a finalizer: it is followed until it is gone.
     let again = if late {
@@ -297,7 +301,7 @@ fn ask(ask: Ask) -> Act {
 /// Without a list of nuvo no trigger starts.
 fn without_list(f: &Facts, obstacle: Obstacle, message: &str, retry_after: Option<Duration>) -> Act {
     let wait = retry_after.unwrap_or_else(|| NO_LIST.wait(f.memory.failures));
-    let situation = f.run().and_then(|run| waiting(run, &Hold::Gate(obstacle_gate(obstacle, message))));
+    let situation = f.trigger.as_ref().and_then(|o| waiting(o, &Hold::Gate(obstacle_gate(obstacle, message)), f.life.now));
     let shown = situation.and_then(|situation| show_if_free(f, StatusChange::Present(situation)));
     shown.unwrap_or_else(|| finish(f, Again::After(wait).or(until_deadline(f)), Wishes::default()))
 }
@@ -345,12 +349,8 @@ fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act
 /// Shows why a run waits, and says when it is looked at again at the latest.
 fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     let run = o.run();
-    if *hold == Hold::Overdue {
-        // Also while it holds the lock: a run that has ended goes on under none.
-        let ends = waiting(run, hold).and_then(|situation| show(f, StatusChange::Present(situation)));
-        return ends.unwrap_or_else(|| done(Again::OnChange));
-    }
     let ends = match hold {
+        Hold::Overdue => waiting(o, hold, f.life.now),
         Hold::TooLate => Some(waiting_message::too_late(f.life.reason)),
         Hold::Skipped(id) => Some(waiting_message::skipped(id)),
         _ => None,
@@ -385,7 +385,7 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         }
         Hold::Unconfirmed(left) => Some((*left).max(SHORTEST_WAIT)),
     };
-    if let Some(act) = waiting(run, hold).and_then(|situation| show_if_free(f, StatusChange::Present(situation))) {
+    if let Some(act) = waiting(o, hold, f.life.now).and_then(|situation| show_if_free(f, StatusChange::Present(situation))) {
         return act;
     }
     let again = Again::OnChange.or(again).or(until_deadline(f));

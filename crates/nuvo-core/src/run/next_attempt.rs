@@ -1,5 +1,6 @@
-//! What makes a run that ended go on: a new `rerunToken`, a retry that is due, a person's answer to a trigger in doubt, or the policy for
-//! one.
+//! What makes a run that ended go on: a new `rerunToken`, a retry that is due, or a person's answer to a trigger in doubt.
+
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -19,8 +20,10 @@ use nuvo_crds::PipelineRun;
 pub enum Reopening {
     /// With this attempt.
     Attempt(i32),
-    /// With this attempt, by itself: `spec.retry`, or `spec.onAmbiguousTrigger: Retrigger`.
+    /// With this attempt, by itself (`spec.retry`).
     Retry(i32),
+    /// With another attempt, as a person has answered, but not before this time is over.
+    Later(Duration),
     /// With executions that a person names; it must be shown first that they belong to the pipeline.
     Adopt(Trigger, Vec<ExecutionId>),
 }
@@ -48,19 +51,16 @@ pub fn goes_on(run: &Run, life: &Life) -> Option<Reopening> {
         return (life.retry == RetryWait::Due).then(|| Reopening::Retry(following_attempt(run)));
     }
     let in_doubt = trigger_in_doubt(run)?;
-    if let Some(Resolution { answer, .. }) = life.answer.as_ref().filter(|answer| answer.nonce == in_doubt.nonce.as_str()) {
-        return match answer {
-            ResolutionAnswer::Retry => Some(Reopening::Attempt(following_attempt(run))),
-            ResolutionAnswer::Adopt(ids) => {
-                let trigger = Trigger { attempt: run.attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..in_doubt };
-                Some(Reopening::Adopt(trigger, ids.clone()))
-            }
-            ResolutionAnswer::Abandon => None,
-        };
+    let Resolution { answer, .. } = life.answer.as_ref().filter(|answer| answer.nonce == in_doubt.nonce.as_str())?;
+    match answer {
+        // What the trigger may still start would else run beside the next one.
+        ResolutionAnswer::Retry => Some(life.open.map_or_else(|| Reopening::Attempt(following_attempt(run)), Reopening::Later)),
+        ResolutionAnswer::Adopt(ids) => {
+            let trigger = Trigger { attempt: run.attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..in_doubt };
+            Some(Reopening::Adopt(trigger, ids.clone()))
+        }
+        ResolutionAnswer::Abandon => None,
     }
-    let proven = run.own_marker().is_some_and(|marker| marker.nonce == in_doubt.nonce && !marker.executed);
-    let automatic = life.retrigger && proven && in_doubt.result == (TriggerResult::Ambiguous { executed: false });
-    automatic.then(|| Reopening::Retry(following_attempt(run)))
 }
 
 /// The same, by the object alone.

@@ -7,7 +7,8 @@ use super::{
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
 use nuvo_crds::{
-    self, OnAmbiguousTrigger, PipelineRun, TriggerState,
+    self, MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, PipelineRunStatus, TriggerState,
+    conditions::Reason,
     well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
@@ -81,6 +82,16 @@ fn result(trigger: &nuvo_crds::Trigger) -> TriggerResult {
     }
 }
 
+/// Whether a trigger has been in doubt before since a person asked for the run: a policy that triggers again and again would start a pipeline
+/// without end while nuvo is unwell. What a full history has forgotten may have been it.
+fn was_repeated(status: &PipelineRunStatus) -> bool {
+    let asked = status.series.request_time.as_ref().map(|time| time.0);
+    let is_since = |past: &&PastAttempt| asked.is_none_or(|asked| past.completion_time.as_ref().is_none_or(|time| time.0 >= asked));
+    let since = status.history.iter().filter(is_since);
+    let in_doubt = |past: &PastAttempt| past.result.as_deref() == Some(Reason::TriggerOutcomeUnknown.as_str());
+    since.clone().any(in_doubt) || since.count() >= MAX_HISTORY
+}
+
 /// Marker and result as far as they speak of this very object, and not of one that it was restored from.
 fn bound(
     id: &RunRef,
@@ -150,6 +161,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         suspended: run.spec.suspend,
         pipeline,
         adopt_unproven: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Adopt,
+        retriggers: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && !was_repeated(&status),
         concurrency: run.spec.concurrency_policy,
         attempt,
         ended: status.current.completion_time.is_some(),

@@ -5,8 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     ids::ExecutionId,
     status::{Knowledge, StatusInput, compute_status, noted, opened, recorded, refused, unwatched},
-    trigger::post_outcome::Unexecuted,
     trigger::run_view::Run,
+    trigger::step::FollowUp,
     trigger::stored::Trigger,
 };
 use nuvo_crds::{PipelineRun, PipelineRunStatus};
@@ -37,8 +37,8 @@ pub enum StatusChange {
         executions: Vec<ExecutionId>,
         /// For people.
         message: String,
-        /// nuvo refused for good, or the wait before another try.
-        unexecuted: Option<Unexecuted>,
+        /// What follows from it.
+        follow_up: FollowUp,
     },
 }
 
@@ -51,8 +51,8 @@ pub fn render(object: &PipelineRun, run: Option<&Run>, change: &StatusChange, kn
         (StatusChange::Refused(message) | StatusChange::Noted(message), _) => refused(object, message.clone(), now),
         (StatusChange::Unwatched, _) => unwatched(object, now),
         (StatusChange::Attempt { attempt, automatic }, _) => opened(object, *attempt, *automatic, now),
-        (StatusChange::Result { trigger, executions, message, unexecuted }, _) => {
-            recorded(object, trigger, executions, message, *unexecuted, now)
+        (StatusChange::Result { trigger, executions, message, follow_up }, _) => {
+            recorded(object, trigger, executions, message, *follow_up, now)
         }
         (StatusChange::Present(_), None) => object.status.clone().unwrap_or_default(),
     }

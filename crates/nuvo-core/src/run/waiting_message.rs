@@ -1,12 +1,17 @@
 //! What the status of a waiting run says.
 
+use k8s_openapi::jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+
 use super::{
     doubt_resolution::question,
     ids::ExecutionId,
     status::StatusInput,
+    trigger::doubt::{LONGEST_SAID, SoFar, so_far},
+    trigger::facts::TriggerFacts,
     trigger::run_view::Run,
     trigger::step::{Gate, Hold},
 };
+use crate::text::{sentence, truncated};
 use nuvo_crds::conditions::Reason;
 
 fn because(reason: Reason, message: impl Into<String>) -> StatusInput {
@@ -15,7 +20,8 @@ fn because(reason: Reason, message: impl Into<String>) -> StatusInput {
 
 /// What to show while a run waits; nothing while the process shuts down, because the next one continues at once.
 #[must_use]
-pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
+pub fn waiting(o: &TriggerFacts, hold: &Hold, now: Timestamp) -> Option<StatusInput> {
+    let run = o.run();
     Some(match hold {
         Hold::Suspended => because(Reason::Suspended, "spec.suspend is true. The run is not triggered until it is false."),
         Hold::Gate(Gate::Open | Gate::Draining) => return None,
@@ -44,16 +50,7 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
             };
             because(Reason::PipelineBusy, message)
         }
-        Hold::Unconfirmed(_) => {
-            let watched = "The trigger may have been carried out. The operator watches nuvo's list of executions to find out. The trigger is not sent \
-                           again.";
-            let answer = run.own_marker().map(|marker| {
-                let why = "If nuvo provides no list, a person can answer instead. The answer counts after a quarantine (--quarantine-seconds), \
-                           in which the trigger may still take effect.";
-                format!(" {}", question(marker.nonce.as_str(), why))
-            });
-            because(Reason::TriggerUnconfirmed, format!("{watched}{}", answer.unwrap_or_default()))
-        }
+        Hold::Unconfirmed(_) => unconfirmed(run, &so_far(o), now),
         Hold::Overdue => because(
             Reason::DeadlineExceeded,
             "The deadline (spec.activeDeadlineSeconds) passed before the next attempt was triggered. Nothing was started for it. Set a new \
@@ -67,6 +64,42 @@ pub fn waiting(run: &Run, hold: &Hold) -> Option<StatusInput> {
             "The record of what this run triggered is lost, or belongs to an earlier object of this name. The run is not triggered again.",
         ),
     })
+}
+
+/// What to show of a trigger in doubt. The text changes only with what is known, so that a look that brings nothing new is not written.
+fn unconfirmed(run: &Run, so_far: &SoFar, now: Timestamp) -> StatusInput {
+    let SoFar { inquiry, left, is_repeated } = so_far;
+    let said = truncated(&inquiry.said, LONGEST_SAID);
+    let mut texts = vec![match said.as_str() {
+        "" => "The trigger may have been carried out.".to_owned(),
+        said => format!("The trigger may have been carried out: {}", sentence(said)),
+    }];
+    texts.push(match (inquiry.looks.made, inquiry.looks.complete) {
+        (0, _) => "The operator looks for it in nuvo's list of executions.".to_owned(),
+        (_, 0) => "The operator looks for it in nuvo's list of executions, but has seen no complete list so far.".to_owned(),
+        _ => "The operator looks for it in nuvo's list of executions, which has shown nothing of it so far.".to_owned(),
+    });
+    if inquiry.looks.is_anonymous {
+        texts.push("It is not known as whom nuvo shows the account, so no execution counts as its own.".to_owned());
+    }
+    let until = SignedDuration::try_from(*left).ok().and_then(|left| now.checked_add(left).ok());
+    let until = until.unwrap_or(now).round(TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Ceil)).unwrap_or(now);
+    texts.push(match (is_repeated, left.is_zero()) {
+        (true, false) => {
+            format!("If nothing has been started by about {until}, the pipeline is triggered again (spec.onAmbiguousTrigger: Retrigger).")
+        }
+        (true, true) => "If nothing was started, the pipeline is triggered again (spec.onAmbiguousTrigger: Retrigger).".to_owned(),
+        (false, false) => format!("If nothing is found by about {until}, a person has to decide. The trigger is not sent again."),
+        (false, true) => "The trigger is not sent again.".to_owned(),
+    });
+    if let Some(marker) = run.own_marker() {
+        texts.push(
+            "If nuvo provides no list, a person can answer instead. The answer counts after the quarantine (--quarantine-seconds)."
+                .to_owned(),
+        );
+        return because(Reason::TriggerUnconfirmed, question(marker.nonce.as_str(), &texts.join(" ")));
+    }
+    because(Reason::TriggerUnconfirmed, texts.join(" "))
 }
 
 fn running(executions: &[ExecutionId]) -> String {

@@ -18,13 +18,15 @@ pub struct ListedExecutions {
     pub executions: Vec<(Option<String>, Candidate)>,
     /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
     pub after: Option<i64>,
+    /// It is not known as whom nuvo shows the account.
+    pub is_anonymous: bool,
 }
 
 impl ListedExecutions {
     /// A list of which nothing is known to be whole.
     #[must_use]
     pub const fn of_nothing() -> Self {
-        Self { executions: Vec::new(), after: Some(i64::MAX) }
+        Self { executions: Vec::new(), after: Some(i64::MAX), is_anonymous: false }
     }
 
     /// What it shows of a pipeline. One of which it is not known to which pipeline it belongs may be of any.
@@ -34,7 +36,7 @@ impl ListedExecutions {
         }
         let is_of = |named: &Option<String>| named.as_deref().is_none_or(|named| named == pipeline.as_str());
         let candidates = self.executions.iter().filter(|(named, _)| is_of(named)).map(|(_, candidate)| candidate.clone()).collect();
-        ListedCandidates { candidates, after: self.after, of_account }
+        ListedCandidates { candidates, after: self.after, of_account, age: Duration::ZERO, is_anonymous: self.is_anonymous }
     }
 }
 
@@ -88,7 +90,8 @@ impl Doubts {
         }
         let answer = waiting.answer.take()?;
         self.waiting.remove(run);
-        Some(answer.listed)
+        let age = now.saturating_sub(answer.began);
+        Some(answer.listed.map(|listed| ListedCandidates { age, ..listed }))
     }
 
     /// The run is in doubt no more, or gone.
@@ -167,7 +170,7 @@ mod tests {
             let candidate = Candidate { hash: id.to_string(), id, created: None, manual: true, by_us: true };
             (Some((*pipeline).to_owned()), candidate)
         };
-        ListedExecutions { executions: of.iter().map(execution).collect(), after }
+        ListedExecutions { executions: of.iter().map(execution).collect(), after, is_anonymous: false }
     }
 
     fn doubts() -> Doubts {
@@ -202,6 +205,7 @@ mod tests {
         assert_eq!(doubts.looked(at(0), Some(&pipeline("a")), Some(&listed(&["a"], Some(7)))), [run("a")]);
         let shown = doubts.candidates(&run("a"), &pipeline("a"), false, at(1)).unwrap().unwrap();
         assert_eq!((shown.of_account, shown.after, shown.candidates.len()), (false, Some(7), 1));
+        assert_eq!(shown.age, Duration::from_secs(1), "since it began");
     }
 
     #[test]
@@ -213,7 +217,7 @@ mod tests {
         anonymous.executions[0].0 = None;
         doubts.looked(at(0), None, Some(&anonymous));
         let shown = doubts.candidates(&run("a"), &pipeline("a"), false, at(1)).unwrap().unwrap();
-        assert_eq!(shown, ListedCandidates { of_account: true, ..ListedCandidates::of_nothing() });
+        assert_eq!(shown, ListedCandidates { of_account: true, age: Duration::from_secs(1), ..ListedCandidates::of_nothing() });
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Scope {
     pub drains: u8,
     /// Lists that nuvo does not give to who looks into a trigger in doubt.
     pub failed_lists: u8,
+    /// Whether nuvo never gives a list to who looks into a trigger in doubt.
+    pub never_listed: bool,
     /// Lists that do not reach back as far as is needed, to who looks into a trigger in doubt.
     pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
@@ -72,6 +74,10 @@ pub struct Scope {
     pub overdue: bool,
     /// Whether runs also take what is not provably theirs.
     pub adopt: bool,
+    /// Whether a run triggers again by itself, once, when nothing has come of its trigger.
+    pub retrigger: bool,
+    /// Whether it is not known as whom nuvo shows the account.
+    pub anonymous: bool,
     /// How many executions a POST may start.
     pub batches: &'static [u8],
     /// Whether an execution may be listed later than it is started.
@@ -120,6 +126,7 @@ impl Scope {
         stale: 0,
         drains: 0,
         failed_lists: 0,
+        never_listed: false,
         short_lists: 0,
         blind_lists: 0,
         intruders: 0,
@@ -136,6 +143,8 @@ impl Scope {
         ledger_losses: 0,
         overdue: false,
         adopt: false,
+        retrigger: false,
+        anonymous: false,
         batches: &[1],
         lag: false,
         brisk: false,
@@ -155,7 +164,7 @@ impl Scope {
     /// Whether the list shows every execution by the time of the next look, and the records are not tampered with.
     pub fn list_is_prompt(&self) -> bool {
         let tampering = [self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
-        !self.lag && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
+        !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
     }
 
     /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
@@ -189,6 +198,8 @@ impl Scope {
 
 /// One operator, which may die and lose answers.
 const ALONE: Scope = Scope { operators: 1, crashes: 1, unanswered: 1, ..Scope::CALM };
+/// One run that triggers again by itself.
+const RETRIGGER: Scope = Scope { retrigger: true, runs: 1, ..ALONE };
 /// One run, and two operators that get into each other's way.
 const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 /// One run, and two operators of which one goes away. What it leaves behind the other one brings to an end, whatever that remembers.
@@ -237,6 +248,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
         "locks have an age, a write lost, slow, slow list; 0 or 2 executions",
         Scope { lost: 1, slow: 1, lag: true, batches: &[0, 2], ..AGED_LOCKS },
     ),
+    ("never a list, a crash, a lost answer", Scope { never_listed: true, crashes: 1, unanswered: 1, ..AGED_LOCKS }),
+    ("never a list, restarts at every tick", Scope { never_listed: true, unanswered: 1, ..RESTLESS }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
@@ -268,6 +281,12 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("crash, lost answer, refusal, marker wiped", Scope { refused: 1, marker_wipes: 1, ..ALONE }),
     ("suspended, edited, slow", Scope { suspensions: 1, edits: 1, slow: 1, operators: 1, ..Scope::CALM }),
     ("onAmbiguousTrigger: Adopt, slow list", Scope { adopt: true, lag: true, ..ALONE }),
+    ("onAmbiguousTrigger: Retrigger, slow list; 0 or 2 executions", Scope { batches: &[0, 2], lag: true, ..RETRIGGER }),
+    ("Retrigger, no list, or a short one", Scope { failed_lists: 2, short_lists: 1, ..RETRIGGER }),
+    ("Retrigger, another client's execution, identity not known", Scope { intruders: 1, anonymous: true, ..RETRIGGER }),
+    ("Retrigger, a POST lands late, or is lost", Scope { late_posts: 1, crashes: 0, ..RETRIGGER }),
+    ("Retrigger, two runs, slow list", Scope { runs: 2, lag: true, crashes: 0, unanswered: 2, ..RETRIGGER }),
+    ("Retrigger, two operators", Scope { operators: 2, ..RETRIGGER }),
     ("crash, refusal", Scope { refused: 1, ..ONE_RUN }),
     ("crash, foreign edit", Scope { edits: 1, ..ONE_RUN }),
     ("crash, another attempt", Scope { reruns: 1, ..ONE_RUN }),
@@ -353,6 +372,7 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),
     ("overdue, a retry, a lost answer of nuvo", Scope { retries: 1, overdue: true, unanswered: 1, ..LIFE }),
+    ("overdue, a retry, a crash", Scope { retries: 1, overdue: true, crashes: 1, ..LIFE }),
     ("a retry, a status wiped", Scope { retries: 1, status_wipes: 1, ..LIFE }),
     ("a rerun, a marker wiped", Scope { reruns: 1, marker_wipes: 1, ..LIFE }),
 ];

@@ -1,6 +1,6 @@
 //! What must never be seen, whatever happens (docs/protocol.md, section 7).
 
-use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, decided, settled};
+use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, awaits_trigger, decided, settled, undecided};
 use nuvo_crds::conditions::Reason;
 use stateright::Property;
 
@@ -14,6 +14,9 @@ use crate::{
 pub fn promises(world: &World) -> Vec<Property<World>> {
     let scope = &world.scope;
     let mut all = vec![Property::always("P1: at most one POST for an attempt", |_, state: &State| one_post_for_each_attempt(state))];
+    if scope.retrigger {
+        all.push(Property::always("P1: nothing is started again by itself", |_, state: &State| nothing_is_started_again(state)));
+    }
     if scope.locks_are_kept() {
         all.push(Property::always("P2: a run shows only what it started", |_, state: &State| own_executions(state)));
     }
@@ -26,8 +29,8 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
     if scope.list_is_prompt() {
         all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
     }
-    // A lock is taken by time from a holder that cannot be read.
-    if scope.list_is_prompt() && scope.short_lists == 0 && !scope.overdue && !scope.split {
+    // A lock is taken by time from a holder that cannot be read, and what is listed counts only for an identity that is known.
+    if scope.list_is_prompt() && scope.short_lists == 0 && !scope.overdue && !scope.split && !scope.anonymous {
         all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
     }
     if scope.status_wipes == 0 {
@@ -64,6 +67,14 @@ fn one_post_for_each_attempt(state: &State) -> bool {
         state.deliveries.iter().skip(number + 1).all(|other| {
             one.nonce != other.nonce && !(one.run == other.run && one.attempt == other.attempt && sent(one.course) && sent(other.course))
         })
+    })
+}
+
+/// A run whose trigger has started something is not triggered again.
+fn nothing_is_started_again(state: &State) -> bool {
+    state.deliveries.iter().enumerate().all(|(number, one)| {
+        let is_repeated = state.deliveries.iter().skip(number + 1).any(|other| other.run == one.run);
+        !is_repeated || started(state, one).next().is_none()
     })
 }
 
@@ -156,6 +167,9 @@ fn all_is_shown(state: &State) -> bool {
 pub fn is_over(state: &State, scope: &Scope) -> bool {
     let remembered = [scope.crashes, scope.status_wipes, scope.marker_wipes, scope.unanswered] == [0; 4];
     // A run that is being deleted starts nothing, however long a finalizer keeps it.
-    let settles = |run: &Run| settled(run) || (scope.kept && run.deleting);
+    let is_waited_for = |run: &Run| present(state).any(|other| other.id != run.id && awaits_trigger(other));
+    // Without a list a run in doubt goes on until its deadline, unless another one waits.
+    let may_go_on = |run: &Run| scope.never_listed && undecided(run) && !is_waited_for(run);
+    let settles = |run: &Run| settled(run) || (scope.kept && run.deleting) || may_go_on(run);
     present(state).all(settles) && (!scope.life || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
 }

@@ -46,7 +46,7 @@ use std::time::Duration;
 use bounds::{LARGE, LIVES, STANDARD};
 use check::{alone, explore, story};
 use k8s_openapi::jiff::Timestamp;
-use nuvo_core::run::{Evidence, ExecutionId, Nonce, Obstacle, Trigger, TriggerResult, Unexecuted, parse, recorded};
+use nuvo_core::run::{Evidence, ExecutionId, FollowUp, Nonce, Obstacle, Trigger, TriggerResult, Unexecuted, parse, recorded};
 use nuvo_crds::PipelineRun;
 use world::World;
 
@@ -104,24 +104,25 @@ fn missing_safeguard_breaks_a_promise() {
 fn recorded_result_reads_the_same_in_the_model() {
     let ids = |count: usize| -> Vec<ExecutionId> { (0..count).map(|n| ExecutionId::new(format!("e{n}")).unwrap()).collect() };
     let results = [
-        (TriggerResult::Accepted(Evidence::Answer), ids(2), None),
-        (TriggerResult::Accepted(Evidence::Adopted), ids(1), None),
-        (TriggerResult::Accepted(Evidence::Answer), ids(0), None),
-        (TriggerResult::NotExecuted, ids(0), Some(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
-        (TriggerResult::NotExecuted, ids(0), Some(Unexecuted::Rejected)),
-        (TriggerResult::Ambiguous { executed: true }, ids(0), None),
-        (TriggerResult::Ambiguous { executed: false }, ids(0), None),
+        (TriggerResult::Accepted(Evidence::Answer), ids(2), FollowUp::Nothing),
+        (TriggerResult::Accepted(Evidence::Adopted), ids(1), FollowUp::Nothing),
+        (TriggerResult::Accepted(Evidence::Answer), ids(0), FollowUp::Nothing),
+        (TriggerResult::NotExecuted, ids(0), FollowUp::Unexecuted(Unexecuted::RetryAfter(Duration::ZERO, Obstacle::Unavailable))),
+        (TriggerResult::NotExecuted, ids(0), FollowUp::Unexecuted(Unexecuted::Rejected)),
+        (TriggerResult::Ambiguous { executed: true }, ids(0), FollowUp::Nothing),
+        (TriggerResult::Ambiguous { executed: false }, ids(0), FollowUp::OpenFor(Duration::from_secs(1))),
+        (TriggerResult::Ambiguous { executed: false }, ids(0), FollowUp::NextAttempt),
     ];
-    for (first, first_ids, first_unexecuted) in &results {
-        for (second, second_ids, second_unexecuted) in &results {
+    for (first, first_ids, first_follow_up) in &results {
+        for (second, second_ids, second_follow_up) in &results {
             let mut object = operators_run();
             let mut modelled = parse(&object).unwrap();
-            for (nonce, result, ids, unexecuted) in
-                [("n1", first, first_ids, first_unexecuted), ("n2", second, second_ids, second_unexecuted)]
+            for (nonce, result, ids, follow_up) in [("n1", first, first_ids, first_follow_up), ("n2", second, second_ids, second_follow_up)]
             {
-                let trigger = Trigger { nonce: Nonce::new(nonce).unwrap(), attempt: 1, result: result.clone() };
-                object.status = Some(recorded(&object, &trigger, ids, "", *unexecuted, Timestamp::UNIX_EPOCH));
-                world::record(&mut modelled, &trigger, ids, *unexecuted);
+                let attempt = modelled.attempt;
+                let trigger = Trigger { nonce: Nonce::new(nonce).unwrap(), attempt, result: result.clone() };
+                object.status = Some(recorded(&object, &trigger, ids, "", *follow_up, Timestamp::UNIX_EPOCH));
+                world::record(&mut modelled, &trigger, ids, *follow_up);
             }
             assert_eq!(parse(&object).unwrap(), modelled, "{first:?} then {second:?}");
         }
@@ -132,7 +133,7 @@ fn operators_run() -> PipelineRun {
     serde_json::from_value(serde_json::json!({
         "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun",
         "metadata": { "name": "a", "namespace": "default", "uid": "a", "resourceVersion": "0" },
-        "spec": { "pipelineId": "orders" },
+        "spec": { "pipelineId": "orders", "onAmbiguousTrigger": "Retrigger" },
     }))
     .unwrap()
 }

@@ -70,6 +70,8 @@ pub enum Mutant {
     ShortListMeansWhole,
     /// What another client has started is adopted too.
     AnybodysAdopted,
+    /// What others have started does not keep a run from being triggered again by itself.
+    OthersAreNotCounted,
     /// A run whose trigger stays in doubt keeps the lock without end.
     AmbiguousNeverGivesWay,
     /// A run that is being deleted keeps its lock until it is gone.
@@ -78,6 +80,8 @@ pub enum Mutant {
     UnreadableKeepsItsLock,
     /// How old a lock is, no process can tell.
     LocksHaveNoAge,
+    /// That others wait, a run in doubt does not know.
+    DoubtsWaitForALook,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -107,6 +111,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
     let alone = Scope { operators: 1, ..Scope::CALM };
     let single = Scope { runs: 1, ..alone.clone() };
     let life = Scope { life: true, ..single.clone() };
+    let retrigger = Scope { retrigger: true, unanswered: 1, ..single.clone() };
     let together = Scope { concurrent: true, ..alone.clone() };
     // Who deletes a lock takes the promise away; it still holds if every process writes at once what it knows.
     let lease_deleted = Scope { lease_deletions: 1, brisk: true, unanswered: 1, ..together.clone() };
@@ -124,6 +129,9 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::RestoredMeansNew, "P1", Scope { deletions: 1, restores: 1, ..single.clone() }),
         (Mutant::AmbiguousLeavesNoEntry, "P1", Scope { unanswered: 1, status_wipes: 1, marker_wipes: 1, ..alone.clone() }),
         (Mutant::UnlockBeforeRecord, "P1", Scope { marker_wipes: 1, crashes: 1, ledger_losses: 1, ..single.clone() }),
+        (Mutant::OthersAreNotCounted, "P1: nothing", Scope { anonymous: true, ..retrigger.clone() }),
+        (Mutant::NoListMeansNothingStarted, "P1: nothing", Scope { failed_lists: 2, ..retrigger.clone() }),
+        (Mutant::NoQuarantine, "P1: nothing", Scope { lag: true, ..retrigger }),
         (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::LockAfterConflict, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::StealAtOnce, "P2", Scope { unanswered: 1, ..together.clone() }),
@@ -156,6 +164,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
         (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restless: true, aged: true, ..alone.clone() }),
+        (Mutant::DoubtsWaitForALook, CAN_END, Scope { unanswered: 1, never_listed: true, aged: true, ..alone.clone() }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

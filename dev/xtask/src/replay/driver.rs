@@ -81,6 +81,7 @@ impl Player {
             uptime: self.world.uptime,
             spare: self.world.nonce(),
             older: self.world.older(),
+            others_wait: self.world.others_wait(),
             polled: self.world.polled(),
         });
         for _ in 0..MAX_ACTS {
@@ -242,9 +243,9 @@ impl Player {
                 self.trace.detail("answer", &acts::outcome(&outcome));
                 Ok(Answer::Posted(outcome))
             }
-            Step::Record { trigger, executions, message, unexecuted, .. } => {
+            Step::Record { trigger, executions, message, follow_up, .. } => {
                 let (trigger, executions, message) = (trigger.clone(), executions.clone(), message.clone());
-                return Some(Ok(self.write_status(&StatusChange::Result { trigger, executions, message, unexecuted: *unexecuted })));
+                return Some(Ok(self.write_status(&StatusChange::Result { trigger, executions, message, follow_up: *follow_up })));
             }
             Step::ReadBaseline
             | Step::ReadCandidates

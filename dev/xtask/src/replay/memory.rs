@@ -36,10 +36,9 @@ impl MemoryOverrides {
         let inquiry = run.filter(|_| self.doubt_seconds.is_some() || self.last_look.is_some()).and_then(|run| {
             let since = self.doubt_seconds.or(self.last_look.as_ref().map(|look| look.seconds)).unwrap_or_default();
             Some(Inquiry {
-                doubt: doubt(run, lock)?,
-                since: ago(since),
                 executed: run.own_marker().is_some_and(|marker| marker.executed),
                 last: self.last_look.as_ref().map(|look| (ago(look.seconds), look.ids.clone())),
+                ..Inquiry::new(doubt(run, lock)?, ago(since))
             })
         });
         let quarantine = lock_holder.zip(self.quarantine_seconds).map(|(lock_holder, seconds)| (lock_holder.nonce.clone(), ago(seconds)));

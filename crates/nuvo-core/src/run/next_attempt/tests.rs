@@ -30,7 +30,7 @@ fn started(count: usize, edit: impl FnOnce(&mut PipelineRunSpec)) -> PipelineRun
     object.metadata.uid = Some("u1".into());
     object.metadata.resource_version = Some("1".into());
     object.metadata.generation = Some(1);
-    object.status = Some(recorded(&object, &trigger("n1", 1), &ids(count), "", None, at(0)));
+    object.status = Some(recorded(&object, &trigger("n1", 1), &ids(count), "", FollowUp::Nothing, at(0)));
     object
 }
 
@@ -66,10 +66,10 @@ fn go_on(object: &mut PipelineRun, now: i64) -> Option<Reopening> {
     let (attempt, retry) = match reopening {
         Reopening::Attempt(attempt) => (attempt, false),
         Reopening::Retry(attempt) => (attempt, true),
-        Reopening::Adopt(..) => panic!("{reopening:?}"),
+        Reopening::Adopt(..) | Reopening::Later(_) => panic!("{reopening:?}"),
     };
     object.status = Some(opened(object, attempt, retry, at(now)));
-    object.status = Some(recorded(object, &trigger(&format!("n{attempt}"), attempt), &ids(1), "", None, at(now)));
+    object.status = Some(recorded(object, &trigger(&format!("n{attempt}"), attempt), &ids(1), "", FollowUp::Nothing, at(now)));
     Some(reopening)
 }
 
@@ -222,7 +222,7 @@ fn retry_is_made_only_by_the_object_that_made_the_attempts_before() {
     let run = parse(&put_back).unwrap();
     assert_eq!(reopening(&put_back, &run, at(1_000)), None, "the second attempt may be out");
     assert!(matches!(verdict(&run, &Lock::default()), Verdict::InDoubt(_)));
-    put_back.status = Some(recorded(&put_back, &trigger("n2", 2), &ids(1), "", None, at(1_000)));
+    put_back.status = Some(recorded(&put_back, &trigger("n2", 2), &ids(1), "", FollowUp::Nothing, at(1_000)));
     assert_eq!(
         (why(&put_back), status(&put_back).current.executions.len()),
         (Some(Reason::Running), 0),
@@ -247,7 +247,7 @@ fn retry_beyond_the_deadline_is_not_made() {
 }
 
 /// What a task does for a run whose second attempt was opened, when its deadline is over, after reading this lock.
-fn overdue(run: &Run, lock: Lock) -> Step {
+fn observed(run: &Run) -> TriggerFacts {
     let limits = Limits {
         fence: Duration::from_secs(5),
         post_deadline: Duration::from_secs(60),
@@ -256,7 +256,11 @@ fn overdue(run: &Run, lock: Lock) -> Step {
         confirm: Duration::from_secs(10),
         clock_margin: Duration::from_secs(60),
     };
-    let mut observed = TriggerFacts::new(run.clone(), Memory::default(), limits, Duration::ZERO, Gate::Open, Nonce::new("spare").unwrap());
+    TriggerFacts::new(run.clone(), Memory::default(), limits, Duration::ZERO, Gate::Open, Nonce::new("spare").unwrap())
+}
+
+fn overdue(run: &Run, lock: Lock) -> Step {
+    let mut observed = observed(run);
     observed.deadline = Some(Duration::ZERO);
     assert_eq!(next_step(&observed), Step::ReadLock);
     observed.learn(&Step::ReadLock, Answer::Lock(Box::new(LockRead { version: Some("7".into()), lock, age: None })));
@@ -273,7 +277,7 @@ fn later_attempt_is_not_triggered_after_the_deadline() {
     let run = parse(&object).unwrap();
     assert!(!settled(&run) && awaits_trigger(&run));
     assert_eq!(overdue(&run, Lock::default()), Step::Hold(Hold::Overdue));
-    let situation = waiting(&run, &Hold::Overdue).unwrap();
+    let situation = waiting(&observed(&run), &Hold::Overdue, at(90_000)).unwrap();
     object.status = Some(compute_status(&object, &run, &situation, &Knowledge::new(), at(90_000)));
     assert_eq!((why(&object), status(&object).attempt), (Some(Reason::DeadlineExceeded), Some(2)));
     let ended = parse(&object).unwrap();
@@ -477,7 +481,7 @@ fn run_expires_unless_its_deletion_would_start_it_again() {
 fn run_in_doubt_is_not_deleted_before_a_person_decides() {
     let mut run = started(1, |spec| spec.ttl_seconds_after_finished = Some(0));
     let doubt = Trigger { result: TriggerResult::Ambiguous { executed: false }, ..trigger("n1", 1) };
-    run.status = Some(recorded(&run, &doubt, &[], "The answer was lost.", None, at(1)));
+    run.status = Some(recorded(&run, &doubt, &[], "The answer was lost.", FollowUp::Nothing, at(1)));
     assert_eq!((status(&run).phase, expires(&run)), (Some(Phase::Unresolved), None));
     assert_eq!(condition(&run, "DeletionBlocked").map(|(reason, _)| reason), Some("Unresolved"));
     run.metadata.annotations = Some(BTreeMap::from([("nuvo.dev/resolve".to_owned(), "n1:abandon".to_owned())]));

@@ -17,6 +17,26 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
         let result = find(&old.conditions, SUCCEEDED).map(|condition| condition.reason.clone());
         remember(&mut old, result, None);
     }
+    begin(object, old, attempt, retry, format!("Attempt {attempt} is about to start."), now)
+}
+
+/// The status of a run whose trigger has this unknown outcome, and is made again (`spec.onAmbiguousTrigger: Retrigger`).
+pub(super) fn repeated(object: &PipelineRun, mut old: PipelineRunStatus, now: Timestamp) -> PipelineRunStatus {
+    remember(&mut old, Some(Reason::TriggerOutcomeUnknown.to_string()), Some(Time(now)));
+    let attempt = old.attempt.unwrap_or(1).saturating_add(1);
+    let why = old.trigger.as_ref().map(|trigger| trigger.message.clone()).unwrap_or_default();
+    let message = format!("{why} Attempt {attempt} is about to start (spec.onAmbiguousTrigger: Retrigger).");
+    begin(object, old, attempt, true, message, now)
+}
+
+fn begin(
+    object: &PipelineRun,
+    mut old: PipelineRunStatus,
+    attempt: i32,
+    retry: bool,
+    message: String,
+    now: Timestamp,
+) -> PipelineRunStatus {
     // It is about the executions of the attempt before.
     remove(&mut old.conditions, DEVELOPER_MODE);
     let series = if retry {
@@ -37,7 +57,7 @@ pub fn opened(object: &PipelineRun, attempt: i32, retry: bool, now: Timestamp) -
         observed_generation: None,
         phase: None,
     };
-    conclude(&mut status, object, Reason::RetryScheduled, format!("Attempt {attempt} is about to start."), now);
+    conclude(&mut status, object, Reason::RetryScheduled, message, now);
     status
 }
 

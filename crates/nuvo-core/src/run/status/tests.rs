@@ -18,6 +18,8 @@ use nuvo_crds::{
     well_known::RESOLVE_ANNOTATION,
 };
 
+const SHORT: Duration = Duration::from_secs(1);
+
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds.saturating_add(1_000_000)).unwrap()
 }
@@ -46,7 +48,7 @@ fn ids(count: usize) -> Vec<ExecutionId> {
 
 fn accepted(count: usize) -> PipelineRun {
     let object = object();
-    let status = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &ids(count), "", None, at(0));
+    let status = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &ids(count), "", FollowUp::Nothing, at(0));
     with(object, status)
 }
 
@@ -105,13 +107,16 @@ fn post_not_carried_out_shows_its_obstacle() {
     ] {
         let object = object();
         let unexecuted = Unexecuted::RetryAfter(Duration::from_secs(5), obstacle);
-        let status = recorded(&object, &trigger(TriggerResult::NotExecuted), &[], "it was not sent", Some(unexecuted), at(0));
+        let status =
+            recorded(&object, &trigger(TriggerResult::NotExecuted), &[], "it was not sent", FollowUp::Unexecuted(unexecuted), at(0));
         assert_eq!((reason(&status), status.phase), (Some(wanted), Some(phase)));
         assert!(message(&status).starts_with("Nothing was started: it was not sent. The operator tries again"), "{}", message(&status));
         // What is shown while it waits for the next try is not another reason, and so not worth a write.
         let object = with(object, status.clone());
         let run = parse(&object).unwrap();
-        let waits = waiting(&run, &Hold::Gate(Gate::HeldOff(obstacle))).unwrap();
+        let limits = Limits { fence: SHORT, post_deadline: SHORT, settle: SHORT, quarantine: SHORT, confirm: SHORT, clock_margin: SHORT };
+        let o = TriggerFacts::new(run.clone(), Memory::default(), limits, SHORT, Gate::Open, Nonce::new("spare").unwrap());
+        let waits = waiting(&o, &Hold::Gate(Gate::HeldOff(obstacle)), at(3)).unwrap();
         let later = compute_status(&object, &run, &waits, &Knowledge::new(), at(3));
         assert_eq!(reason(&later), Some(wanted));
         assert_eq!(later == status, obstacle != Obstacle::Account, "only an account's message changes");
@@ -209,7 +214,7 @@ fn nothing_to_process_follows_the_spec() {
     assert_eq!(reason(accepted(0).status.as_ref().unwrap()), Some(Reason::NothingToProcess));
     let mut object = object();
     object.spec.on_nothing_to_process = OnNothingToProcess::Fail;
-    let status = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &[], "", None, at(0));
+    let status = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &[], "", FollowUp::Nothing, at(0));
     assert_eq!(reason(&status), Some(Reason::NothingToProcessFailed));
 }
 
@@ -252,8 +257,10 @@ fn status_is_bounded() {
     let many = ids(MAX_EXECUTION_IDS + 5);
     let long = "x".repeat(5_000);
     let object = object();
-    let mut object =
-        with(object.clone(), recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &many, &long, None, at(0)));
+    let mut object = with(
+        object.clone(),
+        recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Answer)), &many, &long, FollowUp::Nothing, at(0)),
+    );
     let known: Knowledge = many.iter().map(|id| report(id, "SUCCESSFUL", MAX_INTEGER)).collect();
     let status = settle(&object, &known, at(1));
     assert_eq!((status.current.execution_ids.len(), status.current.executions.len()), (MAX_EXECUTION_IDS, MAX_EXECUTIONS));
@@ -350,7 +357,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
     };
     let text = serde_json::to_string(&marker).unwrap();
     object.metadata.annotations = Some([(nuvo_crds::well_known::TRIGGER_ANNOTATION.to_owned(), text)].into());
-    let status = recorded(&object, &trigger(TriggerResult::Ambiguous { executed }), &[], "The answer was lost.", None, at(0));
+    let status = recorded(&object, &trigger(TriggerResult::Ambiguous { executed }), &[], "The answer was lost.", FollowUp::Nothing, at(0));
     with(object, status)
 }
 
@@ -403,7 +410,7 @@ fn adopting_for_a_restored_object_ends_its_run() {
     assert!(message(lost.status.as_ref().unwrap()).contains("\"n1:adopt="), "{}", message(lost.status.as_ref().unwrap()));
     let answered = answered(lost, "n1:adopt=e1");
     let Some(Reopening::Adopt(trigger, ids)) = reopens(&answered) else { panic!("{:?}", reopens(&answered)) };
-    let adopted = with(answered.clone(), recorded(&answered, &trigger, &ids, "", None, at(1)));
+    let adopted = with(answered.clone(), recorded(&answered, &trigger, &ids, "", FollowUp::Nothing, at(1)));
     let run = parse(&adopted).unwrap();
     assert!(settled(&run) && verdict(&run, &Lock::default()) == Verdict::Decided, "{run:?}");
     assert_eq!(followed(&adopted, &run), ids);
@@ -423,7 +430,7 @@ fn restored_status_never_permits_a_trigger() {
         TriggerResult::Ambiguous { executed: true },
     ];
     for result in decided {
-        let old = with(first.clone(), recorded(&first, &trigger(result.clone()), &ids(1), "", None, at(0)));
+        let old = with(first.clone(), recorded(&first, &trigger(result.clone()), &ids(1), "", FollowUp::Nothing, at(0)));
         // The backup was made when another attempt had been opened.
         for status in [old.status.clone().unwrap(), opened(&old, 2, false, at(1))] {
             let attempt = status.attempt;
@@ -444,27 +451,57 @@ fn restored_status_never_permits_a_trigger() {
 }
 
 #[test]
-fn retrigger_happens_once_and_never_beside_a_known_execution() {
-    let policy = |mut object: PipelineRun| {
-        object.spec.on_ambiguous_trigger = OnAmbiguousTrigger::Retrigger;
-        object
+fn repeated_trigger_begins_the_next_attempt_with_the_same_write_and_once() {
+    let mut object = ambiguous(false);
+    object.spec.on_ambiguous_trigger = OnAmbiguousTrigger::Retrigger;
+    object.status = Some(show(&object, Reason::TriggerUnconfirmed, "It is looked for.", at(0)));
+    let doubt = trigger(TriggerResult::Ambiguous { executed: false });
+    let before = object.status.clone();
+    assert!(parse(&object).unwrap().retriggers);
+    let status = recorded(&object, &doubt, &[], "Nothing was shown.", FollowUp::NextAttempt, at(9));
+    assert_eq!((reason(&status), status.phase, status.attempt), (Some(Reason::RetryScheduled), Some(Phase::Pending), Some(2)));
+    assert!(message(&status).contains("Nothing was shown.") && message(&status).contains("Retrigger"), "{}", message(&status));
+    assert_eq!(ending(before.as_ref(), &status), None, "it has not ended");
+    let words: Vec<&str> = events_of_change(before.as_ref(), &status).iter().map(|event| event.reason).collect();
+    assert_eq!(words, ["RetryScheduled"], "and no person is asked");
+    let past = &status.history[0];
+    assert_eq!((past.attempt, past.result.as_deref(), past.completion_time.clone()), (1, Some("TriggerOutcomeUnknown"), Some(Time(at(9)))));
+    let object = with(object, status);
+    let run = parse(&object).unwrap();
+    assert!(!run.ended && !run.retriggers && decided(&run) && !settled(&run), "{run:?}");
+
+    let retriggers = |change: &dyn Fn(&mut PipelineRunStatus)| {
+        let mut object = object.clone();
+        change(object.status.as_mut().unwrap());
+        parse(&object).unwrap().retriggers
     };
-    let first = policy(ambiguous(false));
-    assert_eq!(reopens(&first), Some(Reopening::Retry(2)));
-    assert_eq!(reopens(&policy(ambiguous(true))), None);
-    let mut marked = first.clone();
-    let marker = Marker { executed: true, ..parse(&first).unwrap().marker.unwrap() };
-    let text = serde_json::to_string(&marker).unwrap();
-    marked.metadata.annotations.as_mut().unwrap().insert(nuvo_crds::well_known::TRIGGER_ANNOTATION.into(), text);
-    assert_eq!(reopens(&marked), None, "the marker says so, too");
-    let mut late = first.clone();
-    let status = late.status.as_mut().unwrap();
-    status.current.completion_time = Some(Time(at(late.spec.active_deadline_seconds)));
-    assert_eq!(reopens(&late), None, "nothing is triggered after the deadline");
-    assert_eq!(reopens(&answered(late, "n1:retry")), Some(Reopening::Attempt(2)), "unless a person says so");
-    let mut second = with(first.clone(), opened(&first, 2, false, at(1)));
-    second.status.as_mut().unwrap().current.completion_time = first.status.as_ref().unwrap().current.completion_time.clone();
-    assert_eq!(reopens(&second), None);
+    assert!(!retriggers(&|status| status.series.request_time = Some(Time(at(9)))), "in the same second");
+    assert!(retriggers(&|status| status.series.request_time = Some(Time(at(10)))), "a person has asked for the run since");
+    let other = PastAttempt { attempt: 1, completion_time: Some(Time(at(9))), ..PastAttempt::default() };
+    assert!(retriggers(&|status| status.history = vec![other.clone(); MAX_HISTORY - 1]));
+    assert!(!retriggers(&|status| status.history = vec![other.clone(); MAX_HISTORY]), "what it has forgotten may have been in doubt");
+}
+
+#[test]
+fn answer_retry_counts_when_the_trigger_has_no_more_effects_and_says_until_when() {
+    let mut object = object();
+    let doubt = trigger(TriggerResult::Ambiguous { executed: false });
+    let status = recorded(&object, &doubt, &[], "The answer was lost.", FollowUp::OpenFor(Duration::from_millis(98_500)), at(0));
+    // Times are whole seconds, rounded down.
+    assert_eq!(status.trigger.as_ref().unwrap().open_until, Some(Time(at(100))));
+    assert!(message(&status).contains(&format!("retry counts from {}", at(100))), "{}", message(&status));
+    object = answered(with(object, status), "n1:retry");
+    let run = parse(&object).unwrap();
+    assert_eq!(reopening(&object, &run, at(40)), Some(Reopening::Later(Duration::from_secs(60))));
+    assert!(!at_rest(&object, at(40)), "it is looked at again");
+    let waits = settle(&object, &Knowledge::new(), at(40));
+    assert!(message(&waits).contains(&format!("begins at {}", at(100))), "{}", message(&waits));
+    assert_eq!(waits.phase, Some(Phase::Unresolved));
+    assert_eq!(reopening(&object, &run, at(100)), Some(Reopening::Attempt(2)));
+    for (answer, goes_on) in [("n1:abandon", false), ("n1:adopt=e1", true)] {
+        let object = answered(object.clone(), answer);
+        assert_eq!(reopening(&object, &run, at(40)).is_some(), goes_on, "{answer} counts at once");
+    }
 }
 
 #[test]
@@ -518,7 +555,7 @@ fn events_announce_the_trigger_and_the_end_only() {
 
     let second = with(object(), opened(&with(object(), failed), 2, false, at(8)));
     let again = Trigger { attempt: 2, nonce: Nonce::new("n2").unwrap(), result: TriggerResult::Accepted(Evidence::Answer) };
-    let again = recorded(&second, &again, &ids(1), "", None, at(9));
+    let again = recorded(&second, &again, &ids(1), "", FollowUp::Nothing, at(9));
     let actions: Vec<String> = events_of_change(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
     assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
 }
@@ -526,10 +563,11 @@ fn events_announce_the_trigger_and_the_end_only() {
 #[test]
 fn unsent_trigger_opens_a_run_that_ended_in_doubt() {
     let object = object();
-    let doubtful = recorded(&object, &trigger(TriggerResult::Ambiguous { executed: false }), &[], "The answer was lost.", None, at(0));
+    let doubtful =
+        recorded(&object, &trigger(TriggerResult::Ambiguous { executed: false }), &[], "The answer was lost.", FollowUp::Nothing, at(0));
     assert!(doubtful.current.completion_time.is_some());
     let object = with(object, doubtful);
-    let again = Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
+    let again = FollowUp::Unexecuted(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
     let status = recorded(&object, &trigger(TriggerResult::NotExecuted), &[], "It was not sent.", again, at(1));
     assert_eq!((status.current.completion_time, status.current.duration, status.phase), (None, None, Some(Phase::Pending)));
 }

@@ -1,5 +1,7 @@
 //! A run in doubt: how it is looked into, and how it ends.
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::*;
 use nuvo_crds::conditions::Reason;
 
@@ -150,7 +152,7 @@ fn doubt_reads_other_runs_once_before_it_adopts() {
     let (run, lock) = doubtful();
     let (_, mut memory) = look(&run, &lock, &Memory::default(), 1000, None);
     let shown = |candidates| Some(ListedCandidates { candidates, ..ListedCandidates::default() });
-    let short = Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: Some(200), of_account: false });
+    let short = Some(ListedCandidates { candidates: vec![candidate("e1", 100)], after: Some(200), ..ListedCandidates::default() });
     let excluded = || shown(vec![candidate("known", 100), candidate("old", 99), Candidate { by_us: false, ..candidate("other", 101) }]);
     for (what, at, list, wanted) in [
         ("the list fails", 1065, None, 0),
@@ -262,6 +264,150 @@ fn doubt_without_a_trace_becomes_ambiguous_after_the_settle_time() {
     assert!(matches!(&step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false }), "{step:?}");
 }
 
+/// A run in doubt that triggers again, and its lock.
+fn repeating() -> (Run, Lock) {
+    let (run, lock) = doubtful();
+    (Run { retriggers: true, ..run }, lock)
+}
+
+fn is_repeated(step: &Step) -> bool {
+    let is_next = |step: &Step| matches!(step, Step::Record { follow_up: FollowUp::NextAttempt, .. });
+    is_ambiguous(step) && is_next(step)
+}
+
+#[test]
+fn trigger_is_repeated_when_two_looks_after_the_quarantine_show_no_execution_of_the_pipeline() {
+    let (run, lock) = repeating();
+    let old = || Some(vec![candidate("known", 100), candidate("old", 99)]);
+    let (_, mut memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    for (what, at, list, repeated) in [
+        ("the settle time is over", 1365, old(), false),
+        ("the quarantine is not", 1964, old(), false),
+        ("a list that fails concludes nothing", 1965, None, false),
+        ("one look is not enough", 1970, old(), false),
+        ("the looks are too near to each other", 1979, old(), false),
+        ("a list that fails in between does not matter", 1980, None, false),
+        ("two looks agree", 1981, old(), true),
+    ] {
+        let (step, after) = look(&run, &lock, &memory, at, list);
+        assert_eq!(is_repeated(&step), repeated, "{what}: {step:?}");
+        assert!(repeated || matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{what}: {step:?}");
+        memory = after;
+    }
+}
+
+#[test]
+fn look_that_began_before_the_end_of_the_quarantine_proves_nothing_about_a_repetition() {
+    let (run, lock) = repeating();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let aged = |age| Some(ListedCandidates { age: Duration::from_secs(age), ..ListedCandidates::default() });
+    let (step, memory) = look_at(None, &run, &lock, &memory, 1970, aged(6));
+    assert_eq!((&step, memory.inquiry.as_ref().unwrap().absent), (&Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), None));
+    let (_, memory) = look_at(None, &run, &lock, &memory, 1970, aged(5));
+    assert!(is_repeated(&look_at(None, &run, &lock, &memory, 1980, aged(0)).0));
+}
+
+#[test]
+fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
+    let (run, lock) = repeating();
+    let others = [
+        Candidate { by_us: false, ..candidate("other", 101) },
+        Candidate { manual: false, ..candidate("scheduled", 101) },
+        Candidate { by_us: false, created: None, ..candidate("undated", 0) },
+        candidate("claimed", 101),
+    ];
+    for other in others {
+        let list = || Some(vec![other.clone()]);
+        let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+        let (_, memory) = look(&run, &lock, &memory, 1100, list());
+        let (step, _) = look(&run, &lock, &memory, 1365, list());
+        assert!(is_ambiguous(&step) && !is_repeated(&step), "{other:?}: {step:?}");
+        // One that was started during the quarantine.
+        let (_, memory) = look(&run, &lock, &memory, 1966, Some(vec![]));
+        let (step, _) = look(&run, &lock, &memory, 1986, list());
+        assert!(!is_repeated(&step), "{other:?}: {step:?}");
+    }
+    let mut remembered = lock.clone();
+    remembered.ledger.push_back(LedgerEntry {
+        uid: Uid::new("u2").unwrap(),
+        nonce: nonce("n0"),
+        entry: LedgerOutcome::Started(vec![execution("of-another-run")]),
+    });
+    let (_, memory) = look(&run, &remembered, &Memory::default(), 1000, None);
+    let list = || Some(vec![candidate("of-another-run", 101)]);
+    let (_, memory) = look(&run, &remembered, &memory, 1966, list());
+    assert!(is_repeated(&look(&run, &remembered, &memory, 1976, list()).0), "the lock accounts for it");
+}
+
+#[test]
+fn trigger_is_repeated_only_with_a_whole_record_in_time_and_if_nuvo_has_not_said_yes() {
+    let (run, lock) = repeating();
+    let mut without_baseline = lock.clone();
+    without_baseline.holder.as_mut().unwrap().baseline = None;
+    let mut young = lock.clone();
+    young.holder.as_mut().unwrap().ledger_may_be_lost = true;
+    let executed = Run { marker: Some(Marker { executed: true, ..marker_of(&run, "n1", 1) }), ..run.clone() };
+    let left = Some(Duration::from_secs(1));
+    for (what, run, lock, deadline) in [
+        ("the policy", Run { retriggers: false, ..run.clone() }, lock.clone(), left),
+        ("nuvo has said yes", executed, lock.clone(), left),
+        ("it is being deleted", Run { deleting: true, ..run.clone() }, lock.clone(), left),
+        ("no baseline", run.clone(), without_baseline, left),
+        ("the ledger may be lost", run.clone(), young, left),
+        ("the deadline has passed", run.clone(), lock, Some(Duration::ZERO)),
+    ] {
+        let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+        let (step, _) = look_before(deadline, &run, &lock, &memory, 1365, Some(vec![]));
+        let open = matches!(&step, Step::Record { follow_up: FollowUp::OpenFor(left), .. } if left.as_secs() == 600);
+        assert!(open && !is_repeated(&step), "{what}: {step:?}");
+    }
+}
+
+#[test]
+fn doubt_says_what_is_known_of_it_and_what_follows() {
+    let (run, lock) = repeating();
+    let message = |o: &TriggerFacts| {
+        let Some(StatusInput::Because(Reason::TriggerUnconfirmed, message)) =
+            waiting(o, &Hold::Unconfirmed(Duration::ZERO), Timestamp::UNIX_EPOCH)
+        else {
+            panic!()
+        };
+        assert!(message.len() < 1_024 && message.contains("\"n1:retry\""), "{message}");
+        message
+    };
+    let of = |run: &Run, memory: &Memory, at| {
+        TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), Gate::Open, nonce("spare"))
+    };
+    let mut sent = of(&run, &Memory::default(), 1000);
+    sent.task = Task::Posted(
+        Grant {
+            nonce: nonce("n1"),
+            acquisition: nonce("n1"),
+            attempt: 1,
+            since: Duration::ZERO,
+            reacquired: false,
+            run_version: "9".into(),
+        },
+        PostOutcome::Unknown { message: "nuvo answered with status 502".repeat(40) },
+    );
+    let said = message(&sent);
+    assert!(said.contains("status 502") && said.contains("about 1970-01-01T00:17:00Z, the pipeline is triggered again"), "{said}");
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let (_, memory) = look_at(None, &run, &lock, &memory, 1100, Some(ListedCandidates::of_nothing()));
+    let blind = message(&of(&run, &memory, 1100));
+    assert!(blind.contains("no complete list"), "{blind}");
+    let anonymous = Some(ListedCandidates { is_anonymous: true, ..ListedCandidates::default() });
+    let (_, memory) = look_at(None, &run, &lock, &memory, 1110, anonymous);
+    let complete = message(&of(&run, &memory, 1110));
+    assert!(complete.contains("has shown nothing of it") && complete.contains("not known as whom"), "{complete}");
+    assert_eq!(complete, message(&of(&run, &memory, 1110)), "it changes only with what is known");
+    let person = message(&of(&Run { retriggers: false, ..run.clone() }, &memory, 1110));
+    assert!(person.contains("a person has to decide") && person.contains("not sent again"), "{person}");
+    let (step, _) = look(&Run { retriggers: false, ..run }, &lock, &memory, 1400, Some(vec![]));
+    let Step::Record { message, .. } = &step else { panic!("{step:?}") };
+    assert!(message.contains("Looks at the list: 3, of them complete: 2."), "{message}");
+}
+
 fn is_ambiguous(step: &Step) -> bool {
     matches!(step, Step::Record { trigger, .. } if trigger.result == TriggerResult::Ambiguous { executed: false })
 }
@@ -287,6 +433,32 @@ fn doubt_without_a_usable_list_ends_at_the_deadline_after_the_settle_time() {
     }
     let (step, _) = look_before(passed, &run, &lock, &memory, 1365, one());
     assert!(matches!(&step, Step::Record { executions, .. } if executions == &[execution("e1")]), "what is found counts: {step:?}");
+}
+
+/// Also if the deadline is far, or there is none.
+#[test]
+fn doubt_without_a_complete_look_gives_way_to_a_run_that_waits() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let judged = |others_wait, at, gate| {
+        let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        (o.others_wait, o.deadline) = (others_wait, Some(Duration::from_secs(50_000)));
+        o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        if next_step(&o) == Step::ReadCandidates {
+            o.learn(&Step::ReadCandidates, Answer::Candidates(None));
+            answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
+        }
+        next_step(&o)
+    };
+    for gate in [Gate::Open, Gate::AccountNotReady(String::new())] {
+        // Fence, POST deadline, settle time and quarantine.
+        for (others_wait, at, gives_way) in [(true, 2264, false), (true, 2265, true), (false, 2265, false), (false, 40_000, false)] {
+            let step = judged(others_wait, at, gate.clone());
+            assert_eq!(is_ambiguous(&step), gives_way, "{others_wait} {at} {gate:?}: {step:?}");
+        }
+    }
+    let wait = judged(false, 2000, Gate::AccountNotReady(String::new()));
+    assert_eq!(wait, Step::Hold(Hold::Unconfirmed(Duration::from_secs(265))), "another run may wait then");
 }
 
 #[test]
@@ -322,7 +494,7 @@ fn doubt_with_a_list_too_short_ends_after_the_settle_time() {
     let (run, lock) = doubtful();
     let mut without_baseline = lock.clone();
     without_baseline.holder.as_mut().unwrap().baseline = None;
-    let newest = |after| ListedCandidates { candidates: vec![candidate("e1", 300)], after: Some(after), of_account: false };
+    let newest = |after| ListedCandidates { candidates: vec![candidate("e1", 300)], after: Some(after), ..ListedCandidates::default() };
     for (lock, partial) in [(&lock, newest(200)), (&without_baseline, newest(50)), (&lock, ListedCandidates::of_nothing())] {
         let (_, memory) = look(&run, lock, &Memory::default(), 1000, None);
         let (step, memory) = look_at(None, &run, lock, &memory, 1364, Some(partial.clone()));
@@ -360,7 +532,8 @@ fn answer_of_a_person_without_a_list_counts_after_the_quarantine() {
 #[test]
 fn doubt_says_how_a_person_can_end_it() {
     let (run, _) = doubtful();
-    let Some(StatusInput::Because(_, message)) = waiting(&run, &Hold::Unconfirmed(Duration::ZERO)) else { panic!() };
+    let o = TriggerFacts::new(run, Memory::default(), limits(), Duration::from_secs(1000), Gate::Open, nonce("spare"));
+    let Some(StatusInput::Because(_, message)) = waiting(&o, &Hold::Unconfirmed(Duration::ZERO), Timestamp::UNIX_EPOCH) else { panic!() };
     for word in ["not sent again", "\"n1:retry\"", "\"n1:adopt=", "\"n1:abandon\"", "--quarantine-seconds"] {
         assert!(message.contains(word), "{word}: {message}");
     }

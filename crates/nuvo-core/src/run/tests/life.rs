@@ -34,6 +34,7 @@ pub(super) fn facts(begin: Begin, run: Option<Run>, memory: RunMemory) -> Facts 
         uptime: NOW,
         spare: nonce("spare"),
         older: None,
+        others_wait: false,
         polled: Polled::default(),
     })
 }
@@ -102,12 +103,7 @@ fn run_reads_its_lock_only_when_its_account_has_a_place_for_it() {
 fn run_in_doubt_waits_for_a_look_between_two_passes_and_asks_for_its_pipeline_when_that_is_too_short() {
     let mut marked = run("u1");
     marked.marker = Some(marker_of(&marked, "n1", 1));
-    let inquiry = Inquiry {
-        doubt: Doubt { nonce: nonce("n1"), acquisition: nonce("n1"), attempt: 1 },
-        since: Duration::ZERO,
-        executed: false,
-        last: None,
-    };
+    let inquiry = Inquiry::new(Doubt { nonce: nonce("n1"), acquisition: nonce("n1"), attempt: 1 }, Duration::ZERO);
     let memory = || RunMemory { trigger: Memory { inquiry: Some(inquiry.clone()), quarantine: None }, ..RunMemory::default() };
     let ask = |by_pipeline| Act::Done {
         again: Again::OnChange,

@@ -39,6 +39,7 @@ fn run(uid: &str) -> Run {
         suspended: false,
         pipeline: PipelineId::new("orders").unwrap(),
         adopt_unproven: false,
+        retriggers: false,
         concurrency: ConcurrencyPolicy::Allow,
         attempt: 1,
         ended: false,

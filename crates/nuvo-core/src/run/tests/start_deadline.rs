@@ -199,7 +199,7 @@ fn suspended_run_does_not_age_and_its_resumption_is_kept() {
         object.status = Some(compute_status(object, &run, input, &Knowledge::new(), at(seconds)));
     };
     assert_eq!(left(&object, 400), None);
-    show(&mut object, &waiting(&run("u1"), &Hold::Suspended).unwrap(), 1);
+    show(&mut object, &waiting(&pass(&run("u1")), &Hold::Suspended, Timestamp::UNIX_EPOCH).unwrap(), 1);
     object.spec.suspend = false;
     assert_eq!(left(&object, 400), None, "it begins when the resumption is recorded");
     show(&mut object, &StatusInput::Because(Reason::PipelineBusy, String::new()), 500);

@@ -1,9 +1,10 @@
 //! What becomes of a run whose deadline comes before its trigger.
 
 use crate::run::{
-    trigger::doubt::{inquire, record_known},
+    trigger::doubt::new_or_else,
     trigger::facts::{Source, Task, TriggerFacts},
-    trigger::step::{Gate, Hold, Step},
+    trigger::run_view::Run,
+    trigger::step::{Gate, Hold, LockRead, Step},
     trigger::stored::{Lock, LockHolder},
     trigger::verdict::{Verdict, awaits_trigger, decided, verdict},
 };
@@ -17,13 +18,7 @@ pub(super) fn is_overdue(o: &TriggerFacts) -> bool {
 pub(super) fn overdue(o: &TriggerFacts) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
     let Some(run) = &o.run else { return Step::ReadRun };
-    match verdict(run, &read.lock) {
-        Verdict::Decided => Step::Follow,
-        Verdict::Lost => Step::Hold(Hold::Lost),
-        Verdict::InDoubt(_) => inquire(o),
-        Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
-        Verdict::New { .. } => Step::Hold(Hold::Overdue),
-    }
+    ends_unless_known(o, run, read, Hold::Overdue)
 }
 
 /// Whether the run was not triggered in time, and nothing that it says of itself speaks against its end.
@@ -36,22 +31,19 @@ pub(in crate::run) fn is_too_late(o: &TriggerFacts) -> bool {
 }
 
 /// The run ends, unless the lock knows of a delivery that the run does not.
-///
-/// Under a lock that speaks of this very version of the run, another task may still be about to send the POST. That is settled as always, by
-/// the marker: this task announces a delivery, does not make it, and records that.
 pub(super) fn too_late(o: &TriggerFacts) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
-    match verdict(o.run(), &read.lock) {
-        Verdict::Decided => Step::Follow,
-        Verdict::Lost => Step::Hold(Hold::Lost),
-        Verdict::InDoubt(_) => inquire(o),
-        Verdict::Recorded(trigger, entry) => record_known(o.run(), trigger, &entry),
-        Verdict::New { resume: None } => Step::Hold(Hold::TooLate),
-        Verdict::New { resume: Some(acquisition) } => {
-            let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server) else { return Step::ReadRun };
-            let Some(held) = read.lock.held_by(&run.id.uid) else { return Step::Restart };
-            let lock_holder = LockHolder { nonce: o.spare.clone(), acquisition, run_version: run.version.clone(), ..held.clone() };
-            Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ..read.lock.clone() }), over: read.version.clone() }
-        }
-    }
+    ends_unless_known(o, o.run(), read, Hold::TooLate)
+}
+
+/// Under a lock that speaks of this very version of the run, another task may still be about to send the POST. That is settled as always, by
+/// the marker: this task announces a delivery, does not make it, and records that.
+fn ends_unless_known(o: &TriggerFacts, run: &Run, read: &LockRead, end: Hold) -> Step {
+    new_or_else(o, run, &read.lock, |resume| {
+        let Some(acquisition) = resume else { return Step::Hold(end) };
+        let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server) else { return Step::ReadRun };
+        let Some(held) = read.lock.held_by(&run.id.uid) else { return Step::Restart };
+        let lock_holder = LockHolder { nonce: o.spare.clone(), acquisition, run_version: run.version.clone(), ..held.clone() };
+        Step::TakeLock { lock: Box::new(Lock { holder: Some(lock_holder), ..read.lock.clone() }), over: read.version.clone() }
+    })
 }

@@ -9,7 +9,7 @@ use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions},
-    trigger::step::{Answer, Gate, Limits, LockRead, Step},
+    trigger::step::{Answer, FollowUp, Gate, Limits, LockRead, Step},
     trigger::stored::{Baseline, Lock, Marker, TriggerResult},
     trigger::verdict::Doubt,
 };
@@ -74,6 +74,31 @@ pub struct Inquiry {
     pub executed: bool,
     /// The candidates that the last looks agree on, and when the first of them was. Other runs may show some of them.
     pub last: Option<(Duration, Vec<ExecutionId>)>,
+    /// Since when the looks that began after the quarantine have shown no execution of the pipeline, whoever started it.
+    pub absent: Option<Duration>,
+    /// What is known of the POST, for people; empty if this process did not send it.
+    pub said: String,
+    /// The looks so far, for people.
+    pub looks: Looks,
+}
+
+impl Inquiry {
+    /// A doubt that is first seen now.
+    #[must_use]
+    pub fn new(doubt: Doubt, since: Duration) -> Self {
+        Self { doubt, since, executed: false, last: None, absent: None, said: String::new(), looks: Looks::default() }
+    }
+}
+
+/// How a trigger in doubt was looked for, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Looks {
+    /// How many there were.
+    pub made: u32,
+    /// How many of them reached back to the time before the trigger.
+    pub complete: u32,
+    /// At the last one it was not known as whom nuvo shows the account.
+    pub is_anonymous: bool,
 }
 
 /// What a process remembers between two passes over a run. Forgetting it costs time, never safety.
@@ -126,6 +151,8 @@ pub struct TriggerFacts {
     pub deadline: Option<Duration>,
     /// The time until the run is not triggered any more, if it has such a time; set before every call of [`next_step`].
     pub start_deadline: Option<Duration>,
+    /// Another run of the pipeline waits for its trigger.
+    pub others_wait: bool,
     /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -167,6 +194,7 @@ impl TriggerFacts {
             gate,
             deadline: None,
             start_deadline: None,
+            others_wait: false,
             spare,
             memory,
             task: Task::Idle,
@@ -257,7 +285,7 @@ impl TriggerFacts {
             (_, Answer::Candidates(candidates)) => {
                 // What was read before the list does not tell who has claimed what the list shows.
                 (self.lock, self.claimed) = (None, Look::NotTaken);
-                self.look_began = self.now;
+                self.look_began = self.now.saturating_sub(candidates.as_ref().map_or(Duration::ZERO, |listed| listed.age));
                 self.candidates = Look::of(candidates);
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
@@ -274,9 +302,9 @@ impl TriggerFacts {
                 self.task = Task::Finished;
             }
             (Step::Record { .. }, Answer::Missing) => self.gone(),
-            (Step::Record { trigger, message, unexecuted, .. }, _) => {
+            (Step::Record { trigger, message, follow_up, .. }, _) => {
                 if trigger.result == TriggerResult::NotExecuted {
-                    self.cancel_post(message, *unexecuted);
+                    self.cancel_post(message, *follow_up);
                 }
                 // What it was concluded from is as old as the run that it was to be written over.
                 (self.run, self.lock, self.candidates) = (None, None, Look::NotTaken);
@@ -291,10 +319,13 @@ impl TriggerFacts {
     }
 
     /// The record that nothing was sent may be there already, so that nothing may be sent any more.
-    fn cancel_post(&mut self, message: &str, unexecuted: Option<Unexecuted>) {
+    fn cancel_post(&mut self, message: &str, follow_up: FollowUp) {
         self.task = match std::mem::take(&mut self.task) {
             Task::Marked(grant) | Task::Marking(grant) => {
-                let then = unexecuted.unwrap_or(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator));
+                let then = match follow_up {
+                    FollowUp::Unexecuted(then) => then,
+                    _ => Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator),
+                };
                 Task::Posted(grant, PostOutcome::NotExecuted { then, message: message.to_owned() })
             }
             other => other,

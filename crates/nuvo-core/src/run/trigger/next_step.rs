@@ -9,11 +9,11 @@ use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::concurrency::beside_others,
     trigger::deadlines::{is_overdue, is_too_late, overdue, too_late},
-    trigger::doubt::{inquire, inquiry_after, record_known},
+    trigger::doubt::{inquire, inquiry_after, new_or_else},
     trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
-    trigger::step::{Gate, Hold, LockRead, Step},
+    trigger::step::{FollowUp, Gate, Hold, LockRead, Step},
     trigger::stored::{Evidence, LedgerEntry, LedgerOutcome, Lock, LockHolder, Trigger, TriggerResult},
     trigger::takeover::{Takeover, own_entry, takeover},
     trigger::verdict::{Verdict, decided, settled, undecided, verdict},
@@ -77,41 +77,34 @@ fn start(o: &TriggerFacts) -> Step {
     if let Some(hold) = held_back(o, run) {
         return hold;
     }
-    match verdict(run, &read.lock) {
-        Verdict::Decided => Step::Follow,
-        Verdict::Lost => Step::Hold(Hold::Lost),
-        Verdict::InDoubt(_) => inquire(o),
-        Verdict::Recorded(trigger, entry) => record_known(run, trigger, &entry),
-        Verdict::New { resume } => {
-            let held = read.lock.held_by(&run.id.uid);
-            let (acquisition, baseline, ledger_may_be_lost, ledger) = match (resume, held) {
-                (Some(acquisition), Some(held)) => (acquisition, held.baseline.clone(), held.ledger_may_be_lost, read.lock.ledger.clone()),
-                (_, Some(held)) => match own_entry(held, run, true) {
-                    Some(delivery) => (o.spare.clone(), baseline.clone(), false, read.lock.released(delivery).ledger),
-                    None => return Step::Restart,
-                },
-                (_, None) => {
-                    let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
-                    // The promises need no such care, so a cache may tell: where locks are not deleted, there is one before any run is
-                    // undecided. It keeps a run from adopting what belongs to those whose ledger went with their lock; not, if they are
-                    // decided meanwhile.
-                    let ledger_may_be_lost =
-                        if read.version.is_none() { o.undecided.unwrap_or(true) } else { read.lock.ledger_may_be_lost };
-                    (o.spare.clone(), baseline.clone(), ledger_may_be_lost, ledger)
-                }
-            };
-            let lock_holder = LockHolder {
-                run: run.id.clone(),
-                nonce: o.spare.clone(),
-                acquisition,
-                run_version: run.version.clone(),
-                baseline,
-                ledger_may_be_lost,
-            };
-            let lock = Lock { holder: Some(lock_holder), ledger, ledger_may_be_lost: false };
-            Step::TakeLock { lock: Box::new(lock), over: read.version.clone() }
-        }
-    }
+    new_or_else(o, run, &read.lock, |resume| {
+        let held = read.lock.held_by(&run.id.uid);
+        let (acquisition, baseline, ledger_may_be_lost, ledger) = match (resume, held) {
+            (Some(acquisition), Some(held)) => (acquisition, held.baseline.clone(), held.ledger_may_be_lost, read.lock.ledger.clone()),
+            (_, Some(held)) => match own_entry(held, run, true) {
+                Some(delivery) => (o.spare.clone(), baseline.clone(), false, read.lock.released(delivery).ledger),
+                None => return Step::Restart,
+            },
+            (_, None) => {
+                let ledger = previous.map_or_else(|| read.lock.ledger.clone(), |delivery| read.lock.released(delivery).ledger);
+                // The promises need no such care, so a cache may tell: where locks are not deleted, there is one before any run is
+                // undecided. It keeps a run from adopting what belongs to those whose ledger went with their lock; not, if they are
+                // decided meanwhile.
+                let ledger_may_be_lost = if read.version.is_none() { o.undecided.unwrap_or(true) } else { read.lock.ledger_may_be_lost };
+                (o.spare.clone(), baseline.clone(), ledger_may_be_lost, ledger)
+            }
+        };
+        let lock_holder = LockHolder {
+            run: run.id.clone(),
+            nonce: o.spare.clone(),
+            acquisition,
+            run_version: run.version.clone(),
+            baseline,
+            ledger_may_be_lost,
+        };
+        let lock = Lock { holder: Some(lock_holder), ledger, ledger_may_be_lost: false };
+        Step::TakeLock { lock: Box::new(lock), over: read.version.clone() }
+    })
 }
 
 fn held_back(o: &TriggerFacts, run: &Run) -> Option<Step> {
@@ -159,7 +152,7 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
                 memory.quarantine = Some((lock_holder.nonce.clone(), o.now));
             }
         }
-        Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = inquiry_after(o),
+        Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = Some(inquiry_after(o)),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Restart => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_)) => {
@@ -167,7 +160,7 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
         }
         _ if decided(o.run()) => memory.inquiry = None,
         // A pass that was broken off after its POST: nothing else knows what nuvo has said.
-        _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = inquiry_after(o),
+        _ if matches!(o.task, Task::Posted(..)) => memory.inquiry = Some(inquiry_after(o)),
         _ => {}
     }
     memory
@@ -228,7 +221,7 @@ fn fence_open(o: &TriggerFacts, grant: &Grant) -> bool {
 
 /// docs/protocol.md, section 4, steps 6 and 7.
 fn post(o: &TriggerFacts, grant: &Grant) -> Step {
-    let is_in_time = o.start_deadline.is_none_or(|left| !left.is_zero());
+    let is_in_time = [o.start_deadline, o.deadline].into_iter().flatten().all(|left| !left.is_zero());
     if fence_open(o, grant) && is_in_time && o.gate != Gate::Draining && !o.run().suspended {
         return Step::Post(grant.nonce.clone());
     }
@@ -236,19 +229,21 @@ fn post(o: &TriggerFacts, grant: &Grant) -> Step {
     Step::Record {
         trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, result: TriggerResult::NotExecuted },
         executions: Vec::new(),
-        message: "The trigger was not sent: its record took too long, its start deadline passed, the operator is stopping, or the run was \
+        message: "The trigger was not sent: its record took too long, its deadline passed, the operator is stopping, or the run was \
                   suspended."
             .to_owned(),
-        unexecuted: Some(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
+        follow_up: FollowUp::Unexecuted(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),
     }
 }
 
 /// docs/protocol.md, section 4, step 8, and docs/protocol.md, section 5.
 fn record_outcome(o: &TriggerFacts, grant: &Grant, outcome: &PostOutcome) -> Step {
-    let (result, executions, message, unexecuted) = match outcome {
-        PostOutcome::Accepted(ids) => (TriggerResult::Accepted(Evidence::Answer), ids.clone(), String::new(), None),
-        PostOutcome::NotExecuted { then, message } => (TriggerResult::NotExecuted, Vec::new(), message.clone(), Some(*then)),
+    let (result, executions, message, follow_up) = match outcome {
+        PostOutcome::Accepted(ids) => (TriggerResult::Accepted(Evidence::Answer), ids.clone(), String::new(), FollowUp::Nothing),
+        PostOutcome::NotExecuted { then, message } => {
+            (TriggerResult::NotExecuted, Vec::new(), message.clone(), FollowUp::Unexecuted(*then))
+        }
         PostOutcome::ExecutedIdsUnknown { .. } | PostOutcome::Unknown { .. } if o.gone => return Step::Forget,
         PostOutcome::ExecutedIdsUnknown { .. } => return record_executed(o, grant),
         // Nothing to write: the marker says that a POST may be out, and the list may still tell what it started.
@@ -262,7 +257,7 @@ fn record_outcome(o: &TriggerFacts, grant: &Grant, outcome: &PostOutcome) -> Ste
     if !run.trigger.as_ref().is_none_or(|present| yields(present, &trigger)) {
         return Step::Follow;
     }
-    Step::Record { trigger, executions, message, unexecuted, over: run.version.clone() }
+    Step::Record { trigger, executions, message, follow_up, over: run.version.clone() }
 }
 
 /// Something was started, and the list may still tell what. That much is kept, because a guess that knows less would permit another POST.
@@ -275,7 +270,7 @@ fn record_executed(o: &TriggerFacts, grant: &Grant) -> Step {
             trigger: Trigger { result: TriggerResult::Ambiguous { executed: true }, ..guess.clone() },
             executions: Vec::new(),
             message: "nuvo answered that the trigger started something, but not what.".to_owned(),
-            unexecuted: None,
+            follow_up: FollowUp::Nothing,
             over: run.version.clone(),
         },
         _ => inquire(o),

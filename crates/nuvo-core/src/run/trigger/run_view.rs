@@ -1,6 +1,6 @@
 //! What the protocol needs to know of a run, and what other objects and nuvo's list say.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::run::ids::{ExecutionId, Nonce, PipelineId};
 use crate::run::trigger::stored::{Marker, RunRef, Trigger};
@@ -21,6 +21,8 @@ pub struct Run {
     pub pipeline: PipelineId,
     /// `spec.onAmbiguousTrigger` is `Adopt`: take executions that are not provably ours.
     pub adopt_unproven: bool,
+    /// `spec.onAmbiguousTrigger` is `Retrigger`, and no trigger has been repeated because of it since the run was asked for.
+    pub retriggers: bool,
     /// `spec.concurrencyPolicy`.
     pub concurrency: ConcurrencyPolicy,
     /// `status.attempt`: the attempt that is wanted, from 1.
@@ -90,13 +92,17 @@ pub struct ListedCandidates {
     pub after: Option<i64>,
     /// The look was at the list of the account. That of the pipeline may reach back further.
     pub of_account: bool,
+    /// How long ago the look began.
+    pub age: Duration,
+    /// It is not known as whom nuvo shows the account, so that no execution is known to be its own.
+    pub is_anonymous: bool,
 }
 
 impl ListedCandidates {
     /// A look at a list of which nothing is known to be whole.
     #[must_use]
     pub const fn of_nothing() -> Self {
-        Self { candidates: Vec::new(), after: Some(i64::MAX), of_account: false }
+        Self { candidates: Vec::new(), after: Some(i64::MAX), of_account: false, age: Duration::ZERO, is_anonymous: false }
     }
 }
 

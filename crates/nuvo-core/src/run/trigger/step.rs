@@ -65,6 +65,20 @@ impl LockRead {
     }
 }
 
+/// What follows from the result of a trigger, besides what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum FollowUp {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// nuvo refused for good, or the wait before another try.
+    Unexecuted(Unexecuted),
+    /// The trigger may still have effects for so long.
+    OpenFor(Duration),
+    /// The next attempt begins with the same write: nothing shows that the trigger has started anything.
+    NextAttempt,
+}
+
 /// What the shell shall do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
@@ -110,8 +124,8 @@ pub enum Step {
         executions: Vec<ExecutionId>,
         /// For people.
         message: String,
-        /// nuvo refused for good, or the wait before another try.
-        unexecuted: Option<Unexecuted>,
+        /// What follows from the result.
+        follow_up: FollowUp,
         /// The version it goes on.
         over: String,
     },

@@ -31,6 +31,7 @@ mod tests {
     use super::*;
     use crate::run::{
         ids::{Nonce, Uid},
+        trigger::step::FollowUp,
         trigger::stored::LedgerEntry,
     };
 
@@ -43,7 +44,7 @@ mod tests {
             trigger: Trigger { nonce: Nonce::new("mine").unwrap(), attempt: 1, result },
             executions: Vec::new(),
             message: "It is unknown.".to_owned(),
-            unexecuted: None,
+            follow_up: FollowUp::Nothing,
             over: "1".to_owned(),
         };
         let lock = Lock { ledger: ledger.iter().cloned().collect(), ..Lock::default() };

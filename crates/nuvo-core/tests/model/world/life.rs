@@ -67,7 +67,7 @@ pub fn is_end(change: &StatusChange) -> bool {
 
 /// Whether the run has ended with this status, and with it what its lock is needed for.
 fn goes_on_under_none(change: &StatusChange) -> bool {
-    let is_too_late = |reason: &Reason| matches!(reason, Reason::StartDeadlineExceeded | Reason::Skipped);
+    let is_too_late = |reason: &Reason| matches!(reason, Reason::StartDeadlineExceeded | Reason::DeadlineExceeded | Reason::Skipped);
     is_end(change) && !matches!(change, StatusChange::Present(StatusInput::Because(reason, _)) if is_too_late(reason))
 }
 
@@ -94,6 +94,7 @@ impl World {
         };
         let waits = facts.run().is_some_and(waits);
         let granted = facts.observed().is_some_and(|observed| observed.task != Task::Idle);
+        let has_result = facts.run().is_some_and(|run| run.trigger.is_some());
         let blind = self.is(Mutant::StartDeadlineOnlyAtFirst) && granted;
         let hidden = (self.is(Mutant::TooLateOverTheLock) && waits && seen.late && !granted)
             || (self.is(Mutant::DeletedWithItsLock) && ended)
@@ -104,7 +105,8 @@ impl World {
                 reason: story.says,
                 token: story.token,
                 retry,
-                deadline: self.scope.overdue.then_some(Duration::ZERO),
+                // A run that has not begun has none.
+                deadline: (self.scope.overdue && (has_result || !granted)).then_some(Duration::ZERO),
                 start_deadline: (self.scope.start_deadline && waits && !blind).then_some(left),
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()

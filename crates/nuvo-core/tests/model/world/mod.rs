@@ -16,8 +16,8 @@ use std::{
 };
 
 use nuvo_core::run::{
-    Act, Answer, ExecutionId, Facts, Inquiry, Limits, Lock, LockRead, Memory, Nonce, PipelineId, Run, RunMemory, RunRef, Step, Task,
-    Trigger, TriggerResult, Uid, Unexecuted,
+    Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, Limits, Lock, LockRead, Looks, Memory, Nonce, PipelineId, Run, RunMemory, RunRef,
+    Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -232,6 +232,7 @@ pub fn new_run(run: usize) -> Run {
         suspended: false,
         pipeline: PipelineId::new("orders").unwrap(),
         adopt_unproven: false,
+        retriggers: false,
         concurrency: ConcurrencyPolicy::Allow,
         attempt: 1,
         ended: false,
@@ -244,29 +245,39 @@ pub fn new_run(run: usize) -> Run {
 }
 
 /// What a recorded result makes of a run. The test `recorded_result_reads_the_same_in_the_model` holds it against the operator's.
-pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], unexecuted: Option<Unexecuted>) {
+pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], follow_up: FollowUp) {
     run.attempt = run.attempt.max(trigger.attempt);
     match trigger.result {
         TriggerResult::Accepted(_) => {
             run.executions = executions.to_vec();
             run.ended = executions.is_empty();
         }
+        TriggerResult::Ambiguous { .. } if follow_up == FollowUp::NextAttempt => {
+            run.attempt += 1;
+            (run.ended, run.retriggers) = (false, false);
+        }
         TriggerResult::Ambiguous { .. } => run.ended = true,
-        TriggerResult::NotExecuted => run.ended = unexecuted == Some(Unexecuted::Rejected),
+        TriggerResult::NotExecuted => run.ended = follow_up == FollowUp::Unexecuted(Unexecuted::Rejected),
         TriggerResult::Observed => {}
     }
     run.trigger = Some(trigger.clone());
 }
 
-/// Times as ages, so that two memories that no rule can tell apart are the same.
-fn aged(memory: &RunMemory, now: Duration, passed: Duration) -> RunMemory {
+/// Times as ages, so that two memories that no rule can tell apart are the same. The quarantine of its own doubt counts only for a run that
+/// may trigger again because of it.
+fn aged(memory: &RunMemory, now: Duration, passed: Duration, retrigger: bool) -> RunMemory {
     let age = |at: Duration| now.saturating_sub(at).saturating_add(passed);
-    let shift = |at: Duration| BEGIN.saturating_sub(age(at).min(SHORT));
+    let shift = |at: Duration| {
+        let over = [SHORT.saturating_add(LONG), LONG].into_iter().find(|over| retrigger && age(at) >= *over);
+        BEGIN.saturating_sub(over.unwrap_or(age(at).min(SHORT)))
+    };
     let long_ago = |at: Duration| BEGIN.saturating_sub(if age(at) >= LONG { LONG } else { Duration::ZERO });
     let trigger = Memory {
         inquiry: memory.trigger.inquiry.as_ref().map(|inquiry| Inquiry {
             since: shift(inquiry.since),
             last: inquiry.last.as_ref().map(|(_, ids)| (BEGIN, ids.clone())),
+            absent: inquiry.absent.map(|_| BEGIN),
+            looks: Looks::default(),
             ..inquiry.clone()
         }),
         quarantine: memory.trigger.quarantine.as_ref().map(|(nonce, at)| (nonce.clone(), long_ago(*at))),
@@ -439,7 +450,8 @@ impl World {
             id: 0,
             runs: (0..self.scope.runs)
                 .map(|run| {
-                    Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, concurrency: self.scope.policy, ..new_run(run) }))
+                    let first = Run { concurrency: self.scope.policy, ..new_run(run) };
+                    Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, retriggers: self.scope.retrigger, ..first }))
                 })
                 .collect(),
             deliveries: Shared::new(Vec::new()),

@@ -58,11 +58,11 @@ impl World {
                 let keep = state.left.roll_backs > 0;
                 state.runs[run].change(|object| keeping(object, keep, |object| self.mark(object, &marker, over)))
             }
-            Step::Record { trigger, executions, unexecuted, over, .. } => {
+            Step::Record { trigger, executions, follow_up, over, .. } => {
                 let compare = !self.is(Mutant::NoCompareAtRecord);
                 let answer = state.runs[run].change(|object| {
                     keeping(object, state.left.roll_backs > 0, |object| {
-                        object.write(over, compare, |run| record(run, trigger, executions, *unexecuted))
+                        object.write(over, compare, |run| record(run, trigger, executions, *follow_up))
                     })
                 });
                 if matches!(answer, Answer::Written(_)) && trigger.result == TriggerResult::Accepted(Evidence::Answer) {
@@ -180,9 +180,10 @@ impl World {
             hash: hash(&execution.id),
             created: Some(i64::try_from(created).unwrap()),
             manual: true,
-            by_us: execution.id.as_str() != INTRUDER || self.is(Mutant::AnybodysAdopted),
+            by_us: (execution.id.as_str() != INTRUDER && !self.scope.anonymous) || self.is(Mutant::AnybodysAdopted),
         });
-        ListedCandidates { candidates: candidates.collect(), ..ListedCandidates::default() }
+        let counted = candidates.filter(|candidate| candidate.by_us || !self.is(Mutant::OthersAreNotCounted));
+        ListedCandidates { candidates: counted.collect(), ..ListedCandidates::default() }
     }
 
     /// A run as the operator is made to see it.

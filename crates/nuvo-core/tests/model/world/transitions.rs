@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use nuvo_core::run::{
     self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, ExecutionState, Facts, Failure, FailureKind,
-    ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef, RunningExecutions,
-    Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    FollowUp, ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef,
+    RunningExecutions, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use nuvo_crds::ConcurrencyPolicy;
@@ -77,7 +77,7 @@ impl World {
                 if let (Act::Trigger(step), Some(observed)) = (&pass.act, pass.facts.observed()) {
                     memory.trigger = run::remember_trigger(observed, step);
                 }
-                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO);
+                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO, self.scope.retrigger);
                 state.operators[*operator][*run] = Shared::new(Work::Resting(memory.into()));
             }
             Action::Drain { operator } => {
@@ -180,7 +180,7 @@ impl World {
         }
         let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
-        let begun = self.facts(Begin::Changed, &cached, memory);
+        let begun = self.facts(state, Begin::Changed, &cached, memory);
         let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false };
         if stale {
             state.spend(|left| left.stale -= 1);
@@ -196,12 +196,13 @@ impl World {
 
     fn clean_up(&self, state: &mut State, operator: usize, run: usize) -> Option<()> {
         let last = state.runs[run].last.clone()?;
-        let begun = self.facts(Begin::Deleted, &last, &RunMemory::default());
+        let begun = self.facts(state, Begin::Deleted, &last, &RunMemory::default());
         self.go_on(state, operator, run, begun, Seen::default());
         Some(())
     }
 
-    fn facts(&self, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+    fn facts(&self, state: &State, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+        let waits = |other: &Run| other.id.name != run.id.name && run::awaits_trigger(other);
         Facts::new(Beginning {
             begin,
             run: Ok(Some(self.seen(run))),
@@ -210,6 +211,8 @@ impl World {
             uptime: BEGIN,
             spare: any_nonce(),
             older: None,
+            others_wait: state.runs.iter().filter_map(|object| object.present.as_deref()).any(waits)
+                && !self.is(Mutant::DoubtsWaitForALook),
             polled: Polled::default(),
         })
     }
@@ -248,7 +251,7 @@ impl World {
             match &**work {
                 Work::Resting(memory) => {
                     if **memory != RunMemory::default() {
-                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed).into()));
+                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed, self.scope.retrigger).into()));
                     }
                 }
                 Work::Busy(pass) => {
@@ -365,7 +368,7 @@ impl World {
     fn look(&self, state: &mut State, act: &Act, course: StepCourse) -> Answer {
         match (wish(act), course) {
             (Some(Ask::Candidates { .. }), StepCourse::NoList) => {
-                state.spend(|left| left.failed_lists -= 1);
+                state.spend(|left| left.failed_lists = left.failed_lists.saturating_sub(1));
                 Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(ListedCandidates::default))
             }
             (Some(Ask::Candidates { .. }), StepCourse::ShortList) => {
@@ -422,7 +425,8 @@ impl World {
                 Act::Announce | Act::AnnounceOnly(_) | Act::WakeWaiting | Act::WakeHolder(_) | Act::Pause(_) => Answered::Done,
                 Act::Done { .. } if wish(&act).is_none() => {
                     // What is remembered of an object is of no use to a later one of its name.
-                    let memory = if is_there { aged(&run::remember(&facts), facts.uptime(), Duration::ZERO) } else { RunMemory::default() };
+                    let remembered = || aged(&run::remember(&facts), facts.uptime(), Duration::ZERO, self.scope.retrigger);
+                    let memory = if is_there { remembered() } else { RunMemory::default() };
                     state.operators[operator][run] = Shared::new(Work::Resting(memory.into()));
                     return;
                 }
@@ -505,7 +509,7 @@ fn resolve(state: &mut State, run: usize, answer: Resolution) -> Option<()> {
             Resolution::Abandon => run.abandoned = Some(doubtful.nonce),
             Resolution::Adopt => {
                 let attempt = run.attempt;
-                record(run, &Trigger { attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..doubtful }, &ids, None);
+                record(run, &Trigger { attempt, result: TriggerResult::Accepted(Evidence::Adopted), ..doubtful }, &ids, FollowUp::Nothing);
             }
         });
     });

@@ -49,8 +49,8 @@ fn life(life: &Life, ended: bool) -> Vec<Fact> {
         }
         RetryWait::Due => facts.push(("retry", "The attempt has failed, and the next one is due.".to_owned())),
     }
-    if life.retrigger {
-        facts.push(("retrigger", "spec.onAmbiguousTrigger permits one more attempt after a trigger in doubt.".to_owned()));
+    if let Some(left) = life.open {
+        facts.push(("open", format!("The trigger may still have effects for {}.", objects::span(left))));
     }
     if life.token {
         facts.push(("rerun", "spec.rerunToken asks for another attempt.".to_owned()));
