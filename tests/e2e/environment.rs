@@ -157,6 +157,19 @@ impl Environment {
         block_on(self.leases().replace(&name, &PostParams::default(), &lease)).unwrap();
     }
 
+    /// A lock that nobody holds, and under which nothing was started for two hours.
+    pub fn unused_lock(&self) {
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {
+                "name": "nuvo-unused", "labels": { "nuvo.dev/pipeline-lock": "true" },
+                "annotations": { "nuvo.dev/lock": r#"{"tenancy":null,"ledger":[]}"# },
+            },
+        });
+        block_on(self.leases().create(&PostParams::default(), &serde_json::from_value(lease).unwrap())).unwrap();
+        self.age_lock(SignedDuration::from_hours(2));
+    }
+
     /// A Secret that may be used.
     pub fn credential(&self, name: &str, key: &str) {
         self.secret(name, key, true);
