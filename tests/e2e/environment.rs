@@ -151,10 +151,11 @@ impl Environment {
         for writer in lease.metadata.managed_fields.iter_mut().flatten() {
             writer.time.as_mut().unwrap().0 -= by;
         }
-        // A change of nothing but these times is not stored.
+        // A change of nothing but these times is not stored, and those of the writer of the change are set anew.
         lease.labels_mut().insert("aged".to_owned(), by.as_secs().to_string());
         let name = lease.name_any();
-        block_on(self.leases().replace(&name, &PostParams::default(), &lease)).unwrap();
+        let as_another = PostParams { field_manager: Some("age".to_owned()), ..PostParams::default() };
+        block_on(self.leases().replace(&name, &as_another, &lease)).unwrap();
     }
 
     /// A lock that nobody holds, and under which nothing was started for two hours.
