@@ -10,6 +10,7 @@
     missing_docs,
     reason = "a test ends where it cannot go on"
 )]
+#![recursion_limit = "256"]
 
 mod image;
 mod install;
@@ -104,6 +105,7 @@ fn everything() -> Value {
         "additionalCa": { "configMap": "authorities", "key": "private.pem" },
         "trigger": { "timeoutSeconds": 30.5, "settleSeconds": 86400, "fenceSeconds": 0.5, "adoptionConfirmSeconds": 20 },
         "quarantineSeconds": 40,
+        "lockRetentionSeconds": 86400,
         "maxConcurrentReconciles": 64,
         "logFormat": "text",
         "logLevel": "trace",

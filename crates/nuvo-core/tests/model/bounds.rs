@@ -68,6 +68,8 @@ pub struct Scope {
     pub roll_backs: u8,
     /// Lease objects that are deleted.
     pub lease_deletions: u8,
+    /// Locks that the operator deletes because they are not used any more.
+    pub sweeps: u8,
     /// Ledgers that are forgotten, as after sixty-four other runs.
     pub ledger_losses: u8,
     /// Whether the deadline of the runs is over from the beginning.
@@ -140,6 +142,7 @@ impl Scope {
         marker_wipes: 0,
         roll_backs: 0,
         lease_deletions: 0,
+        sweeps: 0,
         ledger_losses: 0,
         overdue: false,
         adopt: false,
@@ -250,6 +253,12 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ),
     ("never a list, a crash, a lost answer", Scope { never_listed: true, crashes: 1, unanswered: 1, ..AGED_LOCKS }),
     ("never a list, restarts at every tick", Scope { never_listed: true, unanswered: 1, ..RESTLESS }),
+    ("unused locks are deleted, refusal", Scope { sweeps: 1, refused: 1, operators: 1, ..Scope::CALM }),
+    ("unused locks are deleted, a crash", Scope { sweeps: 1, crashes: 1, ..Scope::CALM }),
+    ("unused locks are deleted, deletion, a lost answer", Scope { sweeps: 2, deletions: 1, unanswered: 1, ..AGED_LOCKS }),
+    ("unused locks are deleted, deletion, slow list", Scope { sweeps: 1, deletions: 1, unanswered: 1, lag: true, ..AGED_LOCKS }),
+    ("unused locks are deleted, deletion, backup", Scope { sweeps: 1, deletions: 1, restores: 1, ..AGED_LOCKS }),
+    ("unused locks are deleted, status and marker wiped", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..AGED_LOCKS }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
@@ -303,6 +312,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
 
 /// What takes minutes: two things go wrong for two operators and two runs.
 pub const LARGE: &[(&str, Scope)] = &[
+    ("unused locks are deleted, refusal", Scope { sweeps: 1, refused: 1, ..Scope::CALM }),
+    ("unused locks are deleted, marker wiped, refusal", Scope { sweeps: 1, marker_wipes: 1, refused: 1, ..AGED }),
     ("locks have an age, a crash, a lost answer", Scope { crashes: 1, unanswered: 1, ..AGED }),
     ("locks have an age, a crash, a lost answer, slow list", Scope { crashes: 1, unanswered: 1, lag: true, ..AGED }),
     ("locks have an age, a crash, a late POST", Scope { crashes: 1, late_posts: 1, unanswered: 1, ..AGED }),

@@ -82,6 +82,10 @@ pub enum Mutant {
     LocksHaveNoAge,
     /// That others wait, a run in doubt does not know.
     DoubtsWaitForALook,
+    /// A lock is deleted while passes live that have read it, or have seen that there is none.
+    SweptEarly,
+    /// A lock is deleted though a run exists that it remembers.
+    SweptWithItsRuns,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -132,8 +136,10 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OthersAreNotCounted, "P1: nothing", Scope { anonymous: true, ..retrigger.clone() }),
         (Mutant::NoListMeansNothingStarted, "P1: nothing", Scope { failed_lists: 2, ..retrigger.clone() }),
         (Mutant::NoQuarantine, "P1: nothing", Scope { lag: true, ..retrigger }),
+        (Mutant::SweptWithItsRuns, "P1", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..single.clone() }),
         (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::LockAfterConflict, "P2", Scope { unanswered: 1, ..together.clone() }),
+        (Mutant::SweptEarly, "P2", Scope { sweeps: 1, deletions: 1, unanswered: 1, ..together.clone() }),
         (Mutant::StealAtOnce, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::NoQuarantine, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
         (Mutant::NoQuarantine, "P2", Scope { unanswered: 1, lag: true, deletions: 1, ..alone.clone() }),

@@ -330,6 +330,7 @@ fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
     let mut remembered = lock.clone();
     remembered.ledger.push_back(LedgerEntry {
         uid: Uid::new("u2").unwrap(),
+        namespace: None,
         nonce: nonce("n0"),
         entry: LedgerOutcome::Started(vec![execution("of-another-run")]),
     });

@@ -15,6 +15,7 @@ pub(super) mod doubt;
 pub(super) mod facts;
 pub(super) mod next_step;
 pub mod post_outcome;
+pub(super) mod retention;
 pub(super) mod run_view;
 pub(super) mod step;
 pub mod stored;

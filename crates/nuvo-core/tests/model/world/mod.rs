@@ -16,8 +16,8 @@ use std::{
 };
 
 use nuvo_core::run::{
-    Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, Limits, Lock, LockRead, Looks, Memory, Nonce, PipelineId, Run, RunMemory, RunRef,
-    Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, Limits, Lock, LockRead, Looks, Memory, Nonce, PipelineId, Retention, Run,
+    RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -49,6 +49,9 @@ const LIMITS: Limits = Limits {
     confirm: Duration::ZERO,
     clock_margin: Duration::ZERO,
 };
+
+/// Unused locks are deleted after a long tick.
+const RETENTION: Retention = Retention { blank: LONG, used: LONG };
 
 /// The execution that another client starts.
 const INTRUDER: &str = "intruder";

@@ -59,6 +59,9 @@ impl World {
         if state.left.lease_deletions > 0 && state.leases[0].read.version.is_some() {
             actions.push(Action::DeleteLease);
         }
+        if state.left.sweeps > 0 && self.is_swept(state) {
+            actions.push(Action::Sweep);
+        }
         if state.left.ledger_losses > 0 && !state.lock().ledger.is_empty() {
             actions.push(Action::ForgetLedger);
         }

@@ -151,6 +151,10 @@ impl World {
                 state.spend(|left| left.lease_deletions -= 1);
                 state.leases[0].change(|lease| lease.read = LockRead::default());
             }
+            Action::Sweep => {
+                state.spend(|left| left.sweeps -= 1);
+                state.leases[0].change(|lease| lease.read = LockRead::default());
+            }
             Action::ForgetLedger => {
                 state.spend(|left| left.ledger_losses -= 1);
                 let lock = Lock { ledger: [].into(), ..state.lock().clone() };
@@ -181,7 +185,7 @@ impl World {
         let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
         let begun = self.facts(state, Begin::Changed, &cached, memory);
-        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false };
+        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false, old: false };
         if stale {
             state.spend(|left| left.stale -= 1);
         }
@@ -260,10 +264,12 @@ impl World {
                     let has_fence = granted && !self.is(Mutant::NoFence) && (marked || !self.is(Mutant::FenceAtMark));
                     // What has no fence to run out, and no look that grows old, might as well have begun after the tick.
                     let grows_old = has_fence || (self.scope.aged && pass.seen.looked);
+                    let mut pass = pass.clone();
+                    pass.seen.old |= passed >= LONG && self.scope.sweeps > 0;
                     if !grows_old {
+                        *work = Shared::new(Work::Busy(pass));
                         continue;
                     }
-                    let mut pass = pass.clone();
                     pass.seen.late |= self.scope.start_deadline;
                     let age = pass.facts.uptime().saturating_sub(BEGIN).saturating_add(passed);
                     let uptime = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
