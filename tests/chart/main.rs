@@ -1,4 +1,4 @@
-//! The Helm chart, with the real Helm, and what is shipped with it: alerts, the dashboard, runbooks, the image.
+//! The Helm chart, with the real Helm, and what is shipped with it: alerts, the dashboard, runbooks.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -11,7 +11,6 @@
     reason = "a test ends where it cannot go on"
 )]
 
-mod image;
 mod install;
 mod observability;
 mod rbac;
