@@ -1,7 +1,7 @@
 //! `kubectl nuvo` as people and scripts use it: its output and its exit codes.
 
 use std::{
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -107,6 +107,32 @@ fn run_with_wait_exits_with_the_result_of_the_run() {
     env.sim.finish(&env.get("held").status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
     same("the worst result counts", waiting.wait().unwrap().code(), Some(3));
     same("POSTs", env.sim.post_count(), 3);
+}
+
+/// As a step of another system that is killed and tried again. The POSTs are counted.
+#[test]
+fn run_that_exists_is_followed_if_asked_for_and_starts_nothing() {
+    let env = Environment::new("plugin-exists", [quick("orders").held(), quick("other")]);
+    let _operator = env.operator();
+    let step = ["run", "orders", "--name", "orders-0427", "--if-exists", "follow"];
+    nuvo(&env, &step).exits(0).prints(&["orders-0427 created"]);
+    env.wait_phase("orders-0427", Phase::Running);
+    let mut killed = command(&env, &[&step[..], &["--wait"]].concat()).spawn().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let waiting = command(&env, &[&step[..], &["--wait"]].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    env.sim.finish(&env.get("orders-0427").status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
+    PluginOutput::from(waiting.wait_with_output().unwrap()).exits(0).prints(&["orders-0427 exists"]);
+    // After its end, too: a step that was tried again late has the result of the first.
+    nuvo(&env, &[&step[..], &["--wait", "-o", "name"]].concat()).exits(0).prints(&["pipelinerun.nuvo.dev/orders-0427"]);
+    same("POSTs", env.sim.post_count(), 1);
+
+    nuvo(&env, &["run", "orders", "--name", "orders-0427"]).exits(1).reports(&["already exists"]);
+    nuvo(&env, &["run", "orders", "--name", "orders-0427", "--if-exists", "fail"]).exits(1).reports(&["already exists"]);
+    let other = nuvo(&env, &["run", "other", "--name", "orders-0427", "--if-exists", "follow"]).exits(1);
+    other.reports(&["it is a run of pipeline orders with account default: choose another name"]);
+    nuvo(&env, &["run", "orders", "--if-exists", "follow"]).exits(2).reports(&["--name"]);
+    same("POSTs", env.sim.post_count(), 1);
 }
 
 #[test]
