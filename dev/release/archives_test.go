@@ -19,9 +19,18 @@ import (
 
 const repository = "https://github.com/example/nuvo-operator"
 
+// Of all tests.
+var scratch string
+
 func TestMain(m *testing.M) {
 	version = "1.2.3"
-	os.Exit(m.Run())
+	var err error
+	if scratch, err = os.MkdirTemp("", "release"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	os.RemoveAll(scratch)
+	os.Exit(code)
 }
 
 // A program for each platform that does nothing, which Go makes everywhere.

@@ -36,9 +36,9 @@ func chart(flags *flag.FlagSet, arguments []string) error {
 		return err
 	}
 	if err := edit(filepath.Join(copied, "values.yaml"), map[string]string{
-		" There is no public image yet: build one with the Dockerfile of this project.\n": "\n",
-		"\n  repository: nuvo-operator\n":                                                 "\n  repository: " + parts[1] + "\n",
-		"\n  digest: \"\"\n":                                                              "\n  digest: " + parts[2] + "\n",
+		" There is no public image yet: build one with `cargo xtask image`.\n": "\n",
+		"\n  repository: nuvo-operator\n":                                      "\n  repository: " + parts[1] + "\n",
+		"\n  digest: \"\"\n":                                                   "\n  digest: " + parts[2] + "\n",
 	}); err != nil {
 		return err
 	}

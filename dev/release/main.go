@@ -24,6 +24,7 @@ type command struct {
 
 var commands = []command{
 	{"archives", "packs the kubectl plugin for each platform, with a manifest for Krew", archives},
+	{"image", "packs the image of the operator, with its SBOM and its provenance", image},
 	{"chart", "packs the chart so that it installs a pushed image by its digest", chart},
 }
 

@@ -4,11 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"io/fs"
 	"path"
 	"slices"
 	"time"
+
+	// Not that of Go, whose versions pack differently.
+	"github.com/klauspost/compress/gzip"
 )
 
 // entry is a file, or a link if it has a target, in a tar that is the same wherever it is made: sorted, owned by root, of one time.
@@ -68,10 +70,7 @@ func packed(entries []entry) ([]byte, error) {
 // compressed has neither a name nor a time in its header.
 func compressed(data []byte) ([]byte, error) {
 	var buffer bytes.Buffer
-	writer, err := gzip.NewWriterLevel(&buffer, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
+	writer := gzip.NewWriter(&buffer)
 	if _, err := writer.Write(data); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-//! The Helm chart, with the real Helm, and what is shipped with it: alerts, the dashboard, runbooks, the image.
+//! The Helm chart, with the real Helm, and what is shipped with it: alerts, the dashboard, runbooks.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -12,7 +12,6 @@
 )]
 #![recursion_limit = "256"]
 
-mod image;
 mod install;
 mod observability;
 mod rbac;

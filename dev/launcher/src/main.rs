@@ -1,6 +1,6 @@
 //! What `cargo xtask` runs first: it builds what a command needs, and becomes that command.
 //!
-//! For `archives` and `chart`, that is a program in Go, which packs them. For the demo it is a control plane and two programs, side by side. This one is compiled in a second, so they begin at once.
+//! For `archives`, `chart` and `image`, that is a program in Go, which packs them. For the demo it is a control plane and two programs, side by side. This one is compiled in a second, so they begin at once.
 
 use std::env;
 use std::error::Error;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     let command = match args.split_first() {
         Some((command, options)) if command == "demo" => demo(options),
-        Some((command, options)) if command == "archives" || command == "chart" => release(command, options),
+        Some((command, options)) if command == "archives" || command == "chart" || command == "image" => release(command, options),
         _ => program("xtask", &args),
     };
     // Returns only if there is no such program.
@@ -42,8 +42,14 @@ fn program(name: &str, args: &[OsString]) -> Result<Command, Box<dyn Error>> {
 fn release(name: &OsStr, options: &[OsString]) -> Result<Command, Box<dyn Error>> {
     let mut command = Command::new(programs::release()?.built()?);
     command.arg(name);
+    let has = |flag: &str| options.iter().any(|option| option.to_string_lossy().trim_start_matches('-').split('=').next() == Some(flag));
     if name == "chart" {
         command.arg("--helm").arg(programs::helm()?.built()?);
+    }
+    if name == "image" && !["operator", "help", "h"].into_iter().any(has) {
+        let [operator] = cargo::built(["nuvo-operator"], Profile::Image)?;
+        let architecture = if env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
+        command.arg(format!("--operator={architecture}={}", operator.display()));
     }
     command.args(options);
     Ok(command)
