@@ -62,7 +62,9 @@ fn run_that_loses_its_label_says_so_once_and_goes_on_with_it() {
         env.wait_phase(name, Phase::Suspended);
     }
     // Those of the runs that wait: how many a run needs that goes on depends on what is seen of it in time.
-    let all_writes = || env.writes().into_iter().filter(|write| write.resource == "pipelineruns" && write.code == 200 && write.name.starts_with("waiting-"));
+    let all_writes = || {
+        env.writes().into_iter().filter(|write| write.resource == "pipelineruns" && write.code == 200 && write.name.starts_with("waiting-"))
+    };
     let writes = || all_writes().count();
     // The audit log has a write a moment after it was carried out.
     env.eventually("all writes are known", || writes() >= waiting.len());
