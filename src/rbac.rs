@@ -30,7 +30,7 @@ pub fn secret_rules() -> Vec<PolicyRule> {
 /// The rights in the namespace of the locks and the leader lease.
 #[must_use]
 pub fn operator_namespace_rules() -> Vec<PolicyRule> {
-    vec![rule("coordination.k8s.io", &["leases"], &["get", "create", "update"])]
+    vec![rule("coordination.k8s.io", &["leases"], &["get", "list", "create", "update", "delete"])]
 }
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use kube::core::ObjectMeta;
 use sha2::{Digest, Sha256};
 
@@ -14,6 +14,11 @@ use nuvo_crds::well_known::{FIELD_MANAGER, LOCK_ANNOTATION};
 
 /// The label by which users find the locks.
 pub const LOCK_LABEL: &str = "nuvo.dev/pipeline-lock";
+
+/// The annotation that names the pipeline, for people.
+const PIPELINE_ANNOTATION: &str = "nuvo.dev/pipeline-id";
+/// The page size of lists of locks, the largest of which have 128 KiB.
+const PAGE: u32 = 50;
 
 /// Why a lock cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +61,23 @@ impl LockError {
             Self::NoNamespace { .. } | Self::Malformed { .. } => true,
         }
     }
+
+    /// Whether another writer was first.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Kube { source, .. } if source.is_conflict())
+    }
+}
+
+/// A lock in a list of all.
+#[derive(Debug)]
+pub struct StoredLock {
+    /// The name of the Lease.
+    pub name: String,
+    uid: String,
+    version: Option<String>,
+    /// The pipeline, for people.
+    pub pipeline: String,
 }
 
 /// The locks of one operator.
@@ -89,7 +111,10 @@ impl LockStore {
         let lease = call("read the pipeline's lock", self.api.get_opt(name))
             .await
             .map_err(|source| LockError::Kube { name: name.to_owned(), source })?;
-        let Some(lease) = lease else { return Ok(LockRead::default()) };
+        lease.map_or_else(|| Ok(LockRead::default()), |lease| self.parse(name, &lease))
+    }
+
+    fn parse(&self, name: &str, lease: &Lease) -> Result<LockRead, LockError> {
         let lock = match lease.metadata.annotations.as_ref().and_then(|all| all.get(LOCK_ANNOTATION)) {
             Some(text) => serde_json::from_str(text).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?,
             None => {
@@ -98,7 +123,42 @@ impl LockStore {
             }
         };
         let age = lock_written(&lease.metadata).and_then(|written| self.clock.age(written));
-        Ok(LockRead { version: lease.metadata.resource_version, lock, age })
+        Ok(LockRead { version: lease.metadata.resource_version.clone(), lock, age })
+    }
+
+    /// A page of all locks, and the token of the next one. All pages show the state at the time of the first one.
+    ///
+    /// # Errors
+    /// [`LockError`]: nothing may be concluded from it.
+    pub async fn page(&self, token: Option<&str>) -> Result<(Vec<(StoredLock, Result<LockRead, LockError>)>, Option<String>), LockError> {
+        let wanted = ListParams { continue_token: token.map(str::to_owned), ..ListParams::default().labels(LOCK_LABEL).limit(PAGE) };
+        let page = call("list the pipelines' locks", self.api.list(&wanted))
+            .await
+            .map_err(|source| LockError::Kube { name: String::new(), source })?;
+        let next = page.metadata.continue_.clone().filter(|token| !token.is_empty());
+        let stored = |lease: Lease| {
+            let name = lease.metadata.name.clone().unwrap_or_default();
+            let read = self.parse(&name, &lease);
+            let ObjectMeta { uid, resource_version: version, annotations, .. } = lease.metadata;
+            let pipeline = annotations.unwrap_or_default().remove(PIPELINE_ANNOTATION).unwrap_or_default();
+            (StoredLock { name, uid: uid.unwrap_or_default(), version, pipeline }, read)
+        };
+        Ok((page.items.into_iter().map(stored).collect(), next))
+    }
+
+    /// Deletes exactly this version of this lock. False if there is another one by now, or none.
+    ///
+    /// # Errors
+    /// [`LockError`]: it may have been deleted, unless the API server refused.
+    pub async fn delete(&self, lock: &StoredLock) -> Result<bool, LockError> {
+        let preconditions = Preconditions { uid: Some(lock.uid.clone()), resource_version: lock.version.clone() };
+        self.metrics.kube_write("leases");
+        let request = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match call("delete an unused lock", self.api.delete(&lock.name, &request)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_conflict() || error.is_not_found() => Ok(false),
+            Err(source) => Err(LockError::Kube { name: lock.name.clone(), source }),
+        }
     }
 
     /// W1 and the release: replaces exactly this version, or creates the lock. Returns the new version.
@@ -113,7 +173,7 @@ impl LockStore {
                 name: Some(name.to_owned()),
                 resource_version: over.map(str::to_owned),
                 labels: Some([(LOCK_LABEL.to_owned(), "true".to_owned())].into()),
-                annotations: Some([(LOCK_ANNOTATION.to_owned(), text), ("nuvo.dev/pipeline-id".to_owned(), pipeline.to_string())].into()),
+                annotations: Some([(LOCK_ANNOTATION.to_owned(), text), (PIPELINE_ANNOTATION.to_owned(), pipeline.to_string())].into()),
                 ..ObjectMeta::default()
             },
             spec: Some(LeaseSpec { holder_identity: holder, ..LeaseSpec::default() }),

@@ -8,6 +8,7 @@ mod api_call;
 mod control;
 mod events;
 pub mod lock_store;
+mod lock_sweep;
 mod lock_waiters;
 mod message_hash;
 mod object_cache;
@@ -26,7 +27,7 @@ mod tests;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures::future::{join, select};
+use futures::future::{join3, select};
 use k8s_openapi::jiff::Timestamp;
 
 use shell::Shell;
@@ -35,6 +36,7 @@ use crate::{context::Context, shutdown::Shutdown, telemetry::Metrics};
 use account_reconciler::AccountReconciler;
 use account_registry::AccountRegistry;
 use control::{control, watches};
+use lock_sweep::sweep_locks;
 use object_cache::CachePart;
 use run_reconciler::{RunReconciler, release_locks_of_deleted};
 use run_store::RunStore;
@@ -64,7 +66,7 @@ pub async fn run_controllers(context: Context, term: Shutdown, shutdown: Shutdow
             forget_metrics(&metrics, &term),
         )
     };
-    let background = join(release_locks_of_deleted(deleted, namespaces, &shell), set_metrics(&shell));
+    let background = join3(release_locks_of_deleted(deleted, namespaces, &shell), set_metrics(&shell), sweep_locks(&shell));
     select(pin!(work), pin!(background)).await;
 }
 

@@ -323,6 +323,16 @@ impl RunIndex {
         runs.any(|(namespace, name)| (namespace, name) != (&me.namespace, &me.name))
     }
 
+    /// Whether another run of this pipeline waits for its trigger, whatever its account.
+    #[must_use]
+    pub fn another_waits(&self, pipeline: &PipelineId, me: &RunRef) -> bool {
+        let state = self.0.lock();
+        state.accounts.iter().any(|(account, known)| {
+            let mut waiting = known.queues.get(pipeline).into_iter().flat_map(BTreeMap::values);
+            waiting.any(|run| (&account.namespace, &run.name) != (&me.namespace, &me.name))
+        })
+    }
+
     /// The runs of an account that are not at rest.
     #[must_use]
     pub fn active_runs(&self, account: &AccountKey) -> Vec<ObjectRef<PipelineRun>> {

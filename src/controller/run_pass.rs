@@ -148,6 +148,12 @@ impl<'a> Pass<'a> {
         self.shell.runs.older(&work.object, work.pipeline.as_ref()?)
     }
 
+    /// Whether another run of the same pipeline waits for its trigger.
+    pub fn others_wait(&self) -> bool {
+        let run = self.work.as_ref().and_then(|work| work.run.as_ref().ok()).filter(|run| !run::settled(run));
+        run.is_some_and(|run| self.shell.runs.another_waits(&run.pipeline, &self.id))
+    }
+
     /// What the account's driver knows of its executions.
     pub fn polled(&self) -> Polled {
         self.work.as_ref().map(|work| work.polled).unwrap_or_default()

@@ -184,6 +184,7 @@ async fn drive(begin: Begin, mut pass: Pass<'_>) -> Result<Again, PassFailed> {
         uptime: shell.uptime(),
         spare: new_nonce(),
         older: pass.older(),
+        others_wait: pass.others_wait(),
         polled: pass.polled(),
     });
     loop {

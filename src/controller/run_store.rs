@@ -33,6 +33,25 @@ use nuvo_crds::{
 /// The page size of lists of runs: a page is in memory as a whole, and a list of thousands could exceed the timeout of a call.
 const PAGE: u32 = 50;
 
+/// The page size of lists of their metadata.
+const PAGE_OF_METADATA: u32 = 500;
+
+/// Which of the runs that were asked for exist.
+pub struct Existing {
+    /// Their uids.
+    pub uids: HashSet<String>,
+    /// The namespaces of which that is known; `None` means all of them.
+    namespaces: Vec<Option<String>>,
+}
+
+impl Existing {
+    /// Whether it is known which runs this namespace has.
+    #[must_use]
+    pub fn covers(&self, namespace: Option<&str>) -> bool {
+        self.namespaces.iter().any(|known| known.is_none() || (namespace.is_some() && known.as_deref() == namespace))
+    }
+}
+
 /// Why a run cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -85,8 +104,24 @@ impl RunStore {
         self.parts.iter().find(|part| part.namespace.is_none() || part.namespace.as_deref() == namespace)
     }
 
+    /// Whether the runs of this namespace are watched; `None`: those of any.
+    #[must_use]
+    pub fn is_watched(&self, namespace: Option<&str>) -> bool {
+        self.part(namespace).is_some()
+    }
+
     fn api(&self, namespace: &str) -> Api<PipelineRun> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn api_of(&self, part: &Part) -> Api<PipelineRun> {
+        part.namespace.as_ref().map_or_else(|| Api::all(self.client.clone()), |namespace| self.api(namespace))
+    }
+
+    /// Whether the index has the runs of all watched namespaces.
+    #[must_use]
+    pub fn is_indexed(&self) -> bool {
+        self.parts.iter().all(|part| part.is_indexed.load(Ordering::Acquire))
     }
 
     /// Has a run reconciled again.
@@ -136,6 +171,12 @@ impl RunStore {
     #[must_use]
     pub fn older(&self, run: &PipelineRun, pipeline: &PipelineId) -> Option<String> {
         self.index.older(run, pipeline)
+    }
+
+    /// See [`RunIndex::another_waits`].
+    #[must_use]
+    pub fn another_waits(&self, pipeline: &PipelineId, me: &RunRef) -> bool {
+        self.index.another_waits(pipeline, me)
     }
 
     /// See [`RunIndex::active_runs`].
@@ -210,7 +251,7 @@ impl RunStore {
     /// # Errors
     /// [`CallError`]: nothing may be concluded from it.
     pub async fn another_is_undecided(&self, pipeline: &PipelineId, me: &RunRef) -> Result<bool, CallError> {
-        if !self.is_selective && self.parts.iter().all(|part| part.is_indexed.load(Ordering::Acquire)) {
+        if !self.is_selective && self.is_indexed() {
             return Ok(self.index.another_is_undecided(pipeline, me));
         }
         let mut found = false;
@@ -235,10 +276,7 @@ impl RunStore {
         let mut complete = true;
         let wanted = ListParams::default().fields(&format!("spec.pipelineId={pipeline}")).limit(PAGE);
         for part in &self.parts {
-            let api = match &part.namespace {
-                Some(namespace) => self.api(namespace),
-                None => Api::all(self.client.clone()),
-            };
+            let api = self.api_of(part);
             let mut wanted = wanted.clone();
             loop {
                 let page = match call("list the PipelineRuns of the pipeline", api.list(&wanted)).await {
@@ -259,6 +297,34 @@ impl RunStore {
             }
         }
         Ok(complete)
+    }
+
+    /// Which of these uids are those of runs in a watched namespace, by a quorum LIST, whatever their labels.
+    ///
+    /// # Errors
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn which_exist(&self, wanted: &HashSet<&str>) -> Result<Existing, CallError> {
+        let mut existing = Existing { uids: HashSet::new(), namespaces: Vec::new() };
+        for part in &self.parts {
+            let api = self.api_of(part);
+            let mut page = ListParams::default().limit(PAGE_OF_METADATA);
+            let is_complete = loop {
+                let runs = match call("list the PipelineRuns", api.list_metadata(&page)).await {
+                    Err(error) if error.is_forbidden() => break false,
+                    runs => runs?,
+                };
+                let uids = runs.items.iter().filter_map(|run| run.metadata.uid.as_deref());
+                existing.uids.extend(uids.filter(|uid| wanted.contains(uid)).map(str::to_owned));
+                match runs.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => page = page.continue_token(&token),
+                    None => break true,
+                }
+            };
+            if is_complete {
+                existing.namespaces.push(part.namespace.clone());
+            }
+        }
+        Ok(existing)
     }
 
     /// Deletes exactly this version of this object.

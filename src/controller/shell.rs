@@ -64,6 +64,7 @@ pub struct Shell {
     pub(super) origins: Origins,
     pub(super) nuvo_settings: NuvoSettings,
     pub(super) limits: Limits,
+    pub(super) lock_retention: Duration,
     pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
     pub(super) locks: LockStore,
@@ -111,6 +112,7 @@ impl Shell {
                 confirm: settings.adoption_confirm,
                 clock_margin: checked_clock::TOLERANCE,
             },
+            lock_retention: settings.lock_retention,
             // The other reconciles are for work without requests to nuvo.
             trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,

@@ -100,6 +100,11 @@ pub(super) struct RunArguments {
     #[arg(long, env = "NUVO_OPERATOR_FENCE_SECONDS", value_name = "SECONDS", value_parser = seconds::<100, 60_000>, default_value = "5")]
     fence_seconds: Duration,
 
+    /// How long the lock of a pipeline that starts no run is kept, in seconds (3600 to 315360000). Then it is deleted, if none of the runs that
+    /// it remembers exists any more. One under which nothing was started is deleted after an hour.
+    #[arg(long, env = "NUVO_OPERATOR_LOCK_RETENTION_SECONDS", value_name = "SECONDS", value_parser = seconds::<3_600_000, 315_360_000_000>, default_value = "2592000")]
+    lock_retention_seconds: Duration,
+
     /// Time between the two lookups in nuvo that must agree before an execution is adopted after a POST with an unknown outcome, in
     /// seconds (0.1 to 600).
     #[arg(long, env = "NUVO_OPERATOR_ADOPTION_CONFIRM_SECONDS", value_name = "SECONDS", value_parser = seconds::<100, 600_000>, default_value = "10")]
@@ -146,6 +151,7 @@ impl TryFrom<RunArguments> for Settings {
             trigger_settle_seconds,
             quarantine_seconds,
             fence_seconds,
+            lock_retention_seconds,
             adoption_confirm_seconds,
             max_concurrent_reconciles,
             use_env_proxy,
@@ -182,6 +188,7 @@ impl TryFrom<RunArguments> for Settings {
             trigger_settle: trigger_settle_seconds,
             quarantine: quarantine_seconds,
             fence: fence_seconds,
+            lock_retention: lock_retention_seconds,
             adoption_confirm: adoption_confirm_seconds,
             max_concurrent_reconciles,
             use_env_proxy,

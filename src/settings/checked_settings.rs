@@ -72,6 +72,8 @@ pub struct Settings {
     pub quarantine: Duration,
     /// The most time between taking the lock and sending the POST.
     pub fence: Duration,
+    /// How long the lock of a pipeline that starts no run is kept.
+    pub lock_retention: Duration,
     /// The time between the two lookups that adopt an execution.
     pub adoption_confirm: Duration,
     /// How many runs are reconciled at once.

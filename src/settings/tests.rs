@@ -40,6 +40,7 @@ fn settings_without_flags_are_the_documented_defaults() {
         trigger_settle: Duration::from_secs(300),
         quarantine: Duration::from_secs(900),
         fence: Duration::from_secs(5),
+        lock_retention: Duration::from_secs(30 * 24 * 3600),
         adoption_confirm: Duration::from_secs(10),
         max_concurrent_reconciles: 32,
         use_env_proxy: false,

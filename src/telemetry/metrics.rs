@@ -65,6 +65,7 @@ describe! {
     WATCH_UP: "gauge" "nuvo_operator_watch_up" ["kind", "namespace"] "Whether the watch of this kind of object in this namespace works (1) or has failed last (0); an empty namespace means all of them";
     OLDEST_RUN: "gauge" "nuvo_operator_oldest_run_seconds" ["phase"] "Time since the creation of the oldest PipelineRun that may still need the operator, by phase; 0 without one";
     WAITING_RUNS: "gauge" "nuvo_operator_waiting_runs" ["reason", "age"] "PipelineRuns that wait for their start, for the outcome of their trigger or for a person, by the reason of their condition Succeeded and by how long they have had it: short (up to 15 minutes), long (up to a day) or forgotten";
+    LOCKS: "gauge" "nuvo_operator_locks" [] "Locks of pipelines, each of them a Lease, at the last look at all of them, which follows every hour";
     CLOCK_SKEW: "gauge" "nuvo_operator_clock_skew_seconds" [] "How far the clock of this process is ahead of the clock of the API server, or behind it if negative; exact to a second and the time of an answer";
     DEFINITION_GAPS: "gauge" "nuvo_operator_definition_gaps" ["kind"] "Fields and values that the operator uses and the installed definition of this kind lacks: above 0, the definition must be updated; absent until it was read";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
@@ -126,6 +127,7 @@ pub struct Metrics {
     watch_up: Family<WatchLabels, Gauge>,
     oldest_run: Family<PhaseLabel, Gauge>,
     waiting_runs: Family<WaitLabels, Gauge>,
+    locks: Gauge,
     clock_skew: Gauge<f64, AtomicU64>,
     definition_gaps: Family<KindLabel, Gauge>,
     leader: Gauge<i64>,
@@ -173,6 +175,7 @@ impl Metrics {
             watch_up: Family::default(),
             oldest_run: Family::default(),
             waiting_runs: Family::default(),
+            locks: Gauge::default(),
             clock_skew: Gauge::default(),
             definition_gaps: Family::default(),
             leader: Gauge::default(),
@@ -193,6 +196,7 @@ impl Metrics {
         register(&mut registry, WATCH_UP, &metrics.watch_up);
         register(&mut registry, OLDEST_RUN, &metrics.oldest_run);
         register(&mut registry, WAITING_RUNS, &metrics.waiting_runs);
+        register(&mut registry, LOCKS, &metrics.locks);
         register(&mut registry, CLOCK_SKEW, &metrics.clock_skew);
         register(&mut registry, DEFINITION_GAPS, &metrics.definition_gaps);
         register(&mut registry, LEADER, &metrics.leader);
@@ -301,6 +305,11 @@ impl Metrics {
                 self.waiting_runs.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
             }
         }
+    }
+
+    /// How many locks there are.
+    pub fn locks(&self, count: usize) {
+        self.locks.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// How far the clock of this process is ahead of that of the API server, in seconds.

@@ -1,4 +1,4 @@
-//! The Helm chart, with the real Helm, and what is shipped with it: alerts, the dashboard, runbooks, the image.
+//! The Helm chart, with the real Helm, and what is shipped with it: alerts, the dashboard, runbooks.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,8 +10,8 @@
     missing_docs,
     reason = "a test ends where it cannot go on"
 )]
+#![recursion_limit = "256"]
 
-mod image;
 mod install;
 mod observability;
 mod rbac;
@@ -104,6 +104,7 @@ fn everything() -> Value {
         "additionalCa": { "configMap": "authorities", "key": "private.pem" },
         "trigger": { "timeoutSeconds": 30.5, "settleSeconds": 86400, "fenceSeconds": 0.5, "adoptionConfirmSeconds": 20 },
         "quarantineSeconds": 40,
+        "lockRetentionSeconds": 86400,
         "maxConcurrentReconciles": 64,
         "logFormat": "text",
         "logLevel": "trace",

@@ -141,6 +141,7 @@ fn flags_can_all_be_set_by_values() {
         trigger_settle: Duration::from_secs(86_400),
         quarantine: Duration::from_secs(40),
         fence: Duration::from_millis(500),
+        lock_retention: Duration::from_secs(86_400),
         adoption_confirm: Duration::from_secs(20),
         max_concurrent_reconciles: 64,
         use_env_proxy: true,

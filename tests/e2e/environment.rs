@@ -151,10 +151,24 @@ impl Environment {
         for writer in lease.metadata.managed_fields.iter_mut().flatten() {
             writer.time.as_mut().unwrap().0 -= by;
         }
-        // A change of nothing but these times is not stored.
+        // A change of nothing but these times is not stored, and those of the writer of the change are set anew.
         lease.labels_mut().insert("aged".to_owned(), by.as_secs().to_string());
         let name = lease.name_any();
-        block_on(self.leases().replace(&name, &PostParams::default(), &lease)).unwrap();
+        let as_another = PostParams { field_manager: Some("age".to_owned()), ..PostParams::default() };
+        block_on(self.leases().replace(&name, &as_another, &lease)).unwrap();
+    }
+
+    /// A lock that nobody holds, and under which nothing was started for two hours.
+    pub fn unused_lock(&self) {
+        let lease = json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {
+                "name": "nuvo-unused", "labels": { "nuvo.dev/pipeline-lock": "true" },
+                "annotations": { "nuvo.dev/lock": r#"{"tenancy":null,"ledger":[]}"# },
+            },
+        });
+        block_on(self.leases().create(&PostParams::default(), &serde_json::from_value(lease).unwrap())).unwrap();
+        self.age_lock(SignedDuration::from_hours(2));
     }
 
     /// A Secret that may be used.

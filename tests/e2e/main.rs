@@ -36,3 +36,4 @@ mod request_order;
 mod restarts;
 mod start_deadline;
 mod startup_failures;
+mod unused_locks;

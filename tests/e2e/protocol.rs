@@ -10,7 +10,10 @@ use controlplane::{
     Proxy,
     proxy::{Action, Answer, RequestInfo},
 };
-use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
+use k8s_openapi::{
+    api::coordination::v1::Lease,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_crds::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Pipeline, Seed, SimConfig, Status};
@@ -358,6 +361,22 @@ fn operator_killed_around_the_unlock_lets_the_next_run_start_at_once() {
         same("known by its answer", trigger(&next), (TriggerState::Accepted, Some(Evidence::Answer)));
         same("POSTs", env.sim.post_count(), 2);
     }
+}
+
+/// As operators that are split by namespaces do for each other: the next run may be one of another.
+#[test]
+fn operator_killed_before_the_unlock_leaves_it_to_the_next_look_at_all_locks() {
+    let (env, _proxy) = killed_at(Write::Unlock, false);
+    let holder = || env.all_leases().iter().find_map(lease_holder);
+    // At first it could still do it itself.
+    for (age, holds) in [(5, true), (10, false)] {
+        env.age_lock(SignedDuration::from_mins(age));
+        let operator = env.operator();
+        env.eventually("a look at all locks", || operator.metric("nuvo_operator_locks") == Some(1.0));
+        same("it holds the lock", holder().is_some(), holds);
+        same("exit code", operator.stop(), Some(0));
+    }
+    same("POSTs", env.sim.post_count(), 1);
 }
 
 /// The run has released its lock, so that after its deletion the next run need not wait for the quarantine.
@@ -756,6 +775,23 @@ fn run_in_doubt_without_account_ends_at_the_deadline() {
         "its account",
         || env.account("default"),
     );
+}
+
+/// Long before its deadline, which is a day away. Alone it would go on to ask nuvo.
+#[test]
+fn run_in_doubt_without_a_list_of_nuvo_gives_way_to_the_next() {
+    let (env, _operator) = unresolved(json!({}));
+    env.wait_reason("orders", "TriggerUnconfirmed");
+    env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    env.start("next", "orders", json!({}));
+    let run = env.wait_phase("orders", Phase::Unresolved);
+    assert_consistent(&run);
+    same("the doubt is shown", (reason(&run), trigger(&run)), ("TriggerOutcomeUnknown", (TriggerState::Ambiguous, None)));
+    assert!(message(&run).contains("another run of the pipeline goes on"), "{}", message(&run));
+    same("POSTs", env.sim.post_count(), 1);
+    env.sim.clear_faults();
+    same("known by its answer", trigger(&env.wait_phase("next", Phase::Succeeded)), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs", env.sim.post_count(), 2);
 }
 
 /// A run whose POST nuvo has answered without ids; then its operator is killed.

@@ -84,6 +84,7 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
         assert!(refused.is_empty(), "the operator was refused: {refused:#?}");
         events
     };
+    env.unused_lock();
     let operator = operator(&env);
     env.eventually("a leader", || operator.leads());
     env.wait_ready("default");
@@ -92,8 +93,11 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     env.start("orders", "orders", json!({}));
     env.wait_phase("orders", Phase::Succeeded);
     env.start("short-lived", "orders", json!({ "ttlSecondsAfterFinished": 0 }));
-    let deleted = || asked().iter().any(|event| event.verb == "delete");
-    env.eventually("a deletion", || deleted() && env.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty());
+    let deleted = |resource: &str| asked().iter().any(|event| (event.verb.as_str(), event.resource.as_str()) == ("delete", resource));
+    env.eventually("the unused lock is deleted", || deleted("leases"));
+    env.eventually("a deletion", || {
+        deleted("pipelineruns") && env.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty()
+    });
 
     // The same event again within six minutes: its series is patched.
     env.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));

@@ -107,6 +107,7 @@ pub fn lock(bytes: &mut Bytes, spares: u32) -> LockRead {
     };
     let entry = |bytes: &mut Bytes| LedgerEntry {
         uid: reference(bytes).uid,
+        namespace: some(bytes, |b| reference(b).namespace),
         nonce: nonce(bytes, spares),
         entry: match bytes.below(3) {
             0 => LedgerOutcome::Nothing,

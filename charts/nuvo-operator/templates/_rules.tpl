@@ -61,6 +61,8 @@
   - leases
   verbs:
   - get
+  - list
   - create
   - update
+  - delete
 {{- end }}

@@ -1,10 +1,10 @@
 //! What `cargo xtask` runs first: it builds what a command needs, and becomes that command.
 //!
-//! For the demo that is a control plane and two programs, side by side. This one is compiled in a second, so they begin at once.
+//! For `archives`, `chart` and `image`, that is a program in Go, which packs them. For the demo it is a control plane and two programs, side by side. This one is compiled in a second, so they begin at once.
 
 use std::env;
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = env::args_os().skip(1).collect();
     let command = match args.split_first() {
         Some((command, options)) if command == "demo" => demo(options),
+        Some((command, options)) if command == "archives" || command == "chart" || command == "image" => release(command, options),
         _ => program("xtask", &args),
     };
     // Returns only if there is no such program.
@@ -34,6 +35,23 @@ fn program(name: &str, args: &[OsString]) -> Result<Command, Box<dyn Error>> {
     let [path] = cargo::built([name], Profile::Dev)?;
     let mut command = Command::new(path);
     command.args(args);
+    Ok(command)
+}
+
+/// A command of the program that packs releases. It is given what is built here.
+fn release(name: &OsStr, options: &[OsString]) -> Result<Command, Box<dyn Error>> {
+    let mut command = Command::new(programs::release()?.built()?);
+    command.arg(name);
+    let has = |flag: &str| options.iter().any(|option| option.to_string_lossy().trim_start_matches('-').split('=').next() == Some(flag));
+    if name == "chart" {
+        command.arg("--helm").arg(programs::helm()?.built()?);
+    }
+    if name == "image" && !["operator", "help", "h"].into_iter().any(has) {
+        let [operator] = cargo::built(["nuvo-operator"], Profile::Image)?;
+        let architecture = if env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" };
+        command.arg(format!("--operator={architecture}={}", operator.display()));
+    }
+    command.args(options);
     Ok(command)
 }
 

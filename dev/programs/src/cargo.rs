@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -11,7 +11,7 @@ use crate::child::wait;
 use crate::progress::{Display, Progress};
 use crate::{Cost, Error, repository, say};
 
-/// The packages of all programs that are built here. Always together, so that they share what they use, with the same features.
+/// The packages of all programs that are built here. Together, so that they share what they use, with the same features; but not in the image.
 const PACKAGES: [&str; 3] = ["nuvo-operator", "demo", "xtask"];
 /// What cargo says of a build that goes well.
 const STATUS: [&str; 9] = ["Compiling", "Finished", "Fresh", "Dirty", "Updating", "Locking", "Adding", "Downloading", "Downloaded"];
@@ -23,6 +23,8 @@ pub enum Profile {
     Dev,
     /// As a user runs them.
     Release,
+    /// As they are in the image: of their own package only, and the same wherever they are built.
+    Image,
 }
 
 /// Builds these programs. Their paths, in the same order. Says on standard error how far it is.
@@ -47,10 +49,15 @@ pub fn build<const N: usize>(
     for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
         command.env_remove(name);
     }
-    command.arg("build").args(PACKAGES.map(|package| format!("--package={package}"))).args(names.map(|name| format!("--bin={name}")));
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
+    command.arg("build").args(names.map(|name| format!("--bin={name}")));
+    match profile {
+        Profile::Dev => command.args(all_packages()),
+        Profile::Release => command.args(all_packages()).arg("--release"),
+        Profile::Image => {
+            command.args(names.map(|name| format!("--package={name}"))).args(["--profile=image", "--locked"]);
+            command.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", without_paths(&repository(), &cargo_home()))
+        }
+    };
     let mut child = command
         .arg("--message-format=json-render-diagnostics")
         // How many crates there are is in the progress bar only.
@@ -83,6 +90,21 @@ pub fn build<const N: usize>(
     }
     let paths = found.try_into().map_err(|_| Error::new("cargo has built something else"))?;
     Ok((paths, cost))
+}
+
+fn all_packages() -> impl Iterator<Item = String> {
+    PACKAGES.iter().map(|package| format!("--package={package}"))
+}
+
+fn cargo_home() -> PathBuf {
+    let of_user = || env::home_dir().unwrap_or_default().join(".cargo");
+    env::var_os("CARGO_HOME").map_or_else(of_user, PathBuf::from)
+}
+
+/// The flags that keep the paths of this machine out of a program, in the way that cargo separates them.
+fn without_paths(repository: &Path, cargo_home: &Path) -> String {
+    let remapped = [(repository, "."), (cargo_home, "cargo")];
+    remapped.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).join("\x1f")
 }
 
 fn is_about_this_package(variable: &str) -> bool {
@@ -156,6 +178,12 @@ mod tests {
         );
         assert_eq!(said, ["error[E0425]: not found", "  --> src/main.rs:1:1", ""]);
         assert_eq!(progress.to_string(), "operator: 13 of 345 crates");
+    }
+
+    #[test]
+    fn paths_of_the_machine_are_replaced() {
+        let flags = without_paths(Path::new("/my work"), Path::new("/home/me/.cargo"));
+        assert_eq!(flags, "--remap-path-prefix=/my work=.\x1f--remap-path-prefix=/home/me/.cargo=cargo");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Helm and promtool: for tests of what is made for them.
+//! Helm and promtool, for tests of what is made for them; and the program that packs releases.
 
 use crate::go::{Program, Source};
 use crate::{Error, repository};
@@ -35,6 +35,21 @@ pub fn promtool() -> Result<Program, Error> {
         tags: "remove_all_sd",
         version: PROMTOOL,
         ldflags: |_| String::new(),
+    })
+}
+
+/// The program that packs releases (`dev/release`), which knows the version of this workspace.
+pub fn release() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "packer",
+        title: "the packer of releases",
+        first_build: "about 1 minute",
+        without_go: "",
+        module: repository().join("dev/release"),
+        package: ".",
+        tags: "",
+        version: [env!("CARGO_PKG_VERSION"), "", ""],
+        ldflags: |[version, ..]| format!("-X main.version={version}"),
     })
 }
 

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "cargo xtask",
     about = "Chores of the repository",
-    after_help = "`cargo xtask demo` shows the operator at work; `cargo xtask demo --help` explains it."
+    after_help = "`cargo xtask demo` shows the operator at work; `cargo xtask image`, `archives` and `chart` pack a release. Each has a `--help`."
 )]
 struct Cli {
     #[command(subcommand)]

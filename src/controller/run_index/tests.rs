@@ -148,6 +148,20 @@ fn undecided_run_is_known_until_its_result_is_there() {
 }
 
 #[test]
+fn run_that_waits_is_known_to_the_others_of_its_pipeline() {
+    let index = RunIndex::default();
+    let me = |name: &str| RunRef { uid: Uid::new("u").unwrap(), namespace: "team".to_owned(), name: name.to_owned() };
+    let known = || ["a", "b"].map(|name| index.another_waits(&orders(), &me(name)));
+    index.put(&accepted("a", 1), NOW);
+    assert_eq!(known(), [false, false]);
+    index.put(&waiting("b", 2), NOW);
+    assert_eq!(known(), [true, false], "no run waits for itself");
+    assert!(!index.another_waits(&PipelineId::new("other").unwrap(), &me("a")));
+    index.put(&accepted("b", 2), NOW);
+    assert_eq!(known(), [false, false]);
+}
+
+#[test]
 fn account_has_its_runs_until_they_are_at_rest() {
     let index = RunIndex::default();
     let mut ended = run_cache::tests::ended("Succeeded", "True");

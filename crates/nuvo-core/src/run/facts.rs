@@ -82,12 +82,15 @@ impl Facts {
     /// Begins a pass.
     #[must_use]
     pub fn new(beginning: Beginning) -> Self {
-        let Beginning { begin, run, memory, limits, uptime, spare, older, polled } = beginning;
+        let Beginning { begin, run, memory, limits, uptime, spare, older, others_wait, polled } = beginning;
         let (run, invalid) = match run {
             Ok(run) => (run, None),
             Err(why) => (None, Some(why)),
         };
-        let trigger = run.map(|run| TriggerFacts::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone()));
+        let trigger = run.map(|run| {
+            let facts = TriggerFacts::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone());
+            TriggerFacts { others_wait, ..facts }
+        });
         // The older run may be waiting for the lock that this one took before a crash.
         let older = older.filter(|_| !memory.awaited);
         Self {

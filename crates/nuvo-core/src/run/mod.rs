@@ -51,6 +51,7 @@ pub use status_change::{StatusChange, render};
 pub use trigger::facts::{Grant, Inquiry, Looks, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
+pub use trigger::retention::{Disposal, Remembered, Retention, disposal};
 pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, Run, RunningExecutions};
 pub use trigger::step::{Answer, FollowUp, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{

@@ -76,6 +76,8 @@ pub struct Beginning {
     pub spare: Nonce,
     /// The older run of the pipeline and account that is triggered first.
     pub older: Option<String>,
+    /// Another run of the pipeline waits for its trigger.
+    pub others_wait: bool,
     /// What the account's polls say.
     pub polled: Polled,
 }

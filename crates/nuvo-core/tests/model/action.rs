@@ -53,6 +53,8 @@ pub enum Action {
     WipeMarker { run: usize },
     /// A person deletes the lock.
     DeleteLease,
+    /// The operator deletes a lock that is not used any more.
+    Sweep,
     /// The ledger has been filled with other entries.
     ForgetLedger,
 }

@@ -40,6 +40,8 @@ pub struct Scope {
     pub drains: u8,
     /// Lists that nuvo does not give to who looks into a trigger in doubt.
     pub failed_lists: u8,
+    /// Whether nuvo never gives a list to who looks into a trigger in doubt.
+    pub never_listed: bool,
     /// Lists that do not reach back as far as is needed, to who looks into a trigger in doubt.
     pub short_lists: u8,
     /// Lists that do not show the newest executions, to who triggers.
@@ -66,6 +68,8 @@ pub struct Scope {
     pub roll_backs: u8,
     /// Lease objects that are deleted.
     pub lease_deletions: u8,
+    /// Locks that the operator deletes because they are not used any more.
+    pub sweeps: u8,
     /// Ledgers that are forgotten, as after sixty-four other runs.
     pub ledger_losses: u8,
     /// Whether the deadline of the runs is over from the beginning.
@@ -129,6 +133,7 @@ impl Scope {
         stale: 0,
         drains: 0,
         failed_lists: 0,
+        never_listed: false,
         short_lists: 0,
         blind_lists: 0,
         intruders: 0,
@@ -142,6 +147,7 @@ impl Scope {
         marker_wipes: 0,
         roll_backs: 0,
         lease_deletions: 0,
+        sweeps: 0,
         ledger_losses: 0,
         overdue: false,
         adopt: false,
@@ -168,7 +174,7 @@ impl Scope {
     /// Whether the list shows every execution by the time of the next look, and the records are not tampered with.
     pub fn list_is_prompt(&self) -> bool {
         let tampering = [self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
-        !self.lag && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
+        !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
     }
 
     /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
@@ -254,6 +260,14 @@ pub const STANDARD: &[(&str, Scope)] = &[
         "locks have an age, a write lost, slow, slow list; 0 or 2 executions",
         Scope { lost: 1, slow: 1, lag: true, batches: &[0, 2], ..AGED_LOCKS },
     ),
+    ("never a list, a crash, a lost answer", Scope { never_listed: true, crashes: 1, unanswered: 1, ..AGED_LOCKS }),
+    ("never a list, restarts at every tick", Scope { never_listed: true, unanswered: 1, ..RESTLESS }),
+    ("unused locks are deleted, refusal", Scope { sweeps: 1, refused: 1, operators: 1, ..Scope::CALM }),
+    ("unused locks are deleted, a crash", Scope { sweeps: 1, crashes: 1, ..Scope::CALM }),
+    ("unused locks are deleted, deletion, a lost answer", Scope { sweeps: 2, deletions: 1, unanswered: 1, ..AGED_LOCKS }),
+    ("unused locks are deleted, deletion, slow list", Scope { sweeps: 1, deletions: 1, unanswered: 1, lag: true, ..AGED_LOCKS }),
+    ("unused locks are deleted, deletion, backup", Scope { sweeps: 1, deletions: 1, restores: 1, ..AGED_LOCKS }),
+    ("unused locks are deleted, status and marker wiped", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..AGED_LOCKS }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
@@ -311,6 +325,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
 
 /// What takes minutes: two things go wrong for two operators and two runs.
 pub const LARGE: &[(&str, Scope)] = &[
+    ("unused locks are deleted, refusal", Scope { sweeps: 1, refused: 1, ..Scope::CALM }),
+    ("unused locks are deleted, marker wiped, refusal", Scope { sweeps: 1, marker_wipes: 1, refused: 1, ..AGED }),
     ("locks have an age, a crash, a lost answer", Scope { crashes: 1, unanswered: 1, ..AGED }),
     ("locks have an age, a crash, a lost answer, slow list", Scope { crashes: 1, unanswered: 1, lag: true, ..AGED }),
     ("locks have an age, a crash, a late POST", Scope { crashes: 1, late_posts: 1, unanswered: 1, ..AGED }),

@@ -1,6 +1,6 @@
 //! What must never be seen, whatever happens (docs/protocol.md, section 7).
 
-use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, decided, settled};
+use nuvo_core::run::{Evidence, Run, Trigger, TriggerResult, awaits_trigger, decided, settled, undecided};
 use nuvo_crds::conditions::Reason;
 use stateright::Property;
 
@@ -173,6 +173,9 @@ fn all_is_shown(state: &State) -> bool {
 pub fn is_over(state: &State, scope: &Scope) -> bool {
     let remembered = [scope.crashes, scope.status_wipes, scope.marker_wipes, scope.unanswered] == [0; 4];
     // A run that is being deleted starts nothing, however long a finalizer keeps it.
-    let settles = |run: &Run| settled(run) || (scope.kept && run.deleting);
+    let is_waited_for = |run: &Run| present(state).any(|other| other.id != run.id && awaits_trigger(other));
+    // Without a list a run in doubt goes on until its deadline, unless another one waits.
+    let may_go_on = |run: &Run| scope.never_listed && undecided(run) && !is_waited_for(run);
+    let settles = |run: &Run| settled(run) || (scope.kept && run.deleting) || may_go_on(run);
     present(state).all(settles) && (!scope.life || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
 }

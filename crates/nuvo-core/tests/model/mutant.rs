@@ -84,6 +84,12 @@ pub enum Mutant {
     UnreadableKeepsItsLock,
     /// How old a lock is, no process can tell.
     LocksHaveNoAge,
+    /// That others wait, a run in doubt does not know.
+    DoubtsWaitForALook,
+    /// A lock is deleted while passes live that have read it, or have seen that there is none.
+    SweptEarly,
+    /// A lock is deleted though a run exists that it remembers.
+    SweptWithItsRuns,
     /// An answer that does not tell the ids is taken for one that tells that there are none.
     NoIdsMeansNothingStarted,
     /// What the marker says of nuvo's answer is not looked at.
@@ -137,8 +143,10 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OthersAreNotCounted, "P1: nothing", Scope { anonymous: true, ..retrigger.clone() }),
         (Mutant::NoListMeansNothingStarted, "P1: nothing", Scope { failed_lists: 2, ..retrigger.clone() }),
         (Mutant::NoQuarantine, "P1: nothing", Scope { lag: true, ..retrigger }),
+        (Mutant::SweptWithItsRuns, "P1", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..single.clone() }),
         (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::LockAfterConflict, "P2", Scope { unanswered: 1, ..together.clone() }),
+        (Mutant::SweptEarly, "P2", Scope { sweeps: 1, deletions: 1, unanswered: 1, ..together.clone() }),
         (Mutant::StealAtOnce, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::NoQuarantine, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
         (Mutant::NoQuarantine, "P2", Scope { unanswered: 1, lag: true, deletions: 1, ..alone.clone() }),
@@ -172,6 +180,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
         (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restless: true, aged: true, ..alone.clone() }),
+        (Mutant::DoubtsWaitForALook, CAN_END, Scope { unanswered: 1, never_listed: true, aged: true, ..alone.clone() }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]
 }

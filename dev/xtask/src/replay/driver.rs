@@ -81,6 +81,7 @@ impl Player {
             uptime: self.world.uptime,
             spare: self.world.nonce(),
             older: self.world.older(),
+            others_wait: self.world.others_wait(),
             polled: self.world.polled(),
         });
         for _ in 0..MAX_ACTS {

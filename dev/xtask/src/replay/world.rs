@@ -106,6 +106,11 @@ impl World {
         first.metadata.name.clone().filter(|_| age(first) < age(&self.run))
     }
 
+    /// Whether another run of the pipeline waits for its trigger.
+    pub fn others_wait(&self) -> bool {
+        self.others_of_pipeline().any(|other| other.spec.execution_id.is_none() && parse(other).is_ok_and(|run| awaits_trigger(&run)))
+    }
+
     fn known(&self, run: Option<&Run>) -> Knowledge {
         let executions = run.map(|run| followed(&self.run, run)).unwrap_or_default();
         let report = |id: ExecutionId| {

@@ -151,7 +151,7 @@ fn doubt_adopts_what_two_looks_agree_on() {
 /// The same under a lock that remembers an earlier delivery.
 fn doubtful_again() -> (Run, Lock) {
     let (run, mut lock) = doubtful();
-    lock.ledger.push_back(LedgerEntry { uid: Uid::new("u0").unwrap(), nonce: nonce("n0"), entry: LedgerOutcome::Nothing });
+    lock.ledger.push_back(LedgerEntry { uid: Uid::new("u0").unwrap(), namespace: None, nonce: nonce("n0"), entry: LedgerOutcome::Nothing });
     (run, lock)
 }
 
@@ -187,7 +187,7 @@ fn batch_may_grow_until_the_quarantine_is_over() {
     // The lock knows that the pipeline starts several.
     let entry = LedgerOutcome::Started(vec![execution("a"), execution("b")]);
     let mut remembers = lock.clone();
-    remembers.ledger.push_back(LedgerEntry { uid: Uid::new("u2").unwrap(), nonce: nonce("n0"), entry });
+    remembers.ledger.push_back(LedgerEntry { uid: Uid::new("u2").unwrap(), namespace: None, nonce: nonce("n0"), entry });
     let one = || Some(vec![candidate("e1", 100)]);
     let (_, memory) = look(&run, &remembers, &Memory::default(), 1000, one());
     let (_, memory) = look(&run, &remembers, &memory, 1010, one());
@@ -429,6 +429,7 @@ fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
     let mut remembered = lock.clone();
     remembered.ledger.push_back(LedgerEntry {
         uid: Uid::new("u2").unwrap(),
+        namespace: None,
         nonce: nonce("n0"),
         entry: LedgerOutcome::Started(vec![execution("of-another-run")]),
     });
@@ -532,6 +533,32 @@ fn doubt_without_a_usable_list_ends_at_the_deadline_after_the_settle_time() {
     }
     let (step, _) = look_before(passed, &run, &lock, &memory, 1365, one());
     assert!(matches!(&step, Step::Record { executions, .. } if executions == &[execution("e1")]), "what is found counts: {step:?}");
+}
+
+/// Also if the deadline is far, or there is none.
+#[test]
+fn doubt_without_a_complete_look_gives_way_to_a_run_that_waits() {
+    let (run, lock) = doubtful();
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, None);
+    let judged = |others_wait, at, gate| {
+        let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate, nonce("spare"));
+        (o.others_wait, o.deadline) = (others_wait, Some(Duration::from_secs(50_000)));
+        o.learn(&Step::ReadRun, Answer::Run(Some(Box::new(run.clone()))));
+        if next_step(&o) == Step::ReadCandidates {
+            o.learn(&Step::ReadCandidates, Answer::Candidates(None));
+            answer(&mut o, |s| *s == Step::ReadLock, lock_read(lock.clone()));
+        }
+        next_step(&o)
+    };
+    for gate in [Gate::Open, Gate::AccountNotReady(String::new())] {
+        // Fence, POST deadline, settle time and quarantine.
+        for (others_wait, at, gives_way) in [(true, 2264, false), (true, 2265, true), (false, 2265, false), (false, 40_000, false)] {
+            let step = judged(others_wait, at, gate.clone());
+            assert_eq!(is_ambiguous(&step), gives_way, "{others_wait} {at} {gate:?}: {step:?}");
+        }
+    }
+    let wait = judged(false, 2000, Gate::AccountNotReady(String::new()));
+    assert_eq!(wait, Step::Hold(Hold::Unconfirmed(Duration::from_secs(265))), "another run may wait then");
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(super) fn facts(begin: Begin, run: Option<Run>, memory: RunMemory) -> Facts 
         uptime: NOW,
         spare: nonce("spare"),
         older: None,
+        others_wait: false,
         polled: Polled::default(),
     })
 }

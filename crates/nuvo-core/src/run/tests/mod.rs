@@ -593,10 +593,17 @@ fn lock_and_marker_in_json_keep_their_names() {
     let lock = Lock { holder: held(&run, "n2", "11").holder, ..lock };
     let expected = concat!(
         r#"{"tenancy":{"holder":{"uid":"u1","namespace":"ns","name":"u1"},"nonce":"n2","tenure":"n2","runRV":"11","#,
-        r#""baseline":{"newest":null,"ids":[]},"young":false},"ledger":[{"uid":"u1","nonce":"n1","entry":{"started":["e1"]}}]}"#
+        r#""baseline":{"newest":null,"ids":[]},"young":false},"#,
+        r#""ledger":[{"uid":"u1","namespace":"ns","nonce":"n1","entry":{"started":["e1"]}}]}"#
     );
     assert_eq!(serde_json::to_string(&lock).unwrap(), expected);
     assert_eq!(serde_json::from_str::<Lock>(expected).unwrap(), lock);
+    let mut earlier = lock;
+    earlier.ledger[0].namespace = None;
+    assert_eq!(
+        serde_json::from_str::<Lock>(&expected.replace(r#""uid":"u1","namespace":"ns","nonce""#, r#""uid":"u1","nonce""#)).unwrap(),
+        earlier
+    );
     let marker = r#"{"uid":"u1","namespace":"ns","name":"u1","nonce":"n1","tenure":"n1","attempt":1}"#;
     assert_eq!(serde_json::to_string(&marker_of(&run, "n1", 1)).unwrap(), marker);
 }

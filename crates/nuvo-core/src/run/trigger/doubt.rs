@@ -43,17 +43,25 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     let first_look = first_look(o, &inquiry);
     if o.now < first_look {
         // The lock tells how old the trigger is, and whether what it has started may be looked for soon.
-        let is_first_sight = o.memory.inquiry.is_none() && o.lock.is_none() && !without_account;
+        let is_lock_known = !without_account || run.own_marker().is_some_and(|marker| marker.lock.is_some());
+        let is_first_sight = o.memory.inquiry.is_none() && o.lock.is_none() && is_lock_known;
         return if is_first_sight { Step::ReadLock } else { unconfirmed(first_look.saturating_sub(o.now)) };
     }
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
     let settled_at = settled_by(o, &inquiry);
-    let is_over = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
+    let is_overdue = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
+    // Others wait no longer than for one whose looks are complete, and a quarantine.
+    let gives_way_at = settled_at.saturating_add(o.limits.quarantine);
+    let gives_way = o.others_wait && o.now >= gives_way_at;
+    let is_over = is_overdue || gives_way;
+    let until = if is_overdue { "before the deadline of the run" } else { "in the time after which another run of the pipeline goes on" };
     if without_account {
         if is_over {
-            return ambiguous(o, run, &inquiry.doubt, "its account could not be used before the deadline of the run");
+            return ambiguous(o, run, &inquiry.doubt, &format!("its account could not be used {until}"));
         }
-        return unconfirmed(settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm)));
+        let left = settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm));
+        let left_for_others = gives_way_at.saturating_sub(o.now);
+        return unconfirmed(if left_for_others.is_zero() { left } else { left.min(left_for_others) });
     }
     // List first, then the lock: whoever took the lock in between has left a ledger entry. No promise rests on this order alone: the lock
     // is only taken from a run that is decided or gone, and then the compare-and-swap of the result, on the run as it was read before both,
@@ -85,7 +93,7 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
             return ambiguous(o, run, &doubt, "nuvo's executions cannot be listed, and a person has answered instead");
         }
         if is_over {
-            return ambiguous(o, run, &doubt, "nuvo's list could not be relied on before the deadline of the run");
+            return ambiguous(o, run, &doubt, &format!("nuvo's list could not be relied on {until}"));
         }
         return unconfirmed(o.limits.confirm);
     };
@@ -117,9 +125,9 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
                 }
             }
             Some(confirmed) => return unconfirmed(confirmed.saturating_sub(o.now)),
-            None if is_over => {
-                let why = "nuvo's list has shown something else each time before the deadline of the run";
-                return ambiguous(o, run, &doubt, why);
+            None if is_over && inquiry.last.is_some() => {
+                let why = format!("nuvo's list has shown something else each time {until}");
+                return ambiguous(o, run, &doubt, &why);
             }
             None => return unconfirmed(o.limits.confirm),
         }

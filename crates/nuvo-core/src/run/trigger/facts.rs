@@ -154,6 +154,8 @@ pub struct TriggerFacts {
     pub deadline: Option<Duration>,
     /// The time until the run is not triggered any more, if it has such a time; set before every call of [`next_step`].
     pub start_deadline: Option<Duration>,
+    /// Another run of the pipeline waits for its trigger.
+    pub others_wait: bool,
     /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -195,6 +197,7 @@ impl TriggerFacts {
             gate,
             deadline: None,
             start_deadline: None,
+            others_wait: false,
             spare,
             memory,
             task: Task::Idle,

@@ -16,6 +16,7 @@ pub(super) mod facts;
 pub(super) mod growth;
 pub(super) mod next_step;
 pub mod post_outcome;
+pub(super) mod retention;
 pub(super) mod run_view;
 pub(super) mod step;
 pub mod stored;

@@ -140,6 +140,9 @@ pub enum LedgerOutcome {
 pub struct LedgerEntry {
     /// The run.
     pub uid: Uid,
+    /// The namespace of the run. Entries of the first releases do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The delivery.
     pub nonce: Nonce,
     /// What is known of it.
@@ -164,7 +167,7 @@ impl LockHolder {
     /// What the ledger keeps of a delivery that was made, or may have been made, in this acquisition.
     #[must_use]
     pub fn delivery(&self, nonce: &Nonce, entry: LedgerOutcome) -> LedgerEntry {
-        LedgerEntry { uid: self.run.uid.clone(), nonce: nonce.clone(), entry }
+        LedgerEntry { uid: self.run.uid.clone(), namespace: Some(self.run.namespace.clone()), nonce: nonce.clone(), entry }
     }
 }
 
@@ -213,8 +216,8 @@ impl Lock {
 }
 
 fn weight(entry: &LedgerEntry) -> usize {
-    // The fixed part: two UUIDs and the JSON around them.
-    const FIXED: usize = 120;
+    // The fixed part: two UUIDs, a namespace and the JSON around them.
+    const FIXED: usize = 200;
     let ids = match &entry.entry {
         LedgerOutcome::Started(ids) => ids.iter().map(|id| id.as_str().len().saturating_add(3)).fold(0, usize::saturating_add),
         LedgerOutcome::Nothing | LedgerOutcome::Unknown => 0,

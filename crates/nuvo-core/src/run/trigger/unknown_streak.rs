@@ -36,7 +36,7 @@ mod tests {
     };
 
     fn entry(nonce: &str, entry: LedgerOutcome) -> LedgerEntry {
-        LedgerEntry { uid: Uid::new("u1").unwrap(), nonce: Nonce::new(nonce).unwrap(), entry }
+        LedgerEntry { uid: Uid::new("u1").unwrap(), namespace: None, nonce: Nonce::new(nonce).unwrap(), entry }
     }
 
     fn message(result: TriggerResult, ledger: &[LedgerEntry]) -> String {

@@ -76,6 +76,8 @@ pub struct Seen {
     pub late: bool,
     /// It has looked at what nuvo's list shows of a trigger in doubt.
     pub looked: bool,
+    /// It has lived for as long as unused locks are kept.
+    pub old: bool,
     /// What the status says that was rendered last.
     pub end: Option<End>,
 }

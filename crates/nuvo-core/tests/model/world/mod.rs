@@ -17,7 +17,7 @@ use std::{
 
 use nuvo_core::run::{
     Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, LedgerEntry, LedgerOutcome, Limits, Lock, LockRead, Looks, Memory, Nonce,
-    PipelineId, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    PipelineId, Retention, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -50,6 +50,9 @@ const LIMITS: Limits = Limits {
     confirm: Duration::ZERO,
     clock_margin: Duration::ZERO,
 };
+
+/// Unused locks are deleted after a long tick.
+const RETENTION: Retention = Retention { blank: LONG, used: LONG };
 
 /// The execution that another client starts.
 const INTRUDER: &str = "intruder";
@@ -453,8 +456,12 @@ impl World {
         let mut lease = Lease { read: LockRead::default(), writes: 0 };
         if self.scope.open {
             // The lock of a pipeline that has been triggered before.
-            let entry =
-                LedgerEntry { uid: Uid::new("before").unwrap(), nonce: Nonce::new("before").unwrap(), entry: LedgerOutcome::Nothing };
+            let entry = LedgerEntry {
+                namespace: None,
+                uid: Uid::new("before").unwrap(),
+                nonce: Nonce::new("before").unwrap(),
+                entry: LedgerOutcome::Nothing,
+            };
             lease.read = LockRead {
                 version: Some(LOCK_VERSIONS[0].to_owned()),
                 lock: Lock { ledger: [entry].into(), ..Lock::default() },

@@ -59,6 +59,9 @@ impl World {
         if state.left.lease_deletions > 0 && state.leases[0].read.version.is_some() {
             actions.push(Action::DeleteLease);
         }
+        if state.left.sweeps > 0 && self.is_swept(state) {
+            actions.push(Action::Sweep);
+        }
         if state.left.ledger_losses > 0 && !state.lock().ledger.is_empty() {
             actions.push(Action::ForgetLedger);
         }
@@ -203,12 +206,15 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
             }
         }
         act => {
-            add(StepCourse::Well);
             let ask = wish(act);
-            if left.failed_lists > 0 && ask == Some(&Ask::Candidates { by_pipeline: false }) {
+            let is_look = ask == Some(&Ask::Candidates { by_pipeline: false });
+            if !(is_look && left.never_listed) {
+                add(StepCourse::Well);
+            }
+            if is_look && (left.failed_lists > 0 || left.never_listed) {
                 add(StepCourse::NoList);
             }
-            if left.short_lists > 0 && ask == Some(&Ask::Candidates { by_pipeline: false }) {
+            if is_look && left.short_lists > 0 {
                 add(StepCourse::ShortList);
             }
             if matches!(ask, Some(Ask::Running(_))) {

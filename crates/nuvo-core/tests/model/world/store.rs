@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use nuvo_core::run::{
-    self, Answer, Baseline, Candidate, Evidence, ExecutionId, FollowUp, Holder, ListedCandidates, Lock, LockHolder, LockRead, Marker, Run,
-    Step, Takeover, Trigger, TriggerResult,
+    self, Answer, Baseline, Candidate, Disposal, Evidence, ExecutionId, FollowUp, Holder, ListedCandidates, Lock, LockHolder, LockRead,
+    Marker, Run, Step, Takeover, Trigger, TriggerResult,
 };
 
-use super::{INTRUDER, Late, Object, State, World, hash, life::Open, new_run, record, reference, whose};
+use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, life::Open, new_run, record, reference, whose};
 use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
@@ -115,8 +115,9 @@ impl World {
         state.leases[slot].change(|lease| {
             lease.writes += 1;
             let version = format!("{}{}", LOCK_VERSIONS[slot], lease.writes);
-            // How old a lock without a holder is, no rule asks.
-            let age = (self.scope.aged && lock.holder.is_some()).then_some(Duration::ZERO);
+            // How old a lock without a holder is, only that rule asks.
+            let is_asked = if lock.holder.is_some() { self.scope.aged } else { self.scope.sweeps > 0 };
+            let age = is_asked.then_some(Duration::ZERO);
             lease.read = LockRead { version: Some(version.clone()), lock, age };
             version
         })
@@ -146,6 +147,21 @@ impl World {
         let step = run::release(&known, &acquisition, &read)?;
         self.write_as(state, run, &step, if late { StepCourse::Late } else { StepCourse::Well });
         Some(())
+    }
+
+    /// Whether the operator may delete the lock. It looks for unused ones so seldom that no pass lives from one of these looks to the next.
+    pub(super) fn is_swept(&self, state: &State) -> bool {
+        let read = &state.leases[0].read;
+        let is_early = state.passes().any(|pass| pass.seen.old) || !state.late.is_empty();
+        let exists = |remembered: &run::Remembered| {
+            state.runs.iter().filter_map(|object| object.present.as_ref()).any(|present| present.id.uid == remembered.uid)
+        };
+        (!is_early || self.is(Mutant::SweptEarly))
+            && match run::disposal(read, &LIMITS, &RETENTION) {
+                Disposal::No => false,
+                Disposal::Yes => true,
+                Disposal::UnlessOneExists(remembered) => !remembered.iter().any(exists) || self.is(Mutant::SweptWithItsRuns),
+            }
     }
 
     /// What a pass that sees the run like this reads.

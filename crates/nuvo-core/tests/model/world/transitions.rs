@@ -157,6 +157,10 @@ impl World {
                 state.spend(|left| left.lease_deletions -= 1);
                 state.leases[0].change(|lease| lease.read = LockRead::default());
             }
+            Action::Sweep => {
+                state.spend(|left| left.sweeps -= 1);
+                state.leases[0].change(|lease| lease.read = LockRead::default());
+            }
             Action::ForgetLedger => {
                 state.spend(|left| left.ledger_losses -= 1);
                 let lock = Lock { ledger: [].into(), ..state.lock().clone() };
@@ -186,8 +190,8 @@ impl World {
         }
         let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
-        let begun = self.facts(Begin::Changed, &cached, memory);
-        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false };
+        let begun = self.facts(state, Begin::Changed, &cached, memory);
+        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false, old: false };
         if stale {
             state.spend(|left| left.stale -= 1);
         }
@@ -202,12 +206,13 @@ impl World {
 
     fn clean_up(&self, state: &mut State, operator: usize, run: usize) -> Option<()> {
         let last = state.runs[run].last.clone()?;
-        let begun = self.facts(Begin::Deleted, &last, &RunMemory::default());
+        let begun = self.facts(state, Begin::Deleted, &last, &RunMemory::default());
         self.go_on(state, operator, run, begun, Seen::default());
         Some(())
     }
 
-    fn facts(&self, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+    fn facts(&self, state: &State, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
+        let waits = |other: &Run| other.id.name != run.id.name && run::awaits_trigger(other);
         Facts::new(Beginning {
             begin,
             run: Ok(Some(self.seen(run))),
@@ -216,6 +221,8 @@ impl World {
             uptime: BEGIN,
             spare: any_nonce(),
             older: None,
+            others_wait: state.runs.iter().filter_map(|object| object.present.as_deref()).any(waits)
+                && !self.is(Mutant::DoubtsWaitForALook),
             polled: Polled::default(),
         })
     }
@@ -263,10 +270,12 @@ impl World {
                     let has_fence = granted && !self.is(Mutant::NoFence) && (marked || !self.is(Mutant::FenceAtMark));
                     // What has no fence to run out, and no look that grows old, might as well have begun after the tick.
                     let grows_old = has_fence || (self.scope.aged && pass.seen.looked);
+                    let mut pass = pass.clone();
+                    pass.seen.old |= passed >= LONG && self.scope.sweeps > 0;
                     if !grows_old {
+                        *work = Shared::new(Work::Busy(pass));
                         continue;
                     }
-                    let mut pass = pass.clone();
                     pass.seen.late |= self.scope.start_deadline;
                     let age = pass.facts.uptime().saturating_sub(BEGIN).saturating_add(passed);
                     let uptime = BEGIN.saturating_add(if age >= LONG { LONG } else { age.min(SHORT) });
@@ -374,7 +383,7 @@ impl World {
     fn look(&self, state: &mut State, act: &Act, course: StepCourse) -> Answer {
         match (wish(act), course) {
             (Some(Ask::Candidates { .. }), StepCourse::NoList) => {
-                state.spend(|left| left.failed_lists -= 1);
+                state.spend(|left| left.failed_lists = left.failed_lists.saturating_sub(1));
                 Answer::Candidates(self.is(Mutant::NoListMeansNothingStarted).then(ListedCandidates::default))
             }
             (Some(Ask::Candidates { .. }), StepCourse::ShortList) => {

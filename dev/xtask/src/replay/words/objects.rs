@@ -131,7 +131,7 @@ pub fn lock(read: &LockRead, id: &PipelineRun) -> String {
 
 /// What the ledger keeps of a trigger.
 pub fn entry(known: &LedgerEntry) -> String {
-    let LedgerEntry { uid, nonce, entry } = known;
+    let LedgerEntry { uid, namespace: _, nonce, entry } = known;
     format!("nonce {nonce} of the run with uid {uid} {}", result(entry))
 }
 
