@@ -842,6 +842,32 @@ fn policy_adopt_follows_executions_without_proof_of_origin() {
     same("POSTs", env.sim.post_count(), 1);
 }
 
+/// A filter has put its page in the place of nuvo's answer.
+#[test]
+fn page_of_a_gateway_instead_of_the_answer_leaves_the_run_in_doubt_and_its_execution_is_found() {
+    let page = |status| Effect::Raw {
+        body: "<html><h1>This page is blocked</h1></html>".to_owned(),
+        content_type: "text/html".to_owned(),
+        status,
+        executed: true,
+    };
+    let redirect = Effect::Redirect { location: "http://127.0.0.1:9/login".to_owned(), status: 302 };
+    for (effect, executed) in [(page(403), true), (page(404), true), (page(405), true), (redirect, false)] {
+        let env = Environment::new("page", [orders()]);
+        env.sim.add_fault(Fault::on(Operation::Create, effect.clone()).once());
+        let _operator = env.operator();
+        env.start("orders", "orders", json!({ "onAmbiguousTrigger": if executed { "Fail" } else { "Retrigger" } }));
+        let run = env.wait_reason("orders", "TriggerUnconfirmed");
+        assert!(message(&run).contains("a gateway in front of nuvo answered"), "{}", message(&run));
+        let run = env.wait_phase("orders", Phase::Succeeded);
+        assert_consistent(&run);
+        let evidence = if executed { Evidence::Adopted } else { Evidence::Answer };
+        same(&format!("{effect:?}"), trigger(&run), (TriggerState::Accepted, Some(evidence)));
+        let posts = if executed { 1 } else { 2 };
+        same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (posts, 1));
+    }
+}
+
 #[test]
 fn executions_of_another_user_are_not_adopted() {
     let env = Environment::new("others", [orders()]);
