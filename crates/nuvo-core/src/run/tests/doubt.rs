@@ -333,6 +333,7 @@ fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
         namespace: None,
         nonce: nonce("n0"),
         entry: LedgerOutcome::Started(vec![execution("of-another-run")]),
+        later: Later::new(),
     });
     let (_, memory) = look(&run, &remembered, &Memory::default(), 1000, None);
     let list = || Some(vec![candidate("of-another-run", 101)]);

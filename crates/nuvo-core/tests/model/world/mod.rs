@@ -240,6 +240,7 @@ pub fn new_run(run: usize) -> Run {
         attempt: 1,
         ended: false,
         marker: None,
+        unread_marker: None,
         trigger: None,
         executions: Vec::new(),
         abandoned: None,
