@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    Answer, Baseline, Candidate, Evidence, ExecutionId, ExecutionState, Gate, Holder, Inquiry, LedgerEntry, LedgerOutcome, Limits,
-    ListedCandidates, Lock, LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef, RunningExecutions,
-    Step, Trigger, TriggerResult, Uid, Unexecuted,
+    Answer, Baseline, Candidate, Evidence, ExecutionId, ExecutionState, Format, Gate, Holder, Inquiry, Later, LedgerEntry, LedgerOutcome,
+    Limits, ListedCandidates, Lock, LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef,
+    RunningExecutions, Step, Trigger, TriggerResult, Uid, Unexecuted,
 };
 use nuvo_crds::ConcurrencyPolicy;
 
