@@ -19,8 +19,10 @@ impl Pass<'_> {
         let reference = self.reference();
         if let (Some(driver), Some(pipeline)) = (shell.accounts.driver(&work.account), &work.pipeline) {
             // A run that asks for something goes on, and may need what is known of the executions that it waits for.
-            if wishes.ask == Ask::Nothing {
+            if wishes.ask == Ask::Nothing || wishes.follow.is_some() {
                 driver.follow(&self.id, pipeline, wishes.follow.as_ref());
+            }
+            if wishes.ask == Ask::Nothing {
                 driver.forget_doubt(&self.id);
             }
         }

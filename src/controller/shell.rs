@@ -108,6 +108,7 @@ impl Shell {
                 post_deadline: settings.trigger_timeout,
                 settle: settings.trigger_settle,
                 quarantine: settings.quarantine,
+                answer: settings.adoption_confirm,
                 confirm: settings.adoption_confirm,
                 clock_margin: checked_clock::TOLERANCE,
             },

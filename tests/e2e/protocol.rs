@@ -232,6 +232,100 @@ fn operator_killed_after_the_post_is_executed_adopts_the_execution() {
     assert!(env.wait_note("orders", "Adopted").contains("3 executions"));
 }
 
+/// A run of the same pipeline that has ended, which the pipeline's lock remembers.
+fn run_before(env: &Environment) {
+    env.start("before", "orders", json!({}));
+    env.wait_phase("before", Phase::Succeeded);
+    env.eventually("unlocked", || env.all_leases().iter().all(|lease| lease_holder(lease).is_none()));
+}
+
+#[test]
+fn execution_of_a_killed_operator_is_adopted_before_the_deadline_of_its_post() {
+    const SLOW: [&str; 4] = ["--trigger-timeout-seconds", "15", "--quarantine-seconds", "30"];
+    let env = Environment::new("early", [orders()]);
+    let operator = env.operator_with(&SLOW);
+    run_before(&env);
+    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING).once());
+    env.start("orders", "orders", json!({}));
+    assert!(env.sim.fault_reached(fault, WITHIN), "{}", operator.0.log());
+    operator.kill();
+    let posted = Instant::now();
+    let _operator = env.operator_with(&SLOW);
+    let run = env.wait_phase("orders", Phase::Running);
+    assert!(posted.elapsed() < Duration::from_secs(10), "the POST could still be answered, after {:?}", posted.elapsed());
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    let open_until = run.status.unwrap().trigger.unwrap().open_until.unwrap().0;
+    // Its execution has ended by now, and the run says what it waits for.
+    let run = env.wait("orders", "waiting for the answer", |run| message(run).contains("may still be answered"));
+    assert_consistent(&run);
+    let run = env.wait_phase("orders", Phase::Succeeded);
+    let status = run.status.as_ref().unwrap();
+    let (ended, started) = (status.current.completion_time.as_ref().unwrap().0, status.trigger.as_ref().unwrap().time.as_ref().unwrap().0);
+    assert!(ended >= open_until && open_until.duration_since(started).as_secs() >= 8, "{started} {open_until} {ended}");
+    same("its own execution only", status.current.execution_ids.len(), 1);
+    same("POSTs", env.sim.post_count(), 2);
+}
+
+/// An execution that the list shows as one of the account's own.
+fn own_execution(env: &Environment) -> String {
+    env.sim.seed_execution(Seed::new("orders").by(Identity::user("demo@example.com"))).unwrap()
+}
+
+#[test]
+fn answer_that_comes_after_its_executions_were_adopted_is_recorded() {
+    const SLOW: [&str; 4] = ["--trigger-timeout-seconds", "40", "--quarantine-seconds", "60"];
+    let env = Environment::new("late", [orders().files(3)]);
+    let operators = [env.operator_with(&SLOW), env.operator_with(&SLOW)];
+    run_before(&env);
+    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
+    env.start("orders", "orders", json!({}));
+    assert!(env.sim.fault_reached(fault, WITHIN));
+    let found = own_execution(&env);
+    let known = env.sim.executions().len();
+    let run = env.wait_phase("orders", Phase::Running);
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("what the list shows", run.status.unwrap().current.execution_ids, vec![found]);
+    env.sim.release(fault);
+    env.wait("orders", "recorded by its answer", |run| trigger(run) == (TriggerState::Accepted, Some(Evidence::Answer)));
+    let run = env.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    let made: Vec<String> = env.sim.executions().into_iter().skip(known).map(|execution| execution.id).collect();
+    same("what the answer names", (made.len(), run.status.unwrap().current.execution_ids), (3, made));
+    let ended = || operators.iter().flat_map(|operator| operator.metrics("nuvo_operator_runs_finished_total").into_values()).sum::<f64>();
+    env.eventually("both runs counted", || ended() >= 2.0);
+    same("each run is counted once", ended(), 2.0);
+    same("POSTs", env.sim.post_count(), 2);
+}
+
+/// The lock knows that the pipeline starts several.
+#[test]
+fn batch_that_pauses_is_adopted_as_it_is_listed_until_the_quarantine_is_over() {
+    let env = Environment::new("grows", [orders().files(3)]);
+    let _operator = env.operator_with(&["--quarantine-seconds", "15"]);
+    run_before(&env);
+    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
+    env.start("orders", "orders", json!({}));
+    let finished = || {
+        let id = own_execution(&env);
+        env.sim.finish(&id, Status::Successful).unwrap();
+        id
+    };
+    env.wait_reason("orders", "TriggerUnconfirmed");
+    let mut ids = vec![finished()];
+    for _ in 0..2 {
+        let run = env.wait("orders", "waiting for more", |run| {
+            message(run).contains("start more of them") && run.status.as_ref().unwrap().current.execution_ids == ids
+        });
+        same("phase", run.status.unwrap().phase, Some(Phase::Running));
+        ids.push(finished());
+    }
+    let run = env.wait_phase("orders", Phase::Succeeded);
+    assert_consistent(&run);
+    same("all three", run.status.as_ref().unwrap().current.execution_ids.clone(), ids);
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("POSTs", env.sim.post_count(), 2);
+}
+
 #[test]
 fn operator_killed_before_the_result_is_recorded_does_not_post_again() {
     let (env, proxy) = killed_at(Write::Accepted, false);
@@ -746,6 +840,32 @@ fn policy_adopt_follows_executions_without_proof_of_origin() {
     let run = env.wait_phase("orders", Phase::Succeeded);
     same("ids", run.status.as_ref().unwrap().current.execution_ids.clone(), vec![id]);
     same("POSTs", env.sim.post_count(), 1);
+}
+
+/// A filter has put its page in the place of nuvo's answer.
+#[test]
+fn page_of_a_gateway_instead_of_the_answer_leaves_the_run_in_doubt_and_its_execution_is_found() {
+    let page = |status| Effect::Raw {
+        body: "<html><h1>This page is blocked</h1></html>".to_owned(),
+        content_type: "text/html".to_owned(),
+        status,
+        executed: true,
+    };
+    let redirect = Effect::Redirect { location: "http://127.0.0.1:9/login".to_owned(), status: 302 };
+    for (effect, executed) in [(page(403), true), (page(404), true), (page(405), true), (redirect, false)] {
+        let env = Environment::new("page", [orders()]);
+        env.sim.add_fault(Fault::on(Operation::Create, effect.clone()).once());
+        let _operator = env.operator();
+        env.start("orders", "orders", json!({ "onAmbiguousTrigger": if executed { "Fail" } else { "Retrigger" } }));
+        let run = env.wait_reason("orders", "TriggerUnconfirmed");
+        assert!(message(&run).contains("a gateway in front of nuvo answered"), "{}", message(&run));
+        let run = env.wait_phase("orders", Phase::Succeeded);
+        assert_consistent(&run);
+        let evidence = if executed { Evidence::Adopted } else { Evidence::Answer };
+        same(&format!("{effect:?}"), trigger(&run), (TriggerState::Accepted, Some(evidence)));
+        let posts = if executed { 1 } else { 2 };
+        same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (posts, 1));
+    }
 }
 
 #[test]

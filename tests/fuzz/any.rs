@@ -166,10 +166,10 @@ pub fn gate(bytes: &mut Bytes) -> Gate {
 pub fn limits(bytes: &mut Bytes) -> Limits {
     if bytes.below(4) < 3 {
         let [fence, post_deadline, settle, quarantine, confirm, clock_margin] = [5, 60, 300, 900, 10, 60].map(Duration::from_secs);
-        return Limits { fence, post_deadline, settle, quarantine, confirm, clock_margin };
+        return Limits { fence, post_deadline, settle, quarantine, answer: confirm, confirm, clock_margin };
     }
     let [fence, post_deadline, settle, quarantine, confirm, clock_margin] = [(); 6].map(|()| seconds(bytes));
-    Limits { fence, post_deadline, settle, quarantine, confirm, clock_margin }
+    Limits { fence, post_deadline, settle, quarantine, answer: confirm, confirm, clock_margin }
 }
 
 pub fn memory(bytes: &mut Bytes, now: Duration) -> Memory {

@@ -255,6 +255,7 @@ fn projected(object: &PipelineRun, run: &Run, now: Timestamp, own: bool, bytes: 
         asked: bytes.flag().then(|| time(bytes)),
         waited: any::seconds(bytes),
         patience: any::seconds(bytes),
+        is_open: bytes.flag(),
         developer_mode: bytes.flag(),
     };
     let known = knowledge(bytes);

@@ -20,6 +20,7 @@ const LIMITS: Limits = Limits {
     post_deadline: Duration::from_secs(60),
     settle: Duration::from_secs(300),
     quarantine: Duration::from_secs(900),
+    answer: Duration::from_secs(10),
     confirm: Duration::from_secs(10),
     clock_margin: Duration::from_secs(60),
 };

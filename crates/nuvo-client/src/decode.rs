@@ -243,6 +243,11 @@ pub fn explanation(body: &[u8], redactor: &Redactor) -> Option<String> {
     texts.into_iter().find_map(|found| word(found.ok()?, MESSAGE / 2, redactor))
 }
 
+/// Whether an error body is in nuvo's form, and so not the page of a gateway.
+pub fn is_of_nuvo(body: &[u8]) -> bool {
+    explanation(body, &Redactor::default()).is_some()
+}
+
 /// The pause of a `Retry-After` in seconds, or as a date relative to the server's own `Date`. Clamped to 1 s .. 15 min.
 pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     use jiff::fmt::rfc2822::DateTimeParser;

@@ -41,20 +41,33 @@ pub fn classify(
 ) -> PostOutcome {
     match status {
         200..=299 => accepted(status, body, pipeline, redactor),
-        300..=399 => {
-            rejected(format!("nuvo answered the trigger with a redirect (status {status}), which is never followed: check baseUrl"))
-        }
         401 => credentials_rejected(),
         429 => {
             let pause = decode::retry_after(headers).unwrap_or(RATE_LIMITED_WAIT);
             not_executed(pause, Obstacle::RateLimited, "nuvo limits the rate of requests (status 429)".to_owned())
         }
-        400 | 403 | 404 | 405 | 413 | 415 | 422 => {
-            let said = body.ok().and_then(|b| decode::explanation(b, redactor)).map(|t| format!(": {t}")).unwrap_or_default();
-            rejected(format!("nuvo refused the trigger with status {status}{said}"))
-        }
-        _ => unknown(format!("nuvo answered the trigger with status {status}, which does not show whether it was carried out")),
+        300..=499 => refused(status, body, redactor),
+        _ => unclear(status, body),
     }
+}
+
+/// Whether a refusal is nuvo's, or one with which nothing can have been carried out.
+fn refused(status: u16, body: Result<&[u8], BodyFault>, redactor: &Redactor) -> PostOutcome {
+    let said = body.ok().and_then(|body| decode::explanation(body, redactor));
+    match (status, said) {
+        (300..=399 | 400 | 403 | 404 | 405 | 413 | 415 | 422, Some(said)) => {
+            rejected(format!("nuvo refused the trigger with status {status}: {said}"))
+        }
+        // About the request itself: no filter puts these in the place of an answer.
+        (400 | 413 | 415 | 422, None) => rejected(format!("nuvo refused the trigger with status {status}")),
+        _ => unclear(status, body),
+    }
+}
+
+/// A gateway may have answered, or have put a page of its own in the place of nuvo's answer.
+fn unclear(status: u16, body: Result<&[u8], BodyFault>) -> PostOutcome {
+    let who = if body.is_ok_and(decode::is_of_nuvo) { "nuvo" } else { "a gateway in front of nuvo" };
+    unknown(format!("{who} answered the trigger with status {status}, which does not show whether it was carried out"))
 }
 
 fn accepted(status: u16, body: Result<&[u8], BodyFault>, pipeline: &PipelineId, redactor: &Redactor) -> PostOutcome {
@@ -177,14 +190,31 @@ mod tests {
             let outcome = with(status, "{}");
             let fits = match status {
                 200..=299 => matches!(outcome, PostOutcome::ExecutedIdsUnknown { .. }),
-                300..=399 | 400 | 403 | 404 | 405 | 413 | 415 | 422 => {
-                    matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::Rejected, .. })
-                }
+                400 | 413 | 415 | 422 => matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::Rejected, .. }),
                 401 => matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::Account), .. }),
                 429 => matches!(outcome, PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(_, Obstacle::RateLimited), .. }),
                 _ => matches!(outcome, PostOutcome::Unknown { .. }),
             };
             assert!(fits, "{status}: {outcome:?}");
+        }
+    }
+
+    /// A page that a gateway or a filter shows says nothing about a POST that may have passed it.
+    #[test]
+    fn refusal_that_is_not_in_nuvos_form_is_unknown() {
+        let nuvos = r#"{"error":{"message":"no such pipeline","code":"NOT_FOUND"}}"#;
+        for status in [301, 302, 307, 308, 403, 404, 405] {
+            for page in ["", "<html><h1>Not here</h1></html>", "{}", "null", r#"{"error":"#, r#"{"data":[]}"#] {
+                let PostOutcome::Unknown { message } = with(status, page) else { panic!("{status} {page}: {:?}", with(status, page)) };
+                assert!(message.starts_with("a gateway in front of nuvo answered"), "{message}");
+            }
+            let outcome = with(status, nuvos);
+            let PostOutcome::NotExecuted { then: Unexecuted::Rejected, message } = &outcome else { panic!("{status}: {outcome:?}") };
+            assert!(message.ends_with("no such pipeline"), "{message}");
+        }
+        for (page, who) in [(nuvos, "nuvo answered"), ("<html>Bad gateway</html>", "a gateway in front of nuvo answered")] {
+            let PostOutcome::Unknown { message } = with(502, page) else { panic!("{page}") };
+            assert!(message.starts_with(who), "{message}");
         }
     }
 

@@ -214,7 +214,8 @@ pub struct Trigger {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
 
-    /// Time until which the trigger may still have effects in nuvo. The answer retry (annotation nuvo.dev/resolve) counts from then on.
+    /// Time until which the trigger may still have effects in nuvo, or be answered, if its outcome is not known or its executions were found in
+    /// nuvo. The answer retry (annotation nuvo.dev/resolve) counts from then on, and a run whose executions were found does not end before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_until: Option<Time>,
 

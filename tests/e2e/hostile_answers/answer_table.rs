@@ -145,7 +145,7 @@ fn status(code: u16, headers: &'static str, row: Row) -> AnswerKind {
         let said = json!({ "error": { "message": "no", "code": "NO" }, "message": format!("token {} key {}", asked.token, asked.key) });
         answer(code, headers, said.to_string().as_bytes())
     });
-    if matches!(code, 300..=399 | 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 429) { kind.not_executed() } else { kind }
+    if matches!(code, 400 | 401 | 403 | 404 | 405 | 413 | 415 | 422 | 429) { kind.not_executed() } else { kind }
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -357,11 +357,16 @@ fn codes() -> Vec<AnswerKind> {
     const GONE: Row = [ACCOUNT, REFUSED, NONE, WAITS_FOR_ACCOUNT, RUNS, RUNS, DOUBT];
     /// An unexpected status: it says nothing about a trigger.
     const ODD: Row = [ACCOUNT, FOUND, NOTHING, WAITS, RUNS, RUNS, DOUBT];
+    /// A gateway's word, which says nothing about a trigger.
+    const ELSEWHERE: Row = [ACCOUNT, FOUND, NOTHING, WAITS_FOR_ACCOUNT, RUNS, RUNS, DOUBT];
     let redirects = [300, 301, 302, 303, 304, 307, 308].into_iter().map(|code| {
-        let redirect = kind(format!("redirect {code}"), GONE, move |asked| {
+        kind(format!("redirect {code}"), ELSEWHERE, move |asked| {
             answer(code, &format!("Location: {}/dp/api/v1/execution/\r\n", asked.elsewhere), b"")
-        });
-        redirect.not_executed()
+        })
+    });
+    let pages = [403, 404, 405].into_iter().map(|code| {
+        let row = if code == 403 { [REJECTED, FOUND, NOTHING, WAITS_FOR_ACCOUNT, RUNS, RUNS, DOUBT] } else { ELSEWHERE };
+        kind(format!("page with status {code}"), row, move |_| answer(code, "Content-Type: text/html\r\n", b"<html>no</html>"))
     });
     let rejected = |create| [REJECTED, create, NONE, WAITS, RUNS, RUNS, DOUBT];
     let others = vec![
@@ -374,7 +379,7 @@ fn codes() -> Vec<AnswerKind> {
         status(405, "", GONE),
         status(408, "", AWAY),
         status(409, "", ODD),
-        status(410, "", [ACCOUNT, FOUND, NOTHING, WAITS_FOR_ACCOUNT, RUNS, RUNS, DOUBT]),
+        status(410, "", ELSEWHERE),
         status(413, "", [ACCOUNT, REFUSED, NONE, WAITS, RUNS, RUNS, DOUBT]),
         status(418, "", ODD),
         status(422, "", rejected(REFUSED)),
@@ -390,7 +395,7 @@ fn codes() -> Vec<AnswerKind> {
         kind("status 204", GARBAGE, |_| Answer::Bytes(b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n".to_vec())),
         kind("status 201 with a good body", [FINE, FINE, NONE, FINE, RUNS, RUNS, FINE], |asked| answer(201, "", &healthy(asked))),
     ];
-    redirects.chain(others).collect()
+    redirects.chain(pages).chain(others).collect()
 }
 
 /// 429 with all kinds of `Retry-After`.

@@ -20,6 +20,7 @@ mod next_attempt;
 mod observed;
 mod parse;
 mod remember;
+mod show;
 mod status;
 mod status_change;
 mod trigger;

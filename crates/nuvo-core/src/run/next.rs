@@ -6,23 +6,25 @@
 use std::time::Duration;
 
 use super::{
-    act::{Act, Again, Ask, Change, FailureKind, Follow, Named, Wishes},
+    act::{Act, Again, Ask, FailureKind, Follow, Named, Wishes},
     facts::{Facts, Failed, LOCK_RECHECK, obstacle_gate},
     ids::ExecutionId,
     life::RetryWait,
     next_attempt::{Reopening, goes_on},
     observed::{Account, Begin},
+    show::{ask, done, finish, show, show_if_free, try_again},
     status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
     trigger::deadlines::is_too_late,
     trigger::facts::{Look, Task, TriggerFacts},
+    trigger::growth::{self, is_adopted},
     trigger::next_step,
     trigger::post_outcome::Obstacle,
     trigger::run_view::Run,
     trigger::step::{FollowUp, Gate, Hold, Step},
     trigger::stored::{Evidence, TriggerResult},
     trigger::unknown_streak::counted,
-    trigger::verdict::{decided, resumable, settled, undecided},
+    trigger::verdict::{decided, settled, undecided},
     waiting_message::{self, waiting, without_account},
 };
 use crate::backoff::Backoff;
@@ -50,8 +52,6 @@ pub(super) const FAILURE: Backoff = Backoff::doubling(Duration::from_millis(500)
 const NO_LIST: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 /// From this failure on, the status says so.
 const SHOWN_FAILURES: u32 = 3;
-/// Messages that something else has replaced are written again after this time.
-const REPEAT: Duration = Duration::from_secs(60);
 
 /// Decides what to do next.
 #[must_use]
@@ -125,7 +125,7 @@ fn live(f: &Facts, o: &TriggerFacts) -> Act {
             adopt(f, &ids, StatusChange::Result { trigger, executions: ids.clone(), message, follow_up: FollowUp::Nothing })
         }
         Some(Reopening::Later(_)) => follow(f, o),
-        None if settled(run) => follow(f, o),
+        None if settled(run) => grow(f, o).unwrap_or_else(|| follow(f, o)),
         None => trigger(f, o),
     }
 }
@@ -169,6 +169,25 @@ fn adopt(f: &Facts, ids: &[ExecutionId], result: StatusChange) -> Act {
     Act::Show(result)
 }
 
+/// For how long the trigger of a run may still have effects or be answered, if its executions were found in nuvo's list.
+fn open_for(f: &Facts, run: &Run) -> Option<Duration> {
+    f.life.open.filter(|_| !run.ended && run.trigger.as_ref().is_some_and(is_adopted))
+}
+
+/// The next act towards executions of such a trigger that the list did not show before.
+fn grow(f: &Facts, o: &TriggerFacts) -> Option<Act> {
+    let can_look = matches!(f.account, Account::Ready { .. }) && f.lock_is_known && !f.look_is_later && !f.account_stopping && !f.draining;
+    let open = open_for(f, o.run()).filter(|_| can_look)?;
+    growth::grow(o, open).map(|step| match step {
+        Step::ReadCandidates => look(o),
+        step => Act::Trigger(step),
+    })
+}
+
+fn look(o: &TriggerFacts) -> Act {
+    ask(Ask::Candidates { by_pipeline: matches!(o.candidates, Look::Shown(_)) })
+}
+
 /// A run whose trigger is settled: its status follows from what nuvo says of its executions.
 fn follow(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
@@ -188,6 +207,7 @@ fn follow(f: &Facts, o: &TriggerFacts) -> Act {
         asked: f.polled.asked,
         waited: if late { f.began.saturating_sub(f.memory.overdue_since.unwrap_or(f.began)) } else { Duration::ZERO },
         patience: f.limits.quarantine,
+        is_open: open_for(f, run).is_some(),
         developer_mode: f.polled.developer_mode,
     };
     if let Some(act) = show(f, StatusChange::Present(StatusInput::Settled(following, facts))) {
@@ -224,7 +244,11 @@ fn follow(f: &Facts, o: &TriggerFacts) -> Act {
     } else {
         Again::OnChange.or(f.life.deadline.map(|left| left.saturating_add(AFTER_DEADLINE)))
     };
-    finish(f, again, Wishes { follow: Some(wish), ..Wishes::default() })
+    // The next look follows when there was one.
+    let open = open_for(f, run).map(|left| left.saturating_add(AFTER_DEADLINE));
+    let again = again.or(open.map(|left| if f.look_is_later { left } else { left.min(f.limits.confirm) }));
+    let ask = if f.look_is_later && open.is_some() { Ask::StayInQueue } else { Ask::Nothing };
+    finish(f, again, Wishes { follow: Some(wish), ask, ..Wishes::default() })
 }
 
 pub(super) fn is_late(f: &Facts) -> bool {
@@ -252,6 +276,10 @@ fn release(f: &Facts, o: &TriggerFacts) -> Option<Act> {
 fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
     let run = o.run();
     if f.look_is_later {
+        let waits = waiting(o, &Hold::Unconfirmed(Duration::ZERO), f.life.now);
+        if let Some(act) = waits.and_then(|situation| show_if_free(f, StatusChange::Present(situation))) {
+            return act;
+        }
         let wishes = Wishes { ask: Ask::StayInQueue, ..Wishes::default() };
         return finish(f, Again::After(LOOK_RECHECK).or(until_deadline(f)), wishes);
     }
@@ -284,7 +312,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         Step::ReadBaseline => ask(Ask::Turn),
         Step::ReadRunning(delivered) => ask(Ask::Running(delivered)),
         Step::ReadExecution(id) => ask(Ask::Execution(id)),
-        Step::ReadCandidates => ask(Ask::Candidates { by_pipeline: matches!(o.candidates, Look::Shown(_)) }),
+        Step::ReadCandidates => look(o),
         Step::Follow if settled(run) => follow(f, o),
         Step::Follow => finish(f, Again::After(f.retry_after), Wishes::default()),
         Step::Forget => finish(f, Again::OnChange, Wishes::default()),
@@ -292,10 +320,6 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         Step::Hold(hold) => wait(f, o, &hold),
         step => Act::Trigger(counted(step, o.lock.as_ref())),
     }
-}
-
-fn ask(ask: Ask) -> Act {
-    Act::Done { again: Again::OnChange, wishes: Some(Wishes { ask, ..Wishes::default() }) }
 }
 
 /// Without a list of nuvo no trigger starts.
@@ -418,56 +442,4 @@ fn held_for(f: &Facts) -> Duration {
 fn until_deadline(f: &Facts) -> Option<Duration> {
     let deadlines = f.life.deadline.into_iter().chain(f.life.start_deadline);
     deadlines.filter(|left| !left.is_zero()).min()
-}
-
-/// Writes what is new about a run whose trigger is not settled.
-///
-/// After a crash between W1 and W2 the pipeline's lock speaks of the present version of the run. Then only an event says it, because a write
-/// to the run would put a trigger that can still go on in doubt. The lock is read only when there is something new to say.
-fn show_if_free(f: &Facts, change: StatusChange) -> Option<Act> {
-    let act = show(f, change)?;
-    let Act::Show(change) = act else { return Some(act) };
-    let o = f.trigger.as_ref().filter(|_| f.lock_is_known);
-    match o.map(|o| (o.run(), &o.lock)) {
-        Some((_, None)) => Some(Act::Trigger(Step::ReadLock)),
-        Some((run, Some(read))) if resumable(run, &read.lock) => {
-            let known = f.rendered.as_ref().is_some_and(|(_, rendered)| f.memory.announced == Some(rendered.message_hash));
-            if known { None } else { Some(Act::AnnounceOnly(change)) }
-        }
-        _ => Some(Act::Show(change)),
-    }
-}
-
-/// Writes a status that says something new; none if this pass has written it, or it says nothing new.
-fn show(f: &Facts, change: StatusChange) -> Option<Act> {
-    if f.shown.as_ref() == Some(&change) {
-        return None;
-    }
-    let Some((_, rendered)) = f.rendered.as_ref().filter(|(what, _)| *what == change) else { return Some(Act::Render(change)) };
-    // Another operator that works on the same runs by mistake may see nuvo otherwise: they would go on to correct each other.
-    let repeated = || f.memory.note_written.is_some_and(|(at, hash)| hash == rendered.message_hash && f.now.saturating_sub(at) < REPEAT);
-    let is_news = match rendered.change {
-        Change::None => false,
-        Change::Messages => !repeated(),
-        Change::Content => true,
-    };
-    is_news.then_some(Act::Show(change))
-}
-
-/// The pass is over. Whatever it did to the lock, those who wait for it look again.
-fn finish(f: &Facts, again: Again, wishes: Wishes) -> Act {
-    if (f.touched_lock || f.memory.awaited || f.lock_released) && !f.woke_waiting && f.trigger.is_some() {
-        return Act::WakeWaiting;
-    }
-    Act::Done { again, wishes: Some(wishes) }
-}
-
-/// The pass is over, and nothing is wanted of others.
-fn done(again: Again) -> Act {
-    Act::Done { again, wishes: Some(Wishes::default()) }
-}
-
-/// The pass did not get through, and what was wanted of others stays as it is.
-fn try_again(wait: Duration) -> Act {
-    Act::Done { again: Again::After(wait), wishes: None }
 }

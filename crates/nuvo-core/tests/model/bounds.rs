@@ -84,6 +84,11 @@ pub struct Scope {
     pub retrigger: bool,
     /// Whether it is not known as whom nuvo shows the account.
     pub anonymous: bool,
+    /// Whether it is explored how long a trigger whose executions were found may still be answered, and how its batch grows. Elsewhere that is
+    /// over at once.
+    pub open: bool,
+    /// Whether the time of day stands still, so that what is open stays so.
+    pub standing: bool,
     /// How many executions a POST may start.
     pub batches: &'static [u8],
     /// Whether an execution may be listed later than it is started.
@@ -154,6 +159,8 @@ impl Scope {
         adopt: false,
         retrigger: false,
         anonymous: false,
+        open: false,
+        standing: false,
         batches: &[1],
         lag: false,
         brisk: false,
@@ -211,6 +218,8 @@ impl Scope {
 const ALONE: Scope = Scope { operators: 1, crashes: 1, unanswered: 1, ..Scope::CALM };
 /// One run that triggers again by itself.
 const RETRIGGER: Scope = Scope { retrigger: true, runs: 1, ..ALONE };
+/// A run whose executions are found before its trigger is over.
+const FOUND: Scope = Scope { open: true, batches: &[2], runs: 1, ..Scope::CALM };
 /// One run, and two operators that get into each other's way.
 const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 /// One run, and two operators of which one goes away. What it leaves behind the other one brings to an end, whatever that remembers.
@@ -314,6 +323,10 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("Retrigger, a POST lands late, or is lost", Scope { late_posts: 1, crashes: 0, ..RETRIGGER }),
     ("Retrigger, two runs, slow list", Scope { runs: 2, lag: true, crashes: 0, unanswered: 2, ..RETRIGGER }),
     ("Retrigger, two operators", Scope { operators: 2, ..RETRIGGER }),
+    ("found before the answer, slow list; 2 executions", Scope { late_posts: 1, lag: true, ..FOUND }),
+    ("found after a lost answer, slow list; 2 executions", Scope { unanswered: 1, lag: true, ..FOUND }),
+    ("found, two runs, slow list; 2 executions", Scope { runs: 2, operators: 1, unanswered: 1, lag: true, crashes: 1, ..FOUND }),
+    ("found, two runs, the time of day stands still", Scope { runs: 2, operators: 1, unanswered: 1, standing: true, ..FOUND }),
     ("crash, refusal", Scope { refused: 1, ..ONE_RUN }),
     ("crash, foreign edit", Scope { edits: 1, ..ONE_RUN }),
     ("crash, another attempt", Scope { reruns: 1, ..ONE_RUN }),
@@ -402,6 +415,8 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),
     ("overdue, a retry, a lost answer of nuvo", Scope { retries: 1, overdue: true, unanswered: 1, ..LIFE }),
     ("overdue, a retry, a crash", Scope { retries: 1, overdue: true, crashes: 1, ..LIFE }),
+    ("found before the answer, slow list; 2 executions", Scope { life: true, late_posts: 1, lag: true, ..FOUND }),
+    ("found after a lost answer, a retry, a crash", Scope { retries: 1, unanswered: 1, crashes: 1, operators: 1, life: true, ..FOUND }),
     ("a retry, a status wiped", Scope { retries: 1, status_wipes: 1, ..LIFE }),
     ("a rerun, a marker wiped", Scope { reruns: 1, marker_wipes: 1, ..LIFE }),
 ];

@@ -39,7 +39,13 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
     if scope.no_doubt_can_arise() {
         all.push(Property::always("P3: no doubt without a cause", |_, state: &State| doubtful(state).next().is_none()));
     }
+    all.push(Property::always("P5: an answer replaces what was found", |_, state: &State| {
+        state.runs.iter().all(|run| !run.story.answer_lost)
+    }));
     if scope.life {
+        all.push(Property::always("L7: no end while the trigger may be answered", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.ended_open)
+        }));
         all.push(Property::always("L1: a run is deleted after its lock", |_, state: &State| !state.deleted_with_its_lock()));
         all.push(Property::always("L4: no POST for a run that is too late", |_, state: &State| {
             state.runs.iter().all(|run| !run.story.sent_too_late)

@@ -62,6 +62,10 @@ pub enum Mutant {
     NoFence,
     /// A run whose executions were adopted gives the lock back at once.
     AdoptedGivesWayAtOnce,
+    /// What is found later does not need the lock under which the trigger was made.
+    GrowsUnderAnyLock,
+    /// An answer does not replace what was found of the same trigger.
+    AnswerYieldsToAdopted,
     /// A run that a person has abandoned gives the lock back at once.
     AbandonedGivesWayAtOnce,
     /// An object that was created again from a backup is taken for a new one.
@@ -102,6 +106,8 @@ pub enum Mutant {
     TooLateOverTheLock,
     /// Whether the start deadline has passed is not looked at again before the POST.
     StartDeadlineOnlyAtFirst,
+    /// A run ends on what was found while its trigger may still be answered.
+    AdoptedEndsAtOnce,
     /// A queued run asks only the list what is running, not the lock what was started.
     LockNotAskedForExecutions,
     /// A run is skipped because of what the list shows, whatever an answer by id says.
@@ -118,6 +124,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
     let single = Scope { runs: 1, ..alone.clone() };
     let life = Scope { life: true, ..single.clone() };
     let retrigger = Scope { retrigger: true, unanswered: 1, ..single.clone() };
+    let found = Scope { open: true, batches: &[2], ..one.clone() };
     let together = Scope { concurrent: true, ..alone.clone() };
     // Who deletes a lock takes the promise away; it still holds if every process writes at once what it knows.
     let lease_deleted = Scope { lease_deletions: 1, brisk: true, unanswered: 1, ..together.clone() };
@@ -150,6 +157,8 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OldBaseline, "P2", Scope { unanswered: 2, lag: true, ..alone.clone() }),
         (Mutant::LockForEachRun, "P2", Scope { unanswered: 1, ..together.clone() }),
         (Mutant::AdoptedGivesWayAtOnce, "P2", Scope { unanswered: 2, batches: &[2], lag: true, ..alone.clone() }),
+        (Mutant::GrowsUnderAnyLock, "P2", Scope { open: true, standing: true, unanswered: 1, ..together.clone() }),
+        (Mutant::AnswerYieldsToAdopted, "P5", Scope { late_posts: 1, lag: true, ..found.clone() }),
         (Mutant::AbandonedGivesWayAtOnce, "P2", Scope { unanswered: 2, resolutions: 1, lag: true, ..alone.clone() }),
         (Mutant::AnybodysAdopted, "P2", Scope { unanswered: 1, intruders: 1, ..single.clone() }),
         (Mutant::ClaimsIgnored, "P2", lease_deleted.clone()),
@@ -167,6 +176,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
         (Mutant::TooLateOverTheLock, "L3", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
         (Mutant::StartDeadlineOnlyAtFirst, "L4", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
+        (Mutant::AdoptedEndsAtOnce, "L7", Scope { life: true, unanswered: 1, operators: 1, ..found }),
         (Mutant::LockNotAskedForExecutions, "L5", Scope { runs: 2, lag: true, policy: ConcurrencyPolicy::Queue, ..life.clone() }),
         (Mutant::SkippedByTheList, "L6", Scope { runs: 2, policy: ConcurrencyPolicy::Skip, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),

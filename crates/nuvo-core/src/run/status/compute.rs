@@ -90,7 +90,15 @@ pub(super) fn settled(
     } else {
         status.current.execution_ids.iter().map(|id| part(id, status, object, known)).collect()
     };
-    let (reason, mut message) = judge(status, object, &parts, following, hearing, now);
+    let (mut reason, mut message) = judge(status, object, &parts, following, hearing, now);
+    if hearing.is_open && reason.is_final() {
+        let until = status.trigger.as_ref().and_then(|trigger| trigger.open_until.as_ref()).map_or(now, |time| time.0);
+        reason = Reason::Running;
+        message = format!(
+            "The executions that were found in nuvo's list have ended, or the deadline has passed. The trigger may still be answered, or start \
+             more of them, until {until}. The run ends then."
+        );
+    }
     if reason == Reason::ExecutionFailed {
         match retry::decide_retry(status, object, &parts, now) {
             RetryDecision::Again(next) => return await_retry(status, object, parts, next, &message, now),

@@ -41,6 +41,8 @@ pub struct PollFacts {
     pub waited: Duration,
     /// For how long it waits before it ends the run without one.
     pub patience: Duration,
+    /// The executions were found in nuvo's list, and the trigger may still be answered, or have more effects: the run does not end yet.
+    pub is_open: bool,
     /// nuvo reports that the pipeline is in developer mode.
     pub developer_mode: bool,
 }

@@ -114,7 +114,15 @@ fn post_not_carried_out_shows_its_obstacle() {
         // What is shown while it waits for the next try is not another reason, and so not worth a write.
         let object = with(object, status.clone());
         let run = parse(&object).unwrap();
-        let limits = Limits { fence: SHORT, post_deadline: SHORT, settle: SHORT, quarantine: SHORT, confirm: SHORT, clock_margin: SHORT };
+        let limits = Limits {
+            fence: SHORT,
+            post_deadline: SHORT,
+            settle: SHORT,
+            quarantine: SHORT,
+            answer: SHORT,
+            confirm: SHORT,
+            clock_margin: SHORT,
+        };
         let o = TriggerFacts::new(run.clone(), Memory::default(), limits, SHORT, Gate::Open, Nonce::new("spare").unwrap());
         let waits = waiting(&o, &Hold::Gate(Gate::HeldOff(obstacle)), at(3)).unwrap();
         let later = compute_status(&object, &run, &waits, &Knowledge::new(), at(3));

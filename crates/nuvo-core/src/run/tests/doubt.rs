@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
+use crate::run::trigger::growth;
 use nuvo_crds::conditions::Reason;
 
 #[test]
@@ -145,6 +146,104 @@ fn doubt_adopts_what_two_looks_agree_on() {
         if trigger.result == TriggerResult::Accepted(Evidence::Adopted) && executions == &[execution("e1")]),
         "{step:?}"
     );
+}
+
+/// The same under a lock that remembers an earlier delivery.
+fn doubtful_again() -> (Run, Lock) {
+    let (run, mut lock) = doubtful();
+    lock.ledger.push_back(LedgerEntry { uid: Uid::new("u0").unwrap(), namespace: None, nonce: nonce("n0"), entry: LedgerOutcome::Nothing });
+    (run, lock)
+}
+
+#[test]
+fn doubt_under_a_lock_that_remembers_others_adopts_before_the_answer_is_overdue() {
+    let (run, lock) = doubtful_again();
+    let seen = || Some(vec![candidate("e1", 100), candidate("claimed", 101)]);
+    let (step, memory) = look(&run, &lock, &Memory::default(), 1000, seen());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), "the answer has some time");
+    let (step, memory) = look(&run, &lock, &memory, 1010, seen());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), "one look is not enough");
+    let (step, memory) = look(&run, &lock, &memory, 1019, seen());
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(1))), "two looks must be 10 s apart");
+    // The POST may still be answered for so long.
+    assert_eq!(adopted(&look(&run, &lock, &memory, 1020, seen()).0), (vec![execution("e1")], 45));
+    assert_eq!(adopted(&look(&run, &lock, &memory, 1100, seen()).0), (vec![execution("e1")], 0));
+}
+
+/// What is adopted, and for how many seconds the trigger may have more effects.
+fn adopted(step: &Step) -> (Vec<ExecutionId>, u64) {
+    let Step::Record { trigger, executions, follow_up: FollowUp::OpenFor(left), .. } = step else { panic!("{step:?}") };
+    assert_eq!(trigger.result, TriggerResult::Accepted(Evidence::Adopted));
+    (executions.clone(), left.as_secs())
+}
+
+#[test]
+fn batch_may_grow_until_the_quarantine_is_over() {
+    let (run, lock) = doubtful_again();
+    let two = || Some(vec![candidate("e1", 100), candidate("e2", 101)]);
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, two());
+    let (_, memory) = look(&run, &lock, &memory, 1010, two());
+    assert_eq!(adopted(&look(&run, &lock, &memory, 1020, two()).0), (vec![execution("e1"), execution("e2")], 945));
+    // The lock knows that the pipeline starts several.
+    let entry = LedgerOutcome::Started(vec![execution("a"), execution("b")]);
+    let mut remembers = lock.clone();
+    remembers.ledger.push_back(LedgerEntry { uid: Uid::new("u2").unwrap(), namespace: None, nonce: nonce("n0"), entry });
+    let one = || Some(vec![candidate("e1", 100)]);
+    let (_, memory) = look(&run, &remembers, &Memory::default(), 1000, one());
+    let (_, memory) = look(&run, &remembers, &memory, 1010, one());
+    assert_eq!(adopted(&look(&run, &remembers, &memory, 1020, one()).0), (vec![execution("e1")], 945));
+}
+
+#[test]
+fn nothing_is_concluded_from_what_is_missing_while_the_trigger_may_be_answered() {
+    let (run, lock) = doubtful_again();
+    let (step, memory) = look(&run, &Lock::default(), &Memory::default(), 1000, Some(vec![]));
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(65))), "the lock is gone");
+    assert!(is_ambiguous(&look(&run, &Lock::default(), &memory, 1065, Some(vec![])).0));
+    let (_, memory) = look(&run, &lock, &Memory::default(), 1000, Some(vec![]));
+    let (step, _) = look(&run, &lock, &memory, 1064, Some(vec![]));
+    assert_eq!(step, Step::Hold(Hold::Unconfirmed(Duration::from_secs(10))), "{step:?}");
+}
+
+/// A run whose execution e1 was adopted, and what comes of a look at this list while its trigger may have effects for 40 s.
+fn grown(change: impl FnOnce(&mut Run, &mut Lock), list: Option<Vec<Candidate>>) -> Option<Step> {
+    let (mut run, mut lock) = doubtful();
+    run.trigger = Some(trigger("n1", 1, TriggerResult::Accepted(Evidence::Adopted)));
+    run.executions = vec![execution("e1")];
+    change(&mut run, &mut lock);
+    let mut o = pass(&run);
+    loop {
+        let step = growth::grow(&o, Duration::from_secs(40))?;
+        let answer = match &step {
+            Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
+            Step::ReadLock => lock_read(lock.clone()),
+            Step::ReadCandidates => {
+                Answer::Candidates(list.clone().map(|candidates| ListedCandidates { candidates, ..ListedCandidates::default() }))
+            }
+            Step::ReadClaimed => Answer::Claimed(Some(BTreeSet::from([execution("claimed")]))),
+            _ => return Some(step),
+        };
+        o.learn(&step, answer);
+    }
+}
+
+#[test]
+fn adopted_batch_grows_under_its_own_lock_by_what_no_other_run_shows() {
+    let list = || Some(vec![candidate("e1", 100), candidate("e2", 101), candidate("claimed", 102), candidate("old", 99)]);
+    let step = grown(|_, _| (), list()).unwrap();
+    assert!(matches!(&step, Step::Record { over, .. } if over == "10"), "{step:?}");
+    // It is known now that the pipeline starts several.
+    assert_eq!(adopted(&step), (vec![execution("e1"), execution("e2")], 940));
+    let step = grown(|run, _| run.executions.push(execution("e0")), list()).unwrap();
+    assert_eq!(adopted(&step), (vec![execution("e1"), execution("e0"), execution("e2")], 40));
+    assert_eq!(grown(|_, _| (), None), None, "the list fails");
+    assert_eq!(grown(|_, _| (), Some(vec![candidate("e1", 100), candidate("claimed", 101)])), None);
+    assert_eq!(grown(|_, lock| *lock = Lock::default(), list()), None, "another run may have the lock since");
+    assert_eq!(grown(|_, lock| lock.holder.as_mut().unwrap().acquisition = nonce("n2"), list()), None);
+    assert_eq!(grown(|_, lock| lock.holder.as_mut().unwrap().ledger_may_be_lost = true, list()), None);
+    assert_eq!(grown(|run, _| run.trigger.as_mut().unwrap().result = TriggerResult::Accepted(Evidence::Answer), list()), None);
+    assert_eq!(grown(|run, _| run.marker = None, list()), None);
+    assert_eq!(grown(|run, _| run.deleting = true, list()), None);
 }
 
 #[test]
@@ -618,12 +717,19 @@ fn doubt_under_a_foreign_lock_or_a_lost_ledger_adopts_nothing() {
 }
 
 #[test]
-fn answer_of_the_task_wins_over_a_guess_but_not_over_an_adoption() {
-    for (present, wins) in [(TriggerResult::Ambiguous { executed: false }, true), (TriggerResult::Accepted(Evidence::Adopted), false)] {
+fn answer_of_the_task_wins_over_a_guess_and_an_adoption_but_not_over_an_answer() {
+    let unexecuted =
+        || PostOutcome::NotExecuted { then: Unexecuted::RetryAfter(Duration::ZERO, Obstacle::RateLimited), message: String::new() };
+    for (present, outcome, wins) in [
+        (TriggerResult::Ambiguous { executed: false }, PostOutcome::Accepted(vec![execution("e1")]), true),
+        (TriggerResult::Accepted(Evidence::Adopted), PostOutcome::Accepted(vec![execution("e1")]), true),
+        (TriggerResult::Accepted(Evidence::Adopted), unexecuted(), true),
+        (TriggerResult::Accepted(Evidence::Answer), PostOutcome::Accepted(vec![execution("e1")]), false),
+    ] {
         let mut run = run("u1");
         let mut o = pass(&run);
         to_marked(&mut o, &run);
-        answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(PostOutcome::Accepted(vec![execution("e1")])));
+        answer(&mut o, |s| matches!(s, Step::Post(_)), Answer::Posted(outcome));
         answer(&mut o, |s| matches!(s, Step::Record { .. }), Answer::Indeterminate);
         run.marker = None;
         run.trigger = Some(trigger("spare", 1, present));
@@ -642,6 +748,7 @@ fn answer_without_ids_is_written_first_and_outlives_the_process() {
     let Step::Mark { marker, over } = &step else { panic!("{step:?}") };
     assert_eq!((marker, over.as_str()), (&Marker { executed: true, ..marker_of(&run, "spare", 1) }, "11"));
     o.learn(&step, Answer::Written("12".into()));
+    answer(&mut o, |s| *s == Step::ReadLock, lock_read(held(&run, "spare", "10")));
     assert!(matches!(next_step(&o), Step::Hold(Hold::Unconfirmed(_))), "{:?}", next_step(&o));
 
     // Another process, which knows only what is stored.
@@ -671,6 +778,7 @@ fn answer_without_ids_is_written_until_it_is_there_and_wins_over_a_guess() {
     assert!(matches!(next_step(&o), Step::Mark { marker, over } if marker.executed && over == "13"));
     let mut refused = o.clone();
     answer(&mut refused, |s| matches!(s, Step::Mark { .. }), Answer::Refused);
+    answer(&mut refused, |s| *s == Step::ReadLock, lock_read(Lock::default()));
     assert!(matches!(next_step(&refused), Step::Hold(Hold::Unconfirmed(_))), "it cannot be written: {:?}", next_step(&refused));
 
     answer(&mut o, |s| matches!(s, Step::Mark { .. }), Answer::Indeterminate);

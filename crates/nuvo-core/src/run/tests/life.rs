@@ -118,6 +118,9 @@ fn run_in_doubt_waits_for_a_look_between_two_passes_and_asks_for_its_pipeline_wh
     let mut f = facts(Begin::Changed, Some(marked.clone()), memory());
     asks(&mut f);
     f.learn(&ask(false), Answered::Account(AccountAnswer::Later));
+    let says = next(&f);
+    assert!(matches!(&says, Act::Render(StatusChange::Present(StatusInput::Because(Reason::TriggerUnconfirmed, _)))), "{says:?}");
+    f.learn(&says, rendered(Change::None));
     let waits = next(&f);
     let Act::Done { again: Again::After(_), wishes: Some(wishes) } = &waits else { panic!("{waits:?}") };
     assert_eq!((&wishes.ask, remember(&f)), (&Ask::StayInQueue, memory()));

@@ -9,7 +9,7 @@ use crate::{
         trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
         trigger::run_view::{Candidate, ListedCandidates, Run},
         trigger::step::{FollowUp, Gate, Hold, LockRead, Step},
-        trigger::stored::{Evidence, LedgerOutcome, Lock, LockHolder, Marker, Trigger, TriggerResult},
+        trigger::stored::{Evidence, LedgerEntry, LedgerOutcome, Lock, LockHolder, Marker, Trigger, TriggerResult},
         trigger::verdict::{Doubt, Verdict, decided, settled, verdict},
     },
     text::{sentence, truncated},
@@ -40,12 +40,12 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         let told = Marker { run: run.id.clone(), executed: true, ..marker.clone() };
         return Step::Mark { marker: told, over: run.version.clone() };
     }
-    let ripe = answered_by(o, &inquiry);
-    if o.now < ripe {
-        // The age of its lock may show that the trigger is older than this process.
+    let first_look = first_look(o, &inquiry);
+    if o.now < first_look {
+        // The lock tells how old the trigger is, and whether what it has started may be looked for soon.
         let is_lock_known = !without_account || run.own_marker().is_some_and(|marker| marker.lock.is_some());
-        let may_be_older = o.task == Task::Idle && o.memory.inquiry.is_none() && o.lock.is_none() && is_lock_known;
-        return if may_be_older { Step::ReadLock } else { unconfirmed(ripe.saturating_sub(o.now)) };
+        let is_first_sight = o.memory.inquiry.is_none() && o.lock.is_none() && is_lock_known;
+        return if is_first_sight { Step::ReadLock } else { unconfirmed(first_look.saturating_sub(o.now)) };
     }
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
     let settled_at = settled_by(o, &inquiry);
@@ -133,11 +133,12 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         }
     }
     if !found.is_empty() {
+        let open_until = if may_grow(&read.lock, &found) { quarantined_until(o, &inquiry) } else { answered_by(o, &inquiry) };
         return Step::Record {
             trigger: Trigger { nonce: doubt.nonce, attempt: doubt.attempt, result: TriggerResult::Accepted(Evidence::Adopted) },
             executions: found,
-            message: "The answer to the trigger was lost; its executions were found in nuvo's list.".to_owned(),
-            follow_up: FollowUp::Nothing,
+            message: "The answer to the trigger has not come; its executions were found in nuvo's list.".to_owned(),
+            follow_up: FollowUp::OpenFor(open_until.saturating_sub(o.now)),
             over: run.version.clone(),
         };
     }
@@ -154,6 +155,13 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         return ambiguous(o, run, &doubt, why);
     }
     unconfirmed(o.limits.confirm)
+}
+
+/// From then on the list is looked at. What it shows is evidence at any time, if every other POST whose effects it may show is known to the
+/// lock.
+fn first_look(o: &TriggerFacts, inquiry: &Inquiry) -> Duration {
+    let answered_by = answered_by(o, inquiry);
+    if inquiry.knows_others { answered_by.min(inquiry.since.saturating_add(o.limits.answer)) } else { answered_by }
 }
 
 /// From then on no answer to the POST can come any more.
@@ -239,7 +247,8 @@ fn current_inquiry(o: &TriggerFacts) -> Inquiry {
         (None, None) => first_sight(o, Doubt { nonce: o.spare.clone(), acquisition: o.spare.clone(), attempt: o.run().attempt }, executed),
     };
     let since = inquiry.since.min(certainly_since(o, &inquiry.doubt).unwrap_or(o.now));
-    Inquiry { since, executed: executed || inquiry.executed, ..inquiry }
+    let knows_others = inquiry.knows_others || o.lock.as_ref().is_some_and(|read| !read.lock.ledger.is_empty());
+    Inquiry { since, knows_others, executed: executed || inquiry.executed, ..inquiry }
 }
 
 /// Since when the delivery has been in doubt at least, by the age of its lock: its W1 was no later. A lock that was read before a run may have
@@ -301,13 +310,19 @@ pub(in crate::run) fn inquiry_after(o: &TriggerFacts) -> Inquiry {
 }
 
 /// Whether a look reaches back to the time before the trigger.
-fn covers(listed: &ListedCandidates, lock_holder: &LockHolder) -> bool {
+pub(super) fn covers(listed: &ListedCandidates, lock_holder: &LockHolder) -> bool {
     let baseline = lock_holder.baseline.as_ref().and_then(|baseline| baseline.newest);
     listed.after.is_none_or(|after| baseline.is_some_and(|newest| newest > after))
 }
 
+/// Whether a trigger of this pipeline can start more than one execution, as far as is known. The list may then show the rest late.
+pub(super) fn may_grow(lock: &Lock, found: &[ExecutionId]) -> bool {
+    let is_batch = |entry: &LedgerEntry| matches!(&entry.entry, LedgerOutcome::Started(ids) if ids.len() > 1);
+    found.len() > 1 || lock.ledger.iter().any(is_batch)
+}
+
 /// What can be the work of this trigger by what the list and the lock say. Other runs may show some of it.
-fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, listed: &ListedCandidates) -> Vec<ExecutionId> {
+pub(super) fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, listed: &ListedCandidates) -> Vec<ExecutionId> {
     let Some(baseline) = lock_holder.baseline.as_ref().filter(|_| !lock_holder.ledger_may_be_lost || run.adopt_unproven) else {
         return Vec::new();
     };
@@ -325,6 +340,11 @@ fn attributable(run: &Run, read: &LockRead, lock_holder: &LockHolder, listed: &L
 }
 
 fn ambiguous(o: &TriggerFacts, run: &Run, doubt: &Doubt, why: &str) -> Step {
+    // The answer may still come, and knows better.
+    let answered_by = answered_by(o, &current_inquiry(o));
+    if o.now < answered_by {
+        return unconfirmed(answered_by.saturating_sub(o.now));
+    }
     let left = quarantined_until(o, &current_inquiry(o)).saturating_sub(o.now);
     undecided_result(o, run, doubt, why, FollowUp::OpenFor(left))
 }

@@ -71,6 +71,9 @@ pub struct Inquiry {
     pub doubt: Doubt,
     /// When this process first saw the doubt, or since when there has been one by the age of the lock.
     pub since: Duration,
+    /// The lock remembers earlier deliveries, so it has not replaced one that was deleted while other POSTs were out: what these have started,
+    /// other runs may not show before their answers have come.
+    pub knows_others: bool,
     /// nuvo said yes to the POST, but not with which ids.
     pub executed: bool,
     /// The candidates that the last looks agree on, and when the first of them was. Other runs may show some of them.
@@ -87,7 +90,7 @@ impl Inquiry {
     /// A doubt that is first seen now.
     #[must_use]
     pub fn new(doubt: Doubt, since: Duration) -> Self {
-        Self { doubt, since, executed: false, last: None, absent: None, said: String::new(), looks: Looks::default() }
+        Self { doubt, since, knows_others: false, executed: false, last: None, absent: None, said: String::new(), looks: Looks::default() }
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) mod concurrency;
 pub(super) mod deadlines;
 pub(super) mod doubt;
 pub(super) mod facts;
+pub(super) mod growth;
 pub(super) mod next_step;
 pub mod post_outcome;
 pub(super) mod retention;

@@ -154,7 +154,8 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
                 memory.quarantine = Some((lock_holder.nonce.clone(), o.now));
             }
         }
-        Step::Hold(Hold::Unconfirmed(_)) => memory.inquiry = Some(inquiry_after(o)),
+        // Also if it waits for the look.
+        Step::Hold(Hold::Unconfirmed(_)) | Step::ReadCandidates => memory.inquiry = Some(inquiry_after(o)),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Restart => memory.inquiry = None,
         Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_)) => {
@@ -279,10 +280,10 @@ fn record_executed(o: &TriggerFacts, grant: &Grant) -> Step {
     }
 }
 
-/// Whether what the task knows replaces what the status says: an older result, or a guess about the same delivery.
+/// Whether what the task knows replaces what the status says: an older result, or what was guessed or found of the same delivery.
 fn yields(present: &Trigger, known: &Trigger) -> bool {
     if present.nonce == known.nonce {
-        matches!(present.result, TriggerResult::Ambiguous { .. })
+        matches!(present.result, TriggerResult::Ambiguous { .. } | TriggerResult::Accepted(Evidence::Adopted))
     } else {
         present.attempt < known.attempt || (present.attempt == known.attempt && !matches!(present.result, TriggerResult::Accepted(_)))
     }

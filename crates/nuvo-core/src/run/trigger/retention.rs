@@ -71,8 +71,15 @@ mod tests {
 
     const RETENTION: Retention = Retention { blank: Duration::from_secs(3_600), used: Duration::from_secs(100_000) };
     const ZERO: Duration = Duration::ZERO;
-    const LIMITS: Limits =
-        Limits { fence: ZERO, post_deadline: ZERO, settle: ZERO, quarantine: ZERO, confirm: ZERO, clock_margin: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits {
+        fence: ZERO,
+        post_deadline: ZERO,
+        settle: ZERO,
+        quarantine: ZERO,
+        answer: ZERO,
+        confirm: ZERO,
+        clock_margin: Duration::from_secs(60),
+    };
 
     fn entry(uid: &str, namespace: Option<&str>, entry: LedgerOutcome) -> LedgerEntry {
         LedgerEntry {

@@ -20,6 +20,8 @@ pub struct Limits {
     pub settle: Duration,
     /// How long a lock whose delivery may still have effects is left alone (900 s).
     pub quarantine: Duration,
+    /// How long the answer to a POST may take before the list is looked at for what it has started (10 s).
+    pub answer: Duration,
     /// The time between two looks that must agree before executions are adopted (10 s).
     pub confirm: Duration,
     /// How far the clocks of the API servers may be apart: so much is taken off the age of a lock (60 s).

@@ -36,6 +36,35 @@ pub struct Story {
     pub sent_too_late: bool,
     /// The operator has deleted it.
     pub expired: bool,
+    /// The executions of its trigger were found, which may still be answered, or have more effects for longer than that.
+    pub open: Option<Open>,
+    /// A process has kept nuvo's answer to itself, because executions were found.
+    pub answer_lost: bool,
+    /// It has ended while its trigger could still be answered.
+    pub ended_open: bool,
+}
+
+/// For how long a trigger may still have effects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Open {
+    /// Until its answer cannot come any more.
+    Short,
+    /// For the quarantine.
+    Long,
+}
+
+impl Open {
+    /// For what is left of a time.
+    pub fn of(left: Duration) -> Option<Self> {
+        (!left.is_zero()).then_some(if left > super::SHORT { Self::Long } else { Self::Short })
+    }
+
+    const fn left(self) -> Duration {
+        match self {
+            Self::Short => super::SHORT,
+            Self::Long => super::LONG,
+        }
+    }
 }
 
 /// What one pass knows of it.
@@ -109,6 +138,7 @@ impl World {
                 retry,
                 // A run that has not begun has none.
                 deadline: (self.scope.overdue && (has_result || !granted)).then_some(Duration::ZERO),
+                open: story.open.map(Open::left).filter(|_| !self.is(Mutant::AdoptedEndsAtOnce)),
                 start_deadline: (self.scope.start_deadline && waits && !blind).then_some(left),
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()
@@ -124,7 +154,7 @@ impl World {
         let is = |change, ends_lock_need| Some(Rendered { change, message_hash: 0, ends_lock_need });
         seen.end = None;
         match change {
-            StatusChange::Present(StatusInput::Settled(..)) if self.scope.life && can_end(facts, *seen) => None,
+            StatusChange::Present(StatusInput::Settled(_, polled)) if self.scope.life && !polled.is_open && can_end(facts, *seen) => None,
             change if is_end(change) => is(Change::Content, true),
             StatusChange::Present(StatusInput::Because(reason, _)) if state.left.notes > 0 && seen.story.says != Some(*reason) => {
                 is(Change::Content, false)
@@ -176,6 +206,14 @@ impl World {
             }
             answer
         });
+        let adopted =
+            |run: &Run| run.trigger.as_ref().is_some_and(|trigger| trigger.result == TriggerResult::Accepted(run::Evidence::Adopted));
+        if let (Answer::Written(_), Some(End::Final), Some(run)) = (&answer, end, &state.runs[run].present)
+            && adopted(run)
+        {
+            let shown = run.executions.clone();
+            state.executions.change(|all| all.iter_mut().for_each(|one| one.over |= shown.contains(&one.id)));
+        }
         match (answer, course) {
             (_, StepCourse::AnswerLost) => failed(FailureKind::Unclear),
             (Answer::Missing, _) => Answered::Missing,
@@ -242,11 +280,14 @@ fn apply(object: &mut Object, change: &StatusChange, end: Option<End>, late: boo
             let ends = reason.is_final();
             object.same_version(|run| run.ended |= ends);
         }
-        StatusChange::Present(StatusInput::Settled(..)) => match end {
-            Some(End::Final) => object.same_version(|run| run.ended = true),
-            Some(End::Retry) => story.retry = true,
-            None => {}
-        },
+        StatusChange::Present(StatusInput::Settled(..)) => {
+            story.ended_open |= end.is_some() && story.open.is_some();
+            match end {
+                Some(End::Final) => object.same_version(|run| run.ended = true),
+                Some(End::Retry) => story.retry = true,
+                None => {}
+            }
+        }
         StatusChange::Refused(_) | StatusChange::Noted(_) | StatusChange::Unwatched | StatusChange::Result { .. } => {}
     }
 }

@@ -16,8 +16,8 @@ use std::{
 };
 
 use nuvo_core::run::{
-    Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, Limits, Lock, LockRead, Looks, Memory, Nonce, PipelineId, Retention, Run,
-    RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, LedgerEntry, LedgerOutcome, Limits, Lock, LockRead, Looks, Memory, Nonce,
+    PipelineId, Retention, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -27,7 +27,7 @@ use crate::{
     bounds::{RUNS, Scope},
     check::Graph,
     mutant::Mutant,
-    symmetry::{Form, RUN_NAMES, RUN_VERSIONS, Shared},
+    symmetry::{Form, LOCK_VERSIONS, RUN_NAMES, RUN_VERSIONS, Shared},
 };
 
 /// When a pass begins, by its own clock. Everything that is remembered lies before it.
@@ -46,6 +46,7 @@ const LIMITS: Limits = Limits {
     post_deadline: Duration::ZERO,
     settle: Duration::ZERO,
     quarantine: LONG,
+    answer: SHORT,
     confirm: Duration::ZERO,
     clock_margin: Duration::ZERO,
 };
@@ -116,6 +117,8 @@ pub struct Execution {
     pub id: ExecutionId,
     /// The list shows it.
     pub listed: bool,
+    /// It has ended, and a run has said so that nuvo's answer may open again.
+    pub over: bool,
 }
 
 /// What one process does about one run.
@@ -269,10 +272,10 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], foll
 
 /// Times as ages, so that two memories that no rule can tell apart are the same. The quarantine of its own doubt counts only for a run that
 /// may trigger again because of it.
-fn aged(memory: &RunMemory, now: Duration, passed: Duration, retrigger: bool) -> RunMemory {
+fn aged(memory: &RunMemory, now: Duration, passed: Duration, scope: &Scope) -> RunMemory {
     let age = |at: Duration| now.saturating_sub(at).saturating_add(passed);
     let shift = |at: Duration| {
-        let over = [SHORT.saturating_add(LONG), LONG].into_iter().find(|over| retrigger && age(at) >= *over);
+        let over = [SHORT.saturating_add(LONG), LONG].into_iter().find(|over| scope.retrigger && age(at) >= *over);
         BEGIN.saturating_sub(over.unwrap_or(age(at).min(SHORT)))
     };
     let long_ago = |at: Duration| BEGIN.saturating_sub(if age(at) >= LONG { LONG } else { Duration::ZERO });
@@ -281,6 +284,7 @@ fn aged(memory: &RunMemory, now: Duration, passed: Duration, retrigger: bool) ->
             since: shift(inquiry.since),
             last: inquiry.last.as_ref().map(|(_, ids)| (BEGIN, ids.clone())),
             absent: inquiry.absent.map(|_| BEGIN),
+            knows_others: inquiry.knows_others && scope.open,
             looks: Looks::default(),
             ..inquiry.clone()
         }),
@@ -379,7 +383,7 @@ impl State {
         let nonce = self.deliveries[delivery].nonce.clone();
         self.deliveries.change(|all| all[delivery].course = Course::Executed);
         let ids: Vec<_> = (0..executions).map(|number| ExecutionId::new(format!("{nonce}-{number}")).unwrap()).collect();
-        self.executions.change(|all| all.extend(ids.iter().map(|id| Execution { id: id.clone(), listed: !lag })));
+        self.executions.change(|all| all.extend(ids.iter().map(|id| Execution { id: id.clone(), listed: !lag, over: false })));
         ids
     }
 
@@ -389,7 +393,8 @@ impl State {
             let is_ambiguous = run.trigger.as_ref().is_some_and(|trigger| matches!(trigger.result, TriggerResult::Ambiguous { .. }));
             run.ended && (run.executions.contains(id) || (is_ambiguous && whose(id.as_str()) == whose(&run.id.name)))
         };
-        self.runs.iter().any(|object| object.present.iter().chain(&object.last).any(ended))
+        let is_over = || self.executions.iter().any(|execution| execution.id == *id && execution.over);
+        is_over() || self.runs.iter().any(|object| object.present.iter().chain(&object.last).any(ended))
     }
 
     fn listed(&self) -> impl Iterator<Item = (usize, &Execution)> {
@@ -449,7 +454,21 @@ impl World {
     /// The world before anything has happened.
     pub fn first(&self) -> State {
         let leases = if self.is(Mutant::LockForEachRun) { RUNS } else { 1 };
-        let lease = Lease { read: LockRead::default(), writes: 0 };
+        let mut lease = Lease { read: LockRead::default(), writes: 0 };
+        if self.scope.open {
+            // The lock of a pipeline that has been triggered before.
+            let entry = LedgerEntry {
+                namespace: None,
+                uid: Uid::new("before").unwrap(),
+                nonce: Nonce::new("before").unwrap(),
+                entry: LedgerOutcome::Nothing,
+            };
+            lease.read = LockRead {
+                version: Some(LOCK_VERSIONS[0].to_owned()),
+                lock: Lock { ledger: [entry].into(), ..Lock::default() },
+                age: None,
+            };
+        }
         let mut state = State {
             id: 0,
             runs: (0..self.scope.runs)
@@ -471,6 +490,7 @@ impl World {
 
     fn limits(&self) -> Limits {
         let quarantine = if self.is(Mutant::NoQuarantine) { Duration::ZERO } else { LIMITS.quarantine };
-        Limits { quarantine, ..LIMITS }
+        let answer = if self.scope.open { Duration::ZERO } else { LIMITS.answer };
+        Limits { quarantine, answer, ..LIMITS }
     }
 }

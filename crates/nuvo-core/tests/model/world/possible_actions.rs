@@ -128,7 +128,7 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
     let pass = match work {
         Work::Resting(_) => {
             let object = &state.runs[run];
-            if object.present.as_ref().is_some_and(|present| !run::settled(present) || left.life) {
+            if object.present.as_ref().is_some_and(|present| !run::settled(present) || left.life || object.story.open.is_some()) {
                 let has_start_deadline = left.start_deadline && object.present.as_ref().is_some_and(|present| !run::settled(present));
                 // What has passed has passed.
                 if !(has_start_deadline && object.story.late) {

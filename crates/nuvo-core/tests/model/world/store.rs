@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use nuvo_core::run::{
-    self, Answer, Baseline, Candidate, Disposal, Evidence, ExecutionId, Holder, ListedCandidates, Lock, LockHolder, LockRead, Marker, Run,
-    Step, Takeover, Trigger, TriggerResult,
+    self, Answer, Baseline, Candidate, Disposal, Evidence, ExecutionId, FollowUp, Holder, ListedCandidates, Lock, LockHolder, LockRead,
+    Marker, Run, Step, Takeover, Trigger, TriggerResult,
 };
 
-use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, new_run, record, reference, whose};
+use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, life::Open, new_run, record, reference, whose};
 use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
@@ -60,9 +60,14 @@ impl World {
             }
             Step::Record { trigger, executions, follow_up, over, .. } => {
                 let compare = !self.is(Mutant::NoCompareAtRecord);
+                let open = if let FollowUp::OpenFor(left) = follow_up { Open::of(*left).filter(|_| self.scope.open) } else { None };
                 let answer = state.runs[run].change(|object| {
                     keeping(object, state.left.roll_backs > 0, |object| {
-                        object.write(over, compare, |run| record(run, trigger, executions, *follow_up))
+                        let answer = object.write(over, compare, |run| record(run, trigger, executions, *follow_up));
+                        if matches!(answer, Answer::Written(_)) {
+                            object.story.open = open.filter(|_| trigger.result == TriggerResult::Accepted(Evidence::Adopted));
+                        }
+                        answer
                     })
                 });
                 if matches!(answer, Answer::Written(_)) && trigger.result == TriggerResult::Accepted(Evidence::Answer) {
@@ -213,6 +218,11 @@ impl World {
         if let Some(marker) = run.marker.as_mut().filter(|_| self.is(Mutant::MarkerTellsNoAnswer)) {
             marker.executed = false;
         }
+        if self.is(Mutant::AnswerYieldsToAdopted)
+            && let Some(result @ TriggerResult::Accepted(Evidence::Adopted)) = run.trigger.as_mut().map(|trigger| &mut trigger.result)
+        {
+            *result = TriggerResult::Accepted(Evidence::Answer);
+        }
         if self.is(Mutant::RestoredMeansNew) && run.own_marker().is_none() && run.id.uid != reference(whose(&run.id.name)).uid {
             (run.marker, run.trigger) = (None, None);
         }
@@ -233,6 +243,11 @@ impl World {
             && let Some(present) = present.filter(|_| self.is(Mutant::OwnLockMeansGoOn))
         {
             lock_holder.run_version.clone_from(&present.version);
+        }
+        if let Some(marker) = seen.own_marker().filter(|_| self.is(Mutant::GrowsUnderAnyLock) && run::settled(seen))
+            && let Some(lock_holder) = read.lock.holder.as_mut()
+        {
+            (lock_holder.run, lock_holder.acquisition) = (seen.id.clone(), marker.acquisition.clone());
         }
         read
     }

@@ -12,7 +12,7 @@ use nuvo_crds::ConcurrencyPolicy;
 
 use super::{
     BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, OLD, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
-    life::{Seen, Story},
+    life::{Open, Seen, Story},
     new_run,
     possible_actions::{next_with_place, wish},
     record, reference, whose,
@@ -69,6 +69,12 @@ impl World {
                     state.spend(|left| left.slow -= 1);
                 }
                 self.tick(&mut state, if *long { LONG } else { SHORT });
+                for run in 0..state.runs.len() {
+                    let closes = |open: Open| !self.scope.standing && (*long || open == Open::Short);
+                    if state.runs[run].story.open.is_some_and(closes) {
+                        state.object(run, |object| object.story.open = None);
+                    }
+                }
             }
             Action::BreakOff { operator, run } => {
                 state.spend(|left| left.broken_off -= 1);
@@ -77,7 +83,7 @@ impl World {
                 if let (Act::Trigger(step), Some(observed)) = (&pass.act, pass.facts.observed()) {
                     memory.trigger = run::remember_trigger(observed, step);
                 }
-                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO, self.scope.retrigger);
+                let memory = aged(&memory, pass.facts.uptime(), Duration::ZERO, &self.scope);
                 state.operators[*operator][*run] = Shared::new(Work::Resting(memory.into()));
             }
             Action::Drain { operator } => {
@@ -131,7 +137,7 @@ impl World {
             Action::Intrude => {
                 state.spend(|left| left.intruders -= 1);
                 let id = ExecutionId::new(INTRUDER).unwrap();
-                state.executions.change(|all| all.push(Execution { id, listed: true }));
+                state.executions.change(|all| all.push(Execution { id, listed: true, over: false }));
             }
             Action::WipeStatus { run } => {
                 state.spend(|left| left.status_wipes -= 1);
@@ -269,7 +275,7 @@ impl World {
             match &**work {
                 Work::Resting(memory) => {
                     if **memory != RunMemory::default() {
-                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed, self.scope.retrigger).into()));
+                        *work = Shared::new(Work::Resting(aged(memory, BEGIN, passed, &self.scope).into()));
                     }
                 }
                 Work::Busy(pass) => {
@@ -360,6 +366,9 @@ impl World {
             }
             Act::Trigger(step) if step.is_write() => {
                 let answer = self.write_as(state, run, step, course);
+                if matches!((step, &answer), (Step::Record { .. }, Answer::Written(_))) {
+                    seen.story = state.runs[run].story;
+                }
                 self.answered(state, run, step, answer)
             }
             Act::Trigger(read) => {
@@ -444,8 +453,9 @@ impl World {
                 Act::Render(change) if let Some(rendered) = self.rendered(state, &facts, &mut seen, change) => Answered::Rendered(rendered),
                 Act::Announce | Act::AnnounceOnly(_) | Act::WakeWaiting | Act::WakeHolder(_) | Act::Pause(_) => Answered::Done,
                 Act::Done { .. } if wish(&act).is_none() => {
+                    self.note_lost_answer(state, run, &facts);
                     // What is remembered of an object is of no use to a later one of its name.
-                    let remembered = || aged(&run::remember(&facts), facts.uptime(), Duration::ZERO, self.scope.retrigger);
+                    let remembered = || aged(&run::remember(&facts), facts.uptime(), Duration::ZERO, &self.scope);
                     let memory = if is_there { remembered() } else { RunMemory::default() };
                     state.operators[operator][run] = Shared::new(Work::Resting(memory.into()));
                     return;
@@ -456,6 +466,17 @@ impl World {
                 }
             };
             facts.learn(&act, answered);
+        }
+    }
+
+    /// A pass that knows what nuvo has answered ends, and has nothing to write.
+    fn note_lost_answer(&self, state: &mut State, run: usize, facts: &Facts) {
+        let Some(observed) = facts.observed().filter(|observed| run::next_step(observed) == Step::Follow) else { return };
+        let Task::Posted(_, PostOutcome::Accepted(ids)) = &observed.task else { return };
+        let is_same = |trigger: &Trigger| ids.iter().any(|id| id.as_str().starts_with(&format!("{}-", trigger.nonce)));
+        let found = |run: &Run| run.trigger.as_ref().is_some_and(|t| t.result == TriggerResult::Accepted(Evidence::Adopted) && is_same(t));
+        if state.runs[run].present.as_ref().is_some_and(|present| found(present)) {
+            state.object(run, |object| object.story.answer_lost = true);
         }
     }
 
