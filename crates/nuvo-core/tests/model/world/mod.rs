@@ -462,6 +462,7 @@ impl World {
                 uid: Uid::new("before").unwrap(),
                 nonce: Nonce::new("before").unwrap(),
                 entry: LedgerOutcome::Nothing,
+                later: Default::default(),
             };
             lease.read = LockRead {
                 version: Some(LOCK_VERSIONS[0].to_owned()),
