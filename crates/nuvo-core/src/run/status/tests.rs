@@ -360,6 +360,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
         nonce: Nonce::new("n1").unwrap(),
         acquisition: Nonce::new("n1").unwrap(),
         lock: None,
+        account: None,
         attempt: 1,
         executed: false,
     };

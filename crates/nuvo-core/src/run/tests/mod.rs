@@ -53,7 +53,7 @@ fn run(uid: &str) -> Run {
 }
 
 fn marker_of(run: &Run, n: &str, attempt: i32) -> Marker {
-    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), lock: None, attempt, executed: false }
+    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), lock: None, account: None, attempt, executed: false }
 }
 
 fn trigger(n: &str, attempt: i32, result: TriggerResult) -> Trigger {
