@@ -46,7 +46,7 @@ pub fn classify(
             let pause = decode::retry_after(headers).unwrap_or(RATE_LIMITED_WAIT);
             not_executed(pause, Obstacle::RateLimited, "nuvo limits the rate of requests (status 429)".to_owned())
         }
-        400..=499 | 300..=399 => refused(status, body, redactor),
+        300..=499 => refused(status, body, redactor),
         _ => unclear(status, body),
     }
 }
