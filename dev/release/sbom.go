@@ -239,7 +239,7 @@ type runDetails struct {
 	} `json:"builder"`
 }
 
-// build is what is known of the making of an image. Nobody vouches for it until it is signed.
+// build is what is known of the making of an image. It proves nothing until it is signed.
 type build struct {
 	digest                    v1.Hash
 	parts                     []packedImage

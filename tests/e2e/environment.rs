@@ -158,7 +158,7 @@ impl Environment {
         block_on(self.leases().replace(&name, &as_another, &lease)).unwrap();
     }
 
-    /// A lock that nobody holds, and under which nothing was started for two hours.
+    /// A lock that no run holds, and under which nothing was started for two hours.
     pub fn unused_lock(&self) {
         let lease = json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",

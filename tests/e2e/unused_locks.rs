@@ -25,7 +25,7 @@ fn next_operator(env: &Environment, age: SignedDuration, locks: usize) -> Operat
     operator
 }
 
-/// It tells nobody anything, and an id that nuvo rejects is often a mistake.
+/// It tells nothing to anyone, and an id that nuvo rejects is often a mistake.
 #[test]
 fn lock_of_a_rejected_pipeline_is_deleted_after_an_hour() {
     let env = environment();
