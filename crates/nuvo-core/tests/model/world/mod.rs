@@ -267,7 +267,10 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], foll
             (run.ended, run.retriggers) = (false, false);
         }
         TriggerResult::Ambiguous { .. } => run.ended = true,
-        TriggerResult::NotExecuted => run.ended = follow_up == FollowUp::Unexecuted(Unexecuted::Rejected),
+        TriggerResult::NotExecuted => {
+            run.executions.clear();
+            run.ended = follow_up == FollowUp::Unexecuted(Unexecuted::Rejected);
+        }
         TriggerResult::Observed => {}
     }
     run.trigger = Some(trigger.clone());
