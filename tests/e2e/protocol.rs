@@ -847,11 +847,12 @@ fn policy_adopt_follows_executions_without_proof_of_origin() {
 fn doubt_is_looked_into_only_with_the_account_of_its_trigger() {
     let env = Environment::new("moved", [orders()]);
     let other = Sim::start(SimConfig { pipelines: vec![orders()], ..SimConfig::default() }).unwrap();
-    env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_AFTER_EXECUTING).once());
+    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING).once());
     let origins = [env.sim.base_url(), other.base_url()];
     let _operator = env.operator_with(&["--allowed-base-url", &origins[0], "--allowed-base-url", &origins[1]]);
-    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)).skip(1));
     env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    assert!(env.sim.fault_reached(fault, WITHIN));
+    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
     env.wait_reason("orders", "TriggerUnconfirmed");
     env.account_with("default", json!({ "baseUrl": origins[1] }));
     let run = env.wait("orders", "showing why nothing is found out", |run| message(run).contains("another base URL"));
