@@ -455,7 +455,7 @@ impl World {
 
     /// Which account it is.
     fn account(&self, moved: bool) -> Option<AccountHash> {
-        let is_told = self.scope.moves > 0 && !self.is(Mutant::AccountNotCompared);
+        let is_told = self.scope.moves && !self.is(Mutant::AccountNotCompared);
         is_told.then(|| AccountHash::new(if moved { "other" } else { "first" }).unwrap())
     }
 

@@ -53,7 +53,7 @@ impl World {
         for (run, object) in state.runs.iter().enumerate() {
             done_to(state, run, object, actions);
         }
-        if state.left.moves > 0 {
+        if state.left.moves {
             actions.push(Action::Move);
         }
         if state.left.intruders > 0 {

@@ -134,7 +134,7 @@ impl World {
                 state.spend(|left| left.roll_backs -= 1);
                 state.object(*run, |object| roll_back(object, *to, *what));
             }
-            Action::Move => state.spend(|left| (left.moves, left.moved) = (left.moves - 1, !left.moved)),
+            Action::Move => state.spend(|left| left.moved = !left.moved),
             Action::Intrude => {
                 state.spend(|left| left.intruders -= 1);
                 let id = ExecutionId::new(INTRUDER).unwrap();
