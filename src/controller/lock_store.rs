@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::api_call::{CallError, call};
 use crate::{checked_clock::CheckedClock, telemetry::Metrics};
-use nuvo_core::run::{Lock, LockRead, PipelineId, lock_written};
+use nuvo_core::run::{Lock, LockRead, PipelineId, UnreadableLock, lock_written};
 use nuvo_crds::well_known::{FIELD_MANAGER, LOCK_ANNOTATION};
 
 /// The label by which users find the locks.
@@ -50,6 +50,17 @@ pub enum LockError {
         /// Why.
         source: serde_json::Error,
     },
+    /// A later version of the operator has written it, in a way that this one cannot read.
+    #[error(
+        "lock {name}: {source}; no run of this pipeline starts until the operator is upgraded again. Do not delete the Lease: it remembers what \
+         was triggered"
+    )]
+    Later {
+        /// The Lease.
+        name: String,
+        /// Why.
+        source: UnreadableLock,
+    },
 }
 
 impl LockError {
@@ -58,7 +69,7 @@ impl LockError {
     pub fn is_refused(&self) -> bool {
         match self {
             Self::Kube { source, .. } => source.is_refused(),
-            Self::NoNamespace { .. } | Self::Malformed { .. } => true,
+            Self::NoNamespace { .. } | Self::Malformed { .. } | Self::Later { .. } => true,
         }
     }
 
@@ -116,7 +127,13 @@ impl LockStore {
 
     fn parse(&self, name: &str, lease: &Lease) -> Result<LockRead, LockError> {
         let lock = match lease.metadata.annotations.as_ref().and_then(|all| all.get(LOCK_ANNOTATION)) {
-            Some(text) => serde_json::from_str(text).map_err(|source| LockError::Malformed { name: name.to_owned(), source })?,
+            Some(text) => Lock::parse(text).map_err(|error| {
+                let name = name.to_owned();
+                match error {
+                    UnreadableLock::Malformed(source) => LockError::Malformed { name, source },
+                    source @ UnreadableLock::Later(_) => LockError::Later { name, source },
+                }
+            })?,
             None => {
                 let source = serde::de::Error::custom("the annotation is missing");
                 return Err(LockError::Malformed { name: name.to_owned(), source });

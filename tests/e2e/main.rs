@@ -20,6 +20,7 @@ mod environment;
 mod hanging_watches;
 mod hostile_answers;
 mod large_objects;
+mod later_versions;
 mod leader_election;
 mod lifecycle;
 mod metrics;

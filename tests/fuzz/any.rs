@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nuvo_core::run::{
-    Answer, Baseline, Candidate, Evidence, ExecutionId, ExecutionState, Gate, Holder, Inquiry, LedgerEntry, LedgerOutcome, Limits,
-    ListedCandidates, Lock, LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef, RunningExecutions,
-    Step, Trigger, TriggerResult, Uid, Unexecuted,
+    Answer, Baseline, Candidate, Evidence, ExecutionId, ExecutionState, Format, Gate, Holder, Inquiry, Later, LedgerEntry, LedgerOutcome,
+    Limits, ListedCandidates, Lock, LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef,
+    RunningExecutions, Step, Trigger, TriggerResult, Uid, Unexecuted,
 };
 use nuvo_crds::ConcurrencyPolicy;
 
@@ -73,6 +73,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         account: None,
         attempt: bytes.pick(&ATTEMPTS),
         executed: bytes.one_in(4),
+        format: Format::default(),
     };
     Run {
         id: reference(bytes),
@@ -86,6 +87,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         attempt: bytes.pick(&ATTEMPTS),
         ended: bytes.one_in(4),
         marker: some(bytes, marker),
+        unread_marker: bytes.one_in(8).then(|| bytes.pick(&ATTEMPTS)),
         trigger: some(bytes, |b| Trigger { nonce: nonce(b, spares), attempt: b.pick(&ATTEMPTS), result: result(b) }),
         executions: several(bytes, id),
         abandoned: some(bytes, |b| nonce(b, spares)),
@@ -105,18 +107,26 @@ pub fn lock(bytes: &mut Bytes, spares: u32) -> LockRead {
         run_version: version(bytes),
         baseline: some(bytes, baseline),
         ledger_may_be_lost: bytes.one_in(4),
+        later: Later::new(),
     };
     let entry = |bytes: &mut Bytes| LedgerEntry {
         uid: reference(bytes).uid,
         namespace: some(bytes, |b| reference(b).namespace),
         nonce: nonce(bytes, spares),
-        entry: match bytes.below(3) {
-            0 => LedgerOutcome::Nothing,
-            1 => LedgerOutcome::Unknown,
+        entry: match bytes.below(7) {
+            0 | 1 => LedgerOutcome::Nothing,
+            2 | 3 => LedgerOutcome::Unknown,
+            4 => LedgerOutcome::Later(serde_json::json!({ "tomorrow": true })),
             _ => LedgerOutcome::Started(several(bytes, id)),
         },
+        later: Later::new(),
     };
-    let lock = Lock { holder: some(bytes, lock_holder), ledger: several(bytes, entry).into(), ledger_may_be_lost: bytes.flag() };
+    let lock = Lock {
+        holder: some(bytes, lock_holder),
+        ledger: several(bytes, entry).into(),
+        ledger_may_be_lost: bytes.flag(),
+        ..Lock::default()
+    };
     LockRead { version: some(bytes, version), lock, age: some(bytes, seconds) }
 }
 

@@ -55,8 +55,8 @@ pub use trigger::retention::{Disposal, Remembered, Retention, disposal};
 pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, Run, RunningExecutions};
 pub use trigger::step::{Answer, FollowUp, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{
-    BASELINE_IDS, Baseline, Evidence, LEDGER_BYTES, LEDGER_ENTRIES, LedgerEntry, LedgerOutcome, Lock, LockHolder, Marker, RunRef, Trigger,
-    TriggerResult,
+    BASELINE_IDS, Baseline, Evidence, FORMAT, Format, LEDGER_BYTES, LEDGER_ENTRIES, Later, LedgerEntry, LedgerOutcome, Lock, LockHolder,
+    Marker, RunRef, Trigger, TriggerResult, UnreadableLock,
 };
 pub use trigger::takeover::{Takeover, own_entry, takeover};
 pub use trigger::verdict::{Doubt, Verdict, awaits_trigger, decided, resumable, settled, undecided, verdict};

@@ -31,7 +31,7 @@ pub enum Reopening {
 /// The attempt that follows every one that a run knows of, whatever has been done to its record.
 #[must_use]
 pub fn following_attempt(run: &Run) -> i32 {
-    let marker = run.marker.as_ref().map_or(0, |marker| marker.attempt);
+    let marker = run.marker.as_ref().map(|marker| marker.attempt).max(run.unread_marker).unwrap_or_default();
     let trigger = run.trigger.as_ref().map_or(0, |trigger| trigger.attempt);
     run.attempt.max(marker).max(trigger).saturating_add(1)
 }

@@ -92,6 +92,17 @@ fn was_repeated(status: &PipelineRunStatus) -> bool {
     since.clone().any(in_doubt) || since.count() >= MAX_HISTORY
 }
 
+/// The attempt of a marker that cannot be read. None if it names another object, from whose manifest it was copied.
+fn unread_attempt(text: Option<&String>, id: &RunRef) -> Option<i32> {
+    let marker: serde_json::Value = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let names_another = |field, own: &str| marker.get(field).and_then(serde_json::Value::as_str).is_some_and(|named| named != own);
+    if names_another("namespace", &id.namespace) || names_another("name", &id.name) {
+        return None;
+    }
+    let attempt = marker.get("attempt").and_then(serde_json::Value::as_i64).and_then(|attempt| i32::try_from(attempt).ok());
+    Some(attempt.unwrap_or(1).max(1))
+}
+
 /// Marker and result as far as they speak of this very object, and not of one that it was restored from.
 fn bound(
     id: &RunRef,
@@ -127,6 +138,8 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
     let pipeline = PipelineId::new(run.spec.pipeline_id.clone()).map_err(|source| InvalidRun::Id { field: "spec.pipelineId", source })?;
     let text = meta.annotations.as_ref().and_then(|all| all.get(TRIGGER_ANNOTATION)).filter(|text| text.len() <= LONGEST_ANNOTATION);
     let marker: Option<Marker> = text.and_then(|text| serde_json::from_str(text).ok());
+    let annotated = meta.annotations.as_ref().is_some_and(|all| all.contains_key(TRIGGER_ANNOTATION));
+    let unread_marker = if annotated && marker.is_none() { unread_attempt(text, &id) } else { None };
     let status = run.status.clone().unwrap_or_default();
     // A result that cannot be read must not look like none: without a marker it makes the run "lost", never new.
     let trigger = match status.trigger.as_ref().filter(|trigger| trigger.state != TriggerState::Observed) {
@@ -166,6 +179,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         attempt,
         ended: status.current.completion_time.is_some(),
         marker,
+        unread_marker,
         trigger,
         executions: ids.into_iter().filter_map(|id| ExecutionId::new(id).ok()).collect(),
         abandoned: answered.clone().filter(|_| abandons),

@@ -59,6 +59,11 @@ pub fn waiting(o: &TriggerFacts, hold: &Hold, now: Timestamp) -> Option<StatusIn
         Hold::PipelineRunning(executions) => because(Reason::PipelineRunning, running(executions)),
         Hold::Skipped(execution) => skipped(execution),
         Hold::TooLate => too_late(None),
+        Hold::Lost if run.unread_marker.is_some() => because(
+            Reason::StatusLost,
+            "The record of what this run triggered (the annotation nuvo.dev/trigger) cannot be read: a later version of the operator may have \
+             written it. The run is not triggered again. Set a new spec.rerunToken to start another attempt.",
+        ),
         Hold::Lost => because(
             Reason::StatusLost,
             "The record of what this run triggered is lost, or belongs to an earlier object of this name. The run is not triggered again.",

@@ -53,6 +53,10 @@ pub enum Action {
     WipeStatus { run: usize },
     /// A person wipes a marker.
     WipeMarker { run: usize },
+    /// Only a later version can read the marker any more.
+    GarbleMarker { run: usize },
+    /// Only a later version can read the newest entry of the ledger any more.
+    GarbleEntry,
     /// A person deletes the lock.
     DeleteLease,
     /// The operator deletes a lock that is not used any more.

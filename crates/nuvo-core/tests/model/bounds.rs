@@ -68,6 +68,10 @@ pub struct Scope {
     pub status_wipes: u8,
     /// Markers that are wiped.
     pub marker_wipes: u8,
+    /// Markers that only a later version can read.
+    pub garbled_markers: u8,
+    /// Entries of the ledger that only a later version can read.
+    pub garbled_entries: u8,
     /// Earlier records that are written over a run.
     pub roll_backs: u8,
     /// Lease objects that are deleted.
@@ -151,6 +155,8 @@ impl Scope {
         resolutions: 0,
         status_wipes: 0,
         marker_wipes: 0,
+        garbled_markers: 0,
+        garbled_entries: 0,
         roll_backs: 0,
         lease_deletions: 0,
         sweeps: 0,
@@ -179,8 +185,10 @@ impl Scope {
 
     /// Whether the list shows every execution by the time of the next look, and the records are not tampered with.
     pub fn list_is_prompt(&self) -> bool {
-        let tampering = [self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
-        !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 6]
+        let garbled = self.garbled_markers + self.garbled_entries;
+        let tampering =
+            [garbled, self.deletions, self.status_wipes, self.marker_wipes, self.roll_backs, self.lease_deletions, self.ledger_losses];
+        !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 7]
     }
 
     /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
@@ -278,6 +286,8 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
     ("a marker is wiped", Scope { marker_wipes: 1, ..Scope::CALM }),
+    ("a marker is of a later version", Scope { garbled_markers: 1, ..Scope::CALM }),
+    ("an entry is of a later version", Scope { garbled_entries: 1, ..Scope::CALM }),
     ("the lock is deleted", Scope { lease_deletions: 1, ..Scope::CALM }),
     ("crash, lost answer: twice", Scope { crashes: 2, unanswered: 2, ..ALONE }),
     ("crash, lost answer, writes lost: twice", Scope { lost: 2, ..ALONE }),
@@ -295,6 +305,14 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("crash, lost answer, no list before the trigger", Scope { blind_lists: 1, ..ALONE }),
     ("crash, lost answer, another client's execution", Scope { intruders: 1, ..ALONE }),
     ("crash, lost answer, status and marker wiped", Scope { status_wipes: 1, marker_wipes: 1, ..ALONE }),
+    ("crash, lost answer, marker of a later version, lock deleted", Scope { garbled_markers: 1, lease_deletions: 1, ..ALONE }),
+    ("crash, lost answer, marker of a later version, ledger lost", Scope { garbled_markers: 1, ledger_losses: 1, ..ALONE }),
+    ("crash, lost answer, marker of a later version, another attempt", Scope { garbled_markers: 1, reruns: 1, ..ALONE }),
+    ("crash, lost answer, entry of a later version, deletion", Scope { garbled_entries: 1, deletions: 1, ..ALONE }),
+    (
+        "crash, lost answer, entry of a later version, status and marker wiped",
+        Scope { garbled_entries: 1, status_wipes: 1, marker_wipes: 1, ..ALONE },
+    ),
     ("crash, lost answer, status wiped, lock deleted", Scope { status_wipes: 1, lease_deletions: 1, ..ALONE }),
     ("crash, lost answer, status wiped, ledger lost", Scope { status_wipes: 1, ledger_losses: 1, ..ALONE }),
     ("crash, lost answer, deletion, backup", Scope { deletions: 1, restores: 1, ..ALONE }),

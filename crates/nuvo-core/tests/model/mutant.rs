@@ -24,6 +24,8 @@ pub enum Mutant {
     NoCompareAtLock,
     /// A marker without a status is ignored.
     MarkerWithoutStatusResumes,
+    /// A marker that only a later version can read is taken for none.
+    UnreadMarkerMeansNone,
     /// A run without a marker is not looked up in the ledger.
     NoLookUpInLedger,
     /// What takes over from an ambiguous holder leaves no entry.
@@ -138,6 +140,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::BumpForgotten, "P1", Scope { marker_wipes: 1, ..one.clone() }),
         (Mutant::NoCompareAtLock, "P1", Scope { marker_wipes: 1, ..one.clone() }),
         (Mutant::MarkerWithoutStatusResumes, "P1", Scope { status_wipes: 1, ledger_losses: 1, ..single.clone() }),
+        (Mutant::UnreadMarkerMeansNone, "P1", Scope { garbled_markers: 1, crashes: 1, lease_deletions: 1, ..single.clone() }),
         (Mutant::NoLookUpInLedger, "P1", Scope { status_wipes: 1, marker_wipes: 1, ..single.clone() }),
         (Mutant::RestoredMeansNew, "P1", Scope { deletions: 1, restores: 1, ..single.clone() }),
         (Mutant::AmbiguousLeavesNoEntry, "P1", Scope { unanswered: 1, status_wipes: 1, marker_wipes: 1, ..alone.clone() }),

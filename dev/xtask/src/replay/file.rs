@@ -212,7 +212,7 @@ fn lock(lease: &Lease, run: &PipelineRun, now: Timestamp) -> Result<Result<LockR
     }
     let Some(text) = annotation(LOCK_ANNOTATION) else { return Ok(Err(format!("the annotation {LOCK_ANNOTATION} is missing"))) };
     let age = lock_written(&lease.metadata).map(|written| Duration::try_from(now.duration_since(written)).unwrap_or_default());
-    Ok(match serde_json::from_str::<Lock>(text) {
+    Ok(match Lock::parse(text) {
         Ok(lock) => Ok(LockRead { version: lease.metadata.resource_version.clone(), lock, age }),
         Err(error) => Err(format!("the annotation {LOCK_ANNOTATION} does not parse ({error})")),
     })

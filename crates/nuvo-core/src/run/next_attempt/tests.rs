@@ -295,6 +295,7 @@ fn later_attempt_is_not_triggered_after_the_deadline() {
         run_version: "0".into(),
         baseline: None,
         ledger_may_be_lost: false,
+        later: Default::default(),
     };
     let in_doubt = overdue(&run, Lock { holder: Some(held), ..Lock::default() });
     assert!(matches!(in_doubt, Step::Hold(Hold::Unconfirmed(_))), "{in_doubt:?}");

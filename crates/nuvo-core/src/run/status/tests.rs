@@ -363,6 +363,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
         account: None,
         attempt: 1,
         executed: false,
+        format: Default::default(),
     };
     let text = serde_json::to_string(&marker).unwrap();
     object.metadata.annotations = Some([(nuvo_crds::well_known::TRIGGER_ANNOTATION.to_owned(), text)].into());

@@ -153,7 +153,13 @@ fn doubt_adopts_what_two_looks_agree_on() {
 /// The same under a lock that remembers an earlier delivery.
 fn doubtful_again() -> (Run, Lock) {
     let (run, mut lock) = doubtful();
-    lock.ledger.push_back(LedgerEntry { uid: Uid::new("u0").unwrap(), namespace: None, nonce: nonce("n0"), entry: LedgerOutcome::Nothing });
+    lock.ledger.push_back(LedgerEntry {
+        uid: Uid::new("u0").unwrap(),
+        namespace: None,
+        nonce: nonce("n0"),
+        entry: LedgerOutcome::Nothing,
+        later: Later::new(),
+    });
     (run, lock)
 }
 
@@ -189,7 +195,13 @@ fn batch_may_grow_until_the_quarantine_is_over() {
     // The lock knows that the pipeline starts several.
     let entry = LedgerOutcome::Started(vec![execution("a"), execution("b")]);
     let mut remembers = lock.clone();
-    remembers.ledger.push_back(LedgerEntry { uid: Uid::new("u2").unwrap(), namespace: None, nonce: nonce("n0"), entry });
+    remembers.ledger.push_back(LedgerEntry {
+        uid: Uid::new("u2").unwrap(),
+        namespace: None,
+        nonce: nonce("n0"),
+        entry,
+        later: Later::new(),
+    });
     let one = || Some(vec![candidate("e1", 100)]);
     let (_, memory) = look(&run, &remembers, &Memory::default(), 1000, one());
     let (_, memory) = look(&run, &remembers, &memory, 1010, one());
@@ -434,6 +446,7 @@ fn execution_of_anybody_keeps_the_trigger_from_being_repeated() {
         namespace: None,
         nonce: nonce("n0"),
         entry: LedgerOutcome::Started(vec![execution("of-another-run")]),
+        later: Later::new(),
     });
     let (_, memory) = look(&run, &remembered, &Memory::default(), 1000, None);
     let list = || Some(vec![candidate("of-another-run", 101)]);

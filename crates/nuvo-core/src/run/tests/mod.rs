@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod doubt;
+mod formats;
 mod life;
 mod start_deadline;
 
@@ -45,6 +46,7 @@ fn run(uid: &str) -> Run {
         attempt: 1,
         ended: false,
         marker: None,
+        unread_marker: None,
         trigger: None,
         executions: vec![],
         abandoned: None,
@@ -53,7 +55,8 @@ fn run(uid: &str) -> Run {
 }
 
 fn marker_of(run: &Run, n: &str, attempt: i32) -> Marker {
-    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), lock: None, account: None, attempt, executed: false }
+    let format = Format::default();
+    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), lock: None, account: None, attempt, executed: false, format }
 }
 
 fn trigger(n: &str, attempt: i32, result: TriggerResult) -> Trigger {
@@ -69,6 +72,7 @@ fn held(run: &Run, n: &str, version: &str) -> Lock {
             run_version: version.into(),
             baseline: Some(Baseline::default()),
             ledger_may_be_lost: false,
+            later: Later::new(),
         }),
         ..Lock::default()
     }
@@ -583,27 +587,4 @@ fn ledger_is_bounded_in_entries_and_bytes() {
     assert!(lock.ledger.len() <= LEDGER_ENTRIES);
     assert!(serde_json::to_string(&lock).unwrap().len() <= LEDGER_BYTES, "{}", lock.ledger.len());
     assert_eq!(lock.ledger.back().unwrap().nonce, nonce("n99"));
-}
-
-/// Locks and markers are in clusters already, and an older operator may read them during an update.
-#[test]
-fn lock_and_marker_in_json_keep_their_names() {
-    let run = run("u1");
-    let lock = after(&held(&run, "n1", "10"), LedgerOutcome::Started(vec![execution("e1")]));
-    let lock = Lock { holder: held(&run, "n2", "11").holder, ..lock };
-    let expected = concat!(
-        r#"{"tenancy":{"holder":{"uid":"u1","namespace":"ns","name":"u1"},"nonce":"n2","tenure":"n2","runRV":"11","#,
-        r#""baseline":{"newest":null,"ids":[]},"young":false},"#,
-        r#""ledger":[{"uid":"u1","namespace":"ns","nonce":"n1","entry":{"started":["e1"]}}]}"#
-    );
-    assert_eq!(serde_json::to_string(&lock).unwrap(), expected);
-    assert_eq!(serde_json::from_str::<Lock>(expected).unwrap(), lock);
-    let mut earlier = lock;
-    earlier.ledger[0].namespace = None;
-    assert_eq!(
-        serde_json::from_str::<Lock>(&expected.replace(r#""uid":"u1","namespace":"ns","nonce""#, r#""uid":"u1","nonce""#)).unwrap(),
-        earlier
-    );
-    let marker = r#"{"uid":"u1","namespace":"ns","name":"u1","nonce":"n1","tenure":"n1","attempt":1}"#;
-    assert_eq!(serde_json::to_string(&marker_of(&run, "n1", 1)).unwrap(), marker);
 }

@@ -51,7 +51,7 @@ fn last_delivery(o: &TriggerFacts, read: &LockRead, previous: Option<&LedgerEntr
     let newest_first = previous.into_iter().chain(own.as_ref()).chain(read.lock.ledger.iter().rev());
     let started = newest_first.filter_map(|entry| match &entry.entry {
         LedgerOutcome::Started(ids) if !ids.is_empty() => Some(ids.clone()),
-        LedgerOutcome::Unknown => Some(Vec::new()),
+        LedgerOutcome::Unknown | LedgerOutcome::Later(_) => Some(Vec::new()),
         LedgerOutcome::Started(_) | LedgerOutcome::Nothing => None,
     });
     started.into_iter().next().unwrap_or_default()

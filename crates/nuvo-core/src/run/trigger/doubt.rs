@@ -395,13 +395,13 @@ fn record_known(run: &Run, trigger: Trigger, entry: &LedgerOutcome) -> Step {
     let (executions, message) = match entry {
         LedgerOutcome::Started(ids) => (ids.clone(), "The pipeline's lock remembered the executions of this trigger."),
         LedgerOutcome::Nothing => (Vec::new(), "The pipeline's lock remembered that this trigger started nothing."),
-        LedgerOutcome::Unknown => {
+        LedgerOutcome::Unknown | LedgerOutcome::Later(_) => {
             (Vec::new(), "The outcome of the trigger is unknown: another run took over the pipeline's lock before it was found out.")
         }
     };
     let follow_up = match entry {
         LedgerOutcome::Nothing => FollowUp::Unexecuted(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
-        LedgerOutcome::Started(_) | LedgerOutcome::Unknown => FollowUp::Nothing,
+        LedgerOutcome::Started(_) | LedgerOutcome::Unknown | LedgerOutcome::Later(_) => FollowUp::Nothing,
     };
     Step::Record { trigger, executions, message: message.to_owned(), follow_up, over: run.version.clone() }
 }

@@ -10,7 +10,7 @@ use crate::run::{
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions},
     trigger::step::{Answer, FollowUp, Gate, Limits, LockRead, Step},
-    trigger::stored::{Baseline, Lock, Marker, TriggerResult},
+    trigger::stored::{Baseline, Format, Lock, Marker, TriggerResult},
     trigger::verdict::Doubt,
 };
 
@@ -38,6 +38,7 @@ impl Grant {
             account: None,
             attempt: self.attempt,
             executed: false,
+            format: Format::default(),
         }
     }
 }
@@ -389,7 +390,7 @@ impl TriggerFacts {
                 self.lock = None;
                 if let Some(run) = &mut self.run {
                     run.version.clone_from(version);
-                    run.marker = Some(marker.clone());
+                    (run.marker, run.unread_marker) = (Some(marker.clone()), None);
                 }
             }
             Answer::Missing => self.gone(),
@@ -404,7 +405,7 @@ impl TriggerFacts {
             Answer::Written(version) => {
                 if let Some(run) = &mut self.run {
                     run.version.clone_from(version);
-                    run.marker = Some(grant.marker(run));
+                    (run.marker, run.unread_marker) = (Some(grant.marker(run)), None);
                 }
                 self.lock = None;
                 self.task = Task::Marked(grant);

@@ -79,6 +79,7 @@ fn start(o: &TriggerFacts) -> Step {
     }
     new_or_else(o, run, &read.lock, |resume| {
         let held = read.lock.held_by(&run.id.uid);
+        let later = held.filter(|_| resume.is_some()).map(|held| held.later.clone()).unwrap_or_default();
         let (acquisition, baseline, ledger_may_be_lost, ledger) = match (resume, held) {
             (Some(acquisition), Some(held)) => (acquisition, held.baseline.clone(), held.ledger_may_be_lost, read.lock.ledger.clone()),
             (_, Some(held)) => match own_entry(held, run, true) {
@@ -101,8 +102,9 @@ fn start(o: &TriggerFacts) -> Step {
             run_version: run.version.clone(),
             baseline,
             ledger_may_be_lost,
+            later,
         };
-        let lock = Lock { holder: Some(lock_holder), ledger, ledger_may_be_lost: false };
+        let lock = Lock { holder: Some(lock_holder), ledger, ledger_may_be_lost: false, ..read.lock.clone() };
         Step::TakeLock { lock: Box::new(lock), over: read.version.clone() }
     })
 }

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::run::{
         ids::Nonce,
-        trigger::stored::{LedgerEntry, Lock, LockHolder, RunRef},
+        trigger::stored::{Later, LedgerEntry, Lock, LockHolder, RunRef},
     };
 
     const RETENTION: Retention = Retention { blank: Duration::from_secs(3_600), used: Duration::from_secs(100_000) };
@@ -82,7 +82,13 @@ mod tests {
     };
 
     fn entry(uid: &str, namespace: Option<&str>, entry: LedgerOutcome) -> LedgerEntry {
-        LedgerEntry { uid: Uid::new(uid).unwrap(), namespace: namespace.map(str::to_owned), nonce: Nonce::new("n").unwrap(), entry }
+        LedgerEntry {
+            uid: Uid::new(uid).unwrap(),
+            namespace: namespace.map(str::to_owned),
+            nonce: Nonce::new("n").unwrap(),
+            entry,
+            later: Later::new(),
+        }
     }
 
     fn holder(uid: &str) -> LockHolder {
@@ -94,6 +100,7 @@ mod tests {
             run_version: "1".to_owned(),
             baseline: None,
             ledger_may_be_lost: false,
+            later: Later::new(),
         }
     }
 

@@ -29,8 +29,10 @@ pub struct Run {
     pub attempt: i32,
     /// The run has ended (`status.completionTime`).
     pub ended: bool,
-    /// The annotation `nuvo.dev/trigger`; one that does not parse is as good as none.
+    /// The annotation `nuvo.dev/trigger`.
     pub marker: Option<Marker>,
+    /// The attempt of an annotation `nuvo.dev/trigger` that this version cannot read; the first one if it does not say.
+    pub unread_marker: Option<i32>,
     /// `status.trigger`.
     pub trigger: Option<Trigger>,
     /// `status.executionIds`.

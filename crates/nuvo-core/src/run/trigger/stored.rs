@@ -1,8 +1,9 @@
 //! What the protocol stores: the lock, the marker and the result (docs/protocol.md, section 1).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::run::ids::{AccountHash, ExecutionId, LockName, Nonce, Uid};
 
@@ -12,6 +13,44 @@ pub const LEDGER_ENTRIES: usize = 64;
 pub const LEDGER_BYTES: usize = 128 * 1024;
 /// How many ids next to the newest one a baseline remembers.
 pub const BASELINE_IDS: usize = 64;
+
+/// The format that this version writes.
+pub const FORMAT: u32 = 1;
+
+/// What a later version has added to a record. It is kept, and written back.
+pub type Later = BTreeMap<String, Value>;
+
+/// The format of a record, and what a later version has added to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Format {
+    /// Records of the first releases do not name theirs, which is the first one.
+    #[serde(rename = "v", default = "first_format")]
+    pub version: u32,
+    /// Unknown fields.
+    #[serde(flatten)]
+    pub later: Later,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self { version: FORMAT, later: Later::new() }
+    }
+}
+
+const fn first_format() -> u32 {
+    1
+}
+
+/// Why the content of a lock cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableLock {
+    /// It is no lock: another client has written it.
+    #[error("{0}")]
+    Malformed(#[from] serde_json::Error),
+    /// A later version of the operator has written it.
+    #[error("it has format {0}, and this version of the operator reads format {FORMAT}")]
+    Later(u64),
+}
 
 /// One object, told apart from a later one of the same name by its uid.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,11 +88,14 @@ pub struct Marker {
     /// nuvo has answered that the POST started something, but not what: never triggered again by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executed: bool,
+    /// After the run, whose fields are not unknown ones.
+    #[serde(flatten)]
+    pub format: Format,
 }
 
 /// A marker with a wrong name in it is a marker nevertheless.
 fn valid_or_none<'de, D: Deserializer<'de>, T: TryFrom<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    let text = serde_json::Value::deserialize(deserializer)?;
+    let text = Value::deserialize(deserializer)?;
     Ok(text.as_str().and_then(|text| T::try_from(text.to_owned()).ok()))
 }
 
@@ -123,6 +165,9 @@ pub struct LockHolder {
     /// The lock was created while another run of the pipeline was undecided: the ledger may have been lost with an older lock.
     #[serde(rename = "young")]
     pub ledger_may_be_lost: bool,
+    /// Unknown fields, which go with the holder.
+    #[serde(flatten)]
+    pub later: Later,
 }
 
 /// What a ledger entry knows of a past delivery.
@@ -135,6 +180,9 @@ pub enum LedgerOutcome {
     Nothing,
     /// It may have started something.
     Unknown,
+    /// A later version knows. To this one it is as good as unknown.
+    #[serde(untagged)]
+    Later(Value),
 }
 
 /// A past delivery.
@@ -150,12 +198,18 @@ pub struct LedgerEntry {
     pub nonce: Nonce,
     /// What is known of it.
     pub entry: LedgerOutcome,
+    /// Unknown fields.
+    #[serde(flatten)]
+    pub later: Later,
 }
 
 /// The lock of one pipeline at one origin. The default is a lock without a holder that remembers nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lock {
+    /// Its format.
+    #[serde(flatten)]
+    pub format: Format,
     /// The holder, if any.
     #[serde(rename = "tenancy")]
     pub holder: Option<LockHolder>,
@@ -170,11 +224,29 @@ impl LockHolder {
     /// What the ledger keeps of a delivery that was made, or may have been made, in this acquisition.
     #[must_use]
     pub fn delivery(&self, nonce: &Nonce, entry: LedgerOutcome) -> LedgerEntry {
-        LedgerEntry { uid: self.run.uid.clone(), namespace: Some(self.run.namespace.clone()), nonce: nonce.clone(), entry }
+        LedgerEntry {
+            uid: self.run.uid.clone(),
+            namespace: Some(self.run.namespace.clone()),
+            nonce: nonce.clone(),
+            entry,
+            later: Later::new(),
+        }
     }
 }
 
 impl Lock {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`UnreadableLock`]: it must not be written over.
+    pub fn parse(text: &str) -> Result<Self, UnreadableLock> {
+        serde_json::from_str(text).map_err(|error| {
+            let value: Option<Value> = serde_json::from_str(text).ok();
+            let format = value.as_ref().and_then(|value| value.get("v")).and_then(Value::as_u64);
+            format.filter(|format| *format > u64::from(FORMAT)).map_or(UnreadableLock::Malformed(error), UnreadableLock::Later)
+        })
+    }
+
     /// The holder, if this run holds the lock.
     #[must_use]
     pub fn held_by(&self, uid: &Uid) -> Option<&LockHolder> {
@@ -207,14 +279,14 @@ impl Lock {
         while ledger.len() > LEDGER_ENTRIES || ledger.iter().map(weight).fold(0, usize::saturating_add) > LEDGER_BYTES {
             ledger.pop_front();
         }
-        Self { holder: None, ledger, ledger_may_be_lost: false }
+        Self { holder: None, ledger, ledger_may_be_lost: false, ..self.clone() }
     }
 
     /// The lock as it was before its holder took it, if nothing was sent meanwhile.
     #[must_use]
     pub fn given_back(&self) -> Self {
         let of_holder = self.holder.as_ref().is_some_and(|lock_holder| lock_holder.ledger_may_be_lost);
-        Self { holder: None, ledger: self.ledger.clone(), ledger_may_be_lost: self.ledger_may_be_lost || of_holder }
+        Self { holder: None, ledger_may_be_lost: self.ledger_may_be_lost || of_holder, ..self.clone() }
     }
 }
 
@@ -224,6 +296,8 @@ fn weight(entry: &LedgerEntry) -> usize {
     let ids = match &entry.entry {
         LedgerOutcome::Started(ids) => ids.iter().map(|id| id.as_str().len().saturating_add(3)).fold(0, usize::saturating_add),
         LedgerOutcome::Nothing | LedgerOutcome::Unknown => 0,
+        LedgerOutcome::Later(value) => value.to_string().len(),
     };
-    ids.saturating_add(FIXED)
+    let later = if entry.later.is_empty() { 0 } else { serde_json::to_string(&entry.later).map_or(0, |text| text.len()) };
+    ids.saturating_add(later).saturating_add(FIXED)
 }

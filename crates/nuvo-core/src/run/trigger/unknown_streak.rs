@@ -9,7 +9,7 @@ use crate::run::{
 /// count: nuvo said so, or they were not sent.
 fn unknown_beside(lock: &Lock, trigger: &Trigger) -> usize {
     let newest_first = lock.ledger.iter().rev().filter(|entry| entry.nonce != trigger.nonce && entry.entry != LedgerOutcome::Nothing);
-    newest_first.take_while(|entry| entry.entry == LedgerOutcome::Unknown).count()
+    newest_first.take_while(|entry| matches!(entry.entry, LedgerOutcome::Unknown | LedgerOutcome::Later(_))).count()
 }
 
 /// The same step. If it records that the outcome of a trigger is unknown, it says how many in a row are.
@@ -36,7 +36,7 @@ mod tests {
     };
 
     fn entry(nonce: &str, entry: LedgerOutcome) -> LedgerEntry {
-        LedgerEntry { uid: Uid::new("u1").unwrap(), namespace: None, nonce: Nonce::new(nonce).unwrap(), entry }
+        LedgerEntry { uid: Uid::new("u1").unwrap(), namespace: None, nonce: Nonce::new(nonce).unwrap(), entry, later: Default::default() }
     }
 
     fn message(result: TriggerResult, ledger: &[LedgerEntry]) -> String {

@@ -80,6 +80,15 @@ pub(super) fn wants_attempt(run: &Run) -> bool {
 /// Judges a run by a read of it and a read of its lock.
 #[must_use]
 pub fn verdict(run: &Run, lock: &Lock) -> Verdict {
+    match known(run, lock) {
+        // A later version may have announced a POST.
+        Verdict::New { .. } if run.unread_marker.is_some_and(|attempt| run.attempt <= attempt) => Verdict::Lost,
+        verdict => verdict,
+    }
+}
+
+/// The same, as if a marker that cannot be read were none.
+fn known(run: &Run, lock: &Lock) -> Verdict {
     if decided(run) {
         return match &run.trigger {
             Some(trigger) if wants_attempt(run) => next_attempt(run, trigger, lock),
@@ -152,7 +161,7 @@ fn recorded(nonce: Nonce, attempt: i32, entry: &LedgerOutcome, executed: bool) -
     let result = match entry {
         LedgerOutcome::Started(_) => TriggerResult::Accepted(Evidence::Answer),
         LedgerOutcome::Nothing => TriggerResult::NotExecuted,
-        LedgerOutcome::Unknown => TriggerResult::Ambiguous { executed },
+        LedgerOutcome::Unknown | LedgerOutcome::Later(_) => TriggerResult::Ambiguous { executed },
     };
     Verdict::Recorded(Trigger { nonce, attempt, result }, entry.clone())
 }

@@ -247,6 +247,7 @@ pub fn new_run(run: usize) -> Run {
         attempt: 1,
         ended: false,
         marker: None,
+        unread_marker: None,
         trigger: None,
         executions: Vec::new(),
         abandoned: None,
@@ -474,6 +475,7 @@ impl World {
                 uid: Uid::new("before").unwrap(),
                 nonce: Nonce::new("before").unwrap(),
                 entry: LedgerOutcome::Nothing,
+                later: Default::default(),
             };
             lease.read = LockRead {
                 version: Some(LOCK_VERSIONS[0].to_owned()),

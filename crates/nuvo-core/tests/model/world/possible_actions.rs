@@ -65,6 +65,9 @@ impl World {
         if state.left.sweeps > 0 && self.is_swept(state) {
             actions.push(Action::Sweep);
         }
+        if state.left.garbled_entries > 0 && !state.lock().ledger.is_empty() {
+            actions.push(Action::GarbleEntry);
+        }
         if state.left.ledger_losses > 0 && !state.lock().ledger.is_empty() {
             actions.push(Action::ForgetLedger);
         }
@@ -113,6 +116,9 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
     }
     if left.marker_wipes > 0 && present.marker.is_some() {
         actions.push(Action::WipeMarker { run });
+    }
+    if left.garbled_markers > 0 && present.marker.is_some() {
+        actions.push(Action::GarbleMarker { run });
     }
     if left.roll_backs > 0 {
         let whats = [Record::Marker, Record::Status, Record::Both];

@@ -83,15 +83,14 @@ impl World {
 
     fn mark(&self, object: &mut Object, marker: &Marker, over: &str) -> Answer {
         let compare = !self.is(Mutant::NoCompareAtMark);
-        let answer = object.write(over, compare, |run| run.marker = Some(marker.clone()));
+        let write = |run: &mut Run| (run.marker, run.unread_marker) = (Some(marker.clone()), None);
+        let answer = object.write(over, compare, write);
         let undecided = object.present.as_ref().is_some_and(|run| run.marker.is_none() && run.trigger.is_none());
         match answer {
             Answer::Indeterminate if self.is(Mutant::PostAfterConflict) => {
                 object.present.as_ref().map_or(Answer::Missing, |run| Answer::Written(run.version.clone()))
             }
-            Answer::Indeterminate if self.is(Mutant::MarkAgain) && undecided => {
-                object.write(over, false, |run| run.marker = Some(marker.clone()))
-            }
+            Answer::Indeterminate if self.is(Mutant::MarkAgain) && undecided => object.write(over, false, write),
             answer => answer,
         }
     }
@@ -211,6 +210,9 @@ impl World {
     /// A run as the operator is made to see it.
     pub(super) fn seen(&self, run: &Run) -> Run {
         let mut run = run.clone();
+        if self.is(Mutant::UnreadMarkerMeansNone) {
+            run.unread_marker = None;
+        }
         if self.is(Mutant::MarkerWithoutStatusResumes) && run.trigger.is_none() {
             run.marker = None;
         }

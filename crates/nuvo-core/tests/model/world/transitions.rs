@@ -154,6 +154,20 @@ impl World {
                 state.spend(|left| left.marker_wipes -= 1);
                 state.object(*run, |object| object.change(|run| run.marker = None));
             }
+            Action::GarbleMarker { run } => {
+                state.spend(|left| left.garbled_markers -= 1);
+                state.object(*run, |object| {
+                    object.change(|run| run.unread_marker = run.marker.take().map(|marker| marker.attempt));
+                });
+            }
+            Action::GarbleEntry => {
+                state.spend(|left| left.garbled_entries -= 1);
+                let mut lock = state.lock().clone();
+                if let Some(entry) = lock.ledger.back_mut() {
+                    entry.entry = run::LedgerOutcome::Later("tomorrow".into());
+                }
+                self.put_lock(&mut state, 0, lock);
+            }
             Action::DeleteLease => {
                 state.spend(|left| left.lease_deletions -= 1);
                 state.leases[0].change(|lease| lease.read = LockRead::default());

@@ -131,7 +131,7 @@ pub fn lock(read: &LockRead, id: &PipelineRun) -> String {
 
 /// What the ledger keeps of a trigger.
 pub fn entry(known: &LedgerEntry) -> String {
-    let LedgerEntry { uid, namespace: _, nonce, entry } = known;
+    let LedgerEntry { uid, nonce, entry, .. } = known;
     format!("nonce {nonce} of the run with uid {uid} {}", result(entry))
 }
 
@@ -141,6 +141,7 @@ pub fn result(entry: &LedgerOutcome) -> String {
         LedgerOutcome::Started(ids) => format!("started the executions: {}", join(ids)),
         LedgerOutcome::Nothing => "started nothing".to_owned(),
         LedgerOutcome::Unknown => "may have started something".to_owned(),
+        LedgerOutcome::Later(_) => "is something that this version does not know".to_owned(),
     }
 }
 
