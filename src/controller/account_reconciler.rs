@@ -23,12 +23,13 @@ use super::{
     shell::Shell,
 };
 use crate::account::{Session, SessionSettings};
-use nuvo_client::{AccountTls, Credential, Error, Identity};
+use nuvo_client::{AccountTls, BaseUrl, Credential, Error, Identity};
 use nuvo_core::{
     account::{
         AccountAct, AccountFacts, Availability, Publication, SecretRead, SecretValue, TlsRead, TlsSource, Verification, next, tls_sources,
     },
     backoff::Backoff,
+    run::AccountHash,
 };
 use nuvo_crds::{
     NuvoAccount, NuvoAccountStatus, SecretRef,
@@ -74,6 +75,16 @@ impl Fingerprint {
         hash.update(credential.expose_secret());
         Self(hash.finalize().into())
     }
+}
+
+/// Which account it is, for what runs remember of their triggers: base URL and identity, or, of an access token, which shows no identity, where it is
+/// kept. A rotated credential makes no other account.
+fn account_hash(account: &NuvoAccount, base: &BaseUrl) -> AccountHash {
+    let spec = &account.spec;
+    let named = spec.license_key.as_ref().map(|key| format!("{:?} {}", key.identity_type, key.identifier));
+    let kept = spec.access_token.as_ref().map(|token| format!("{} {}", token.secret_ref.name, token.secret_ref.key));
+    let hash = Sha256::digest(format!("{}\n{}", base.as_str(), named.or(kept).unwrap_or_default()));
+    AccountHash::of(hash.into())
 }
 
 impl Reconciler for AccountReconciler {
@@ -292,6 +303,7 @@ impl AccountReconciler {
             requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
             poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
             identity: account.spec.license_key.as_ref().map(|key| Identity::new(&key.identifier)),
+            account: account_hash(account, client.base()),
             shown_identity: shown_identity.as_deref().map(Identity::new),
             breaker: self.shell.breakers.of(&account.namespace().unwrap_or_default(), &client.base().origin()),
             announcements,

@@ -112,7 +112,14 @@ impl Work {
             AccountState::Unknown | AccountState::NotReady(_) => shell.origin(&account),
         };
         let named = || run.as_ref().ok()?.own_marker()?.lock.as_ref().map(ToString::to_string);
-        let lock = origin.zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(&origin, pipeline)).or_else(named);
+        let of_origin = || origin.as_ref().zip(pipeline.as_ref()).map(|(origin, pipeline)| lock_name(origin, pipeline));
+        // Where nothing can be triggered, it is the lock of the trigger in doubt that counts, whatever the account names by now.
+        let is_another = |run: &Run| match &state {
+            AccountState::Ready(session) => run.is_of_another_account(Some(session.account())),
+            AccountState::Unknown | AccountState::NotReady(_) => true,
+        };
+        let is_kept = run.as_ref().is_ok_and(|run| run::undecided(run) && is_another(run));
+        let lock = if is_kept { named().or_else(of_origin) } else { of_origin().or_else(named) };
         let seen = match (shell.accounts.driver(&account), &run) {
             (Some(driver), Ok(run)) => driver.seen(&run.pipeline, &run::followed(&object, run)),
             _ => Seen::default(),
@@ -166,7 +173,9 @@ impl<'a> Pass<'a> {
             None => Life { expiry: self.expires.map(|then| self.left_until(then)), ..Life::default() },
         };
         let account = match self.work.as_ref().map(|work| &work.state) {
-            Some(AccountState::Ready(session)) => Account::Ready { trigger_pause: session.paused(Purpose::Trigger) },
+            Some(AccountState::Ready(session)) => {
+                Account::Ready { trigger_pause: session.paused(Purpose::Trigger), account: Some(session.account().clone()) }
+            }
             Some(AccountState::NotReady(why)) => Account::NotReady(why.clone()),
             Some(AccountState::Unknown) | None => Account::Unknown,
         };
@@ -258,7 +267,7 @@ impl<'a> Pass<'a> {
                 let (name, pipeline) = self.lock()?;
                 written(self.shell.locks.write(name, pipeline, lock, Some(over)).await?)?
             }
-            Step::Mark { marker, over } => match self.shell.runs.mark(&self.with_lock_name(marker)?, over).await {
+            Step::Mark { marker, over } => match self.shell.runs.mark(&self.with_names(marker)?, over).await {
                 Ok(object) => {
                     let version = object.metadata.resource_version.clone();
                     self.set_object(object);
@@ -297,9 +306,12 @@ impl<'a> Pass<'a> {
         }))
     }
 
-    /// The marker with the name of the lock under which it is written.
-    fn with_lock_name(&self, marker: &Marker) -> Result<Marker, PassError> {
-        Ok(Marker { lock: LockName::new(self.lock()?.0).ok(), ..marker.clone() })
+    /// The marker with the name of the lock and the account under which it is written.
+    fn with_names(&self, marker: &Marker) -> Result<Marker, PassError> {
+        // One that is written again keeps them: the account may be another one by now.
+        let lock = marker.lock.clone().or(LockName::new(self.lock()?.0).ok());
+        let account = marker.account.clone().or_else(|| self.work().ok()?.session().ok().map(|session| session.account().clone()));
+        Ok(Marker { lock, account, ..marker.clone() })
     }
 
     fn rendering(&self, change: &StatusChange) -> Result<PipelineRunStatus, PassError> {

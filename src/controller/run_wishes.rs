@@ -1,6 +1,6 @@
 //! What a run wants of its account and of other runs, now and until its next reconcile.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use nuvo_client::{Error, ExecutionStatus};
 use nuvo_core::{
@@ -8,8 +8,8 @@ use nuvo_core::{
     scheduler::Purpose,
 };
 
-use super::{account_registry::AccountState, run_pass::Pass};
-use crate::account::{QueueKey, Session};
+use super::{account_registry::AccountState, run_pass::Pass, shell::Shell};
+use crate::account::{AccountKey, QueueKey, Session};
 
 impl Pass<'_> {
     /// Registers what the run wants until its next reconcile. Returns the answer of its account, if it wants one now.
@@ -68,10 +68,12 @@ impl Pass<'_> {
                 // One that had its turn before, and could not use it, does not keep the turn from itself.
                 self.turn = None;
                 match session.turn(self.lock_read).await {
-                    Ok((turn, baseline)) => {
+                    Ok((turn, baseline)) if is_current(self.shell, &work.account, &session) => {
                         self.turn = Some(turn);
                         AccountAnswer::Looked(Answer::Baseline(baseline))
                     }
+                    // What the list of another account shows is no baseline.
+                    Ok(_) => AccountAnswer::Stopping,
                     Err(error) => refused(&error),
                 }
             }
@@ -100,6 +102,11 @@ impl Pass<'_> {
             Ask::Nothing | Ask::StayInQueue | Ask::Place | Ask::Candidates { .. } => return None,
         })
     }
+}
+
+/// Whether the account still has this session, so that what its driver has seen meanwhile is what the session would have shown.
+fn is_current(shell: &Shell, account: &AccountKey, session: &Arc<Session>) -> bool {
+    matches!(shell.accounts.state(account), AccountState::Ready(current) if Arc::ptr_eq(&current, session))
 }
 
 /// What nuvo says of an execution that may keep a run from its trigger.

@@ -47,7 +47,7 @@ use crate::{
     telemetry::Metrics,
 };
 use nuvo_client::Credential;
-use nuvo_core::run::{Following, Knowledge, PollFacts, RunMemory, StatusInput, at_rest, compute_status, expires, parse};
+use nuvo_core::run::{AccountHash, Following, Knowledge, PollFacts, RunMemory, StatusInput, at_rest, compute_status, expires, parse};
 use nuvo_crds::{
     Evidence, NuvoAccount, OnAmbiguousTrigger, PastAttempt, PipelineRun, Retry, Trigger, TriggerState,
     well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
@@ -121,6 +121,7 @@ impl Fixture {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
             identity: None,
+            account: AccountHash::new("account").unwrap(),
             shown_identity: None,
             breaker: self.shell.breakers.of("data-team", NUVO),
             announcements: tokio::sync::mpsc::channel(1).0,

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use nuvo_crds::{Evidence, Phase, PipelineRun, TriggerState};
-use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Pipeline, Seed, SimConfig, Status};
+use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Pipeline, Seed, Sim, SimConfig, Status};
 use serde_json::json;
 
 use crate::environment::{Environment, Operator, WITHIN, assert_consistent, block_on, message, reason, same};
@@ -840,6 +840,32 @@ fn policy_adopt_follows_executions_without_proof_of_origin() {
     let run = env.wait_phase("orders", Phase::Succeeded);
     same("ids", run.status.as_ref().unwrap().current.execution_ids.clone(), vec![id]);
     same("POSTs", env.sim.post_count(), 1);
+}
+
+/// Another tenant's list says nothing about a trigger.
+#[test]
+fn doubt_is_looked_into_only_with_the_account_of_its_trigger() {
+    let env = Environment::new("moved", [orders()]);
+    let other = Sim::start(SimConfig { pipelines: vec![orders()], ..SimConfig::default() }).unwrap();
+    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING).once());
+    let origins = [env.sim.base_url(), other.base_url()];
+    let _operator = env.operator_with(&["--allowed-base-url", &origins[0], "--allowed-base-url", &origins[1]]);
+    env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    assert!(env.sim.fault_reached(fault, WITHIN));
+    let list = env.sim.add_fault(Fault::on(Operation::List, Effect::status(500)));
+    env.wait_reason("orders", "TriggerUnconfirmed");
+    env.account_with("default", json!({ "baseUrl": origins[1] }));
+    let run = env.wait("orders", "showing why nothing is found out", |run| message(run).contains("another base URL"));
+    assert_consistent(&run);
+    same("reason", reason(&run), "TriggerUnconfirmed");
+    let since = Instant::now();
+    env.eventually("the quarantine to be over", || since.elapsed() > Duration::from_secs(10));
+    same("POSTs", (env.sim.post_count(), other.post_count()), (1, 0));
+    same("reason", reason(&env.get("orders")), "TriggerUnconfirmed");
+    env.sim.remove_fault(list);
+    env.account_with("default", json!({ "baseUrl": origins[0] }));
+    same("found in the list", trigger(&assert_one_success(&env, "orders")), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("POSTs to the other", other.post_count(), 0);
 }
 
 /// A filter has put its page in the place of nuvo's answer.

@@ -201,6 +201,10 @@ impl Names<'_> {
         if bare.strip_prefix("nuvo-").is_some_and(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             return word.replace(bare, &format!("nuvo-{:040}", 0));
         }
+        // So is the hash of an account.
+        if bare.len() == 20 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return word.replace(bare, &"0".repeat(20));
+        }
         // What is said of a nonce follows it after a colon.
         word.split_inclusive([':', '.'])
             .map(|part| {

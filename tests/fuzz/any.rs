@@ -70,6 +70,7 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         nonce: nonce(bytes, spares),
         acquisition: nonce(bytes, spares),
         lock: None,
+        account: None,
         attempt: bytes.pick(&ATTEMPTS),
         executed: bytes.one_in(4),
         format: Format::default(),
@@ -202,6 +203,7 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
             after: some(b, |b| b.pick(&MILLISECONDS)),
             of_account: b.flag(),
             age: seconds(b),
+            account: None,
             is_anonymous: b.flag(),
         })),
         Step::ReadRunning(_) => Answer::Running(RunningExecutions {

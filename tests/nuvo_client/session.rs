@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Error};
 use nuvo_core::{
-    run::{Nonce, Obstacle, PostOutcome, Unexecuted},
+    run::{AccountHash, Nonce, Obstacle, PostOutcome, Unexecuted},
     scheduler::Purpose,
 };
 use nuvo_crds::PipelineRun;
@@ -32,6 +32,7 @@ fn session_announcing(client: Client, requests_per_second: u32, announcements: A
         requests_per_second,
         poll_period: Duration::from_secs(1),
         identity: None,
+        account: AccountHash::new("account").unwrap(),
         shown_identity: None,
         breaker: Arc::default(),
         announcements,

@@ -18,7 +18,7 @@ use std::{
 use futures::future::join_all;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Credential, Origins, Settings};
-use nuvo_core::run::{ExecutionId, Follow, Known, PipelineId, RunRef, Uid};
+use nuvo_core::run::{AccountHash, ExecutionId, Follow, Known, PipelineId, RunRef, Uid};
 use nuvo_crds::PipelineRun;
 use nuvo_operator::account::driver::{AccountDriver, RunNotifier};
 use nuvo_operator::account::{Session, SessionSettings};
@@ -89,6 +89,7 @@ impl World {
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
             identity: None,
+            account: AccountHash::new("account").unwrap(),
             shown_identity: None,
             breaker: Arc::default(),
             announcements,

@@ -76,7 +76,12 @@ impl Session {
             (false, Sorting::NewestFirst) => Some(listing.items.last().and_then(created)?),
             (false, Sorting::Unknown) => return None,
         };
-        Some(ListedExecutions { executions: self.candidates(&listing.items), after, is_anonymous: self.known_identity().is_none() })
+        Some(ListedExecutions {
+            executions: self.candidates(&listing.items),
+            after,
+            account: Some(self.account.clone()),
+            is_anonymous: self.known_identity().is_none(),
+        })
     }
 
     fn candidates(&self, executions: &[Execution]) -> Vec<(Option<String>, Candidate)> {

@@ -19,7 +19,7 @@ use nuvo_client::{
     Page, Pause, Usage, trigger_outcome,
 };
 use nuvo_core::{
-    run::{ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome},
+    run::{AccountHash, ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome},
     scheduler::{Availability, Credentials, Purpose, RequestKind, most_places},
 };
 use parking_lot::Mutex;
@@ -47,6 +47,8 @@ pub struct SessionSettings {
     pub poll_period: Duration,
     /// The identity that the account names.
     pub identity: Option<Identity>,
+    /// Which account it is.
+    pub account: AccountHash,
     /// The identity that nuvo has shown earlier for the same credentials.
     pub shown_identity: Option<Identity>,
     /// The circuit breaker of the server.
@@ -66,6 +68,7 @@ pub struct Session {
     poll_period: Duration,
     most_places: usize,
     identity: Option<Identity>,
+    account: AccountHash,
     shown_identity: Mutex<Option<Identity>>,
     page_size: AtomicU32,
     waited: Box<dyn Fn(Duration) + Send + Sync>,
@@ -93,6 +96,7 @@ impl Session {
             breaker: settings.breaker,
             poll_period: settings.poll_period,
             identity: settings.identity,
+            account: settings.account,
             shown_identity: Mutex::new(settings.shown_identity),
             most_places: most_places(settings.requests_per_second),
             page_size: AtomicU32::new(LARGE_PAGE),
@@ -108,6 +112,12 @@ impl Session {
     #[must_use]
     pub fn origin(&self) -> String {
         self.client.base().origin()
+    }
+
+    /// Which account it is.
+    #[must_use]
+    pub const fn account(&self) -> &AccountHash {
+        &self.account
     }
 
     /// The longest time between two polls of running executions.

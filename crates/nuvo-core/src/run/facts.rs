@@ -14,7 +14,7 @@ use super::{
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
     trigger::step::{Answer, FollowUp, Gate, Limits, Step},
-    trigger::verdict::settled,
+    trigger::verdict::{settled, undecided},
 };
 use crate::backoff::Backoff;
 
@@ -24,6 +24,10 @@ pub const LOCK_RECHECK: Duration = Duration::from_secs(15);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The waits between tries within a pass: doubled each time, from the first to the second.
 const STEP_RETRY: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(5));
+
+/// Why a trigger in doubt is not looked into.
+const OTHER_ACCOUNT: &str = "Its account names another identity or another base URL now than when the trigger was sent. Restore what it named, or \
+                             answer; the answer counts after the quarantine (--quarantine-seconds).";
 
 /// What a step that failed was about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -135,6 +139,7 @@ impl Facts {
     /// Takes in what may have changed since the last decision.
     pub fn refresh(&mut self, present: Present) {
         let Present { uptime, life, account, stopping_for, lock_is_known } = present;
+        let account = self.account_of_doubt(account);
         (self.now, self.life, self.account, self.stopping_for, self.lock_is_known) = (uptime, life, account, stopping_for, lock_is_known);
         self.draining = stopping_for.is_some();
         let gate = self.gate();
@@ -144,6 +149,15 @@ impl Facts {
             if matches!(self.account, Account::NotReady(_)) {
                 observed.rest_on_cache();
             }
+        }
+    }
+
+    /// What another account shows says nothing about a trigger in doubt.
+    fn account_of_doubt(&self, account: Account) -> Account {
+        let hash = if let Account::Ready { account, .. } = &account { account.as_ref() } else { None };
+        match self.run().is_some_and(|run| undecided(run) && run.is_of_another_account(hash)) {
+            true => Account::NotReady(OTHER_ACCOUNT.to_owned()),
+            false => account,
         }
     }
 

@@ -85,9 +85,21 @@ id!(
     LockName, "lock name", 64
 );
 id!(
+    /// A hash of the base URL and the identity that an account names.
+    AccountHash, "account hash", 64
+);
+id!(
     /// `metadata.uid` of a Kubernetes object.
     Uid, "uid", 64
 );
+
+impl AccountHash {
+    /// The beginning of a hash, which is enough to tell accounts apart.
+    #[must_use]
+    pub fn of(hash: [u8; 32]) -> Self {
+        Self(hash.iter().take(10).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
 
 impl Nonce {
     /// A nonce made of random bits, in the form of a UUID.

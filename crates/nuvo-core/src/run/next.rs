@@ -176,7 +176,9 @@ fn open_for(f: &Facts, run: &Run) -> Option<Duration> {
 
 /// The next act towards executions of such a trigger that the list did not show before.
 fn grow(f: &Facts, o: &TriggerFacts) -> Option<Act> {
-    let can_look = matches!(f.account, Account::Ready { .. }) && f.lock_is_known && !f.look_is_later && !f.account_stopping && !f.draining;
+    let Account::Ready { account, .. } = &f.account else { return None };
+    let is_same = !o.run().is_of_another_account(account.as_ref());
+    let can_look = is_same && f.lock_is_known && !f.look_is_later && !f.account_stopping && !f.draining;
     let open = open_for(f, o.run()).filter(|_| can_look)?;
     growth::grow(o, open).map(|step| match step {
         Step::ReadCandidates => look(o),

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{ids::Nonce, life::Life, memory::RunMemory, trigger::run_view::Run, trigger::step::Limits};
+use super::{
+    ids::{AccountHash, Nonce},
+    life::Life,
+    memory::RunMemory,
+    trigger::run_view::Run,
+    trigger::step::Limits,
+};
 use crate::scheduler::Pause;
 
 /// Why a pass begins.
@@ -42,12 +48,14 @@ pub enum Account {
     Ready {
         /// No trigger may be sent for a while.
         trigger_pause: Option<Pause>,
+        /// Which account it is.
+        account: Option<AccountHash>,
     },
 }
 
 impl Account {
     /// It can be used, and nothing is in the way.
-    pub const FREE: Self = Self::Ready { trigger_pause: None };
+    pub const FREE: Self = Self::Ready { trigger_pause: None, account: None };
 }
 
 /// What the account's polls say of the executions of a run, as far as the core needs to know it.

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::run::{Candidate, ListedCandidates, PipelineId, RunRef};
+use crate::run::{AccountHash, Candidate, ListedCandidates, PipelineId, RunRef};
 
 /// The longest time between the beginnings of two looks at an account.
 const EVERY: Duration = Duration::from_secs(10);
@@ -18,6 +18,8 @@ pub struct ListedExecutions {
     pub executions: Vec<(Option<String>, Candidate)>,
     /// Everything created after this time (milliseconds, nuvo's clock) is among them; without it, everything there is.
     pub after: Option<i64>,
+    /// Whose list it was.
+    pub account: Option<AccountHash>,
     /// It is not known as whom nuvo shows the account.
     pub is_anonymous: bool,
 }
@@ -26,17 +28,24 @@ impl ListedExecutions {
     /// A list of which nothing is known to be whole.
     #[must_use]
     pub const fn of_nothing() -> Self {
-        Self { executions: Vec::new(), after: Some(i64::MAX), is_anonymous: false }
+        Self { executions: Vec::new(), after: Some(i64::MAX), account: None, is_anonymous: false }
     }
 
     /// What it shows of a pipeline. One of which it is not known to which pipeline it belongs may be of any.
     fn of(&self, pipeline: &PipelineId, of_account: bool) -> ListedCandidates {
         if of_account && self.executions.iter().any(|(named, _)| named.is_none()) {
-            return ListedCandidates { of_account, ..ListedCandidates::of_nothing() };
+            return ListedCandidates { of_account, account: self.account.clone(), ..ListedCandidates::of_nothing() };
         }
         let is_of = |named: &Option<String>| named.as_deref().is_none_or(|named| named == pipeline.as_str());
         let candidates = self.executions.iter().filter(|(named, _)| is_of(named)).map(|(_, candidate)| candidate.clone()).collect();
-        ListedCandidates { candidates, after: self.after, of_account, age: Duration::ZERO, is_anonymous: self.is_anonymous }
+        ListedCandidates {
+            candidates,
+            after: self.after,
+            of_account,
+            age: Duration::ZERO,
+            account: self.account.clone(),
+            is_anonymous: self.is_anonymous,
+        }
     }
 }
 
@@ -170,7 +179,7 @@ mod tests {
             let candidate = Candidate { hash: id.to_string(), id, created: None, manual: true, by_us: true };
             (Some((*pipeline).to_owned()), candidate)
         };
-        ListedExecutions { executions: of.iter().map(execution).collect(), after, is_anonymous: false }
+        ListedExecutions { executions: of.iter().map(execution).collect(), after, account: None, is_anonymous: false }
     }
 
     fn doubts() -> Doubts {

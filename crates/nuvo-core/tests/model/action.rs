@@ -45,6 +45,8 @@ pub enum Action {
     Restore { run: usize, status: bool },
     /// A person writes an earlier record over a run.
     RollBack { run: usize, to: usize, what: Record },
+    /// The account names another tenant of nuvo, or again the first one.
+    Move,
     /// Another client starts the pipeline.
     Intrude,
     /// A person wipes a status.

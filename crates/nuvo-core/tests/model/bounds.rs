@@ -48,6 +48,10 @@ pub struct Scope {
     pub blind_lists: u8,
     /// Executions that another client starts.
     pub intruders: u8,
+    /// Whether the account names another tenant of nuvo now and then.
+    pub moves: bool,
+    /// Whether it does now.
+    pub moved: bool,
     /// Foreign edits of a run.
     pub edits: u8,
     /// Runs that are held back before they are triggered.
@@ -141,6 +145,8 @@ impl Scope {
         short_lists: 0,
         blind_lists: 0,
         intruders: 0,
+        moves: false,
+        moved: false,
         edits: 0,
         suspensions: 0,
         deletions: 0,
@@ -322,10 +328,12 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("Retrigger, another client's execution, identity not known", Scope { intruders: 1, anonymous: true, ..RETRIGGER }),
     ("Retrigger, a POST lands late, or is lost", Scope { late_posts: 1, crashes: 0, ..RETRIGGER }),
     ("Retrigger, two runs, slow list", Scope { runs: 2, lag: true, crashes: 0, unanswered: 2, ..RETRIGGER }),
+    ("Retrigger, another account meanwhile", Scope { moves: true, ..RETRIGGER }),
     ("Retrigger, two operators", Scope { operators: 2, ..RETRIGGER }),
     ("found before the answer, slow list; 2 executions", Scope { late_posts: 1, lag: true, ..FOUND }),
     ("found after a lost answer, slow list; 2 executions", Scope { unanswered: 1, lag: true, ..FOUND }),
     ("found, two runs, slow list; 2 executions", Scope { runs: 2, operators: 1, unanswered: 1, lag: true, crashes: 1, ..FOUND }),
+    ("found, another account meanwhile, slow list; 2 executions", Scope { operators: 1, unanswered: 1, lag: true, moves: true, ..FOUND }),
     ("found, two runs, the time of day stands still", Scope { runs: 2, operators: 1, unanswered: 1, standing: true, ..FOUND }),
     ("crash, refusal", Scope { refused: 1, ..ONE_RUN }),
     ("crash, foreign edit", Scope { edits: 1, ..ONE_RUN }),

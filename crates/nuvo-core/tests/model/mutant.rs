@@ -84,6 +84,8 @@ pub enum Mutant {
     DeletingKeepsItsLock,
     /// A run that cannot be read keeps its lock without end.
     UnreadableKeepsItsLock,
+    /// Which account a trigger was made with is not compared with the one whose list is looked at.
+    AccountNotCompared,
     /// How old a lock is, no process can tell.
     LocksHaveNoAge,
     /// That others wait, a run in doubt does not know.
@@ -144,6 +146,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::AmbiguousLeavesNoEntry, "P1", Scope { unanswered: 1, status_wipes: 1, marker_wipes: 1, ..alone.clone() }),
         (Mutant::UnlockBeforeRecord, "P1", Scope { marker_wipes: 1, crashes: 1, ledger_losses: 1, ..single.clone() }),
         (Mutant::OthersAreNotCounted, "P1: nothing", Scope { anonymous: true, ..retrigger.clone() }),
+        (Mutant::AccountNotCompared, "P1: nothing", Scope { moves: true, ..retrigger.clone() }),
         (Mutant::NoListMeansNothingStarted, "P1: nothing", Scope { failed_lists: 2, ..retrigger.clone() }),
         (Mutant::NoQuarantine, "P1: nothing", Scope { lag: true, ..retrigger }),
         (Mutant::SweptWithItsRuns, "P1", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..single.clone() }),

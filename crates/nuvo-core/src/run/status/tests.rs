@@ -360,6 +360,7 @@ fn ambiguous(executed: bool) -> PipelineRun {
         nonce: Nonce::new("n1").unwrap(),
         acquisition: Nonce::new("n1").unwrap(),
         lock: None,
+        account: None,
         attempt: 1,
         executed: false,
         format: Default::default(),
@@ -567,6 +568,41 @@ fn events_announce_the_trigger_and_the_end_only() {
     let again = recorded(&second, &again, &ids(1), "", FollowUp::Nothing, at(9));
     let actions: Vec<String> = events_of_change(second.status.as_ref(), &again).into_iter().map(|notice| notice.action).collect();
     assert_eq!(actions, ["TriggerAttempt2"], "another event, not the first one once more");
+}
+
+#[test]
+fn trigger_that_nuvo_has_refused_after_all_shows_no_execution_that_was_found() {
+    for unexecuted in [Unexecuted::Rejected, Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::RateLimited)] {
+        let object = object();
+        let found = recorded(&object, &trigger(TriggerResult::Accepted(Evidence::Adopted)), &ids(2), "", FollowUp::OpenFor(SHORT), at(0));
+        let object = with(object, found);
+        assert_eq!(parse(&object).unwrap().executions, ids(2));
+        let follow_up = FollowUp::Unexecuted(unexecuted);
+        let status = recorded(&object, &trigger(TriggerResult::NotExecuted), &[], "It was not carried out.", follow_up, at(1));
+        assert_eq!((status.current.execution_ids.len(), status.current.execution_count), (0, None), "{unexecuted:?}");
+    }
+}
+
+/// nuvo may still name others, or say that nothing was started.
+#[test]
+fn run_does_not_end_on_what_was_found_while_its_trigger_is_open() {
+    let object = object();
+    let trigger = trigger(TriggerResult::Accepted(Evidence::Adopted));
+    let found = recorded(&object, &trigger, &ids(1), "", FollowUp::OpenFor(Duration::from_secs(58)), at(0));
+    assert_eq!(found.trigger.as_ref().unwrap().open_until, Some(Time(at(60))));
+    let mut object = with(object, found);
+    object.spec.retry = Some(nuvo_crds::Retry { limit: 1, ..nuvo_crds::Retry::default() });
+    let run = parse(&object).unwrap();
+    for word in ["SUCCESSFUL", "FAILED"] {
+        let known: Knowledge = [report(&ids(1)[0], word, 5)].into();
+        for is_open in [true, false] {
+            let polled = PollFacts { asked: Some(at(7)), is_open, ..PollFacts::default() };
+            let status = compute_status(&object, &run, &StatusInput::Settled(Following::Active, polled), &known, at(7));
+            assert_eq!(reason(&status) == Some(Reason::Running), is_open, "{word}: {:?}", reason(&status));
+            assert_eq!((status.current.completion_time.is_some() || status.series.retry.is_some()), !is_open, "{word}");
+            assert!(!is_open || message(&status).contains(&at(60).to_string()), "{}", message(&status));
+        }
+    }
 }
 
 #[test]

@@ -56,6 +56,10 @@ pub fn recorded(
         open_until: open_until(follow_up, now),
         message: truncated(message, MAX_STATUS_MESSAGE),
     });
+    if trigger.result == TriggerResult::NotExecuted {
+        // Another process may have ended the run in doubt meanwhile, or found executions. This one knows better.
+        status.current = AttemptStatus::default();
+    }
     match &trigger.result {
         TriggerResult::Accepted(_) => {
             // Whole: a status that was put back may still show another attempt.
@@ -82,9 +86,6 @@ pub fn recorded(
                     Obstacle::Account => "The operator tries again when the account is ready.",
                     Obstacle::RateLimited | Obstacle::Unavailable | Obstacle::Operator => "The operator tries again.",
                 };
-                // Another process may have ended the run in doubt meanwhile. This one knows better, and opens it again.
-                status.current.completion_time = None;
-                status.current.duration = None;
                 let message = format!("Nothing was started: {} {next}", sentence(message));
                 conclude(&mut status, object, obstacle.reason(), message, now);
             }

@@ -55,7 +55,8 @@ fn run(uid: &str) -> Run {
 }
 
 fn marker_of(run: &Run, n: &str, attempt: i32) -> Marker {
-    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), lock: None, attempt, executed: false, format: Format::default() }
+    let format = Format::default();
+    Marker { run: run.id.clone(), nonce: nonce(n), acquisition: nonce(n), lock: None, account: None, attempt, executed: false, format }
 }
 
 fn trigger(n: &str, attempt: i32, result: TriggerResult) -> Trigger {

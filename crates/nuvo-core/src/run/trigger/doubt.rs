@@ -59,6 +59,9 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         if is_over {
             return ambiguous(o, run, &inquiry.doubt, &format!("its account could not be used {until}"));
         }
+        if o.now >= quarantined_until(o, &inquiry) && run.answered.as_ref() == Some(&inquiry.doubt.nonce) {
+            return ambiguous(o, run, &inquiry.doubt, "its account cannot be used, and a person has answered instead");
+        }
         let left = settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm));
         let left_for_others = gives_way_at.saturating_sub(o.now);
         return unconfirmed(if left_for_others.is_zero() { left } else { left.min(left_for_others) });

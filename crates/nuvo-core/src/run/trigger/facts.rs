@@ -33,8 +33,9 @@ impl Grant {
             run: run.id.clone(),
             nonce: self.nonce.clone(),
             acquisition: self.acquisition.clone(),
-            // The shell knows it.
+            // The shell knows both.
             lock: None,
+            account: None,
             attempt: self.attempt,
             executed: false,
             format: Format::default(),
@@ -290,7 +291,8 @@ impl TriggerFacts {
                 // What was read before the list does not tell who has claimed what the list shows.
                 (self.lock, self.claimed) = (None, Look::NotTaken);
                 self.look_began = self.now.saturating_sub(candidates.as_ref().map_or(Duration::ZERO, |listed| listed.age));
-                self.candidates = Look::of(candidates);
+                let is_of_another = |listed: &ListedCandidates| self.run().is_of_another_account(listed.account.as_ref());
+                self.candidates = Look::of(candidates.filter(|listed| !is_of_another(listed)));
             }
             (Step::TakeLock { lock, .. }, answer) => self.locked(lock, &answer),
             (Step::Mark { marker, .. }, answer) if marker.executed => self.told(marker, &answer),

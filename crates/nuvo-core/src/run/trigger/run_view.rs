@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::run::ids::{ExecutionId, Nonce, PipelineId};
+use crate::run::ids::{AccountHash, ExecutionId, Nonce, PipelineId};
 use crate::run::trigger::stored::{Marker, RunRef, Trigger};
 use nuvo_crds::ConcurrencyPolicy;
 
@@ -48,6 +48,13 @@ impl Run {
     #[must_use]
     pub fn own_marker(&self) -> Option<&Marker> {
         self.marker.as_ref().filter(|marker| marker.run.uid == self.id.uid)
+    }
+
+    /// Whether its newest trigger was announced with another account than this one. Of a marker of the first releases that is not known.
+    #[must_use]
+    pub fn is_of_another_account(&self, account: Option<&AccountHash>) -> bool {
+        let marked = self.own_marker().and_then(|marker| marker.account.as_ref());
+        marked.zip(account).is_some_and(|(marked, account)| marked != account)
     }
 
     /// The marker of an object of this name that is gone: a restored backup, or a re-created export.
@@ -96,6 +103,8 @@ pub struct ListedCandidates {
     pub of_account: bool,
     /// How long ago the look began.
     pub age: Duration,
+    /// Whose list it was.
+    pub account: Option<AccountHash>,
     /// It is not known as whom nuvo shows the account, so that no execution is known to be its own.
     pub is_anonymous: bool,
 }
@@ -104,7 +113,7 @@ impl ListedCandidates {
     /// A look at a list of which nothing is known to be whole.
     #[must_use]
     pub const fn of_nothing() -> Self {
-        Self { candidates: Vec::new(), after: Some(i64::MAX), of_account: false, age: Duration::ZERO, is_anonymous: false }
+        Self { candidates: Vec::new(), after: Some(i64::MAX), of_account: false, age: Duration::ZERO, account: None, is_anonymous: false }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use crate::run::ids::{ExecutionId, LockName, Nonce, Uid};
+use crate::run::ids::{AccountHash, ExecutionId, LockName, Nonce, Uid};
 
 /// The ledger's length. Sixty-four runs of one pipeline within the life of an undecided marker are far beyond any schedule.
 pub const LEDGER_ENTRIES: usize = 64;
@@ -80,6 +80,9 @@ pub struct Marker {
     /// given back, if this run holds it in this acquisition, and never taken.
     #[serde(default, deserialize_with = "valid_or_none", skip_serializing_if = "Option::is_none")]
     pub lock: Option<LockName>,
+    /// The account with which the POST is sent. What it has started, only the list of the same one shows.
+    #[serde(default, deserialize_with = "valid_or_none", skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountHash>,
     /// The attempt, from 1.
     pub attempt: i32,
     /// nuvo has answered that the POST started something, but not what: never triggered again by itself.
@@ -90,10 +93,10 @@ pub struct Marker {
     pub format: Format,
 }
 
-/// A marker with a wrong name is a marker nevertheless.
-fn valid_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LockName>, D::Error> {
+/// A marker with a wrong name in it is a marker nevertheless.
+fn valid_or_none<'de, D: Deserializer<'de>, T: TryFrom<String>>(deserializer: D) -> Result<Option<T>, D::Error> {
     let text = Value::deserialize(deserializer)?;
-    Ok(text.as_str().and_then(|text| LockName::new(text).ok()))
+    Ok(text.as_str().and_then(|text| T::try_from(text.to_owned()).ok()))
 }
 
 /// `status.trigger`: what became of the delivery with this nonce.

@@ -72,6 +72,8 @@ impl Open {
 pub struct Seen {
     /// The object, as it was seen last.
     pub story: Story,
+    /// It works with the account of the other tenant.
+    pub moved: bool,
     /// Every time that something is due at has come.
     pub late: bool,
     /// It has looked at what nuvo's list shows of a trigger in doubt.
@@ -143,7 +145,7 @@ impl World {
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()
             },
-            account: run::Account::FREE,
+            account: run::Account::Ready { trigger_pause: None, account: self.account(seen.moved) },
             stopping_for: facts.is_draining().then_some(Duration::ZERO),
             lock_is_known: !hidden,
         }

@@ -16,8 +16,8 @@ use std::{
 };
 
 use nuvo_core::run::{
-    Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, LedgerEntry, LedgerOutcome, Limits, Lock, LockRead, Looks, Memory, Nonce,
-    PipelineId, Retention, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    AccountHash, Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, LedgerEntry, LedgerOutcome, Limits, Lock, LockRead, Looks, Memory,
+    Nonce, PipelineId, Retention, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -95,6 +95,8 @@ pub struct Delivery {
     pub course: Course,
     /// The run has shown its answer.
     pub written: bool,
+    /// It was sent with the account of the other tenant.
+    pub moved: bool,
 }
 
 /// What became of a POST at nuvo.
@@ -117,6 +119,8 @@ pub struct Execution {
     pub id: ExecutionId,
     /// The list shows it.
     pub listed: bool,
+    /// It is the other tenant's.
+    pub moved: bool,
     /// It has ended, and a run has said so that nuvo's answer may open again.
     pub over: bool,
 }
@@ -264,7 +268,10 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], foll
             (run.ended, run.retriggers) = (false, false);
         }
         TriggerResult::Ambiguous { .. } => run.ended = true,
-        TriggerResult::NotExecuted => run.ended = follow_up == FollowUp::Unexecuted(Unexecuted::Rejected),
+        TriggerResult::NotExecuted => {
+            run.executions.clear();
+            run.ended = follow_up == FollowUp::Unexecuted(Unexecuted::Rejected);
+        }
         TriggerResult::Observed => {}
     }
     run.trigger = Some(trigger.clone());
@@ -380,10 +387,10 @@ impl State {
 
     fn land(&mut self, delivery: usize, executions: u8) -> Vec<ExecutionId> {
         let lag = self.left.lag;
-        let nonce = self.deliveries[delivery].nonce.clone();
+        let Delivery { nonce, moved, .. } = self.deliveries[delivery].clone();
         self.deliveries.change(|all| all[delivery].course = Course::Executed);
         let ids: Vec<_> = (0..executions).map(|number| ExecutionId::new(format!("{nonce}-{number}")).unwrap()).collect();
-        self.executions.change(|all| all.extend(ids.iter().map(|id| Execution { id: id.clone(), listed: !lag, over: false })));
+        self.executions.change(|all| all.extend(ids.iter().map(|id| Execution { id: id.clone(), listed: !lag, moved, over: false })));
         ids
     }
 
@@ -398,7 +405,7 @@ impl State {
     }
 
     fn listed(&self) -> impl Iterator<Item = (usize, &Execution)> {
-        self.executions.iter().enumerate().filter(|(_, execution)| execution.listed)
+        self.executions.iter().enumerate().filter(|(_, execution)| execution.listed && execution.moved == self.left.moved)
     }
 
     /// The form of this world, told in this order.
@@ -445,6 +452,12 @@ impl World {
 
     fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
+    }
+
+    /// Which account it is.
+    fn account(&self, moved: bool) -> Option<AccountHash> {
+        let is_told = self.scope.moves && !self.is(Mutant::AccountNotCompared);
+        is_told.then(|| AccountHash::new(if moved { "other" } else { "first" }).unwrap())
     }
 
     fn slot(&self, run: usize) -> usize {

@@ -53,6 +53,9 @@ impl World {
         for (run, object) in state.runs.iter().enumerate() {
             done_to(state, run, object, actions);
         }
+        if state.left.moves {
+            actions.push(Action::Move);
+        }
         if state.left.intruders > 0 {
             actions.push(Action::Intrude);
         }

@@ -203,7 +203,8 @@ impl World {
             by_us: (execution.id.as_str() != INTRUDER && !self.scope.anonymous) || self.is(Mutant::AnybodysAdopted),
         });
         let counted = candidates.filter(|candidate| candidate.by_us || !self.is(Mutant::OthersAreNotCounted));
-        ListedCandidates { candidates: counted.collect(), ..ListedCandidates::default() }
+        let account = self.account(state.left.moved);
+        ListedCandidates { candidates: counted.collect(), account, ..ListedCandidates::default() }
     }
 
     /// A run as the operator is made to see it.

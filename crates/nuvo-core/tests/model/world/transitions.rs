@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use nuvo_core::run::{
     self, AccountAnswer, Act, Answer, Answered, Ask, Begin, Beginning, Evidence, ExecutionId, ExecutionState, Facts, Failure, FailureKind,
-    FollowUp, ListedCandidates, Lock, LockHolder, LockRead, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef,
+    FollowUp, ListedCandidates, Lock, LockHolder, LockRead, Marker, Nonce, Obstacle, Polled, PostOutcome, Present, Run, RunMemory, RunRef,
     RunningExecutions, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
@@ -134,10 +134,11 @@ impl World {
                 state.spend(|left| left.roll_backs -= 1);
                 state.object(*run, |object| roll_back(object, *to, *what));
             }
+            Action::Move => state.spend(|left| left.moved = !left.moved),
             Action::Intrude => {
                 state.spend(|left| left.intruders -= 1);
                 let id = ExecutionId::new(INTRUDER).unwrap();
-                state.executions.change(|all| all.push(Execution { id, listed: true, over: false }));
+                state.executions.change(|all| all.push(Execution { id, listed: true, moved: state.left.moved, over: false }));
             }
             Action::WipeStatus { run } => {
                 state.spend(|left| left.status_wipes -= 1);
@@ -205,7 +206,14 @@ impl World {
         let object = &state.runs[run];
         let Work::Resting(memory) = &*state.operators[operator][run] else { return None };
         let begun = self.facts(state, Begin::Changed, &cached, memory);
-        let seen = Seen { story: if stale { Story::default() } else { object.story }, late, end: None, looked: false, old: false };
+        let seen = Seen {
+            story: if stale { Story::default() } else { object.story },
+            moved: state.left.moved,
+            late,
+            end: None,
+            looked: false,
+            old: false,
+        };
         if stale {
             state.spend(|left| left.stale -= 1);
         }
@@ -353,7 +361,14 @@ impl World {
                     object.story.beside |= beside;
                 });
                 state.deliveries.change(|all| {
-                    all.push(Delivery { run: reference(run), attempt, nonce: nonce.clone(), course: Course::Dropped, written: false })
+                    all.push(Delivery {
+                        run: reference(run),
+                        attempt,
+                        nonce: nonce.clone(),
+                        course: Course::Dropped,
+                        written: false,
+                        moved: seen.moved,
+                    })
                 });
                 if course == StepCourse::InFlight {
                     state.spend(|left| left.late_posts -= 1);
@@ -365,6 +380,7 @@ impl World {
                 Answered::Trigger(Answer::Posted(self.post(state, run, delivery, course)))
             }
             Act::Trigger(step) if step.is_write() => {
+                let step = &self.with_account(step, seen.moved);
                 let answer = self.write_as(state, run, step, course);
                 if matches!((step, &answer), (Step::Record { .. }, Answer::Written(_))) {
                     seen.story = state.runs[run].story;
@@ -382,6 +398,8 @@ impl World {
                     })
                 })
             }
+            // The account was changed since the pass began.
+            act if wish(act) == Some(&Ask::Turn) && seen.moved != state.left.moved => Answered::Account(AccountAnswer::Stopping),
             act => Answered::Account(AccountAnswer::Looked(self.look(state, act, course))),
         };
         match &act {
@@ -391,6 +409,17 @@ impl World {
             act => facts.learn(act, answered),
         }
         self.go_on(state, operator, run, facts, seen);
+    }
+
+    /// The marker says with which account the POST is sent.
+    fn with_account(&self, step: &Step, moved: bool) -> Step {
+        match step {
+            Step::Mark { marker, over } => {
+                let account = marker.account.clone().or(self.account(moved));
+                Step::Mark { marker: Marker { account, ..marker.clone() }, over: over.clone() }
+            }
+            step => step.clone(),
+        }
     }
 
     /// What nuvo's list shows to who asks for it.
