@@ -8,7 +8,7 @@ use std::{
 
 use controlplane::Process;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use nuvo_crds::Phase;
 use nuvo_sim::{Pipeline, Status};
 use serde::Deserialize as _;
@@ -84,7 +84,7 @@ impl Play {
             let third = step(occasion).output().unwrap();
             assert!(third.status.success(), "{}", String::from_utf8_lossy(&third.stderr));
             ended.push(name);
-            same("POSTs", self.env.sim.post_count(), ended.len());
+            same("POSTs", self.env.sim.post_count(), ended.len() as u64);
         }
         println!("{}: {} POSTs for {} occasions of three tries", self.env.namespace, self.env.sim.post_count(), ended.len());
     }

@@ -229,7 +229,7 @@ fn restored_runs_are_closed_with_one_command_and_deleted_by_their_ttl() {
     nuvo(&env, &["resolve", "old-1", "--abandon", "-l", "backup=a"]).exits(2).reports(&["--selector"]);
     nuvo(&env, &["resolve", "--abandon", "--yes"]).exits(2).reports(&["<RUN>"]);
     // Without a terminal or an answer nothing happens.
-    let asked = command(&env, &["resolve", "--all", "--abandon"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let asked = command(&env, &["resolve", "--all", "--abandon"]).stdin(Stdio::null()).output().unwrap();
     PluginOutput::from(asked).exits(1).reports(&["old-1", "doubtful", "StatusLost", "runs to close: 4", "nothing was changed"]);
     same("before", phases(), [unresolved; 4]);
     nuvo(&env, &["resolve", "--all", "--abandon", "--yes", "-l", "backup=c"]).exits(0).reports(&["No such run is Unresolved"]);
@@ -259,7 +259,7 @@ fn user_errors_are_reported_with_advice() {
     nuvo(&env, &["--kubeconfig", &nowhere, "list"]).exits(1).reports(&["kubeconfig"]);
     // A run that is deleted while it is waited for has no result.
     env.start("gone", "orders", json!({ "suspend": true }));
-    let waiting = command(&env, &["wait", "gone"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let waiting = command(&env, &["wait", "gone"]).stderr(Stdio::piped()).spawn().unwrap();
     let _operator = env.operator();
     env.wait_phase("gone", Phase::Suspended);
     env.delete("gone");
