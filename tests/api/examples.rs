@@ -100,7 +100,18 @@ fn gitops_samples_parse_and_are_accepted() {
                 assert!(hook || run.spec.ttl_seconds_after_finished.is_none(), "{file}: it would be created, and triggered, again");
                 found.push(file);
             }
-            "Application" | "GitRepository" | "Kustomization" => {}
+            "Application" => {
+                let policy = &document["spec"]["syncPolicy"];
+                assert_eq!(policy["retry"]["limit"], 0, "{file}: five retries are the default, and each starts hooks with a fixed name again");
+                let options = policy["syncOptions"].as_array().unwrap();
+                assert!(options.iter().all(|option| option != "Replace=true"), "{file}: it removes the records of the operator");
+            }
+            "Kustomization" => {
+                let seconds = |field: &str| document["spec"][field].as_str().unwrap().trim_end_matches('m').parse::<u32>().unwrap() * 60;
+                assert!(seconds("timeout") <= 600, "{file}: no later commit is applied before");
+                assert!(seconds("retryInterval") <= seconds("timeout"), "{file}: a run that takes longer would be noticed late");
+            }
+            "GitRepository" => {}
             other => panic!("{file}: unexpected kind {other:?}"),
         }
     }

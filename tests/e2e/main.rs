@@ -11,6 +11,7 @@
 )]
 
 mod accounts;
+mod argocd;
 mod clock_skew;
 mod concurrency;
 mod connections;

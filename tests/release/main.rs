@@ -12,6 +12,7 @@
 mod artifact_hub;
 mod k9s;
 mod packed_chart;
+mod registry;
 mod renovate;
 mod workflow;
 

@@ -1,4 +1,4 @@
-//! Helm and promtool, for tests of what is made for them; and the program that packs releases.
+//! Helm, promtool and the engine of Argo CD, for tests of what is made for them; and the program that packs releases.
 
 use crate::go::{Program, Source};
 use crate::{Error, repository};
@@ -34,6 +34,21 @@ pub fn promtool() -> Result<Program, Error> {
         // Rules are tested without the SDKs of all clouds, which are a fifth of what would be compiled.
         tags: "remove_all_sd",
         version: PROMTOOL,
+        ldflags: |_| String::new(),
+    })
+}
+
+/// The program that syncs with the engine of Argo CD (`dev/gitops/sync`). Nearly all of its packages are those of the control plane.
+pub fn argocd_sync() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "argocd-sync",
+        title: "the engine of Argo CD",
+        first_build: "about 1 minute",
+        without_go: "",
+        module: repository().join("dev/gitops"),
+        package: "./sync",
+        tags: "",
+        version: ["", "", ""],
         ldflags: |_| String::new(),
     })
 }
