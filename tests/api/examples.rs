@@ -102,7 +102,10 @@ fn gitops_samples_parse_and_are_accepted() {
             }
             "Application" => {
                 let policy = &document["spec"]["syncPolicy"];
-                assert_eq!(policy["retry"]["limit"], 0, "{file}: five retries are the default, and each starts hooks with a fixed name again");
+                assert_eq!(
+                    policy["retry"]["limit"], 0,
+                    "{file}: five retries are the default, and each starts hooks with a fixed name again"
+                );
                 let options = policy["syncOptions"].as_array().unwrap();
                 assert!(options.iter().all(|option| option != "Replace=true"), "{file}: it removes the records of the operator");
             }

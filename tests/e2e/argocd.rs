@@ -78,6 +78,26 @@ fn hook_with_a_fixed_name_starts_its_pipeline_again_in_each_retry() {
     same("POSTs", env.sim.post_count(), 4);
 }
 
+/// As `each-commit.yaml` makes it. The run fails, so that there are retries.
+#[test]
+fn run_with_the_commit_as_its_token_starts_its_pipeline_once_for_each_commit() {
+    let env = Environment::new("argocd-commit", [Pipeline::new("orders").failing("SOURCE_UNRESPONSIVE", "No answer")]);
+    let _operator = env.operator();
+    for (posts, commit) in [(1, "0a1b2c3d4e"), (2, "5f6a7b8c9d")] {
+        let run = format!(
+            "apiVersion: nuvo.dev/v1alpha1\nkind: PipelineRun\nmetadata: {{name: orders}}\nspec: {{pipelineId: orders, rerunToken: {commit}}}\n"
+        );
+        let run = manifest(&env, commit, &run);
+        for _ in ["by itself", "by hand"] {
+            synced(&sync(&env, &run, &["-revision", commit, "-retries", "2"]));
+            let done = |run: &PipelineRun| run.status.as_ref().is_some_and(|status| status.series.rerun_token.as_deref() == Some(commit));
+            env.wait("orders", "at this commit", done);
+            env.wait_phase("orders", Phase::Failed);
+        }
+        same("POSTs", env.sim.post_count(), posts);
+    }
+}
+
 /// It removes the marker and whatever else Git does not have.
 #[test]
 fn run_that_is_replaced_while_its_post_is_out_starts_its_pipeline_once() {

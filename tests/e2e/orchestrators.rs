@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use controlplane::Process;
@@ -14,7 +14,7 @@ use nuvo_sim::{Pipeline, Status};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::environment::{Environment, block_on, kubectl_nuvo, same};
+use crate::environment::{Environment, WITHIN, block_on, kubectl_nuvo, same};
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/orchestrators").join(file)).unwrap()
@@ -70,19 +70,24 @@ impl Play {
         let _operator = self.env.operator();
         let mut ended = Vec::new();
         for occasion in ["29407800", "29409240"] {
-            let log = self.env.server.folder().join(format!("{}-{occasion}.log", self.env.namespace));
-            let first = Process::spawn_guarded(&step(occasion), &log).unwrap();
+            let begin = |number: u32| {
+                let log = self.env.server.folder().join(format!("{}-{occasion}-{number}.log", self.env.namespace));
+                Process::spawn_guarded(&step(occasion), &log).unwrap()
+            };
+            let succeeds = |mut process: Process| {
+                let status = process.wait(WITHIN);
+                assert!(status.is_some_and(|status| status.success()), "{status:?}: {}", process.log());
+            };
+            let first = begin(1);
             self.env.eventually("the first try has created a run", || self.only_run(&ended).is_some());
             let name = self.only_run(&ended).unwrap();
             let running = self.env.wait_phase(&name, Phase::Running);
             // Kills it.
             drop(first);
-            let second = step(occasion).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let second = begin(2);
             self.env.sim.finish(&running.status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
-            let second = second.wait_with_output().unwrap();
-            assert!(second.status.success(), "{}{}", String::from_utf8_lossy(&second.stdout), String::from_utf8_lossy(&second.stderr));
-            let third = step(occasion).output().unwrap();
-            assert!(third.status.success(), "{}", String::from_utf8_lossy(&third.stderr));
+            succeeds(second);
+            succeeds(begin(3));
             ended.push(name);
             same("POSTs", self.env.sim.post_count(), ended.len() as u64);
         }

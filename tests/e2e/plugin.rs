@@ -120,7 +120,8 @@ fn run_that_exists_is_followed_if_asked_for_and_starts_nothing() {
     let mut killed = command(&env, &[&step[..], &["--wait"]].concat()).spawn().unwrap();
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let waiting = command(&env, &[&step[..], &["--wait"]].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let wait = ["--wait", "--timeout", "1m"];
+    let waiting = command(&env, &[&step[..], &wait].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     env.sim.finish(&env.get("orders-0427").status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
     PluginOutput::from(waiting.wait_with_output().unwrap()).exits(0).prints(&["orders-0427 exists"]);
     // After its end, too: a step that was tried again late has the result of the first.

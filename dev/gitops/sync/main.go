@@ -1,6 +1,10 @@
+//go:build sync
+
 // Command argocd-sync carries out one sync operation with the engine of Argo CD and the health scripts of gitops/argocd: what the
 // controller of Argo CD does for an Application, without the Application. It says how each try of the operation ended, and fails if the
 // last one has failed.
+//
+// The tag keeps it, and the thousand packages that it is made of, out of ./...
 package main
 
 import (

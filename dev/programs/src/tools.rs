@@ -47,7 +47,7 @@ pub fn argocd_sync() -> Result<Program, Error> {
         without_go: "",
         module: repository().join("dev/gitops"),
         package: "./sync",
-        tags: "",
+        tags: "sync",
         version: ["", "", ""],
         ldflags: |_| String::new(),
     })
