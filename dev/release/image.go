@@ -46,7 +46,7 @@ func (p *programsOf) Set(value string) error {
 func image(flags *flag.FlagSet, arguments []string) error {
 	var programs programsOf
 	flags.Var(&programs, "operator", "the program for an architecture, such as arm64=FILE; repeat it for an image of several. Without it, the operator is built for this machine")
-	to := flags.String("to", "target/image", "the folder for the image (an archive of an OCI layout), its SBOMs and its provenance")
+	to := flags.String("to", "target/packed", "the folder for the image (an archive of an OCI layout), its SBOMs and its provenance")
 	push := flags.String("push", "", "push the image, too: its name with registry and tag. The credentials are those of docker login")
 	cache := flags.String("cache", "target/packer/debian", "the folder for packages of Debian")
 	mirror := flags.String("mirror", "http://deb.debian.org", "where Debian's archives are, whose signatures are verified")

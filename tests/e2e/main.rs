@@ -26,6 +26,7 @@ mod lifecycle;
 mod metrics;
 mod multiple_operators;
 mod old_definition;
+mod orchestrators;
 mod outcomes;
 mod plugin;
 mod plugin_connection;

@@ -1,7 +1,7 @@
 //! `kubectl nuvo` as people and scripts use it: its output and its exit codes.
 
 use std::{
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -109,6 +109,32 @@ fn run_with_wait_exits_with_the_result_of_the_run() {
     same("POSTs", env.sim.post_count(), 3);
 }
 
+/// As a step of another system that is killed and tried again. The POSTs are counted.
+#[test]
+fn run_that_exists_is_followed_if_asked_for_and_starts_nothing() {
+    let env = Environment::new("plugin-exists", [quick("orders").held(), quick("other")]);
+    let _operator = env.operator();
+    let step = ["run", "orders", "--name", "orders-0427", "--if-exists", "follow"];
+    nuvo(&env, &step).exits(0).prints(&["orders-0427 created"]);
+    env.wait_phase("orders-0427", Phase::Running);
+    let mut killed = command(&env, &[&step[..], &["--wait"]].concat()).spawn().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let waiting = command(&env, &[&step[..], &["--wait"]].concat()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    env.sim.finish(&env.get("orders-0427").status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
+    PluginOutput::from(waiting.wait_with_output().unwrap()).exits(0).prints(&["orders-0427 exists"]);
+    // After its end, too: a step that was tried again late has the result of the first.
+    nuvo(&env, &[&step[..], &["--wait", "-o", "name"]].concat()).exits(0).prints(&["pipelinerun.nuvo.dev/orders-0427"]);
+    same("POSTs", env.sim.post_count(), 1);
+
+    nuvo(&env, &["run", "orders", "--name", "orders-0427"]).exits(1).reports(&["already exists"]);
+    nuvo(&env, &["run", "orders", "--name", "orders-0427", "--if-exists", "fail"]).exits(1).reports(&["already exists"]);
+    let other = nuvo(&env, &["run", "other", "--name", "orders-0427", "--if-exists", "follow"]).exits(1);
+    other.reports(&["it is a run of pipeline orders with account default: choose another name"]);
+    nuvo(&env, &["run", "orders", "--if-exists", "follow"]).exits(2).reports(&["--name"]);
+    same("POSTs", env.sim.post_count(), 1);
+}
+
 #[test]
 fn list_prints_tables_and_formats_for_scripts() {
     let stats = Stats { total_rows: 1200, total_error_rows: 2, ..Stats::default() };
@@ -203,7 +229,7 @@ fn restored_runs_are_closed_with_one_command_and_deleted_by_their_ttl() {
     nuvo(&env, &["resolve", "old-1", "--abandon", "-l", "backup=a"]).exits(2).reports(&["--selector"]);
     nuvo(&env, &["resolve", "--abandon", "--yes"]).exits(2).reports(&["<RUN>"]);
     // Without a terminal or an answer nothing happens.
-    let asked = command(&env, &["resolve", "--all", "--abandon"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let asked = command(&env, &["resolve", "--all", "--abandon"]).stdin(Stdio::null()).output().unwrap();
     PluginOutput::from(asked).exits(1).reports(&["old-1", "doubtful", "StatusLost", "runs to close: 4", "nothing was changed"]);
     same("before", phases(), [unresolved; 4]);
     nuvo(&env, &["resolve", "--all", "--abandon", "--yes", "-l", "backup=c"]).exits(0).reports(&["No such run is Unresolved"]);
@@ -233,7 +259,7 @@ fn user_errors_are_reported_with_advice() {
     nuvo(&env, &["--kubeconfig", &nowhere, "list"]).exits(1).reports(&["kubeconfig"]);
     // A run that is deleted while it is waited for has no result.
     env.start("gone", "orders", json!({ "suspend": true }));
-    let waiting = command(&env, &["wait", "gone"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let waiting = command(&env, &["wait", "gone"]).stderr(Stdio::piped()).spawn().unwrap();
     let _operator = env.operator();
     env.wait_phase("gone", Phase::Suspended);
     env.delete("gone");

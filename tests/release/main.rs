@@ -13,6 +13,7 @@ mod artifact_hub;
 mod k9s;
 mod packed_chart;
 mod renovate;
+mod workflow;
 
 use std::{
     path::{Path, PathBuf},

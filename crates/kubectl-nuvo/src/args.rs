@@ -155,6 +155,10 @@ pub struct RunArgs {
     /// Name of the run. Default: the pipeline ID in lower case with a random suffix.
     #[arg(long)]
     pub name: Option<String>,
+    /// What to do if there is a run of this name already. With follow, a step that is retried starts nothing more: the run that exists is
+    /// taken for this one, if it is of the same pipeline and account.
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = IfExists::Fail, requires = "name")]
+    pub if_exists: IfExists,
     /// Follow this existing execution instead of starting a new one.
     #[arg(long, value_name = "ID")]
     pub execution: Option<String>,
@@ -268,6 +272,15 @@ pub struct DecisionArgs {
     /// Close the run as failed.
     #[arg(long)]
     pub abandon: bool,
+}
+
+/// What `kubectl nuvo run` does if there is a run of the name that it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IfExists {
+    /// End with an error.
+    Fail,
+    /// Go on as if this command had created it.
+    Follow,
 }
 
 /// An output format.

@@ -7,7 +7,7 @@ use nuvo_core::run::PipelineId;
 use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, well_known::DEFAULT_ACCOUNT};
 
 use super::{
-    args::{Output, RunArgs},
+    args::{IfExists, Output, RunArgs},
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
@@ -24,11 +24,17 @@ const PREFIX_LIMIT: usize = 57;
 /// [`PluginError`].
 pub async fn run(context: &ClusterContext, args: &RunArgs) -> Result<ExitStatus, PluginError> {
     let run = manifest(args)?;
-    let created = context.runs().create(&PostParams::default(), &run).await.map_err(not_created)?;
+    let (created, done) = match context.runs().create(&PostParams::default(), &run).await {
+        Ok(created) => (created, "created"),
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" && args.if_exists == IfExists::Follow => {
+            (existing(context, &run).await?, "exists")
+        }
+        Err(error) => return Err(not_created(error)),
+    };
     // JSON and YAML are printed at the end, with the final status; the name is printed at once, also for scripts.
     let formatted = output::object(&created, args.output)?;
     if formatted.is_none() {
-        print(&format!("{} created\n", output::name(&created)))?;
+        print(&format!("{} {done}\n", output::name(&created)))?;
     }
     if args.output == Some(Output::Name)
         && let Some(text) = &formatted
@@ -48,6 +54,22 @@ pub async fn run(context: &ClusterContext, args: &RunArgs) -> Result<ExitStatus,
         eprintln!("For details, run: kubectl nuvo describe {} -n {}", created.name_any(), context.namespace);
     }
     Ok(status)
+}
+
+/// The run that has the name of this one. Only one that starts the same thing may stand for it.
+async fn existing(context: &ClusterContext, wanted: &PipelineRun) -> Result<PipelineRun, PluginError> {
+    let found = context.run(&wanted.name_any()).await?;
+    let (is, wants) = (&found.spec, &wanted.spec);
+    if (&is.pipeline_id, &is.account_ref, &is.execution_id) == (&wants.pipeline_id, &wants.account_ref, &wants.execution_id) {
+        return Ok(found);
+    }
+    Err(PluginError::NotAllowed(format!(
+        "PipelineRun {} exists, but it is a run of pipeline {} with account {}{}: choose another name",
+        found.name_any(),
+        is.pipeline_id,
+        is.account_ref.name,
+        is.execution_id.as_ref().map(|id| format!(" that follows execution {id}")).unwrap_or_default(),
+    )))
 }
 
 fn not_created(error: kube::Error) -> PluginError {
