@@ -362,10 +362,27 @@ mod tests {
     fn turns_that_have_come_are_few_until_their_posts_are_sent() {
         let mut scheduler = scheduler(100);
         let tickets = [(); 30].map(|()| scheduler.turn(START, START).unwrap());
-        let come = turns(&mut scheduler, START, &Ok(None));
+        let mut come = turns(&mut scheduler, START, &Ok(None));
+        come.extend(turns(&mut scheduler, after(1.0), &Ok(None)));
         assert_eq!(come, tickets[..25].iter().map(|ticket| (*ticket, true)).collect::<Vec<_>>());
         scheduler.turn_over();
-        assert_eq!(turns(&mut scheduler, START, &Ok(None)), [(tickets[25], true)]);
+        assert_eq!(turns(&mut scheduler, after(1.0), &Ok(None)), [(tickets[25], true)]);
+    }
+
+    #[test]
+    fn turns_leave_a_part_of_the_rate_to_looks() {
+        let mut scheduler = scheduler(100);
+        for _ in 0..200 {
+            scheduler.turn(START, START).unwrap();
+        }
+        let mut come = 0;
+        for tick in 0..100 {
+            for _ in turns(&mut scheduler, after(f64::from(tick) / 100.0), &Ok(None)) {
+                come += 1;
+                scheduler.turn_over();
+            }
+        }
+        assert!((110..125).contains(&come), "{come}: 95 and what may come at once, though 190 requests were there");
     }
 
     #[test]

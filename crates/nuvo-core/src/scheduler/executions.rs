@@ -54,6 +54,8 @@ pub struct Executions {
     next: Option<Duration>,
     /// How many requests the last look took.
     cost: usize,
+    /// The shortest time from it to the next one.
+    fastest: Duration,
     /// A look is under way.
     looking: bool,
     /// The reads that may end a run.
@@ -108,6 +110,7 @@ impl Executions {
             looked: None,
             next: None,
             cost: 0,
+            fastest: FASTEST,
             looking: false,
             endings: Reads::default(),
             imports: Reads::default(),
@@ -290,7 +293,7 @@ impl Executions {
         let busy = !self.endings.waiting.is_empty();
         let busy_until = self.looked.filter(|_| busy).map(|looked| looked.saturating_add(pace.slowest.saturating_mul(2)));
         // So that looks use no more than their share of the rate limit.
-        let floor = pace::floor(self.cost, pace.rate, triggers_wait, pace.slowest);
+        let floor = pace::floor(self.cost, self.fastest, pace.rate, triggers_wait, pace.slowest);
         let earliest = self.looked.map(|looked| looked.saturating_add(floor));
         self.next.map(|next| next.max(earliest.unwrap_or_default()).max(busy_until.unwrap_or_default()))
     }
@@ -348,7 +351,7 @@ impl Executions {
         let slowest = self.slowest();
         self.looking = false;
         self.imports.waiting.extend(repairs.into_iter().map(|key| Read { key, purpose: Purpose::Import, awaited: false }));
-        let mut more_will_end = false;
+        let mut ends: usize = 0;
         // A list may lag, so a run that is late needs the answer about its own execution. It needs no list.
         let missing = |key: &Key| awaited.contains(key) || running.is_some_and(|running| !running.contains(key));
         for key in open.into_iter().filter(missing) {
@@ -359,15 +362,14 @@ impl Executions {
             if !awaited && entry.missed.is_some_and(|missed| began.saturating_sub(missed) < pace) {
                 continue;
             }
-            more_will_end |= entry.missed.is_none();
+            ends = ends.saturating_add(usize::from(entry.missed.is_none()));
             let purpose = entry.purpose();
             (entry.reading, entry.awaited) = (true, false);
             self.reads(purpose).waiting.push_back(Read { key, purpose, awaited });
         }
         if let Some(pace) = self.pace {
-            // Executions that started together end together.
-            self.cost = requests;
-            self.plan(began, pace.slowest, more_will_end);
+            (self.cost, self.fastest) = (requests, pace::fastest(requests, ends));
+            self.plan(began, pace.slowest, ends > 0);
         }
         woken
     }
@@ -434,7 +436,8 @@ impl Executions {
         self.look_by(repair);
         let Some(youngest) = self.entries.values().filter(|entry| entry.is_open()).map(|entry| entry.born).max() else { return };
         let late = self.entries.values().any(|entry| entry.awaited && entry.is_open());
-        let pace = if late || more_will_end { FASTEST } else { period(last.saturating_sub(youngest), slowest) };
+        // Executions that started together end together.
+        let pace = if late || more_will_end { self.fastest } else { period(last.saturating_sub(youngest), slowest) };
         self.look_by(Some(last.saturating_add(pace)));
         let open = self.entries.iter().filter(|(_, entry)| entry.is_open());
         let soonest = open.filter_map(|((pipeline, _), entry)| self.past.expected(pipeline)?.next(entry.born, last, pace)).min();

@@ -9,6 +9,13 @@ use crate::run::PipelineId;
 
 /// The shortest time between two polls.
 pub const FASTEST: Duration = Duration::from_millis(500);
+/// The same where a poll has shown many ends, and where one of several pages has shown none.
+const FASTEST_BESIDE_ENDS: Duration = Duration::from_millis(250);
+const FASTEST_WITHOUT_ENDS: Duration = Duration::from_millis(750);
+/// The ends per page that make a page cost little beside the reads of those ends.
+const MANY_ENDS: usize = 2;
+/// The pages from which on a poll is worth waiting for.
+const MANY_PAGES: usize = 3;
 /// The longest time between two polls for a repair.
 const WATCH_PERIOD: Duration = Duration::from_secs(300);
 /// The part of the rate limit that looks may use, so that requests are left for the reads of executions that may have ended.
@@ -35,12 +42,22 @@ pub fn watch_period(age: Duration, slowest: Duration) -> Duration {
     age.checked_div(20).unwrap_or_default().clamp(slowest.max(FASTEST), WATCH_PERIOD.max(slowest))
 }
 
-/// The least time between two looks that cost this many requests. Triggers that wait come first, but never keep looks waiting for much longer
-/// than two of the slowest periods.
+/// The shortest time from a look that cost this many requests, and has shown this many ends, to the next one.
 #[must_use]
-pub fn floor(requests: usize, requests_per_second: f64, triggers_wait: bool, slowest: Duration) -> Duration {
+pub const fn fastest(requests: usize, ends: usize) -> Duration {
+    match ends {
+        0 if requests >= MANY_PAGES => FASTEST_WITHOUT_ENDS,
+        _ if ends > requests.saturating_mul(MANY_ENDS) => FASTEST_BESIDE_ENDS,
+        _ => FASTEST,
+    }
+}
+
+/// The least time between two looks that cost this many requests, if [the last one](fastest) allows as much. Triggers that wait come first, but
+/// never keep looks waiting for much longer than two of the slowest periods.
+#[must_use]
+pub fn floor(requests: usize, fastest: Duration, requests_per_second: f64, triggers_wait: bool, slowest: Duration) -> Duration {
     let requests = f64::from(u32::try_from(requests).unwrap_or(u32::MAX));
-    let at = |share: f64| Duration::try_from_secs_f64(requests / (share * requests_per_second)).unwrap_or(Duration::MAX).max(FASTEST);
+    let at = |share: f64| Duration::try_from_secs_f64(requests / (share * requests_per_second)).unwrap_or(Duration::MAX).max(fastest);
     if triggers_wait { at(SHARE_BESIDE_TRIGGERS).min(at(LEAST_SHARE).max(slowest.saturating_mul(2))) } else { at(SHARE) }
 }
 
@@ -140,11 +157,18 @@ mod tests {
     #[test]
     fn floor_leaves_requests_for_reads() {
         let slowest = Duration::from_secs(10);
-        let floors = |requests, rate| [false, true].map(|triggers_wait| floor(requests, rate, triggers_wait, slowest).as_millis());
+        let floors = |requests, rate| [false, true].map(|triggers_wait| floor(requests, FASTEST, rate, triggers_wait, slowest).as_millis());
         assert_eq!(floors(1, 100.0), [500, 500]);
         assert_eq!(floors(1, 5.0), [500, 1_538], "a look leaves seven of eight requests to the triggers that wait");
         assert_eq!(floors(20, 5.0), [5_000, 20_000], "but is not kept waiting for long");
         assert_eq!(floors(100, 5.0), [25_000, 50_000]);
+    }
+
+    #[test]
+    fn look_that_shows_many_ends_is_repeated_sooner_than_one_of_many_pages_without_any() {
+        let of = |requests, ends| fastest(requests, ends).as_millis();
+        assert_eq!([of(5, 0), of(5, 10), of(5, 11)], [750, 500, 250]);
+        assert_eq!([of(2, 0), of(1, 0), of(1, 1), of(1, 2), of(1, 3)], [500, 500, 500, 500, 250]);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::run::Baseline;
 const USABLE_FOR: Duration = Duration::from_secs(10);
 /// The time from a turn to its POST that still permits as many POSTs as the rate limit: two writes to the API server lie between them.
 const TURN_TAKES: Duration = Duration::from_millis(250);
+/// The part of the rate limit at which turns come. Executions end as fast as they were triggered, and each end costs a read: without room for the
+/// looks that find them, reads would queue.
+const SHARE: f64 = 0.95;
 
 /// What a look has shown: none if the list does not reliably show what is newest.
 pub type Shown<E> = Result<Option<Baseline>, E>;
@@ -24,6 +27,8 @@ pub(super) struct Turns<E> {
     looked: BTreeMap<Ticket, Looked>,
     /// Those that have come, and whose POST was not sent yet.
     out: usize,
+    /// When the next one may come.
+    next: Duration,
 }
 
 #[derive(Debug)]
@@ -57,7 +62,7 @@ pub(super) enum Called {
 
 impl<E: Clone> Turns<E> {
     pub(super) const fn new() -> Self {
-        Self { looks: SharedLook::new(USABLE_FOR), looked: BTreeMap::new(), out: 0 }
+        Self { looks: SharedLook::new(USABLE_FOR), looked: BTreeMap::new(), out: 0, next: Duration::ZERO }
     }
 
     /// Waits for a look that begins `after` this time.
@@ -77,8 +82,13 @@ impl<E: Clone> Turns<E> {
         if f64::from(u32::try_from(self.out.saturating_add(self.looked.len())).unwrap_or(u32::MAX)) >= most.max(1.0) {
             return Need::Wait(None);
         }
+        if now < self.next && self.looks.is_wanted() {
+            return Need::Wait(Some(self.next));
+        }
         match self.looks.need(now, is_tight, rate) {
             shared_look::Need::Tell(asked, began, Ok(baseline)) => {
+                let earliest = now.saturating_sub(TURN_TAKES);
+                self.next = self.next.max(earliest).saturating_add(Duration::from_secs_f64(1.0 / (SHARE * rate)));
                 self.looked.insert(asked.ticket, Looked { asked, began, baseline });
                 Need::Request(asked.ticket)
             }
