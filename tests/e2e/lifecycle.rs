@@ -339,6 +339,33 @@ fn rerun_token_set_on_an_active_run_waits_for_its_end() {
     same("POSTs", env.sim.post_count(), 2);
 }
 
+/// Flux removes what kubectl has set, if Git does not have it.
+#[test]
+fn rerun_token_that_is_removed_again_is_lost_on_an_active_run_and_counts_on_an_ended_one() {
+    let env = Environment::new("removed-token", [quick("orders").held()]);
+    let _operator = env.operator();
+    env.start("orders", "orders", json!({}));
+    let set = |token: Option<&str>| {
+        env.change("orders", json!({ "spec": { "rerunToken": token } }));
+        env.wait("orders", "seen", |run| run.status.as_ref().unwrap().observed_generation == run.metadata.generation)
+    };
+    let end = || {
+        let running = env.wait_phase("orders", Phase::Running);
+        env.sim.finish(&running.status.unwrap().current.execution_ids[0], Status::Successful).unwrap();
+        env.wait_phase("orders", Phase::Succeeded)
+    };
+    env.wait_phase("orders", Phase::Running);
+    set(Some("by hand"));
+    set(None);
+    same("attempt", attempt(&end()), Some(1));
+    env.change("orders", json!({ "spec": { "rerunToken": "by hand, too" } }));
+    env.wait("orders", "in its second attempt", |run| attempt(run) == Some(2));
+    set(None);
+    same("attempt", attempt(&end()), Some(2));
+    set(None);
+    same("POSTs", env.sim.post_count(), 2);
+}
+
 #[test]
 fn spec_edited_on_a_running_run_takes_effect_without_a_trigger() {
     let env = Environment::new("edits", [quick("labels").held(), quick("deadline").held(), quick("retry").held(), quick("gate").held()]);

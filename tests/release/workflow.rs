@@ -146,4 +146,14 @@ fn versions_are_those_of_the_workspace() {
     assert_eq!((&chart["version"], &chart["appVersion"]), (&VERSION.into(), &VERSION.into()));
     let page = read("docs/install.md");
     assert!(page.contains(&format!("nuvo-operator:{VERSION}\n")) && page.contains(&format!("version: {VERSION}\n")), "docs/install.md");
+    let mut images = 0;
+    for file in std::fs::read_dir(repository().join("examples/orchestrators")).unwrap() {
+        let path = file.unwrap().path();
+        for (_, image) in std::fs::read_to_string(&path).unwrap().lines().filter_map(|line| line.split_once("registry.example.com/")) {
+            let version = image.split_once(':').unwrap().1.split(['"', ' ']).next().unwrap();
+            assert_eq!(version, VERSION, "{}", path.display());
+            images += 1;
+        }
+    }
+    assert_eq!(images, 4, "recipes with an image");
 }
