@@ -13,9 +13,9 @@ use kube::{
 use serde::{Deserialize, Deserializer};
 
 use nuvo_core::run::{Waiting, at_rest_as, expires, kept_metadata, waiting_since};
-use nuvo_crds::{Phase, PipelineRun, PipelineRunStatus};
+use nuvo_crds::{Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus};
 
-/// A run as the cache has it: its name, and the object as JSON, which takes a third of the memory that it takes when it is parsed.
+/// A run as the cache has it: its name, and the rest as JSON, which takes a third of the memory that it takes when it is parsed.
 #[derive(Debug, Clone)]
 pub struct CachedRun {
     /// The name, namespace, uid and resourceVersion.
@@ -25,23 +25,26 @@ pub struct CachedRun {
     waiting: Option<Box<Waiting>>,
     /// When a run at rest is to be deleted.
     expires: Option<Timestamp>,
-    /// None of a run that needs nothing more, except that it may be deleted later: see [`at_rest`].
-    object: Option<Box<[u8]>>,
+    /// The rest of the metadata, spec and status. None of a run that needs nothing more, except that it may be deleted later: see [`at_rest`].
+    rest: Option<Box<[u8]>>,
 }
 
 impl CachedRun {
     /// Whether it needs nothing more, so that only its name is kept.
     #[must_use]
     pub const fn is_at_rest(&self) -> bool {
-        self.object.is_none()
+        self.rest.is_none()
     }
 
     /// The whole object, unless the run is at rest.
     #[must_use]
     pub fn whole(&self) -> Option<Arc<PipelineRun>> {
-        let object = serde_json::from_slice(self.object.as_ref()?);
-        // It was written by this process from the same type.
-        object.inspect_err(|error| tracing::error!(%error, "a cached run cannot be read")).ok().map(Arc::new)
+        let rest = serde_json::from_slice(self.rest.as_ref()?);
+        // It was written by this process from the same types.
+        let rest = rest.inspect_err(|error| tracing::error!(%error, "a cached run cannot be read"));
+        let (metadata, spec, status): (ObjectMeta, PipelineRunSpec, Option<PipelineRunStatus>) = rest.ok()?;
+        let ObjectMeta { name, namespace, uid, resource_version, .. } = self.metadata.clone();
+        Some(Arc::new(PipelineRun { metadata: ObjectMeta { name, namespace, uid, resource_version, ..metadata }, spec, status }))
     }
 
     /// When a run at rest is to be deleted; none if it is not.
@@ -53,7 +56,7 @@ impl CachedRun {
     /// Drops all but the name of a run that is at rest at this time, where the installed definition keeps a status as `fit` makes it.
     pub fn slim(&mut self, now: Timestamp, fit: impl FnOnce(PipelineRunStatus) -> PipelineRunStatus) {
         if let Some(run) = self.whole().filter(|run| at_rest_as(run, now, fit)) {
-            (self.expires, self.object) = (expires(&run), None);
+            (self.expires, self.rest) = (expires(&run), None);
         }
     }
 
@@ -77,12 +80,13 @@ impl TryFrom<PipelineRun> for CachedRun {
         // A status can be written without the rest, because the API server ignores the metadata of a status write except for the managed
         // fields.
         run.metadata = kept_metadata(run.metadata);
-        let object = Some(serde_json::to_vec(&run)?.into_boxed_slice());
         let waiting = waiting_since(&run).map(Box::new);
-        let phase = run.status.and_then(|status| status.phase);
-        let ObjectMeta { name, namespace, uid, resource_version, .. } = run.metadata;
+        let phase = run.status.as_ref().and_then(|status| status.phase);
+        let ObjectMeta { name, namespace, uid, resource_version, .. } = &mut run.metadata;
+        let [name, namespace, uid, resource_version] = [name, namespace, uid, resource_version].map(Option::take);
         let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
-        Ok(Self { metadata, phase, waiting, expires: None, object })
+        let rest = Some(serde_json::to_vec(&(run.metadata, run.spec, run.status))?.into_boxed_slice());
+        Ok(Self { metadata, phase, waiting, expires: None, rest })
     }
 }
 
