@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -35,10 +36,10 @@ type debianPackage struct {
 	files   map[string]entry
 }
 
-// debianPackages downloads the base from Debian, with the newest security updates. It neither needs nor changes what is installed here.
-func debianPackages(arch, mirror, cache string) ([]debianPackage, error) {
+// debianPackages downloads packages from Debian, with the newest security updates. It neither needs nor changes what is installed here.
+func debianPackages(names []string, arch, mirror, cache string) ([]debianPackage, error) {
 	root := filepath.Join(cache, arch)
-	for _, folder := range []string{"lists/partial", "archives/partial", "debs"} {
+	for _, folder := range []string{"lists/partial", "archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
 			return nil, err
 		}
@@ -51,6 +52,11 @@ func debianPackages(arch, mirror, cache string) ([]debianPackage, error) {
 			return nil, err
 		}
 	}
+	debs, err := os.MkdirTemp(root, "debs")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(debs)
 	apt := func(arguments ...string) error {
 		command := exec.Command("apt-get", "--quiet=2",
 			"-o", "APT::Architecture="+arch, "-o", "APT::Architectures::="+arch, "-o", "APT::Sandbox::User=root",
@@ -58,7 +64,7 @@ func debianPackages(arch, mirror, cache string) ([]debianPackage, error) {
 			"-o", "Dir::State="+root, "-o", "Dir::State::Lists="+filepath.Join(root, "lists"), "-o", "Dir::State::Status="+filepath.Join(root, "status"),
 			"-o", "Dir::Cache="+root, "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3")
 		command.Args = append(command.Args, arguments...)
-		command.Dir = filepath.Join(root, "debs")
+		command.Dir = debs
 		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", arguments[0], err, output)
 		}
@@ -67,7 +73,7 @@ func debianPackages(arch, mirror, cache string) ([]debianPackage, error) {
 	updated := filepath.Join(root, "updated")
 	if info, err := os.Stat(updated); err != nil || time.Since(info.ModTime()) > listsKept {
 		if err := apt("update"); errors.Is(err, exec.ErrNotFound) {
-			return nil, errors.New("the base of the image is made of Debian's packages: run this on Debian or Ubuntu, with apt-get and dpkg-deb")
+			return nil, errors.New("this is made of Debian's packages: run it on Debian or Ubuntu, with apt-get and dpkg-deb")
 		} else if err != nil {
 			return nil, err
 		}
@@ -75,17 +81,10 @@ func debianPackages(arch, mirror, cache string) ([]debianPackage, error) {
 			return nil, err
 		}
 	}
-	// Those of earlier lists would be found, too.
-	if err := os.RemoveAll(filepath.Join(root, "debs")); err != nil {
+	if err := apt(append([]string{"download"}, names...)...); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(root, "debs"), 0o755); err != nil {
-		return nil, err
-	}
-	if err := apt(append([]string{"download"}, basePackages...)...); err != nil {
-		return nil, err
-	}
-	paths, err := filepath.Glob(filepath.Join(root, "debs", "*.deb"))
+	paths, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil {
 		return nil, err
 	}
@@ -98,10 +97,54 @@ func debianPackages(arch, mirror, cache string) ([]debianPackage, error) {
 		}
 		packages = append(packages, read)
 	}
-	if len(packages) != len(basePackages) {
-		return nil, fmt.Errorf("apt-get has downloaded %v for %v", paths, basePackages)
+	if len(packages) != len(names) {
+		return nil, fmt.Errorf("apt-get has downloaded %v for %v", paths, names)
 	}
 	return packages, nil
+}
+
+// packages puts the files of packages into a folder.
+func packages(flags *flag.FlagSet, arguments []string) error {
+	names := flags.String("names", "", "the packages, with commas between them. What they depend on is not added")
+	arch := flags.String("arch", "", "their architecture, in the words of Debian")
+	to := flags.String("to", "", "the folder for their files")
+	cache, mirror := debianFlags(flags)
+	if err := parse(flags, arguments, "names", "arch", "to"); err != nil {
+		return err
+	}
+	work, err := filepath.Abs(*cache)
+	if err != nil {
+		return err
+	}
+	found, err := debianPackages(strings.Split(*names, ","), *arch, *mirror, work)
+	if err != nil {
+		return err
+	}
+	for _, of := range found {
+		for _, entry := range of.files {
+			if err := entry.write(filepath.Join(*to, entry.name)); err != nil {
+				return err
+			}
+		}
+		fmt.Println(of.name, of.version)
+	}
+	return nil
+}
+
+func (e entry) write(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if e.target != "" {
+		return os.Symlink(e.target, path)
+	}
+	return os.WriteFile(path, e.data, e.mode)
+}
+
+func debianFlags(flags *flag.FlagSet) (cache, mirror *string) {
+	cache = flags.String("cache", "target/packer/debian", "the folder for packages of Debian")
+	mirror = flags.String("mirror", "http://deb.debian.org", "where Debian's archives are, whose signatures are verified")
+	return cache, mirror
 }
 
 func debianPackageOf(path string) (debianPackage, error) {

@@ -48,8 +48,7 @@ func image(flags *flag.FlagSet, arguments []string) error {
 	flags.Var(&programs, "operator", "the program for an architecture, such as arm64=FILE; repeat it for an image of several. Without it, the operator is built for this machine")
 	to := flags.String("to", "target/packed", "the folder for the image (an archive of an OCI layout), its SBOMs and its provenance")
 	push := flags.String("push", "", "push the image, too: its name with registry and tag. The credentials are those of docker login")
-	cache := flags.String("cache", "target/packer/debian", "the folder for packages of Debian")
-	mirror := flags.String("mirror", "http://deb.debian.org", "where Debian's archives are, whose signatures are verified")
+	cache, mirror := debianFlags(flags)
 	license := flags.String("license", "LICENSE", "the text of the license")
 	lock := flags.String("lock", "Cargo.lock", "the versions that the operator was built with")
 	source := flags.String("source", "", "the URL of the repository, for the labels and the provenance")
@@ -155,7 +154,7 @@ func imageOf(program programOf, from packedFrom) (packedImage, error) {
 	if part.operator, err = os.ReadFile(program.path); err != nil {
 		return part, err
 	}
-	if part.packages, err = debianPackages(program.arch, from.mirror, from.cache); err != nil {
+	if part.packages, err = debianPackages(basePackages, program.arch, from.mirror, from.cache); err != nil {
 		return part, err
 	}
 	below, err := base(part.packages, program.arch, part.operator)

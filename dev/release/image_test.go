@@ -270,7 +270,7 @@ func TestImageOfTwoArchitecturesIsPushedAsOneIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages, err := debianPackages("arm64", "http://deb.debian.org", absolute)
+	packages, err := debianPackages(basePackages, "arm64", "http://deb.debian.org", absolute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +327,7 @@ func TestProgramThatTheBaseCannotRunIsNotPacked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packages, err := debianPackages("amd64", "http://deb.debian.org", absolute)
+	packages, err := debianPackages(basePackages, "amd64", "http://deb.debian.org", absolute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,5 +413,19 @@ func TestSBOMAndProvenanceListWhatIsInTheImage(t *testing.T) {
 	}
 	if first := made.Predicate.BuildDefinition.ResolvedDependencies[0]; first.Digest["gitCommit"] != "0123abc" {
 		t.Error(first)
+	}
+}
+
+func TestPackagesAreUnpackedWithTheirModesAndLinks(t *testing.T) {
+	operatorOf(t)
+	to := t.TempDir()
+	if err := run([]string{"packages", "--names", "libmnl0,runc", "--arch", "amd64", "--cache", cache, "--to", to}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(to, "usr/sbin/runc")); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if target, err := os.Readlink(filepath.Join(to, "usr/lib/x86_64-linux-gnu/libmnl.so.0")); err != nil || !strings.HasPrefix(target, "libmnl.so.0.") {
+		t.Errorf("%s, %v", target, err)
 	}
 }

@@ -26,8 +26,8 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Makes new ones in this folder.
-    pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
+    /// Makes new ones in this folder. The API server has these names, too.
+    pub(crate) fn create(folder: &Path, names: &[String]) -> Result<Self, Error> {
         let paths = Self {
             ca: folder.join("ca.crt"),
             ca_key: folder.join("ca.key"),
@@ -36,14 +36,14 @@ impl Certificates {
             tokens_key: folder.join("service-accounts.key"),
             tokens_public: folder.join("service-accounts.pub"),
         };
-        paths.write().context(|| format!("making certificates in {}", folder.display()))?;
+        paths.write(names).context(|| format!("making certificates in {}", folder.display()))?;
         Ok(paths)
     }
 
-    /// A certificate and a key in this folder, with which a client is this user.
-    pub(crate) fn client(&self, folder: &Path, user: &str) -> Result<(PathBuf, PathBuf), Error> {
+    /// A certificate and a key in this folder, with which a client is this user of this group.
+    pub(crate) fn client(&self, folder: &Path, user: &str, group: Option<&str>) -> Result<(PathBuf, PathBuf), Error> {
         let (certificate, key) = (folder.join(format!("{user}.crt")), folder.join(format!("{user}.key")));
-        self.write_client(user, &certificate, &key).context(|| format!("making the certificate {}", certificate.display()))?;
+        self.write_client(user, group, &certificate, &key).context(|| format!("making the certificate {}", certificate.display()))?;
         Ok((certificate, key))
     }
 
@@ -54,10 +54,13 @@ impl Certificates {
         Ok(config.with_single_cert(chain, PrivateKeyDer::from_pem_file(&self.server_key)?)?)
     }
 
-    fn write_client(&self, user: &str, certificate: &Path, key: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    fn write_client(&self, user: &str, group: Option<&str>, certificate: &Path, key: &Path) -> Result<(), Box<dyn std::error::Error>> {
         let issuer = Issuer::new(authority()?, KeyPair::from_pem(&fs::read_to_string(&self.ca_key)?)?);
         let mut client = CertificateParams::new(Vec::new())?;
         client.distinguished_name.push(DnType::CommonName, user);
+        if let Some(group) = group {
+            client.distinguished_name.push(DnType::OrganizationName, group);
+        }
         client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let client_key = KeyPair::generate()?;
         fs::write(certificate, client.signed_by(&client_key, &issuer)?.pem())?;
@@ -65,14 +68,14 @@ impl Certificates {
         Ok(())
     }
 
-    fn write(&self) -> Result<(), Box<dyn std::error::Error>> {
+    fn write(&self, more_names: &[String]) -> Result<(), Box<dyn std::error::Error>> {
         let (ca, ca_key) = (authority()?, KeyPair::generate()?);
         fs::write(&self.ca, ca.self_signed(&ca_key)?.pem())?;
         fs::write(&self.ca_key, ca_key.serialize_pem())?;
         let issuer = Issuer::new(ca, ca_key);
 
-        let names = ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1"];
-        let mut server = CertificateParams::new(names.map(str::to_owned))?;
+        let names = ["localhost", "127.0.0.1", "kubernetes.default.svc", "10.0.0.1"].map(str::to_owned);
+        let mut server = CertificateParams::new([&names, more_names].concat())?;
         server.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let server_key = KeyPair::generate()?;

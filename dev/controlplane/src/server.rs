@@ -16,9 +16,10 @@ use programs::check_interrupted;
 use serde_json::{Value, json};
 
 use crate::certificates::Certificates;
+use crate::nodes::NodeNetwork;
 use crate::process::{read_lossy, tail};
 use crate::run_dir::RunDir;
-use crate::{AuditEvent, Context, Error, Process, audit, binary, kubeconfig, lock};
+use crate::{AuditEvent, Context, Error, Process, audit, binary, kubeconfig, lock, nodes};
 
 /// A start takes 4 s on two idle cores; this is for a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -38,6 +39,11 @@ pub struct Options {
     pub audit_reads: bool,
     /// More flags for kube-apiserver.
     pub api_server_args: Vec<String>,
+    /// Real nodes run pods: all controllers and admission plugins are on, and the API server is reached through this network, too. With
+    /// [`Options::controller_manager`].
+    pub nodes: Option<NodeNetwork>,
+    /// Users with a group of each, who have kubeconfigs ([`ControlPlane::user_kubeconfig`]).
+    pub users: Vec<(&'static str, &'static str)>,
 }
 
 /// One of the servers.
@@ -127,13 +133,15 @@ impl ControlPlane {
         }
         let kubectl = [kubectl.get_program()].into_iter().chain(kubectl.get_args()).map(OsString::from).collect();
         let folder = RunDir::create()?;
-        let certificates = Certificates::create(folder.path())?;
+        let names = options.nodes.as_ref().map(NodeNetwork::names).unwrap_or_default();
+        let certificates = Certificates::create(folder.path(), &names)?;
         let [etcd, etcd_peer, api_server] = free_ports()?;
         let url = format!("https://127.0.0.1:{api_server}");
         let admin_kubeconfig = folder.path().join("admin.kubeconfig");
         kubeconfig::write(&admin_kubeconfig, &url, &certificates.ca, "admin", ADMIN_TOKEN, "default")?;
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).context(|| format!("writing {name}"));
-        write("tokens.csv", &format!("{ADMIN_TOKEN},admin,admin,\"system:masters\"\n"))?;
+        let users = options.users.iter().map(|(user, group)| format!("{user},{user},{user},\"{group}\"\n")).collect::<String>();
+        write("tokens.csv", &format!("{ADMIN_TOKEN},admin,admin,\"system:masters\"\n{users}"))?;
         write("audit-policy.yaml", &audit::policy(options.audit_reads))?;
         let ports = Ports { etcd, etcd_peer, api_server };
         let (parts, namespaces) = (Mutex::default(), AtomicU32::new(0));
@@ -226,9 +234,26 @@ impl ControlPlane {
         Ok(path)
     }
 
+    /// A kubeconfig of one of [`Options::users`].
+    pub fn user_kubeconfig(&self, user: &str) -> Result<PathBuf, Error> {
+        let path = self.folder().join(format!("{}.kubeconfig", user.replace(':', "-")));
+        kubeconfig::write(&path, &self.url, &self.certificates.ca, user, user, "default")?;
+        Ok(path)
+    }
+
     /// The files of a certificate and of its key, with which a client is this user.
     pub fn client_certificate(&self, user: &str) -> Result<(PathBuf, PathBuf), Error> {
-        self.certificates.client(self.folder(), user)
+        self.certificates.client(self.folder(), user, None)
+    }
+
+    /// The file of the authority that has signed all certificates here.
+    pub fn authority(&self) -> &Path {
+        &self.certificates.ca
+    }
+
+    /// The files of the certificate of the API server and of its key. A kubelet at the same address may use them, too.
+    pub fn server_certificate(&self) -> (&Path, &Path) {
+        (&self.certificates.server, &self.certificates.server_key)
     }
 
     /// The writes that the API server answered, oldest first, also those of its own. The last may be missing for some milliseconds.
@@ -302,7 +327,7 @@ impl ControlPlane {
 
     fn spawn(&self, part: Part) -> Result<(), Error> {
         let mut command = binary::program(part.name())?;
-        command.args(self.args(part)).current_dir(self.folder());
+        command.args(self.args(part)?).current_dir(self.folder());
         let log = self.log_path(part);
         let process = match binary::ends_with_stdin(part.name()) {
             Some((name, value)) => {
@@ -315,11 +340,12 @@ impl ControlPlane {
         Ok(())
     }
 
-    fn args(&self, part: Part) -> Vec<String> {
+    fn args(&self, part: Part) -> Result<Vec<String>, Error> {
         let Ports { etcd, etcd_peer, api_server } = self.ports;
         let (etcd, etcd_peer) = (format!("http://127.0.0.1:{etcd}"), format!("http://127.0.0.1:{etcd_peer}"));
         let file = |name: &str| self.folder().join(name).display().to_string();
-        match part {
+        let nodes = self.options.nodes.as_ref();
+        Ok(match part {
             Part::Etcd => vec![
                 format!("--data-dir={}", file("etcd")),
                 format!("--listen-client-urls={etcd}"),
@@ -333,42 +359,40 @@ impl ControlPlane {
                 let Certificates { ca, server, server_key, tokens_key, tokens_public, .. } = &self.certificates;
                 let mut args = vec![
                     format!("--etcd-servers={etcd}"),
-                    "--bind-address=127.0.0.1".to_owned(),
                     format!("--secure-port={api_server}"),
-                    // There are no pods to route traffic to.
-                    "--endpoint-reconciler-type=none".to_owned(),
-                    "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
                     format!("--cert-dir={}", file("kube-apiserver")),
                     format!("--tls-cert-file={}", server.display()),
                     format!("--tls-private-key-file={}", server_key.display()),
                     format!("--client-ca-file={}", ca.display()),
                     format!("--token-auth-file={}", file("tokens.csv")),
-                    "--authorization-mode=RBAC".to_owned(),
                     "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
                     format!("--service-account-signing-key-file={}", tokens_key.display()),
                     format!("--service-account-key-file={}", tokens_public.display()),
-                    // It would refuse every pod: no controller makes the default ServiceAccount.
-                    "--disable-admission-plugins=ServiceAccount".to_owned(),
                     format!("--audit-policy-file={}", file("audit-policy.yaml")),
                     format!("--audit-log-path={}", file("audit.log")),
                     "--audit-log-maxsize=10000".to_owned(),
                     // Without it an orderly stop waits for watches, longer than we would.
                     "--shutdown-watch-termination-grace-period=2s".to_owned(),
                 ];
+                args.extend(match nodes {
+                    Some(network) => network.api_server_args(&self.certificates, self.folder())?,
+                    None => nodes::without_nodes(),
+                });
                 args.extend(self.options.api_server_args.iter().cloned());
                 args
             }
-            Part::ControllerManager => vec![
-                format!("--kubeconfig={}", self.admin_kubeconfig.display()),
-                "--leader-elect=false".to_owned(),
-                "--secure-port=0".to_owned(),
-                // Only what is about objects; the others would make pods, and no kubelet runs them.
-                "--controllers=namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller,resourcequota-controller"
-                    .to_owned(),
-                // Quotas of custom resources are counted for the first time after this.
-                "--resource-quota-sync-period=1s".to_owned(),
-            ],
-        }
+            Part::ControllerManager => {
+                let mut args = vec![
+                    format!("--kubeconfig={}", self.admin_kubeconfig.display()),
+                    "--leader-elect=false".to_owned(),
+                    "--secure-port=0".to_owned(),
+                    // Quotas of custom resources are counted for the first time after this.
+                    "--resource-quota-sync-period=1s".to_owned(),
+                ];
+                args.extend(nodes::controller_manager_args(nodes, &self.certificates));
+                args
+            }
+        })
     }
 
     fn wait_ready(&self) -> Result<(), Error> {

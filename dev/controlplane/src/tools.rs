@@ -12,7 +12,9 @@ pub fn helm() -> Result<Command, Error> {
     let mut command = Command::new(programs::helm()?.built()?);
     // Nothing of the person who runs this: no cluster, no plugins, no repositories.
     let own = home("helm").join("home");
-    for (name, folder) in [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")] {
+    for (name, folder) in
+        [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data"), ("KUBECACHEDIR", "discovery")]
+    {
         command.env(name, own.join(folder));
     }
     command.env("KUBECONFIG", own.join("no-cluster")).stdin(Stdio::null());

@@ -38,6 +38,19 @@ pub fn controller_manager() -> Result<Program, Error> {
     })
 }
 
+/// The program that is kubelet, kube-proxy and kube-scheduler, for `cargo xtask node`.
+pub fn node() -> Result<Program, Error> {
+    let module = repository().join("dev/node");
+    Program::new(Source {
+        name: "node",
+        title: "kubelet, kube-proxy and kube-scheduler",
+        first_build: "about 5 minutes after the control plane",
+        package: ".",
+        module,
+        ..source()
+    })
+}
+
 fn source() -> Source {
     Source {
         name: "",
@@ -60,6 +73,8 @@ mod tests {
     #[test]
     fn the_version_is_that_of_the_modules() {
         let required = format!("k8s.io/kubernetes v{}\n", super::VERSION.join("."));
-        assert!(include_str!("../../controlplane/go.mod").contains(&required), "go.mod does not require {required}");
+        for file in [include_str!("../../controlplane/go.mod"), include_str!("../../node/go.mod")] {
+            assert!(file.contains(&required), "go.mod does not require {required}");
+        }
     }
 }

@@ -38,6 +38,36 @@ pub fn promtool() -> Result<Program, Error> {
     })
 }
 
+/// CoreDNS, for `cargo xtask node`.
+pub fn coredns() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "coredns",
+        title: "CoreDNS",
+        first_build: "about 2 minutes",
+        without_go: "",
+        module: repository().join("dev/node/coredns"),
+        package: ".",
+        tags: "",
+        version: ["", "", ""],
+        ldflags: |_| String::new(),
+    })
+}
+
+/// What holds the namespaces of a pod, for `cargo xtask node`.
+pub fn pause() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "pause",
+        title: "pause",
+        first_build: "a second",
+        without_go: "",
+        module: repository().join("dev/node"),
+        package: "./pause",
+        tags: "",
+        version: ["", "", ""],
+        ldflags: |_| String::new(),
+    })
+}
+
 /// The program that syncs with the engine of Argo CD (`dev/gitops/sync`). Nearly all of its packages are those of the control plane.
 pub fn argocd_sync() -> Result<Program, Error> {
     Program::new(Source {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The pages with figures.
-const PAGES: [&str; 2] = ["docs/performance.md", "docs/reliability.md"];
+const PAGES: [&str; 3] = ["docs/performance.md", "docs/reliability.md", "docs/node.md"];
 
 fn path(page: &str) -> PathBuf {
     crate::build::repository().join(page)
@@ -24,7 +24,7 @@ pub fn write(name: &str, figures: &str) -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
     }
-    Err(format!("{} have no place for the figures of {name}", PAGES.join(" and ")).into())
+    Err(format!("{} have no place for the figures of {name}", PAGES.join(", ")).into())
 }
 
 /// The text up to the figures of this name, the figures, and the rest.
@@ -45,7 +45,8 @@ mod tests {
     fn documented_figures_have_the_heads_of_the_present_tables() {
         let texts = PAGES.map(|page| fs::read_to_string(path(page)).unwrap());
         let simulated = (crate::simulate::FIGURES, crate::simulate::HEAD.lines().map(str::to_owned).collect());
-        for (name, heads) in crate::bench::documented_heads().into_iter().chain([simulated, crate::faults::outages::documented_heads()]) {
+        let others = [simulated, crate::faults::outages::documented_heads(), crate::node::documented_heads()];
+        for (name, heads) in crate::bench::documented_heads().into_iter().chain(others) {
             let figures = texts.iter().find_map(|text| split(text, name)).map(|(_, figures, _)| figures);
             let figures = figures.unwrap_or_else(|| panic!("no figures of {name}"));
             for head in heads {

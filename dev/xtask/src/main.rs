@@ -5,6 +5,7 @@ mod build;
 mod documented_figures;
 mod faults;
 mod generate;
+mod node;
 mod replay;
 mod simulate;
 
@@ -51,6 +52,12 @@ enum Command {
     /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown, except that trouble
     /// must not delay the runs beside it by more than 15 seconds.
     Bench(bench::Args),
+    /// Installs the chart, with its image, on a real node, and plays what happens to an operator there; ends with a table.
+    ///
+    /// Needs Debian or Ubuntu, root, Rust and Go, and no cluster: kubelet, containerd and all else run in namespaces of their own, and end with
+    /// this command. Ends with an error if a run has not exactly one POST, or if what a person sees is not as documented; with the exit code 77
+    /// where no node can run.
+    Node(node::Args),
     Replay(replay::Args),
     /// Runs the scheduler of the operator in virtual time, and prints how late ends are shown, what that costs, and what is possible.
     ///
@@ -65,6 +72,7 @@ fn main() -> ExitCode {
         Command::Storm(args) => faults::storm::run(&args),
         Command::Outages(args) => faults::outages::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Node(args) => node::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
     };
@@ -72,7 +80,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            if error.is::<node::CannotRunHere>() { ExitCode::from(node::CannotRunHere::EXIT_CODE) } else { ExitCode::FAILURE }
         }
     }
 }
