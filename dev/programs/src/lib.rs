@@ -19,7 +19,7 @@ pub use cost::Cost;
 pub use go::{Program, home};
 pub use kubernetes::{VERSION, assets, control_plane, controller_manager};
 pub use progress::Progress;
-pub use tools::{argocd_sync, helm, promtool, release};
+pub use tools::{argocd_sync, flux_apply, helm, promtool, release};
 
 /// Why a program was not built, with what its compiler said.
 #[derive(Debug, Clone, PartialEq, Eq)]
