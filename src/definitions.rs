@@ -1,13 +1,28 @@
 //! Whether the installed definitions know what this version writes. The API server prunes the fields that an older definition lacks, silently,
 //! and refuses values that it does not know.
 
-use nuvo_crds::{PipelineRunStatus, ServedDefinition};
+use nuvo_crds::{NuvoAccountStatus, PipelineRunStatus, ServedDefinition};
 use parking_lot::RwLock;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{health_server::Health, telemetry::Metrics};
 
 /// The kinds whose definitions count.
-pub const KINDS: [&str; 2] = ["PipelineRun", "NuvoAccount"];
+pub const KINDS: [&str; 2] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND];
+
+/// The status of a kind that the operator writes.
+pub trait StatusOf: Serialize + DeserializeOwned {
+    /// The kind.
+    const KIND: &'static str;
+}
+
+impl StatusOf for PipelineRunStatus {
+    const KIND: &'static str = "PipelineRun";
+}
+
+impl StatusOf for NuvoAccountStatus {
+    const KIND: &'static str = "NuvoAccount";
+}
 
 /// The installed definitions, as far as they are known.
 #[derive(Debug, Default)]
@@ -16,9 +31,8 @@ pub struct Definitions(RwLock<Vec<ServedDefinition>>);
 impl Definitions {
     /// A status as the installed definition keeps it. What it would prune must not be looked for in the object afterwards.
     #[must_use]
-    pub fn fit(&self, status: PipelineRunStatus) -> PipelineRunStatus {
-        let [run, ..] = KINDS;
-        match self.0.read().iter().find(|served| served.kind() == run) {
+    pub fn fit<T: StatusOf>(&self, status: T) -> T {
+        match self.0.read().iter().find(|served| served.kind() == T::KIND) {
             Some(served) => served.fit(status),
             None => status,
         }

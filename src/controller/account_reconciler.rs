@@ -144,7 +144,10 @@ impl Reconciler for AccountReconciler {
                 }
                 AccountAct::Publish(availability) => facts.publication = self.publish(&account, availability),
                 AccountAct::WriteStatus(status) => {
-                    self.write_status(&account, *status).await?;
+                    let status = self.shell.definitions.fit(*status);
+                    if account.status.as_ref() != Some(&status) {
+                        self.write_status(&account, status).await?;
+                    }
                     facts.status_written = true;
                 }
                 AccountAct::Done { again, failures } => {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
-use nuvo_core::run::RunMemory;
+use nuvo_core::run::{LockName, RunMemory};
 
 /// What is remembered of each run, by its uid. Defaults are not stored.
 #[derive(Default)]
@@ -27,11 +27,11 @@ impl RunMemories {
         }
     }
 
-    /// Notes that another run waits until this one releases the lock of the pipeline. Returns whether that is new.
-    pub fn set_awaited(&self, uid: &str) -> bool {
+    /// Notes that another run waits until this one releases this lock. Returns whether that is new.
+    pub fn set_awaited(&self, uid: &str, lock: LockName) -> bool {
         let mut memories = self.0.lock();
         let memory = memories.entry(uid.to_owned()).or_default();
-        !std::mem::replace(&mut memory.awaited, true)
+        memory.awaited.replace(lock).is_none()
     }
 
     /// Forgets everything about this run.

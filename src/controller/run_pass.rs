@@ -120,6 +120,8 @@ impl Work {
         };
         let is_kept = run.as_ref().is_ok_and(|run| run::undecided(run) && is_another(run));
         let lock = if is_kept { named().or_else(of_origin) } else { of_origin().or_else(named) };
+        // Whoever waits for its lock knows it.
+        let lock = lock.or_else(|| Some(shell.memories.get(run.as_ref().ok()?.id.uid.as_str()).awaited?.to_string()));
         let seen = match (shell.accounts.driver(&account), &run) {
             (Some(driver), Ok(run)) => driver.seen(&run.pipeline, &run::followed(&object, run)),
             _ => Seen::default(),
@@ -198,10 +200,7 @@ impl<'a> Pass<'a> {
             Act::Delete => self.delete().await,
             Act::Announce => self.announce().await,
             Act::WakeWaiting => self.wake_lock_waiters(),
-            Act::WakeHolder(holder) => {
-                self.shell.wake_lock_holder(holder);
-                Ok(Answered::Done)
-            }
+            Act::WakeHolder(holder) => self.wake_lock_holder(holder),
             Act::Pause(wait) => {
                 sleep(*wait).await;
                 Ok(Answered::Done)
@@ -381,6 +380,13 @@ impl<'a> Pass<'a> {
             Ok(()) => tracing::info!("deleted (spec.ttlSecondsAfterFinished)"),
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.into()),
+        }
+        Ok(Answered::Done)
+    }
+
+    fn wake_lock_holder(&self, holder: &RunRef) -> Result<Answered, PassError> {
+        if let Ok(lock) = LockName::new(self.lock()?.0) {
+            self.shell.wake_lock_holder(holder, lock);
         }
         Ok(Answered::Done)
     }

@@ -25,7 +25,7 @@ use crate::{
     telemetry::{Metrics, RunResult},
 };
 use nuvo_client::{Connections, Origins, Settings as NuvoSettings};
-use nuvo_core::run::{Limits, PipelineId, RunMemory, RunRef};
+use nuvo_core::run::{Limits, LockName, PipelineId, RunMemory, RunRef};
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
 
 /// Longer than anything that is waited for.
@@ -160,9 +160,9 @@ impl Shell {
     }
 
     /// Wakes the run that holds a lock, because another run waits for the lock.
-    pub(super) fn wake_lock_holder(&self, holder: &RunRef) {
+    pub(super) fn wake_lock_holder(&self, holder: &RunRef, lock: LockName) {
         let reference = object_ref(holder);
-        if self.runs.is_active(&reference) && self.memories.set_awaited(holder.uid.as_str()) {
+        if self.runs.is_active(&reference) && self.memories.set_awaited(holder.uid.as_str(), lock) {
             self.runs.wake(&reference);
         }
     }

@@ -10,14 +10,19 @@ use serde_json::{Value, json};
 
 use crate::environment::{Environment, Operator, install, reason, same};
 
-/// The definitions of this version without a field of the status and of the spec, and without two phases.
+/// The definitions of this version without a field of the status and of the spec, and without two phases; of accounts, without who nuvo takes
+/// them for.
 fn old_definitions() -> String {
     let crds = Command::new(env!("CARGO_BIN_EXE_nuvo-operator")).arg("crds").output().unwrap();
     let text = String::from_utf8(crds.stdout).unwrap();
     let definitions = text.split("---\n").filter(|part| !part.trim().is_empty()).map(|part| {
         let mut crd: Value = serde_yaml::from_str(part).unwrap();
-        if crd["spec"]["names"]["kind"] == "PipelineRun" {
-            let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        let kind = crd["spec"]["names"]["kind"].clone();
+        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        if kind == "NuvoAccount" {
+            schema["status"]["properties"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("identity"));
+        }
+        if kind == "PipelineRun" {
             schema["spec"]["properties"].as_object_mut().unwrap().remove("followFixesSeconds").unwrap();
             let status = schema["status"]["properties"].as_object_mut().unwrap();
             status.remove("executionCount").unwrap();
@@ -83,4 +88,26 @@ fn operator_newer_than_its_definitions_says_so_and_carries_runs_out() {
     env.change("suspended", json!({ "spec": { "suspend": false } }));
     let run = env.wait_phase("suspended", Phase::Succeeded);
     same("what the old definition lacked", (reason(&run), run.status.as_ref().unwrap().current.execution_count), ("Succeeded", Some(1)));
+}
+
+#[test]
+fn status_of_an_account_under_an_older_definition_is_written_once() {
+    let env = Environment::on(server_with_old_definitions(), "older-account", SimConfig::default(), |server, namespace, _| {
+        server.service_account_kubeconfig(namespace, "nuvo-operator", &rbac::rules()).unwrap()
+    });
+    env.credential("nuvo-credentials", "demo-license-key");
+    env.account("default");
+    let looked_at =
+        |operator: &Operator| operator.metric("nuvo_operator_reconciles_total{kind=\"NuvoAccount\",result=\"ok\"}") >= Some(1.0);
+    // A process that begins compares the status that it wants with the one that is there.
+    for _ in 0..3 {
+        let operator = env.operator();
+        env.eventually("the account was looked at", || looked_at(&operator));
+        same("gaps", operator.metric("nuvo_operator_definition_gaps{kind=\"NuvoAccount\"}"), Some(2.0));
+        same("exit code", operator.stop(), Some(0));
+    }
+    env.wait_ready("default");
+    same("identity", env.raw("nuvoaccounts", "default")["status"]["identity"].clone(), Value::Null);
+    let writes = env.writes();
+    same("status writes", writes.iter().filter(|write| write.resource == "nuvoaccounts" && write.subresource == "status").count(), 1);
 }

@@ -156,6 +156,67 @@ fn run_holding_its_lock_at_its_start_deadline_ends_and_can_be_started_again() {
     }
 }
 
+/// An account with a Secret of its own, at the same nuvo: its runs share the locks of the others.
+fn another_account(env: &Environment) {
+    env.credential("other-credentials", "demo-license-key");
+    let license_key = json!({
+        "secretRef": { "name": "other-credentials", "key": "license-key" }, "identifier": "demo@example.com", "identityType": "USER",
+    });
+    env.account_with("other", json!({ "licenseKey": license_key }));
+}
+
+/// The edit puts the run in doubt, as if it had removed a marker.
+#[test]
+fn run_suspended_after_a_crash_between_lock_and_marker_gives_way_to_the_next() {
+    let (env, _proxy) = killed_at(Write::Lock, true);
+    env.change("orders", json!({ "spec": { "suspend": true } }));
+    let operator = env.operator();
+    env.wait_phase("orders", Phase::Suspended);
+    env.start("next", "orders", json!({}));
+    env.wait_phase("next", Phase::Succeeded);
+    // Two runs that wake each other again and again make more than two hundred.
+    let reconciles = operator.metric("nuvo_operator_reconciles_total{kind=\"PipelineRun\",result=\"ok\"}").unwrap();
+    assert!(reconciles < 100.0, "{reconciles} reconciles");
+    let left = env.get("orders");
+    assert_consistent(&left);
+    same("reason", reason(&left), "TriggerOutcomeUnknown");
+    same("POSTs", env.sim.post_count(), 1);
+}
+
+/// That it waits for its account is written to the run, as long as it does not know its lock.
+#[test]
+fn run_whose_account_is_deleted_after_a_crash_between_lock_and_marker_gives_way_to_the_next() {
+    let (env, _proxy) = killed_at(Write::Lock, true);
+    block_on(env.accounts().delete("default", &DeleteParams::default())).unwrap();
+    another_account(&env);
+    let _operator = env.operator();
+    env.wait_reason("orders", "AccountNotReady");
+    env.start("next", "orders", json!({ "accountRef": { "name": "other" } }));
+    env.wait_phase("next", Phase::Succeeded);
+    let left = env.get("orders");
+    assert_consistent(&left);
+    same("reason", reason(&left), "TriggerOutcomeUnknown");
+    same("POSTs", env.sim.post_count(), 1);
+}
+
+/// It knows its lock, so that it is certain that nothing was sent, and no quarantine is needed.
+#[test]
+fn run_without_credentials_after_a_crash_between_lock_and_marker_gives_way_and_is_triggered_later() {
+    let (env, _proxy) = killed_at(Write::Lock, true);
+    env.secret("nuvo-credentials", "demo-license-key", false);
+    another_account(&env);
+    let _operator = env.operator_with(&["--quarantine-seconds", "900"]);
+    assert!(env.wait_note("orders", "AccountNotReady").contains("nuvo-credentials"));
+    env.start("next", "orders", json!({ "accountRef": { "name": "other" } }));
+    env.wait_phase("next", Phase::Succeeded);
+    let left = env.wait_reason("orders", "AccountNotReady");
+    same("nothing was sent", trigger(&left), (TriggerState::NotExecuted, None));
+    env.secret("nuvo-credentials", "demo-license-key", true);
+    let run = env.wait_phase("orders", Phase::Succeeded);
+    same("known by its answer", trigger(&run), (TriggerState::Accepted, Some(Evidence::Answer)));
+    same("POSTs", env.sim.post_count(), 2);
+}
+
 fn lease_holder(lease: &Lease) -> Option<String> {
     lease.spec.as_ref()?.holder_identity.clone().filter(|holder| !holder.is_empty())
 }

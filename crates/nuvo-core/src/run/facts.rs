@@ -93,10 +93,10 @@ impl Facts {
         };
         let trigger = run.map(|run| {
             let facts = TriggerFacts::new(run, memory.trigger.clone(), limits, uptime, Gate::Open, spare.clone());
-            TriggerFacts { others_wait, ..facts }
+            TriggerFacts { others_wait, is_awaited: memory.awaited.is_some(), ..facts }
         });
         // The older run may be waiting for the lock that this one took before a crash.
-        let older = older.filter(|_| !memory.awaited);
+        let older = older.filter(|_| memory.awaited.is_none());
         Self {
             begin,
             trigger,

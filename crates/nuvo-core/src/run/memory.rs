@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{trigger::facts::Memory, trigger::post_outcome::Obstacle};
+use super::{ids::LockName, trigger::facts::Memory, trigger::post_outcome::Obstacle};
 
 /// What a process remembers of a run between two passes. Forgetting it costs time, never safety. All times are those of its own
 /// monotonic clock.
@@ -18,8 +18,8 @@ pub struct RunMemory {
     pub waiting_since: Option<Duration>,
     /// Since when the run's deadline has been seen to have passed.
     pub overdue_since: Option<Duration>,
-    /// Another run waits until this one has given the pipeline's lock back.
-    pub awaited: bool,
+    /// Another run waits until this one has given this lock back.
+    pub awaited: Option<LockName>,
     /// The run ends, and may have the lock of its pipeline to give back.
     pub lock_pending_release: bool,
     /// The hash of the messages that this process has written last, and when.

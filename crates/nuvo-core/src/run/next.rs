@@ -384,7 +384,10 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     if let Some(ends) = ends {
         return release(f, o).or_else(|| show(f, StatusChange::Present(ends))).unwrap_or_else(|| done(Again::OnChange));
     }
-    if let Account::NotReady(why) = &f.account {
+    // A person decides about what is lost, with or without the account.
+    if let Account::NotReady(why) = &f.account
+        && *hold != Hold::Lost
+    {
         let again = if let Hold::Unconfirmed(left) = hold { Again::After(*left) } else { Again::OnChange.or(until_deadline(f)) };
         let shown = show_if_free(f, StatusChange::Present(without_account(run, why)));
         return shown.unwrap_or_else(|| finish(f, again, Wishes::default()));

@@ -31,7 +31,7 @@ pub fn remember(f: &Facts) -> RunMemory {
                 return RunMemory::default();
             }
             let overdue_since = is_late(f).then(|| f.memory.overdue_since.unwrap_or(f.began));
-            RunMemory { trigger: super::Memory::default(), waiting_since: None, awaited: false, overdue_since, ..through }
+            RunMemory { trigger: super::Memory::default(), waiting_since: None, awaited: None, overdue_since, ..through }
         }
         (None, Some(_)) if f.account_stopping || f.queued.is_some() => f.memory.clone(),
         (None, Some(_)) if f.refused.is_some() => match &f.refused {
@@ -43,7 +43,7 @@ pub fn remember(f: &Facts) -> RunMemory {
             let memory = RunMemory { trigger: next_step::remember(o, &last), ..if last == Step::Restart { failed } else { through } };
             match &last {
                 Step::Hold(hold) if is_busy(hold) => RunMemory { waiting_since: Some(memory.waiting_since.unwrap_or(f.began)), ..memory },
-                _ => RunMemory { waiting_since: None, awaited: false, ..memory },
+                _ => RunMemory { waiting_since: None, awaited: None, ..memory },
             }
         }
     }

@@ -47,9 +47,10 @@ pub(super) fn show(f: &Facts, change: StatusChange) -> Option<Act> {
     is_news.then_some(Act::Show(change))
 }
 
-/// The pass is over. Whatever it did to the lock, those who wait for it look again.
+/// The pass is over. Whatever it did to the lock, those who wait for it look again; not if it changed nothing, because they would wake it again.
 pub(super) fn finish(f: &Facts, again: Again, wishes: Wishes) -> Act {
-    if (f.touched_lock || f.memory.awaited || f.lock_released) && !f.woke_waiting && f.trigger.is_some() {
+    let is_news = f.touched_lock || f.lock_released || (f.memory.awaited.is_some() && f.shown.is_some());
+    if is_news && !f.woke_waiting && f.trigger.is_some() {
         return Act::WakeWaiting;
     }
     Act::Done { again, wishes: Some(wishes) }

@@ -35,6 +35,8 @@ pub enum Action {
     Resolve { run: usize, answer: Resolution },
     /// A person holds a run back, or lets it go on.
     Suspend { run: usize, suspended: bool },
+    /// The account of a run is gone for good.
+    LoseAccount { run: usize },
     /// A person or another controller edits a run.
     Edit { run: usize },
     /// A person deletes a run.

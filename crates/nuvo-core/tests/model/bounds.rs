@@ -56,6 +56,10 @@ pub struct Scope {
     pub edits: u8,
     /// Runs that are held back before they are triggered.
     pub suspensions: u8,
+    /// Whether a run that is held back stays so.
+    pub stays_suspended: bool,
+    /// Runs whose account is gone for good.
+    pub account_losses: u8,
     /// Runs that are deleted.
     pub deletions: u8,
     /// Runs that are created again from a backup.
@@ -149,6 +153,8 @@ impl Scope {
         moved: false,
         edits: 0,
         suspensions: 0,
+        stays_suspended: false,
+        account_losses: 0,
         deletions: 0,
         restores: 0,
         reruns: 0,
@@ -213,6 +219,7 @@ impl Scope {
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
         self.list_is_prompt()
             && !self.restless
+            && self.account_losses == 0
             && (self.brisk || [self.refused, self.drains] == [0; 2])
             && undisturbed
             && patient
@@ -282,6 +289,13 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("unused locks are deleted, deletion, slow list", Scope { sweeps: 1, deletions: 1, unanswered: 1, lag: true, ..AGED_LOCKS }),
     ("unused locks are deleted, deletion, backup", Scope { sweeps: 1, deletions: 1, restores: 1, ..AGED_LOCKS }),
     ("unused locks are deleted, status and marker wiped", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..AGED_LOCKS }),
+    ("crash, lost answer, suspended for good", Scope { suspensions: 1, stays_suspended: true, ..ALONE }),
+    ("crash, lost answer, an account is gone", Scope { account_losses: 1, ..ALONE }),
+    ("crash, edit, an account is gone", Scope { crashes: 1, edits: 1, account_losses: 1, operators: 1, ..Scope::CALM }),
+    ("crash, marker wiped, an account is gone", Scope { crashes: 1, marker_wipes: 1, account_losses: 1, operators: 1, ..Scope::CALM }),
+    ("slow, a late write, an account is gone", Scope { slow: 1, late_writes: 1, account_losses: 1, operators: 1, ..Scope::CALM }),
+    ("two operators, suspended for good", Scope { suspensions: 1, stays_suspended: true, ..Scope::CALM }),
+    ("two operators, an account is gone", Scope { account_losses: 1, ..Scope::CALM }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),

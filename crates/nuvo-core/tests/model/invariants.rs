@@ -30,7 +30,7 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
         all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
     }
     // A lock is taken by time from a holder that cannot be read, and what is listed counts only for an identity that is known.
-    if scope.list_is_prompt() && scope.short_lists == 0 && !scope.overdue && !scope.split && !scope.anonymous {
+    if scope.list_is_prompt() && scope.short_lists == 0 && scope.account_losses == 0 && !scope.overdue && !scope.split && !scope.anonymous {
         all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
     }
     if scope.status_wipes == 0 {
@@ -176,6 +176,10 @@ pub fn is_over(state: &State, scope: &Scope) -> bool {
     let is_waited_for = |run: &Run| present(state).any(|other| other.id != run.id && awaits_trigger(other));
     // Without a list a run in doubt goes on until its deadline, unless another one waits.
     let may_go_on = |run: &Run| scope.never_listed && undecided(run) && !is_waited_for(run);
-    let settles = |run: &Run| settled(run) || (scope.kept && run.deleting) || may_go_on(run);
+    let is_held_back = |run: &Run| {
+        state.runs.iter().any(|object| object.story.no_account && object.present.as_deref() == Some(run))
+            || (scope.stays_suspended && run.suspended)
+    };
+    let settles = |run: &Run| is_held_back(run) || settled(run) || (scope.kept && run.deleting) || may_go_on(run);
     present(state).all(settles) && (!scope.life || (state.lives_are_over(scope.expire) && (!remembered || gave_back(state))))
 }

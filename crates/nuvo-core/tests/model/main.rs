@@ -18,6 +18,7 @@
 //! | status and marker wiped | 2 runs and 1 operator, 1 run and 2 operators | 2 runs and 2 operators |
 //! | another attempt | the same | with a crash, 2 runs and 2 operators |
 //! | ledger lost; no list, or a short one; an execution of another client; a person's answer; `onAmbiguousTrigger: Adopt` | with a crash and a lost answer, 2 runs and 1 operator | |
+//! | suspended for good; without its account for good | with a crash and another fault, 2 runs and 1 operator; alone, 2 runs and 2 operators | |
 //! | suspended; restored from a backup; an earlier record put back | 2 runs (the last: 1) and 1 operator | 2 runs and 2 operators |
 //! | both runs at once in one process | | with a crash or a lost answer, 2 runs and 2 operators |
 //!

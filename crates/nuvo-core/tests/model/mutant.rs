@@ -88,6 +88,8 @@ pub enum Mutant {
     AccountNotCompared,
     /// How old a lock is, no process can tell.
     LocksHaveNoAge,
+    /// A run that is held back does not look at the lock that another one waits for.
+    HeldBackLooksAtNoLock,
     /// That others wait, a run in doubt does not know.
     DoubtsWaitForALook,
     /// A lock is deleted while passes live that have read it, or have seen that there is none.
@@ -186,6 +188,8 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
         (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restless: true, aged: true, ..alone.clone() }),
+        (Mutant::HeldBackLooksAtNoLock, CAN_END, Scope { crashes: 1, account_losses: 1, ..alone.clone() }),
+        (Mutant::HeldBackLooksAtNoLock, CAN_END, Scope { crashes: 1, suspensions: 1, stays_suspended: true, ..alone.clone() }),
         (Mutant::DoubtsWaitForALook, CAN_END, Scope { unanswered: 1, never_listed: true, aged: true, ..alone.clone() }),
         (Mutant::AmbiguousNeverGivesWay, CAN_END, Scope { unanswered: 1, ..alone }),
     ]

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use nuvo_core::run::{Doubt, ExecutionId, Inquiry, LockRead, Memory, Obstacle, Run, RunMemory, decided};
+use nuvo_core::run::{Doubt, ExecutionId, Inquiry, LockName, LockRead, Memory, Obstacle, Run, RunMemory, decided};
 use serde::Deserialize;
+
+/// The lock that another run waits for. There is but one here.
+const LOCK: &str = "lock";
 
 /// What the operator remembers. Times are how long ago something began.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -48,7 +51,7 @@ impl MemoryOverrides {
             failures: self.failures,
             waiting_since: self.waiting_seconds.map(ago),
             overdue_since: self.overdue_seconds.map(ago),
-            awaited: self.awaited,
+            awaited: LockName::new(LOCK).ok().filter(|_| self.awaited),
             lock_pending_release: self.lock_pending_release,
             note_written: None,
             announced: None,

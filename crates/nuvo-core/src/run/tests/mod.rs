@@ -3,6 +3,7 @@
 mod concurrency;
 mod doubt;
 mod formats;
+mod held_back;
 mod life;
 mod start_deadline;
 

@@ -38,7 +38,7 @@ pub(super) fn too_late(o: &TriggerFacts) -> Step {
 
 /// Under a lock that speaks of this very version of the run, another task may still be about to send the POST. That is settled as always, by
 /// the marker: this task announces a delivery, does not make it, and records that.
-fn ends_unless_known(o: &TriggerFacts, run: &Run, read: &LockRead, end: Hold) -> Step {
+pub(super) fn ends_unless_known(o: &TriggerFacts, run: &Run, read: &LockRead, end: Hold) -> Step {
     new_or_else(o, run, &read.lock, |resume| {
         let Some(acquisition) = resume else { return Step::Hold(end) };
         let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server) else { return Step::ReadRun };

@@ -158,6 +158,8 @@ pub struct TriggerFacts {
     pub start_deadline: Option<Duration>,
     /// Another run of the pipeline waits for its trigger.
     pub others_wait: bool,
+    /// Another run waits until this one gives the lock back.
+    pub is_awaited: bool,
     /// A nonce that was never used; the shell replaces it after every [`Step::TakeLock`].
     pub spare: Nonce,
     /// What outlives the pass.
@@ -200,6 +202,7 @@ impl TriggerFacts {
             deadline: None,
             start_deadline: None,
             others_wait: false,
+            is_awaited: false,
             spare,
             memory,
             task: Task::Idle,
@@ -221,8 +224,9 @@ impl TriggerFacts {
     }
 
     /// Takes the run as it was seen for a read of it. What is written because of that is compared and swapped; the lock is not taken on it.
+    /// A task that has written something must read what came of it.
     pub(in crate::run) fn rest_on_cache(&mut self) {
-        if self.run.is_none() && !self.gone {
+        if self.run.is_none() && !self.gone && self.task == Task::Idle {
             self.run = Some(self.cached.clone());
             self.source = Source::Cache;
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::concurrency::beside_others,
-    trigger::deadlines::{is_overdue, is_too_late, overdue, too_late},
+    trigger::deadlines::{ends_unless_known, is_overdue, is_too_late, overdue, too_late},
     trigger::doubt::{inquire, inquiry_after, new_or_else},
     trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
@@ -55,7 +55,7 @@ fn start(o: &TriggerFacts) -> Step {
         return too_late(o);
     }
     if let Some(hold) = held_back(o, o.run()) {
-        return hold;
+        return give_way(o, hold);
     }
     let Some(read) = &o.lock else { return Step::ReadLock };
     let previous = match clearance(o, read) {
@@ -75,7 +75,7 @@ fn start(o: &TriggerFacts) -> Step {
     };
     let Some(run) = o.run.as_ref().filter(|_| o.source == Source::Server) else { return Step::ReadRun };
     if let Some(hold) = held_back(o, run) {
-        return hold;
+        return Step::Hold(hold);
     }
     new_or_else(o, run, &read.lock, |resume| {
         let held = read.lock.held_by(&run.id.uid);
@@ -109,13 +109,25 @@ fn start(o: &TriggerFacts) -> Step {
     })
 }
 
-fn held_back(o: &TriggerFacts, run: &Run) -> Option<Step> {
+fn held_back(o: &TriggerFacts, run: &Run) -> Option<Hold> {
     if run.suspended {
-        return Some(Step::Hold(Hold::Suspended));
+        return Some(Hold::Suspended);
     }
     match &o.gate {
         Gate::Open => None,
-        gate => Some(Step::Hold(Hold::Gate(gate.clone()))),
+        gate => Some(Hold::Gate(gate.clone())),
+    }
+}
+
+/// A run that is held back waits. If another one waits for a lock that it still holds, it settles its trigger first.
+fn give_way(o: &TriggerFacts, hold: Hold) -> Step {
+    if !o.is_awaited || o.gate == Gate::Draining {
+        return Step::Hold(hold);
+    }
+    match &o.lock {
+        None => Step::ReadLock,
+        Some(read) if o.holds_lock() => ends_unless_known(o, o.run(), read, hold),
+        Some(_) => Step::Hold(hold),
     }
 }
 
@@ -225,7 +237,7 @@ fn fence_open(o: &TriggerFacts, grant: &Grant) -> bool {
 /// docs/protocol.md, section 4, steps 6 and 7.
 fn post(o: &TriggerFacts, grant: &Grant) -> Step {
     let is_in_time = [o.start_deadline, o.deadline].into_iter().flatten().all(|left| !left.is_zero());
-    if fence_open(o, grant) && is_in_time && o.gate != Gate::Draining && !o.run().suspended {
+    if fence_open(o, grant) && is_in_time && held_back(o, o.run()).is_none() {
         return Step::Post(grant.nonce.clone());
     }
     let Some(run) = &o.run else { return Step::ReadRun };
@@ -233,7 +245,7 @@ fn post(o: &TriggerFacts, grant: &Grant) -> Step {
         trigger: Trigger { nonce: grant.nonce.clone(), attempt: grant.attempt, result: TriggerResult::NotExecuted },
         executions: Vec::new(),
         message: "The trigger was not sent: its record took too long, its deadline passed, the operator is stopping, or the run was \
-                  suspended."
+                  held back."
             .to_owned(),
         follow_up: FollowUp::Unexecuted(Unexecuted::RetryAfter(Duration::from_secs(1), Obstacle::Operator)),
         over: run.version.clone(),

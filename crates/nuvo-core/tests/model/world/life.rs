@@ -36,6 +36,8 @@ pub struct Story {
     pub sent_too_late: bool,
     /// The operator has deleted it.
     pub expired: bool,
+    /// Its account is gone.
+    pub no_account: bool,
     /// The executions of its trigger were found, which may still be answered, or have more effects for longer than that.
     pub open: Option<Open>,
     /// A process has kept nuvo's answer to itself, because executions were found.
@@ -131,7 +133,8 @@ impl World {
         let blind = self.is(Mutant::StartDeadlineOnlyAtFirst) && granted;
         let hidden = (self.is(Mutant::TooLateOverTheLock) && waits && seen.late && !granted)
             || (self.is(Mutant::DeletedWithItsLock) && ended)
-            || (self.is(Mutant::NotesOverTheLock) && suspended);
+            || (self.is(Mutant::NotesOverTheLock) && suspended)
+            || (story.no_account && !names_its_lock(facts));
         Present {
             uptime: facts.uptime(),
             life: Life {
@@ -145,7 +148,10 @@ impl World {
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()
             },
-            account: run::Account::Ready { trigger_pause: None, account: self.account(seen.moved) },
+            account: match story.no_account {
+                true => run::Account::NotReady(String::new()),
+                false => run::Account::Ready { trigger_pause: None, account: self.account(seen.moved) },
+            },
             stopping_for: facts.is_draining().then_some(Duration::ZERO),
             lock_is_known: !hidden,
         }
@@ -248,6 +254,12 @@ impl World {
         });
         if course == StepCourse::AnswerLost { failed(FailureKind::Unclear) } else { Answered::Done }
     }
+}
+
+/// Whether the lock is known without the account.
+fn names_its_lock(facts: &Facts) -> bool {
+    let marker = facts.run().and_then(Run::own_marker);
+    facts.memory().awaited.is_some() || marker.is_some_and(|marker| marker.lock.is_some())
 }
 
 /// Whether the executions of a run may have ended.

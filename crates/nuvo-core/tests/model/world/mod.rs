@@ -16,8 +16,8 @@ use std::{
 };
 
 use nuvo_core::run::{
-    AccountHash, Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, LedgerEntry, LedgerOutcome, Limits, Lock, LockRead, Looks, Memory,
-    Nonce, PipelineId, Retention, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
+    AccountHash, Act, Answer, ExecutionId, Facts, FollowUp, Inquiry, LedgerEntry, LedgerOutcome, Limits, Lock, LockName, LockRead, Looks,
+    Memory, Nonce, PipelineId, Retention, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid, Unexecuted,
 };
 
 use life::{Seen, Story};
@@ -229,6 +229,12 @@ fn any_nonce() -> Nonce {
     ANY.clone()
 }
 
+/// The name of the one lock there is.
+fn lock_name() -> LockName {
+    static NAME: LazyLock<LockName> = LazyLock::new(|| LockName::new("lock").unwrap());
+    NAME.clone()
+}
+
 fn hash(id: &ExecutionId) -> String {
     format!("h{id}")
 }
@@ -278,11 +284,12 @@ pub fn record(run: &mut Run, trigger: &Trigger, executions: &[ExecutionId], foll
 }
 
 /// Times as ages, so that two memories that no rule can tell apart are the same. The quarantine of its own doubt counts only for a run that
-/// may trigger again because of it.
+/// may trigger again because of it, or whose account is gone.
 fn aged(memory: &RunMemory, now: Duration, passed: Duration, scope: &Scope) -> RunMemory {
     let age = |at: Duration| now.saturating_sub(at).saturating_add(passed);
+    let is_asked = scope.retrigger || scope.account_losses > 0;
     let shift = |at: Duration| {
-        let over = [SHORT.saturating_add(LONG), LONG].into_iter().find(|over| scope.retrigger && age(at) >= *over);
+        let over = [SHORT.saturating_add(LONG), LONG].into_iter().find(|over| is_asked && age(at) >= *over);
         BEGIN.saturating_sub(over.unwrap_or(age(at).min(SHORT)))
     };
     let long_ago = |at: Duration| BEGIN.saturating_sub(if age(at) >= LONG { LONG } else { Duration::ZERO });
@@ -458,6 +465,11 @@ impl World {
     fn account(&self, moved: bool) -> Option<AccountHash> {
         let is_told = self.scope.moves && !self.is(Mutant::AccountNotCompared);
         is_told.then(|| AccountHash::new(if moved { "other" } else { "first" }).unwrap())
+    }
+
+    /// Whether a run may wait for something else than its turn while it holds the lock, so that it matters whether another one waits for that.
+    fn can_be_held_back(&self) -> bool {
+        self.scope.suspensions > 0 || self.scope.account_losses > 0
     }
 
     fn slot(&self, run: usize) -> usize {

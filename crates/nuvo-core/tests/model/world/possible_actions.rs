@@ -99,7 +99,10 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
             actions.push(Action::Resolve { run, answer: Resolution::Adopt });
         }
     }
-    if present.suspended || left.suspensions > 0 {
+    if left.account_losses > 0 && !object.story.no_account {
+        actions.push(Action::LoseAccount { run });
+    }
+    if (present.suspended && !left.stays_suspended) || (!present.suspended && left.suspensions > 0) {
         actions.push(Action::Suspend { run, suspended: !present.suspended });
     }
     if left.edits > 0 {

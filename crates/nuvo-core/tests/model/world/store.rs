@@ -7,7 +7,7 @@ use nuvo_core::run::{
     Marker, Run, Step, Takeover, Trigger, TriggerResult,
 };
 
-use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, life::Open, new_run, record, reference, whose};
+use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, life::Open, lock_name, new_run, record, reference, whose};
 use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
@@ -83,6 +83,9 @@ impl World {
 
     fn mark(&self, object: &mut Object, marker: &Marker, over: &str) -> Answer {
         let compare = !self.is(Mutant::NoCompareAtMark);
+        // As the shell adds it.
+        let lock = (self.scope.account_losses > 0).then(lock_name);
+        let marker = Marker { lock, ..marker.clone() };
         let write = |run: &mut Run| (run.marker, run.unread_marker) = (Some(marker.clone()), None);
         let answer = object.write(over, compare, write);
         let undecided = object.present.as_ref().is_some_and(|run| run.marker.is_none() && run.trigger.is_none());

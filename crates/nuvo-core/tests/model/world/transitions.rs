@@ -13,7 +13,7 @@ use nuvo_crds::ConcurrencyPolicy;
 use super::{
     BEGIN, Course, Delivery, Execution, INTRUDER, LONG, Late, OLD, Object, Pass, SHORT, State, Work, World, aged, any_nonce, idle,
     life::{Open, Seen, Story},
-    new_run,
+    lock_name, new_run,
     possible_actions::{next_with_place, wish},
     record, reference, whose,
 };
@@ -111,6 +111,10 @@ impl World {
                     state.spend(|left| left.suspensions -= 1);
                 }
                 state.object(*run, |object| object.change(|run| run.suspended = *suspended));
+            }
+            Action::LoseAccount { run } => {
+                state.spend(|left| left.account_losses -= 1);
+                state.object(*run, |object| object.story.no_account = true);
             }
             Action::Edit { run } => {
                 state.spend(|left| left.edits -= 1);
@@ -235,16 +239,18 @@ impl World {
 
     fn facts(&self, state: &State, begin: Begin, run: &Run, memory: &RunMemory) -> Facts {
         let waits = |other: &Run| other.id.name != run.id.name && run::awaits_trigger(other);
+        let others_wait = state.runs.iter().filter_map(|object| object.present.as_deref()).any(waits);
+        let holds = || state.lock().held_by(&run.id.uid).is_some() && !self.is(Mutant::HeldBackLooksAtNoLock);
+        let awaited = (self.can_be_held_back() && others_wait && holds()).then(lock_name);
         Facts::new(Beginning {
             begin,
             run: Ok(Some(self.seen(run))),
-            memory: memory.clone(),
+            memory: RunMemory { awaited, ..memory.clone() },
             limits: self.limits(),
             uptime: BEGIN,
             spare: any_nonce(),
             older: None,
-            others_wait: state.runs.iter().filter_map(|object| object.present.as_deref()).any(waits)
-                && !self.is(Mutant::DoubtsWaitForALook),
+            others_wait: others_wait && !self.is(Mutant::DoubtsWaitForALook),
             polled: Polled::default(),
         })
     }

@@ -77,7 +77,7 @@ fn memory(memory: &RunMemory) -> Vec<Fact> {
     if memory.lock_pending_release {
         facts.push(("owes", "The run may have the pipeline's lock to give back.".to_owned()));
     }
-    if memory.awaited {
+    if memory.awaited.is_some() {
         facts.push(("awaited", "Another run waits for the lock.".to_owned()));
     }
     if memory.failures > 0 {
