@@ -18,6 +18,7 @@ mod connections;
 mod credentials;
 mod documented_commands;
 mod environment;
+mod flux;
 mod hanging_watches;
 mod hostile_answers;
 mod large_objects;

@@ -3,6 +3,7 @@
 mod cluster;
 mod expected;
 mod operator;
+mod picture;
 mod wait;
 
 use std::error::Error;
@@ -49,6 +50,9 @@ struct Args {
     /// End as soon as all runs have ended; fail if one came out otherwise than it should.
     #[arg(long)]
     once: bool,
+    /// Write what `kubectl get` shows at the end into this file, too, as an SVG.
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// The operator, if it is built already.
     #[arg(long, hide = true)]
     operator: Option<PathBuf>,
@@ -126,7 +130,12 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
     let whole = Cost::so_far();
     parts.push(Part { name: "runs".to_owned(), cost: whole.since(before_runs) });
     heading(if ended { "all have ended" } else { "not all have ended in time" });
-    cluster.show(&["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE])?;
+    let table = ["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE];
+    cluster.show(&table)?;
+    if let Some(file) = &args.picture {
+        let shown = format!("$ kubectl {}\n{}", table.join(" "), cluster.read(&table)?);
+        fs::write(file, picture::svg(&shown)).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    }
     heading("what a failed run says");
     cluster.show(&["describe", &format!("pipelinerun.nuvo.dev/{FAILED}"), "-n", NAMESPACE])?;
     heading("what it took; builds run side by side");

@@ -1,4 +1,4 @@
-//! Helm, promtool and the engine of Argo CD, for tests of what is made for them; and the program that packs releases.
+//! Helm, promtool, the engine of Argo CD and the libraries of Flux, for tests of what is made for them; and the program that packs releases.
 
 use crate::go::{Program, Source};
 use crate::{Error, repository};
@@ -70,14 +70,23 @@ pub fn pause() -> Result<Program, Error> {
 
 /// The program that syncs with the engine of Argo CD (`dev/gitops/sync`). Nearly all of its packages are those of the control plane.
 pub fn argocd_sync() -> Result<Program, Error> {
+    of_gitops("argocd-sync", "the engine of Argo CD", "./sync", "sync")
+}
+
+/// The program that applies with the libraries of Flux (`dev/gitops/flux`). Nearly all of its packages are those of the control plane.
+pub fn flux_apply() -> Result<Program, Error> {
+    of_gitops("flux-apply", "the libraries of Flux", "./flux", "flux")
+}
+
+fn of_gitops(name: &'static str, title: &'static str, package: &'static str, tags: &'static str) -> Result<Program, Error> {
     Program::new(Source {
-        name: "argocd-sync",
-        title: "the engine of Argo CD",
+        name,
+        title,
         first_build: "about 1 minute",
         without_go: "",
         module: repository().join("dev/gitops"),
-        package: "./sync",
-        tags: "sync",
+        package,
+        tags,
         version: ["", "", ""],
         ldflags: |_| String::new(),
     })
