@@ -5,6 +5,7 @@ mod build;
 mod documented_figures;
 mod faults;
 mod generate;
+mod kubernetes;
 mod replay;
 mod simulate;
 
@@ -56,6 +57,7 @@ enum Command {
     ///
     /// Needs Rust only, and a minute. Ends with an error if a budget was exceeded, or an end is not shown in time.
     Simulate(simulate::Args),
+    Test(kubernetes::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Test(args) => kubernetes::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
