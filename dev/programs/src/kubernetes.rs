@@ -106,8 +106,8 @@ mod tests {
             assert_eq!(minor, format!("{major}.{of_major}"));
             let required = format!("\tk8s.io/kubernetes v{major}.{of_major}.{patch}\n");
             assert!(file.contains(&required), "the module file of {minor} does not require {required}");
-            let client = format!("\tk8s.io/apiserver => k8s.io/apiserver v0.{of_major}.{patch}\n");
-            assert!(file.contains(&client), "the module file of {minor} does not have {client}");
+            let replaced = format!("\tk8s.io/apiserver => k8s.io/apiserver v0.{of_major}.{patch}\n");
+            assert!(file.contains(&replaced), "the module file of {minor} does not have {replaced}");
             assert_eq!(direct(&file), direct(&newest), "what the module file of {minor} requires");
         }
     }
