@@ -38,6 +38,11 @@ mod recordings;
 mod repeated_doubts;
 mod request_order;
 mod restarts;
+#[path = "../api/rules.rs"]
+mod rules;
+mod schema;
 mod start_deadline;
 mod startup_failures;
 mod unused_locks;
+
+use schema::{accepted, refused};

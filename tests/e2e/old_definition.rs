@@ -29,9 +29,10 @@ fn old_definitions() -> String {
             let phases = status["phase"]["enum"].as_array_mut().unwrap();
             phases.retain(|phase| phase != "Suspended" && phase != "Triggering");
         }
-        crd.to_string()
+        crd
     });
-    definitions.collect::<Vec<String>>().join("\n---\n")
+    // kubectl 1.32 reads no JSON between `---`.
+    json!({ "apiVersion": "v1", "kind": "List", "items": definitions.collect::<Vec<Value>>() }).to_string()
 }
 
 fn server_with_old_definitions() -> &'static ControlPlane {

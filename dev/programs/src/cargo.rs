@@ -43,12 +43,7 @@ pub fn build<const N: usize>(
     progress: &Progress,
     look: impl FnMut(),
 ) -> Result<([PathBuf; N], Cost), Error> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
-    // What the cargo that runs this program says about it: build scripts would take that for a change, and be run again each time.
-    for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
-        command.env_remove(name);
-    }
+    let mut command = command();
     command.arg("build").args(names.map(|name| format!("--bin={name}")));
     match profile {
         Profile::Dev => command.args(all_packages()),
@@ -63,12 +58,11 @@ pub fn build<const N: usize>(
         // How many crates there are is in the progress bar only.
         .envs([("CARGO_TERM_PROGRESS_WHEN", "always"), ("CARGO_TERM_PROGRESS_WIDTH", "80"), ("CARGO_TERM_COLOR", "never")])
         .env_remove("CARGO_TERM_QUIET")
-        .current_dir(repository())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| Error::new(format!("cannot start {}: {error}", cargo.display())))?;
+        .map_err(|error| Error::new(format!("cannot start cargo: {error}")))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (outcome, mut paths, said) = thread::scope(|scope| {
         let paths = scope.spawn(|| stdout.map(|stdout| executables(BufReader::new(stdout))).unwrap_or_default());
@@ -90,6 +84,17 @@ pub fn build<const N: usize>(
     }
     let paths = found.try_into().map_err(|_| Error::new("cargo has built something else"))?;
     Ok((paths, cost))
+}
+
+/// cargo, in the repository.
+pub fn command() -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What the cargo that runs this program says about it: build scripts would take that for a change, and be run again each time.
+    for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command.current_dir(repository());
+    command
 }
 
 fn all_packages() -> impl Iterator<Item = String> {

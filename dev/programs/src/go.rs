@@ -1,6 +1,7 @@
 //! Programs that are built here from Go modules: once, however many processes ask for them, and again when their sources change.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
@@ -19,6 +20,8 @@ const FLAGS: [&str; 3] = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=f
 /// for each process.
 const COLLECTOR: [(&str, &str); 2] = [("GOGC", "off"), ("GOMEMLIMIT", "1GiB")];
 const ERROR_LINES: usize = 20;
+/// The folder in a module with the files that can be used instead of its go.mod.
+const VARIANTS: &str = "versions";
 
 /// The folder of everything that is built or run here, for one of these programs.
 pub fn home(program: &str) -> PathBuf {
@@ -45,6 +48,8 @@ pub(crate) struct Source {
     pub(crate) tags: &'static str,
     /// The version that it cannot know by itself.
     pub(crate) version: [&'static str; 3],
+    /// The name of the file in `versions/` that is used instead of go.mod. What is built from it is beside what is built from go.mod.
+    pub(crate) variant: Option<&'static str>,
     /// How it is told the version.
     pub(crate) ldflags: fn([&str; 3]) -> String,
 }
@@ -63,7 +68,7 @@ pub struct Program {
 
 impl Program {
     pub(crate) fn new(source: Source) -> Result<Self, Error> {
-        let home = home(source.name);
+        let home = home(&source.folder());
         fs::create_dir_all(&home).context(|| format!("creating {}", home.display()))?;
         let home = home.canonicalize().context(|| format!("finding {}", home.display()))?;
         let stamp = home.join(format!("{}.stamp", source.name));
@@ -125,13 +130,16 @@ impl Program {
 
     fn compile(&self, temporary: &Path, progress: &Progress, look: &mut impl FnMut()) -> Result<Cost, Error> {
         let Source { name, title, package, tags, version, ldflags, .. } = &self.source;
+        let module_file = self.source.module_file();
         let ldflags = format!("-s -w {}", ldflags(*version));
         let unfinished = self.home.join(format!("{name}.new"));
         let mut build = self.go("build");
         // It names each package as it compiles it. Into a pipe, whose end also ends go when this process is killed.
-        build.arg("-v").args(FLAGS).args(["-ldflags", &ldflags, "-o"]).arg(&unfinished).args(["-tags", tags, package]);
+        build.arg("-v").args(FLAGS).args(&module_file).args(["-ldflags", &ldflags, "-o"]).arg(&unfinished).args(["-tags", tags, package]);
         let mut build = self.spawn(build.env("GOTMPDIR", temporary).stderr(Stdio::piped()))?;
-        let mut list = self.spawn(self.go("list").args(["-deps", "-tags", tags, package]).stdout(Stdio::piped()).stderr(Stdio::null()))?;
+        let mut list = self.go("list");
+        list.arg("-deps").args(&module_file).args(["-tags", tags, package]);
+        let mut list = self.spawn(list.stdout(Stdio::piped()).stderr(Stdio::null()))?;
         let stderr = build.stderr.take();
         let stdout = list.stdout.take();
         let (outcome, said) = thread::scope(|scope| {
@@ -189,10 +197,22 @@ fn follow(stderr: Option<ChildStderr>, progress: &Progress) -> Vec<String> {
 }
 
 impl Source {
+    /// The name of its folder.
+    fn folder(&self) -> String {
+        self.variant.map_or_else(|| self.name.to_owned(), |variant| format!("{}-{variant}", self.name))
+    }
+
+    /// The flag that has Go use another file than go.mod.
+    fn module_file(&self) -> Option<String> {
+        self.variant.map(|variant| format!("-modfile={VARIANTS}/{variant}.mod"))
+    }
+
     /// Changes when the Go sources change.
     fn fingerprint(&self) -> Result<String, Error> {
         let mut paths = Vec::new();
         go_files(&self.module, &mut paths)?;
+        let variants = self.module.join(VARIANTS);
+        paths.retain(|path| !path.starts_with(&variants) || path.file_stem().and_then(OsStr::to_str) == self.variant);
         paths.sort();
         let mut hasher = DefaultHasher::new();
         self.version.hash(&mut hasher);

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub use child::{check_interrupted, interrupt};
 pub use cost::Cost;
 pub use go::{Program, home};
-pub use kubernetes::{VERSION, assets, control_plane, controller_manager, node};
+pub use kubernetes::{CHOICE, assets, control_plane, controller_manager, node, versions};
 pub use progress::Progress;
 pub use tools::{argocd_sync, coredns, flux_apply, helm, pause, promtool, release};
 

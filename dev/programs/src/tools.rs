@@ -18,6 +18,7 @@ pub fn helm() -> Result<Program, Error> {
         package: "helm.sh/helm/v4/cmd/helm",
         tags: "",
         version: HELM,
+        variant: None,
         ldflags: |[major, minor, patch]| format!("-X helm.sh/helm/v4/internal/version.version=v{major}.{minor}.{patch}"),
     })
 }
@@ -34,6 +35,7 @@ pub fn promtool() -> Result<Program, Error> {
         // Rules are tested without the SDKs of all clouds, which are a fifth of what would be compiled.
         tags: "remove_all_sd",
         version: PROMTOOL,
+        variant: None,
         ldflags: |_| String::new(),
     })
 }
@@ -49,6 +51,7 @@ pub fn coredns() -> Result<Program, Error> {
         package: ".",
         tags: "",
         version: ["", "", ""],
+        variant: None,
         ldflags: |_| String::new(),
     })
 }
@@ -64,6 +67,7 @@ pub fn pause() -> Result<Program, Error> {
         package: "./pause",
         tags: "",
         version: ["", "", ""],
+        variant: None,
         ldflags: |_| String::new(),
     })
 }
@@ -88,6 +92,7 @@ fn of_gitops(name: &'static str, title: &'static str, package: &'static str, tag
         package,
         tags,
         version: ["", "", ""],
+        variant: None,
         ldflags: |_| String::new(),
     })
 }
@@ -103,6 +108,7 @@ pub fn release() -> Result<Program, Error> {
         package: ".",
         tags: "",
         version: [env!("CARGO_PKG_VERSION"), "", ""],
+        variant: None,
         ldflags: |[version, ..]| format!("-X main.version={version}"),
     })
 }

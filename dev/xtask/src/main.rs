@@ -5,6 +5,7 @@ mod build;
 mod documented_figures;
 mod faults;
 mod generate;
+mod kubernetes;
 mod node;
 mod replay;
 mod simulate;
@@ -63,6 +64,7 @@ enum Command {
     ///
     /// Needs Rust only, and a minute. Ends with an error if a budget was exceeded, or an end is not shown in time.
     Simulate(simulate::Args),
+    Test(kubernetes::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Node(args) => node::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Test(args) => kubernetes::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,108 @@
+//! The definitions as a real API server takes them. `rules` has the cases of `tests/api`, and this server decides them here.
+
+use std::sync::LazyLock;
+
+use kube::{Client, Error};
+use serde_json::{Value, json};
+
+use crate::environment::{admin, block_on, same, server};
+
+static CLIENT: LazyLock<Client> = LazyLock::new(|| admin(server()));
+
+/// What the API server answers to an object, and does not store: the object, or why it refuses it.
+fn answer(method: &str, path: &str, object: &Value) -> Result<Value, Vec<String>> {
+    let request = http::Request::builder().method(method).uri(path).body(object.to_string().into_bytes()).unwrap();
+    block_on(CLIENT.request(request)).map_err(|error| match error {
+        Error::Api(status) => {
+            let causes = status.details.iter().flat_map(|details| &details.causes).map(|cause| cause.message.clone()).collect::<Vec<_>>();
+            if causes.is_empty() { vec![status.message.clone()] } else { causes }
+        }
+        other => panic!("{object}: {other}"),
+    })
+}
+
+fn object(kind: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": kind, "metadata": { "generateName": "test-" }, "spec": spec })
+}
+
+/// What comes of creating an object with this spec, or of changing one that had the old spec.
+fn outcome(kind: &str, spec: &Value, old: Option<&Value>) -> Result<Value, Vec<String>> {
+    let path = format!("/apis/nuvo.dev/v1alpha1/namespaces/default/{}s", kind.to_lowercase());
+    let Some(old) = old else {
+        return answer("POST", &format!("{path}?dryRun=All"), &object(kind, spec));
+    };
+    let mut stored = answer("POST", &path, &object(kind, old)).unwrap();
+    stored["spec"] = spec.clone();
+    answer("PUT", &format!("{path}/{}?dryRun=All", stored["metadata"]["name"].as_str().unwrap()), &stored)
+}
+
+#[track_caller]
+pub fn accepted(kind: &str, spec: &Value, old: Option<&Value>) {
+    let outcome = outcome(kind, spec, old);
+    assert!(outcome.is_ok(), "{spec} should be accepted, but: {outcome:#?}");
+}
+
+/// It is refused with this text. What its rule refuses, the schema may refuse, too.
+#[track_caller]
+pub fn refused(kind: &str, spec: &Value, old: Option<&Value>, text: &str) {
+    let outcome = outcome(kind, spec, old);
+    let says = |refusals: &Vec<String>| refusals.iter().any(|refusal| refusal.contains(text));
+    assert!(outcome.as_ref().err().is_some_and(says), "{spec} should be refused with {text:?}, but: {outcome:#?}");
+}
+
+#[test]
+fn definitions_are_installed_without_a_warning() {
+    let path = server().folder().join("definitions.json");
+    let definitions = json!({ "apiVersion": "v1", "kind": "List", "items": nuvo_crds::crds().unwrap() });
+    std::fs::write(&path, definitions.to_string()).unwrap();
+    let mut kubectl = server().kubectl_command();
+    let output = kubectl.args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f"]).arg(&path).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    same("warnings", String::from_utf8_lossy(&output.stderr).as_ref(), "");
+}
+
+#[test]
+fn defaults_are_filled_in_and_unknown_fields_are_dropped() {
+    let run = outcome("PipelineRun", &json!({ "pipelineId": "orders", "retry": {}, "fieldOfTomorrow": 1 }), None).unwrap();
+    let spec = json!({
+        "pipelineId": "orders",
+        "accountRef": { "name": "default" },
+        "suspend": false,
+        "activeDeadlineSeconds": 86400,
+        "concurrencyPolicy": "Allow",
+        "followFixesSeconds": 0,
+        "onAmbiguousTrigger": "Fail",
+        "onNothingToProcess": "Succeed",
+        "retry": { "limit": 0, "backoffSeconds": 60, "onErrorTypes": ["SOURCE_UNRESPONSIVE", "DESTINATION_UNRESPONSIVE"] },
+    });
+    same("spec", &run["spec"], &spec);
+    same("status", &run["status"], &json!({ "observedGeneration": -1 }));
+}
+
+#[test]
+fn value_out_of_its_bounds_is_refused() {
+    for (spec, text) in [
+        (json!({ "pipelineId": "orders", "activeDeadlineSeconds": 0 }), "should be greater than or equal to 1"),
+        (json!({ "pipelineId": "orders", "rerunToken": "x".repeat(65) }), "may not be more than 64"),
+        (json!({ "pipelineId": "orders", "concurrencyPolicy": "Never" }), "supported values: \"Allow\", \"Queue\", \"Skip\""),
+        (json!({}), "Required value"),
+    ] {
+        refused("PipelineRun", &spec, None, text);
+    }
+}
+
+#[test]
+fn runs_are_selected_by_their_pipeline_and_their_phase() {
+    let namespace = server().namespace("selected").unwrap();
+    let path = format!("/apis/nuvo.dev/v1alpha1/namespaces/{namespace}/pipelineruns");
+    for (pipeline, phase) in [("orders", "Failed"), ("orders", "Running"), ("invoices", "Failed")] {
+        let mut run = answer("POST", &path, &object("PipelineRun", &json!({ "pipelineId": pipeline }))).unwrap();
+        run["status"] = json!({ "observedGeneration": 1, "phase": phase });
+        answer("PUT", &format!("{path}/{}/status", run["metadata"]["name"].as_str().unwrap()), &run).unwrap();
+    }
+    for (selector, count) in [("spec.pipelineId=orders", 2), ("status.phase=Failed", 2), ("spec.pipelineId=orders,status.phase=Failed", 1)]
+    {
+        let found = answer("GET", &format!("{path}?fieldSelector={}", selector.replace(',', "%2C")), &json!(null)).unwrap();
+        same(selector, found["items"].as_array().unwrap().len(), count);
+    }
+}
