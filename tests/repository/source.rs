@@ -12,9 +12,16 @@ pub struct SourceFile {
 
 /// The files of the operator and of its crates. Files of unit tests are left out.
 pub fn product_files() -> Vec<SourceFile> {
-    let is_product = |path: &str| path.starts_with("src/") || (path.starts_with("crates/") && path.split('/').nth(2) == Some("src"));
+    crate_files().into_iter().filter(|source| !source.path.starts_with("dev/")).collect()
+}
+
+/// The files of all crates, those of the tools in `dev/` included, without tests and comments.
+pub fn crate_files() -> Vec<SourceFile> {
+    let is_in_crate = |path: &str| {
+        path.starts_with("src/") || (path.starts_with("crates/") || path.starts_with("dev/")) && path.split('/').nth(2) == Some("src")
+    };
     let is_test = |path: &str| path.ends_with("/tests.rs") || path.ends_with("_tests.rs") || path.contains("/tests/");
-    let files = sources(&["rs"]).into_iter().filter(|(path, _)| is_product(path) && !is_test(path));
+    let files = sources(&["rs"]).into_iter().filter(|(path, _)| is_in_crate(path) && !is_test(path));
     files.map(|(path, text)| SourceFile { path, code: without_tests(&without_comments(&text)) }).collect()
 }
 

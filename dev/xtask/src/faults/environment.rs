@@ -12,16 +12,15 @@ use nuvo_crds::{NuvoAccount, PipelineRun};
 use nuvo_sim::{Credential, Identity, Pipeline, Sim, SimConfig};
 use serde_json::{Value, json};
 
+use super::attack::Attack;
 use super::evidence::{self, Evidence};
+use super::manifests::{IDENTIFIER, SECRET, account, secret};
 use super::operator_flags::OperatorFlags;
 use super::oracle;
-use super::tenant::{self, Attack, Tenant};
+use super::tenant::{self, Tenant};
 use super::test_cluster::{Failure, TestCluster};
 
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
-pub const IDENTIFIER: &str = "demo@example.com";
-const SECRET: &str = "nuvo-credentials";
-const SECRET_KEY: &str = "license-key";
 const FIRST_KEY: &str = "first-license-key";
 const SECOND_KEY: &str = "second-license-key";
 
@@ -36,29 +35,6 @@ pub struct Environment<'a> {
 
 fn credentials(key: &str) -> Vec<Credential> {
     vec![Credential::new(key, Identity::user(IDENTIFIER)), tenant::credential()]
-}
-
-/// A Secret with this license key.
-pub fn secret(key: &str) -> Result<Secret, serde_json::Error> {
-    serde_json::from_value(json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": SECRET, "labels": { "nuvo.dev/credential": "true" } },
-        "stringData": { SECRET_KEY: key },
-    }))
-}
-
-/// The default account, with this identity.
-pub fn account(base_url: &str, identifier: &str) -> Result<NuvoAccount, serde_json::Error> {
-    serde_json::from_value(json!({
-        "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoAccount",
-        "metadata": { "name": "default" },
-        "spec": {
-            "baseUrl": base_url,
-            "licenseKey": { "secretRef": { "name": SECRET, "key": SECRET_KEY }, "identifier": identifier, "identityType": "USER" },
-            "requestsPerSecond": 100,
-            "pollPeriodSeconds": 1,
-        },
-    }))
 }
 
 impl<'a> Environment<'a> {

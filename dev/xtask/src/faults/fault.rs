@@ -8,8 +8,8 @@ use controlplane::proxy::{Action, Answer};
 use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use serde_json::json;
 
+use super::attack::Attack;
 use super::numbered_request::{NumberedRequest, RequestKind};
-use super::tenant::Attack;
 use super::workload::Workload;
 
 /// Longer than one call to the API server, or a read from nuvo, may take.

@@ -3,10 +3,12 @@
 //! A proxy in front of the API server and one in front of the simulator number all requests. A reference run without a fault records the
 //! sequence; each plan is one fault at one of its requests. The operator runs as a process; the simulator counts what it has started.
 
+mod attack;
 mod environment;
 mod evidence;
 mod fault;
 mod fault_injector;
+mod manifests;
 mod numbered_request;
 mod operator_flags;
 mod oracle;

@@ -19,7 +19,8 @@ use nuvo_sim::{Credential, Identity};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::environment::{IDENTIFIER, account, secret};
+use super::attack::Attack;
+use super::manifests::{IDENTIFIER, account, secret};
 use super::oracle;
 use super::test_cluster::{Failure, TestCluster};
 use super::workload::PIPELINE;
@@ -34,23 +35,6 @@ const RIVAL: &str = "rival";
 const FLOOD: usize = 12;
 const RIGHTS_WITHIN: Duration = Duration::from_secs(20);
 const RETRY: Duration = Duration::from_millis(50);
-
-/// What the tenant does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Attack {
-    /// Copies of the victim's runs, with their markers and names.
-    Copy,
-    /// Markers that name the victim's deliveries, under the tenant's own uid.
-    Marker,
-    /// Statuses and answers that claim the victim's executions, and runs that follow them.
-    Claim,
-    /// All its runs are deleted, and their finalizers stay.
-    Delete,
-    /// Many runs, half of which are deleted at once.
-    Flood,
-    /// Its account is said to be the victim's, and loses its credential.
-    Account,
-}
 
 /// The credential that nuvo gave the tenant.
 pub fn credential() -> Credential {
