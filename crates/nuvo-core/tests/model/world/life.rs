@@ -8,7 +8,7 @@ use nuvo_core::run::{
 };
 use nuvo_crds::conditions::Reason;
 
-use super::{Object, State, World, transitions::failed};
+use super::{Object, State, World, passes::failed};
 use crate::{action::StepCourse, mutant::Mutant};
 
 /// What a run's object says besides the record of its trigger.
