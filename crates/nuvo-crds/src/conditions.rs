@@ -275,6 +275,8 @@ reasons! {
         Stale = "Stale", False;
         /// No execution that counts has succeeded within the time allowed.
         NeverSucceeded = "NeverSucceeded", False;
+        /// No execution that counts has succeeded yet, and the time allowed is not over.
+        Pending = "Pending", Unknown;
         /// No complete look since the data would have become stale: a newer execution may exist.
         NotObserved = "NotObserved", Unknown;
         /// The clock of the operator is in doubt.
