@@ -28,7 +28,7 @@ pub fn check(data: &[u8]) {
     let document = Json::read(&body);
     let ended = one(&body, document.as_ref(), &redactor);
     let listed = page(&body, &redactor);
-    let pipeline = decode::pipeline(&body, &PipelineId::new(PIPELINE).unwrap());
+    let pipeline = decode::pipeline(&body, &PipelineId::new(PIPELINE).unwrap(), &redactor);
     let token = decode::access_token(&body);
     if raw {
         STATUSES.iter().for_each(|status| post(*status, &HeaderMap::new(), Ok(&body), document.as_ref(), &redactor));

@@ -17,6 +17,6 @@ pub use counts::{Counts, ExecutionCount};
 pub use events::{PipelineEvent, events_of_pipeline};
 pub use record::{PipelineRecord, Report};
 pub use sighting::{Details, NuvoInstant, Sighting};
-pub use status::{Observed, ObservedState, PipelineFacts, PipelineJudgement, status};
+pub use status::{Observed, ObservedState, PipelineFacts, PipelineJudgement, differs, status};
 pub use zone::Zone;
 

@@ -57,6 +57,24 @@ pub struct Observed {
     pub is_zone_assumed: bool,
 }
 
+impl Observed {
+    /// Nothing is known, for this reason.
+    #[must_use]
+    pub const fn nothing(state: ObservedState) -> Self {
+        Self { state, report: None, about: None, complete: None, gap: None, is_zone_assumed: false }
+    }
+}
+
+/// Whether a status says something that the other one does not. What was counted alone is not worth a write, once something of it is stored.
+#[must_use]
+pub fn differs(old: Option<&NuvoPipelineStatus>, new: &NuvoPipelineStatus) -> bool {
+    let Some(old) = old else { return true };
+    if old.seen.is_none() && new.seen.is_some() {
+        return true;
+    }
+    NuvoPipelineStatus { seen: None, ..old.clone() } != NuvoPipelineStatus { seen: None, ..new.clone() }
+}
+
 /// What is known when a status is made.
 #[derive(Debug)]
 pub struct PipelineFacts<'a> {

@@ -501,7 +501,7 @@ mod tests {
     #[test]
     fn account_without_wishes_sleeps() {
         let mut scheduler = scheduler(100);
-        scheduler.set_pace(Some(Duration::from_secs(10)));
+        scheduler.set_pace(Some((Duration::from_secs(10), Duration::from_secs(60))));
         assert!(matches!(scheduler.next(START, None), Next::Sleep(None)));
     }
 }

@@ -192,8 +192,7 @@ impl Observation {
         let gap = self.gap();
         let Some(known) = self.objects.get_mut(object) else {
             let state = if self.objects.len() >= MOST_OBSERVED { ObservedState::TooMany(MOST_OBSERVED) } else { ObservedState::Pending };
-            let observed = Observed { state, report: None, about: None, complete: None, gap: None, is_zone_assumed: false };
-            return (observed, Counts::default(), None);
+            return (Observed::nothing(state), Counts::default(), None);
         };
         let counts = known.record.take_counts();
         let about = self.abouts.get(&known.pipeline);
