@@ -1,22 +1,12 @@
 //! The controller of observed pipelines. It shows what the driver of the account knows; nothing here leads to a trigger.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{
     Api, ResourceExt,
     api::PostParams,
-    runtime::{
-        Predicate,
-        controller::Action,
-        predicates,
-        reflector::ObjectRef,
-        watcher,
-    },
+    runtime::{Predicate, controller::Action, predicates, reflector::ObjectRef, watcher},
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -155,7 +145,11 @@ impl PipelineReconciler {
     /// Remembers which account observes an object, and tells another one that it does not any more.
     fn remember(&self, reference: &PipelineRef, account: Option<AccountKey>) {
         let mut memory = self.memory.lock();
-        let known = memory.entry(reference.uid.to_string()).or_insert_with(|| Memory { reference: reference.clone(), account: None, written: None });
+        let known = memory.entry(reference.uid.to_string()).or_insert_with(|| Memory {
+            reference: reference.clone(),
+            account: None,
+            written: None,
+        });
         let before = std::mem::replace(&mut known.account, account.clone());
         drop(memory);
         if before != account {

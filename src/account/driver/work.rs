@@ -8,8 +8,8 @@ use nuvo_core::{
     pipeline::PipelineRecord,
     run::{Absence, Baseline, ExecutionId, Known, PipelineId, RunRef},
     scheduler::{
-        ListedExecutions, Look, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef, Purpose, Read, ReadAnswer,
-        Running,
+        ListedExecutions, Look, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef, Purpose, Read,
+        ReadAnswer, Running,
     },
 };
 

@@ -59,7 +59,8 @@ impl Counts {
     }
 
     fn stats(&mut self, stats: &Stats) {
-        let add = |sum: &mut u64, count: Option<i64>| *sum = sum.saturating_add(count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default());
+        let add =
+            |sum: &mut u64, count: Option<i64>| *sum = sum.saturating_add(count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default());
         add(&mut self.rows, stats.total_rows);
         add(&mut self.error_rows, stats.total_error_rows);
         add(&mut self.cells, stats.total_cells);

@@ -171,6 +171,21 @@ impl PipelineRecord {
         self.shown.clear();
     }
 
+    /// The zone of nuvo's times has become known: the results are learnt anew from these executions, so that all have true times.
+    pub fn learn_anew(&mut self, sightings: &[Sighting], zone: &Zone) {
+        (self.last_execution, self.last_success, self.last_failure, self.last_counted) = (None, None, None, None);
+        self.recent.clear();
+        for sighting in sightings {
+            let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { continue };
+            let is_new = watermark.age(&sighting.id, created.at) == Age::New;
+            if is_new {
+                watermark.insert(&sighting.id, created.at);
+            }
+            let is_counted = is_new || self.running.contains_key(&sighting.id);
+            self.learn(sighting, zone, is_counted);
+        }
+    }
+
     /// Keeps what a page of a look has shown until the look is complete. Returns whether it was kept.
     pub fn note(&mut self, sighting: &Sighting) -> bool {
         let (Some(watermark), Some(created)) = (&self.watermark, sighting.created) else { return false };

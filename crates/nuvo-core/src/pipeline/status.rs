@@ -169,7 +169,8 @@ impl Conditions<'_> {
             conditions::remove(self.of, FRESH);
             return None;
         };
-        let is_seen = !matches!(facts.observed.state, ObservedState::CatchingUp | ObservedState::OrderUnknown) && facts.observed.gap.is_none();
+        let is_seen =
+            !matches!(facts.observed.state, ObservedState::CatchingUp | ObservedState::OrderUnknown) && facts.observed.gap.is_none();
         let judgement = judge(&FreshnessFacts {
             freshness,
             last_counted,
@@ -204,7 +205,9 @@ impl Conditions<'_> {
         }
         let (reason, message) = match shortfall(gate, std::iter::once(success.stats)) {
             None => (QualityGateReason::Passed, format!("Execution {} keeps all limits of spec.qualityGate.", success.id)),
-            Some(shortfall) => (QualityGateReason::QualityGateFailed, format!("Execution {} fails the quality gate: {shortfall}.", success.id)),
+            Some(shortfall) => {
+                (QualityGateReason::QualityGateFailed, format!("Execution {} fails the quality gate: {shortfall}.", success.id))
+            }
         };
         self.set(QUALITY_GATE_PASSED, reason.status(), reason.as_str(), &message);
     }
@@ -233,7 +236,8 @@ fn observation(object: &NuvoPipeline, observed: &Observed) -> (ObservationReason
         }
         ObservedState::CatchingUp => (
             ObservationReason::CatchingUp,
-            "There are more new executions in nuvo than one look reads. The next looks read the rest; nothing is counted before.".to_owned(),
+            "There are more new executions in nuvo than one look reads. The next looks read the rest; nothing is counted before."
+                .to_owned(),
         ),
         ObservedState::Forbidden => (
             ObservationReason::PipelineForbidden,
@@ -249,7 +253,9 @@ fn observation(object: &NuvoPipeline, observed: &Observed) -> (ObservationReason
         ),
         ObservedState::TooMany(most) => (
             ObservationReason::TooManyPipelines,
-            format!("The NuvoAccount {account} has more than {most} NuvoPipelines; this one is not observed. Delete others, or use another account."),
+            format!(
+                "The NuvoAccount {account} has more than {most} NuvoPipelines; this one is not observed. Delete others, or use another account."
+            ),
         ),
         ObservedState::NotFound => (
             ObservationReason::PipelineNotFound,

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::{
-    pipeline::Sighting,
-    run::PipelineId,
-    scheduler::purpose::Purpose,
-};
+use crate::{pipeline::Sighting, run::PipelineId, scheduler::purpose::Purpose};
 
 /// Entries that are read twice when a look goes on where another one ended, because entries move while pages are read.
 const OVERLAP: usize = 20;
@@ -184,7 +180,8 @@ impl Look {
         }
         let Some(oldest) = page.oldest() else { return false };
         if let Some((newest_below, offset_below)) = self.below {
-            let newer = page.sightings.iter().filter(|(_, sighting)| sighting.created.is_some_and(|created| created.at > newest_below)).count();
+            let newer =
+                page.sightings.iter().filter(|(_, sighting)| sighting.created.is_some_and(|created| created.at > newest_below)).count();
             self.above = self.above.saturating_add(newer);
             if oldest < newest_below {
                 self.offset = self.offset.max(offset_below.saturating_add(self.above).saturating_sub(OVERLAP));

@@ -279,7 +279,13 @@ impl Observation {
 
     /// A page was read. `began_at` is the time of day at which it was asked for, and `now_at` that of the answer. Returns the objects of which
     /// something else is known now.
-    pub fn page_read(&mut self, page: &PageRequest, answer: Result<ObservedPage, ObservationAnswer>, times: (Timestamp, Timestamp), now: Duration) -> Vec<PipelineRef> {
+    pub fn page_read(
+        &mut self,
+        page: &PageRequest,
+        answer: Result<ObservedPage, ObservationAnswer>,
+        times: (Timestamp, Timestamp),
+        now: Duration,
+    ) -> Vec<PipelineRef> {
         self.is_reading_page = false;
         let shown = match answer {
             Ok(shown) => shown,
@@ -325,7 +331,13 @@ impl Observation {
             return self.disordered(look.began());
         }
         self.is_disordered = false;
+        let was_assumed = self.zone.is_assumed();
         self.measure_zone(shown, times);
+        if was_assumed && !self.zone.is_assumed() {
+            for object in self.objects.values_mut() {
+                object.has_wrong_times = true;
+            }
+        }
         let mut kept: usize = 0;
         for (pipeline, sighting) in &shown.sightings {
             for object in self.objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
@@ -394,6 +406,8 @@ impl Observation {
             }
             if object.record.floor().is_none() {
                 object.record.seed(&sightings, floor, &zone);
+            } else if std::mem::take(&mut object.has_wrong_times) {
+                object.record.learn_anew(&sightings, &zone);
             } else {
                 for sighting in &sightings {
                     object.record.note(sighting);
@@ -420,7 +434,8 @@ impl Observation {
         if self.reached.is_none() || self.is_disordered {
             return;
         }
-        let unseen = self.objects.values().filter(|object| object.record.floor().is_none()).map(|object| object.pipeline.clone());
+        let is_unseen = |object: &&Object| object.record.floor().is_none() || object.has_wrong_times;
+        let unseen = self.objects.values().filter(is_unseen).map(|object| object.pipeline.clone());
         for pipeline in unseen.collect::<BTreeSet<_>>() {
             if !self.pages.contains(&pipeline) {
                 self.pages.push_back(pipeline);
@@ -473,7 +488,9 @@ impl Observation {
             ObservationRead::Execution(pipeline, id) => {
                 for object in self.objects.values_mut().filter(|object| object.pipeline == *pipeline) {
                     match answer {
-                        ObservationAnswer::Execution(named, sighting) if named.as_deref().is_none_or(|named| named == pipeline.as_str()) => {
+                        ObservationAnswer::Execution(named, sighting)
+                            if named.as_deref().is_none_or(|named| named == pipeline.as_str()) =>
+                        {
                             object.record.read(sighting, &zone);
                         }
                         ObservationAnswer::Execution(..) | ObservationAnswer::NotFound => object.record.read_failed(id, true),
@@ -490,3 +507,6 @@ impl Observation {
         self.objects.iter().filter(move |(_, object)| object.pipeline == *pipeline).map(|(reference, _)| reference.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

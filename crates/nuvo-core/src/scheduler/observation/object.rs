@@ -36,10 +36,12 @@ pub(super) struct Object {
     pub(super) complete: Option<Duration>,
     /// Its list is not in the order that was asked for.
     pub(super) is_disordered: bool,
+    /// Its results were learnt before the zone of nuvo's times was known.
+    pub(super) has_wrong_times: bool,
 }
 
 impl Object {
     pub(super) const fn new(pipeline: PipelineId, record: PipelineRecord) -> Self {
-        Self { pipeline, record, complete: None, is_disordered: false }
+        Self { pipeline, record, complete: None, is_disordered: false, has_wrong_times: false }
     }
 }
