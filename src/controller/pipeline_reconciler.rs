@@ -100,7 +100,10 @@ impl Reconciler for PipelineReconciler {
         if !self.write_status(&object, status).await? {
             return Ok(Action::requeue(AFTER_CONFLICT));
         }
-        if let Some(memory) = self.memory.lock().get_mut(reference.uid.as_str()) {
+        // The first results are not to wait for having said that there are none yet.
+        if observed.state != ObservedState::Pending
+            && let Some(memory) = self.memory.lock().get_mut(reference.uid.as_str())
+        {
             memory.written = Some(Instant::now());
         }
         for event in events {

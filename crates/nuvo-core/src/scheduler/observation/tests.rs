@@ -1,5 +1,7 @@
 //! Looks at a nuvo of plain values, under virtual time.
 
+#![allow(clippy::arithmetic_side_effects, reason = "the numbers of these tests are small")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -72,7 +74,7 @@ impl World {
     fn create_at(&mut self, created: Duration, pipeline: &str, status: ExecutionStatus, trigger: &str) -> String {
         self.next_id += 1;
         let id = format!("e{}", self.next_id);
-        let error_type = (status == ExecutionStatus::Failed).then(|| "SOURCE_UNRESPONSIVE".to_owned());
+        let error_type = (status == Failed).then(|| "SOURCE_UNRESPONSIVE".to_owned());
         let sighting = Sighting {
             id: ExecutionId::new(id.clone()).unwrap(),
             status,
