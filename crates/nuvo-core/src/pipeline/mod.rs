@@ -19,3 +19,6 @@ pub use record::{PipelineRecord, Report};
 pub use sighting::{Details, NuvoInstant, Sighting};
 pub use status::{Observed, ObservedState, PipelineFacts, PipelineJudgement, differs, status};
 pub use zone::Zone;
+
+#[cfg(test)]
+mod tests;
