@@ -57,7 +57,8 @@ fn begin(
         observed_generation: None,
         phase: None,
     };
-    conclude(&mut status, object, Reason::RetryScheduled, message, now);
+    let reason = if retry { Reason::RetryScheduled } else { Reason::Pending };
+    conclude(&mut status, object, reason, message, now);
     status
 }
 

@@ -341,6 +341,19 @@ fn new_attempt_keeps_exactly_what_outlives_an_attempt() {
     }
 }
 
+/// Also after a person's answer `retry`. Only what the operator does by itself is announced.
+#[test]
+fn new_attempt_is_shown_as_a_retry_only_if_the_run_makes_it_by_itself() {
+    let ended = with(object(), full_status());
+    let shown = |retry| {
+        let status = opened(&ended, 3, retry, at(9));
+        let events = events_of_change(ended.status.as_ref(), &status).into_iter().map(|event| event.reason).collect::<Vec<_>>();
+        (reason(&status), status.phase, events)
+    };
+    assert_eq!(shown(true), (Some(Reason::RetryScheduled), Some(Phase::Pending), vec!["RetryScheduled"]));
+    assert_eq!(shown(false), (Some(Reason::Pending), Some(Phase::Pending), vec![]));
+}
+
 #[test]
 fn new_attempt_forgets_the_trigger_of_another_object() {
     let mut object = with(object(), full_status());
