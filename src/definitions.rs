@@ -1,14 +1,14 @@
 //! Whether the installed definitions know what this version writes. The API server prunes the fields that an older definition lacks, silently,
 //! and refuses values that it does not know.
 
-use nuvo_crds::{NuvoAccountStatus, PipelineRunStatus, ServedDefinition};
+use nuvo_crds::{NuvoAccountStatus, NuvoPipelineStatus, PipelineRunStatus, ServedDefinition};
 use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{health_server::Health, telemetry::Metrics};
 
 /// The kinds whose definitions count.
-pub const KINDS: [&str; 2] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND];
+pub const KINDS: [&str; 3] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND, NuvoPipelineStatus::KIND];
 
 /// The status of a kind that the operator writes.
 pub trait StatusOf: Serialize + DeserializeOwned {
@@ -22,6 +22,10 @@ impl StatusOf for PipelineRunStatus {
 
 impl StatusOf for NuvoAccountStatus {
     const KIND: &'static str = "NuvoAccount";
+}
+
+impl StatusOf for NuvoPipelineStatus {
+    const KIND: &'static str = "NuvoPipeline";
 }
 
 /// The installed definitions, as far as they are known.

@@ -16,6 +16,8 @@ pub fn watched_namespace_rules() -> Vec<PolicyRule> {
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
+        rule("nuvo.dev", &["nuvopipelines"], &["list", "watch"]),
+        rule("nuvo.dev", &["nuvopipelines/status"], &["update"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
 }

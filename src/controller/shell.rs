@@ -10,8 +10,8 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters, run_memory::RunMemories,
-    run_store::RunStore,
+    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters,
+    observed_pipelines::ObservedPipelines, run_memory::RunMemories, run_store::RunStore,
 };
 use crate::{
     account::{
@@ -55,6 +55,13 @@ const fn result(reason: Reason) -> RunResult {
     }
 }
 
+/// The objects that are watched.
+pub struct Caches {
+    pub(super) runs: Arc<RunStore>,
+    pub(super) accounts: Arc<AccountRegistry>,
+    pub(super) pipelines: Arc<ObservedPipelines>,
+}
+
 /// What every reconcile uses.
 pub struct Shell {
     pub(super) client: Client,
@@ -67,6 +74,7 @@ pub struct Shell {
     pub(super) lock_retention: Duration,
     pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
+    pub(super) pipelines: Arc<ObservedPipelines>,
     pub(super) locks: LockStore,
     pub(super) events: Events,
     pub(super) memories: RunMemories,
@@ -84,7 +92,8 @@ pub struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(context: &Context, runs: Arc<RunStore>, accounts: Arc<AccountRegistry>, term: Shutdown, shutdown: Shutdown) -> Self {
+    pub(super) fn new(context: &Context, caches: Caches, term: Shutdown, shutdown: Shutdown) -> Self {
+        let Caches { runs, accounts, pipelines } = caches;
         let Context { client, settings, metrics, health: _, definitions, operator_namespace, identity, clock } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
@@ -117,6 +126,7 @@ impl Shell {
             trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,
             accounts,
+            pipelines,
             memories: RunMemories::default(),
             lock_waiters: LockWaiters::default(),
             breakers: CircuitBreakers::default(),
@@ -184,7 +194,7 @@ impl Shell {
             tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
         }
         for notice in nuvo_core::run::events_of_change(before, after) {
-            self.events.publish(object, notice).await;
+            self.events.publish(object, notice.into()).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The metrics: one list of names, and typed methods that keep every label bounded. No run name is ever a label.
 
 mod labels;
+mod pipelines;
 
 use std::{
     collections::HashMap,
@@ -16,14 +17,18 @@ use prometheus_client::{
 };
 
 use nuvo_client::{Code, Operation};
-use nuvo_core::run::WaitAge;
-use nuvo_crds::conditions::Reason;
+use nuvo_core::{
+    pipeline::{Counts, Observed},
+    run::WaitAge,
+};
+use nuvo_crds::{NuvoPipeline, NuvoPipelineStatus, conditions::Reason};
 
 use labels::{
     AccountLabels, ERROR, FinishedLabels, KindLabel, OK, OTHER, OperationLabel, OutcomeLabel, PhaseLabel, ReconcileLabels, RequestLabels,
     ResourceLabel, WaitLabels, WatchLabels,
 };
 pub use labels::{RunResult, TriggerOutcome};
+use pipelines::PipelineMetrics;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -69,6 +74,24 @@ describe! {
     CLOCK_SKEW: "gauge" "nuvo_operator_clock_skew_seconds" [] "How far the clock of this process is ahead of the clock of the API server, or behind it if negative; exact to a second and the time of an answer";
     DEFINITION_GAPS: "gauge" "nuvo_operator_definition_gaps" ["kind"] "Fields and values that the operator uses and the installed definition of this kind lacks: above 0, the definition must be updated; absent until it was read";
     LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
+    PIPELINE_INFO: "gauge" "nuvo_pipeline_info" ["namespace", "name", "pipeline_id", "account", "active", "developer_mode"] "1 for each NuvoPipeline that is observed, with what nuvo says of its pipeline: true, false or unknown";
+    PIPELINE_FRESH: "gauge" "nuvo_pipeline_fresh" ["namespace", "name", "pipeline_id"] "Whether the data is as new as spec.freshness asks (1) or not (0); absent when that is not judged or not known";
+    PIPELINE_LAST_SUCCESS: "gauge" "nuvo_pipeline_last_success_timestamp_seconds" ["namespace", "name", "pipeline_id"] "End of the newest successful execution, whoever started it; absent without one";
+    PIPELINE_LAST_EXECUTION: "gauge" "nuvo_pipeline_last_execution_timestamp_seconds" ["namespace", "name", "pipeline_id"] "Creation of the newest execution, whoever started it; absent without one";
+    PIPELINE_LAST_EXECUTION_SUCCESS: "gauge" "nuvo_pipeline_last_execution_success" ["namespace", "name", "pipeline_id"] "Whether the execution that ended last was successful (1) or not (0); absent before one has ended";
+    PIPELINE_EXECUTIONS: "counter" "nuvo_pipeline_executions_total" ["namespace", "name", "pipeline_id", "trigger", "result", "error_type"] "Executions that ended since this process observes the pipeline, by what started them (MANUAL, SCHEDULED, EVENT or other), by result (success, failure, or lost: nuvo does not know it any more) and by nuvo's error type (other: not a known one)";
+    PIPELINE_FIXES: "counter" "nuvo_pipeline_fixes_total" ["namespace", "name", "pipeline_id"] "Failed executions that were repaired in nuvo; none of them is counted again as an execution";
+    PIPELINE_LATE: "counter" "nuvo_pipeline_late_total" ["namespace", "name", "pipeline_id"] "Executions of which it cannot be told whether they were counted before, because too many came at once; they are not counted";
+    PIPELINE_UNREAD: "counter" "nuvo_pipeline_unread_total" ["namespace", "name", "pipeline_id"] "Executions that were counted without their statistics, because each look leads to one read of an execution";
+    PIPELINE_ROWS: "counter" "nuvo_pipeline_rows_total" ["namespace", "name", "pipeline_id"] "Rows of the executions that were read";
+    PIPELINE_ERROR_ROWS: "counter" "nuvo_pipeline_error_rows_total" ["namespace", "name", "pipeline_id"] "Rows with errors of the executions that were read";
+    PIPELINE_CELLS: "counter" "nuvo_pipeline_cells_total" ["namespace", "name", "pipeline_id"] "Cells of the executions that were read";
+    PIPELINE_ERROR_CELLS: "counter" "nuvo_pipeline_error_cells_total" ["namespace", "name", "pipeline_id"] "Cells with errors of the executions that were read";
+    PIPELINE_LAST_ROWS: "gauge" "nuvo_pipeline_last_rows" ["namespace", "name", "pipeline_id"] "Rows of the newest successful execution; absent before it was read";
+    PIPELINE_LAST_ERROR_ROWS: "gauge" "nuvo_pipeline_last_error_rows" ["namespace", "name", "pipeline_id"] "Rows with errors of the newest successful execution; absent before it was read";
+    PIPELINE_LAST_DURATION: "gauge" "nuvo_pipeline_last_duration_seconds" ["namespace", "name", "pipeline_id"] "Processing time in nuvo of the newest successful execution that was read";
+    PIPELINE_RUNNING: "gauge" "nuvo_pipeline_running" ["namespace", "name", "pipeline_id"] "Executions that are running, at most 32";
+    PIPELINE_OBSERVED: "gauge" "nuvo_pipeline_observed_timestamp_seconds" ["namespace", "name", "pipeline_id"] "Begin of the last complete look at the executions of the pipeline; 0 before the first one of this process";
 }
 
 /// The error types of nuvo that are counted under their own name: the documented ones, those seen in practice, and none.
@@ -131,6 +154,7 @@ pub struct Metrics {
     clock_skew: Gauge<f64, AtomicU64>,
     definition_gaps: Family<KindLabel, Gauge>,
     leader: Gauge<i64>,
+    observed: PipelineMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -179,6 +203,7 @@ impl Metrics {
             clock_skew: Gauge::default(),
             definition_gaps: Family::default(),
             leader: Gauge::default(),
+            observed: PipelineMetrics::default(),
         };
         let mut registry = Registry::default();
         register(&mut registry, PIPELINERUNS, &metrics.pipelineruns);
@@ -200,6 +225,7 @@ impl Metrics {
         register(&mut registry, CLOCK_SKEW, &metrics.clock_skew);
         register(&mut registry, DEFINITION_GAPS, &metrics.definition_gaps);
         register(&mut registry, LEADER, &metrics.leader);
+        metrics.observed.register(&mut registry);
         metrics.registry = registry;
 
         // A rate over a counter that appears with its first event misses that event.
@@ -328,7 +354,18 @@ impl Metrics {
         self.set_oldest_runs([]);
         self.set_waiting_runs(&HashMap::new());
         self.account_ready.clear();
+        self.observed.clear();
         self.watch_up.clear();
+    }
+
+    /// Shows what is known of an observed pipeline, and adds what was counted.
+    pub fn pipeline(&self, object: &NuvoPipeline, status: &NuvoPipelineStatus, observed: &Observed, counts: &Counts) {
+        self.observed.set(object, status, observed, counts);
+    }
+
+    /// Removes the series of an observed pipeline that was deleted.
+    pub fn forget_pipeline(&self, namespace: &str, name: &str) {
+        self.observed.forget(namespace, name);
     }
 
     /// Whether this process acts.

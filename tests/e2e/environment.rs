@@ -534,7 +534,7 @@ pub fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>)
     }
 }
 
-fn merge(into: &mut Value, fields: Value) {
+pub fn merge(into: &mut Value, fields: Value) {
     if let (Value::Object(into), Value::Object(fields)) = (into, fields) {
         for (key, value) in fields {
             if value.is_null() {

@@ -27,6 +27,7 @@ mod leader_election;
 mod lifecycle;
 mod metrics;
 mod multiple_operators;
+mod observed_pipelines;
 mod old_definition;
 mod orchestrators;
 mod outcomes;

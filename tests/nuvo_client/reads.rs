@@ -56,7 +56,7 @@ async fn pipeline_read_gives_its_flags() {
     };
     assert_eq!(
         found(r#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"id":"c","developer_mode":true}}}"#).await,
-        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true) })
+        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true), ..Pipeline::default() })
     );
     assert_eq!(found(r#"{"id":"p","configuration":"c"}"#).await, Ok(Pipeline::default()));
     assert!(matches!(found(r#"{"data":{"id":"q","active":true}}"#).await, Err(Error::Malformed { .. })));

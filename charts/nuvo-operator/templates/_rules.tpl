@@ -31,6 +31,19 @@
   verbs:
   - update
 - apiGroups:
+  - nuvo.dev
+  resources:
+  - nuvopipelines
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - nuvopipelines/status
+  verbs:
+  - update
+- apiGroups:
   - events.k8s.io
   resources:
   - events

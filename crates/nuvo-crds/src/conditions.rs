@@ -159,7 +159,7 @@ macro_rules! reasons {
 reasons! {
     /// Why the condition `Succeeded` of a run is what it is.
     Reason {
-        /// The operator has seen the run and has done nothing yet.
+        /// The operator has seen the run, or that a person starts it again, and has not started it yet.
         Pending = "Pending", Unknown;
         /// `spec.suspend` holds the run back before its trigger.
         Suspended = "Suspended", Unknown;
@@ -275,6 +275,8 @@ reasons! {
         Stale = "Stale", False;
         /// No execution that counts has succeeded within the time allowed.
         NeverSucceeded = "NeverSucceeded", False;
+        /// No execution that counts has succeeded yet, and the time allowed is not over.
+        Pending = "Pending", Unknown;
         /// No complete look since the data would have become stale: a newer execution may exist.
         NotObserved = "NotObserved", Unknown;
         /// The clock of the operator is in doubt.

@@ -7,6 +7,7 @@ use super::{
     budget::{Budget, Ticket},
     doubts::Doubts,
     executions::{Due, Executions, Look, Pace},
+    observation::{self, Observation, ObservationRead, PageRequest},
     pauses::{Pause, Pauses},
     posts::Posts,
     purpose::Purpose,
@@ -26,6 +27,8 @@ pub struct AccountScheduler<E> {
     pub executions: Executions,
     /// Its runs in doubt.
     pub doubts: Doubts,
+    /// The pipelines that are observed.
+    pub observation: Observation,
     budget: Budget,
     pauses: Pauses,
     posts: Posts,
@@ -79,16 +82,22 @@ pub enum Work {
     Read(Read),
     /// Read a pipeline, and tell [`Executions::mode_answered`].
     Mode(PipelineId),
+    /// Read a page of the newest executions for the pipelines that are observed, and tell [`Observation::page_read`].
+    Observe(PageRequest),
+    /// Read this for the pipelines that are observed, and tell [`Observation::read`].
+    ReadObserved(ObservationRead),
 }
 
 impl<E: Clone> AccountScheduler<E> {
     /// Nothing is known, and nothing is followed until the account [can be used](AccountScheduler::set_pace). For `grace` and `spread` see
-    /// [`Executions::new`]; `confirm` is the time after which a run in doubt looks again.
+    /// [`Executions::new`]; `confirm` is the time after which a run in doubt looks again; a new execution can be older than the newest one by
+    /// `overlap`.
     #[must_use]
-    pub fn new(grace: Duration, spread: f64, confirm: Duration, now: Duration) -> Self {
+    pub fn new(grace: Duration, spread: f64, confirm: Duration, overlap: Duration, now: Duration) -> Self {
         Self {
             doubts: Doubts::new(confirm),
             executions: Executions::new(grace, spread),
+            observation: Observation::new(overlap, spread),
             budget: Budget::new(1, now),
             pauses: Pauses::default(),
             posts: Posts::default(),
@@ -107,10 +116,12 @@ impl<E: Clone> AccountScheduler<E> {
         self.credentials
     }
 
-    /// The account can be used, and is looked at no less often than this; none while it cannot.
-    pub fn set_pace(&mut self, slowest: Option<Duration>) {
+    /// The account can be used, and its runs are looked at no less often than the first of these times, its observed pipelines as often as the
+    /// second says; none while it cannot be used.
+    pub fn set_pace(&mut self, pace: Option<(Duration, Duration)>) {
         let rate = self.budget.rate();
-        self.executions.set_pace(slowest.map(|slowest| Pace { slowest, rate }));
+        self.executions.set_pace(pace.map(|(slowest, _)| Pace { slowest, rate }));
+        self.observation.set_period(pace.map(|(_, period)| period));
     }
 
     /// Requests per second.
@@ -202,10 +213,14 @@ impl<E: Clone> AccountScheduler<E> {
             Due::Look(look) => Next::Begin(Work::Look(look)),
             Due::Read(read) => Next::Begin(Work::Read(read)),
             Due::Mode(pipeline) => Next::Begin(Work::Mode(pipeline)),
-            Due::Wait(until) => {
-                let token = self.budget.wait().map(|wait| now.saturating_add(wait));
-                Next::Sleep([until, token, turns_wait, doubts_wait].into_iter().flatten().min())
-            }
+            Due::Wait(until) => match self.observation.next(now, pause) {
+                observation::Due::Page(page) => Next::Begin(Work::Observe(page)),
+                observation::Due::Read(read) => Next::Begin(Work::ReadObserved(read)),
+                observation::Due::Wait(observe) => {
+                    let token = self.budget.wait().map(|wait| now.saturating_add(wait));
+                    Next::Sleep([until, token, turns_wait, doubts_wait, observe].into_iter().flatten().min())
+                }
+            },
         }
     }
 
@@ -297,7 +312,7 @@ mod tests {
     }
 
     fn scheduler(rate: u32) -> AccountScheduler<&'static str> {
-        let mut scheduler = AccountScheduler::new(Duration::ZERO, 0.0, Duration::from_secs(10), START);
+        let mut scheduler = AccountScheduler::new(Duration::ZERO, 0.0, Duration::from_secs(10), Duration::from_secs(360), START);
         scheduler.renew(rate, START);
         scheduler
     }
@@ -486,7 +501,7 @@ mod tests {
     #[test]
     fn account_without_wishes_sleeps() {
         let mut scheduler = scheduler(100);
-        scheduler.set_pace(Some(Duration::from_secs(10)));
+        scheduler.set_pace(Some((Duration::from_secs(10), Duration::from_secs(60))));
         assert!(matches!(scheduler.next(START, None), Next::Sleep(None)));
     }
 }

@@ -1,0 +1,197 @@
+//! One look at the newest executions of an account, over as many pages and periods as it takes.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{pipeline::Sighting, run::PipelineId, scheduler::purpose::Purpose};
+
+/// Entries that are read twice when a look goes on where another one ended, because entries move while pages are read.
+const OVERLAP: usize = 20;
+
+/// Whose executions a page shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageScope {
+    /// All of the account.
+    Account,
+    /// Those of one pipeline.
+    Pipeline(PipelineId),
+}
+
+/// A page of the list, newest first, that is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Whose executions.
+    pub scope: PageScope,
+    /// How many newer ones are left out.
+    pub offset: usize,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a page has shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedPage {
+    /// When it was asked for.
+    pub began: Duration,
+    /// Its executions, each with the pipeline that it names, as they were sent.
+    pub sightings: Vec<(Option<String>, Sighting)>,
+    /// How many entries the server sent.
+    pub sent: usize,
+    /// How many of them could not be read.
+    pub unreadable: usize,
+    /// Nothing follows.
+    pub is_last: bool,
+}
+
+impl ObservedPage {
+    fn times(&self) -> impl Iterator<Item = Option<Timestamp>> + '_ {
+        self.sightings.iter().map(|(_, sighting)| sighting.created.map(|created| created.at))
+    }
+
+    /// Whether the newest ones come first.
+    pub(super) fn is_descending(&self) -> bool {
+        self.times().all(|time| time.is_some()) && self.times().is_sorted_by(|a, b| a >= b)
+    }
+
+    pub(super) fn newest(&self) -> Option<Timestamp> {
+        self.times().flatten().max()
+    }
+
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.times().flatten().min()
+    }
+}
+
+/// The last complete look.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// When the newest execution was created that it has shown, by nuvo's clock; none if there was none.
+    pub(super) newest: Option<Timestamp>,
+    /// When it was answered, by the operator's clock.
+    pub(super) answered_at: Timestamp,
+}
+
+/// How far a look reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// One page.
+    FirstPage,
+    /// To the executions that were created before this time.
+    To(Timestamp),
+    /// To the end.
+    ToTheEnd,
+}
+
+/// A look.
+#[derive(Debug)]
+pub(super) struct Look {
+    began: Duration,
+    floor: Progress,
+    offset: usize,
+    newest: Option<Timestamp>,
+    oldest: Option<Timestamp>,
+    pages_of_tick: usize,
+    kept: usize,
+    unreadable: usize,
+    /// Where earlier pages of it end, if newer ones are being read: the newest that they show, and the offset after them.
+    below: Option<(Timestamp, usize)>,
+    /// How many entries are newer than those.
+    above: usize,
+}
+
+impl Look {
+    pub(super) const fn new(began: Duration, floor: Progress) -> Self {
+        Self { began, floor, offset: 0, newest: None, oldest: None, pages_of_tick: 0, kept: 0, unreadable: 0, below: None, above: 0 }
+    }
+
+    /// Reads what is new since, then goes on where it stopped. What lies between is read again if it does not reach that within a period.
+    pub(super) fn again(&self, now: Duration, floor: Progress) -> Self {
+        let below = self.newest.map(|newest| (newest, self.offset)).or(self.below);
+        Self { below, kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
+    }
+
+    pub(super) const fn page(&self, purpose: Purpose) -> PageRequest {
+        PageRequest { scope: PageScope::Account, offset: self.offset, purpose }
+    }
+
+    pub(super) const fn set_floor(&mut self, floor: Progress) {
+        self.floor = floor;
+    }
+
+    /// Back to when it reads, if that is a time.
+    pub(super) const fn floor(&self) -> Option<Timestamp> {
+        match self.floor {
+            Progress::To(floor) => Some(floor),
+            Progress::FirstPage | Progress::ToTheEnd => None,
+        }
+    }
+
+    pub(super) const fn began(&self) -> Duration {
+        self.began
+    }
+
+    pub(super) const fn newest(&self) -> Option<Timestamp> {
+        self.newest
+    }
+
+    pub(super) const fn kept(&self) -> usize {
+        self.kept
+    }
+
+    pub(super) const fn pages_of_tick(&self) -> usize {
+        self.pages_of_tick
+    }
+
+    pub(super) const fn is_at_the_top(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// Whether every entry could be read.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.unreadable == 0
+    }
+
+    /// Its first page was read, and there is more.
+    pub(super) const fn is_behind(&self) -> bool {
+        self.offset > 0
+    }
+
+    /// Newest and oldest that were read.
+    pub(super) fn read(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.newest?, self.oldest?))
+    }
+
+    /// Reads no further in this period.
+    pub(super) const fn end_tick(&mut self) {
+        self.pages_of_tick = usize::MAX;
+    }
+
+    /// A page was read, of which so many executions are kept. Returns whether the look is complete.
+    pub(super) fn add(&mut self, page: &ObservedPage, kept: usize) -> bool {
+        self.pages_of_tick = self.pages_of_tick.saturating_add(1);
+        self.kept = self.kept.saturating_add(kept);
+        self.unreadable = self.unreadable.saturating_add(page.unreadable);
+        self.offset = self.offset.saturating_add(page.sent);
+        self.newest = self.newest.max(page.newest());
+        self.oldest = page.oldest().or(self.oldest);
+        if page.is_last || page.sent == 0 {
+            return true;
+        }
+        let Some(oldest) = page.oldest() else { return false };
+        if let Some((newest_below, offset_below)) = self.below {
+            let newer =
+                page.sightings.iter().filter(|(_, sighting)| sighting.created.is_some_and(|created| created.at > newest_below)).count();
+            self.above = self.above.saturating_add(newer);
+            if oldest < newest_below {
+                self.offset = self.offset.max(offset_below.saturating_add(self.above).saturating_sub(OVERLAP));
+                self.below = None;
+            }
+        }
+        match self.floor {
+            Progress::FirstPage => true,
+            Progress::To(floor) => oldest < floor,
+            Progress::ToTheEnd => false,
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! The pipelines of one account that `NuvoPipeline`s observe: which page of nuvo's list is read next, and which execution or pipeline.
+//!
+//! One page of the newest executions of the account per period serves all of them. What it does not reach is read with requests that nothing else
+//! wants: further pages, what was there when a pipeline is observed first, executions that have ended, and the pipelines themselves.
+
+mod look;
+mod object;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use nuvo_crds::{AboutPipeline, NuvoPipelineStatus};
+
+pub use look::{ObservedPage, PageRequest, PageScope};
+pub use object::{Observable, PipelineRef};
+
+use super::purpose::Purpose;
+use crate::{
+    pipeline::{Counts, Observed, ObservedState, PipelineRecord, Sighting, Zone},
+    run::{AccountHash, ExecutionId, PipelineId},
+};
+use look::{Look, Progress, Reach};
+use object::Object;
+
+/// The most objects of an account that are observed.
+pub const MOST_OBSERVED: usize = 2_000;
+/// The most pages of one look that are read in one period.
+const PAGES: usize = 10;
+/// The most executions of a look that are kept until it is complete.
+const KEPT: usize = 20_000;
+/// How many executions and pipelines are read at once.
+const AT_ONCE: usize = 4;
+/// The longest time for which a pipeline was not looked at, after which the list of the account is not read back so far.
+const AWAY: SignedDuration = SignedDuration::from_hours(2);
+/// The time between two reads of a pipeline.
+const ABOUT_EVERY: Duration = Duration::from_secs(3_600);
+/// The longest time from the first wish to observe to the first look.
+const FIRST_WITHIN: Duration = Duration::from_secs(10);
+
+/// A read of an execution or a pipeline that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObservationRead {
+    /// The execution, which belongs to this pipeline.
+    Execution(PipelineId, ExecutionId),
+    /// The pipeline itself.
+    Pipeline(PipelineId),
+}
+
+/// The answer to such a read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObservationAnswer {
+    /// The execution is this, and names this pipeline.
+    Execution(Option<String>, Box<Sighting>),
+    /// The pipeline is this.
+    Pipeline(AboutPipeline),
+    /// nuvo has no such thing, and says so itself.
+    NotFound,
+    /// nuvo answered 403.
+    Forbidden,
+    /// There was no answer, for this reason.
+    Failed(String),
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Due {
+    Page(PageRequest),
+    Read(ObservationRead),
+    /// Nothing before this time, unless something changes.
+    Wait(Option<Duration>),
+}
+
+/// What the objects of one account observe. All times are those of one monotonic clock, which is handed in.
+#[derive(Debug)]
+pub struct Observation {
+    overlap: Duration,
+    spread: f64,
+    /// None while the account cannot be used.
+    period: Option<Duration>,
+    objects: BTreeMap<PipelineRef, Object>,
+    abouts: BTreeMap<PipelineId, About>,
+    zone: Zone,
+    /// When the last look was begun or tried.
+    looked: Option<Duration>,
+    next_look: Option<Duration>,
+    look: Option<Look>,
+    /// A page is being read.
+    is_reading_page: bool,
+    /// The last complete look.
+    reached: Option<Reach>,
+    /// The list of the account is not in the order that was asked for.
+    is_disordered: bool,
+    failure: Option<ObservedState>,
+    pages: VecDeque<PipelineId>,
+    reads: VecDeque<ObservationRead>,
+    out: BTreeSet<ObservationRead>,
+}
+
+/// What is known of a pipeline itself.
+#[derive(Debug, Clone, Default)]
+struct About {
+    asked: Option<Duration>,
+    about: Option<AboutPipeline>,
+    state: Option<ObservedState>,
+}
+
+impl Observation {
+    /// Nothing is observed. A new execution can be older than the newest one by `overlap`; for `spread` see
+    /// [`Executions::new`](super::Executions::new).
+    #[must_use]
+    pub fn new(overlap: Duration, spread: f64) -> Self {
+        Self {
+            overlap,
+            spread: spread.clamp(0.0, 1.0),
+            period: None,
+            objects: BTreeMap::new(),
+            abouts: BTreeMap::new(),
+            zone: Zone::default(),
+            looked: None,
+            next_look: None,
+            look: None,
+            is_reading_page: false,
+            reached: None,
+            is_disordered: false,
+            failure: None,
+            pages: VecDeque::new(),
+            reads: VecDeque::new(),
+            out: BTreeSet::new(),
+        }
+    }
+
+    /// The time between two looks from now on; none while the account cannot be used.
+    pub(super) fn set_period(&mut self, period: Option<Duration>) {
+        self.period = period;
+    }
+
+    /// Observes a pipeline for this object. Idempotent. What the status has kept counts if nothing is known yet. Returns whether the object is new,
+    /// so that the next look may be due earlier.
+    pub fn observe(
+        &mut self,
+        object: &PipelineRef,
+        wish: &Observable,
+        status: Option<&NuvoPipelineStatus>,
+        account: &AccountHash,
+        now: Duration,
+    ) -> bool {
+        // What was seen with another account is of other executions.
+        if self.objects.values().any(|other| other.record.account() != account) {
+            self.forget_everything();
+        }
+        if let Some(known) = self.objects.get_mut(object) {
+            known.record.set_min_rows(wish.min_rows);
+            return false;
+        }
+        if self.objects.len() >= MOST_OBSERVED {
+            return false;
+        }
+        let record = PipelineRecord::load(status, account.clone(), wish.min_rows);
+        self.objects.insert(object.clone(), Object::new(wish.pipeline.clone(), record));
+        if self.looked.is_none() {
+            self.next_look.get_or_insert(now.saturating_add(FIRST_WITHIN.mul_f64(self.spread)));
+        } else {
+            self.want_first_pages();
+        }
+        self.want_about(&wish.pipeline, now);
+        true
+    }
+
+    /// The account is another one: nothing that is known is of it.
+    fn forget_everything(&mut self) {
+        let Self { overlap, spread, period, .. } = *self;
+        *self = Self { period, ..Self::new(overlap, spread) };
+    }
+
+    /// Observes nothing for this object any more.
+    pub fn forget(&mut self, object: &PipelineRef) {
+        self.objects.remove(object);
+        let left: BTreeSet<&PipelineId> = self.objects.values().map(|object| &object.pipeline).collect();
+        self.abouts.retain(|pipeline, _| left.contains(pipeline));
+        if self.objects.is_empty() {
+            // The next one begins anew, and until then nothing is asked.
+            self.forget_everything();
+        }
+    }
+
+    /// What is known for this object, and what was counted since this was asked last.
+    #[must_use]
+    pub fn observed(&mut self, object: &PipelineRef) -> (Observed, Counts, Option<Duration>) {
+        let gap = self.gap();
+        let Some(known) = self.objects.get_mut(object) else {
+            let state = if self.objects.len() >= MOST_OBSERVED { ObservedState::TooMany(MOST_OBSERVED) } else { ObservedState::Pending };
+            return (Observed::nothing(state), Counts::default(), None);
+        };
+        let counts = known.record.take_counts();
+        let about = self.abouts.get(&known.pipeline);
+        let of_pipeline = about.and_then(|about| about.state.clone());
+        let is_seen = known.complete.is_some();
+        let state = match (of_pipeline, &self.failure) {
+            (Some(ObservedState::NotFound), _) => ObservedState::NotFound,
+            (_, Some(failure)) => failure.clone(),
+            _ if known.is_disordered => ObservedState::OrderUnknown,
+            _ if !is_seen => ObservedState::Pending,
+            _ if gap.is_some() => ObservedState::CatchingUp,
+            _ => ObservedState::Observed,
+        };
+        let observed = Observed {
+            state,
+            report: is_seen.then(|| known.record.report()),
+            about: about.and_then(|about| about.about.clone()),
+            complete: None,
+            gap,
+            is_zone_assumed: self.zone.is_assumed(),
+        };
+        (observed, counts, known.complete)
+    }
+
+    /// What a look that is not complete yet has read: newest and oldest.
+    fn gap(&self) -> Option<(Timestamp, Timestamp)> {
+        self.look.as_ref().filter(|look| look.is_behind()).and_then(Look::read)
+    }
+
+    /// What is to be done next. Nothing is asked during a pause of this length, and nothing while the account cannot be used.
+    pub(super) fn next(&mut self, now: Duration, pause: Option<Duration>) -> Due {
+        let Some(period) = self.period.filter(|_| !self.objects.is_empty()) else { return Due::Wait(None) };
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            return Due::Wait(Some(now.saturating_add(pause)));
+        }
+        if !self.is_reading_page
+            && let Some(page) = self.next_page(now, period)
+        {
+            self.is_reading_page = true;
+            return Due::Page(page);
+        }
+        while self.out.len() < AT_ONCE {
+            let Some(read) = self.reads.pop_front() else { break };
+            if self.out.insert(read.clone()) {
+                return Due::Read(read);
+            }
+        }
+        Due::Wait(self.next_look.filter(|_| !self.is_reading_page))
+    }
+
+    fn next_page(&mut self, now: Duration, period: Duration) -> Option<PageRequest> {
+        if self.next_look.is_some_and(|next| next <= now) {
+            (self.looked, self.next_look) = (Some(now), Some(now.saturating_add(period)));
+            let floor = self.look_floor();
+            let look = match self.look.take() {
+                Some(unfinished) => unfinished.again(now, floor),
+                None => Look::new(now, floor),
+            };
+            let page = look.page(Purpose::Observation);
+            self.look = Some(look);
+            return Some(page);
+        }
+        if let Some(look) = self.look.as_ref().filter(|look| look.is_behind() && look.pages_of_tick() < PAGES) {
+            return Some(look.page(Purpose::ObservationDetail));
+        }
+        let pipeline = self.pages.pop_front()?;
+        Some(PageRequest { scope: PageScope::Pipeline(pipeline), offset: 0, purpose: Purpose::ObservationDetail })
+    }
+
+    /// How far back a look must read.
+    fn look_floor(&self) -> Progress {
+        match &self.reached {
+            Some(Reach { newest: Some(newest), .. }) => Progress::To(self.floor_below(*newest)),
+            Some(Reach { newest: None, .. }) => Progress::ToTheEnd,
+            // The first page shows how late it is in nuvo.
+            None => Progress::FirstPage,
+        }
+    }
+
+    /// What is created before this time cannot be new any more once this execution was seen.
+    fn floor_below(&self, newest: Timestamp) -> Timestamp {
+        newest.checked_sub(self.zone.overlap(self.overlap)).unwrap_or(newest)
+    }
+
+    /// A page was read. `began_at` is the time of day at which it was asked for, and `now_at` that of the answer. Returns the objects of which
+    /// something else is known now.
+    pub fn page_read(
+        &mut self,
+        page: &PageRequest,
+        answer: Result<ObservedPage, ObservationAnswer>,
+        times: (Timestamp, Timestamp),
+        now: Duration,
+    ) -> Vec<PipelineRef> {
+        self.is_reading_page = false;
+        let shown = match answer {
+            Ok(shown) => shown,
+            Err(refusal) => return self.page_failed(page, &refusal),
+        };
+        for sighting in &shown.sightings {
+            for instant in [sighting.1.created, sighting.1.updated].into_iter().flatten() {
+                self.zone.notice(instant);
+            }
+        }
+        let had_failed = self.failure.take().is_some();
+        let mut woken = match &page.scope {
+            PageScope::Account => self.account_page(&shown, times, now),
+            PageScope::Pipeline(pipeline) => self.pipeline_page(pipeline, &shown, now),
+        };
+        if had_failed {
+            woken.extend(self.objects.keys().cloned());
+        }
+        woken.sort_unstable();
+        woken.dedup();
+        woken
+    }
+
+    fn page_failed(&mut self, page: &PageRequest, refusal: &ObservationAnswer) -> Vec<PipelineRef> {
+        // It is tried again in the next period.
+        if let (PageScope::Account, Some(look)) = (&page.scope, &mut self.look) {
+            look.end_tick();
+        }
+        let failure = match refusal {
+            ObservationAnswer::Forbidden => ObservedState::Forbidden,
+            ObservationAnswer::Failed(why) => ObservedState::Unavailable(why.clone()),
+            _ => return Vec::new(),
+        };
+        let is_news = self.failure.as_ref() != Some(&failure);
+        self.failure = Some(failure);
+        if is_news { self.objects.keys().cloned().collect() } else { Vec::new() }
+    }
+
+    fn account_page(&mut self, shown: &ObservedPage, times: (Timestamp, Timestamp), now: Duration) -> Vec<PipelineRef> {
+        let Some(mut look) = self.look.take() else { return Vec::new() };
+        let is_all = shown.is_last && look.is_at_the_top();
+        if !(shown.is_descending() || is_all) {
+            return self.disordered(look.began());
+        }
+        self.is_disordered = false;
+        let was_assumed = self.zone.is_assumed();
+        self.measure_zone(shown, times);
+        if was_assumed && !self.zone.is_assumed() {
+            for object in self.objects.values_mut() {
+                object.has_wrong_times = true;
+            }
+        }
+        let mut kept: usize = 0;
+        for (pipeline, sighting) in &shown.sightings {
+            for object in self.objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+                kept = kept.saturating_add(usize::from(object.record.note(sighting)));
+            }
+        }
+        if self.reached.is_none() && look.is_at_the_top() {
+            let newest = shown.newest();
+            let floors = self.objects.values().filter_map(|object| object.record.floor().flatten());
+            let recent = newest.and_then(|newest| newest.checked_sub(AWAY).ok());
+            let back_to = floors.filter(|floor| recent.is_some_and(|recent| *floor >= recent)).min();
+            for object in self.objects.values_mut() {
+                if object.record.floor().flatten().is_none_or(|floor| recent.is_some_and(|recent| floor < recent)) {
+                    object.record.forget_watermark();
+                }
+            }
+            look.set_floor(back_to.map_or(Progress::FirstPage, Progress::To));
+        }
+        let is_complete = look.add(shown, kept) || look.kept() >= KEPT;
+        if !is_complete {
+            let is_news = look.pages_of_tick() >= PAGES;
+            self.look = Some(look);
+            return if is_news { self.objects.keys().cloned().collect() } else { Vec::new() };
+        }
+        let newest = look.newest().into_iter().chain(self.reached.as_ref().and_then(|reach| reach.newest)).max();
+        let floor = newest.map(|newest| self.floor_below(newest));
+        let zone = self.zone;
+        let is_whole = look.is_whole();
+        // An object may have seen less than the one that the first look reads back to.
+        let late_from = look.floor().filter(|_| self.reached.is_some());
+        for object in self.objects.values_mut().filter(|object| object.record.floor().is_some()) {
+            object.record.complete_look(late_from, floor, &zone);
+            object.is_disordered = false;
+            if is_whole {
+                object.complete = Some(look.began());
+            }
+        }
+        self.reached = Some(Reach { newest, answered_at: times.1 });
+        self.want_first_pages();
+        self.want_reads(now);
+        self.objects.keys().cloned().collect()
+    }
+
+    /// The list of the account is not in the order that was asked for: each pipeline has a list of its own.
+    fn disordered(&mut self, began: Duration) -> Vec<PipelineRef> {
+        (self.is_disordered, self.reached) = (true, None);
+        let pipelines: BTreeSet<PipelineId> = self.objects.values().map(|object| object.pipeline.clone()).collect();
+        let waiting: BTreeSet<PipelineId> = self.pages.iter().cloned().collect();
+        self.pages.extend(pipelines.into_iter().filter(|pipeline| !waiting.contains(pipeline)));
+        self.want_reads(began);
+        Vec::new()
+    }
+
+    fn pipeline_page(&mut self, pipeline: &PipelineId, shown: &ObservedPage, now: Duration) -> Vec<PipelineRef> {
+        let of_pipeline = shown.sightings.iter().filter(|(named, _)| named.as_deref() == Some(pipeline.as_str()));
+        let sightings: Vec<Sighting> = of_pipeline.map(|(_, sighting)| sighting.clone()).collect();
+        let is_usable = shown.is_descending() || shown.is_last;
+        let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.newest) };
+        let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
+        let mut woken = Vec::new();
+        for (reference, object) in self.objects.iter_mut().filter(|(_, object)| object.pipeline == *pipeline) {
+            object.is_disordered = !is_usable;
+            woken.push(reference.clone());
+            if !is_usable {
+                continue;
+            }
+            if object.record.floor().is_none() {
+                object.record.seed(&sightings, floor, &zone);
+            } else if std::mem::take(&mut object.has_wrong_times) {
+                object.record.learn_anew(&sightings, &zone);
+            } else {
+                for sighting in &sightings {
+                    object.record.note(sighting);
+                }
+                object.record.complete_look(None, floor, &zone);
+            }
+            if shown.unreadable == 0 {
+                object.complete = Some(began);
+            }
+        }
+        self.want_reads(now);
+        woken
+    }
+
+    fn measure_zone(&mut self, shown: &ObservedPage, (_, answered_at): (Timestamp, Timestamp)) {
+        let Some(Reach { newest: Some(newest), answered_at: before }) = self.reached else { return };
+        for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created).filter(|created| created.at > newest) {
+            self.zone.measure(created, before, answered_at);
+        }
+    }
+
+    /// What is there already is to be looked at for the objects that have seen nothing yet.
+    fn want_first_pages(&mut self) {
+        if self.reached.is_none() || self.is_disordered {
+            return;
+        }
+        let is_unseen = |object: &&Object| object.record.floor().is_none() || object.has_wrong_times;
+        let unseen = self.objects.values().filter(is_unseen).map(|object| object.pipeline.clone());
+        for pipeline in unseen.collect::<BTreeSet<_>>() {
+            if !self.pages.contains(&pipeline) {
+                self.pages.push_back(pipeline);
+            }
+        }
+    }
+
+    /// One read for each object, and the pipelines that were not read for an hour.
+    fn want_reads(&mut self, now: Duration) {
+        let mut wanted: BTreeSet<ObservationRead> = BTreeSet::new();
+        for object in self.objects.values_mut() {
+            if let Some(id) = object.record.next_read(now) {
+                wanted.insert(ObservationRead::Execution(object.pipeline.clone(), id));
+            }
+        }
+        let queued: BTreeSet<ObservationRead> = self.reads.iter().cloned().collect();
+        self.reads.extend(wanted.into_iter().filter(|read| !queued.contains(read) && !self.out.contains(read)));
+        let pipelines: BTreeSet<PipelineId> = self.objects.values().map(|object| object.pipeline.clone()).collect();
+        for pipeline in pipelines {
+            self.want_about(&pipeline, now);
+        }
+    }
+
+    fn want_about(&mut self, pipeline: &PipelineId, now: Duration) {
+        let about = self.abouts.entry(pipeline.clone()).or_default();
+        if about.asked.is_none_or(|asked| now.saturating_sub(asked) >= ABOUT_EVERY) {
+            about.asked = Some(now);
+            self.reads.push_back(ObservationRead::Pipeline(pipeline.clone()));
+        }
+    }
+
+    /// Nuvo has answered a read. Returns the objects of which something else is known now.
+    pub fn read(&mut self, read: &ObservationRead, answer: &ObservationAnswer) -> Vec<PipelineRef> {
+        self.out.remove(read);
+        let zone = self.zone;
+        match read {
+            ObservationRead::Pipeline(pipeline) => {
+                let Some(about) = self.abouts.get_mut(pipeline) else { return Vec::new() };
+                about.state = match answer {
+                    ObservationAnswer::Pipeline(now) => {
+                        about.about = Some(now.clone());
+                        None
+                    }
+                    ObservationAnswer::NotFound => Some(ObservedState::NotFound),
+                    // What is listed is judged all the same.
+                    _ => about.state.take(),
+                };
+                self.of(pipeline).collect()
+            }
+            ObservationRead::Execution(pipeline, id) => {
+                for object in self.objects.values_mut().filter(|object| object.pipeline == *pipeline) {
+                    match answer {
+                        ObservationAnswer::Execution(named, sighting)
+                            if named.as_deref().is_none_or(|named| named == pipeline.as_str()) =>
+                        {
+                            object.record.read(sighting, &zone);
+                        }
+                        ObservationAnswer::Execution(..) | ObservationAnswer::NotFound => object.record.read_failed(id, true),
+                        _ => object.record.read_failed(id, false),
+                    }
+                }
+                self.of(pipeline).collect()
+            }
+        }
+    }
+
+    /// The objects of a pipeline.
+    fn of<'a>(&'a self, pipeline: &'a PipelineId) -> impl Iterator<Item = PipelineRef> + 'a {
+        self.objects.iter().filter(move |(_, object)| object.pipeline == *pipeline).map(|(reference, _)| reference.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;
