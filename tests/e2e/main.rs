@@ -46,4 +46,4 @@ mod start_deadline;
 mod startup_failures;
 mod unused_locks;
 
-use schema::{accepted, refused};
+use schema::{accepted, name_decided, refused};

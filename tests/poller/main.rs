@@ -24,7 +24,7 @@ use nuvo_crds::{NuvoPipeline, PipelineRun};
 use nuvo_operator::account::driver::{AccountDriver, Patience, PipelineNotifier, RunNotifier};
 use nuvo_operator::account::{Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Stop};
-use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
+use nuvo_sim::{AccessToken, Effect, Fault, Identity, ListOrder, Operation, Seed, Sim, SimConfig, Status, Total};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 
@@ -170,7 +170,7 @@ async fn many_executions_cost_list_pages_and_one_read_each() {
         ("small pages", SimConfig { max_limit: 7, ..SimConfig::default() }, 30, 3),
         ("pages that fit exactly", SimConfig { max_limit: 10, ..SimConfig::default() }, 0, 2),
         ("a total of the page only", SimConfig { max_limit: 7, total: Total::Page, ..SimConfig::default() }, 30, 3),
-        ("its own order", SimConfig { max_limit: 7, ignore_order: true, ..SimConfig::default() }, 30, 3),
+        ("its own order", SimConfig { max_limit: 7, order: ListOrder::NewestFirst, ..SimConfig::default() }, 30, 3),
         ("no filter", SimConfig { ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 1),
         ("no filter and small pages", SimConfig { max_limit: 10, ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 2),
         (
@@ -178,7 +178,7 @@ async fn many_executions_cost_list_pages_and_one_read_each() {
             SimConfig {
                 max_limit: 10,
                 ignored_filters: ignoring("status"),
-                ignore_order: true,
+                order: ListOrder::NewestFirst,
                 total: Total::Page,
                 ..SimConfig::default()
             },

@@ -73,9 +73,9 @@ use super::{AccountRef, NuvoPipelineStatus, QualityGate};
     printcolumn(
         name = "Running",
         type_ = "string",
-        json_path = ".status.running[*].id",
+        json_path = ".status.running[0].id",
         priority = 1,
-        description = "Executions that are running"
+        description = "Newest execution that is running"
     ),
     printcolumn(
         name = "Schedule",
@@ -167,6 +167,8 @@ pub struct DueBy {
     /// IANA name of the time zone of the schedule, for example Europe/Berlin: 1 to 64 characters, default UTC.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z][A-Za-z0-9_+-]*){0,2}$') && self != 'Local' && self != 'posixrules'")
+        .message("timeZone must be the IANA name of a time zone, for example Europe/Berlin or UTC"))]
     pub time_zone: String,
 
     /// Duration in seconds before the time within which the data must have been renewed: 60 to 604800 (one week).

@@ -1,6 +1,6 @@
 //! Well-known names: labels, annotations and other names that manifests and tools outside of this project rely on.
 
-/// The API group of both resources.
+/// The API group of all kinds.
 pub const GROUP: &str = "nuvo.dev";
 
 /// The served and stored version.
@@ -18,6 +18,10 @@ pub const RESOLVE_ANNOTATION: &str = "nuvo.dev/resolve";
 /// Any new value on an account has the operator read the account's Secret at once. It is an annotation like any other: each change of an
 /// annotation does so.
 pub const REFRESH_ANNOTATION: &str = "nuvo.dev/refresh";
+
+/// With the value `data` on a NuvoPipeline, the health in Argo CD is also about the data: stale or failed data is Degraded. Read by
+/// `health.lua` only.
+pub const HEALTH_ANNOTATION: &str = "nuvo.dev/health";
 
 /// A Secret is read only when it carries this label with [`CREDENTIAL_LABEL_VALUE`]: who may create an account must not be able to
 /// use every Secret of the namespace.
