@@ -7,6 +7,28 @@ pub const RUNS: usize = 2;
 /// How many processes act on them.
 pub const OPERATORS: usize = 2;
 
+/// How long the processes live, besides those that die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Restarts {
+    /// As long as the world.
+    Never,
+    /// From one tick to the next.
+    AtEveryTick,
+    /// Less than the quarantine.
+    AtLongTicks,
+}
+
+/// What a process lacks from its begin until a tick that it lives through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// Nothing.
+    Whole,
+    /// It cannot use its account.
+    WithoutAccount,
+    /// nuvo gives it no list of what a trigger in doubt may have started.
+    WithoutList,
+}
+
 /// How much of what goes wrong is left, and what kind of world it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scope {
@@ -14,8 +36,12 @@ pub struct Scope {
     pub crashes: u8,
     /// Whether it can be told how old a lock is. Elsewhere no process can.
     pub aged: bool,
-    /// Whether no process lives longer than from one tick to the next.
-    pub restless: bool,
+    /// Whether processes end and begin again as time passes.
+    pub restarts: Restarts,
+    /// What a process lacks at first.
+    pub start: Start,
+    /// Whether it lacks it now.
+    pub starting: bool,
     /// Processes that go away for good, each between two passes, while others remain.
     pub leavers: u8,
     /// Writes to Kubernetes that are applied, or never sent, without an answer.
@@ -132,7 +158,9 @@ impl Scope {
     pub const CALM: Self = Self {
         crashes: 0,
         aged: false,
-        restless: false,
+        restarts: Restarts::Never,
+        start: Start::Whole,
+        starting: false,
         leavers: 0,
         lost: 0,
         late_writes: 0,
@@ -197,6 +225,11 @@ impl Scope {
         !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 7]
     }
 
+    /// Whether nuvo gives no list to who looks into a trigger in doubt now.
+    pub fn is_without_list(&self) -> bool {
+        self.never_listed || (self.starting && self.start == Start::WithoutList)
+    }
+
     /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
     pub fn locks_are_kept(&self) -> bool {
         self.lease_deletions == 0 || self.brisk
@@ -218,7 +251,7 @@ impl Scope {
         let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
         self.list_is_prompt()
-            && !self.restless
+            && self.restarts == Restarts::Never
             && self.account_losses == 0
             && (self.brisk || [self.refused, self.drains] == [0; 2])
             && undisturbed
@@ -239,7 +272,9 @@ const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 const LEFT: Scope = Scope { runs: 1, leavers: 1, ..Scope::CALM };
 
 /// One operator that is restarted again and again.
-const RESTLESS: Scope = Scope { restless: true, aged: true, operators: 1, ..Scope::CALM };
+const RESTLESS: Scope = Scope { restarts: Restarts::AtEveryTick, aged: true, operators: 1, ..Scope::CALM };
+/// One operator that is restarted more often than the quarantine takes.
+const BRIEF: Scope = Scope { restarts: Restarts::AtLongTicks, ..RESTLESS };
 /// Two operators that can tell how old a lock is, and one run.
 const AGED: Scope = Scope { aged: true, runs: 1, ..Scope::CALM };
 /// The same with two runs and one operator.
@@ -282,7 +317,14 @@ pub const STANDARD: &[(&str, Scope)] = &[
         Scope { lost: 1, slow: 1, lag: true, batches: &[0, 2], ..AGED_LOCKS },
     ),
     ("never a list, a crash, a lost answer", Scope { never_listed: true, crashes: 1, unanswered: 1, ..AGED_LOCKS }),
-    ("never a list, restarts at every tick", Scope { never_listed: true, unanswered: 1, ..RESTLESS }),
+    ("never a list, restarts within the quarantine", Scope { never_listed: true, unanswered: 1, ..BRIEF }),
+    ("an account is gone, restarts within the quarantine", Scope { account_losses: 1, unanswered: 1, ..BRIEF }),
+    ("restarts within the quarantine, each without its account at first", Scope { start: Start::WithoutAccount, unanswered: 1, ..BRIEF }),
+    ("restarts within the quarantine, each without a list at first", Scope { start: Start::WithoutList, unanswered: 1, ..BRIEF }),
+    (
+        "a crash, without its account at first, overdue",
+        Scope { crashes: 1, start: Start::WithoutAccount, overdue: true, unanswered: 1, ..AGED_LOCKS },
+    ),
     ("unused locks are deleted, refusal", Scope { sweeps: 1, refused: 1, operators: 1, ..Scope::CALM }),
     ("unused locks are deleted, a crash", Scope { sweeps: 1, crashes: 1, ..Scope::CALM }),
     ("unused locks are deleted, deletion, a lost answer", Scope { sweeps: 2, deletions: 1, unanswered: 1, ..AGED_LOCKS }),

@@ -220,10 +220,11 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         act => {
             let ask = wish(act);
             let is_look = ask == Some(&Ask::Candidates { by_pipeline: false });
-            if !(is_look && left.never_listed) {
+            let is_without_list = left.is_without_list();
+            if !(is_look && is_without_list) {
                 add(StepCourse::Well);
             }
-            if is_look && (left.failed_lists > 0 || left.never_listed) {
+            if is_look && (left.failed_lists > 0 || is_without_list) {
                 add(StepCourse::NoList);
             }
             if is_look && left.short_lists > 0 {

@@ -8,7 +8,7 @@ use nuvo_core::run::{
 };
 
 use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, life::Open, lock_name, new_run, record, reference, whose};
-use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
+use crate::{action::StepCourse, bounds::Start, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
     pub(super) fn write_as(&self, state: &mut State, run: usize, step: &Step, course: StepCourse) -> Answer {
@@ -84,7 +84,7 @@ impl World {
     fn mark(&self, object: &mut Object, marker: &Marker, over: &str) -> Answer {
         let compare = !self.is(Mutant::NoCompareAtMark);
         // As the shell adds it.
-        let lock = (self.scope.account_losses > 0).then(lock_name);
+        let lock = (self.scope.account_losses > 0 || self.scope.start == Start::WithoutAccount).then(lock_name);
         let marker = Marker { lock, ..marker.clone() };
         let write = |run: &mut Run| (run.marker, run.unread_marker) = (Some(marker.clone()), None);
         let answer = object.write(over, compare, write);
