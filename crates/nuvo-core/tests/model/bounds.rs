@@ -80,6 +80,10 @@ pub struct Scope {
     pub moved: bool,
     /// Foreign edits of a run.
     pub edits: u8,
+    /// Runs whose controller a NuvoPipeline becomes, and that do not say which execution they follow.
+    pub mirrors: u8,
+    /// Whether the last run only follows executions, whoever started them.
+    pub observer: bool,
     /// Runs that are held back before they are triggered.
     pub suspensions: u8,
     /// Whether a run that is held back stays so.
@@ -180,6 +184,8 @@ impl Scope {
         moves: false,
         moved: false,
         edits: 0,
+        mirrors: 0,
+        observer: false,
         suspensions: 0,
         stays_suspended: false,
         account_losses: 0,
@@ -246,9 +252,10 @@ impl Scope {
     pub fn no_doubt_can_arise(&self) -> bool {
         // Who takes the lock over from another task of the same run cannot know what that one has done. An end that is written before W1 of
         // another task disturbs it like an edit.
-        let undisturbed = self.operators == 1 || ([self.edits, self.suspensions, self.slow] == [0; 3] && !self.start_deadline);
+        let undisturbed =
+            self.operators == 1 || ([self.edits, self.mirrors, self.suspensions, self.slow] == [0; 4] && !self.start_deadline);
         // A pass that is slow and then disturbed leaves the rest to the next one, which does not know whether it has sent anything.
-        let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
+        let patient = self.slow == 0 || [self.edits, self.mirrors, self.suspensions, self.notes] == [0; 4];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
         self.list_is_prompt()
             && self.restarts == Restarts::Never
@@ -339,6 +346,10 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("two operators, suspended for good", Scope { suspensions: 1, stays_suspended: true, ..Scope::CALM }),
     ("two operators, an account is gone", Scope { account_losses: 1, ..Scope::CALM }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
+    ("a NuvoPipeline takes a run over", Scope { mirrors: 1, ..Scope::CALM }),
+    ("crash, lost answer, a NuvoPipeline takes a run over", Scope { mirrors: 1, ..ALONE }),
+    ("crash, lost answer, an observing run, slow list; 0 or 2 executions", Scope { observer: true, batches: &[0, 2], lag: true, ..ALONE }),
+    ("Retrigger, an observing run, slow list", Scope { observer: true, runs: 2, lag: true, ..RETRIGGER }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
     ("a marker is wiped", Scope { marker_wipes: 1, ..Scope::CALM }),
@@ -475,6 +486,8 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("a start deadline that passes on the way", Scope { start_deadline: true, slow: 1, lost: 1, notes: 1, ..LIFE }),
     ("a start deadline, two runs, a refusal", Scope { start_deadline: true, runs: 2, refused: 1, ..LIFE }),
     ("suspended, notes, a crash", Scope { suspensions: 1, notes: 2, crashes: 1, ..LIFE }),
+    ("a NuvoPipeline takes a run over, a retry", Scope { mirrors: 1, retries: 1, ..LIFE }),
+    ("a NuvoPipeline takes a run over, two runs, a crash", Scope { mirrors: 1, runs: 2, crashes: 1, ..LIFE }),
     ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),
     ("overdue, a retry, a lost answer of nuvo", Scope { retries: 1, overdue: true, unanswered: 1, ..LIFE }),

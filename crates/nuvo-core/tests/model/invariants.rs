@@ -48,6 +48,11 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
             state.runs.iter().all(|run| !run.story.sent_held_back)
         }));
     }
+    if scope.mirrors > 0 {
+        all.push(Property::always("L9: no trigger for a run that belongs to a NuvoPipeline", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.mirror_acted)
+        }));
+    }
     if scope.life {
         all.push(Property::always("L7: no end while the trigger may be answered", |_, state: &State| {
             state.runs.iter().all(|run| !run.story.ended_open)
@@ -105,7 +110,7 @@ fn present(state: &State) -> impl Iterator<Item = &Run> {
 
 fn own_executions(state: &State) -> bool {
     state.runs.iter().enumerate().all(|(number, object)| {
-        let shown = object.present.iter().flat_map(|run| &run.executions);
+        let shown = object.present.iter().filter(|run| !run.observes).flat_map(|run| &run.executions);
         shown
             .into_iter()
             .all(|id| state.executions.iter().any(|execution| execution.id == *id && id.as_str().starts_with(RUN_NAMES[number])))

@@ -53,6 +53,8 @@ pub enum Mutant {
     LockForEachRun,
     /// What other runs show is adopted too, as if it were read from a cache that is behind.
     ClaimsIgnored,
+    /// What an observing run shows is taken for what it has started.
+    ObservingRunAccounts,
     /// Where there is no lock, it is not asked whether another run is undecided: one is taken to be.
     MissingLockMeansLostLedger,
     /// The baseline is an old list: it was made before the lock was read.
@@ -117,6 +119,8 @@ pub enum Mutant {
     StartDeadlineOnlyAtFirst,
     /// Whether a run is held back is not looked at again before the POST.
     HeldBackOnlyAtFirst,
+    /// That a NuvoPipeline is the controller of a run makes no difference.
+    MirrorTriggers,
     /// A run ends on what was found while its trigger may still be answered.
     AdoptedEndsAtOnce,
     /// A queued run asks only the list what is running, not the lock what was started.
@@ -158,6 +162,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OthersAreNotCounted, "P1: nothing", Scope { anonymous: true, ..retrigger.clone() }),
         (Mutant::AccountNotCompared, "P1: nothing", Scope { moves: true, ..retrigger.clone() }),
         (Mutant::NoListMeansNothingStarted, "P1: nothing", Scope { failed_lists: 2, ..retrigger.clone() }),
+        (Mutant::ObservingRunAccounts, "P1: nothing", Scope { observer: true, runs: 2, ..retrigger.clone() }),
         (Mutant::NoQuarantine, "P1: nothing", Scope { lag: true, ..retrigger }),
         (Mutant::SweptWithItsRuns, "P1", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..single.clone() }),
         (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
@@ -180,6 +185,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
         (Mutant::MissingLockMeansLostLedger, "P3", Scope { unanswered: 1, ..single.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
+        (Mutant::ObservingRunAccounts, "P3", Scope { observer: true, unanswered: 1, ..alone.clone() }),
         (Mutant::GivenUpAtFirstSight, "P3", Scope { unanswered: 1, start: Start::WithoutAccount, ..brief.clone() }),
         (Mutant::GivenUpAtFirstSight, "P3", Scope { unanswered: 1, start: Start::WithoutList, ..brief.clone() }),
         (Mutant::GivenUpAtFirstSight, "P3", Scope { unanswered: 1, start: Start::WithoutAccount, overdue: true, runs: 1, ..brief }),
@@ -193,6 +199,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::TooLateOverTheLock, "L3", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
         (Mutant::StartDeadlineOnlyAtFirst, "L4", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
         (Mutant::HeldBackOnlyAtFirst, "L8", Scope { suspensions: 1, ..alone.clone() }),
+        (Mutant::MirrorTriggers, "L9", Scope { mirrors: 1, ..alone.clone() }),
         (Mutant::AdoptedEndsAtOnce, "L7", Scope { life: true, unanswered: 1, operators: 1, ..found }),
         (Mutant::LockNotAskedForExecutions, "L5", Scope { runs: 2, lag: true, policy: ConcurrencyPolicy::Queue, ..life.clone() }),
         (Mutant::SkippedByTheList, "L6", Scope { runs: 2, policy: ConcurrencyPolicy::Skip, ..life.clone() }),

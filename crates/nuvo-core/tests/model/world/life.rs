@@ -36,6 +36,8 @@ pub struct Story {
     pub sent_too_late: bool,
     /// The operator has sent a POST although it had seen that the run was held back.
     pub sent_held_back: bool,
+    /// The operator has taken the lock for it, or sent a POST, although it had seen that a NuvoPipeline is its controller.
+    pub mirror_acted: bool,
     /// The operator has deleted it.
     pub expired: bool,
     /// Its account is gone.

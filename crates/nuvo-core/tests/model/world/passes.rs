@@ -53,13 +53,15 @@ impl World {
                 let attempt = sender.marker.as_ref().map_or(sender.attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
                 let too_late = self.scope.start_deadline && seen.late;
-                let is_held_back = |present: &Run| present.suspended && present.version == sender.version;
-                let held_back = state.runs[run].present.as_deref().is_some_and(is_held_back);
+                let known = state.runs[run].present.as_deref().filter(|present| present.version == sender.version);
+                let held_back = known.is_some_and(|known| known.suspended);
+                let is_mirror = known.is_some_and(|known| known.is_mirror);
                 let runs = |execution: &Execution| whose(execution.id.as_str()) != run && !state.is_over(&execution.id);
                 let beside = self.scope.policy == ConcurrencyPolicy::Queue && state.executions.iter().any(runs);
                 state.object(run, |object| {
                     object.story.sent_too_late |= too_late;
                     object.story.sent_held_back |= held_back;
+                    object.story.mirror_acted |= is_mirror;
                     object.story.beside |= beside;
                 });
                 state.deliveries.change(|all| {

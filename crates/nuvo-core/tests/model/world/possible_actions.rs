@@ -105,6 +105,12 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
     if (present.suspended && !left.stays_suspended) || (!present.suspended && left.suspensions > 0) {
         actions.push(Action::Suspend { run, suspended: !present.suspended });
     }
+    if left.mirrors > 0 && !present.is_mirror {
+        actions.push(Action::Mirror { run });
+    }
+    if present.observes && present.executions.is_empty() {
+        actions.extend((0..state.executions.len()).map(|execution| Action::Observe { execution }));
+    }
     if left.edits > 0 {
         actions.push(Action::Edit { run });
     }

@@ -117,6 +117,15 @@ impl World {
                 state.spend(|left| left.edits -= 1);
                 state.object(*run, |object| object.change(|_| ()));
             }
+            Action::Mirror { run } => {
+                state.spend(|left| left.mirrors -= 1);
+                state.object(*run, |object| object.change(|run| run.is_mirror = true));
+            }
+            Action::Observe { execution } => {
+                let id = state.executions[*execution].id.clone();
+                let run = state.runs.iter().position(|object| object.present.as_ref().is_some_and(|run| run.observes))?;
+                state.object(run, |object| object.change(|run| run.executions.push(id)));
+            }
             Action::Delete { run } => {
                 if state.runs[*run].present.as_ref().is_some_and(|present| !present.deleting) {
                     state.spend(|left| left.deletions -= 1);
