@@ -12,7 +12,7 @@ pub fn rules() -> Vec<PolicyRule> {
 #[must_use]
 pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
-        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch", "delete"]),
+        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),

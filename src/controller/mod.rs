@@ -13,6 +13,7 @@ mod lock_waiters;
 mod message_hash;
 mod object_cache;
 mod observed_pipelines;
+mod pipeline_mirror;
 mod pipeline_reconciler;
 mod run_cache;
 mod run_index;

@@ -16,6 +16,7 @@ use super::{
     api_call::{CallError, call},
     control::Reconciler,
     events::Notice,
+    pipeline_mirror::{Mirrored, PipelineMirror},
     shell::Shell,
 };
 use crate::account::{AccountDriver, AccountKey};
@@ -33,11 +34,18 @@ const WRITE_EVERY: Duration = Duration::from_secs(30);
 /// When to look again after a write that a newer version of the object has prevented, in case its event is late.
 const AFTER_CONFLICT: Duration = Duration::from_secs(5);
 
+/// The time between two creations or deletions of mirrored runs of one account.
+const MIRROR_PACE: Duration = Duration::from_secs(1);
+/// The time between two looks at the mirrored runs that exist, and at what other runs show.
+const MIRROR_EVERY: Duration = Duration::from_secs(600);
+
 /// The controller of observed pipelines.
 pub struct PipelineReconciler {
     shell: Arc<Shell>,
     /// What is remembered of each object, by its uid.
     memory: Mutex<HashMap<String, Memory>>,
+    /// When a run was mirrored last for an account.
+    mirrored: Mutex<HashMap<AccountKey, Instant>>,
 }
 
 /// What this process remembers of an object.
@@ -46,6 +54,8 @@ struct Memory {
     /// The account whose driver observes it.
     account: Option<AccountKey>,
     written: Option<Instant>,
+    /// The generation whose mirrored runs were looked at, and when.
+    mirror_checked: Option<(Option<i64>, Instant)>,
 }
 
 impl Reconciler for PipelineReconciler {
@@ -89,7 +99,11 @@ impl Reconciler for PipelineReconciler {
         if !self.shell.term.is_begun() && self.shell.pipelines.contains(&ObjectRef::from_obj(&*object)) {
             self.shell.metrics.pipeline(&object, &status, &observed, &counts);
         }
-        let again = judgement.changes_at.map(|at| until(at, facts.now));
+        // Before the status says that it was seen: an execution is mirrored when it is seen first.
+        if let Some(soon) = self.mirror(&object, &reference, &pipeline).await? {
+            return Ok(Action::requeue(soon));
+        }
+        let again = judgement.changes_at.map(|at| until(at, facts.now)).into_iter().chain(mirrors(&object)).min();
         if !differs(object.status.as_ref(), &status) {
             return Ok(again.map_or_else(Action::await_change, Action::requeue));
         }
@@ -117,7 +131,7 @@ impl PipelineReconciler {
     /// Nothing is known of any object yet.
     #[must_use]
     pub fn new(shell: Arc<Shell>) -> Self {
-        Self { shell, memory: Mutex::default() }
+        Self { shell, memory: Mutex::default(), mirrored: Mutex::default() }
     }
 
     /// What is known for the object; none before its account is known.
@@ -135,7 +149,7 @@ impl PipelineReconciler {
             AccountState::Ready(session) => {
                 let driver = accounts.driver(&key)?;
                 let min_rows = object.spec.freshness.as_ref().map_or(0, |freshness| freshness.min_rows);
-                let wish = Observable { pipeline: pipeline.clone(), min_rows };
+                let wish = Observable { pipeline: pipeline.clone(), min_rows, mirror: object.spec.mirror.clone() };
                 driver.observe(reference, &wish, object.status.as_ref(), session.account());
                 let (observed, counts, complete_ago) = driver.observed(reference);
                 let ago = complete_ago.and_then(|ago| SignedDuration::try_from(ago).ok());
@@ -152,6 +166,7 @@ impl PipelineReconciler {
             reference: reference.clone(),
             account: None,
             written: None,
+            mirror_checked: None,
         });
         let before = std::mem::replace(&mut known.account, account.clone());
         drop(memory);
@@ -185,6 +200,42 @@ impl PipelineReconciler {
         }
     }
 
+    /// Creates or deletes one mirrored run at most. Returns when to go on, if there may be more to do.
+    async fn mirror(&self, object: &NuvoPipeline, reference: &PipelineRef, pipeline: &PipelineId) -> Result<Option<Duration>, CallError> {
+        let key = AccountKey { namespace: reference.namespace.clone(), name: object.spec.account_ref.name.clone() };
+        let (Some(driver), false) = (self.shell.accounts.driver(&key), object.spec.suspend) else { return Ok(None) };
+        let is_on = object.spec.mirror.history_limit > 0;
+        let is_checked = |memory: &Memory| {
+            memory.mirror_checked.is_some_and(|(generation, when)| {
+                generation == object.metadata.generation && (!is_on || when.elapsed() < MIRROR_EVERY)
+            })
+        };
+        let is_check_due = !self.memory.lock().get(reference.uid.as_str()).is_some_and(is_checked);
+        // Without mirrored runs there is nothing to look at in an object that is new.
+        let is_check_due = is_check_due && (is_on || object.metadata.generation != Some(1));
+        if !is_check_due && driver.unmirrored(reference).is_empty() {
+            return Ok(None);
+        }
+        let wait = self.mirrored.lock().get(&key).map(|last| MIRROR_PACE.saturating_sub(last.elapsed()));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            return Ok(Some(wait));
+        }
+        let mirror = PipelineMirror { shell: &self.shell, driver: &driver, object, reference, pipeline };
+        match mirror.step(is_check_due).await? {
+            Mirrored::Changed => {
+                self.mirrored.lock().insert(key, Instant::now());
+                return Ok(Some(MIRROR_PACE));
+            }
+            Mirrored::Checked => {
+                if let Some(memory) = self.memory.lock().get_mut(reference.uid.as_str()) {
+                    memory.mirror_checked = Some((object.metadata.generation, Instant::now()));
+                }
+            }
+            Mirrored::Nothing => {}
+        }
+        Ok(None)
+    }
+
     /// How long the next write of the status has to wait.
     fn wait_to_write(&self, reference: &PipelineRef) -> Option<Duration> {
         let written = self.memory.lock().get(reference.uid.as_str()).and_then(|memory| memory.written)?;
@@ -211,6 +262,11 @@ fn identified(object: &NuvoPipeline) -> Option<(PipelineRef, PipelineId)> {
     let uid = Uid::new(object.uid()?).ok()?;
     let pipeline = PipelineId::new(object.spec.pipeline_id.clone()).ok()?;
     Some((PipelineRef { uid, namespace: object.namespace()?, name: object.name_any() }, pipeline))
+}
+
+/// When to look at the mirrored runs of an object again, if it has any.
+fn mirrors(object: &NuvoPipeline) -> Option<Duration> {
+    (object.spec.mirror.history_limit > 0).then_some(MIRROR_EVERY)
 }
 
 /// At least a second, so that the status that is made then differs.

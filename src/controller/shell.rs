@@ -75,6 +75,7 @@ pub struct Shell {
     pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
     pub(super) pipelines: Arc<ObservedPipelines>,
+    pub(super) namespaces: Vec<String>,
     pub(super) locks: LockStore,
     pub(super) events: Events,
     pub(super) memories: RunMemories,
@@ -127,6 +128,7 @@ impl Shell {
             runs,
             accounts,
             pipelines,
+            namespaces: settings.namespaces.clone(),
             memories: RunMemories::default(),
             lock_waiters: LockWaiters::default(),
             breakers: CircuitBreakers::default(),
@@ -186,7 +188,9 @@ impl Shell {
 
     /// Announces a change of a status by events, metrics and a log line.
     pub(super) async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
-        if let Some(ending) = nuvo_core::run::ending(before, after) {
+        // What nuvo has started by itself is counted by its pipeline.
+        let is_mirror = nuvo_core::run::is_mirror(&object.metadata);
+        if let Some(ending) = nuvo_core::run::ending(before, after).filter(|_| !is_mirror) {
             self.metrics.run_finished(result(ending.reason), &ending.error_type);
             if let Some(took) = ending.took {
                 self.metrics.run_duration(took.as_secs_f64());

@@ -30,6 +30,9 @@ pub const CREDENTIAL_LABEL: &str = "nuvo.dev/credential";
 /// The value of [`CREDENTIAL_LABEL`] that opts a Secret in.
 pub const CREDENTIAL_LABEL_VALUE: &str = "true";
 
+/// On a run that only shows an execution for a NuvoPipeline: the name of that object.
+pub const PIPELINE_OBJECT_LABEL: &str = "nuvo.dev/pipeline-object";
+
 /// The field manager of every write; it stays stable, or Argo CD and Flux see foreign owners after an upgrade.
 pub const FIELD_MANAGER: &str = "nuvo-operator";
 

@@ -19,7 +19,7 @@ use nuvo_core::{
     run::{AccountHash, ExecutionId, Follow, Knowledge, ListedCandidates, PipelineId, RunRef},
     scheduler::{Followed, Observable, PipelineRef, Work},
 };
-use nuvo_crds::NuvoPipelineStatus;
+use nuvo_crds::{NuvoPipelineStatus, SeenExecution};
 use parking_lot::Mutex;
 
 pub use observed::{PipelineNotifier, pipeline_object_ref};
@@ -128,6 +128,17 @@ impl AccountDriver {
     /// Observes nothing for this object any more.
     pub fn forget_pipeline(&self, object: &PipelineRef) {
         self.worker.requests.with(|scheduler, _| scheduler.observation.forget(object));
+    }
+
+    /// New executions that are to be mirrored for this object, in the order in which they were seen.
+    #[must_use]
+    pub fn unmirrored(&self, object: &PipelineRef) -> Vec<SeenExecution> {
+        self.worker.requests.with(|scheduler, _| scheduler.observation.unmirrored(object))
+    }
+
+    /// An execution is mirrored for this object, or will not be.
+    pub fn mirrored(&self, object: &PipelineRef, id: &str) {
+        self.worker.requests.with(|scheduler, _| scheduler.observation.mirrored(object, id));
     }
 
     /// What is known for this object, what was counted since this was asked last, and how long ago the last complete look began.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use nuvo_crds::{Execution, MAX_RECENT, MAX_RUNNING, NuvoPipelineStatus, RunningExecution, Seen, SeenExecution};
+use nuvo_crds::{Execution, MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, RunningExecution, Seen, SeenExecution};
 
 use super::{
     counts::Counts,
@@ -49,6 +49,9 @@ pub struct PipelineRecord {
     watch: Option<Watch>,
     is_fixed: bool,
     counts: Counts,
+    mirror: Mirror,
+    /// New executions that are to be mirrored, in the order in which they were seen.
+    unmirrored: Vec<SeenExecution>,
 }
 
 /// An execution that is running.
@@ -94,10 +97,10 @@ pub struct Report {
 impl PipelineRecord {
     /// What the status has kept. What was seen with another account does not count.
     #[must_use]
-    pub fn load(status: Option<&NuvoPipelineStatus>, account: AccountHash, min_rows: i64) -> Self {
+    pub fn load(status: Option<&NuvoPipelineStatus>, account: AccountHash) -> Self {
         let mut record = Self {
             account,
-            min_rows,
+            min_rows: 0,
             watermark: None,
             running: BTreeMap::new(),
             last_execution: None,
@@ -111,6 +114,8 @@ impl PipelineRecord {
             watch: None,
             is_fixed: false,
             counts: Counts::default(),
+            mirror: Mirror::default(),
+            unmirrored: Vec::new(),
         };
         let Some(status) = status else { return record };
         let newest = status.last_execution.as_ref().and_then(|execution| execution.created_at.as_ref()).map(|time| time.0);
@@ -145,9 +150,34 @@ impl PipelineRecord {
         shown.filter(|execution| execution.id == id.as_str()).find_map(|execution| execution.created_at.as_ref()).map(|time| time.0)
     }
 
-    /// How many rows a success needs to count for the freshness.
-    pub const fn set_min_rows(&mut self, min_rows: i64) {
+    /// How many rows a success needs to count for the freshness, and which new executions are to be mirrored.
+    pub fn set_wishes(&mut self, min_rows: i64, mirror: &Mirror) {
         self.min_rows = min_rows;
+        if self.mirror != *mirror {
+            self.mirror = mirror.clone();
+            self.unmirrored.clear();
+        }
+    }
+
+    /// New executions that are to be mirrored, in the order in which they were seen.
+    #[must_use]
+    pub fn unmirrored(&self) -> &[SeenExecution] {
+        &self.unmirrored
+    }
+
+    /// An execution is mirrored, or will not be.
+    pub fn mirrored(&mut self, id: &str) {
+        self.unmirrored.retain(|execution| execution.id != id);
+    }
+
+    /// Of more than there is room for, the newest are mirrored.
+    fn want_mirrored(&mut self, execution: &SeenExecution) {
+        let limit = usize::try_from(self.mirror.history_limit).unwrap_or_default();
+        let trigger = execution.trigger_type.as_deref().unwrap_or_default();
+        if limit > 0 && self.mirror.trigger_types.iter().any(|wanted| wanted == trigger) {
+            self.unmirrored.push(execution.clone());
+            self.unmirrored.drain(..self.unmirrored.len().saturating_sub(limit));
+        }
     }
 
     /// Executions that were created before this time are known. None before there was a look at what is there already.
@@ -217,7 +247,10 @@ impl PipelineRecord {
             let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { continue };
             let is_followed = self.running.contains_key(&sighting.id) || self.recent.iter().any(|recent| recent.id == sighting.id.as_str());
             match watermark.age(&sighting.id, created.at) {
-                Age::New => watermark.insert(&sighting.id, created.at),
+                Age::New => {
+                    watermark.insert(&sighting.id, created.at);
+                    self.want_mirrored(&seen_execution(sighting, zone));
+                }
                 Age::Known => {}
                 Age::Old if is_followed => {}
                 Age::Old => {

@@ -14,7 +14,8 @@ pub const LONGEST_ANNOTATION: usize = 4_096;
 const PIPELINE_KIND: &str = "NuvoPipeline";
 
 /// Whether a `NuvoPipeline` is the controller.
-pub(super) fn is_mirror(metadata: &ObjectMeta) -> bool {
+#[must_use]
+pub fn is_mirror(metadata: &ObjectMeta) -> bool {
     let is_of_group = |owner: &OwnerReference| owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
     owners.iter().any(|owner| owner.controller == Some(true) && owner.kind == PIPELINE_KIND && is_of_group(owner))

@@ -12,7 +12,7 @@ use std::{
 };
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use nuvo_crds::{AboutPipeline, NuvoPipelineStatus};
+use nuvo_crds::{AboutPipeline, NuvoPipelineStatus, SeenExecution};
 
 pub use look::{ObservedPage, PageRequest, PageScope};
 pub use object::{Observable, PipelineRef};
@@ -152,13 +152,14 @@ impl Observation {
             self.forget_everything();
         }
         if let Some(known) = self.objects.get_mut(object) {
-            known.record.set_min_rows(wish.min_rows);
+            known.record.set_wishes(wish.min_rows, &wish.mirror);
             return false;
         }
         if self.objects.len() >= MOST_OBSERVED {
             return false;
         }
-        let record = PipelineRecord::load(status, account.clone(), wish.min_rows);
+        let mut record = PipelineRecord::load(status, account.clone());
+        record.set_wishes(wish.min_rows, &wish.mirror);
         self.objects.insert(object.clone(), Object::new(wish.pipeline.clone(), record));
         if self.looked.is_none() {
             self.next_look.get_or_insert(now.saturating_add(FIRST_WITHIN.mul_f64(self.spread)));
@@ -183,6 +184,19 @@ impl Observation {
         if self.objects.is_empty() {
             // The next one begins anew, and until then nothing is asked.
             self.forget_everything();
+        }
+    }
+
+    /// New executions that are to be mirrored for this object, in the order in which they were seen.
+    #[must_use]
+    pub fn unmirrored(&self, object: &PipelineRef) -> Vec<SeenExecution> {
+        self.objects.get(object).map(|object| object.record.unmirrored().to_vec()).unwrap_or_default()
+    }
+
+    /// An execution is mirrored for this object, or will not be.
+    pub fn mirrored(&mut self, object: &PipelineRef, id: &str) {
+        if let Some(object) = self.objects.get_mut(object) {
+            object.record.mirrored(id);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nuvo_crds::Mirror;
+
 use crate::{
     pipeline::PipelineRecord,
     run::{PipelineId, Uid},
@@ -25,6 +27,8 @@ pub struct Observable {
     pub pipeline: PipelineId,
     /// `spec.freshness.minRows`.
     pub min_rows: i64,
+    /// `spec.mirror`.
+    pub mirror: Mirror,
 }
 
 /// What is known for it.

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use nuvo_crds::Stats;
+use nuvo_crds::{Mirror, Stats};
 
 use super::*;
 use crate::{
@@ -96,7 +96,7 @@ impl World {
     }
 
     fn observe(&mut self, name: &str, pipeline_id: &str, status: Option<&NuvoPipelineStatus>) {
-        let wish = Observable { pipeline: pipeline(pipeline_id), min_rows: 0 };
+        let wish = Observable { pipeline: pipeline(pipeline_id), min_rows: 0, mirror: Mirror::default() };
         self.observation.observe(&object(name), &wish, status, &AccountHash::new("account").unwrap(), self.now);
     }
 
@@ -470,7 +470,7 @@ fn pipeline_of_another_account_begins_anew() {
     world.create("orders", Successful, "EVENT");
     world.pass(PERIOD * 2);
     let status = world.status("orders");
-    let wish = Observable { pipeline: pipeline("orders"), min_rows: 0 };
+    let wish = Observable { pipeline: pipeline("orders"), min_rows: 0, mirror: Mirror::default() };
     world.executions.clear();
     world.observation.observe(&object("orders"), &wish, Some(&status), &AccountHash::new("other").unwrap(), world.now);
     world.pass(PERIOD * 2);
