@@ -1,6 +1,8 @@
 //! Whether the installed definitions know what this version writes. The API server prunes the fields that an older definition lacks, silently,
 //! and refuses values that it does not know.
 
+use std::fmt::Display;
+
 use nuvo_crds::{NuvoAccountStatus, NuvoPipelineStatus, PipelineRunStatus, ServedDefinition};
 use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
@@ -47,7 +49,9 @@ impl Definitions {
         for definition in &served {
             metrics.definition_gaps(definition.kind(), definition.gaps().len());
         }
-        let old: Vec<String> = served.iter().filter(|served| !served.gaps().is_empty()).map(advice).collect();
+        let is_missing = |kind: &&str| !served.iter().any(|served| served.kind() == *kind);
+        let missing = KINDS.into_iter().filter(is_missing).map(|kind| advice(format!("the definition of {kind} is not installed")));
+        let old = served.iter().filter(|served| !served.gaps().is_empty()).map(advice).chain(missing).collect::<Vec<String>>();
         let mut known = self.0.write();
         if *known != served {
             for advice in &old {
@@ -59,6 +63,6 @@ impl Definitions {
     }
 }
 
-fn advice(served: &ServedDefinition) -> String {
-    format!("{served}: run `nuvo-operator crds | kubectl apply -f -`")
+fn advice(problem: impl Display) -> String {
+    format!("{problem}: run `nuvo-operator crds | kubectl apply -f -`")
 }

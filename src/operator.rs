@@ -198,7 +198,6 @@ async fn connect(
     let client = client(config.clone(), ANSWER_TIMEOUT, SILENCE_TIMEOUT, &checked).map_err(failed)?;
     check_readable(&client, &server, ("PipelineRun", "pipelineruns"), &settings.namespaces, settings.label_selector.as_deref()).await?;
     check_readable(&client, &server, ("NuvoAccount", "nuvoaccounts"), &settings.namespaces, None).await?;
-    check_readable(&client, &server, ("NuvoPipeline", "nuvopipelines"), &settings.namespaces, None).await?;
     check_permissions(&client, &server, settings, &operator_namespace).await?;
     let lease = lease_name(&settings.namespaces, settings.label_selector.as_deref());
     check_namespace(&client, &server, &operator_namespace, &lease).await?;

@@ -92,6 +92,13 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
 
     env.start("orders", "orders", json!({}));
     env.wait_phase("orders", Phase::Succeeded);
+    let observed = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline",
+        "metadata": { "name": "orders", "namespace": env.namespace }, "spec": { "pipelineId": "orders" },
+    });
+    env.server.apply(&observed.to_string()).unwrap();
+    let is_observed = || env.kubectl(&["get", "npl", "orders", "--output", "jsonpath={.status.lastSuccess.id}"]).unwrap();
+    env.eventually("the execution of the run observed", || !is_observed().is_empty());
     env.start("short-lived", "orders", json!({ "ttlSecondsAfterFinished": 0 }));
     let deleted = |resource: &str| asked().iter().any(|event| (event.verb.as_str(), event.resource.as_str()) == ("delete", resource));
     env.eventually("the unused lock is deleted", || deleted("leases"));
@@ -117,7 +124,9 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     same("exit code", operator.stop(), Some(0));
     // A watch is logged when it has ended.
     env.eventually("the watches in the log", || {
-        ["pipelineruns", "nuvoaccounts"].iter().all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
+        ["pipelineruns", "nuvoaccounts", "nuvopipelines"]
+            .iter()
+            .all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
     });
     asked()
 }

@@ -138,6 +138,13 @@ impl PipelineRecord {
         &self.account
     }
 
+    /// When an execution that is shown was created, as it was stored.
+    #[must_use]
+    pub fn created(&self, id: &ExecutionId) -> Option<Timestamp> {
+        let shown = self.recent.iter().chain(&self.last_success).chain(&self.last_failure);
+        shown.filter(|execution| execution.id == id.as_str()).find_map(|execution| execution.created_at.as_ref()).map(|time| time.0)
+    }
+
     /// How many rows a success needs to count for the freshness.
     pub const fn set_min_rows(&mut self, min_rows: i64) {
         self.min_rows = min_rows;

@@ -25,7 +25,7 @@ fn execution(id: &str, status: &str, ended: i64) -> SeenExecution {
         id: id.to_owned(),
         status: status.to_owned(),
         trigger_type: Some("SCHEDULED".to_owned()),
-        created_at: Some(Time(at(ended - 10))),
+        created_at: Some(Time(at(ended.saturating_sub(10)))),
         ended_at: Some(Time(at(ended))),
         created_by: Some("Jane (USER)".to_owned()),
         error_type: (status == "FAILED").then(|| "PARSING_FAILURE".to_owned()),

@@ -291,9 +291,13 @@ impl Observation {
             Ok(shown) => shown,
             Err(refusal) => return self.page_failed(page, &refusal),
         };
-        for sighting in &shown.sightings {
-            for instant in [sighting.1.created, sighting.1.updated].into_iter().flatten() {
-                self.zone.notice(instant);
+        for (pipeline, sighting) in &shown.sightings {
+            let Some(created) = sighting.created else { continue };
+            self.zone.notice(created);
+            for object in self.objects.values().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+                if let Some(stored) = object.record.created(&sighting.id) {
+                    self.zone.recall(created, stored);
+                }
             }
         }
         let had_failed = self.failure.take().is_some();

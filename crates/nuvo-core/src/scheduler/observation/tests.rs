@@ -433,6 +433,13 @@ fn times_without_a_zone_are_corrected_by_the_first_new_execution() {
     assert!(!observed.is_zone_assumed);
     let ended = observed.report.unwrap().last_success.unwrap().ended_at.unwrap().0;
     assert_eq!(ended, world.at(created + Duration::from_secs(5)));
+    let status = world.status("orders");
+    world.restart();
+    world.observe("orders", "orders", Some(&status));
+    world.pass(PERIOD);
+    let (observed, _) = world.observed("orders");
+    assert!(!observed.is_zone_assumed, "what is stored shows the zone");
+    assert_eq!(observed.report.unwrap().last_success.unwrap().ended_at.unwrap().0, ended);
 }
 
 #[test]
