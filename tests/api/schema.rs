@@ -243,7 +243,7 @@ fn reasons_of_a_pipeline_are_those_of_the_contract() {
             "Pending"
         ]
     );
-    assert_eq!(words!(FreshReason), ["Fresh", "Stale, NeverSucceeded", "NotObserved, ClockInDoubt"]);
+    assert_eq!(words!(FreshReason), ["Fresh", "Stale, NeverSucceeded", "Pending, NotObserved, ClockInDoubt"]);
     assert_eq!(words!(LastExecutionReason), ["Succeeded, FixedInNuvo", "ExecutionFailed", ""]);
     assert_eq!(words!(QualityGateReason), ["Passed", "QualityGateFailed", "NotRead"]);
 }

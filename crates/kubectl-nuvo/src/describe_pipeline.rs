@@ -140,6 +140,7 @@ fn of_freshness(reason: FreshReason) -> Option<String> {
         FreshReason::Stale | FreshReason::NeverSucceeded => Some(
             "Find out in nuvo why no newer execution has succeeded: is the pipeline active, and did its schedule or event come?".to_owned(),
         ),
+        FreshReason::Pending => Some("Nothing: the first execution that counts has not succeeded yet, and still has time.".to_owned()),
         FreshReason::NotObserved => Some("Nothing about the data: whether it is fresh is known after the next complete look.".to_owned()),
         FreshReason::ClockInDoubt => Some("Set the clock of the operator's node.".to_owned()),
     }
