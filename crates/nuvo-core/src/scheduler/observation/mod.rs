@@ -34,8 +34,9 @@ use object::Object;
 pub const MOST_OBSERVED: usize = 2_000;
 /// The longest time for which a pipeline was not looked at, after which the list of the account is not read back so far.
 const AWAY: SignedDuration = SignedDuration::from_hours(2);
-/// The longest time from the first wish to observe to the first look.
-const FIRST_WITHIN: Duration = Duration::from_secs(10);
+/// The time from the first wish to observe to the first look, in which the other objects say what they have seen, and what may be added to it.
+const FIRST_AFTER: Duration = Duration::from_secs(2);
+const FIRST_SPREAD: Duration = Duration::from_secs(8);
 
 /// What is to be done next.
 #[derive(Debug)]
@@ -123,9 +124,14 @@ impl Observation {
         }
         let mut record = PipelineRecord::load(status, account.clone());
         record.set_wishes(wish.min_rows, &wish.mirror);
+        // The looks do not read back to what it has seen last.
+        let reads_to = self.reached.as_ref().and_then(|reach| reach.newest).map(|newest| self.floor_below(newest));
+        if record.floor().flatten() < reads_to {
+            record.forget_watermark();
+        }
         self.objects.insert(object.clone(), Object::new(wish.pipeline.clone(), record));
         if self.looked.is_none() {
-            self.next_look.get_or_insert(now.saturating_add(FIRST_WITHIN.mul_f64(self.spread)));
+            self.next_look.get_or_insert(now.saturating_add(FIRST_AFTER).saturating_add(FIRST_SPREAD.mul_f64(self.spread)));
         } else {
             self.want_first_pages();
         }

@@ -476,3 +476,24 @@ fn pipeline_of_another_account_begins_anew() {
     world.pass(PERIOD * 2);
     assert_eq!(world.observed("orders").0.report.unwrap().last_success, None);
 }
+
+#[test]
+fn object_that_was_suspended_sees_what_has_come_meanwhile() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.observe("other", "other", None);
+    world.create("orders", Successful, "EVENT");
+    world.pass(PERIOD * 2);
+    let status = world.status("orders");
+    world.observation.forget(&object("orders"));
+    let later = world.create("orders", Successful, "SCHEDULED");
+    for _ in 0..60 {
+        world.create("other", Successful, "EVENT");
+        world.pass(PERIOD);
+    }
+    world.observe("orders", "orders", Some(&status));
+    world.pass(PERIOD * 2);
+    let (observed, counts) = world.observed("orders");
+    assert_eq!((observed.state, counts.executions.len()), (ObservedState::Observed, 0));
+    assert_eq!(observed.report.unwrap().last_success.unwrap().id, later);
+}
