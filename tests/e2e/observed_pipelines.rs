@@ -13,12 +13,12 @@ use crate::environment::{Environment, Operator, admin, block_on, merge, same};
 /// As often as the definition allows.
 const PERIOD_SECONDS: i64 = 15;
 
-fn pipelines(env: &Environment) -> Api<NuvoPipeline> {
+pub fn pipelines(env: &Environment) -> Api<NuvoPipeline> {
     Api::namespaced(admin(env.server), &env.namespace)
 }
 
 /// An environment whose account looks as often as it may.
-fn environment(name: &str) -> Environment {
+pub fn environment(name: &str) -> Environment {
     let env = Environment::with(
         name,
         SimConfig { pipelines: vec![Pipeline::new("orders").stats(Stats { total_rows: 40, ..Stats::default() })], ..SimConfig::default() },
@@ -28,34 +28,34 @@ fn environment(name: &str) -> Environment {
 }
 
 /// An object that observes `orders`, with these further fields in its spec.
-fn observe(env: &Environment, name: &str, fields: Value) {
+pub fn observe(env: &Environment, name: &str, fields: Value) {
     let mut spec = json!({ "pipelineId": "orders" });
     merge(&mut spec, fields);
     let object = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline", "metadata": { "name": name }, "spec": spec });
     block_on(pipelines(env).create(&PostParams::default(), &serde_json::from_value(object).unwrap())).unwrap();
 }
 
-fn get(env: &Environment, name: &str) -> NuvoPipeline {
+pub fn get(env: &Environment, name: &str) -> NuvoPipeline {
     block_on(pipelines(env).get(name)).unwrap()
 }
 
-fn condition(object: &NuvoPipeline, type_: &str) -> (String, String, String) {
+pub fn condition(object: &NuvoPipeline, type_: &str) -> (String, String, String) {
     let conditions = object.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
     let found = conditions.into_iter().find(|condition| condition.type_ == type_);
     found.map(|found| (found.status, found.reason, found.message)).unwrap_or_default()
 }
 
-fn wait_reason(env: &Environment, name: &str, type_: &str, wanted: &str) -> NuvoPipeline {
+pub fn wait_reason(env: &Environment, name: &str, type_: &str, wanted: &str) -> NuvoPipeline {
     env.eventually(&format!("{name} {type_} {wanted}"), || condition(&get(env, name), type_).1 == wanted);
     get(env, name)
 }
 
-fn seed(env: &Environment, trigger: Trigger, creator: Identity, status: Status) -> String {
+pub fn seed(env: &Environment, trigger: Trigger, creator: Identity, status: Status) -> String {
     let stats = Stats { total_rows: 40, ..Stats::default() };
     env.sim.seed_execution(Seed { trigger, creator, status, stats, ..Seed::new("orders") }).unwrap()
 }
 
-fn executions(operator: &Operator) -> Vec<(String, f64)> {
+pub fn executions(operator: &Operator) -> Vec<(String, f64)> {
     operator.metrics("nuvo_pipeline_executions_total").into_iter().filter(|(_, count)| *count > 0.0).collect()
 }
 
