@@ -206,9 +206,9 @@ impl PipelineReconciler {
         let (Some(driver), false) = (self.shell.accounts.driver(&key), object.spec.suspend) else { return Ok(None) };
         let is_on = object.spec.mirror.history_limit > 0;
         let is_checked = |memory: &Memory| {
-            memory.mirror_checked.is_some_and(|(generation, when)| {
-                generation == object.metadata.generation && (!is_on || when.elapsed() < MIRROR_EVERY)
-            })
+            memory
+                .mirror_checked
+                .is_some_and(|(generation, when)| generation == object.metadata.generation && (!is_on || when.elapsed() < MIRROR_EVERY))
         };
         let is_check_due = !self.memory.lock().get(reference.uid.as_str()).is_some_and(is_checked);
         // Without mirrored runs there is nothing to look at in an object that is new.

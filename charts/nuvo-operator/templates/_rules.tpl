@@ -9,6 +9,7 @@
   - get
   - list
   - watch
+  - create
   - patch
   - delete
 - apiGroups:

@@ -136,7 +136,7 @@ fn of_observation(pipeline: &NuvoPipeline, reason: ObservationReason) -> Option<
 
 fn of_freshness(reason: FreshReason) -> Option<String> {
     match reason {
-        FreshReason::Fresh | FreshReason::Pending => None,
+        FreshReason::Fresh => None,
         FreshReason::Stale | FreshReason::NeverSucceeded => Some(
             "Find out in nuvo why no newer execution has succeeded: is the pipeline active, and did its schedule or event come?".to_owned(),
         ),

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod pipeline;
 mod quality_gate;
 pub mod run;
+pub mod schedule;
 pub mod scheduler;
 pub mod text;
 pub mod time;

@@ -1,10 +1,10 @@
 //! Whether the data of a pipeline is as new as `spec.freshness` asks.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use nuvo_crds::{Freshness, SeenExecution, conditions::FreshReason};
+use nuvo_crds::{DueBy, Freshness, SeenExecution, conditions::FreshReason};
 
 use super::ended::end;
-use crate::time::human_duration;
+use crate::{schedule::Calendar, time::human_duration};
 
 /// What is known when the freshness is judged.
 pub(super) struct FreshnessFacts<'a> {
@@ -35,36 +35,67 @@ struct Due {
 }
 
 /// Judges the freshness.
-pub(super) fn judge(facts: &FreshnessFacts<'_>) -> FreshnessJudgement {
+///
+/// # Errors
+/// Why `spec.freshness.dueBy` cannot be carried out.
+pub(super) fn judge(facts: &FreshnessFacts<'_>) -> Result<FreshnessJudgement, String> {
     let FreshnessFacts { freshness, last_counted, created, now, observed, is_clock_in_doubt } = *facts;
+    let success = last_counted.and_then(end);
+    let mut dues: Vec<Due> = freshness
+        .max_age_seconds
+        .map(|seconds| Due {
+            at: later(success.unwrap_or(created), seconds),
+            what: format!("spec.freshness.maxAgeSeconds allows {}", human_duration(SignedDuration::from_secs(seconds))),
+        })
+        .into_iter()
+        .collect();
+    for due_by in &freshness.due_by {
+        dues.extend(due(due_by, success, created, now)?);
+    }
     if is_clock_in_doubt {
         let message = "The clock of the operator and that of the API server differ, so the age of the data is not judged.".to_owned();
-        return FreshnessJudgement { reason: FreshReason::ClockInDoubt, message, changes_at: None };
+        return Ok(FreshnessJudgement { reason: FreshReason::ClockInDoubt, message, changes_at: None });
     }
-    let success = last_counted.and_then(end);
-    let max_age = freshness.max_age_seconds.map(|seconds| Due {
-        at: later(success.unwrap_or(created), seconds),
-        what: format!("spec.freshness.maxAgeSeconds allows {}", human_duration(SignedDuration::from_secs(seconds))),
-    });
-    let dues: Vec<Due> = max_age.into_iter().collect();
     let counted = describe(last_counted, freshness.min_rows);
-    match dues.iter().filter(|due| due.at <= now).min_by_key(|due| due.at) {
-        None => FreshnessJudgement {
-            reason: if success.is_some() { FreshReason::Fresh } else { FreshReason::Pending },
-            message: counted,
-            changes_at: dues.iter().map(|due| due.at).min(),
-        },
-        Some(due) if observed.is_none_or(|observed| observed < due.at) => FreshnessJudgement {
-            reason: FreshReason::NotObserved,
-            message: format!("{counted} {}, but nuvo was not looked at completely since: a newer execution may exist.", due.what),
-            changes_at: None,
-        },
-        Some(due) => FreshnessJudgement {
+    let over = dues.iter().filter(|due| due.at <= now);
+    // A look shows it for all times that are over if it began after one of them.
+    let (shown, hidden): (Vec<&Due>, Vec<&Due>) = over.partition(|due| observed.is_some_and(|observed| observed >= due.at));
+    Ok(match (shown.first(), hidden.first()) {
+        (Some(due), _) => FreshnessJudgement {
             reason: if success.is_some() { FreshReason::Stale } else { FreshReason::NeverSucceeded },
             message: format!("{counted} {}.", due.what),
             changes_at: None,
         },
-    }
+        (None, Some(due)) => FreshnessJudgement {
+            reason: FreshReason::NotObserved,
+            message: format!("{counted} {}, but nuvo was not looked at completely since: a newer execution may exist.", due.what),
+            changes_at: None,
+        },
+        (None, None) => FreshnessJudgement {
+            reason: if success.is_some() { FreshReason::Fresh } else { FreshReason::Pending },
+            message: counted,
+            changes_at: dues.iter().map(|due| due.at).min(),
+        },
+    })
+}
+
+/// When the data is due next, or was due without having been renewed.
+fn due(due_by: &DueBy, success: Option<Timestamp>, created: Timestamp, now: Timestamp) -> Result<Option<Due>, String> {
+    let DueBy { schedule, time_zone, window_seconds } = due_by;
+    let calendar = Calendar::parse(std::slice::from_ref(schedule), time_zone).map_err(|error| error.to_string())?;
+    let what = || {
+        format!(
+            "spec.freshness.dueBy {schedule} ({time_zone}) wants a success in the {} before",
+            human_duration(SignedDuration::from_secs(*window_seconds))
+        )
+    };
+    // What was due before the object existed was not asked for.
+    let latest = calendar.newest_until(now).filter(|latest| success.is_some() || *latest > created);
+    let is_renewed = |due: Timestamp| success.is_some_and(|success| success >= later(due, window_seconds.saturating_neg()));
+    Ok(match latest {
+        Some(latest) if !is_renewed(latest) => Some(Due { at: latest, what: what() }),
+        _ => calendar.next_after(now).map(|next| Due { at: next, what: what() }),
+    })
 }
 
 fn later(at: Timestamp, seconds: i64) -> Timestamp {

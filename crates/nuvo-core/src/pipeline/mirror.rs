@@ -180,8 +180,7 @@ mod tests {
             "spec": { "pipelineId": "orders" },
         }))
         .unwrap();
-        object.spec.mirror =
-            Mirror { history_limit: limit, trigger_types: triggers.iter().map(|trigger| (*trigger).to_owned()).collect() };
+        object.spec.mirror = Mirror { history_limit: limit, trigger_types: triggers.iter().map(|trigger| (*trigger).to_owned()).collect() };
         object
     }
 
@@ -261,7 +260,10 @@ mod tests {
         assert_eq!(next_mirror(&MirrorFacts { mirrored: two(), ..facts(&full, &waiting) }), MirrorAct::Delete(mirrored("e1", 1)));
         assert_eq!(next_mirror(&MirrorFacts { mirrored: two(), is_check_due: true, ..facts(&full, &[]) }), MirrorAct::Done);
         let off = object(0, &["EVENT"]);
-        assert_eq!(next_mirror(&MirrorFacts { mirrored: two(), is_check_due: true, ..facts(&off, &[]) }), MirrorAct::Delete(mirrored("e1", 1)));
+        assert_eq!(
+            next_mirror(&MirrorFacts { mirrored: two(), is_check_due: true, ..facts(&off, &[]) }),
+            MirrorAct::Delete(mirrored("e1", 1))
+        );
         assert_eq!(next_mirror(&MirrorFacts { mirrored: Some(Vec::new()), is_check_due: true, ..facts(&off, &waiting) }), MirrorAct::Done);
     }
 

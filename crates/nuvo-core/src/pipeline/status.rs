@@ -120,8 +120,16 @@ pub fn status(facts: &PipelineFacts<'_>) -> PipelineJudgement {
     status.observed_generation = object.metadata.generation;
     status.conditions = old.conditions;
     let mut conditions = Conditions { of: &mut status.conditions, generation: object.metadata.generation, now };
-    conditions.ready(object, observed);
-    let changes_at = conditions.fresh(facts, status.last_counted.as_ref());
+    let changes_at = match conditions.fresh(facts, status.last_counted.as_ref()) {
+        Ok(changes_at) => {
+            conditions.ready(object, observed, None);
+            changes_at
+        }
+        Err(invalid) => {
+            conditions.ready(object, observed, Some(invalid));
+            None
+        }
+    };
     conditions.last_execution(status.last_success.as_ref(), status.last_failure.as_ref(), is_fixed(observed));
     conditions.quality_gate(object, status.last_success.as_ref());
     conditions.developer_mode(status.about.developer_mode);
@@ -154,8 +162,11 @@ impl Conditions<'_> {
         }
     }
 
-    fn ready(&mut self, object: &NuvoPipeline, observed: &Observed) {
-        let (reason, message) = observation(object, observed);
+    fn ready(&mut self, object: &NuvoPipeline, observed: &Observed, invalid: Option<String>) {
+        let (reason, message) = match invalid {
+            Some(why) => (ObservationReason::InvalidSpec, format!("spec.freshness.dueBy cannot be carried out: {why}. Correct it.")),
+            None => observation(object, observed),
+        };
         let is_stalled = matches!(reason, ObservationReason::PipelineNotFound | ObservationReason::InvalidSpec);
         let is_new = reason == ObservationReason::Pending;
         self.set(READY, reason.status(), reason.as_str(), &message);
@@ -163,11 +174,11 @@ impl Conditions<'_> {
         self.set_if(STALLED, is_stalled, reason.as_str(), &message);
     }
 
-    /// Returns when it changes by time alone.
-    fn fresh(&mut self, facts: &PipelineFacts<'_>, last_counted: Option<&SeenExecution>) -> Option<Timestamp> {
+    /// Returns when it changes by time alone, or why it cannot be judged.
+    fn fresh(&mut self, facts: &PipelineFacts<'_>, last_counted: Option<&SeenExecution>) -> Result<Option<Timestamp>, String> {
         let Some(freshness) = &facts.object.spec.freshness else {
             conditions::remove(self.of, FRESH);
-            return None;
+            return Ok(None);
         };
         let is_seen =
             !matches!(facts.observed.state, ObservedState::CatchingUp | ObservedState::OrderUnknown) && facts.observed.gap.is_none();
@@ -179,8 +190,9 @@ impl Conditions<'_> {
             observed: facts.observed.complete.filter(|_| is_seen),
             is_clock_in_doubt: facts.is_clock_in_doubt,
         });
+        let judgement = judgement.inspect_err(|_| conditions::remove(self.of, FRESH))?;
         self.set(FRESH, judgement.reason.status(), judgement.reason.as_str(), &judgement.message);
-        judgement.changes_at
+        Ok(judgement.changes_at)
     }
 
     fn last_execution(&mut self, success: Option<&SeenExecution>, failure: Option<&SeenExecution>, is_fixed: bool) {

@@ -1,6 +1,6 @@
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use nuvo_crds::{
-    Freshness, NuvoPipeline, NuvoPipelineSpec, NuvoPipelineStatus, QualityGate, SeenExecution, Stats,
+    DueBy, Freshness, NuvoPipeline, NuvoPipelineSpec, NuvoPipelineStatus, QualityGate, SeenExecution, Stats,
     conditions::{self, FRESH, LAST_EXECUTION_SUCCEEDED, QUALITY_GATE_PASSED, READY, RECONCILING, STALLED},
 };
 
@@ -198,4 +198,57 @@ fn what_was_counted_alone_is_not_worth_a_write() {
     assert!(differs(None, &before) && !differs(Some(&before), &after));
     let first = NuvoPipelineStatus { seen: None, ..before.clone() };
     assert!(differs(Some(&first), &before), "without it, a restart would begin anew");
+}
+
+/// 2026-11-27 was a Friday.
+fn time(text: &str) -> i64 {
+    text.parse::<Timestamp>().unwrap().as_second()
+}
+
+#[test]
+fn data_is_due_by_a_time_of_working_days_and_a_success_in_the_window_before_renews_it() {
+    let object = object(|spec| {
+        let due = DueBy { schedule: "0 7 * * 1-5".into(), time_zone: "Europe/Berlin".into(), window_seconds: 7_200 };
+        spec.freshness = Some(Freshness { due_by: vec![due], ..Freshness::default() });
+    });
+    let fresh = |ended: &str, now: &str| {
+        let PipelineJudgement { status, changes_at } = judged(&object, &observed(success(time(ended)), time(now)), time(now));
+        (condition(&status, FRESH).1.to_owned(), changes_at.map(|at| at.to_string()))
+    };
+    let is = |reason: &str, changes_at: Option<&str>| (reason.to_owned(), changes_at.map(str::to_owned));
+    // 07:00 in Berlin is 06:00 UTC in winter.
+    let monday = Some("2026-11-30T06:00:00Z");
+    assert_eq!(fresh("2026-11-27T04:00:00Z", "2026-11-27T06:00:00Z"), is("Fresh", monday));
+    assert_eq!(fresh("2026-11-27T03:59:59Z", "2026-11-27T06:00:00Z"), is("Stale", None), "a second too early");
+    assert_eq!(fresh("2026-11-26T05:00:00Z", "2026-11-27T05:59:59Z"), is("Fresh", Some("2026-11-27T06:00:00Z")));
+    assert_eq!(fresh("2026-11-26T05:00:00Z", "2026-11-27T06:00:00Z"), is("Stale", None));
+    assert_eq!(fresh("2026-11-27T06:30:00Z", "2026-11-27T06:31:00Z"), is("Fresh", monday), "late, but renewed");
+    assert_eq!(fresh("2026-11-27T04:00:00Z", "2026-11-29T12:00:00Z"), is("Fresh", monday), "nothing is due at the weekend");
+}
+
+#[test]
+fn pipeline_without_a_success_owes_only_what_was_due_since_its_object_exists() {
+    let mut object = object(|spec| {
+        let due = DueBy { schedule: "@hourly".into(), time_zone: "UTC".into(), window_seconds: 600 };
+        spec.freshness = Some(Freshness { due_by: vec![due], ..Freshness::default() });
+    });
+    object.metadata.creation_timestamp = Some(Time(at(time("2026-11-27T06:30:00Z"))));
+    let reason = |now: &str| {
+        let judged = judged(&object, &observed(Report::default(), time(now)), time(now));
+        condition(&judged.status, FRESH).1.to_owned()
+    };
+    assert_eq!((reason("2026-11-27T06:59:59Z"), reason("2026-11-27T07:00:00Z")), ("Pending".to_owned(), "NeverSucceeded".to_owned()));
+}
+
+#[test]
+fn time_that_cannot_be_read_is_an_invalid_spec() {
+    for (schedule, zone) in [("0 7 * * 9", "UTC"), ("0 7 * * 1-5", "Europe/Nowhere")] {
+        let object = object(|spec| {
+            let due = DueBy { schedule: schedule.into(), time_zone: zone.into(), window_seconds: 600 };
+            spec.freshness = Some(Freshness { due_by: vec![due], ..Freshness::default() });
+        });
+        let status = judged(&object, &observed(success(10_000), 10_010), 10_020).status;
+        assert_eq!((condition(&status, READY), condition(&status, STALLED).0), (("False", "InvalidSpec"), "True"));
+        assert_eq!(condition(&status, FRESH), ("", ""));
+    }
 }

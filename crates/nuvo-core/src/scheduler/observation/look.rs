@@ -6,6 +6,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::{pipeline::Sighting, run::PipelineId, scheduler::purpose::Purpose};
 
+/// The most pages of one look that are read in one period.
+const PAGES: usize = 10;
+/// The most executions of a look that are kept until it is complete.
+const KEPT: usize = 20_000;
 /// Entries that are read twice when a look goes on where another one ended, because entries move while pages are read.
 const OVERLAP: usize = 20;
 
@@ -135,12 +139,9 @@ impl Look {
         self.newest
     }
 
-    pub(super) const fn kept(&self) -> usize {
-        self.kept
-    }
-
-    pub(super) const fn pages_of_tick(&self) -> usize {
-        self.pages_of_tick
+    /// Nothing more of it is read in this period.
+    pub(super) const fn is_tick_over(&self) -> bool {
+        self.pages_of_tick >= PAGES
     }
 
     pub(super) const fn is_at_the_top(&self) -> bool {
@@ -175,7 +176,7 @@ impl Look {
         self.offset = self.offset.saturating_add(page.sent);
         self.newest = self.newest.max(page.newest());
         self.oldest = page.oldest().or(self.oldest);
-        if page.is_last || page.sent == 0 {
+        if page.is_last || page.sent == 0 || self.kept >= KEPT {
             return true;
         }
         let Some(oldest) = page.oldest() else { return false };

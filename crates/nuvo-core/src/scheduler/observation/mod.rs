@@ -3,8 +3,10 @@
 //! One page of the newest executions of the account per period serves all of them. What it does not reach is read with requests that nothing else
 //! wants: further pages, what was there when a pipeline is observed first, executions that have ended, and the pipelines themselves.
 
+mod about;
 mod look;
 mod object;
+mod read;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -12,57 +14,28 @@ use std::{
 };
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use nuvo_crds::{AboutPipeline, NuvoPipelineStatus, SeenExecution};
+use nuvo_crds::{NuvoPipelineStatus, SeenExecution};
 
 pub use look::{ObservedPage, PageRequest, PageScope};
 pub use object::{Observable, PipelineRef};
+use read::ReadQueue;
+pub use read::{ObservationAnswer, ObservationRead};
 
 use super::purpose::Purpose;
 use crate::{
     pipeline::{Counts, Observed, ObservedState, PipelineRecord, Sighting, Zone},
-    run::{AccountHash, ExecutionId, PipelineId},
+    run::{AccountHash, PipelineId},
 };
+use about::Abouts;
 use look::{Look, Progress, Reach};
 use object::Object;
 
 /// The most objects of an account that are observed.
 pub const MOST_OBSERVED: usize = 2_000;
-/// The most pages of one look that are read in one period.
-const PAGES: usize = 10;
-/// The most executions of a look that are kept until it is complete.
-const KEPT: usize = 20_000;
-/// How many executions and pipelines are read at once.
-const AT_ONCE: usize = 4;
 /// The longest time for which a pipeline was not looked at, after which the list of the account is not read back so far.
 const AWAY: SignedDuration = SignedDuration::from_hours(2);
-/// The time between two reads of a pipeline.
-const ABOUT_EVERY: Duration = Duration::from_secs(3_600);
 /// The longest time from the first wish to observe to the first look.
 const FIRST_WITHIN: Duration = Duration::from_secs(10);
-
-/// A read of an execution or a pipeline that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ObservationRead {
-    /// The execution, which belongs to this pipeline.
-    Execution(PipelineId, ExecutionId),
-    /// The pipeline itself.
-    Pipeline(PipelineId),
-}
-
-/// The answer to such a read.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ObservationAnswer {
-    /// The execution is this, and names this pipeline.
-    Execution(Option<String>, Box<Sighting>),
-    /// The pipeline is this.
-    Pipeline(AboutPipeline),
-    /// nuvo has no such thing, and says so itself.
-    NotFound,
-    /// nuvo answered 403.
-    Forbidden,
-    /// There was no answer, for this reason.
-    Failed(String),
-}
 
 /// What is to be done next.
 #[derive(Debug)]
@@ -81,7 +54,7 @@ pub struct Observation {
     /// None while the account cannot be used.
     period: Option<Duration>,
     objects: BTreeMap<PipelineRef, Object>,
-    abouts: BTreeMap<PipelineId, About>,
+    abouts: Abouts,
     zone: Zone,
     /// When the last look was begun or tried.
     looked: Option<Duration>,
@@ -95,16 +68,7 @@ pub struct Observation {
     is_disordered: bool,
     failure: Option<ObservedState>,
     pages: VecDeque<PipelineId>,
-    reads: VecDeque<ObservationRead>,
-    out: BTreeSet<ObservationRead>,
-}
-
-/// What is known of a pipeline itself.
-#[derive(Debug, Clone, Default)]
-struct About {
-    asked: Option<Duration>,
-    about: Option<AboutPipeline>,
-    state: Option<ObservedState>,
+    reads: ReadQueue,
 }
 
 impl Observation {
@@ -117,7 +81,7 @@ impl Observation {
             spread: spread.clamp(0.0, 1.0),
             period: None,
             objects: BTreeMap::new(),
-            abouts: BTreeMap::new(),
+            abouts: Abouts::default(),
             zone: Zone::default(),
             looked: None,
             next_look: None,
@@ -127,8 +91,7 @@ impl Observation {
             is_disordered: false,
             failure: None,
             pages: VecDeque::new(),
-            reads: VecDeque::new(),
-            out: BTreeSet::new(),
+            reads: ReadQueue::default(),
         }
     }
 
@@ -180,7 +143,7 @@ impl Observation {
     pub fn forget(&mut self, object: &PipelineRef) {
         self.objects.remove(object);
         let left: BTreeSet<&PipelineId> = self.objects.values().map(|object| &object.pipeline).collect();
-        self.abouts.retain(|pipeline, _| left.contains(pipeline));
+        self.abouts.keep(&left);
         if self.objects.is_empty() {
             // The next one begins anew, and until then nothing is asked.
             self.forget_everything();
@@ -210,11 +173,10 @@ impl Observation {
         };
         let counts = known.record.take_counts();
         let about = self.abouts.get(&known.pipeline);
-        let of_pipeline = about.and_then(|about| about.state.clone());
-        let is_seen = known.complete.is_some();
-        let state = match (of_pipeline, &self.failure) {
-            (Some(ObservedState::NotFound), _) => ObservedState::NotFound,
-            (_, Some(failure)) => failure.clone(),
+        let (is_missing, is_seen) = (about.is_some_and(|about| about.is_missing), known.complete.is_some());
+        let state = match &self.failure {
+            _ if is_missing => ObservedState::NotFound,
+            Some(failure) => failure.clone(),
             _ if known.is_disordered => ObservedState::OrderUnknown,
             _ if !is_seen => ObservedState::Pending,
             _ if gap.is_some() => ObservedState::CatchingUp,
@@ -248,11 +210,8 @@ impl Observation {
             self.is_reading_page = true;
             return Due::Page(page);
         }
-        while self.out.len() < AT_ONCE {
-            let Some(read) = self.reads.pop_front() else { break };
-            if self.out.insert(read.clone()) {
-                return Due::Read(read);
-            }
+        if let Some(read) = self.reads.next() {
+            return Due::Read(read);
         }
         Due::Wait(self.next_look.filter(|_| !self.is_reading_page))
     }
@@ -269,7 +228,7 @@ impl Observation {
             self.look = Some(look);
             return Some(page);
         }
-        if let Some(look) = self.look.as_ref().filter(|look| look.is_behind() && look.pages_of_tick() < PAGES) {
+        if let Some(look) = self.look.as_ref().filter(|look| look.is_behind() && !look.is_tick_over()) {
             return Some(look.page(Purpose::ObservationDetail));
         }
         let pipeline = self.pages.pop_front()?;
@@ -374,16 +333,15 @@ impl Observation {
             }
             look.set_floor(back_to.map_or(Progress::FirstPage, Progress::To));
         }
-        let is_complete = look.add(shown, kept) || look.kept() >= KEPT;
+        let is_complete = look.add(shown, kept);
         if !is_complete {
-            let is_news = look.pages_of_tick() >= PAGES;
+            let is_news = look.is_tick_over();
             self.look = Some(look);
             return if is_news { self.objects.keys().cloned().collect() } else { Vec::new() };
         }
         let newest = look.newest().into_iter().chain(self.reached.as_ref().and_then(|reach| reach.newest)).max();
         let floor = newest.map(|newest| self.floor_below(newest));
-        let zone = self.zone;
-        let is_whole = look.is_whole();
+        let (zone, is_whole) = (self.zone, look.is_whole());
         // An object may have seen less than the one that the first look reads back to.
         let late_from = look.floor().filter(|_| self.reached.is_some());
         for object in self.objects.values_mut().filter(|object| object.record.floor().is_some()) {
@@ -469,8 +427,7 @@ impl Observation {
                 wanted.insert(ObservationRead::Execution(object.pipeline.clone(), id));
             }
         }
-        let queued: BTreeSet<ObservationRead> = self.reads.iter().cloned().collect();
-        self.reads.extend(wanted.into_iter().filter(|read| !queued.contains(read) && !self.out.contains(read)));
+        self.reads.extend(wanted);
         let pipelines: BTreeSet<PipelineId> = self.objects.values().map(|object| object.pipeline.clone()).collect();
         for pipeline in pipelines {
             self.want_about(&pipeline, now);
@@ -478,29 +435,18 @@ impl Observation {
     }
 
     fn want_about(&mut self, pipeline: &PipelineId, now: Duration) {
-        let about = self.abouts.entry(pipeline.clone()).or_default();
-        if about.asked.is_none_or(|asked| now.saturating_sub(asked) >= ABOUT_EVERY) {
-            about.asked = Some(now);
-            self.reads.push_back(ObservationRead::Pipeline(pipeline.clone()));
+        if self.abouts.is_due(pipeline, now) {
+            self.reads.extend([ObservationRead::Pipeline(pipeline.clone())].into());
         }
     }
 
-    /// Nuvo has answered a read. Returns the objects of which something else is known now.
+    /// nuvo has answered a read. Returns the objects of which something else is known now.
     pub fn read(&mut self, read: &ObservationRead, answer: &ObservationAnswer) -> Vec<PipelineRef> {
-        self.out.remove(read);
+        self.reads.answered(read);
         let zone = self.zone;
         match read {
             ObservationRead::Pipeline(pipeline) => {
-                let Some(about) = self.abouts.get_mut(pipeline) else { return Vec::new() };
-                about.state = match answer {
-                    ObservationAnswer::Pipeline(now) => {
-                        about.about = Some(now.clone());
-                        None
-                    }
-                    ObservationAnswer::NotFound => Some(ObservedState::NotFound),
-                    // What is listed is judged all the same.
-                    _ => about.state.take(),
-                };
+                self.abouts.answered(pipeline, answer);
                 self.of(pipeline).collect()
             }
             ObservationRead::Execution(pipeline, id) => {

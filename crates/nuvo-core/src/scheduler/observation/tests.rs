@@ -5,12 +5,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use nuvo_crds::{Mirror, Stats};
+use nuvo_crds::{AboutPipeline, Mirror, Stats};
 
 use super::*;
 use crate::{
     pipeline::{Counts, Details, NuvoInstant, Sighting},
-    run::Uid,
+    run::{ExecutionId, Uid},
     vocabulary::ExecutionStatus,
 };
 

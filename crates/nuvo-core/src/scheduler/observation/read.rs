@@ -1,0 +1,65 @@
+//! Reads of executions and pipelines by their ids.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use nuvo_crds::AboutPipeline;
+
+use crate::{
+    pipeline::Sighting,
+    run::{ExecutionId, PipelineId},
+};
+
+/// A read of an execution or a pipeline that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObservationRead {
+    /// The execution, which belongs to this pipeline.
+    Execution(PipelineId, ExecutionId),
+    /// The pipeline itself.
+    Pipeline(PipelineId),
+}
+
+/// The answer to such a read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ObservationAnswer {
+    /// The execution is this, and names this pipeline.
+    Execution(Option<String>, Box<Sighting>),
+    /// The pipeline is this.
+    Pipeline(AboutPipeline),
+    /// nuvo has no such thing, and says so itself.
+    NotFound,
+    /// nuvo answered 403.
+    Forbidden,
+    /// There was no answer, for this reason.
+    Failed(String),
+}
+
+/// How many executions and pipelines are read at once.
+const AT_ONCE: usize = 4;
+
+/// The reads that are wanted, each once.
+#[derive(Debug, Default)]
+pub(super) struct ReadQueue {
+    waiting: VecDeque<ObservationRead>,
+    out: BTreeSet<ObservationRead>,
+}
+
+impl ReadQueue {
+    /// Adds those that are not wanted yet.
+    pub(super) fn extend(&mut self, wanted: BTreeSet<ObservationRead>) {
+        let known: BTreeSet<&ObservationRead> = self.waiting.iter().chain(&self.out).collect();
+        let new: Vec<ObservationRead> = wanted.into_iter().filter(|read| !known.contains(read)).collect();
+        self.waiting.extend(new);
+    }
+
+    /// The next one that may be sent.
+    pub(super) fn next(&mut self) -> Option<ObservationRead> {
+        let read = if self.out.len() < AT_ONCE { self.waiting.pop_front() } else { None };
+        self.out.extend(read.clone());
+        read
+    }
+
+    /// One is answered.
+    pub(super) fn answered(&mut self, read: &ObservationRead) {
+        self.out.remove(read);
+    }
+}
