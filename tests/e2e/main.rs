@@ -26,6 +26,7 @@ mod later_versions;
 mod leader_election;
 mod lifecycle;
 mod metrics;
+mod mirrored_runs;
 mod multiple_operators;
 mod observed_pipelines;
 mod old_definition;
