@@ -1,18 +1,17 @@
 //! What observing promises when processes are killed, nuvo answers badly or not at all, and runs are beside it.
 
-use std::{cell::Cell, collections::BTreeSet, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use controlplane::{
     Proxy,
     proxy::{Action, RequestInfo},
 };
-use kube::api::ListParams;
-use nuvo_crds::{NuvoPipeline, Phase, PipelineRun};
+use nuvo_crds::NuvoPipeline;
 use nuvo_sim::{Change, Effect, Fault, Identity, ListOrder, Operation, Seed, Status, Trigger};
 use serde_json::json;
 
 use crate::{
-    environment::{Environment, Operator, WITHIN, block_on, same},
+    environment::{Environment, Operator, same},
     observed_pipelines::{condition, environment, executions, get, observe, seed, wait_reason},
 };
 
@@ -202,66 +201,4 @@ fn lost_leadership_leaves_no_series() {
     env.eventually("a leader", || operator.leads());
     env.eventually("series", || series().len() > 10);
     without_posts(&env);
-}
-
-/// The runs that only show executions, by the execution of each.
-fn mirrored(env: &Environment) -> Vec<PipelineRun> {
-    let of_object = ListParams::default().labels("nuvo.dev/pipeline-object=orders");
-    block_on(env.runs().list(&of_object)).unwrap().items
-}
-
-fn shown(env: &Environment) -> BTreeSet<String> {
-    mirrored(env).into_iter().filter_map(|run| run.spec.execution_id).collect()
-}
-
-#[test]
-fn newest_executions_that_nuvo_started_are_mirrored_as_runs_that_only_show_them() {
-    let env = environment("pipelines-mirror");
-    let operator = env.operator();
-    observe(&env, "orders", json!({ "mirror": { "historyLimit": 2 } }));
-    wait_reason(&env, "orders", "Ready", "Observed");
-    let old = seed(&env, Trigger::Scheduled, someone(), Status::Successful);
-    env.eventually("the first one is mirrored", || shown(&env).contains(&old));
-    seed(&env, Trigger::Manual, someone(), Status::Successful);
-    let new: BTreeSet<String> = [Trigger::Event, Trigger::Scheduled].map(|trigger| seed(&env, trigger, someone(), Status::Failed)).into();
-    env.eventually("the newest two are mirrored", || shown(&env) == new);
-    for run in mirrored(&env) {
-        let name = run.metadata.name.clone().unwrap();
-        assert!(name.starts_with("orders-") && name.len() == "orders-".len() + 10, "{name}");
-        let owner = run.metadata.owner_references.unwrap().remove(0);
-        same("owner", (owner.kind.as_str(), owner.controller), ("NuvoPipeline", Some(true)));
-        env.wait_phase(&name, Phase::Failed);
-    }
-    // What a person deletes does not come back.
-    let deleted = mirrored(&env).remove(0);
-    env.delete(deleted.metadata.name.as_ref().unwrap());
-    wait_for_another_look(&env, &operator);
-    wait_for_another_look(&env, &operator);
-    same("runs", mirrored(&env).len(), 1);
-    let finished: f64 = operator.metrics("nuvo_operator_runs_finished_total").into_values().sum();
-    assert!(finished < 0.5, "they count as {finished} runs");
-    without_posts(&env);
-}
-
-/// The POST is carried out, its answer is lost, and the operator is killed. Meanwhile a mirror of what is started through the API waits.
-#[test]
-fn run_in_doubt_beside_a_mirror_starts_nothing_again() {
-    let env = environment("pipelines-doubt");
-    let first = env.operator();
-    observe(&env, "orders", json!({ "mirror": { "historyLimit": 5, "triggerTypes": ["MANUAL", "SCHEDULED"] } }));
-    wait_reason(&env, "orders", "Ready", "Observed");
-    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING).once());
-    env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
-    assert!(env.sim.fault_reached(fault, WITHIN), "{}", first.0.log());
-    first.kill();
-    env.sim.clear_faults();
-
-    let second = env.operator();
-    let run = env.wait_phase("orders", Phase::Succeeded);
-    let ids: BTreeSet<String> = run.status.unwrap().current.execution_ids.into_iter().collect();
-    same("executions", ids.len(), 1);
-    env.eventually("a complete look", || observed_at(&second).is_some());
-    wait_for_another_look(&env, &second);
-    env.eventually("the run alone shows it", || shown(&env).is_disjoint(&ids));
-    same("POSTs", env.sim.post_count(), 1);
 }

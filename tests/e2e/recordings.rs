@@ -76,10 +76,11 @@ const ACCOUNTS: [&str; 8] = [
     "unobserved",
 ];
 
-const PIPELINES: [&str; 13] = [
+const PIPELINES: [&str; 14] = [
     "account-not-ready",
     "developer-mode",
     "execution-failed",
+    "invalid-spec",
     "not-observed",
     "observed",
     "order-unknown",
@@ -93,7 +94,7 @@ const PIPELINES: [&str; 13] = [
 ];
 
 /// Objects that it would take hours or thousands of others to record.
-const PIPELINES_BY_HAND: [&str; 3] = ["catching-up", "invalid-spec", "too-many-pipelines"];
+const PIPELINES_BY_HAND: [&str; 2] = ["catching-up", "too-many-pipelines"];
 
 const TIME: &str = "2026-01-01T00:00:00Z";
 
@@ -558,11 +559,13 @@ fn pipelines_match_their_recordings() {
     observe("quality-gate-failed", json!({ "qualityGate": { "maxErrorRowPercent": 5 } }));
     observe("stale", json!({ "freshness": { "maxAgeSeconds": 60 } }));
     observe("not-observed", json!({ "freshness": { "maxAgeSeconds": 60 } }));
+    observe("invalid-spec", json!({ "freshness": { "dueBy": [{ "schedule": "61 7 * * *", "windowSeconds": 60 }] } }));
     observe("pipeline-not-found", json!({}));
     observe("order-unknown", json!({}));
     observe("pipeline-forbidden", json!({}));
     is("suspended", "Ready", "Suspended");
     is("account-not-ready", "Ready", "AccountNotReady");
+    is("invalid-spec", "Ready", "InvalidSpec");
     is("pipeline-not-found", "Ready", "PipelineNotFound");
     is("observed", "Fresh", "Fresh");
     is("developer-mode", "DeveloperMode", "DeveloperMode");
@@ -575,7 +578,7 @@ fn pipelines_match_their_recordings() {
         env.eventually(&format!("rows of {name}"), || has_rows(name));
     }
     let of_now =
-        ["suspended", "account-not-ready", "pipeline-not-found", "observed", "developer-mode", "execution-failed", "quality-gate-failed"];
+        ["suspended", "account-not-ready", "invalid-spec", "pipeline-not-found", "observed", "developer-mode", "execution-failed", "quality-gate-failed"];
     for name in of_now.into_iter().chain(["stale"]) {
         record.pipeline(name);
     }
