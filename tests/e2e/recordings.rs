@@ -545,6 +545,8 @@ fn pipelines_match_their_recordings() {
     ended("stale", Status::Successful, 3_600);
     ended("not-observed", Status::Successful, 20);
     ended("execution-failed", Status::Failed, 10);
+    // So many that an order that is none is noticed.
+    (100..130).for_each(|ago| ended("other", Status::Successful, ago));
 
     let _operator = env.operator();
     env.wait_ready("default");
@@ -577,8 +579,16 @@ fn pipelines_match_their_recordings() {
     for name in ["observed", "developer-mode", "quality-gate-failed", "stale", "not-observed"] {
         env.eventually(&format!("rows of {name}"), || has_rows(name));
     }
-    let of_now =
-        ["suspended", "account-not-ready", "invalid-spec", "pipeline-not-found", "observed", "developer-mode", "execution-failed", "quality-gate-failed"];
+    let of_now = [
+        "suspended",
+        "account-not-ready",
+        "invalid-spec",
+        "pipeline-not-found",
+        "observed",
+        "developer-mode",
+        "execution-failed",
+        "quality-gate-failed",
+    ];
     for name in of_now.into_iter().chain(["stale"]) {
         record.pipeline(name);
     }
@@ -587,7 +597,7 @@ fn pipelines_match_their_recordings() {
     is("pipeline-forbidden", "Ready", "PipelineForbidden");
     record.pipeline("pipeline-forbidden");
     env.sim.remove_fault(fault);
-    env.sim.configure(|config| (config.order, config.max_limit) = (ListOrder::Mixed, 3));
+    env.sim.configure(|config| (config.order, config.max_limit) = (ListOrder::Mixed, 10));
     env.sim.configure(|config| config.ignored_filters = ["pipeline".to_owned()].into());
     is("order-unknown", "Ready", "OrderUnknown");
     record.pipeline("order-unknown");
