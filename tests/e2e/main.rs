@@ -32,6 +32,7 @@ mod observed_pipelines;
 mod old_definition;
 mod orchestrators;
 mod outcomes;
+mod pipelines;
 mod plugin;
 mod plugin_connection;
 mod protocol;

@@ -55,7 +55,7 @@ pub fn seed(env: &Environment, trigger: Trigger, creator: Identity, status: Stat
     env.sim.seed_execution(Seed { trigger, creator, status, stats, ..Seed::new("orders") }).unwrap()
 }
 
-fn executions(operator: &Operator) -> Vec<(String, f64)> {
+pub fn executions(operator: &Operator) -> Vec<(String, f64)> {
     operator.metrics("nuvo_pipeline_executions_total").into_iter().filter(|(_, count)| *count > 0.0).collect()
 }
 
