@@ -370,7 +370,9 @@ impl Observation {
     fn pipeline_page(&mut self, pipeline: &PipelineId, shown: &ObservedPage, now: Duration) -> Vec<PipelineRef> {
         let of_pipeline = shown.sightings.iter().filter(|(named, _)| named.as_deref() == Some(pipeline.as_str()));
         let sightings: Vec<Sighting> = of_pipeline.map(|(_, sighting)| sighting.clone()).collect();
-        let is_usable = shown.is_descending() || shown.is_last;
+        // Without others in it: what the client leaves out of a page was sent all the same.
+        let is_filtered = sightings.len().saturating_add(shown.unreadable) >= shown.sent;
+        let is_usable = shown.is_last || (is_filtered && shown.is_descending());
         let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.newest) };
         let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
         let mut woken = Vec::new();

@@ -117,12 +117,17 @@ impl World {
         }
         let all = listed.len();
         let limit = if request.offset == 0 { 100 } else { 1_000 };
-        let page: Vec<_> = listed.into_iter().skip(request.offset).take(limit).collect();
+        let mut page: Vec<_> = listed.into_iter().skip(request.offset).take(limit).collect();
+        let sent = page.len();
+        if let PageScope::Pipeline(pipeline) = &request.scope {
+            // The client filters again.
+            page.retain(|(of, _)| of == pipeline.as_str());
+        }
         ObservedPage {
             began: self.now,
-            sent: page.len(),
+            sent,
             unreadable: 0,
-            is_last: request.offset + page.len() >= all,
+            is_last: request.offset + sent >= all,
             sightings: page.into_iter().map(|(pipeline, sighting)| (Some(pipeline), sighting)).collect(),
         }
     }
@@ -475,4 +480,18 @@ fn pipeline_of_another_account_begins_anew() {
     world.observation.observe(&object("orders"), &wish, Some(&status), &AccountHash::new("other").unwrap(), world.now);
     world.pass(PERIOD * 2);
     assert_eq!(world.observed("orders").0.report.unwrap().last_success, None);
+}
+
+#[test]
+fn filter_that_is_ignored_is_no_complete_look() {
+    let mut world = World::new();
+    world.create_at(world.now - Duration::from_secs(7_200), "orders", Successful, "EVENT");
+    for number in 0..150 {
+        world.create_at(world.now - Duration::from_secs(number), "other", Successful, "EVENT");
+    }
+    (world.is_shuffled, world.ignores_filter) = (true, true);
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD * 3);
+    let (observed, _, complete) = world.observation.observed(&object("orders"));
+    assert_eq!((observed.state, complete), (ObservedState::OrderUnknown, None));
 }
