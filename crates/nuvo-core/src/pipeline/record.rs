@@ -225,8 +225,13 @@ impl PipelineRecord {
 
     /// Keeps what a page of a look has shown until the look is complete. Returns whether it was kept.
     pub fn note(&mut self, sighting: &Sighting) -> bool {
-        let (Some(watermark), Some(created)) = (&self.watermark, sighting.created) else { return false };
-        let is_news = watermark.age(&sighting.id, created.at) != Age::Known
+        let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { return false };
+        let age = watermark.age(&sighting.id, created.at);
+        if age == Age::Known {
+            // What a status has kept has no time of nuvo's clock, and must outlast the floor.
+            watermark.insert(&sighting.id, created.at);
+        }
+        let is_news = age != Age::Known
             || self.running.contains_key(&sighting.id)
             || self.is_failed(sighting.id.as_str());
         if is_news {

@@ -495,3 +495,26 @@ fn filter_that_is_ignored_is_no_complete_look() {
     let (observed, _, complete) = world.observation.observed(&object("orders"));
     assert_eq!((observed.state, complete), (ObservedState::OrderUnknown, None));
 }
+
+#[test]
+fn restart_counts_nothing_again_though_times_name_no_zone() {
+    for hours in [-5, 2] {
+        let mut world = World::new();
+        world.offset = Some(hours * 3_600);
+        world.observe("orders", "orders", None);
+        world.pass(PERIOD);
+        for _ in 0..5 {
+            world.create("orders", Successful, "EVENT");
+            world.pass(PERIOD * 2);
+        }
+        assert_eq!(world.counted("orders"), 5);
+        let status = world.status("orders");
+        world.restart();
+        world.observe("orders", "orders", Some(&status));
+        for _ in 0..10 {
+            world.create("other", Successful, "EVENT");
+            world.pass(PERIOD);
+        }
+        assert_eq!(world.counted("orders"), 0, "{hours}");
+    }
+}
