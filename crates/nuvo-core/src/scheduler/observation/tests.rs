@@ -117,12 +117,17 @@ impl World {
         }
         let all = listed.len();
         let limit = if request.offset == 0 { 100 } else { 1_000 };
-        let page: Vec<_> = listed.into_iter().skip(request.offset).take(limit).collect();
+        let mut page: Vec<_> = listed.into_iter().skip(request.offset).take(limit).collect();
+        let sent = page.len();
+        if let PageScope::Pipeline(pipeline) = &request.scope {
+            // The client filters again.
+            page.retain(|(of, _)| of == pipeline.as_str());
+        }
         ObservedPage {
             began: self.now,
-            sent: page.len(),
+            sent,
             unreadable: 0,
-            is_last: request.offset + page.len() >= all,
+            is_last: request.offset + sent >= all,
             sightings: page.into_iter().map(|(pipeline, sighting)| (Some(pipeline), sighting)).collect(),
         }
     }
@@ -494,6 +499,68 @@ fn object_that_was_suspended_sees_what_has_come_meanwhile() {
     world.observe("orders", "orders", Some(&status));
     world.pass(PERIOD * 2);
     let (observed, counts) = world.observed("orders");
-    assert_eq!((observed.state, counts.executions.len()), (ObservedState::Observed, 0));
+    assert_eq!((observed.state, counts.executions.values().sum()), (ObservedState::Observed, 1_u64));
     assert_eq!(observed.report.unwrap().last_success.unwrap().id, later);
+}
+
+#[test]
+fn filter_that_is_ignored_is_no_complete_look() {
+    let mut world = World::new();
+    world.create_at(world.now - Duration::from_secs(7_200), "orders", Successful, "EVENT");
+    for number in 0..150 {
+        world.create_at(world.now - Duration::from_secs(number), "other", Successful, "EVENT");
+    }
+    (world.is_shuffled, world.ignores_filter) = (true, true);
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD * 3);
+    let (observed, _, complete) = world.observation.observed(&object("orders"));
+    assert_eq!((observed.state, complete), (ObservedState::OrderUnknown, None));
+}
+
+#[test]
+fn restart_counts_nothing_again_though_times_name_no_zone() {
+    for hours in [-5, 2] {
+        let mut world = World::new();
+        world.offset = Some(hours * 3_600);
+        world.observe("orders", "orders", None);
+        world.pass(PERIOD);
+        for _ in 0..5 {
+            world.create("orders", Successful, "EVENT");
+            world.pass(PERIOD * 2);
+        }
+        assert_eq!(world.counted("orders"), 5);
+        let status = world.status("orders");
+        world.restart();
+        world.observe("orders", "orders", Some(&status));
+        for _ in 0..10 {
+            world.create("other", Successful, "EVENT");
+            world.pass(PERIOD);
+        }
+        assert_eq!(world.counted("orders"), 0, "{hours}");
+    }
+}
+
+#[test]
+fn execution_of_a_quiet_pipeline_during_a_restart_is_counted_though_its_status_is_old() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    world.create("orders", Successful, "SCHEDULED");
+    world.pass(PERIOD * 2);
+    assert_eq!(world.counted("orders"), 1);
+    let status = world.status("orders");
+    for _ in 0..24 {
+        world.create("other", Successful, "EVENT");
+        world.pass(PERIOD * 60);
+    }
+    world.restart();
+    let id = world.create("orders", Successful, "SCHEDULED");
+    world.pass(PERIOD);
+    world.observe("orders", "orders", Some(&status));
+    world.pass(PERIOD * 3);
+    let (observed, counts) = world.observed("orders");
+    assert_eq!(observed.report.unwrap().last_success.unwrap().id, id);
+    assert_eq!(counts.executions.values().sum::<u64>(), 1);
+    world.pass(PERIOD * 3);
+    assert_eq!(world.counted("orders"), 0);
 }

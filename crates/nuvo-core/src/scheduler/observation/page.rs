@@ -1,0 +1,177 @@
+//! What the pages of nuvo's list say.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Observation, ObservationAnswer,
+    look::{ObservedPage, PageRequest, PageScope, Progress, Reach},
+    object::PipelineRef,
+};
+use crate::{
+    pipeline::{ObservedState, Sighting},
+    run::PipelineId,
+};
+
+/// The longest time for which a pipeline was not looked at, after which the list of the account is not read back so far.
+pub(super) const AWAY: SignedDuration = SignedDuration::from_hours(2);
+
+impl Observation {
+    /// A page was read. `began_at` is the time of day at which it was asked for, and `now_at` that of the answer. Returns the objects of which
+    /// something else is known now.
+    pub fn page_read(
+        &mut self,
+        page: &PageRequest,
+        answer: Result<ObservedPage, ObservationAnswer>,
+        times: (Timestamp, Timestamp),
+        now: Duration,
+    ) -> Vec<PipelineRef> {
+        self.is_reading_page = false;
+        let shown = match answer {
+            Ok(shown) => shown,
+            Err(refusal) => return self.page_failed(page, &refusal),
+        };
+        for (pipeline, sighting) in &shown.sightings {
+            let Some(created) = sighting.created else { continue };
+            self.zone.notice(created);
+            for object in self.objects.values().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+                if let Some(stored) = object.record.created(&sighting.id) {
+                    self.zone.recall(created, stored);
+                }
+            }
+        }
+        let had_failed = self.failure.take().is_some();
+        let mut woken = match &page.scope {
+            PageScope::Account => self.account_page(&shown, times, now),
+            PageScope::Pipeline(pipeline) => self.pipeline_page(pipeline, &shown, now),
+        };
+        if had_failed {
+            woken.extend(self.objects.keys().cloned());
+        }
+        woken.sort_unstable();
+        woken.dedup();
+        woken
+    }
+
+    fn page_failed(&mut self, page: &PageRequest, refusal: &ObservationAnswer) -> Vec<PipelineRef> {
+        // It is tried again in the next period.
+        if let (PageScope::Account, Some(look)) = (&page.scope, &mut self.look) {
+            look.end_tick();
+        }
+        let failure = match refusal {
+            ObservationAnswer::Forbidden => ObservedState::Forbidden,
+            ObservationAnswer::Failed(why) => ObservedState::Unavailable(why.clone()),
+            _ => return Vec::new(),
+        };
+        let is_news = self.failure.as_ref() != Some(&failure);
+        self.failure = Some(failure);
+        if is_news { self.objects.keys().cloned().collect() } else { Vec::new() }
+    }
+
+    fn account_page(&mut self, shown: &ObservedPage, times: (Timestamp, Timestamp), now: Duration) -> Vec<PipelineRef> {
+        let Some(mut look) = self.look.take() else { return Vec::new() };
+        let is_all = shown.is_last && look.is_at_the_top();
+        if !(shown.is_descending() || is_all) {
+            return self.disordered(look.began());
+        }
+        self.is_disordered = false;
+        let was_assumed = self.zone.is_assumed();
+        self.measure_zone(shown, times);
+        if was_assumed && !self.zone.is_assumed() {
+            for object in self.objects.values_mut() {
+                object.has_wrong_times = true;
+            }
+        }
+        let mut kept: usize = 0;
+        for (pipeline, sighting) in &shown.sightings {
+            for object in self.objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+                kept = kept.saturating_add(usize::from(object.record.note(sighting)));
+            }
+        }
+        if self.reached.is_none() && look.is_at_the_top() {
+            let newest = shown.newest();
+            let floors = self.objects.values().filter_map(|object| object.record.floor().flatten());
+            let recent = newest.and_then(|newest| newest.checked_sub(AWAY).ok());
+            let back_to = floors.filter(|floor| recent.is_some_and(|recent| *floor >= recent)).min();
+            for object in self.objects.values_mut() {
+                if object.record.floor().flatten().is_none_or(|floor| recent.is_some_and(|recent| floor < recent)) {
+                    object.record.look_anew(recent);
+                }
+            }
+            look.set_floor(back_to.map_or(Progress::FirstPage, Progress::To));
+        }
+        let is_complete = look.add(shown, kept);
+        if !is_complete {
+            let is_news = look.is_tick_over();
+            self.look = Some(look);
+            return if is_news { self.objects.keys().cloned().collect() } else { Vec::new() };
+        }
+        let newest = look.newest().into_iter().chain(self.reached.as_ref().and_then(|reach| reach.newest)).max();
+        let floor = newest.map(|newest| self.floor_below(newest));
+        let (zone, is_whole) = (self.zone, look.is_whole());
+        // An object may have seen less than the one that the first look reads back to.
+        let late_from = look.floor().filter(|_| self.reached.is_some());
+        for object in self.objects.values_mut().filter(|object| object.record.floor().is_some()) {
+            object.record.complete_look(late_from, floor, &zone);
+            object.is_disordered = false;
+            if is_whole {
+                object.complete = Some(look.began());
+            }
+        }
+        self.reached = Some(Reach { newest, answered_at: times.1 });
+        self.want_first_pages();
+        self.want_reads(now);
+        self.objects.keys().cloned().collect()
+    }
+
+    /// The list of the account is not in the order that was asked for: each pipeline has a list of its own.
+    fn disordered(&mut self, began: Duration) -> Vec<PipelineRef> {
+        (self.is_disordered, self.reached) = (true, None);
+        let pipelines: BTreeSet<PipelineId> = self.objects.values().map(|object| object.pipeline.clone()).collect();
+        let waiting: BTreeSet<PipelineId> = self.pages.iter().cloned().collect();
+        self.pages.extend(pipelines.into_iter().filter(|pipeline| !waiting.contains(pipeline)));
+        self.want_reads(began);
+        Vec::new()
+    }
+
+    fn pipeline_page(&mut self, pipeline: &PipelineId, shown: &ObservedPage, now: Duration) -> Vec<PipelineRef> {
+        let of_pipeline = shown.sightings.iter().filter(|(named, _)| named.as_deref() == Some(pipeline.as_str()));
+        let sightings: Vec<Sighting> = of_pipeline.map(|(_, sighting)| sighting.clone()).collect();
+        // Without others in it: what the client leaves out of a page was sent all the same.
+        let is_filtered = sightings.len().saturating_add(shown.unreadable) >= shown.sent;
+        let is_usable = shown.is_last || (is_filtered && shown.is_descending());
+        let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.newest) };
+        let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
+        let mut woken = Vec::new();
+        for (reference, object) in self.objects.iter_mut().filter(|(_, object)| object.pipeline == *pipeline) {
+            object.is_disordered = !is_usable;
+            woken.push(reference.clone());
+            if !is_usable {
+                continue;
+            }
+            if object.record.floor().is_none() {
+                object.record.seed(&sightings, floor, &zone);
+            } else if std::mem::take(&mut object.has_wrong_times) {
+                object.record.learn_anew(&sightings, &zone);
+            } else {
+                for sighting in &sightings {
+                    object.record.note(sighting);
+                }
+                object.record.complete_look(None, floor, &zone);
+            }
+            if shown.unreadable == 0 {
+                object.complete = Some(began);
+            }
+        }
+        self.want_reads(now);
+        woken
+    }
+
+    fn measure_zone(&mut self, shown: &ObservedPage, (_, answered_at): (Timestamp, Timestamp)) {
+        let Some(Reach { newest: Some(newest), answered_at: before }) = self.reached else { return };
+        for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created).filter(|created| created.at > newest) {
+            self.zone.measure(created, before, answered_at);
+        }
+    }
+}
