@@ -86,7 +86,8 @@ impl Cluster {
                 );
             }
         }
-        self.read(&["wait", "--for=condition=Established", "--timeout=60s", "crd", runs, accounts])?;
+        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd"];
+        self.read(&[&established[..], &CRDS].concat())?;
         let found = self.read(&["get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"])?;
         if found.trim().is_empty() {
             self.record(|created| created.namespace = true);

@@ -9,6 +9,7 @@ mod events;
 mod freshness;
 mod mirror;
 mod record;
+mod repair_watch;
 mod sighting;
 mod status;
 mod watermark;

@@ -8,6 +8,7 @@ use nuvo_crds::{Execution, MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, 
 use super::{
     counts::Counts,
     ended::{counts, end, is_later, keep_latest, seen_execution},
+    repair_watch::RepairWatch,
     sighting::{Details, NuvoInstant, Sighting},
     watermark::{Age, Watermark},
     zone::Zone,
@@ -21,11 +22,6 @@ use crate::{
 const FOLLOWED: usize = 1_024;
 /// How often an execution is read in vain before it is counted without its statistics.
 const TRIES: u8 = 3;
-/// The first wait before a failed execution is read again, to find a repair. It doubles up to an hour.
-const FIRST_WATCH: Duration = Duration::from_secs(60);
-const LONGEST_WATCH: Duration = Duration::from_secs(3_600);
-/// For how long a failed execution is read again.
-const WATCHED_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// What a `NuvoPipeline` has seen of its pipeline.
 #[derive(Debug, Clone)]
@@ -48,7 +44,7 @@ pub struct PipelineRecord {
     /// What a look that is not complete yet has shown.
     shown: BTreeMap<ExecutionId, Sighting>,
     tries: Option<(ExecutionId, u8)>,
-    watch: Option<Watch>,
+    watch: Option<RepairWatch>,
     is_fixed: bool,
     counts: Counts,
     mirror: Mirror,
@@ -64,15 +60,6 @@ struct Running {
     is_shown: bool,
     /// When it was read last.
     asked: Option<Duration>,
-}
-
-/// A failed execution that may be repaired.
-#[derive(Debug, Clone)]
-struct Watch {
-    id: String,
-    since: Duration,
-    wait: Duration,
-    next: Duration,
 }
 
 /// What the status shows of a record.
@@ -245,9 +232,7 @@ impl PipelineRecord {
             // What a status has kept has no time of nuvo's clock, and must outlast the floor.
             watermark.insert(&sighting.id, created.at);
         }
-        let is_news = age != Age::Known
-            || self.running.contains_key(&sighting.id)
-            || self.is_failed(sighting.id.as_str());
+        let is_news = age != Age::Known || self.running.contains_key(&sighting.id) || self.is_failed(sighting.id.as_str());
         if is_news {
             self.shown.insert(sighting.id.clone(), sighting.clone());
         }
@@ -398,14 +383,11 @@ impl PipelineRecord {
     /// The last failure, if it is later than the last success, and it is time to look whether it was repaired.
     fn watched(&mut self, now: Duration) -> Option<ExecutionId> {
         let failure = self.last_failure.as_ref().filter(|failure| is_later(failure, self.last_success.as_ref()))?;
-        if self.watch.as_ref().is_none_or(|watch| watch.id != failure.id) {
-            let next = now.saturating_add(FIRST_WATCH);
-            self.watch = Some(Watch { id: failure.id.clone(), since: now, wait: FIRST_WATCH, next });
+        let id = ExecutionId::new(failure.id.clone()).ok()?;
+        if !self.watch.as_ref().is_some_and(|watch| watch.is_of(id.as_str())) {
+            self.watch = Some(RepairWatch::new(id.as_str(), now));
         }
-        let watch = self.watch.as_mut().filter(|watch| watch.next <= now && now.saturating_sub(watch.since) < WATCHED_FOR)?;
-        watch.wait = watch.wait.saturating_mul(2).min(LONGEST_WATCH);
-        watch.next = now.saturating_add(watch.wait);
-        ExecutionId::new(watch.id.clone()).ok()
+        self.watch.as_mut().is_some_and(|watch| watch.is_due(now)).then_some(id)
     }
 
     /// A read by its id has shown an execution.
