@@ -34,6 +34,8 @@ pub struct PipelineRecord {
     min_rows: i64,
     /// None before there was a look at what is there already.
     watermark: Option<Watermark>,
+    /// What was counted before what is there is looked at anew.
+    earlier: Option<Watermark>,
     running: BTreeMap<ExecutionId, Running>,
     last_execution: Option<SeenExecution>,
     last_success: Option<SeenExecution>,
@@ -102,6 +104,7 @@ impl PipelineRecord {
             account,
             min_rows: 0,
             watermark: None,
+            earlier: None,
             running: BTreeMap::new(),
             last_execution: None,
             last_success: None,
@@ -186,23 +189,34 @@ impl PipelineRecord {
         self.watermark.as_ref().map(Watermark::floor)
     }
 
-    /// What is there already must be looked at, because it was not seen for too long.
-    pub fn forget_watermark(&mut self) {
-        self.watermark = None;
+    /// What is there already must be looked at, because the status was not written for long. Executions that were created since `counted_from`
+    /// and are not known are new all the same: it is not written while nothing happens.
+    pub fn look_anew(&mut self, counted_from: Option<Timestamp>) {
+        if let Some(mut earlier) = self.watermark.take() {
+            if let Some(from) = counted_from {
+                earlier.raise(from);
+            }
+            self.earlier = Some(earlier);
+        }
         self.shown.clear();
     }
 
-    /// The executions that are there when they are looked at first. None of them is counted. Those that are created after `floor` and are not
-    /// among them are new from now on.
+    /// The executions that are there when they are looked at first. None of them is counted that is not known to be new. Those that are created
+    /// after `floor` and are not among them are new from now on.
     pub fn seed(&mut self, sightings: &[Sighting], floor: Option<Timestamp>, zone: &Zone) {
+        let earlier = self.earlier.take();
         let mut watermark = Watermark::default();
         if let Some(floor) = floor {
             watermark.raise(floor);
         }
-        for sighting in sightings {
+        for sighting in sightings.iter().rev() {
             let Some(created) = sighting.created else { continue };
             watermark.insert(&sighting.id, created.at);
-            self.learn(sighting, zone, false);
+            let is_new = earlier.as_ref().is_some_and(|earlier| earlier.age(&sighting.id, created.at) == Age::New);
+            if is_new {
+                self.want_mirrored(&seen_execution(sighting, zone));
+            }
+            self.learn(sighting, zone, is_new || self.running.contains_key(&sighting.id));
         }
         self.watermark = Some(watermark);
         self.shown.clear();

@@ -96,7 +96,7 @@ impl Observation {
             let back_to = floors.filter(|floor| recent.is_some_and(|recent| *floor >= recent)).min();
             for object in self.objects.values_mut() {
                 if object.record.floor().flatten().is_none_or(|floor| recent.is_some_and(|recent| floor < recent)) {
-                    object.record.forget_watermark();
+                    object.record.look_anew(recent);
                 }
             }
             look.set_floor(back_to.map_or(Progress::FirstPage, Progress::To));

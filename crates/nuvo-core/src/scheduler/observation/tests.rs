@@ -518,3 +518,28 @@ fn restart_counts_nothing_again_though_times_name_no_zone() {
         assert_eq!(world.counted("orders"), 0, "{hours}");
     }
 }
+
+#[test]
+fn execution_of_a_quiet_pipeline_during_a_restart_is_counted_though_its_status_is_old() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    world.create("orders", Successful, "SCHEDULED");
+    world.pass(PERIOD * 2);
+    assert_eq!(world.counted("orders"), 1);
+    let status = world.status("orders");
+    for _ in 0..24 {
+        world.create("other", Successful, "EVENT");
+        world.pass(PERIOD * 60);
+    }
+    world.restart();
+    let id = world.create("orders", Successful, "SCHEDULED");
+    world.pass(PERIOD);
+    world.observe("orders", "orders", Some(&status));
+    world.pass(PERIOD * 3);
+    let (observed, counts) = world.observed("orders");
+    assert_eq!(observed.report.unwrap().last_success.unwrap().id, id);
+    assert_eq!(counts.executions.values().sum::<u64>(), 1);
+    world.pass(PERIOD * 3);
+    assert_eq!(world.counted("orders"), 0);
+}
