@@ -2,7 +2,10 @@
 
 mod reads;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use nuvo_crds::{MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, RunningExecution, Seen, SeenExecution};
@@ -10,7 +13,7 @@ use nuvo_crds::{MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, RunningExec
 use super::{
     counts::Counts,
     ended::{counts, end, is_later, keep_latest, seen_execution},
-    sighting::Sighting,
+    sighting::{NuvoInstant, Sighting},
     watermark::{Age, Watermark},
     zone::Zone,
 };
@@ -43,6 +46,10 @@ pub struct PipelineRecord {
     /// What a look that is not complete yet has shown.
     shown: BTreeMap<ExecutionId, Sighting>,
     tries: Option<(ExecutionId, u8)>,
+    /// Those that are shown, and of which nuvo has no statistics.
+    bare: BTreeSet<String>,
+    /// A success that ended no later may not have been seen.
+    unseen_until: Option<Timestamp>,
     watch: Option<Watch>,
     is_fixed: bool,
     counts: Counts,
@@ -85,6 +92,8 @@ pub struct Report {
     pub last_counted: Option<SeenExecution>,
     /// The newest ones, newest first.
     pub recent: Vec<SeenExecution>,
+    /// The latest time at which a success can have ended that would count and was not read.
+    pub possible: Option<Timestamp>,
     /// What was counted.
     pub seen: Option<Seen>,
     /// The last success was a failure that was repaired.
@@ -109,6 +118,8 @@ impl PipelineRecord {
             ended: Vec::new(),
             shown: BTreeMap::new(),
             tries: None,
+            bare: BTreeSet::new(),
+            unseen_until: None,
             watch: None,
             is_fixed: false,
             counts: Counts::default(),
@@ -215,6 +226,29 @@ impl PipelineRecord {
         }
         self.watermark = Some(watermark);
         self.shown.clear();
+    }
+
+    /// What was created before this time was not seen, and may be newer than what is known.
+    pub fn unseen_until(&mut self, created: NuvoInstant, zone: &Zone) {
+        self.unseen_until = self.unseen_until.max(Some(zone.corrected(created)));
+    }
+
+    /// The newest success that may count, and was not read yet.
+    fn unread(&self) -> Option<&SeenExecution> {
+        let is_unread = |execution: &&SeenExecution| {
+            execution.status == SUCCESSFUL && execution.stats.is_none() && !self.bare.contains(&execution.id)
+        };
+        let counted = self.last_counted.as_ref().filter(|counted| counts(counted, self.min_rows));
+        let others = self.recent.iter().filter(|_| self.min_rows > 0);
+        let may_count = |execution: &&SeenExecution| self.min_rows <= 0 || is_later(execution, counted);
+        others.chain(&self.last_success).filter(is_unread).filter(may_count).max_by_key(|execution| end(execution))
+    }
+
+    /// The latest time at which a success can have ended that would count and was not read.
+    fn possible(&self) -> Option<Timestamp> {
+        let counted = self.last_counted.as_ref().filter(|counted| counts(counted, self.min_rows)).and_then(end);
+        let unread = self.unread().filter(|_| self.min_rows > 0).and_then(end);
+        unread.max(self.unseen_until).filter(|possible| counted.is_none_or(|counted| counted < *possible))
     }
 
     /// The zone of nuvo's times has become known: the results are learnt anew from these executions, so that all have true times.
@@ -380,6 +414,7 @@ impl PipelineRecord {
             last_failure: self.last_failure.clone(),
             last_counted: self.last_counted.clone().filter(|counted| counts(counted, self.min_rows)),
             recent: self.recent.clone(),
+            possible: self.possible(),
             seen: self.watermark.as_ref().map(|watermark| watermark.store(&self.account)),
             is_fixed: self.is_fixed,
         }

@@ -1,6 +1,6 @@
 //! Which executions are read by their ids, and what that shows.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nuvo_crds::{Execution, RunningExecution, SeenExecution};
@@ -41,9 +41,9 @@ impl PipelineRecord {
             self.ended = vec![chosen];
             return id;
         }
-        let unread = self.last_success.as_ref().filter(|success| success.stats.is_none()).map(|success| success.id.clone());
-        if let Some(id) = unread.and_then(|id| ExecutionId::new(id).ok())
-            && self.tries.as_ref().is_none_or(|(tried, tries)| *tried != id || *tries < TRIES)
+        // Whether it counts for the freshness can depend on its rows: then it is read until they are known.
+        if let Some(id) = self.unread().and_then(|success| ExecutionId::new(success.id.clone()).ok())
+            && (self.min_rows > 0 || self.tries.as_ref().is_none_or(|(tried, tries)| *tried != id || *tries < TRIES))
         {
             return Some(id);
         }
@@ -71,7 +71,7 @@ impl PipelineRecord {
     /// A read by its id has shown an execution.
     pub fn read(&mut self, sighting: &Sighting, zone: &Zone) {
         let execution = seen_execution(sighting, zone);
-        self.tries = None;
+        self.tries = self.tries.take().filter(|(tried, _)| *tried != sighting.id);
         if self.running.contains_key(&sighting.id) || (sighting.status == ExecutionStatus::Successful && self.is_failed(&execution.id)) {
             self.learn(sighting, zone, true);
         }
@@ -84,16 +84,18 @@ impl PipelineRecord {
             self.ended.retain(|ended| ended.id != execution.id);
             self.counts.execution(&execution);
         }
-        if sighting.details.is_none_or(|details| details.stats.is_none()) {
-            // nuvo has no statistics of it: it is not asked for them again.
-            self.tries = Some((sighting.id.clone(), TRIES));
+        if execution.stats.is_none() {
+            self.is_bare(&sighting.id);
         }
     }
 
     /// A read by its id came to nothing. `is_gone`: nuvo has no such execution.
     pub fn read_failed(&mut self, id: &ExecutionId, is_gone: bool) {
         let tries = self.tries.as_ref().filter(|(tried, _)| tried == id).map_or(1, |(_, tries)| tries.saturating_add(1));
-        self.tries = Some((id.clone(), if is_gone { TRIES } else { tries }));
+        self.tries = Some((id.clone(), tries));
+        if is_gone {
+            self.is_bare(id);
+        }
         if !is_gone && tries < TRIES {
             return;
         }
@@ -103,6 +105,16 @@ impl PipelineRecord {
         }
         for ended in std::mem::take(&mut self.ended) {
             if ended.id == id.as_str() { self.counts.execution(&ended) } else { self.ended.push(ended) }
+        }
+    }
+
+    /// nuvo has no statistics of it: it is not asked for them again.
+    fn is_bare(&mut self, id: &ExecutionId) {
+        let shown = self.recent.iter().chain(&self.last_success);
+        let shown: BTreeSet<&str> = shown.map(|execution| execution.id.as_str()).collect();
+        self.bare.retain(|bare| shown.contains(bare.as_str()));
+        if shown.contains(id.as_str()) {
+            self.bare.insert(id.to_string());
         }
     }
 

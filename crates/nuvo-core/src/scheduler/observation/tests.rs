@@ -35,6 +35,9 @@ struct World {
     is_away: bool,
     is_shuffled: bool,
     ignores_filter: bool,
+    /// Executions cannot be read by their ids.
+    hides_executions: bool,
+    min_rows: i64,
     /// How much nuvo's times without a zone are ahead of UTC.
     offset: Option<i64>,
     next_id: u64,
@@ -52,6 +55,8 @@ impl World {
             is_away: false,
             is_shuffled: false,
             ignores_filter: false,
+            hides_executions: false,
+            min_rows: 0,
             offset: None,
             next_id: 0,
         }
@@ -96,7 +101,7 @@ impl World {
     }
 
     fn observe(&mut self, name: &str, pipeline_id: &str, status: Option<&NuvoPipelineStatus>) {
-        let wish = Observable { pipeline: pipeline(pipeline_id), min_rows: 0, mirror: Mirror::default() };
+        let wish = Observable { pipeline: pipeline(pipeline_id), min_rows: self.min_rows, mirror: Mirror::default() };
         self.observation.observe(&object(name), &wish, status, &AccountHash::new("account").unwrap(), self.now);
     }
 
@@ -135,6 +140,7 @@ impl World {
     fn answer(&self, read: &ObservationRead) -> ObservationAnswer {
         match read {
             _ if self.is_away => ObservationAnswer::Failed("away".into()),
+            ObservationRead::Execution(..) if self.hides_executions => ObservationAnswer::Failed("away".into()),
             ObservationRead::Pipeline(_) => ObservationAnswer::Pipeline(AboutPipeline::default()),
             ObservationRead::Execution(_, id) => match self.executions.iter().find(|(_, sighting)| sighting.id == *id) {
                 None => ObservationAnswer::NotFound,
@@ -542,4 +548,22 @@ fn execution_of_a_quiet_pipeline_during_a_restart_is_counted_though_its_status_i
     assert_eq!(counts.executions.values().sum::<u64>(), 1);
     world.pass(PERIOD * 3);
     assert_eq!(world.counted("orders"), 0);
+}
+
+#[test]
+fn success_whose_rows_cannot_be_read_is_tried_until_they_are() {
+    let mut world = World::new();
+    world.min_rows = 5;
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    world.hides_executions = true;
+    world.create("orders", Successful, "EVENT");
+    let ended = world.at(world.now + Duration::from_secs(5));
+    world.pass(PERIOD * 10);
+    let report = world.observed("orders").0.report.unwrap();
+    assert_eq!((report.last_counted, report.possible), (None, Some(ended)));
+    world.hides_executions = false;
+    world.pass(PERIOD * 2);
+    let report = world.observed("orders").0.report.unwrap();
+    assert!(report.last_counted.is_some() && report.possible.is_none());
 }
