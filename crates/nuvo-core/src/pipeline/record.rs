@@ -161,7 +161,10 @@ impl PipelineRecord {
 
     /// How many rows a success needs to count for the freshness, and which new executions are to be mirrored.
     pub fn set_wishes(&mut self, min_rows: i64, mirror: &Mirror) {
-        self.min_rows = min_rows;
+        if self.min_rows != min_rows {
+            self.min_rows = min_rows;
+            self.count_anew();
+        }
         if self.mirror != *mirror {
             self.mirror = mirror.clone();
             self.unmirrored.clear();
@@ -355,6 +358,15 @@ impl PipelineRecord {
         self.count_for_freshness(&execution);
         if is_counted {
             self.ended.push(execution);
+        }
+    }
+
+    /// Which success counts, of those that are shown.
+    fn count_anew(&mut self) {
+        let shown: Vec<SeenExecution> = self.recent.iter().chain(&self.last_success).cloned().collect();
+        self.last_counted = self.last_counted.take().filter(|counted| counts(counted, self.min_rows));
+        for execution in &shown {
+            self.count_for_freshness(execution);
         }
     }
 

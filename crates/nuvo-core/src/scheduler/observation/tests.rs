@@ -567,3 +567,17 @@ fn success_whose_rows_cannot_be_read_is_tried_until_they_are() {
     let report = world.observed("orders").0.report.unwrap();
     assert!(report.last_counted.is_some() && report.possible.is_none());
 }
+
+#[test]
+fn success_counts_by_the_rows_that_are_wanted_now() {
+    let mut world = World::new();
+    world.min_rows = 100;
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    world.create("orders", Successful, "EVENT");
+    world.pass(PERIOD * 2);
+    assert_eq!(world.observed("orders").0.report.unwrap().last_counted, None);
+    world.min_rows = 5;
+    world.observe("orders", "orders", None);
+    assert!(world.observed("orders").0.report.unwrap().last_counted.is_some());
+}
