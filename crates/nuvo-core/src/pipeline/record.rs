@@ -254,19 +254,29 @@ impl PipelineRecord {
         unread.max(self.unseen_until).filter(|possible| counted.is_none_or(|counted| counted < *possible))
     }
 
-    /// The zone of nuvo's times has become known: the results are learnt anew from these executions, so that all have true times.
+    /// The zone of nuvo's times has become known: the results are learnt anew from these executions, so that all have true times. What they do not
+    /// show stays as it was.
     pub fn learn_anew(&mut self, sightings: &[Sighting], zone: &Zone) {
-        (self.last_execution, self.last_success, self.last_failure, self.last_counted) = (None, None, None, None);
-        self.recent.clear();
-        for sighting in sightings {
+        let (success, failure, counted) = (self.last_success.take(), self.last_failure.take(), self.last_counted.take());
+        let before: Vec<SeenExecution> = self.recent.drain(..).chain(success.clone()).chain(counted.clone()).collect();
+        self.last_execution = None;
+        for sighting in sightings.iter().rev() {
             let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { continue };
             let is_new = watermark.age(&sighting.id, created.at) == Age::New;
             if is_new {
                 watermark.insert(&sighting.id, created.at);
+                self.want_mirrored(&seen_execution(sighting, zone));
             }
             let is_counted = is_new || self.running.contains_key(&sighting.id);
             self.learn(sighting, zone, is_counted);
         }
+        let places = [&mut self.last_execution, &mut self.last_success].into_iter().flatten().chain(&mut self.recent);
+        for place in places.filter(|place| place.stats.is_none()) {
+            place.stats = before.iter().find(|known| known.id == place.id).and_then(|known| known.stats);
+        }
+        (self.last_success, self.last_failure) = (self.last_success.take().or(success), self.last_failure.take().or(failure));
+        self.count_anew();
+        self.last_counted = self.last_counted.take().or(counted);
     }
 
     /// Keeps what a page of a look has shown until the look is complete. Returns whether it was kept.

@@ -581,3 +581,20 @@ fn success_counts_by_the_rows_that_are_wanted_now() {
     world.observe("orders", "orders", None);
     assert!(world.observed("orders").0.report.unwrap().last_counted.is_some());
 }
+
+#[test]
+fn zone_that_becomes_known_leaves_what_is_known_of_executions() {
+    let mut world = World::new();
+    (world.offset, world.min_rows) = (Some(2 * 3_600), 5);
+    let old = world.create_at(world.now - Duration::from_secs(900), "orders", Successful, "EVENT");
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD * 2);
+    for number in 0..120 {
+        world.create_at(world.now - Duration::from_secs(number), "orders", Failed, "EVENT");
+    }
+    world.hides_executions = true;
+    world.pass(PERIOD * 2);
+    let (observed, _) = world.observed("orders");
+    let report = observed.report.unwrap();
+    assert_eq!((observed.is_zone_assumed, report.last_counted.map(|counted| counted.id)), (false, Some(old)));
+}
