@@ -98,6 +98,8 @@ pub(super) struct Look {
     pages_of_tick: usize,
     kept: usize,
     unreadable: usize,
+    /// It has ended before all that is new was read.
+    is_cut: bool,
     /// Where earlier pages of it end, if newer ones are being read: the newest that they show, and the offset after them.
     below: Option<(Timestamp, usize)>,
     /// How many entries are newer than those.
@@ -106,7 +108,19 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) const fn new(began: Duration, floor: Progress) -> Self {
-        Self { began, floor, offset: 0, newest: None, oldest: None, pages_of_tick: 0, kept: 0, unreadable: 0, below: None, above: 0 }
+        Self {
+            began,
+            floor,
+            offset: 0,
+            newest: None,
+            oldest: None,
+            pages_of_tick: 0,
+            kept: 0,
+            unreadable: 0,
+            is_cut: false,
+            below: None,
+            above: 0,
+        }
     }
 
     /// Reads what is new since, then goes on where it stopped. What lies between is read again if it does not reach that within a period.
@@ -153,6 +167,11 @@ impl Look {
         self.unreadable == 0
     }
 
+    /// Whether it has ended before all that is new was read.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     /// Its first page was read, and there is more.
     pub(super) const fn is_behind(&self) -> bool {
         self.offset > 0
@@ -176,7 +195,11 @@ impl Look {
         self.offset = self.offset.saturating_add(page.sent);
         self.newest = self.newest.max(page.newest());
         self.oldest = page.oldest().or(self.oldest);
-        if page.is_last || page.sent == 0 || self.kept >= KEPT {
+        if page.is_last || page.sent == 0 {
+            return true;
+        }
+        if self.kept >= KEPT {
+            self.is_cut = true;
             return true;
         }
         let Some(oldest) = page.oldest() else { return false };

@@ -10,8 +10,9 @@ use super::{
     object::PipelineRef,
 };
 use crate::{
-    pipeline::{ObservedState, Sighting},
+    pipeline::{NuvoInstant, ObservedState, Sighting},
     run::PipelineId,
+    vocabulary::ExecutionStatus,
 };
 
 /// The longest time for which a pipeline was not looked at, after which the list of the account is not read back so far.
@@ -112,9 +113,14 @@ impl Observation {
         let (zone, is_whole) = (self.zone, look.is_whole());
         // An object may have seen less than the one that the first look reads back to.
         let late_from = look.floor().filter(|_| self.reached.is_some());
+        // More were created than are kept: what is older was not read.
+        let unread_until = look.read().filter(|_| look.is_cut()).map(|(_, oldest)| oldest);
         for object in self.objects.values_mut().filter(|object| object.record.floor().is_some()) {
             object.record.complete_look(late_from, floor, &zone);
             object.is_disordered = false;
+            if let Some(at) = unread_until {
+                object.record.unseen_until(NuvoInstant { at, is_zoned: false }, &zone);
+            }
             if is_whole {
                 object.complete = Some(look.began());
             }
@@ -143,12 +149,18 @@ impl Observation {
         let is_usable = shown.is_last || (is_filtered && shown.is_descending());
         let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.newest) };
         let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
+        let oldest = sightings.iter().filter_map(|sighting| sighting.created).min_by_key(|created| created.at);
+        let shows_success = sightings.iter().any(|sighting| sighting.status == ExecutionStatus::Successful);
         let mut woken = Vec::new();
         for (reference, object) in self.objects.iter_mut().filter(|(_, object)| object.pipeline == *pipeline) {
             object.is_disordered = !is_usable;
             woken.push(reference.clone());
             if !is_usable {
                 continue;
+            }
+            let reaches_back = object.record.floor().flatten().is_some_and(|floor| oldest.is_none_or(|oldest| oldest.at < floor));
+            if let (Some(oldest), false) = (oldest, shown.is_last || reaches_back || shows_success) {
+                object.record.unseen_until(oldest, &zone);
             }
             if object.record.floor().is_none() {
                 object.record.seed(&sightings, floor, &zone);

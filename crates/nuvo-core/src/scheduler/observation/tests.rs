@@ -598,3 +598,33 @@ fn zone_that_becomes_known_leaves_what_is_known_of_executions() {
     let report = observed.report.unwrap();
     assert_eq!((observed.is_zone_assumed, report.last_counted.map(|counted| counted.id)), (false, Some(old)));
 }
+
+#[test]
+fn gap_that_is_never_read_whole_may_hold_a_success() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let first = world.now - Duration::from_secs(2_500);
+    world.create_at(first, "orders", Successful, "EVENT");
+    for number in 1..22_000_u64 {
+        world.create_at(first + Duration::from_millis(100 * number), "orders", Failed, "EVENT");
+    }
+    world.pass(PERIOD * 5);
+    let report = world.observed("orders").0.report.unwrap();
+    assert_eq!(report.last_success, None);
+    assert!(report.possible > Some(world.at(first)), "{:?}", report.possible);
+}
+
+#[test]
+fn first_page_without_a_success_leaves_one_possible_before_it() {
+    let mut world = World::new();
+    world.create_at(world.now - Duration::from_secs(500), "orders", Successful, "EVENT");
+    for number in 0..120 {
+        world.create_at(world.now - Duration::from_secs(number), "orders", Failed, "EVENT");
+    }
+    let oldest = world.at(world.now - Duration::from_secs(99));
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let report = world.observed("orders").0.report.unwrap();
+    assert_eq!((report.last_counted, report.possible), (None, Some(oldest)));
+}
