@@ -64,8 +64,10 @@ struct Running {
     about: RunningExecution,
     /// The last look has shown it.
     is_shown: bool,
-    /// When it was read last.
+    /// When it was asked for last.
     asked: Option<Duration>,
+    /// When the last read that was answered was asked for.
+    read: Option<Duration>,
 }
 
 /// A failed execution that may be repaired.
@@ -140,7 +142,7 @@ impl PipelineRecord {
         record.recent.clone_from(&status.recent);
         for about in &status.running {
             if let Ok(id) = ExecutionId::new(about.id.clone()) {
-                record.running.insert(id, Running { about: about.clone(), is_shown: false, asked: None });
+                record.running.insert(id, Running { about: about.clone(), is_shown: false, asked: None, read: None });
             }
         }
         record
@@ -329,6 +331,13 @@ impl PipelineRecord {
         }
     }
 
+    /// Up to when all is known, if a complete look began then: an execution that it does not show may have ended since it was read.
+    #[must_use]
+    pub fn known_until(&self, look: Duration) -> Option<Duration> {
+        let hidden = self.running.values().filter(|running| !running.is_shown).map(|running| running.read);
+        hidden.chain([Some(look)]).min().flatten()
+    }
+
     fn is_failed(&self, id: &str) -> bool {
         let failed = |execution: &SeenExecution| execution.id == id && execution.status == FAILED;
         self.recent.iter().chain(&self.last_failure).any(failed)
@@ -348,9 +357,9 @@ impl PipelineRecord {
                 trigger_type: execution.trigger_type.clone(),
                 created_at: execution.created_at.clone(),
             };
-            let asked = self.running.get(&sighting.id).and_then(|running| running.asked);
+            let (asked, read) = self.running.get(&sighting.id).map_or((None, None), |running| (running.asked, running.read));
             if was_running || self.running.len() < FOLLOWED {
-                self.running.insert(sighting.id.clone(), Running { about, is_shown: true, asked });
+                self.running.insert(sighting.id.clone(), Running { about, is_shown: true, asked, read });
             } else {
                 self.counts.unread = self.counts.unread.saturating_add(1);
             }

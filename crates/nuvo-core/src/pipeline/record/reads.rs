@@ -71,6 +71,9 @@ impl PipelineRecord {
     /// A read by its id has shown an execution.
     pub fn read(&mut self, sighting: &Sighting, zone: &Zone) {
         let execution = seen_execution(sighting, zone);
+        if let Some(running) = self.running.get_mut(&sighting.id) {
+            running.read = running.asked;
+        }
         self.tries = self.tries.take().filter(|(tried, _)| *tried != sighting.id);
         if self.running.contains_key(&sighting.id) || (sighting.status == ExecutionStatus::Successful && self.is_failed(&execution.id)) {
             self.learn(sighting, zone, true);

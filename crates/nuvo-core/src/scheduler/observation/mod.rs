@@ -189,7 +189,7 @@ impl Observation {
             gap,
             is_zone_assumed: self.zone.is_assumed(),
         };
-        (observed, counts, known.complete)
+        (observed, counts, known.complete.and_then(|complete| known.record.known_until(complete)))
     }
 
     /// What a look that is not complete yet has read: newest and oldest.

@@ -628,3 +628,30 @@ fn first_page_without_a_success_leaves_one_possible_before_it() {
     let report = world.observed("orders").0.report.unwrap();
     assert_eq!((report.last_counted, report.possible), (None, Some(oldest)));
 }
+
+#[test]
+fn look_is_not_complete_before_an_execution_that_it_does_not_show_was_read() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let long = world.create("orders", Processing, "SCHEDULED");
+    for wait in [10, 20] {
+        world.pass(PERIOD * wait);
+        for _ in 0..80 {
+            world.create("other", Successful, "EVENT");
+        }
+    }
+    world.pass(PERIOD * 2);
+    let complete = |world: &mut World| world.observation.observed(&object("orders")).2;
+    assert!(complete(&mut world) >= Some(world.now - PERIOD));
+    world.hides_executions = true;
+    world.pass(PERIOD * 2);
+    let hidden = world.now;
+    world.pass(PERIOD * 5);
+    assert!(complete(&mut world) < Some(hidden), "it may have ended since");
+    world.end(&long, Successful);
+    world.hides_executions = false;
+    world.pass(PERIOD * 2);
+    assert!(complete(&mut world) >= Some(world.now - PERIOD));
+    assert_eq!(world.observed("orders").0.report.unwrap().last_success.unwrap().id, long);
+}
