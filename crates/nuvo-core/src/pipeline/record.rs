@@ -45,6 +45,8 @@ pub struct PipelineRecord {
     ended: Vec<SeenExecution>,
     /// What a look that is not complete yet has shown.
     shown: BTreeMap<ExecutionId, Sighting>,
+    /// An execution that the last look has not shown was read last.
+    was_hidden: bool,
     tries: Option<(ExecutionId, u8)>,
     /// Those that are shown, and of which nuvo has no statistics.
     bare: BTreeSet<String>,
@@ -119,6 +121,7 @@ impl PipelineRecord {
             recent: Vec::new(),
             ended: Vec::new(),
             shown: BTreeMap::new(),
+            was_hidden: false,
             tries: None,
             bare: BTreeSet::new(),
             unseen_until: None,

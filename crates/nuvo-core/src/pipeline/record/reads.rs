@@ -30,16 +30,14 @@ impl PipelineRecord {
     /// Which execution is to be read by its id now, if any: one for each look. All others that have ended are counted without their
     /// statistics.
     pub fn next_read(&mut self, now: Duration) -> Option<ExecutionId> {
-        let newest = |status: &str| self.ended.iter().filter(|ended| ended.status == status).max_by_key(|ended| end(ended)).cloned();
-        if let Some(chosen) = newest(SUCCESSFUL).or_else(|| newest(FAILED)) {
-            for other in std::mem::take(&mut self.ended) {
-                if other.id != chosen.id {
-                    self.counts.execution(&other);
-                }
-            }
-            let id = ExecutionId::new(chosen.id.clone()).ok();
-            self.ended = vec![chosen];
-            return id;
+        // Neither what ends in each look keeps those that are not shown from being read, nor they it.
+        let is_hidden = self.running.values().any(|running| !running.is_shown);
+        self.was_hidden = is_hidden && !self.was_hidden;
+        if self.was_hidden {
+            return self.hidden(now);
+        }
+        if let Some(id) = self.next_ended() {
+            return Some(id);
         }
         // Whether it counts for the freshness can depend on its rows: then it is read until they are known.
         if let Some(id) = self.unread().and_then(|success| ExecutionId::new(success.id.clone()).ok())
@@ -47,12 +45,29 @@ impl PipelineRecord {
         {
             return Some(id);
         }
-        let hidden = self.running.iter_mut().filter(|(_, running)| !running.is_shown);
-        if let Some((id, running)) = hidden.min_by_key(|(_, running)| running.asked) {
-            running.asked = Some(now);
-            return Some(id.clone());
+        self.watched(now).or_else(|| self.hidden(now))
+    }
+
+    /// The newest success of those that have ended, else the newest failure.
+    fn next_ended(&mut self) -> Option<ExecutionId> {
+        let newest = |status: &str| self.ended.iter().filter(|ended| ended.status == status).max_by_key(|ended| end(ended)).cloned();
+        let chosen = newest(SUCCESSFUL).or_else(|| newest(FAILED))?;
+        for other in std::mem::take(&mut self.ended) {
+            if other.id != chosen.id {
+                self.counts.execution(&other);
+            }
         }
-        self.watched(now)
+        let id = ExecutionId::new(chosen.id.clone()).ok();
+        self.ended = vec![chosen];
+        id
+    }
+
+    /// The execution that the last look has not shown and that was not read for the longest time.
+    fn hidden(&mut self, now: Duration) -> Option<ExecutionId> {
+        let hidden = self.running.iter_mut().filter(|(_, running)| !running.is_shown);
+        let (id, running) = hidden.min_by_key(|(_, running)| running.asked)?;
+        running.asked = Some(now);
+        Some(id.clone())
     }
 
     /// The last failure, if it is later than the last success, and it is time to look whether it was repaired.

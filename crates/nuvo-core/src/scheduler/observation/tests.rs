@@ -655,3 +655,23 @@ fn look_is_not_complete_before_an_execution_that_it_does_not_show_was_read() {
     assert!(complete(&mut world) >= Some(world.now - PERIOD));
     assert_eq!(world.observed("orders").0.report.unwrap().last_success.unwrap().id, long);
 }
+
+#[test]
+fn execution_that_is_not_shown_is_read_though_others_end_in_each_period() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let long = world.create("orders", Processing, "SCHEDULED");
+    for wait in [10, 20] {
+        world.pass(PERIOD * wait);
+        for _ in 0..80 {
+            world.create("other", Successful, "EVENT");
+        }
+    }
+    world.end(&long, Successful);
+    for _ in 0..5 {
+        world.create("orders", Failed, "EVENT");
+        world.pass(PERIOD);
+    }
+    assert_eq!(world.observed("orders").0.report.unwrap().last_success.map(|success| success.id), Some(long));
+}
