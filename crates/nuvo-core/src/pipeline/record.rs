@@ -354,6 +354,10 @@ impl PipelineRecord {
         if sighting.status == ExecutionStatus::Successful && self.is_failed(&execution.id) {
             return self.fix(&execution);
         }
+        if !sighting.status.is_terminal() && self.is_failed(&execution.id) {
+            // It is being repaired: it has failed until that has succeeded.
+            return;
+        }
         if !sighting.status.is_terminal() {
             let about = RunningExecution {
                 id: execution.id.clone(),

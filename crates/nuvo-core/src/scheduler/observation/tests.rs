@@ -675,3 +675,21 @@ fn execution_that_is_not_shown_is_read_though_others_end_in_each_period() {
     }
     assert_eq!(world.observed("orders").0.report.unwrap().last_success.map(|success| success.id), Some(long));
 }
+
+#[test]
+fn fix_that_is_seen_running_is_counted_as_a_fix_alone() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let failed = world.create("orders", Failed, "SCHEDULED");
+    world.pass(PERIOD * 2);
+    assert_eq!(world.counted("orders"), 1);
+    world.end(&failed, Processing);
+    world.pass(PERIOD * 2);
+    world.end(&failed, Successful);
+    world.pass(PERIOD * 4);
+    let (observed, counts) = world.observed("orders");
+    assert_eq!((counts.fixes, counts.executions.values().sum::<u64>()), (1, 0));
+    let report = observed.report.unwrap();
+    assert_eq!((report.running.len(), report.last_success.unwrap().id), (0, failed));
+}
