@@ -31,6 +31,8 @@ pub struct PageRequest {
     pub offset: usize,
     /// What it is for.
     pub purpose: Purpose,
+    /// The look that it belongs to.
+    pub look: u64,
 }
 
 /// What a page has shown.
@@ -129,8 +131,8 @@ impl Look {
         Self { below, kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
     }
 
-    pub(super) const fn page(&self, purpose: Purpose) -> PageRequest {
-        PageRequest { scope: PageScope::Account, offset: self.offset, purpose }
+    pub(super) const fn page(&self, purpose: Purpose, look: u64) -> PageRequest {
+        PageRequest { scope: PageScope::Account, offset: self.offset, purpose, look }
     }
 
     pub(super) const fn set_floor(&mut self, floor: Progress) {
@@ -185,6 +187,20 @@ impl Look {
     /// Reads no further in this period.
     pub(super) const fn end_tick(&mut self) {
         self.pages_of_tick = usize::MAX;
+    }
+
+    /// Whether a page of an earlier look, from this offset on, continues what that look had read: then the look goes on after it. Entries only move
+    /// to later places.
+    pub(super) fn goes_on_after(&mut self, offset: usize, page: &ObservedPage) -> bool {
+        let Some((_, below)) = self.below.as_mut().filter(|(_, below)| offset <= *below) else { return false };
+        *below = (*below).max(offset.saturating_add(page.sent));
+        self.unreadable = self.unreadable.saturating_add(page.unreadable);
+        true
+    }
+
+    /// So many executions more are kept.
+    pub(super) const fn keep(&mut self, kept: usize) {
+        self.kept = self.kept.saturating_add(kept);
     }
 
     /// A page was read, of which so many executions are kept. Returns whether the look is complete.

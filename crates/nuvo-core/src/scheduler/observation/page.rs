@@ -1,17 +1,21 @@
 //! What the pages of nuvo's list say.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     Observation, ObservationAnswer,
     look::{ObservedPage, PageRequest, PageScope, Progress, Reach},
-    object::PipelineRef,
+    object::{Object, PipelineRef},
 };
 use crate::{
     pipeline::{NuvoInstant, ObservedState, Sighting},
     run::PipelineId,
+    scheduler::purpose::Purpose,
     vocabulary::ExecutionStatus,
 };
 
@@ -28,7 +32,11 @@ impl Observation {
         times: (Timestamp, Timestamp),
         now: Duration,
     ) -> Vec<PipelineRef> {
-        self.is_reading_page = false;
+        let out = if page.purpose == Purpose::Observation { &mut self.top_out } else { &mut self.page_out };
+        // The account was another one, or was observed for other objects.
+        if out.take_if(|look| *look == page.look).is_none() {
+            return Vec::new();
+        }
         let shown = match answer {
             Ok(shown) => shown,
             Err(refusal) => return self.page_failed(page, &refusal),
@@ -44,6 +52,10 @@ impl Observation {
         }
         let had_failed = self.failure.take().is_some();
         let mut woken = match &page.scope {
+            PageScope::Account if page.look != self.looks => {
+                self.late_page(page, &shown);
+                Vec::new()
+            }
             PageScope::Account => self.account_page(&shown, times, now),
             PageScope::Pipeline(pipeline) => self.pipeline_page(pipeline, &shown, now),
         };
@@ -57,7 +69,9 @@ impl Observation {
 
     fn page_failed(&mut self, page: &PageRequest, refusal: &ObservationAnswer) -> Vec<PipelineRef> {
         // It is tried again in the next period.
-        if let (PageScope::Account, Some(look)) = (&page.scope, &mut self.look) {
+        if let (PageScope::Account, Some(look)) = (&page.scope, &mut self.look)
+            && page.look == self.looks
+        {
             look.end_tick();
         }
         let failure = match refusal {
@@ -68,6 +82,17 @@ impl Observation {
         let is_news = self.failure.as_ref() != Some(&failure);
         self.failure = Some(failure);
         if is_news { self.objects.keys().cloned().collect() } else { Vec::new() }
+    }
+
+    /// Keeps what a page has shown that was asked for before the present look began.
+    fn late_page(&mut self, page: &PageRequest, shown: &ObservedPage) {
+        if shown.is_descending()
+            && let Some(look) = self.look.as_mut()
+            && look.goes_on_after(page.offset, shown)
+        {
+            let kept = note(&mut self.objects, shown);
+            look.keep(kept);
+        }
     }
 
     fn account_page(&mut self, shown: &ObservedPage, times: (Timestamp, Timestamp), now: Duration) -> Vec<PipelineRef> {
@@ -84,12 +109,7 @@ impl Observation {
                 object.has_wrong_times = true;
             }
         }
-        let mut kept: usize = 0;
-        for (pipeline, sighting) in &shown.sightings {
-            for object in self.objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
-                kept = kept.saturating_add(usize::from(object.record.note(sighting)));
-            }
-        }
+        let kept = note(&mut self.objects, shown);
         if self.reached.is_none() && look.is_at_the_top() {
             let newest = shown.newest();
             let floors = self.objects.values().filter_map(|object| object.record.floor().flatten());
@@ -186,4 +206,15 @@ impl Observation {
             self.zone.measure(created, before, answered_at);
         }
     }
+}
+
+/// Keeps what a page has shown for those that it concerns. Returns how much.
+fn note(objects: &mut BTreeMap<PipelineRef, Object>, shown: &ObservedPage) -> usize {
+    let mut kept: usize = 0;
+    for (pipeline, sighting) in &shown.sightings {
+        for object in objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+            kept = kept.saturating_add(usize::from(object.record.note(sighting)));
+        }
+    }
+    kept
 }

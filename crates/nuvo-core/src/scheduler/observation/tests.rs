@@ -693,3 +693,47 @@ fn fix_that_is_seen_running_is_counted_as_a_fix_alone() {
     let report = observed.report.unwrap();
     assert_eq!((report.running.len(), report.last_success.unwrap().id), (0, failed));
 }
+
+/// What is asked for until this much later, if no answer but those to the pages of the account comes.
+fn asked_without_answers(world: &mut World, time: Duration) -> Vec<String> {
+    let end = world.now + time;
+    let mut asked = Vec::new();
+    loop {
+        match world.observation.next(world.now, None) {
+            Due::Page(request) if request.scope == PageScope::Account => {
+                asked.push("page".to_owned());
+                let (page, at) = (world.page(&request), world.at(world.now));
+                world.observation.page_read(&request, Ok(page), (at, at), world.now);
+            }
+            Due::Page(request) => asked.push(format!("{:?}", request.scope)),
+            Due::Read(read) => asked.push(format!("{read:?}")),
+            Due::Wait(Some(until)) if until <= end => world.now = world.now.max(until),
+            Due::Wait(_) => break,
+        }
+    }
+    world.now = end;
+    asked
+}
+
+#[test]
+fn page_that_waits_for_requests_that_are_left_does_not_keep_the_next_look_waiting() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    let asked = asked_without_answers(&mut world, PERIOD * 3);
+    assert_eq!(asked.iter().filter(|asked| *asked == "page").count(), 4, "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| asked.starts_with("Pipeline(")).count(), 2, "the page and the pipeline, once: {asked:?}");
+}
+
+#[test]
+fn answer_of_the_account_before_is_not_taken_for_one_of_this() {
+    let mut world = World::new();
+    world.create("orders", Successful, "EVENT");
+    world.observe("orders", "orders", None);
+    let Due::Page(top) = world.observation.next(world.now, None) else { panic!("the first look") };
+    let (page, at) = (world.page(&top), world.at(world.now));
+    let wish = Observable { pipeline: pipeline("orders"), min_rows: 0, mirror: Mirror::default() };
+    world.observation.observe(&object("orders"), &wish, None, &AccountHash::new("other").unwrap(), world.now);
+    let Due::Page(_) = world.observation.next(world.now, None) else { panic!("the first look at the other one") };
+    world.observation.page_read(&top, Ok(page), (at, at), world.now);
+    assert!(world.observation.reached.is_none() && world.observation.look.is_some());
+}
