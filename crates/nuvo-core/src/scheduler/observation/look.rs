@@ -10,7 +10,7 @@ use crate::{pipeline::Sighting, run::PipelineId, scheduler::purpose::Purpose};
 const PAGES: usize = 10;
 /// The most executions of a look that are kept until it is complete.
 const KEPT: usize = 20_000;
-/// Entries that are read twice when a look goes on where another one ended, because entries move while pages are read.
+/// Entries that are read twice when a look goes on where another one ended, in case some were deleted meanwhile.
 const OVERLAP: usize = 20;
 
 /// Whose executions a page shows.
@@ -104,8 +104,6 @@ pub(super) struct Look {
     is_cut: bool,
     /// Where earlier pages of it end, if newer ones are being read: the newest that they show, and the offset after them.
     below: Option<(Timestamp, usize)>,
-    /// How many entries are newer than those.
-    above: usize,
 }
 
 impl Look {
@@ -121,7 +119,6 @@ impl Look {
             unreadable: 0,
             is_cut: false,
             below: None,
-            above: 0,
         }
     }
 
@@ -219,14 +216,9 @@ impl Look {
             return true;
         }
         let Some(oldest) = page.oldest() else { return false };
-        if let Some((newest_below, offset_below)) = self.below {
-            let newer =
-                page.sightings.iter().filter(|(_, sighting)| sighting.created.is_some_and(|created| created.at > newest_below)).count();
-            self.above = self.above.saturating_add(newer);
-            if oldest < newest_below {
-                self.offset = self.offset.max(offset_below.saturating_add(self.above).saturating_sub(OVERLAP));
-                self.below = None;
-            }
+        if let Some((_, offset_below)) = self.below.take_if(|(newest_below, _)| oldest < *newest_below) {
+            // What came meanwhile has moved the others to later places. How much of it came before the last of those pages is not known.
+            self.offset = self.offset.max(offset_below.saturating_sub(OVERLAP));
         }
         match self.floor {
             Progress::FirstPage => true,

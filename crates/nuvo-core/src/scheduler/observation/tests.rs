@@ -38,6 +38,8 @@ struct World {
     /// Executions cannot be read by their ids.
     hides_executions: bool,
     min_rows: i64,
+    /// So many executions of another pipeline come while a page is read.
+    busy: u64,
     /// How much nuvo's times without a zone are ahead of UTC.
     offset: Option<i64>,
     next_id: u64,
@@ -57,6 +59,7 @@ impl World {
             ignores_filter: false,
             hides_executions: false,
             min_rows: 0,
+            busy: 0,
             offset: None,
             next_id: 0,
         }
@@ -164,6 +167,9 @@ impl World {
                         (PageScope::Account, _) => "gap",
                         (PageScope::Pipeline(_), _) => "pipeline page",
                     });
+                    for _ in 0..self.busy {
+                        self.create("other", Successful, "EVENT");
+                    }
                     let answer = if self.is_away { Err(ObservationAnswer::Failed("away".into())) } else { Ok(self.page(&request)) };
                     let at = self.at(self.now);
                     self.observation.page_read(&request, answer, (at, at), self.now);
@@ -736,4 +742,20 @@ fn answer_of_the_account_before_is_not_taken_for_one_of_this() {
     let Due::Page(_) = world.observation.next(world.now, None) else { panic!("the first look at the other one") };
     world.observation.page_read(&top, Ok(page), (at, at), world.now);
     assert!(world.observation.reached.is_none() && world.observation.look.is_some());
+}
+
+#[test]
+fn gap_is_read_whole_though_many_come_while_its_pages_are_read() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let begin = world.now;
+    for number in 0..15_000_u64 {
+        world.create_at(begin - Duration::from_millis(number), if number % 10 == 0 { "orders" } else { "other" }, Successful, "EVENT");
+    }
+    world.busy = 50;
+    world.pass(PERIOD * 4);
+    world.busy = 0;
+    world.pass(PERIOD * 4);
+    assert_eq!(world.counted("orders"), 1_500);
 }
