@@ -149,6 +149,8 @@ impl Observation {
         self.objects.remove(object);
         let left: BTreeSet<&PipelineId> = self.objects.values().map(|object| &object.pipeline).collect();
         self.abouts.keep(&left);
+        self.reads.keep(&left);
+        self.pages.retain(|pipeline| left.contains(pipeline));
         if self.objects.is_empty() {
             // The next one begins anew, and until then nothing is asked.
             self.forget_everything();
@@ -300,7 +302,9 @@ impl Observation {
 
     /// nuvo has answered a read. Returns the objects of which something else is known now.
     pub fn read(&mut self, read: &ObservationRead, answer: &ObservationAnswer) -> Vec<PipelineRef> {
-        self.reads.answered(read);
+        if !self.reads.answered(read) {
+            return Vec::new();
+        }
         let zone = self.zone;
         match read {
             ObservationRead::Pipeline(pipeline) => {

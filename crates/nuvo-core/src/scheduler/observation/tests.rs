@@ -759,3 +759,29 @@ fn gap_is_read_whole_though_many_come_while_its_pages_are_read() {
     world.pass(PERIOD * 4);
     assert_eq!(world.counted("orders"), 1_500);
 }
+
+#[test]
+fn reads_that_find_no_requests_do_not_heap_up() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    for _ in 0..50 {
+        world.create("orders", Successful, "EVENT");
+        asked_without_answers(&mut world, PERIOD);
+    }
+    assert!(world.observation.reads.waiting() <= 2, "{}", world.observation.reads.waiting());
+}
+
+#[test]
+fn pipeline_that_is_observed_no_more_is_asked_for_no_more() {
+    let mut world = World::new();
+    for name in ["orders", "invoices"] {
+        world.observe(name, name, None);
+    }
+    let Due::Page(top) = world.observation.next(world.now, None) else { panic!("the first look") };
+    let (page, at) = (world.page(&top), world.at(world.now));
+    world.observation.page_read(&top, Ok(page), (at, at), world.now);
+    world.observation.forget(&object("orders"));
+    let asked = asked_without_answers(&mut world, Duration::ZERO);
+    assert!(!asked.is_empty() && asked.iter().all(|asked| asked.contains("invoices")), "{asked:?}");
+}
