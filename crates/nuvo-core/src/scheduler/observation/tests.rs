@@ -785,3 +785,25 @@ fn pipeline_that_is_observed_no_more_is_asked_for_no_more() {
     let asked = asked_without_answers(&mut world, Duration::ZERO);
     assert!(!asked.is_empty() && asked.iter().all(|asked| asked.contains("invoices")), "{asked:?}");
 }
+
+#[test]
+fn restart_of_a_busy_pipeline_takes_nothing_for_late() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    for _ in 0..400 {
+        world.create("orders", Successful, "EVENT");
+        world.pass(Duration::from_millis(500));
+    }
+    world.pass(PERIOD);
+    let status = world.status("orders");
+    world.restart();
+    world.observe("orders", "orders", Some(&status));
+    for _ in 0..3 {
+        world.create("orders", Successful, "EVENT");
+        world.pass(PERIOD);
+    }
+    world.pass(PERIOD);
+    let (_, counts) = world.observed("orders");
+    assert_eq!((counts.executions.values().sum::<u64>(), counts.late), (3, 0));
+}
