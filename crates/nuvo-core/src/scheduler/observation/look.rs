@@ -74,6 +74,8 @@ impl ObservedPage {
 pub(super) struct Reach {
     /// When the newest execution was created that it has shown, by nuvo's clock; none if there was none.
     pub(super) newest: Option<Timestamp>,
+    /// The newest that it had shown when it began; older than the other one if it took several periods.
+    pub(super) settled: Option<Timestamp>,
     /// When it was answered, by the operator's clock.
     pub(super) answered_at: Timestamp,
 }
@@ -104,6 +106,8 @@ pub(super) struct Look {
     is_cut: bool,
     /// Where earlier pages of it end, if newer ones are being read: the newest that they show, and the offset after them.
     below: Option<(Timestamp, usize)>,
+    /// The newest that its first page has shown in the first period.
+    since: Option<Timestamp>,
 }
 
 impl Look {
@@ -119,13 +123,14 @@ impl Look {
             unreadable: 0,
             is_cut: false,
             below: None,
+            since: None,
         }
     }
 
     /// Reads what is new since, then goes on where it stopped. What lies between is read again if it does not reach that within a period.
     pub(super) fn again(&self, now: Duration, floor: Progress) -> Self {
         let below = self.newest.map(|newest| (newest, self.offset)).or(self.below);
-        Self { below, kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
+        Self { below, since: self.settled(), kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
     }
 
     pub(super) const fn page(&self, purpose: Purpose, look: u64) -> PageRequest {
@@ -150,6 +155,11 @@ impl Look {
 
     pub(super) const fn newest(&self) -> Option<Timestamp> {
         self.newest
+    }
+
+    /// The newest that it had shown when it began. What has come late since can be missing in it.
+    pub(super) fn settled(&self) -> Option<Timestamp> {
+        self.since.or(self.newest)
     }
 
     /// Nothing more of it is read in this period.

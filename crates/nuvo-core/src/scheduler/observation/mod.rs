@@ -253,8 +253,8 @@ impl Observation {
     /// How far back a look must read.
     fn look_floor(&self) -> Progress {
         match &self.reached {
-            Some(Reach { newest: Some(newest), .. }) => Progress::To(self.floor_below(*newest)),
-            Some(Reach { newest: None, .. }) => Progress::ToTheEnd,
+            Some(Reach { settled: Some(settled), .. }) => Progress::To(self.floor_below(*settled)),
+            Some(Reach { settled: None, .. }) => Progress::ToTheEnd,
             // The first page shows how late it is in nuvo.
             None => Progress::FirstPage,
         }

@@ -129,7 +129,8 @@ impl Observation {
             return if is_news { self.objects.keys().cloned().collect() } else { Vec::new() };
         }
         let newest = look.newest().into_iter().chain(self.reached.as_ref().and_then(|reach| reach.newest)).max();
-        let floor = newest.map(|newest| self.floor_below(newest));
+        let settled = look.settled().into_iter().chain(newest).min();
+        let floor = settled.map(|settled| self.floor_below(settled));
         let (zone, is_whole) = (self.zone, look.is_whole());
         // An object may have seen less than the one that the first look reads back to.
         let late_from = look.floor().filter(|_| self.reached.is_some());
@@ -145,7 +146,7 @@ impl Observation {
                 object.complete = Some(look.began());
             }
         }
-        self.reached = Some(Reach { newest, answered_at: times.1 });
+        self.reached = Some(Reach { newest, settled, answered_at: times.1 });
         self.want_first_pages();
         self.want_reads(now);
         self.objects.keys().cloned().collect()
@@ -167,7 +168,7 @@ impl Observation {
         // Without others in it: what the client leaves out of a page was sent all the same.
         let is_filtered = sightings.len().saturating_add(shown.unreadable) >= shown.sent;
         let is_usable = shown.is_last || (is_filtered && shown.is_descending());
-        let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.newest) };
+        let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.settled) };
         let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
         let oldest = sightings.iter().filter_map(|sighting| sighting.created).min_by_key(|created| created.at);
         let shows_success = sightings.iter().any(|sighting| sighting.status == ExecutionStatus::Successful);

@@ -807,3 +807,23 @@ fn restart_of_a_busy_pipeline_takes_nothing_for_late() {
     let (_, counts) = world.observed("orders");
     assert_eq!((counts.executions.values().sum::<u64>(), counts.late), (3, 0));
 }
+
+#[test]
+fn execution_that_comes_late_while_a_gap_is_read_is_counted() {
+    let mut world = World::new();
+    world.observation = Observation::new(PERIOD, 0.0);
+    world.observation.set_period(Some(PERIOD));
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD / 2);
+    let begin = world.now;
+    for number in 0..15_000_u64 {
+        world.create_at(begin - Duration::from_millis(number * 10), "other", Successful, "EVENT");
+    }
+    world.pass(PERIOD);
+    world.create_at(begin - PERIOD / 2, "orders", Successful, "EVENT");
+    for _ in 0..4 {
+        world.create("other", Successful, "EVENT");
+        world.pass(PERIOD);
+    }
+    assert_eq!(world.counted("orders"), 1);
+}
