@@ -99,7 +99,10 @@ impl Reconciler for PipelineReconciler {
         };
         let judgement = status(&facts);
         let status = self.shell.definitions.fit(judgement.status);
-        if !self.shell.term.is_begun() && self.shell.pipelines.contains(&ObjectRef::from_obj(&*object)) {
+        if object.spec.suspend {
+            // No alert is to tell that what is suspended is not observed.
+            self.shell.metrics.forget_pipeline(&reference.namespace, &reference.name);
+        } else if !self.shell.term.is_begun() && self.shell.pipelines.contains(&ObjectRef::from_obj(&*object)) {
             self.shell.metrics.pipeline(&object, &status, &observed, &counts);
         }
         // Before the status says that it was seen: an execution is mirrored when it is seen first.
