@@ -243,9 +243,8 @@ impl PipelineRecord {
 
     /// The newest success that may count, and was not read yet.
     fn unread(&self) -> Option<&SeenExecution> {
-        let is_unread = |execution: &&SeenExecution| {
-            execution.status == SUCCESSFUL && execution.stats.is_none() && !self.bare.contains(&execution.id)
-        };
+        let is_unread =
+            |execution: &&SeenExecution| execution.status == SUCCESSFUL && execution.stats.is_none() && !self.bare.contains(&execution.id);
         let counted = self.last_counted.as_ref().filter(|counted| counts(counted, self.min_rows));
         let others = self.recent.iter().filter(|_| self.min_rows > 0);
         let may_count = |execution: &&SeenExecution| self.min_rows <= 0 || is_later(execution, counted);
@@ -292,9 +291,7 @@ impl PipelineRecord {
             // What a status has kept has no time of nuvo's clock, and must outlast the floor.
             watermark.insert(&sighting.id, created.at);
         }
-        let is_news = age != Age::Known
-            || self.running.contains_key(&sighting.id)
-            || self.is_failed(sighting.id.as_str());
+        let is_news = age != Age::Known || self.running.contains_key(&sighting.id) || self.is_failed(sighting.id.as_str());
         if is_news {
             self.shown.insert(sighting.id.clone(), sighting.clone());
         }

@@ -194,7 +194,8 @@ impl Observation {
                 object.record.complete_look(None, floor, &zone);
             }
             if shown.unreadable == 0 {
-                object.complete = Some(began);
+                // It may have waited for longer than a look of the account took.
+                object.complete = object.complete.max(Some(began));
             }
         }
         self.want_reads(now);
