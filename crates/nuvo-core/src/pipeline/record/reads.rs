@@ -103,7 +103,7 @@ impl PipelineRecord {
             self.counts.execution(&execution);
         }
         if execution.stats.is_none() {
-            self.is_bare(&sighting.id);
+            self.note_bare(&sighting.id);
         }
     }
 
@@ -112,7 +112,7 @@ impl PipelineRecord {
         let tries = self.tries.as_ref().filter(|(tried, _)| tried == id).map_or(1, |(_, tries)| tries.saturating_add(1));
         self.tries = Some((id.clone(), tries));
         if is_gone {
-            self.is_bare(id);
+            self.note_bare(id);
         }
         if !is_gone && tries < TRIES {
             return;
@@ -127,7 +127,7 @@ impl PipelineRecord {
     }
 
     /// nuvo has no statistics of it: it is not asked for them again.
-    fn is_bare(&mut self, id: &ExecutionId) {
+    fn note_bare(&mut self, id: &ExecutionId) {
         let shown = self.recent.iter().chain(&self.last_success);
         let shown: BTreeSet<&str> = shown.map(|execution| execution.id.as_str()).collect();
         self.bare.retain(|bare| shown.contains(bare.as_str()));

@@ -172,6 +172,7 @@ impl Observation {
         let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
         let oldest = sightings.iter().filter_map(|sighting| sighting.created).min_by_key(|created| created.at);
         let shows_success = sightings.iter().any(|sighting| sighting.status == ExecutionStatus::Successful);
+        let (is_disordered, page_floor) = (self.is_disordered, oldest.map_or(Timestamp::MIN, |oldest| oldest.at));
         let mut woken = Vec::new();
         for (reference, object) in self.objects.iter_mut().filter(|(_, object)| object.pipeline == *pipeline) {
             object.is_disordered = !is_usable;
@@ -179,8 +180,10 @@ impl Observation {
             if !is_usable {
                 continue;
             }
-            let reaches_back = object.record.floor().flatten().is_some_and(|floor| oldest.is_none_or(|oldest| oldest.at < floor));
-            if let (Some(oldest), false) = (oldest, shown.is_last || reaches_back || shows_success) {
+            let known = object.record.floor();
+            // Where the looks at the account count, they have read what came since.
+            let is_behind = known.is_none() || (is_disordered && known.flatten().is_none_or(|floor| floor <= page_floor));
+            if let (Some(oldest), true) = (oldest, is_behind && !shown.is_last && !shows_success) {
                 object.record.unseen_until(oldest, &zone);
             }
             if object.record.floor().is_none() {

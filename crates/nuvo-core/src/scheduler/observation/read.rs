@@ -66,7 +66,9 @@ impl ReadQueue {
 
     /// Forgets those that wait for other pipelines than these.
     pub(super) fn keep(&mut self, left: &BTreeSet<&PipelineId>) {
-        self.waiting.retain(|ObservationRead::Execution(pipeline, _)| ObservationRead::Pipeline(pipeline) | left.contains(pipeline));
+        self.waiting.retain(|read| match read {
+            ObservationRead::Execution(pipeline, _) | ObservationRead::Pipeline(pipeline) => left.contains(pipeline),
+        });
     }
 
     #[cfg(test)]
