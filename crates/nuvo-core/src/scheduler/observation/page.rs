@@ -187,7 +187,10 @@ impl Observation {
                 object.record.unseen_until(oldest, &zone);
             }
             if object.record.floor().is_none() {
-                object.record.seed(&sightings, floor, &zone);
+                // What is older than a page that is full was there before, too.
+                let full =
+                    Some(page_floor).filter(|_| !shown.is_last).and_then(|oldest| oldest.checked_add(SignedDuration::from_secs(1)).ok());
+                object.record.seed(&sightings, floor.max(full), &zone);
             } else if std::mem::take(&mut object.has_wrong_times) {
                 object.record.learn_anew(&sightings, &zone);
             } else {

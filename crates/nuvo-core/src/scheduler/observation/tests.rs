@@ -827,3 +827,15 @@ fn execution_that_comes_late_while_a_gap_is_read_is_counted() {
     }
     assert_eq!(world.counted("orders"), 1);
 }
+
+#[test]
+fn first_look_at_a_busy_pipeline_counts_nothing_either() {
+    let mut world = World::new();
+    for number in 0..150 {
+        world.create_at(world.now - Duration::from_secs(number), "orders", Successful, "EVENT");
+    }
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD * 3);
+    let (_, counts) = world.observed("orders");
+    assert_eq!((counts.executions.len(), counts.late), (0, 0));
+}
