@@ -317,9 +317,8 @@ impl PipelineRecord {
                 Age::Known => {}
                 Age::Old if is_followed => {}
                 Age::Old => {
-                    // What the first look shows below the floor was there before: the status has kept no more.
-                    if late_from.is_none_or(|from| created.at >= from) {
-                        self.counts.late = self.counts.late.saturating_add(u64::from(late_from.is_some()));
+                    if late_from.is_some_and(|from| created.at >= from) {
+                        self.counts.late = self.counts.late.saturating_add(1);
                         watermark.insert(&sighting.id, created.at);
                     }
                     continue;
