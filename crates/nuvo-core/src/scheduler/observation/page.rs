@@ -209,7 +209,7 @@ impl Observation {
     }
 
     fn measure_zone(&mut self, shown: &ObservedPage, (_, answered_at): (Timestamp, Timestamp)) {
-        let Some(Reach { newest: Some(newest), answered_at: before }) = self.reached else { return };
+        let Some(Reach { newest: Some(newest), answered_at: before, .. }) = self.reached else { return };
         for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created).filter(|created| created.at > newest) {
             self.zone.measure(created, before, answered_at);
         }
