@@ -34,6 +34,9 @@ const WRITE_EVERY: Duration = Duration::from_secs(30);
 /// When to look again after a write that a newer version of the object has prevented, in case its event is late.
 const AFTER_CONFLICT: Duration = Duration::from_secs(5);
 
+/// The time between two looks whether there is room for an object that the account has too many of.
+const ROOM_EVERY: Duration = Duration::from_secs(600);
+
 /// The time between two creations or deletions of mirrored runs of one account.
 const MIRROR_PACE: Duration = Duration::from_secs(1);
 /// The time between two looks at the mirrored runs that exist, and at what other runs show.
@@ -96,14 +99,19 @@ impl Reconciler for PipelineReconciler {
         };
         let judgement = status(&facts);
         let status = self.shell.definitions.fit(judgement.status);
-        if !self.shell.term.is_begun() && self.shell.pipelines.contains(&ObjectRef::from_obj(&*object)) {
+        if object.spec.suspend {
+            // No alert is to tell that what is suspended is not observed.
+            self.shell.metrics.forget_pipeline(&reference.namespace, &reference.name);
+        } else if !self.shell.term.is_begun() && self.shell.pipelines.contains(&ObjectRef::from_obj(&*object)) {
             self.shell.metrics.pipeline(&object, &status, &observed, &counts);
         }
         // Before the status says that it was seen: an execution is mirrored when it is seen first.
         if let Some(soon) = self.mirror(&object, &reference, &pipeline).await? {
             return Ok(Action::requeue(soon));
         }
-        let again = judgement.changes_at.map(|at| until(at, facts.now)).into_iter().chain(mirrors(&object)).min();
+        let is_left_out = matches!(observed.state, ObservedState::TooMany(_));
+        let timers = [judgement.changes_at.map(|at| until(at, facts.now)), mirrors(&object), is_left_out.then_some(ROOM_EVERY)];
+        let again = timers.into_iter().flatten().min();
         if !differs(object.status.as_ref(), &status) {
             return Ok(again.map_or_else(Action::await_change, Action::requeue));
         }

@@ -11,6 +11,8 @@ pub(super) struct FreshnessFacts<'a> {
     pub(super) freshness: &'a Freshness,
     /// The newest success that counts.
     pub(super) last_counted: Option<&'a SeenExecution>,
+    /// The latest time at which a success can have ended that would count and was not read; later than that one.
+    pub(super) possible: Option<Timestamp>,
     /// When the object was created.
     pub(super) created: Timestamp,
     pub(super) now: Timestamp,
@@ -39,19 +41,11 @@ struct Due {
 /// # Errors
 /// Why `spec.freshness.dueBy` cannot be carried out.
 pub(super) fn judge(facts: &FreshnessFacts<'_>) -> Result<FreshnessJudgement, String> {
-    let FreshnessFacts { freshness, last_counted, created, now, observed, is_clock_in_doubt } = *facts;
+    let FreshnessFacts { freshness, last_counted, possible, created, now, observed, is_clock_in_doubt } = *facts;
     let success = last_counted.and_then(end);
-    let mut dues: Vec<Due> = freshness
-        .max_age_seconds
-        .map(|seconds| Due {
-            at: later(success.unwrap_or(created), seconds),
-            what: format!("spec.freshness.maxAgeSeconds allows {}", human_duration(SignedDuration::from_secs(seconds))),
-        })
-        .into_iter()
-        .collect();
-    for due_by in &freshness.due_by {
-        dues.extend(due(due_by, success, created, now)?);
-    }
+    let dues = dues(freshness, success, created, now)?;
+    let others = possible.map(|possible| self::dues(freshness, Some(possible), created, now)).transpose()?;
+    let is_possible = others.as_ref().is_some_and(|others| others.iter().all(|due| due.at > now));
     if is_clock_in_doubt {
         let message = "The clock of the operator and that of the API server differ, so the age of the data is not judged.".to_owned();
         return Ok(FreshnessJudgement { reason: FreshReason::ClockInDoubt, message, changes_at: None });
@@ -61,6 +55,11 @@ pub(super) fn judge(facts: &FreshnessFacts<'_>) -> Result<FreshnessJudgement, St
     // A look shows it for all times that are over if it began after one of them.
     let (shown, hidden): (Vec<&Due>, Vec<&Due>) = over.partition(|due| observed.is_some_and(|observed| observed >= due.at));
     Ok(match (shown.first(), hidden.first()) {
+        (Some(due), _) if is_possible => FreshnessJudgement {
+            reason: FreshReason::NotObserved,
+            message: format!("{counted} {}, but a newer execution that was not read yet may count.", due.what),
+            changes_at: others.into_iter().flatten().map(|due| due.at).min(),
+        },
         (Some(due), _) => FreshnessJudgement {
             reason: if success.is_some() { FreshReason::Stale } else { FreshReason::NeverSucceeded },
             message: format!("{counted} {}.", due.what),
@@ -77,6 +76,22 @@ pub(super) fn judge(facts: &FreshnessFacts<'_>) -> Result<FreshnessJudgement, St
             changes_at: dues.iter().map(|due| due.at).min(),
         },
     })
+}
+
+/// All times at which the data is due next, or was due without having been renewed.
+fn dues(freshness: &Freshness, success: Option<Timestamp>, created: Timestamp, now: Timestamp) -> Result<Vec<Due>, String> {
+    let mut dues: Vec<Due> = freshness
+        .max_age_seconds
+        .map(|seconds| Due {
+            at: later(success.unwrap_or(created), seconds),
+            what: format!("spec.freshness.maxAgeSeconds allows {}", human_duration(SignedDuration::from_secs(seconds))),
+        })
+        .into_iter()
+        .collect();
+    for due_by in &freshness.due_by {
+        dues.extend(due(due_by, success, created, now)?);
+    }
+    Ok(dues)
 }
 
 /// When the data is due next, or was due without having been renewed.

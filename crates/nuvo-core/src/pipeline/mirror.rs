@@ -30,10 +30,11 @@ pub struct MirroredRun {
 }
 
 impl MirroredRun {
-    /// The run as a mirrored one; none if this very object is not its controller.
+    /// The run as a mirrored one; none if this very object is not its controller, or if it is being deleted already: a finalizer of others can hold
+    /// it for long.
     #[must_use]
     pub fn of(run: &PipelineRun, object: &NuvoPipeline) -> Option<Self> {
-        let uid = object.metadata.uid.as_deref()?;
+        let uid = object.metadata.uid.as_deref().filter(|_| run.metadata.deletion_timestamp.is_none())?;
         let owners = run.metadata.owner_references.as_deref().unwrap_or_default();
         owners.iter().find(|owner| owner.controller == Some(true) && owner.uid == uid)?;
         Some(Self {
@@ -274,6 +275,8 @@ mod tests {
         assert_eq!((run.spec.execution_id.as_deref(), run.spec.pipeline_id.as_str()), (Some("e1"), "orders"));
         (run.metadata.uid, run.metadata.resource_version) = (Some("r".to_owned()), Some("1".to_owned()));
         assert!(MirroredRun::of(&run, &object).is_some());
+        let ends = PipelineRun { metadata: ObjectMeta { deletion_timestamp: Some(Time(at(1))), ..run.metadata.clone() }, ..run.clone() };
+        assert_eq!(MirroredRun::of(&ends, &object), None, "it is not deleted once more");
         run.metadata.owner_references.as_mut().unwrap()[0].uid = "another".to_owned();
         assert_eq!(MirroredRun::of(&run, &object), None);
         assert_eq!(run.metadata.labels.unwrap()[PIPELINE_OBJECT_LABEL], "orders");

@@ -9,7 +9,6 @@ mod events;
 mod freshness;
 mod mirror;
 mod record;
-mod repair_watch;
 mod sighting;
 mod status;
 mod watermark;

@@ -1,15 +1,19 @@
 //! The executions of one pipeline, as far as one `NuvoPipeline` has seen them.
 
-use std::{collections::BTreeMap, time::Duration};
+mod reads;
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use nuvo_crds::{Execution, MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, RunningExecution, Seen, SeenExecution};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use nuvo_crds::{MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, RunningExecution, Seen, SeenExecution};
 
 use super::{
     counts::Counts,
     ended::{counts, end, is_later, keep_latest, seen_execution},
-    repair_watch::RepairWatch,
-    sighting::{Details, NuvoInstant, Sighting},
+    sighting::{NuvoInstant, Sighting},
     watermark::{Age, Watermark},
     zone::Zone,
 };
@@ -20,8 +24,6 @@ use crate::{
 
 /// The most executions that are followed at once.
 const FOLLOWED: usize = 1_024;
-/// How often an execution is read in vain before it is counted without its statistics.
-const TRIES: u8 = 3;
 
 /// What a `NuvoPipeline` has seen of its pipeline.
 #[derive(Debug, Clone)]
@@ -43,8 +45,14 @@ pub struct PipelineRecord {
     ended: Vec<SeenExecution>,
     /// What a look that is not complete yet has shown.
     shown: BTreeMap<ExecutionId, Sighting>,
+    /// An execution that the last look has not shown was read last.
+    was_hidden: bool,
     tries: Option<(ExecutionId, u8)>,
-    watch: Option<RepairWatch>,
+    /// Those that are shown, and of which nuvo has no statistics.
+    bare: BTreeSet<String>,
+    /// A success that ended no later may not have been seen.
+    unseen_until: Option<Timestamp>,
+    watch: Option<Watch>,
     is_fixed: bool,
     counts: Counts,
     mirror: Mirror,
@@ -58,8 +66,19 @@ struct Running {
     about: RunningExecution,
     /// The last look has shown it.
     is_shown: bool,
-    /// When it was read last.
+    /// When it was asked for last.
     asked: Option<Duration>,
+    /// When the last read that was answered was asked for.
+    read: Option<Duration>,
+}
+
+/// A failed execution that may be repaired.
+#[derive(Debug, Clone)]
+struct Watch {
+    id: String,
+    since: Duration,
+    wait: Duration,
+    next: Duration,
 }
 
 /// What the status shows of a record.
@@ -77,6 +96,8 @@ pub struct Report {
     pub last_counted: Option<SeenExecution>,
     /// The newest ones, newest first.
     pub recent: Vec<SeenExecution>,
+    /// The latest time at which a success can have ended that would count and was not read.
+    pub possible: Option<Timestamp>,
     /// What was counted.
     pub seen: Option<Seen>,
     /// The last success was a failure that was repaired.
@@ -100,7 +121,10 @@ impl PipelineRecord {
             recent: Vec::new(),
             ended: Vec::new(),
             shown: BTreeMap::new(),
+            was_hidden: false,
             tries: None,
+            bare: BTreeSet::new(),
+            unseen_until: None,
             watch: None,
             is_fixed: false,
             counts: Counts::default(),
@@ -121,7 +145,7 @@ impl PipelineRecord {
         record.recent.clone_from(&status.recent);
         for about in &status.running {
             if let Ok(id) = ExecutionId::new(about.id.clone()) {
-                record.running.insert(id, Running { about: about.clone(), is_shown: false, asked: None });
+                record.running.insert(id, Running { about: about.clone(), is_shown: false, asked: None, read: None });
             }
         }
         record
@@ -142,7 +166,10 @@ impl PipelineRecord {
 
     /// How many rows a success needs to count for the freshness, and which new executions are to be mirrored.
     pub fn set_wishes(&mut self, min_rows: i64, mirror: &Mirror) {
-        self.min_rows = min_rows;
+        if self.min_rows != min_rows {
+            self.min_rows = min_rows;
+            self.count_anew();
+        }
         if self.mirror != *mirror {
             self.mirror = mirror.clone();
             self.unmirrored.clear();
@@ -209,19 +236,51 @@ impl PipelineRecord {
         self.shown.clear();
     }
 
-    /// The zone of nuvo's times has become known: the results are learnt anew from these executions, so that all have true times.
+    /// What was created before this time was not seen, and may be newer than what is known.
+    pub fn unseen_until(&mut self, created: NuvoInstant, zone: &Zone) {
+        self.unseen_until = self.unseen_until.max(Some(zone.corrected(created)));
+    }
+
+    /// The newest success that may count, and was not read yet.
+    fn unread(&self) -> Option<&SeenExecution> {
+        let is_unread =
+            |execution: &&SeenExecution| execution.status == SUCCESSFUL && execution.stats.is_none() && !self.bare.contains(&execution.id);
+        let counted = self.last_counted.as_ref().filter(|counted| counts(counted, self.min_rows));
+        let others = self.recent.iter().filter(|_| self.min_rows > 0);
+        let may_count = |execution: &&SeenExecution| self.min_rows <= 0 || is_later(execution, counted);
+        others.chain(&self.last_success).filter(is_unread).filter(may_count).max_by_key(|execution| end(execution))
+    }
+
+    /// The latest time at which a success can have ended that would count and was not read.
+    fn possible(&self) -> Option<Timestamp> {
+        let counted = self.last_counted.as_ref().filter(|counted| counts(counted, self.min_rows)).and_then(end);
+        let unread = self.unread().filter(|_| self.min_rows > 0).and_then(end);
+        unread.max(self.unseen_until).filter(|possible| counted.is_none_or(|counted| counted < *possible))
+    }
+
+    /// The zone of nuvo's times has become known: the results are learnt anew from these executions, so that all have true times. What they do not
+    /// show stays as it was.
     pub fn learn_anew(&mut self, sightings: &[Sighting], zone: &Zone) {
-        (self.last_execution, self.last_success, self.last_failure, self.last_counted) = (None, None, None, None);
-        self.recent.clear();
-        for sighting in sightings {
+        let (success, failure, counted) = (self.last_success.take(), self.last_failure.take(), self.last_counted.take());
+        let before: Vec<SeenExecution> = self.recent.drain(..).chain(success.clone()).chain(counted.clone()).collect();
+        self.last_execution = None;
+        for sighting in sightings.iter().rev() {
             let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { continue };
             let is_new = watermark.age(&sighting.id, created.at) == Age::New;
             if is_new {
                 watermark.insert(&sighting.id, created.at);
+                self.want_mirrored(&seen_execution(sighting, zone));
             }
             let is_counted = is_new || self.running.contains_key(&sighting.id);
             self.learn(sighting, zone, is_counted);
         }
+        let places = [&mut self.last_execution, &mut self.last_success].into_iter().flatten().chain(&mut self.recent);
+        for place in places.filter(|place| place.stats.is_none()) {
+            place.stats = before.iter().find(|known| known.id == place.id).and_then(|known| known.stats);
+        }
+        (self.last_success, self.last_failure) = (self.last_success.take().or(success), self.last_failure.take().or(failure));
+        self.count_anew();
+        self.last_counted = self.last_counted.take().or(counted);
     }
 
     /// Keeps what a page of a look has shown until the look is complete. Returns whether it was kept.
@@ -272,6 +331,13 @@ impl PipelineRecord {
         }
     }
 
+    /// Up to when all is known, if a complete look began then: an execution that it does not show may have ended since it was read.
+    #[must_use]
+    pub fn known_until(&self, look: Duration) -> Option<Duration> {
+        let hidden = self.running.values().filter(|running| !running.is_shown).map(|running| running.read);
+        hidden.chain([Some(look)]).min().flatten()
+    }
+
     fn is_failed(&self, id: &str) -> bool {
         let failed = |execution: &SeenExecution| execution.id == id && execution.status == FAILED;
         self.recent.iter().chain(&self.last_failure).any(failed)
@@ -285,15 +351,19 @@ impl PipelineRecord {
         if sighting.status == ExecutionStatus::Successful && self.is_failed(&execution.id) {
             return self.fix(&execution);
         }
+        if !sighting.status.is_terminal() && self.is_failed(&execution.id) {
+            // It is being repaired: it has failed until that has succeeded.
+            return;
+        }
         if !sighting.status.is_terminal() {
             let about = RunningExecution {
                 id: execution.id.clone(),
                 trigger_type: execution.trigger_type.clone(),
                 created_at: execution.created_at.clone(),
             };
-            let asked = self.running.get(&sighting.id).and_then(|running| running.asked);
+            let (asked, read) = self.running.get(&sighting.id).map_or((None, None), |running| (running.asked, running.read));
             if was_running || self.running.len() < FOLLOWED {
-                self.running.insert(sighting.id.clone(), Running { about, is_shown: true, asked });
+                self.running.insert(sighting.id.clone(), Running { about, is_shown: true, asked, read });
             } else {
                 self.counts.unread = self.counts.unread.saturating_add(1);
             }
@@ -311,6 +381,15 @@ impl PipelineRecord {
         self.count_for_freshness(&execution);
         if is_counted {
             self.ended.push(execution);
+        }
+    }
+
+    /// Which success counts, of those that are shown.
+    fn count_anew(&mut self) {
+        let shown: Vec<SeenExecution> = self.recent.iter().chain(&self.last_success).cloned().collect();
+        self.last_counted = self.last_counted.take().filter(|counted| counts(counted, self.min_rows));
+        for execution in &shown {
+            self.count_for_freshness(execution);
         }
     }
 
@@ -352,104 +431,6 @@ impl PipelineRecord {
         }
     }
 
-    /// Which execution is to be read by its id now, if any: one for each look. All others that have ended are counted without their
-    /// statistics.
-    pub fn next_read(&mut self, now: Duration) -> Option<ExecutionId> {
-        let newest = |status: &str| self.ended.iter().filter(|ended| ended.status == status).max_by_key(|ended| end(ended)).cloned();
-        if let Some(chosen) = newest(SUCCESSFUL).or_else(|| newest(FAILED)) {
-            for other in std::mem::take(&mut self.ended) {
-                if other.id != chosen.id {
-                    self.counts.execution(&other);
-                }
-            }
-            let id = ExecutionId::new(chosen.id.clone()).ok();
-            self.ended = vec![chosen];
-            return id;
-        }
-        let unread = self.last_success.as_ref().filter(|success| success.stats.is_none()).map(|success| success.id.clone());
-        if let Some(id) = unread.and_then(|id| ExecutionId::new(id).ok())
-            && self.tries.as_ref().is_none_or(|(tried, tries)| *tried != id || *tries < TRIES)
-        {
-            return Some(id);
-        }
-        let hidden = self.running.iter_mut().filter(|(_, running)| !running.is_shown);
-        if let Some((id, running)) = hidden.min_by_key(|(_, running)| running.asked) {
-            running.asked = Some(now);
-            return Some(id.clone());
-        }
-        self.watched(now)
-    }
-
-    /// The last failure, if it is later than the last success, and it is time to look whether it was repaired.
-    fn watched(&mut self, now: Duration) -> Option<ExecutionId> {
-        let failure = self.last_failure.as_ref().filter(|failure| is_later(failure, self.last_success.as_ref()))?;
-        let id = ExecutionId::new(failure.id.clone()).ok()?;
-        if !self.watch.as_ref().is_some_and(|watch| watch.is_of(id.as_str())) {
-            self.watch = Some(RepairWatch::new(id.as_str(), now));
-        }
-        self.watch.as_mut().is_some_and(|watch| watch.is_due(now)).then_some(id)
-    }
-
-    /// A read by its id has shown an execution.
-    pub fn read(&mut self, sighting: &Sighting, zone: &Zone) {
-        let execution = seen_execution(sighting, zone);
-        self.tries = None;
-        if self.running.contains_key(&sighting.id) || (sighting.status == ExecutionStatus::Successful && self.is_failed(&execution.id)) {
-            self.learn(sighting, zone, true);
-        }
-        if !sighting.status.is_terminal() {
-            return;
-        }
-        self.replace(&execution);
-        self.count_for_freshness(&execution);
-        if self.ended.iter().any(|ended| ended.id == execution.id) {
-            self.ended.retain(|ended| ended.id != execution.id);
-            self.counts.execution(&execution);
-        }
-        if sighting.details.is_none_or(|details| details.stats.is_none()) {
-            // nuvo has no statistics of it: it is not asked for them again.
-            self.tries = Some((sighting.id.clone(), TRIES));
-        }
-    }
-
-    /// A read by its id came to nothing. `is_gone`: nuvo has no such execution.
-    pub fn read_failed(&mut self, id: &ExecutionId, is_gone: bool) {
-        let tries = self.tries.as_ref().filter(|(tried, _)| tried == id).map_or(1, |(_, tries)| tries.saturating_add(1));
-        self.tries = Some((id.clone(), if is_gone { TRIES } else { tries }));
-        if !is_gone && tries < TRIES {
-            return;
-        }
-        if is_gone && let Some(Running { about, .. }) = self.running.remove(id) {
-            let RunningExecution { id, trigger_type, created_at } = about;
-            self.counts.execution(&SeenExecution { id, trigger_type, created_at, ..SeenExecution::default() });
-        }
-        for ended in std::mem::take(&mut self.ended) {
-            if ended.id == id.as_str() { self.counts.execution(&ended) } else { self.ended.push(ended) }
-        }
-    }
-
-    /// What a run of the operator knows of an execution already.
-    #[must_use]
-    pub fn known_to_a_run(id: &ExecutionId, report: &Execution) -> Option<Sighting> {
-        let status = ExecutionStatus::from(report.status.as_deref()?);
-        let instant = |time: &Option<Time>| Some(NuvoInstant { at: time.as_ref()?.0, is_zoned: false });
-        let last = report.runs.last();
-        let ended = last.and_then(|run| {
-            let took = u64::try_from(run.duration_milliseconds?).ok()?;
-            run.start_time.as_ref()?.0.checked_add(Duration::from_millis(took)).ok()
-        });
-        status.is_terminal().then(|| Sighting {
-            id: id.clone(),
-            status,
-            trigger_type: report.trigger_type.clone(),
-            created: instant(&report.created_at),
-            updated: instant(&report.updated_at),
-            error_type: report.error.as_ref().and_then(|error| error.error_type.clone()),
-            created_by: None,
-            details: Some(Details { stats: report.stats, ended }),
-        })
-    }
-
     /// What was counted since it was taken last.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
@@ -468,6 +449,7 @@ impl PipelineRecord {
             last_failure: self.last_failure.clone(),
             last_counted: self.last_counted.clone().filter(|counted| counts(counted, self.min_rows)),
             recent: self.recent.clone(),
+            possible: self.possible(),
             seen: self.watermark.as_ref().map(|watermark| watermark.store(&self.account)),
             is_fixed: self.is_fixed,
         }

@@ -185,6 +185,7 @@ impl Conditions<'_> {
         let judgement = judge(&FreshnessFacts {
             freshness,
             last_counted,
+            possible: facts.observed.report.as_ref().and_then(|report| report.possible),
             created: facts.object.metadata.creation_timestamp.as_ref().map_or(facts.now, |time| time.0),
             now: facts.now,
             observed: facts.observed.complete.filter(|_| is_seen),

@@ -252,3 +252,22 @@ fn time_that_cannot_be_read_is_an_invalid_spec() {
         assert_eq!(condition(&status, FRESH), ("", ""));
     }
 }
+
+#[test]
+fn success_that_may_exist_keeps_data_from_being_stale_until_it_would_be_too_old_itself() {
+    let object = object(|spec| {
+        spec.freshness = Some(Freshness { max_age_seconds: Some(100), min_rows: 10, ..Freshness::default() });
+    });
+    let mut report = success(10_000);
+    report.last_counted.as_mut().unwrap().stats = Some(Stats { total_rows: Some(10), ..Stats::default() });
+    report.possible = Some(at(10_090));
+    let fresh = |report: &Report, now| {
+        let PipelineJudgement { status, changes_at } = judged(&object, &observed(report.clone(), now), now);
+        (condition(&status, FRESH).1.to_owned(), changes_at.map(Timestamp::as_second))
+    };
+    assert_eq!(fresh(&report, 10_050), ("Fresh".to_owned(), Some(10_100)));
+    assert_eq!(fresh(&report, 10_110), ("NotObserved".to_owned(), Some(10_190)));
+    assert_eq!(fresh(&report, 10_190), ("Stale".to_owned(), None));
+    report.possible = None;
+    assert_eq!(fresh(&report, 10_110), ("Stale".to_owned(), None));
+}

@@ -10,7 +10,7 @@ use crate::{pipeline::Sighting, run::PipelineId, scheduler::purpose::Purpose};
 const PAGES: usize = 10;
 /// The most executions of a look that are kept until it is complete.
 const KEPT: usize = 20_000;
-/// Entries that are read twice when a look goes on where another one ended, because entries move while pages are read.
+/// Entries that are read twice when a look goes on where another one ended, in case some were deleted meanwhile.
 const OVERLAP: usize = 20;
 
 /// Whose executions a page shows.
@@ -31,6 +31,8 @@ pub struct PageRequest {
     pub offset: usize,
     /// What it is for.
     pub purpose: Purpose,
+    /// The look that it belongs to.
+    pub look: u64,
 }
 
 /// What a page has shown.
@@ -72,6 +74,8 @@ impl ObservedPage {
 pub(super) struct Reach {
     /// When the newest execution was created that it has shown, by nuvo's clock; none if there was none.
     pub(super) newest: Option<Timestamp>,
+    /// The newest that it had shown when it began; older than the other one if it took several periods.
+    pub(super) settled: Option<Timestamp>,
     /// When it was answered, by the operator's clock.
     pub(super) answered_at: Timestamp,
 }
@@ -98,25 +102,39 @@ pub(super) struct Look {
     pages_of_tick: usize,
     kept: usize,
     unreadable: usize,
+    /// It has ended before all that is new was read.
+    is_cut: bool,
     /// Where earlier pages of it end, if newer ones are being read: the newest that they show, and the offset after them.
     below: Option<(Timestamp, usize)>,
-    /// How many entries are newer than those.
-    above: usize,
+    /// The newest that its first page has shown in the first period.
+    since: Option<Timestamp>,
 }
 
 impl Look {
     pub(super) const fn new(began: Duration, floor: Progress) -> Self {
-        Self { began, floor, offset: 0, newest: None, oldest: None, pages_of_tick: 0, kept: 0, unreadable: 0, below: None, above: 0 }
+        Self {
+            began,
+            floor,
+            offset: 0,
+            newest: None,
+            oldest: None,
+            pages_of_tick: 0,
+            kept: 0,
+            unreadable: 0,
+            is_cut: false,
+            below: None,
+            since: None,
+        }
     }
 
     /// Reads what is new since, then goes on where it stopped. What lies between is read again if it does not reach that within a period.
     pub(super) fn again(&self, now: Duration, floor: Progress) -> Self {
         let below = self.newest.map(|newest| (newest, self.offset)).or(self.below);
-        Self { below, kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
+        Self { below, since: self.settled(), kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
     }
 
-    pub(super) const fn page(&self, purpose: Purpose) -> PageRequest {
-        PageRequest { scope: PageScope::Account, offset: self.offset, purpose }
+    pub(super) const fn page(&self, purpose: Purpose, look: u64) -> PageRequest {
+        PageRequest { scope: PageScope::Account, offset: self.offset, purpose, look }
     }
 
     pub(super) const fn set_floor(&mut self, floor: Progress) {
@@ -139,6 +157,11 @@ impl Look {
         self.newest
     }
 
+    /// The newest that it had shown when it began. What has come late since can be missing in it.
+    pub(super) fn settled(&self) -> Option<Timestamp> {
+        self.since.or(self.newest)
+    }
+
     /// Nothing more of it is read in this period.
     pub(super) const fn is_tick_over(&self) -> bool {
         self.pages_of_tick >= PAGES
@@ -151,6 +174,11 @@ impl Look {
     /// Whether every entry could be read.
     pub(super) const fn is_whole(&self) -> bool {
         self.unreadable == 0
+    }
+
+    /// Whether it has ended before all that is new was read.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Its first page was read, and there is more.
@@ -168,6 +196,20 @@ impl Look {
         self.pages_of_tick = usize::MAX;
     }
 
+    /// Whether a page of an earlier look, from this offset on, continues what that look had read: then the look goes on after it. Entries only move
+    /// to later places.
+    pub(super) fn goes_on_after(&mut self, offset: usize, page: &ObservedPage) -> bool {
+        let Some((_, below)) = self.below.as_mut().filter(|(_, below)| offset <= *below) else { return false };
+        *below = (*below).max(offset.saturating_add(page.sent));
+        self.unreadable = self.unreadable.saturating_add(page.unreadable);
+        true
+    }
+
+    /// So many executions more are kept.
+    pub(super) const fn keep(&mut self, kept: usize) {
+        self.kept = self.kept.saturating_add(kept);
+    }
+
     /// A page was read, of which so many executions are kept. Returns whether the look is complete.
     pub(super) fn add(&mut self, page: &ObservedPage, kept: usize) -> bool {
         self.pages_of_tick = self.pages_of_tick.saturating_add(1);
@@ -176,18 +218,17 @@ impl Look {
         self.offset = self.offset.saturating_add(page.sent);
         self.newest = self.newest.max(page.newest());
         self.oldest = page.oldest().or(self.oldest);
-        if page.is_last || page.sent == 0 || self.kept >= KEPT {
+        if page.is_last || page.sent == 0 {
+            return true;
+        }
+        if self.kept >= KEPT {
+            self.is_cut = true;
             return true;
         }
         let Some(oldest) = page.oldest() else { return false };
-        if let Some((newest_below, offset_below)) = self.below {
-            let newer =
-                page.sightings.iter().filter(|(_, sighting)| sighting.created.is_some_and(|created| created.at > newest_below)).count();
-            self.above = self.above.saturating_add(newer);
-            if oldest < newest_below {
-                self.offset = self.offset.max(offset_below.saturating_add(self.above).saturating_sub(OVERLAP));
-                self.below = None;
-            }
+        if let Some((_, offset_below)) = self.below.take_if(|(newest_below, _)| oldest < *newest_below) {
+            // What came meanwhile has moved the others to later places. How much of it came before the last of those pages is not known.
+            self.offset = self.offset.max(offset_below.saturating_sub(OVERLAP));
         }
         match self.floor {
             Progress::FirstPage => true,

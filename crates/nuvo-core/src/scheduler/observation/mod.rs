@@ -60,8 +60,12 @@ pub struct Observation {
     looked: Option<Duration>,
     next_look: Option<Duration>,
     look: Option<Look>,
-    /// A page is being read.
-    is_reading_page: bool,
+    /// How many looks were begun: what is answered of another one is not of this.
+    looks: u64,
+    /// The look whose first page is being read.
+    top_out: Option<u64>,
+    /// The look during which another page was asked for that is being read. It may have to wait for long.
+    page_out: Option<u64>,
     /// The last complete look.
     reached: Option<Reach>,
     /// The list of the account is not in the order that was asked for.
@@ -86,7 +90,9 @@ impl Observation {
             looked: None,
             next_look: None,
             look: None,
-            is_reading_page: false,
+            looks: 0,
+            top_out: None,
+            page_out: None,
             reached: None,
             is_disordered: false,
             failure: None,
@@ -140,8 +146,8 @@ impl Observation {
 
     /// The account is another one: nothing that is known is of it.
     fn forget_everything(&mut self) {
-        let Self { overlap, spread, period, .. } = *self;
-        *self = Self { period, ..Self::new(overlap, spread) };
+        let Self { overlap, spread, period, looks, .. } = *self;
+        *self = Self { period, looks: looks.wrapping_add(1), ..Self::new(overlap, spread) };
     }
 
     /// Observes nothing for this object any more.
@@ -149,6 +155,8 @@ impl Observation {
         self.objects.remove(object);
         let left: BTreeSet<&PipelineId> = self.objects.values().map(|object| &object.pipeline).collect();
         self.abouts.keep(&left);
+        self.reads.keep(&left);
+        self.pages.retain(|pipeline| left.contains(pipeline));
         if self.objects.is_empty() {
             // The next one begins anew, and until then nothing is asked.
             self.forget_everything();
@@ -195,7 +203,7 @@ impl Observation {
             gap,
             is_zone_assumed: self.zone.is_assumed(),
         };
-        (observed, counts, known.complete)
+        (observed, counts, known.complete.and_then(|complete| known.record.known_until(complete)))
     }
 
     /// What a look that is not complete yet has read: newest and oldest.
@@ -209,42 +217,50 @@ impl Observation {
         if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
             return Due::Wait(Some(now.saturating_add(pause)));
         }
-        if !self.is_reading_page
-            && let Some(page) = self.next_page(now, period)
-        {
-            self.is_reading_page = true;
-            return Due::Page(page);
+        if self.top_out.is_none() {
+            if self.next_look.is_some_and(|next| next <= now) {
+                return Due::Page(self.begin_look(now, period));
+            }
+            if self.page_out.is_none()
+                && let Some(page) = self.next_page()
+            {
+                self.page_out = Some(page.look);
+                return Due::Page(page);
+            }
         }
-        if let Some(read) = self.reads.next() {
-            return Due::Read(read);
+        match self.reads.next() {
+            Some(read) => Due::Read(read),
+            None => Due::Wait(self.next_look.filter(|_| self.top_out.is_none())),
         }
-        Due::Wait(self.next_look.filter(|_| !self.is_reading_page))
     }
 
-    fn next_page(&mut self, now: Duration, period: Duration) -> Option<PageRequest> {
-        if self.next_look.is_some_and(|next| next <= now) {
-            (self.looked, self.next_look) = (Some(now), Some(now.saturating_add(period)));
-            let floor = self.look_floor();
-            let look = match self.look.take() {
-                Some(unfinished) => unfinished.again(now, floor),
-                None => Look::new(now, floor),
-            };
-            let page = look.page(Purpose::Observation);
-            self.look = Some(look);
-            return Some(page);
-        }
+    fn begin_look(&mut self, now: Duration, period: Duration) -> PageRequest {
+        (self.looked, self.next_look) = (Some(now), Some(now.saturating_add(period)));
+        self.looks = self.looks.wrapping_add(1);
+        let floor = self.look_floor();
+        let look = match self.look.take() {
+            Some(unfinished) => unfinished.again(now, floor),
+            None => Look::new(now, floor),
+        };
+        let page = look.page(Purpose::Observation, self.looks);
+        (self.look, self.top_out) = (Some(look), Some(self.looks));
+        page
+    }
+
+    fn next_page(&mut self) -> Option<PageRequest> {
+        let purpose = Purpose::ObservationDetail;
         if let Some(look) = self.look.as_ref().filter(|look| look.is_behind() && !look.is_tick_over()) {
-            return Some(look.page(Purpose::ObservationDetail));
+            return Some(look.page(purpose, self.looks));
         }
         let pipeline = self.pages.pop_front()?;
-        Some(PageRequest { scope: PageScope::Pipeline(pipeline), offset: 0, purpose: Purpose::ObservationDetail })
+        Some(PageRequest { scope: PageScope::Pipeline(pipeline), offset: 0, purpose, look: self.looks })
     }
 
     /// How far back a look must read.
     fn look_floor(&self) -> Progress {
         match &self.reached {
-            Some(Reach { newest: Some(newest), .. }) => Progress::To(self.floor_below(*newest)),
-            Some(Reach { newest: None, .. }) => Progress::ToTheEnd,
+            Some(Reach { settled: Some(settled), .. }) => Progress::To(self.floor_below(*settled)),
+            Some(Reach { settled: None, .. }) => Progress::ToTheEnd,
             // The first page shows how late it is in nuvo.
             None => Progress::FirstPage,
         }
@@ -292,7 +308,9 @@ impl Observation {
 
     /// nuvo has answered a read. Returns the objects of which something else is known now.
     pub fn read(&mut self, read: &ObservationRead, answer: &ObservationAnswer) -> Vec<PipelineRef> {
-        self.reads.answered(read);
+        if !self.reads.answered(read) {
+            return Vec::new();
+        }
         let zone = self.zone;
         match read {
             ObservationRead::Pipeline(pipeline) => {

@@ -1,17 +1,22 @@
 //! What the pages of nuvo's list say.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     Observation, ObservationAnswer,
     look::{ObservedPage, PageRequest, PageScope, Progress, Reach},
-    object::PipelineRef,
+    object::{Object, PipelineRef},
 };
 use crate::{
-    pipeline::{ObservedState, Sighting},
+    pipeline::{NuvoInstant, ObservedState, Sighting},
     run::PipelineId,
+    scheduler::purpose::Purpose,
+    vocabulary::ExecutionStatus,
 };
 
 /// The longest time for which a pipeline was not looked at, after which the list of the account is not read back so far.
@@ -27,7 +32,11 @@ impl Observation {
         times: (Timestamp, Timestamp),
         now: Duration,
     ) -> Vec<PipelineRef> {
-        self.is_reading_page = false;
+        let out = if page.purpose == Purpose::Observation { &mut self.top_out } else { &mut self.page_out };
+        // The account was another one, or was observed for other objects.
+        if out.take_if(|look| *look == page.look).is_none() {
+            return Vec::new();
+        }
         let shown = match answer {
             Ok(shown) => shown,
             Err(refusal) => return self.page_failed(page, &refusal),
@@ -43,6 +52,10 @@ impl Observation {
         }
         let had_failed = self.failure.take().is_some();
         let mut woken = match &page.scope {
+            PageScope::Account if page.look != self.looks => {
+                self.late_page(page, &shown);
+                Vec::new()
+            }
             PageScope::Account => self.account_page(&shown, times, now),
             PageScope::Pipeline(pipeline) => self.pipeline_page(pipeline, &shown, now),
         };
@@ -56,7 +69,9 @@ impl Observation {
 
     fn page_failed(&mut self, page: &PageRequest, refusal: &ObservationAnswer) -> Vec<PipelineRef> {
         // It is tried again in the next period.
-        if let (PageScope::Account, Some(look)) = (&page.scope, &mut self.look) {
+        if let (PageScope::Account, Some(look)) = (&page.scope, &mut self.look)
+            && page.look == self.looks
+        {
             look.end_tick();
         }
         let failure = match refusal {
@@ -67,6 +82,17 @@ impl Observation {
         let is_news = self.failure.as_ref() != Some(&failure);
         self.failure = Some(failure);
         if is_news { self.objects.keys().cloned().collect() } else { Vec::new() }
+    }
+
+    /// Keeps what a page has shown that was asked for before the present look began.
+    fn late_page(&mut self, page: &PageRequest, shown: &ObservedPage) {
+        if shown.is_descending()
+            && let Some(look) = self.look.as_mut()
+            && look.goes_on_after(page.offset, shown)
+        {
+            let kept = note(&mut self.objects, shown);
+            look.keep(kept);
+        }
     }
 
     fn account_page(&mut self, shown: &ObservedPage, times: (Timestamp, Timestamp), now: Duration) -> Vec<PipelineRef> {
@@ -83,12 +109,7 @@ impl Observation {
                 object.has_wrong_times = true;
             }
         }
-        let mut kept: usize = 0;
-        for (pipeline, sighting) in &shown.sightings {
-            for object in self.objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
-                kept = kept.saturating_add(usize::from(object.record.note(sighting)));
-            }
-        }
+        let kept = note(&mut self.objects, shown);
         if self.reached.is_none() && look.is_at_the_top() {
             let newest = shown.newest();
             let floors = self.objects.values().filter_map(|object| object.record.floor().flatten());
@@ -108,18 +129,24 @@ impl Observation {
             return if is_news { self.objects.keys().cloned().collect() } else { Vec::new() };
         }
         let newest = look.newest().into_iter().chain(self.reached.as_ref().and_then(|reach| reach.newest)).max();
-        let floor = newest.map(|newest| self.floor_below(newest));
+        let settled = look.settled().into_iter().chain(newest).min();
+        let floor = settled.map(|settled| self.floor_below(settled));
         let (zone, is_whole) = (self.zone, look.is_whole());
         // An object may have seen less than the one that the first look reads back to.
         let late_from = look.floor().filter(|_| self.reached.is_some());
+        // More were created than are kept: what is older was not read.
+        let unread_until = look.read().filter(|_| look.is_cut()).map(|(_, oldest)| oldest);
         for object in self.objects.values_mut().filter(|object| object.record.floor().is_some()) {
             object.record.complete_look(late_from, floor, &zone);
             object.is_disordered = false;
+            if let Some(at) = unread_until {
+                object.record.unseen_until(NuvoInstant { at, is_zoned: false }, &zone);
+            }
             if is_whole {
                 object.complete = Some(look.began());
             }
         }
-        self.reached = Some(Reach { newest, answered_at: times.1 });
+        self.reached = Some(Reach { newest, settled, answered_at: times.1 });
         self.want_first_pages();
         self.want_reads(now);
         self.objects.keys().cloned().collect()
@@ -141,8 +168,11 @@ impl Observation {
         // Without others in it: what the client leaves out of a page was sent all the same.
         let is_filtered = sightings.len().saturating_add(shown.unreadable) >= shown.sent;
         let is_usable = shown.is_last || (is_filtered && shown.is_descending());
-        let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.newest) };
+        let newest = if self.is_disordered { shown.newest() } else { self.reached.as_ref().and_then(|reach| reach.settled) };
         let (floor, zone, began) = (newest.map(|newest| self.floor_below(newest)), self.zone, shown.began);
+        let oldest = sightings.iter().filter_map(|sighting| sighting.created).min_by_key(|created| created.at);
+        let shows_success = sightings.iter().any(|sighting| sighting.status == ExecutionStatus::Successful);
+        let (is_disordered, page_floor) = (self.is_disordered, oldest.map_or(Timestamp::MIN, |oldest| oldest.at));
         let mut woken = Vec::new();
         for (reference, object) in self.objects.iter_mut().filter(|(_, object)| object.pipeline == *pipeline) {
             object.is_disordered = !is_usable;
@@ -150,8 +180,17 @@ impl Observation {
             if !is_usable {
                 continue;
             }
+            let known = object.record.floor();
+            // Where the looks at the account count, they have read what came since.
+            let is_behind = known.is_none() || (is_disordered && known.flatten().is_none_or(|floor| floor <= page_floor));
+            if let (Some(oldest), true) = (oldest, is_behind && !shown.is_last && !shows_success) {
+                object.record.unseen_until(oldest, &zone);
+            }
             if object.record.floor().is_none() {
-                object.record.seed(&sightings, floor, &zone);
+                // What is older than a page that is full was there before, too.
+                let full =
+                    Some(page_floor).filter(|_| !shown.is_last).and_then(|oldest| oldest.checked_add(SignedDuration::from_secs(1)).ok());
+                object.record.seed(&sightings, floor.max(full), &zone);
             } else if std::mem::take(&mut object.has_wrong_times) {
                 object.record.learn_anew(&sightings, &zone);
             } else {
@@ -161,7 +200,8 @@ impl Observation {
                 object.record.complete_look(None, floor, &zone);
             }
             if shown.unreadable == 0 {
-                object.complete = Some(began);
+                // It may have waited for longer than a look of the account took.
+                object.complete = object.complete.max(Some(began));
             }
         }
         self.want_reads(now);
@@ -169,9 +209,20 @@ impl Observation {
     }
 
     fn measure_zone(&mut self, shown: &ObservedPage, (_, answered_at): (Timestamp, Timestamp)) {
-        let Some(Reach { newest: Some(newest), answered_at: before }) = self.reached else { return };
+        let Some(Reach { newest: Some(newest), answered_at: before, .. }) = self.reached else { return };
         for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created).filter(|created| created.at > newest) {
             self.zone.measure(created, before, answered_at);
         }
     }
+}
+
+/// Keeps what a page has shown for those that it concerns. Returns how much.
+fn note(objects: &mut BTreeMap<PipelineRef, Object>, shown: &ObservedPage) -> usize {
+    let mut kept: usize = 0;
+    for (pipeline, sighting) in &shown.sightings {
+        for object in objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+            kept = kept.saturating_add(usize::from(object.record.note(sighting)));
+        }
+    }
+    kept
 }

@@ -44,8 +44,14 @@ pub(super) struct ReadQueue {
 }
 
 impl ReadQueue {
-    /// Adds those that are not wanted yet.
+    /// Adds those that are not wanted yet. Another execution of the same pipeline that still waits is read no more: a look wants one.
     pub(super) fn extend(&mut self, wanted: BTreeSet<ObservationRead>) {
+        let of_execution = |read: &ObservationRead| match read {
+            ObservationRead::Execution(pipeline, _) => Some(pipeline.clone()),
+            ObservationRead::Pipeline(_) => None,
+        };
+        let replaced: BTreeSet<PipelineId> = wanted.iter().filter_map(of_execution).collect();
+        self.waiting.retain(|read| wanted.contains(read) || of_execution(read).is_none_or(|pipeline| !replaced.contains(&pipeline)));
         let known: BTreeSet<&ObservationRead> = self.waiting.iter().chain(&self.out).collect();
         let new: Vec<ObservationRead> = wanted.into_iter().filter(|read| !known.contains(read)).collect();
         self.waiting.extend(new);
@@ -58,8 +64,20 @@ impl ReadQueue {
         read
     }
 
-    /// One is answered.
-    pub(super) fn answered(&mut self, read: &ObservationRead) {
-        self.out.remove(read);
+    /// Forgets those that wait for other pipelines than these.
+    pub(super) fn keep(&mut self, left: &BTreeSet<&PipelineId>) {
+        self.waiting.retain(|read| match read {
+            ObservationRead::Execution(pipeline, _) | ObservationRead::Pipeline(pipeline) => left.contains(pipeline),
+        });
+    }
+
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// One is answered. Returns whether it was waited for: the account may be another one by now.
+    pub(super) fn answered(&mut self, read: &ObservationRead) -> bool {
+        self.out.remove(read)
     }
 }

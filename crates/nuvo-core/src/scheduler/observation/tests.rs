@@ -35,6 +35,11 @@ struct World {
     is_away: bool,
     is_shuffled: bool,
     ignores_filter: bool,
+    /// Executions cannot be read by their ids.
+    hides_executions: bool,
+    min_rows: i64,
+    /// So many executions of another pipeline come while a page is read.
+    busy: u64,
     /// How much nuvo's times without a zone are ahead of UTC.
     offset: Option<i64>,
     next_id: u64,
@@ -52,6 +57,9 @@ impl World {
             is_away: false,
             is_shuffled: false,
             ignores_filter: false,
+            hides_executions: false,
+            min_rows: 0,
+            busy: 0,
             offset: None,
             next_id: 0,
         }
@@ -96,7 +104,7 @@ impl World {
     }
 
     fn observe(&mut self, name: &str, pipeline_id: &str, status: Option<&NuvoPipelineStatus>) {
-        let wish = Observable { pipeline: pipeline(pipeline_id), min_rows: 0, mirror: Mirror::default() };
+        let wish = Observable { pipeline: pipeline(pipeline_id), min_rows: self.min_rows, mirror: Mirror::default() };
         self.observation.observe(&object(name), &wish, status, &AccountHash::new("account").unwrap(), self.now);
     }
 
@@ -135,6 +143,7 @@ impl World {
     fn answer(&self, read: &ObservationRead) -> ObservationAnswer {
         match read {
             _ if self.is_away => ObservationAnswer::Failed("away".into()),
+            ObservationRead::Execution(..) if self.hides_executions => ObservationAnswer::Failed("away".into()),
             ObservationRead::Pipeline(_) => ObservationAnswer::Pipeline(AboutPipeline::default()),
             ObservationRead::Execution(_, id) => match self.executions.iter().find(|(_, sighting)| sighting.id == *id) {
                 None => ObservationAnswer::NotFound,
@@ -158,6 +167,10 @@ impl World {
                         (PageScope::Account, _) => "gap",
                         (PageScope::Pipeline(_), _) => "pipeline page",
                     });
+                    for _ in 0..self.busy {
+                        let created = self.now + Duration::from_micros(self.next_id);
+                        self.create_at(created, "other", Successful, "EVENT");
+                    }
                     let answer = if self.is_away { Err(ObservationAnswer::Failed("away".into())) } else { Ok(self.page(&request)) };
                     let at = self.at(self.now);
                     self.observation.page_read(&request, answer, (at, at), self.now);
@@ -524,11 +537,11 @@ fn restart_counts_nothing_again_though_times_name_no_zone() {
         world.offset = Some(hours * 3_600);
         world.observe("orders", "orders", None);
         world.pass(PERIOD);
-        for _ in 0..5 {
+        for _ in 0..15 {
             world.create("orders", Successful, "EVENT");
             world.pass(PERIOD * 2);
         }
-        assert_eq!(world.counted("orders"), 5);
+        assert_eq!(world.counted("orders"), 15);
         let status = world.status("orders");
         world.restart();
         world.observe("orders", "orders", Some(&status));
@@ -561,6 +574,270 @@ fn execution_of_a_quiet_pipeline_during_a_restart_is_counted_though_its_status_i
     let (observed, counts) = world.observed("orders");
     assert_eq!(observed.report.unwrap().last_success.unwrap().id, id);
     assert_eq!(counts.executions.values().sum::<u64>(), 1);
+    world.pass(PERIOD * 3);
+    assert_eq!(world.counted("orders"), 0);
+}
+
+#[test]
+fn success_whose_rows_cannot_be_read_is_tried_until_they_are() {
+    let mut world = World::new();
+    world.min_rows = 5;
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    world.hides_executions = true;
+    world.create("orders", Successful, "EVENT");
+    let ended = world.at(world.now + Duration::from_secs(5));
+    world.pass(PERIOD * 10);
+    let report = world.observed("orders").0.report.unwrap();
+    assert_eq!((report.last_counted, report.possible), (None, Some(ended)));
+    world.hides_executions = false;
+    world.pass(PERIOD * 2);
+    let report = world.observed("orders").0.report.unwrap();
+    assert!(report.last_counted.is_some() && report.possible.is_none());
+}
+
+#[test]
+fn success_counts_by_the_rows_that_are_wanted_now() {
+    let mut world = World::new();
+    world.min_rows = 100;
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    world.create("orders", Successful, "EVENT");
+    world.pass(PERIOD * 2);
+    assert_eq!(world.observed("orders").0.report.unwrap().last_counted, None);
+    world.min_rows = 5;
+    world.observe("orders", "orders", None);
+    assert!(world.observed("orders").0.report.unwrap().last_counted.is_some());
+}
+
+#[test]
+fn zone_that_becomes_known_leaves_what_is_known_of_executions() {
+    let mut world = World::new();
+    (world.offset, world.min_rows) = (Some(2 * 3_600), 5);
+    let old = world.create_at(world.now - Duration::from_secs(900), "orders", Successful, "EVENT");
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD * 2);
+    for number in 0..120 {
+        world.create_at(world.now - Duration::from_secs(number), "orders", Failed, "EVENT");
+    }
+    world.hides_executions = true;
+    world.pass(PERIOD * 2);
+    let (observed, _) = world.observed("orders");
+    let report = observed.report.unwrap();
+    assert_eq!((observed.is_zone_assumed, report.last_counted.map(|counted| counted.id)), (false, Some(old)));
+}
+
+#[test]
+fn gap_that_is_never_read_whole_may_hold_a_success() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let first = world.now - Duration::from_secs(2_500);
+    world.create_at(first, "orders", Successful, "EVENT");
+    for number in 1..22_000_u64 {
+        world.create_at(first + Duration::from_millis(100 * number), "orders", Failed, "EVENT");
+    }
+    world.pass(PERIOD * 5);
+    let report = world.observed("orders").0.report.unwrap();
+    assert_eq!(report.last_success, None);
+    assert!(report.possible > Some(world.at(first)), "{:?}", report.possible);
+}
+
+#[test]
+fn first_page_without_a_success_leaves_one_possible_before_it() {
+    let mut world = World::new();
+    world.create_at(world.now - Duration::from_secs(500), "orders", Successful, "EVENT");
+    for number in 0..120 {
+        world.create_at(world.now - Duration::from_secs(number), "orders", Failed, "EVENT");
+    }
+    let oldest = world.at(world.now - Duration::from_secs(99));
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let report = world.observed("orders").0.report.unwrap();
+    assert_eq!((report.last_counted, report.possible), (None, Some(oldest)));
+}
+
+#[test]
+fn look_is_not_complete_before_an_execution_that_it_does_not_show_was_read() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let long = world.create("orders", Processing, "SCHEDULED");
+    for wait in [10, 20] {
+        world.pass(PERIOD * wait);
+        for _ in 0..80 {
+            world.create("other", Successful, "EVENT");
+        }
+    }
+    world.pass(PERIOD * 2);
+    let complete = |world: &mut World| world.observation.observed(&object("orders")).2;
+    assert!(complete(&mut world) >= Some(world.now - PERIOD));
+    world.hides_executions = true;
+    world.pass(PERIOD * 2);
+    let hidden = world.now;
+    world.pass(PERIOD * 5);
+    assert!(complete(&mut world) < Some(hidden), "it may have ended since");
+    world.end(&long, Successful);
+    world.hides_executions = false;
+    world.pass(PERIOD * 2);
+    assert!(complete(&mut world) >= Some(world.now - PERIOD));
+    assert_eq!(world.observed("orders").0.report.unwrap().last_success.unwrap().id, long);
+}
+
+#[test]
+fn execution_that_is_not_shown_is_read_though_others_end_in_each_period() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let long = world.create("orders", Processing, "SCHEDULED");
+    for wait in [10, 20] {
+        world.pass(PERIOD * wait);
+        for _ in 0..80 {
+            world.create("other", Successful, "EVENT");
+        }
+    }
+    world.end(&long, Successful);
+    for _ in 0..5 {
+        world.create("orders", Failed, "EVENT");
+        world.pass(PERIOD);
+    }
+    assert_eq!(world.observed("orders").0.report.unwrap().last_success.map(|success| success.id), Some(long));
+}
+
+#[test]
+fn fix_that_is_seen_running_is_counted_as_a_fix_alone() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let failed = world.create("orders", Failed, "SCHEDULED");
+    world.pass(PERIOD * 2);
+    assert_eq!(world.counted("orders"), 1);
+    world.end(&failed, Processing);
+    world.pass(PERIOD * 2);
+    world.end(&failed, Successful);
+    world.pass(PERIOD * 4);
+    let (observed, counts) = world.observed("orders");
+    assert_eq!((counts.fixes, counts.executions.values().sum::<u64>()), (1, 0));
+    let report = observed.report.unwrap();
+    assert_eq!((report.running.len(), report.last_success.unwrap().id), (0, failed));
+}
+
+/// What is asked for until this much later, if no answer but those to the pages of the account comes.
+fn asked_without_answers(world: &mut World, time: Duration) -> Vec<String> {
+    let end = world.now + time;
+    let mut asked = Vec::new();
+    loop {
+        match world.observation.next(world.now, None) {
+            Due::Page(request) if request.scope == PageScope::Account => {
+                asked.push("page".to_owned());
+                let (page, at) = (world.page(&request), world.at(world.now));
+                world.observation.page_read(&request, Ok(page), (at, at), world.now);
+            }
+            Due::Page(request) => asked.push(format!("{:?}", request.scope)),
+            Due::Read(read) => asked.push(format!("{read:?}")),
+            Due::Wait(Some(until)) if until <= end => world.now = world.now.max(until),
+            Due::Wait(_) => break,
+        }
+    }
+    world.now = end;
+    asked
+}
+
+#[test]
+fn page_that_waits_for_requests_that_are_left_does_not_keep_the_next_look_waiting() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    let asked = asked_without_answers(&mut world, FIRST_AFTER + PERIOD * 3);
+    assert_eq!(asked.iter().filter(|asked| *asked == "page").count(), 4, "{asked:?}");
+    assert_eq!(asked.iter().filter(|asked| asked.starts_with("Pipeline(")).count(), 2, "the page and the pipeline, once: {asked:?}");
+}
+
+#[test]
+fn answer_of_the_account_before_is_not_taken_for_one_of_this() {
+    let mut world = World::new();
+    world.create("orders", Successful, "EVENT");
+    world.observe("orders", "orders", None);
+    world.now += FIRST_AFTER;
+    let Due::Page(top) = world.observation.next(world.now, None) else { panic!("the first look") };
+    let (page, at) = (world.page(&top), world.at(world.now));
+    let wish = Observable { pipeline: pipeline("orders"), min_rows: 0, mirror: Mirror::default() };
+    world.observation.observe(&object("orders"), &wish, None, &AccountHash::new("other").unwrap(), world.now);
+    world.now += FIRST_AFTER;
+    let Due::Page(_) = world.observation.next(world.now, None) else { panic!("the first look at the other one") };
+    world.observation.page_read(&top, Ok(page), (at, at), world.now);
+    assert!(world.observation.reached.is_none() && world.observation.look.is_some());
+}
+
+#[test]
+fn gap_is_read_whole_though_many_come_while_its_pages_are_read() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let begin = world.now;
+    for number in 0..15_000_u64 {
+        world.create_at(begin - Duration::from_millis(number), if number % 10 == 0 { "orders" } else { "other" }, Successful, "EVENT");
+    }
+    world.busy = 50;
+    world.pass(PERIOD * 4);
+    world.busy = 0;
+    world.pass(PERIOD * 4);
+    assert_eq!(world.counted("orders"), 1_500);
+}
+
+#[test]
+fn reads_that_find_no_requests_do_not_heap_up() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    for _ in 0..50 {
+        world.create("orders", Successful, "EVENT");
+        asked_without_answers(&mut world, PERIOD);
+    }
+    assert!(world.observation.reads.waiting() <= 2, "{}", world.observation.reads.waiting());
+}
+
+#[test]
+fn pipeline_that_is_observed_no_more_is_asked_for_no_more() {
+    let mut world = World::new();
+    for name in ["orders", "invoices"] {
+        world.observe(name, name, None);
+    }
+    world.now += FIRST_AFTER;
+    let Due::Page(top) = world.observation.next(world.now, None) else { panic!("the first look") };
+    let (page, at) = (world.page(&top), world.at(world.now));
+    world.observation.page_read(&top, Ok(page), (at, at), world.now);
+    world.observation.forget(&object("orders"));
+    let asked = asked_without_answers(&mut world, Duration::ZERO);
+    assert!(!asked.is_empty() && asked.iter().all(|asked| asked.contains("invoices")), "{asked:?}");
+}
+
+#[test]
+fn execution_that_comes_late_while_a_gap_is_read_is_counted() {
+    let mut world = World::new();
+    world.observation = Observation::new(PERIOD, 0.0);
+    world.observation.set_period(Some(PERIOD));
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD / 2);
+    let begin = world.now;
+    for number in 0..15_000_u64 {
+        world.create_at(begin - Duration::from_millis(number * 10), "other", Successful, "EVENT");
+    }
+    world.pass(PERIOD);
+    world.create_at(begin - PERIOD / 2, "orders", Successful, "EVENT");
+    for _ in 0..4 {
+        world.create("other", Successful, "EVENT");
+        world.pass(PERIOD);
+    }
+    assert_eq!(world.counted("orders"), 1);
+}
+
+#[test]
+fn first_look_at_a_busy_pipeline_counts_nothing_either() {
+    let mut world = World::new();
+    for number in 0..150 {
+        world.create_at(world.now - Duration::from_secs(number), "orders", Successful, "EVENT");
+    }
+    world.observe("orders", "orders", None);
     world.pass(PERIOD * 3);
     assert_eq!(world.counted("orders"), 0);
 }
