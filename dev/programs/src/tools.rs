@@ -113,6 +113,22 @@ pub fn kustomize_controller() -> Result<Program, Error> {
     })
 }
 
+/// Evaluates expressions of Prometheus over scrapes, for the picture of the dashboard.
+pub fn panels() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "panels",
+        title: "the engine of Prometheus",
+        first_build: "about 1 minute",
+        without_go: "",
+        module: repository().join("dev/panels"),
+        package: ".",
+        tags: "",
+        version: ["", "", ""],
+        variant: None,
+        ldflags: |_| String::new(),
+    })
+}
+
 /// The program that packs releases (`dev/release`), which knows the version of this workspace.
 pub fn release() -> Result<Program, Error> {
     Program::new(Source {
