@@ -19,7 +19,7 @@ pub use cost::Cost;
 pub use go::{Program, home};
 pub use kubernetes::{CHOICE, assets, control_plane, controller_manager, node, versions};
 pub use progress::Progress;
-pub use tools::{argocd_sync, coredns, flux_apply, helm, pause, promtool, release};
+pub use tools::{argocd_sync, coredns, cosign, flux_apply, helm, krew, pause, promtool, release};
 
 /// Why a program was not built, with what its compiler said.
 #[derive(Debug, Clone, PartialEq, Eq)]

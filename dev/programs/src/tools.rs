@@ -1,4 +1,5 @@
-//! Helm, promtool, the engine of Argo CD and the libraries of Flux, for tests of what is made for them; and the program that packs releases.
+//! Helm, promtool, the engine of Argo CD and the libraries of Flux, for tests of what is made for them; the program that packs releases; and
+//! what runs beside the servers of `cargo xtask node`.
 
 use crate::go::{Program, Source};
 use crate::{Error, repository};
@@ -42,29 +43,38 @@ pub fn promtool() -> Result<Program, Error> {
 
 /// CoreDNS, for `cargo xtask node`.
 pub fn coredns() -> Result<Program, Error> {
-    Program::new(Source {
-        name: "coredns",
-        title: "CoreDNS",
-        first_build: "about 2 minutes",
-        without_go: "",
-        module: repository().join("dev/node/coredns"),
-        package: ".",
-        tags: "",
-        version: ["", "", ""],
-        variant: None,
-        ldflags: |_| String::new(),
-    })
+    of_node("coredns", "CoreDNS", "about 2 minutes", "dev/node/coredns", ".")
 }
 
 /// What holds the namespaces of a pod, for `cargo xtask node`.
 pub fn pause() -> Result<Program, Error> {
+    of_node("pause", "pause", "a second", "dev/node", "./pause")
+}
+
+/// A registry, and signatures as cosign makes and verifies them (`dev/cosign`), for `cargo xtask node`.
+pub fn cosign() -> Result<Program, Error> {
+    of_node("cosign", "the registry and its signatures", "about 2 minutes", "dev/cosign", ".")
+}
+
+/// Krew, which installs plugins of kubectl, for `cargo xtask node`.
+pub fn krew() -> Result<Program, Error> {
+    of_node("krew", "Krew", "about 1 minute", "dev/krew", "sigs.k8s.io/krew/cmd/krew")
+}
+
+fn of_node(
+    name: &'static str,
+    title: &'static str,
+    first_build: &'static str,
+    module: &str,
+    package: &'static str,
+) -> Result<Program, Error> {
     Program::new(Source {
-        name: "pause",
-        title: "pause",
-        first_build: "a second",
+        name,
+        title,
+        first_build,
         without_go: "",
-        module: repository().join("dev/node"),
-        package: "./pause",
+        module: repository().join(module),
+        package,
         tags: "",
         version: ["", "", ""],
         variant: None,

@@ -10,6 +10,10 @@ use std::process::{Command, Stdio};
 use programs::cargo::{self, Profile};
 use programs::{home, repository};
 
+use super::configuration::PAUSE;
+use super::play::{Needs, Play};
+use super::released::Released;
+
 /// The container runtime, the plugins for the network of pods, and what kube-proxy runs, with the libraries that they are linked with.
 const PACKAGES: [&str; 15] = [
     "containerd",
@@ -52,7 +56,7 @@ pub struct Ingredients {
 
 impl Ingredients {
     /// Builds, downloads and packs what is missing. Says on standard error how far it is.
-    pub fn prepare(packed: &Packed) -> Result<(), Box<dyn Error>> {
+    pub fn prepare(packed: &Packed, plays: &[Play]) -> Result<(), Box<dyn Error>> {
         // The servers, kubectl and Helm, which are built where they are used; inside it is late for that.
         programs::control_plane()?.built()?;
         programs::controller_manager()?.built()?;
@@ -61,13 +65,19 @@ impl Ingredients {
         let packer = programs::release()?.built()?;
         all.unpack(&packer)?;
         let [pause, operator] = &all.images;
-        succeed(Command::new(programs::pause()?.built()?).arg("image").arg(pause))?;
+        pack_program(&packer, &programs::pause()?.built()?, "/pause", PAUSE, pause)?;
         let program = match packed {
             Packed::Program(program) => program.clone(),
-            Packed::Release => cargo::built(["nuvo-operator"], Profile::Image).map(|[program]| program)?,
-            Packed::Development => cargo::built(["nuvo-operator"], Profile::Dev).map(|[program]| program)?,
+            Packed::Release => built("nuvo-operator", Profile::Image)?,
+            Packed::Development => built("nuvo-operator", Profile::Dev)?,
         };
-        pack(&packer, &program, operator.parent().unwrap_or(Path::new(".")))
+        let folder = operator.parent().unwrap_or(Path::new("."));
+        pack(&packer, &program, folder)?;
+        if plays.iter().any(|play| play.needs == Needs::Release) {
+            let profile = if matches!(packed, Packed::Release) { Profile::Image } else { Profile::Dev };
+            Released::prepare(&packer, &built("kubectl-nuvo", profile)?)?;
+        }
+        Ok(())
     }
 
     /// Where it is, after [`Ingredients::prepare`].
@@ -145,17 +155,31 @@ impl Previous {
     }
 }
 
-/// The image of this program.
+fn built(program: &'static str, profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
+    let [program] = cargo::built([program], profile)?;
+    Ok(program)
+}
+
+/// An image with this program at this path, with this name.
+pub fn pack_program(packer: &Path, program: &Path, at: &str, name: &str, to: &Path) -> Result<(), Box<dyn Error>> {
+    let mut pack = Command::new(packer);
+    pack.args(["program", "--at", at, "--name", name, "--program"]).arg(program).arg("--to").arg(to);
+    succeed(pack.current_dir(repository()))
+}
+
+/// The image of this operator, and what is told of it.
 fn pack(packer: &Path, program: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let operator = format!("--operator={}={}", debian_architecture(), program.display());
     succeed(Command::new(packer).args(["image", &operator, "--to"]).arg(to).current_dir(repository()))
 }
 
-fn debian_architecture() -> &'static str {
+/// The architecture of this machine, as Debian, Go and registries call it.
+pub fn debian_architecture() -> &'static str {
     if env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" }
 }
 
-fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
+/// Runs it to its end.
+pub fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());

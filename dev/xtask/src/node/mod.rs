@@ -10,6 +10,7 @@ mod ingredients;
 mod namespaces;
 mod play;
 mod plays;
+mod released;
 mod stage;
 
 use std::error::Error;
@@ -71,14 +72,14 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     match &args.inside {
-        None => outside(args),
+        None => outside(args, &plays),
         Some(folder) if namespaces::is_first_process() => namespaces::be_first_process(folder),
         Some(folder) => inside(args, &plays, folder),
     }
 }
 
 /// Prepares everything that takes long, or comes from elsewhere. Then the node begins, with this program in it.
-fn outside(args: &Args) -> Result<(), Box<dyn Error>> {
+fn outside(args: &Args, plays: &[Play]) -> Result<(), Box<dyn Error>> {
     namespaces::check()?;
     // Programs in namespaces have the same process ids, by which folders are named.
     let home = programs::home("node");
@@ -91,7 +92,7 @@ fn outside(args: &Args) -> Result<(), Box<dyn Error>> {
         (None, true) => Packed::Release,
         (None, false) => Packed::Development,
     };
-    let prepared = Ingredients::prepare(&packed);
+    let prepared = Ingredients::prepare(&packed, plays);
     // Whatever failed then failed because of that.
     stop.check()?;
     prepared?;

@@ -13,8 +13,19 @@ pub struct Play {
     pub name: &'static str,
     /// The first column.
     pub what: &'static str,
+    pub needs: Needs,
     /// Fails if what must hold does not.
     pub play: fn(&Stage) -> Result<Outcome, Failure>,
+}
+
+/// What is prepared for some plays only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Nothing,
+    /// What is published, with a registry.
+    Release,
+    /// An older operator, which a person names.
+    Previous,
 }
 
 /// What has come of it.
@@ -38,7 +49,7 @@ pub struct Row {
 pub fn play_all(plays: &[Play], stage: &Stage) -> (String, Vec<String>) {
     let mut rows = Vec::new();
     let mut broken = Vec::new();
-    for Play { name, what, play } in plays {
+    for Play { name, what, play, .. } in plays {
         let began = Instant::now();
         let (posts, executions) = (stage.sim.post_count(), stage.sim.executed_count());
         let outcome = play(stage);

@@ -106,10 +106,18 @@ impl<'a> Stage<'a> {
     }
 
     pub fn install_chart(&self, chart: &Path, values: &[&str]) -> Result<Duration, Failure> {
+        self.install_by(&["upgrade", "--install", RELEASE, &chart.display().to_string()], values)
+    }
+
+    /// Installs the release for the first time, from a registry without TLS.
+    pub fn install_from(&self, chart: &str) -> Result<Duration, Failure> {
+        self.install_by(&["install", RELEASE, chart, "--version", env!("CARGO_PKG_VERSION"), "--plain-http"], &[])
+    }
+
+    fn install_by(&self, command: &[&str], values: &[&str]) -> Result<Duration, Failure> {
         let began = Instant::now();
         let allowed = format!("allowedBaseUrls={{{BASE_URL}}}");
-        let chart = chart.display().to_string();
-        let mut arguments = vec!["upgrade", "--install", RELEASE, &chart, "--wait", "--timeout", "3m", "--set", &allowed];
+        let mut arguments = [command, &["--wait", "--timeout", "3m", "--set", &allowed]].concat();
         for value in values {
             arguments.extend(["--set", value]);
         }
