@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// program packs a program with nothing but what it is linked with.
+// program packs a program with nothing but what it is linked with, and a folder for temporary files.
 func program(flags *flag.FlagSet, arguments []string) error {
 	from := flags.String("program", "", "the program")
 	at := flags.String("at", "", "its path in the image")
@@ -35,7 +36,11 @@ func program(flags *flag.FlagSet, arguments []string) error {
 	if platform.OS != "linux" {
 		return fmt.Errorf("%s is a program for %s", *from, platform)
 	}
-	entries := []entry{{name: strings.TrimPrefix(*at, "/"), mode: 0o755, data: data}}
+	entries := []entry{
+		{name: strings.TrimPrefix(*at, "/"), mode: 0o755, data: data},
+		// Most programs take for granted that it is there.
+		{name: "tmp/", mode: 0o777 | fs.ModeDir},
+	}
 	linked, err := isLinked(*from)
 	if err != nil {
 		return err

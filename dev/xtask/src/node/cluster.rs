@@ -133,6 +133,11 @@ impl Cluster {
         self.ingredients.images.iter().try_for_each(|image| import(&self.ingredients, image))
     }
 
+    /// Makes the image in this archive known to the node.
+    pub fn import(&self, image: &Path) -> Result<(), Failure> {
+        import(&self.ingredients, image)
+    }
+
     /// Removes each image of the operator, with all that is in no other image.
     pub fn forget_operator(&self) -> Result<(), Failure> {
         let listed = output(ctr(&self.ingredients).args(["images", "list", "--quiet"]))?;

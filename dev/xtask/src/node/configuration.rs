@@ -104,9 +104,11 @@ pub fn kubelet(group: &str, authority: &Path, (certificate, key): (&Path, &Path)
         "resolvConf": format!("{HOME}/resolv.conf"),
         "volumePluginDir": format!("{HOME}/volume-plugins"),
         "failSwapOn": false,
+        // An image that was once pulled by another name would otherwise be pulled by this one, too, to see who may.
+        "imagePullCredentialsVerificationPolicy": "NeverVerify",
         // Whose disk it is does not matter here.
         "evictionHard": {
-            "memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.inodesFree": "1%",
+            "memory.available": "50Mi", "nodefs.available": "100Mi", "imagefs.available": "100Mi", "nodefs.inodesFree": "1%", "imagefs.inodesFree": "1%",
         },
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

@@ -7,14 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use programs::cargo::{self, Profile};
 use programs::{home, repository};
 
-use super::configuration::PAUSE;
-use super::play::{Needs, Play};
-use super::released::Released;
-
-/// The container runtime, the plugins for the network of pods, and what kube-proxy runs, with the libraries that they are linked with.
+/// The container runtime, the plugins for the network of pods, and what kube-proxy runs, with the libraries that they are
+/// linked with.
 const PACKAGES: [&str; 15] = [
     "containerd",
     "containernetworking-plugins",
@@ -36,13 +32,6 @@ const PACKAGES: [&str; 15] = [
 /// The folder of the chart in the repository.
 pub const CHART: &str = "charts/nuvo-operator";
 
-/// Which operator is in the image.
-pub enum Packed {
-    Program(PathBuf),
-    Release,
-    Development,
-}
-
 /// Where everything is.
 pub struct Ingredients {
     /// kubelet, kube-proxy and kube-scheduler.
@@ -55,32 +44,7 @@ pub struct Ingredients {
 }
 
 impl Ingredients {
-    /// Builds, downloads and packs what is missing. Says on standard error how far it is.
-    pub fn prepare(packed: &Packed, plays: &[Play]) -> Result<(), Box<dyn Error>> {
-        // The servers, kubectl and Helm, which are built where they are used; inside it is late for that.
-        programs::control_plane()?.built()?;
-        programs::controller_manager()?.built()?;
-        programs::helm()?.built()?;
-        let all = Self::found()?;
-        let packer = programs::release()?.built()?;
-        all.unpack(&packer)?;
-        let [pause, operator] = &all.images;
-        pack_program(&packer, &programs::pause()?.built()?, "/pause", PAUSE, pause)?;
-        let program = match packed {
-            Packed::Program(program) => program.clone(),
-            Packed::Release => built("nuvo-operator", Profile::Image)?,
-            Packed::Development => built("nuvo-operator", Profile::Dev)?,
-        };
-        let folder = operator.parent().unwrap_or(Path::new("."));
-        pack(&packer, &program, folder)?;
-        if plays.iter().any(|play| play.needs == Needs::Release) {
-            let profile = if matches!(packed, Packed::Release) { Profile::Image } else { Profile::Dev };
-            Released::prepare(&packer, &built("kubectl-nuvo", profile)?)?;
-        }
-        Ok(())
-    }
-
-    /// Where it is, after [`Ingredients::prepare`].
+    /// Where it is, after [`super::prepare::prepare`].
     pub fn found() -> Result<Self, Box<dyn Error>> {
         let (node, coredns) = (programs::node()?.built()?, programs::coredns()?.built()?);
         let home = home("node");
@@ -105,7 +69,8 @@ impl Ingredients {
         command.env("PATH", joined(path.collect())).env("LD_LIBRARY_PATH", joined(libraries.to_vec()));
     }
 
-    fn unpack(&self, packer: &Path) -> Result<(), Box<dyn Error>> {
+    /// Downloads the packages, unless they are there.
+    pub fn unpack(&self, packer: &Path) -> Result<(), Box<dyn Error>> {
         let stamp = self.packages.with_extension("stamp");
         let names = PACKAGES.join(",");
         if self.packages.is_dir() && fs::read_to_string(&stamp).is_ok_and(|found| found == names) {
@@ -155,11 +120,6 @@ impl Previous {
     }
 }
 
-fn built(program: &'static str, profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
-    let [program] = cargo::built([program], profile)?;
-    Ok(program)
-}
-
 /// An image with this program at this path, with this name.
 pub fn pack_program(packer: &Path, program: &Path, at: &str, name: &str, to: &Path) -> Result<(), Box<dyn Error>> {
     let mut pack = Command::new(packer);
@@ -168,7 +128,7 @@ pub fn pack_program(packer: &Path, program: &Path, at: &str, name: &str, to: &Pa
 }
 
 /// The image of this operator, and what is told of it.
-fn pack(packer: &Path, program: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+pub fn pack(packer: &Path, program: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let operator = format!("--operator={}={}", debian_architecture(), program.display());
     succeed(Command::new(packer).args(["image", &operator, "--to"]).arg(to).current_dir(repository()))
 }

@@ -8,8 +8,10 @@ mod cluster;
 mod configuration;
 mod ingredients;
 mod namespaces;
+mod orchestrators;
 mod play;
 mod plays;
+mod prepare;
 mod released;
 mod stage;
 
@@ -20,9 +22,10 @@ use std::time::Instant;
 
 use controlplane::RunDir;
 
-use self::ingredients::{Ingredients, Packed, Previous};
+use self::ingredients::Previous;
 pub use self::namespaces::CannotRunHere;
 use self::play::Play;
+use self::prepare::{Packed, prepare};
 use self::stage::Stage;
 use crate::bench::markdown_table;
 use crate::documented_figures;
@@ -92,7 +95,7 @@ fn outside(args: &Args, plays: &[Play]) -> Result<(), Box<dyn Error>> {
         (None, true) => Packed::Release,
         (None, false) => Packed::Development,
     };
-    let prepared = Ingredients::prepare(&packed, plays);
+    let prepared = prepare(&packed, plays);
     // Whatever failed then failed because of that.
     stop.check()?;
     prepared?;

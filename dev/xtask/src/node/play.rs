@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Failure;
+use super::orchestrators::Orchestrator;
 use super::stage::Stage;
 use crate::bench::markdown_table::{self, Table};
 
@@ -24,6 +25,8 @@ pub enum Needs {
     Nothing,
     /// What is published, with a registry.
     Release,
+    /// What tries steps again, with its images.
+    Orchestrator(Orchestrator),
     /// An older operator, which a person names.
     Previous,
 }

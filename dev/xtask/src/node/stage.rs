@@ -28,6 +28,8 @@ pub const SYSTEM: &str = "nuvo-system";
 pub const TEAM: &str = "team";
 const RELEASE: &str = "nuvo";
 pub const DEPLOYMENT: &str = "deployment/nuvo-nuvo-operator";
+/// The program in its pods.
+const OPERATOR: &str = "/usr/local/bin/nuvo-operator";
 const OF_OPERATOR: &str = "app.kubernetes.io/name=nuvo-operator";
 /// The URL of the simulator, by the DNS of the cluster.
 const BASE_URL: &str = "http://sim.nuvo.svc";
@@ -294,20 +296,29 @@ impl OperatorPod {
 
     /// The folder of its process in `/proc`, as the node sees it.
     pub fn process(&self) -> Result<PathBuf, Failure> {
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let path = entry.path();
-            let of = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
-            if of("cmdline").starts_with("/usr/local/bin/nuvo-operator\0") && of("cgroup").contains(&self.uid) {
-                return Ok(path);
-            }
-        }
-        Err(format!("{} has no process", self.name).into())
+        process(&self.uid, OPERATOR)
     }
 
     /// Kills it with SIGKILL, of which it sees nothing.
     pub fn kill(&self) -> Result<(), Failure> {
-        let process = self.process()?;
-        let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
-        Ok(kill_process(pid.ok_or("no process id")?, Signal::KILL)?)
+        kill(&self.uid, OPERATOR)
     }
+}
+
+/// Kills this program in the pod of this uid with SIGKILL.
+pub fn kill(pod: &str, program: &str) -> Result<(), Failure> {
+    let process = process(pod, program)?;
+    let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
+    Ok(kill_process(pid.ok_or("no process id")?, Signal::KILL)?)
+}
+
+fn process(pod: &str, program: &str) -> Result<PathBuf, Failure> {
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let path = entry.path();
+        let of = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+        if of("cmdline").split('\0').next() == Some(program) && of("cgroup").contains(pod) {
+            return Ok(path);
+        }
+    }
+    Err(format!("the pod {pod} has no process {program}").into())
 }
