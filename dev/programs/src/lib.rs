@@ -21,7 +21,7 @@ pub use go::{Program, home};
 pub use kubernetes::{CHOICE, assets, control_plane, controller_manager, node, versions};
 pub use progress::Progress;
 pub use tools::{
-    argo_controller, argo_executor, argo_manifests, argocd_sync, coredns, cosign, flux_apply, helm, krew, pause, promtool,
+    argo_controller, argo_executor, argo_manifests, argocd_sync, coredns, cosign, flux_apply, helm, krew, kube_router, pause, promtool,
     release, tekton_controller, tekton_entrypoint, tekton_manifests,
 };
 

@@ -69,6 +69,12 @@ pub fn krew() -> Result<Program, Error> {
     of_node("krew", "Krew", "about 1 minute", "dev/krew", "sigs.k8s.io/krew/cmd/krew")
 }
 
+/// kube-router, which enforces NetworkPolicies, for `cargo xtask node`.
+pub fn kube_router() -> Result<Program, Error> {
+    let package = "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router";
+    of_node("kube-router", "kube-router", "about 3 minutes", "dev/node/kube-router", package)
+}
+
 /// The workflow controller of Argo Workflows, for `cargo xtask node`.
 pub fn argo_controller() -> Result<Program, Error> {
     of_node(

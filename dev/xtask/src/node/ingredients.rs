@@ -9,17 +9,24 @@ use std::process::{Command, Stdio};
 
 use programs::{home, repository};
 
-/// The container runtime, the plugins for the network of pods, and what kube-proxy runs, with the libraries that they are
+/// The container runtime, the plugins for the network of pods, and what kube-proxy and kube-router run, with the libraries that they are
 /// linked with.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 22] = [
     "containerd",
     "containernetworking-plugins",
+    "ipset",
+    "iptables",
     "libbsd0",
     "libedit2",
     "libgmp10",
+    "libip4tc2",
+    "libip6tc2",
+    "libipset13",
     "libjansson4",
     "libmd0",
     "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
     "libnftables1",
     "libnftnl11",
     "libseccomp2",

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod configuration;
+mod firewall;
 mod ingredients;
 mod namespaces;
 mod orchestrators;

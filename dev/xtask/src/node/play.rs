@@ -25,6 +25,8 @@ pub enum Needs {
     Nothing,
     /// What is published, with a registry.
     Release,
+    /// What enforces NetworkPolicies.
+    Firewall,
     /// What tries steps again, with its images.
     Orchestrator(Orchestrator),
     /// An older operator, which a person names.

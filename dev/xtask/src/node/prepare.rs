@@ -41,6 +41,7 @@ pub fn prepare(packed: &Packed, plays: &[Play]) -> Result<(), Box<dyn Error>> {
         match play.needs {
             Needs::Nothing | Needs::Previous => {}
             Needs::Release => Released::prepare(&packer, &plugin()?)?,
+            Needs::Firewall => programs::kube_router()?.built().map(drop)?,
             Needs::Orchestrator(orchestrator) => orchestrator.prepare(&packer, plugin)?,
         }
     }

@@ -29,11 +29,12 @@ pub const TEAM: &str = "team";
 const RELEASE: &str = "nuvo";
 pub const DEPLOYMENT: &str = "deployment/nuvo-nuvo-operator";
 /// The program in its pods.
-const OPERATOR: &str = "/usr/local/bin/nuvo-operator";
+pub const OPERATOR: &str = "/usr/local/bin/nuvo-operator";
 const OF_OPERATOR: &str = "app.kubernetes.io/name=nuvo-operator";
 /// The URL of the simulator, by the DNS of the cluster.
 const BASE_URL: &str = "http://sim.nuvo.svc";
-const SIMULATOR_PORT: u16 = 8090;
+/// Its port on the node.
+pub const SIMULATOR_PORT: u16 = 8090;
 const LOOK: Duration = Duration::from_millis(50);
 const WITHIN: Duration = Duration::from_secs(120);
 const LICENSE_KEY: &str = "demo-license-key";
@@ -52,7 +53,9 @@ pub struct Stage<'a> {
 /// A pod of the operator.
 pub struct OperatorPod {
     pub name: String,
-    uid: String,
+    pub uid: String,
+    /// Empty as long as it has none.
+    pub address: String,
     pub ready: bool,
     pub restarts: u64,
     /// Why its container ended the last time, with the exit code.
@@ -288,6 +291,7 @@ impl OperatorPod {
         Self {
             name: text("/metadata/name"),
             uid: text("/metadata/uid"),
+            address: text("/status/podIP"),
             ready: of_container("/ready").and_then(Value::as_bool).unwrap_or_default(),
             restarts: of_container("/restartCount").and_then(Value::as_u64).unwrap_or_default(),
             last_end,
@@ -312,7 +316,8 @@ pub fn kill(pod: &str, program: &str) -> Result<(), Failure> {
     Ok(kill_process(pid.ok_or("no process id")?, Signal::KILL)?)
 }
 
-fn process(pod: &str, program: &str) -> Result<PathBuf, Failure> {
+/// The folder in `/proc` of this program in the pod of this uid.
+pub fn process(pod: &str, program: &str) -> Result<PathBuf, Failure> {
     for entry in fs::read_dir("/proc")?.flatten() {
         let path = entry.path();
         let of = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();

@@ -3,6 +3,7 @@
 mod installing;
 mod interruptions;
 mod memory;
+mod network_policy;
 mod recipes;
 mod release;
 mod upgrade;
@@ -14,7 +15,7 @@ use super::orchestrators::Orchestrator;
 use super::play::{Needs, Outcome, Play};
 use super::stage::Stage;
 
-const PLAYS: [Play; 13] = [
+const PLAYS: [Play; 14] = [
     plain("install", "`helm install --wait` into a namespace that enforces `restricted`", installing::install),
     plain("run", "a run", installing::run),
     plain("rolling-update", "`kubectl rollout restart` while 20 runs start and go on", interruptions::rolling_update),
@@ -52,6 +53,12 @@ const PLAYS: [Play; 13] = [
         what: "`helm upgrade` from an older commit, back, and again, each while a run goes on",
         needs: Needs::Previous,
         play: upgrade::upgrade,
+    },
+    Play {
+        name: "network-policy",
+        what: "`networkPolicy.enabled`, on a node that enforces it",
+        needs: Needs::Firewall,
+        play: network_policy::network_policy,
     },
 ];
 
