@@ -59,6 +59,8 @@ struct Memory {
     written: Option<Instant>,
     /// The generation whose mirrored runs were looked at, and when.
     mirror_checked: Option<(Option<i64>, Instant)>,
+    /// Since when the status waits until more is mirrored.
+    waits: Option<Instant>,
 }
 
 impl Reconciler for PipelineReconciler {
@@ -106,20 +108,38 @@ impl Reconciler for PipelineReconciler {
             self.shell.metrics.pipeline(&object, &status, &observed, &counts);
         }
         // Before the status says that it was seen: an execution is mirrored when it is seen first.
-        if let Some(soon) = self.mirror(&object, &reference, &pipeline).await? {
+        let mirrored = self.mirror(&object, &reference, &pipeline).await;
+        let more = mirrored.as_ref().ok().copied().flatten();
+        if let Some(soon) = more.filter(|_| self.may_wait(&reference)) {
             return Ok(Action::requeue(soon));
         }
         let is_left_out = matches!(observed.state, ObservedState::TooMany(_));
-        let timers = [judgement.changes_at.map(|at| until(at, facts.now)), mirrors(&object), is_left_out.then_some(ROOM_EVERY)];
+        let timers = [judgement.changes_at.map(|at| until(at, facts.now)), mirrors(&object), is_left_out.then_some(ROOM_EVERY), more];
         let again = timers.into_iter().flatten().min();
+        let shown = self.show(&object, &reference, status, &observed, again).await?;
+        // One that cannot be mirrored keeps no status from being written.
+        mirrored.map(|_| shown)
+    }
+}
+
+impl PipelineReconciler {
+    /// Writes the status if it says something else, and not too often. `again`: when to make it anew in any case.
+    async fn show(
+        &self,
+        object: &NuvoPipeline,
+        reference: &PipelineRef,
+        status: NuvoPipelineStatus,
+        observed: &Observed,
+        again: Option<Duration>,
+    ) -> Result<Action, CallError> {
         if !differs(object.status.as_ref(), &status) {
             return Ok(again.map_or_else(Action::await_change, Action::requeue));
         }
-        if let Some(wait) = self.wait_to_write(&reference) {
+        if let Some(wait) = self.wait_to_write(reference) {
             return Ok(Action::requeue(again.map_or(wait, |again| again.min(wait))));
         }
         let events = events_of_pipeline(object.status.as_ref(), &status);
-        if !self.write_status(&object, status).await? {
+        if !self.write_status(object, status).await? {
             return Ok(Action::requeue(AFTER_CONFLICT));
         }
         // The first results are not to wait for having said that there are none yet.
@@ -129,13 +149,22 @@ impl Reconciler for PipelineReconciler {
             memory.written = Some(Instant::now());
         }
         for event in events {
-            self.shell.events.publish(&*object, Notice::from(event)).await;
+            self.shell.events.publish(object, Notice::from(event)).await;
         }
         Ok(again.map_or_else(Action::await_change, Action::requeue))
     }
-}
 
-impl PipelineReconciler {
+    /// Whether the status may wait until more is mirrored: not for longer than between two writes.
+    fn may_wait(&self, reference: &PipelineRef) -> bool {
+        let mut memory = self.memory.lock();
+        let Some(known) = memory.get_mut(reference.uid.as_str()) else { return false };
+        let may_wait = known.waits.get_or_insert_with(Instant::now).elapsed() < WRITE_EVERY;
+        if !may_wait {
+            known.waits = None;
+        }
+        may_wait
+    }
+
     /// Nothing is known of any object yet.
     #[must_use]
     pub fn new(shell: Arc<Shell>) -> Self {
@@ -175,6 +204,7 @@ impl PipelineReconciler {
             account: None,
             written: None,
             mirror_checked: None,
+            waits: None,
         });
         let before = std::mem::replace(&mut known.account, account.clone());
         drop(memory);

@@ -202,3 +202,23 @@ fn lost_leadership_leaves_no_series() {
     env.eventually("series", || series().len() > 10);
     without_posts(&env);
 }
+/// The run reads its execution by its id. Nothing else does.
+#[test]
+fn execution_that_a_run_shows_is_not_asked_for_again() {
+    let env = environment("pipelines-run");
+    let operator = env.operator();
+    observe(&env, "orders", json!({}));
+    wait_reason(&env, "orders", "Ready", "Observed");
+    env.start("orders", "orders", json!({}));
+    let run = env.wait_phase("orders", Phase::Succeeded);
+    let id = run.status.unwrap().current.execution_ids.remove(0);
+    let reads = || env.sim.journal().iter().filter(|request| request.operation == Operation::Read && request.path.ends_with(&id)).count();
+    let by_the_run = reads();
+    env.eventually("it is counted", || is(&operator, 1.0));
+    wait_for_another_look(&env, &operator);
+    same("reads by its id", reads(), by_the_run);
+    env.eventually("its rows are known", || {
+        operator.metrics("nuvo_pipeline_last_rows").into_values().next().is_some_and(|rows| (rows - 40.0).abs() < 0.1)
+    });
+    same("POSTs", env.sim.post_count(), 1);
+}

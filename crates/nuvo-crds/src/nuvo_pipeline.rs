@@ -113,8 +113,8 @@ pub struct NuvoPipelineSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freshness: Option<Freshness>,
 
-    /// Limits that the statistics of each new execution that has ended must keep (condition QualityGatePassed). A count that nuvo does not
-    /// report fails the limit that needs it.
+    /// Limits that the statistics of the newest successful execution must keep (condition QualityGatePassed). A count that nuvo does not report
+    /// fails the limit that needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_gate: Option<QualityGate>,
 

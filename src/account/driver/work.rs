@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use nuvo_client::Error;
 use nuvo_core::{
     pipeline::PipelineRecord,
-    run::{Absence, Baseline, ExecutionId, Known, PipelineId, RunRef},
+    run::{Absence, Baseline, ExecutionId, PipelineId, RunRef},
     scheduler::{
         ListedExecutions, Look, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef, Purpose, Read,
         ReadAnswer, Running,
@@ -143,7 +143,7 @@ impl Worker {
             (Ok(session), ObservationRead::Pipeline(pipeline)) => {
                 pipeline_answer(session.pipeline(pipeline, Purpose::ObservationDetail).await)
             }
-            (Ok(session), ObservationRead::Execution(pipeline, id)) => match self.known_to_a_run(pipeline, id) {
+            (Ok(session), ObservationRead::Execution(pipeline, id)) => match self.read_by_a_run(pipeline, id) {
                 Some(known) => known,
                 None => execution_answer(session.read(id, Purpose::ObservationDetail).await),
             },
@@ -152,10 +152,8 @@ impl Worker {
     }
 
     /// What a run has read is not asked again.
-    fn known_to_a_run(&self, pipeline: &PipelineId, id: &ExecutionId) -> Option<ObservationAnswer> {
-        let known = self.requests.with(|scheduler, _| scheduler.executions.knowledge(pipeline, std::slice::from_ref(id)).remove(id))?;
-        let Known::Report(report) = known else { return None };
-        let sighting = PipelineRecord::known_to_a_run(id, &report)?;
+    fn read_by_a_run(&self, pipeline: &PipelineId, id: &ExecutionId) -> Option<ObservationAnswer> {
+        let sighting = self.requests.with(|scheduler, _| scheduler.observation.known_to_a_run(id))?;
         Some(ObservationAnswer::Execution(Some(pipeline.to_string()), Box::new(sighting)))
     }
 
@@ -176,7 +174,14 @@ impl Worker {
                 return Some(list_poll);
             }
             Done::Read { read, asked, answer } => {
-                let woken = self.requests.with(|scheduler, now| scheduler.executions.answered(&read, asked, answer, now));
+                let woken = self.requests.with(|scheduler, now| {
+                    if let ReadAnswer::Found { report, .. } = &answer
+                        && let Some(sighting) = PipelineRecord::known_to_a_run(&read.key.1, report)
+                    {
+                        scheduler.observation.read_for_a_run(&read.key.0, sighting);
+                    }
+                    scheduler.executions.answered(&read, asked, answer, now)
+                });
                 self.wake(&woken);
             }
             Done::Mode { pipeline, answer } => self.mode_answered(&pipeline, answer),

@@ -178,8 +178,9 @@ impl PipelineMetrics {
         let stats = status.last_success.as_ref().and_then(|success| success.stats);
         set_or_remove(&self.last_rows, pipeline, stats.and_then(|stats| stats.total_rows));
         set_or_remove(&self.last_error_rows, pipeline, stats.and_then(|stats| stats.total_error_rows));
-        if let Some(milliseconds) = stats.and_then(|stats| u32::try_from(stats.duration_milliseconds?).ok()) {
-            self.last_duration.get_or_create(pipeline).set(f64::from(milliseconds) / 1_000.0);
+        match stats.and_then(|stats| u32::try_from(stats.duration_milliseconds?).ok()) {
+            Some(milliseconds) => drop(self.last_duration.get_or_create(pipeline).set(f64::from(milliseconds) / 1_000.0)),
+            None => drop(self.last_duration.remove(pipeline)),
         }
     }
 

@@ -25,7 +25,7 @@ pub use read::{ObservationAnswer, ObservationRead};
 use super::purpose::Purpose;
 use crate::{
     pipeline::{Counts, Observed, ObservedState, PipelineRecord, Zone},
-    run::{AccountHash, PipelineId},
+    run::{AccountHash, ExecutionId, PipelineId},
 };
 use about::Abouts;
 use look::{Look, Progress, Reach};
@@ -332,6 +332,19 @@ impl Observation {
                 self.of(pipeline).collect()
             }
         }
+    }
+
+    /// A run has read an execution of this pipeline that has ended. It is not asked for again.
+    pub fn read_for_a_run(&mut self, pipeline: &PipelineId, sighting: Sighting) {
+        if self.objects.values().any(|object| object.pipeline == *pipeline) {
+            self.reads.read_for_a_run(sighting);
+        }
+    }
+
+    /// What a run has read of an execution.
+    #[must_use]
+    pub fn known_to_a_run(&self, id: &ExecutionId) -> Option<Sighting> {
+        self.reads.of_run(id)
     }
 
     /// The objects of a pipeline.

@@ -35,12 +35,16 @@ pub enum ObservationAnswer {
 
 /// How many executions and pipelines are read at once.
 const AT_ONCE: usize = 4;
+/// How many executions that runs have read are remembered: more than end between two looks at nuvo, as a rule.
+const OF_RUNS: usize = 256;
 
 /// The reads that are wanted, each once.
 #[derive(Debug, Default)]
 pub(super) struct ReadQueue {
     waiting: VecDeque<ObservationRead>,
     out: BTreeSet<ObservationRead>,
+    /// What runs have read of executions that have ended, the oldest first.
+    of_runs: VecDeque<Sighting>,
 }
 
 impl ReadQueue {
@@ -55,6 +59,19 @@ impl ReadQueue {
         let known: BTreeSet<&ObservationRead> = self.waiting.iter().chain(&self.out).collect();
         let new: Vec<ObservationRead> = wanted.into_iter().filter(|read| !known.contains(read)).collect();
         self.waiting.extend(new);
+    }
+
+    /// A run has read an execution.
+    pub(super) fn read_for_a_run(&mut self, sighting: Sighting) {
+        self.of_runs.push_back(sighting);
+        if self.of_runs.len() > OF_RUNS {
+            self.of_runs.pop_front();
+        }
+    }
+
+    /// What a run has read of an execution.
+    pub(super) fn of_run(&self, id: &ExecutionId) -> Option<Sighting> {
+        self.of_runs.iter().rfind(|sighting| sighting.id == *id).cloned()
     }
 
     /// The next one that may be sent.
