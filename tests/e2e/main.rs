@@ -19,6 +19,7 @@ mod credentials;
 mod documented_commands;
 mod environment;
 mod flux;
+mod flux_controller;
 mod hanging_watches;
 mod hostile_answers;
 mod large_objects;

@@ -92,6 +92,8 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         executions: several(bytes, id),
         abandoned: some(bytes, |b| nonce(b, spares)),
         answered: some(bytes, |b| nonce(b, spares)),
+        observes: bytes.one_in(8),
+        is_mirror: bytes.one_in(8),
     }
 }
 

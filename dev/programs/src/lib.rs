@@ -21,8 +21,8 @@ pub use go::{Program, home};
 pub use kubernetes::{CHOICE, assets, control_plane, controller_manager, node, versions};
 pub use progress::Progress;
 pub use tools::{
-    argo_controller, argo_executor, argo_manifests, argocd_sync, coredns, cosign, flux_apply, helm, krew, kube_router, pause, promtool,
-    release, tekton_controller, tekton_entrypoint, tekton_manifests,
+    argo_controller, argo_executor, argo_manifests, argocd_sync, coredns, cosign, flux_apply, helm, krew, kube_router,
+    kustomize_controller, panels, pause, promtool, release, tekton_controller, tekton_entrypoint, tekton_manifests,
 };
 
 /// Why a program was not built, with what its compiler said.

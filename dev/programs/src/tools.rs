@@ -168,6 +168,40 @@ fn of_gitops(name: &'static str, title: &'static str, package: &'static str, tag
     })
 }
 
+/// The controller of Flux. Its packages are not those of the control plane: it has its own versions of them.
+pub fn kustomize_controller() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "kustomize-controller",
+        title: "the controller of Flux",
+        first_build: "about 4 minutes",
+        without_go: "",
+        module: repository().join("dev/kustomize-controller"),
+        package: "github.com/fluxcd/kustomize-controller",
+        tags: "",
+        version: ["", "", ""],
+        variant: None,
+        link: None,
+        ldflags: |_| String::new(),
+    })
+}
+
+/// Evaluates expressions of Prometheus over scrapes, for the picture of the dashboard.
+pub fn panels() -> Result<Program, Error> {
+    Program::new(Source {
+        name: "panels",
+        title: "the engine of Prometheus",
+        first_build: "about 1 minute",
+        without_go: "",
+        module: repository().join("dev/panels"),
+        package: ".",
+        tags: "",
+        version: ["", "", ""],
+        variant: None,
+        link: None,
+        ldflags: |_| String::new(),
+    })
+}
+
 /// The program that packs releases (`dev/release`), which knows the version of this workspace.
 pub fn release() -> Result<Program, Error> {
     Program::new(Source {

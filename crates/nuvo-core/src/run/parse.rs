@@ -2,7 +2,7 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
-    kept_metadata::LONGEST_ANNOTATION,
+    kept_metadata::{LONGEST_ANNOTATION, is_mirror},
     trigger::run_view::Run,
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
@@ -176,6 +176,8 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         adopt_unproven: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Adopt,
         retriggers: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && !was_repeated(&status),
         concurrency: run.spec.concurrency_policy,
+        observes: run.spec.execution_id.is_some(),
+        is_mirror: is_mirror(meta),
         attempt,
         ended: status.current.completion_time.is_some(),
         marker,

@@ -92,7 +92,8 @@ pub enum Step {
     ReadHolder(Box<LockHolder>),
     /// Whether another run of the pipeline is [undecided](crate::run::undecided). A cache may tell.
     ReadUndecided,
-    /// Quorum LIST of the other runs of the pipeline: the executions that they show, those of earlier attempts included.
+    /// Quorum LIST of the other runs of the pipeline: the executions that they have started, as they show them, those of earlier attempts
+    /// included. What a run shows that [only follows](Run::observes) an execution is none of them.
     ReadClaimed,
     /// A list of the account that was started after the lock was read.
     ReadBaseline,
@@ -200,6 +201,8 @@ pub enum Hold {
     Overdue,
     /// The start deadline came before the trigger: it is not made.
     TooLate,
+    /// A `NuvoPipeline` is the controller of the run: no trigger is made for it.
+    Mirror,
     /// Only a person can decide.
     Lost,
 }
@@ -215,7 +218,7 @@ pub enum Answer {
     Holder(Holder),
     /// Whether another run of the pipeline is undecided.
     Undecided(bool),
-    /// The executions that other runs of the pipeline show; none if not all of these runs can be read, which concludes nothing.
+    /// The executions that other runs of the pipeline have started; none if not all of these runs can be read, which concludes nothing.
     Claimed(Option<BTreeSet<ExecutionId>>),
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
