@@ -17,7 +17,8 @@ fn tools_of_the_go_modules_are_updated() {
     assert_eq!(rule["enabled"], true);
     let enabled = strings(&rule["matchPackageNames"]);
     let of_node = ["dev/node/argo", "dev/node/kube-router", "dev/node/tekton"];
-    for folder in ["dev/actionlint", "dev/helm", "dev/krew", "dev/kustomize-controller", "dev/promtool"].into_iter().chain(of_node) {
+    let tools = ["dev/actionlint", "dev/helm", "dev/krew", "dev/kustomize-controller", "dev/promtool"];
+    for folder in tools.into_iter().chain(of_node) {
         let module = read(&format!("{folder}/go.mod"));
         assert!(enabled.iter().any(|name| module.contains(&format!("\t{name} v"))), "{folder}: its tool is not among {enabled:?}");
     }

@@ -180,6 +180,7 @@ pub fn kustomize_controller() -> Result<Program, Error> {
         tags: "",
         version: ["", "", ""],
         variant: None,
+        link: None,
         ldflags: |_| String::new(),
     })
 }
@@ -196,6 +197,7 @@ pub fn panels() -> Result<Program, Error> {
         tags: "",
         version: ["", "", ""],
         variant: None,
+        link: None,
         ldflags: |_| String::new(),
     })
 }
