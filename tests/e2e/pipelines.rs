@@ -6,7 +6,7 @@ use controlplane::{
     Proxy,
     proxy::{Action, RequestInfo},
 };
-use nuvo_crds::NuvoPipeline;
+use nuvo_crds::{NuvoPipeline, Phase};
 use nuvo_sim::{Change, Effect, Fault, Identity, ListOrder, Operation, Seed, Status, Trigger};
 use serde_json::json;
 

@@ -24,7 +24,7 @@ pub use read::{ObservationAnswer, ObservationRead};
 
 use super::purpose::Purpose;
 use crate::{
-    pipeline::{Counts, Observed, ObservedState, PipelineRecord, Zone},
+    pipeline::{Counts, Observed, ObservedState, PipelineRecord, Sighting, Zone},
     run::{AccountHash, ExecutionId, PipelineId},
 };
 use about::Abouts;
