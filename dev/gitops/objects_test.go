@@ -38,8 +38,8 @@ var (
 	succeeded = expectation{"Healthy", status.CurrentStatus, []string{"rerun"}}
 	failed    = expectation{"Degraded", status.FailedStatus, []string{"rerun"}}
 	// A pipeline that cannot be looked at for now. kstatus alone waits for it, Flux with our expressions does not.
-	away      = expectation{"Healthy", status.InProgressStatus, nil}
-	doubtful  = expectation{"Degraded", status.FailedStatus, []string{"resolve-abandon", "resolve-adopt", "resolve-retry"}}
+	away     = expectation{"Healthy", status.InProgressStatus, nil}
+	doubtful = expectation{"Degraded", status.FailedStatus, []string{"resolve-abandon", "resolve-adopt", "resolve-retry"}}
 )
 
 var expectations = map[string]map[string]expectation{

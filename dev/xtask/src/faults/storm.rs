@@ -188,7 +188,9 @@ impl<'a> Storm<'a> {
         let requests = [journal.len(), self.environment.nuvo.journal().len()];
         let times = [last_kill, took];
         let text = self.table(&evidence, [kills, deaths], requests, writes, times)?;
-        Ok(StormResult { text, broken: complaints })
+        let doubted = oracle::doubted_in_vain(&evidence);
+        let in_vain = (doubted > 0).then(|| format!("{doubted} runs are in doubt though they had started something"));
+        Ok(StormResult { text, broken: complaints.into_iter().chain(in_vain).collect() })
     }
 
     fn next_kill(&self, kills: usize) -> Instant {
