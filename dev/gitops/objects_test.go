@@ -103,6 +103,7 @@ var expectations = map[string]map[string]expectation{
 		"quality-gate-failed": {"Healthy", status.CurrentStatus, nil},
 		"stale":               {"Healthy", status.CurrentStatus, nil},
 		"suspended":           {"Healthy", status.CurrentStatus, nil},
+		"nuvo-unavailable":    away,
 		"too-many-pipelines":  away,
 		"unobserved":          active,
 	},

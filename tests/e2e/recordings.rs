@@ -94,7 +94,7 @@ const PIPELINES: [&str; 14] = [
 ];
 
 /// Objects that it would take hours or thousands of others to record.
-const PIPELINES_BY_HAND: [&str; 2] = ["catching-up", "too-many-pipelines"];
+const PIPELINES_BY_HAND: [&str; 3] = ["catching-up", "nuvo-unavailable", "too-many-pipelines"];
 
 const TIME: &str = "2026-01-01T00:00:00Z";
 
