@@ -105,8 +105,9 @@ struct Series {
 /// Reads the dashboard's JSON: the panels before the first row of it, which is about observed pipelines. The load of the picture has none.
 pub fn read(text: &str) -> Result<Dashboard, serde_json::Error> {
     let mut dashboard: Value = serde_json::from_str(text)?;
-    if let Some(panels) = dashboard["panels"].as_array_mut() {
-        let first_row = panels.iter().position(|panel| panel["type"] == "row").unwrap_or(panels.len());
+    if let Some(panels) = dashboard.get_mut("panels").and_then(Value::as_array_mut) {
+        let is_row = |panel: &Value| panel.get("type").is_some_and(|kind| kind == "row");
+        let first_row = panels.iter().position(is_row).unwrap_or(panels.len());
         panels.truncate(first_row);
     }
     serde_json::from_value(dashboard)
