@@ -97,7 +97,7 @@ pub enum Mutant {
     HeldBackLooksAtNoLock,
     /// That others wait, a run in doubt does not know.
     DoubtsWaitForALook,
-    /// A process gives up a doubt that it has only just seen, if that is old by the age of its lock.
+    /// A process gives a run up that it has only just seen in doubt, if its lock is old.
     GivenUpAtFirstSight,
     /// A lock is deleted while passes live that have read it, or have seen that there is none.
     SweptEarly,

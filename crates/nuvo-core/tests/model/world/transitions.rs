@@ -350,7 +350,7 @@ impl World {
     }
 }
 
-/// What a process would remember of a doubt that it has known for as long as its lock is old.
+/// What a process would remember of a run that it has known to be in doubt for as long as its lock is old.
 fn known_for_long(run: &Run, read: &LockRead) -> Option<Inquiry> {
     let marker = run.own_marker().filter(|_| run::undecided(run))?;
     let doubt = Doubt { nonce: marker.nonce.clone(), acquisition: marker.acquisition.clone(), attempt: marker.attempt };
