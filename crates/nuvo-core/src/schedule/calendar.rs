@@ -2,9 +2,7 @@
 //!
 //! Every replica has to name the same slots, so the zones are those that are compiled in, not those of the machine.
 
-use std::{cmp::Reverse, collections::BinaryHeap, iter};
-
-use croner::{Cron, errors::CronError};
+use croner::Cron;
 use jiff::{
     Timestamp, ToSpan,
     tz::{TimeZone, TimeZoneDatabase},
@@ -12,8 +10,8 @@ use jiff::{
 
 use super::line::{InvalidLine, parse_line};
 
-/// How often a search that a day ends which does not exist in the zone begins again a day later: until it begins behind that day.
-const SKIPPED_DAYS: u32 = 400;
+/// A search that comes to nothing is made once more from a day later: some days do not exist in some zones, and end it.
+const TRIES: u32 = 2;
 
 /// Why a schedule has no slots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
@@ -29,7 +27,7 @@ pub enum CalendarError {
 /// The union of the slots of some cron lines.
 #[derive(Debug, Clone)]
 pub struct Calendar {
-    lines: Vec<(usize, Cron)>,
+    lines: Vec<Cron>,
     zone: TimeZone,
 }
 
@@ -40,60 +38,30 @@ impl Calendar {
     /// [`CalendarError`] for the first line, or the zone, that cannot be read.
     pub fn parse(lines: &[String], zone: &str) -> Result<Self, CalendarError> {
         let mut parsed = Vec::new();
-        for (index, line) in lines.iter().enumerate() {
-            parsed.extend(parse_line(line)?.into_iter().map(|cron| (index, cron)));
+        for line in lines {
+            parsed.extend(parse_line(line)?);
         }
         Ok(Self { lines: parsed, zone: time_zone(zone).ok_or_else(|| CalendarError::Zone(zone.to_owned()))? })
-    }
-
-    /// The slots after this time, in order, each once.
-    pub fn slots_after(&self, time: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
-        let upcoming = self.lines.iter().enumerate().filter_map(|(at, (_, cron))| Some(Reverse((self.next_of(cron, time)?, at))));
-        let mut upcoming: BinaryHeap<_> = upcoming.collect();
-        let mut last = time;
-        iter::from_fn(move || {
-            loop {
-                let Reverse((slot, at)) = upcoming.pop()?;
-                let cron = self.lines.get(at).map(|(_, cron)| cron);
-                upcoming.extend(cron.and_then(|cron| self.next_of(cron, slot)).map(|next| Reverse((next, at))));
-                if slot > last {
-                    last = slot;
-                    return Some(slot);
-                }
-            }
-        })
     }
 
     /// The first slot after this time.
     #[must_use]
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|(_, cron)| self.next_of(cron, time)).min()
+        self.lines.iter().filter_map(|cron| self.next_of(cron, time)).min()
     }
 
     /// The newest slot that is not after this time.
     #[must_use]
     pub fn newest_until(&self, time: Timestamp) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|(_, cron)| self.previous_of(cron, time)).max()
+        self.lines.iter().filter_map(|cron| self.previous_of(cron, time)).max()
     }
 
-    /// The lines, by their position, that name no date after this time.
-    #[must_use]
-    pub fn never_due(&self, time: Timestamp) -> Vec<usize> {
-        let mut never: Vec<usize> = self.lines.iter().map(|(index, _)| *index).collect();
-        let due: Vec<usize> = self.lines.iter().filter(|(_, cron)| self.next_of(cron, time).is_some()).map(|(index, _)| *index).collect();
-        never.retain(|index| !due.contains(index));
-        never.dedup();
-        never
-    }
-
-    /// A search that ends at a day that does not exist in the zone is no reason to give up.
     fn next_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
         let mut from = time.to_zoned(self.zone.clone());
-        for _ in 0..SKIPPED_DAYS {
-            match cron.find_next_occurrence(&from, false) {
+        for attempt in 0..TRIES {
+            match cron.find_next_occurrence(&from, attempt > 0) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found > time),
-                Err(CronError::TimeSearchLimitExceeded) => return None,
-                Err(_) => from = from.checked_add(1.day()).ok()?,
+                Err(_) => from = from.tomorrow().and_then(|next| next.start_of_day()).ok()?,
             }
         }
         None
@@ -101,11 +69,10 @@ impl Calendar {
 
     fn previous_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
         let mut from = time.to_zoned(self.zone.clone());
-        for _ in 0..SKIPPED_DAYS {
+        for _ in 0..TRIES {
             match cron.find_previous_occurrence(&from, true) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found <= time),
-                Err(CronError::TimeSearchLimitExceeded) => return None,
-                Err(_) => from = from.checked_sub(1.day()).ok()?,
+                Err(_) => from = from.start_of_day().and_then(|day| day.checked_sub(1.second())).ok()?,
             }
         }
         None
@@ -116,3 +83,6 @@ impl Calendar {
 fn time_zone(name: &str) -> Option<TimeZone> {
     TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name() == Some(name))
 }
+
+#[cfg(test)]
+mod tests;
