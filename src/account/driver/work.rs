@@ -29,7 +29,7 @@ pub(super) enum Done {
     Looked { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
     Read { read: Read, asked: Duration, answer: ReadAnswer },
     Mode { pipeline: PipelineId, answer: Result<bool, Error> },
-    Observed { page: PageRequest, result: Result<ObservedPage, ObservationAnswer>, times: (Timestamp, Timestamp) },
+    Observed { page: PageRequest, result: Result<ObservedPage, ObservationAnswer>, answered_at: Timestamp },
     ReadObserved { read: ObservationRead, answer: ObservationAnswer },
 }
 
@@ -123,7 +123,7 @@ impl Worker {
     }
 
     pub(super) async fn observe(&self, session: Option<Arc<Session>>, page: PageRequest) -> Done {
-        let (began, began_at) = (self.requests.now(), self.pipelines.now());
+        let began = self.requests.now();
         let pipeline = match &page.scope {
             PageScope::Account => None,
             PageScope::Pipeline(pipeline) => Some(pipeline.clone()),
@@ -134,7 +134,7 @@ impl Worker {
         };
         let noted = result.inspect_err(|error| tracing::debug!(%error, "the pipelines of the account cannot be observed; trying again"));
         let result = noted.map(|page| observed_page(began, &page)).map_err(|error| refusal(&error));
-        Done::Observed { page, result, times: (began_at, self.pipelines.now()) }
+        Done::Observed { page, result, answered_at: self.pipelines.now() }
     }
 
     pub(super) async fn read_observed(&self, session: Option<Arc<Session>>, read: ObservationRead) -> Done {
@@ -185,8 +185,8 @@ impl Worker {
                 self.wake(&woken);
             }
             Done::Mode { pipeline, answer } => self.mode_answered(&pipeline, answer),
-            Done::Observed { page, result, times } => {
-                let woken = self.requests.with(|scheduler, now| scheduler.observation.page_read(&page, result, times, now));
+            Done::Observed { page, result, answered_at } => {
+                let woken = self.requests.with(|scheduler, now| scheduler.observation.page_read(&page, result, answered_at, now));
                 self.wake_pipelines(&woken);
             }
             Done::ReadObserved { read, answer } => {

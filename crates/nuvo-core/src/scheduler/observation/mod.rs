@@ -117,7 +117,7 @@ impl Observation {
         now: Duration,
     ) -> bool {
         // What was seen with another account is of other executions.
-        if self.objects.values().any(|other| other.record.account() != account) {
+        if self.objects.values().next().is_some_and(|other| other.record.account() != account) {
             self.forget_everything();
         }
         if let Some(known) = self.objects.get_mut(object) {
@@ -134,11 +134,12 @@ impl Observation {
         if record.floor().flatten() < newest.map(|newest| self.floor_below(newest)) {
             record.look_anew(newest.and_then(|newest| newest.checked_sub(page::AWAY).ok()));
         }
+        let is_unseen = record.floor().is_none();
         self.objects.insert(object.clone(), Object::new(wish.pipeline.clone(), record));
         if self.looked.is_none() {
             self.next_look.get_or_insert(now.saturating_add(FIRST_AFTER).saturating_add(FIRST_SPREAD.mul_f64(self.spread)));
-        } else {
-            self.want_first_pages();
+        } else if is_unseen && self.reached.is_some() {
+            self.want_pages([wish.pipeline.clone()].into());
         }
         self.want_about(&wish.pipeline, now);
         true
@@ -278,11 +279,14 @@ impl Observation {
         }
         let is_unseen = |object: &&Object| object.record.floor().is_none() || object.has_wrong_times;
         let unseen = self.objects.values().filter(is_unseen).map(|object| object.pipeline.clone());
-        for pipeline in unseen.collect::<BTreeSet<_>>() {
-            if !self.pages.contains(&pipeline) {
-                self.pages.push_back(pipeline);
-            }
-        }
+        self.want_pages(unseen.collect());
+    }
+
+    /// Pages of these pipelines are to be read, those that do not wait already.
+    fn want_pages(&mut self, pipelines: BTreeSet<PipelineId>) {
+        let waiting: BTreeSet<&PipelineId> = self.pages.iter().collect();
+        let new: Vec<PipelineId> = pipelines.into_iter().filter(|pipeline| !waiting.contains(pipeline)).collect();
+        self.pages.extend(new);
     }
 
     /// One read for each object, and the pipelines that were not read for an hour.

@@ -23,13 +23,12 @@ use crate::{
 pub(super) const AWAY: SignedDuration = SignedDuration::from_hours(2);
 
 impl Observation {
-    /// A page was read. `began_at` is the time of day at which it was asked for, and `now_at` that of the answer. Returns the objects of which
-    /// something else is known now.
+    /// A page was read, and answered at this time of day. Returns the objects of which something else is known now.
     pub fn page_read(
         &mut self,
         page: &PageRequest,
         answer: Result<ObservedPage, ObservationAnswer>,
-        times: (Timestamp, Timestamp),
+        answered_at: Timestamp,
         now: Duration,
     ) -> Vec<PipelineRef> {
         let out = if page.purpose == Purpose::Observation { &mut self.top_out } else { &mut self.page_out };
@@ -41,22 +40,14 @@ impl Observation {
             Ok(shown) => shown,
             Err(refusal) => return self.page_failed(page, &refusal),
         };
-        for (pipeline, sighting) in &shown.sightings {
-            let Some(created) = sighting.created else { continue };
-            self.zone.notice(created);
-            for object in self.objects.values().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
-                if let Some(stored) = object.record.created(&sighting.id) {
-                    self.zone.recall(created, stored);
-                }
-            }
-        }
+        self.notice_zone(&shown);
         let had_failed = self.failure.take().is_some();
         let mut woken = match &page.scope {
             PageScope::Account if page.look != self.looks => {
                 self.late_page(page, &shown);
                 Vec::new()
             }
-            PageScope::Account => self.account_page(&shown, times, now),
+            PageScope::Account => self.account_page(&shown, answered_at, now),
             PageScope::Pipeline(pipeline) => self.pipeline_page(pipeline, &shown, now),
         };
         if had_failed {
@@ -95,15 +86,17 @@ impl Observation {
         }
     }
 
-    fn account_page(&mut self, shown: &ObservedPage, times: (Timestamp, Timestamp), now: Duration) -> Vec<PipelineRef> {
+    fn account_page(&mut self, shown: &ObservedPage, answered_at: Timestamp, now: Duration) -> Vec<PipelineRef> {
         let Some(mut look) = self.look.take() else { return Vec::new() };
         let is_all = shown.is_last && look.is_at_the_top();
-        if !(shown.is_descending() || is_all) {
+        // What is new comes in at the top.
+        let rises = !look.is_at_the_top() && shown.newest() > look.newest();
+        if rises || !(shown.is_descending() || is_all) {
             return self.disordered(look.began());
         }
         self.is_disordered = false;
         let was_assumed = self.zone.is_assumed();
-        self.measure_zone(shown, times);
+        self.measure_zone(shown, answered_at);
         if was_assumed && !self.zone.is_assumed() {
             for object in self.objects.values_mut() {
                 object.has_wrong_times = true;
@@ -146,7 +139,7 @@ impl Observation {
                 object.complete = Some(look.began());
             }
         }
-        self.reached = Some(Reach { newest, settled, answered_at: times.1 });
+        self.reached = Some(Reach { newest, settled, answered_at });
         self.want_first_pages();
         self.want_reads(now);
         self.objects.keys().cloned().collect()
@@ -156,8 +149,7 @@ impl Observation {
     fn disordered(&mut self, began: Duration) -> Vec<PipelineRef> {
         (self.is_disordered, self.reached) = (true, None);
         let pipelines: BTreeSet<PipelineId> = self.objects.values().map(|object| object.pipeline.clone()).collect();
-        let waiting: BTreeSet<PipelineId> = self.pages.iter().cloned().collect();
-        self.pages.extend(pipelines.into_iter().filter(|pipeline| !waiting.contains(pipeline)));
+        self.want_pages(pipelines);
         self.want_reads(began);
         Vec::new()
     }
@@ -208,7 +200,22 @@ impl Observation {
         woken
     }
 
-    fn measure_zone(&mut self, shown: &ObservedPage, (_, answered_at): (Timestamp, Timestamp)) {
+    /// Whether times name a zone, and which one is meant, as far as executions show it whose true times are stored.
+    fn notice_zone(&mut self, shown: &ObservedPage) {
+        for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created) {
+            self.zone.notice(created);
+        }
+        let of = by_pipeline(shown);
+        for object in self.objects.values() {
+            for sighting in of.get(object.pipeline.as_str()).into_iter().flatten() {
+                if let (Some(created), Some(stored)) = (sighting.created, object.record.created(&sighting.id)) {
+                    self.zone.recall(created, stored);
+                }
+            }
+        }
+    }
+
+    fn measure_zone(&mut self, shown: &ObservedPage, answered_at: Timestamp) {
         let Some(Reach { newest: Some(newest), answered_at: before, .. }) = self.reached else { return };
         for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created).filter(|created| created.at > newest) {
             self.zone.measure(created, before, answered_at);
@@ -218,11 +225,23 @@ impl Observation {
 
 /// Keeps what a page has shown for those that it concerns. Returns how much.
 fn note(objects: &mut BTreeMap<PipelineRef, Object>, shown: &ObservedPage) -> usize {
+    let of = by_pipeline(shown);
     let mut kept: usize = 0;
-    for (pipeline, sighting) in &shown.sightings {
-        for object in objects.values_mut().filter(|object| Some(object.pipeline.as_str()) == pipeline.as_deref()) {
+    for object in objects.values_mut() {
+        for sighting in of.get(object.pipeline.as_str()).into_iter().flatten() {
             kept = kept.saturating_add(usize::from(object.record.note(sighting)));
         }
     }
     kept
+}
+
+/// The executions of a page by their pipelines: there can be thousands of both.
+fn by_pipeline(shown: &ObservedPage) -> BTreeMap<&str, Vec<&Sighting>> {
+    let mut of: BTreeMap<&str, Vec<&Sighting>> = BTreeMap::new();
+    for (pipeline, sighting) in &shown.sightings {
+        if let Some(pipeline) = pipeline.as_deref() {
+            of.entry(pipeline).or_default().push(sighting);
+        }
+    }
+    of
 }

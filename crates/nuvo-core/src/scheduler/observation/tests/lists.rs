@@ -141,3 +141,21 @@ fn first_look_at_a_busy_pipeline_counts_nothing_either() {
     world.pass(PERIOD * 3);
     assert_eq!(world.counted("orders"), 0);
 }
+
+/// Each page by itself is in order.
+#[test]
+fn later_page_that_shows_newer_executions_than_the_first_is_in_no_order() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    for number in 0..300 {
+        world.create_at(world.now - Duration::from_secs(number), "other", Successful, "EVENT");
+    }
+    world.create("orders", Successful, "EVENT");
+    // The first page has the oldest hundred of them.
+    world.hides_newest = 201;
+    world.pass(PERIOD * 2);
+    assert!(world.observation.is_disordered);
+    let (observed, counts) = world.observed("orders");
+    assert_eq!((observed.state, counts.executions.values().sum::<u64>()), (ObservedState::Observed, 1), "its own list is in order");
+}

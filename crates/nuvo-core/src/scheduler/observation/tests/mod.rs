@@ -41,6 +41,8 @@ struct World {
     is_away: bool,
     is_shuffled: bool,
     ignores_filter: bool,
+    /// The list of the account begins so many entries after the newest, and shows those at its end.
+    hides_newest: usize,
     /// Executions cannot be read by their ids.
     hides_executions: bool,
     min_rows: i64,
@@ -63,6 +65,7 @@ impl World {
             is_away: false,
             is_shuffled: false,
             ignores_filter: false,
+            hides_newest: 0,
             hides_executions: false,
             min_rows: 0,
             busy: 0,
@@ -129,6 +132,10 @@ impl World {
         if self.is_shuffled {
             listed.sort_by_key(|(_, sighting)| sighting.id.as_str().bytes().rev().collect::<Vec<_>>());
         }
+        if request.scope == PageScope::Account {
+            let hidden = self.hides_newest.min(listed.len());
+            listed.rotate_left(hidden);
+        }
         let all = listed.len();
         let limit = if request.offset == 0 { 100 } else { 1_000 };
         let mut page: Vec<_> = listed.into_iter().skip(request.offset).take(limit).collect();
@@ -179,7 +186,7 @@ impl World {
                     }
                     let answer = if self.is_away { Err(ObservationAnswer::Failed("away".into())) } else { Ok(self.page(&request)) };
                     let at = self.at(self.now);
-                    self.observation.page_read(&request, answer, (at, at), self.now);
+                    self.observation.page_read(&request, answer, at, self.now);
                 }
                 Due::Read(read) => {
                     self.count(match read {

@@ -132,7 +132,7 @@ fn asked_without_answers(world: &mut World, time: Duration) -> Vec<String> {
             Due::Page(request) if request.scope == PageScope::Account => {
                 asked.push("page".to_owned());
                 let (page, at) = (world.page(&request), world.at(world.now));
-                world.observation.page_read(&request, Ok(page), (at, at), world.now);
+                world.observation.page_read(&request, Ok(page), at, world.now);
             }
             Due::Page(request) => asked.push(format!("{:?}", request.scope)),
             Due::Read(read) => asked.push(format!("{read:?}")),
@@ -174,7 +174,7 @@ fn pipeline_that_is_observed_no_more_is_asked_for_no_more() {
     world.now += FIRST_AFTER;
     let Due::Page(top) = world.observation.next(world.now, None) else { panic!("the first look") };
     let (page, at) = (world.page(&top), world.at(world.now));
-    world.observation.page_read(&top, Ok(page), (at, at), world.now);
+    world.observation.page_read(&top, Ok(page), at, world.now);
     world.observation.forget(&object("orders"));
     let asked = asked_without_answers(&mut world, Duration::ZERO);
     assert!(!asked.is_empty() && asked.iter().all(|asked| asked.contains("invoices")), "{asked:?}");

@@ -138,6 +138,6 @@ fn answer_of_the_account_before_is_not_taken_for_one_of_this() {
     world.observation.observe(&object("orders"), &wish, None, &AccountHash::new("other").unwrap(), world.now);
     world.now += FIRST_AFTER;
     let Due::Page(_) = world.observation.next(world.now, None) else { panic!("the first look at the other one") };
-    world.observation.page_read(&top, Ok(page), (at, at), world.now);
+    world.observation.page_read(&top, Ok(page), at, world.now);
     assert!(world.observation.reached.is_none() && world.observation.look.is_some());
 }
