@@ -15,7 +15,10 @@ use super::{
     record::Report,
     sighting::stored,
 };
-use crate::{quality_gate::shortfall, text::truncated};
+use crate::{
+    quality_gate::shortfall,
+    text::{sentence, truncated},
+};
 
 /// Whether the executions of a pipeline can be seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +167,9 @@ impl Conditions<'_> {
 
     fn ready(&mut self, object: &NuvoPipeline, observed: &Observed, invalid: Option<String>) {
         let (reason, message) = match invalid {
-            Some(why) => (ObservationReason::InvalidSpec, format!("spec.freshness.dueBy cannot be carried out: {why}. Correct it.")),
+            Some(why) => {
+                (ObservationReason::InvalidSpec, format!("spec.freshness.dueBy cannot be carried out: {} Correct it.", sentence(&why)))
+            }
             None => observation(object, observed),
         };
         let is_stalled = matches!(reason, ObservationReason::PipelineNotFound | ObservationReason::InvalidSpec);
