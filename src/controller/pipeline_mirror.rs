@@ -15,7 +15,7 @@ use super::{
 };
 use crate::account::AccountDriver;
 use nuvo_core::{
-    pipeline::{MirrorAct, MirrorFacts, MirroredRun, mirror_run, next_mirror},
+    pipeline::{MirrorAct, MirrorFacts, MirroredRun, is_manual, mirror_run, next_mirror},
     run::{PipelineId, RunRef},
     scheduler::PipelineRef,
 };
@@ -57,7 +57,7 @@ impl PipelineMirror<'_> {
             is_check_due,
             mirrored: None,
             triggered: None,
-            is_undecided: self.shell.runs.another_is_undecided(self.pipeline, &no_run).await?,
+            is_undecided: waiting.iter().any(is_manual) && self.shell.runs.another_is_undecided(self.pipeline, &no_run).await?,
             quarantine: self.shell.limits.quarantine,
             now: self.shell.now(),
         };

@@ -123,8 +123,13 @@ impl PipelineMetrics {
             name: object.name_any(),
             pipeline_id: object.spec.pipeline_id.clone(),
         };
+        let key = (pipeline.namespace.clone(), pipeline.name.clone());
+        // An object of the same name for another pipeline may have come before the end of this one was seen.
+        if self.series.lock().get(&key).is_some_and(|series| series.pipeline.as_ref().is_some_and(|before| *before != pipeline)) {
+            self.forget(&pipeline.namespace, &pipeline.name);
+        }
         let mut all = self.series.lock();
-        let series = all.entry((pipeline.namespace.clone(), pipeline.name.clone())).or_default();
+        let series = all.entry(key).or_default();
         // Nothing is exposed of an object that was not observed yet.
         if observed.report.is_none() && series.pipeline.is_none() {
             return;

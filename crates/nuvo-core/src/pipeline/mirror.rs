@@ -119,7 +119,9 @@ pub fn next_mirror(facts: &MirrorFacts<'_>) -> MirrorAct {
     }
 }
 
-fn is_manual(execution: &SeenExecution) -> bool {
+/// Whether a run of the operator may have started it.
+#[must_use]
+pub fn is_manual(execution: &SeenExecution) -> bool {
     execution.trigger_type.as_deref().is_none_or(|trigger| trigger == MANUAL)
 }
 

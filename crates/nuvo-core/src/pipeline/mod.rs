@@ -16,7 +16,7 @@ mod zone;
 
 pub use counts::{Counts, ExecutionCount};
 pub use events::{PipelineEvent, events_of_pipeline};
-pub use mirror::{MirrorAct, MirrorFacts, MirroredRun, mirror_run, next_mirror};
+pub use mirror::{MirrorAct, MirrorFacts, MirroredRun, is_manual, mirror_run, next_mirror};
 pub use record::{PipelineRecord, Report};
 pub use sighting::{Details, NuvoInstant, Sighting};
 pub use status::{Observed, ObservedState, PipelineFacts, PipelineJudgement, differs, status};
