@@ -28,6 +28,7 @@ mod leader_election;
 mod lifecycle;
 mod metrics;
 mod mirrored_runs;
+mod moved_clock;
 mod multiple_operators;
 mod observed_pipelines;
 mod old_definition;
