@@ -30,6 +30,7 @@ mod metrics;
 mod mirrored_runs;
 mod moved_clock;
 mod multiple_operators;
+mod observed_over_time;
 mod observed_pipelines;
 mod old_definition;
 mod orchestrators;
