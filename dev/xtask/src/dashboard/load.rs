@@ -19,7 +19,7 @@ pub const INTERVAL: Duration = Duration::from_secs(3);
 const CREATE_EVERY: Duration = Duration::from_millis(1_500);
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
-const ACCOUNT: Account = Account { requests_per_second: 5, poll_period_seconds: 2 };
+const ACCOUNT: Account = Account::new(5, 2);
 
 /// What the operator exposed at one moment, in milliseconds since 1970.
 #[derive(serde::Serialize)]
