@@ -203,8 +203,13 @@ impl Observing {
 
 /// An account, without and with pipelines that are observed. Each time, nuvo starts the same executions by itself.
 pub fn observing() -> Vec<Vec<Observing>> {
-    let burst = |world: &mut World| {
-        (0..500).for_each(|run| world.create(0, run, Duration::from_millis(4) * run as u32, Duration::from_millis(12_300), 1));
+    // Of slightly different lengths: by how much a run is late depends on where between two polls it ends.
+    let bursts = |world: &mut World| {
+        for burst in 0..5 {
+            let begins = |run: usize| minutes(12 * burst) + Duration::from_millis(5) * run as u32;
+            let takes = Duration::from_millis(12_000 + 250 * burst);
+            (0..500).for_each(|run| world.create(0, 500 * burst as usize + run, begins(run), takes, 1));
+        }
     };
     // Two periods, and the time that requests wait.
     let oldest = Duration::from_secs(130);
@@ -213,8 +218,8 @@ pub fn observing() -> Vec<Vec<Observing>> {
     };
     let counts = &[0, 500, 1_000];
     vec![
-        observing("500 runs of 12 s, 100/s", 1, 100, minutes(10), false, burst, counts),
-        observing("500 runs of 12 s, 5/s", 1, 5, minutes(30), false, burst, counts),
+        observing("five times 500 runs of 12 s, 100/s", 1, 100, minutes(60), false, bursts, counts),
+        observing("five times 500 runs of 12 s, 5/s", 1, 5, minutes(60), false, bursts, counts),
         observing(
             "an hour of more runs of 12 s than 5/s allow",
             1,

@@ -50,7 +50,7 @@ impl Observed {
 pub(super) fn kind(request: &Request) -> Option<&'static str> {
     match request {
         Request::Observe(PageRequest { scope: PageScope::Account, offset: 0, .. }, _) => Some(TOP),
-        Request::Observe(PageRequest { scope: PageScope::Account, .. }, _) => Some(FURTHER),
+        Request::Observe(PageRequest { scope: PageScope::Account | PageScope::Overlap, .. }, _) => Some(FURTHER),
         Request::Observe(PageRequest { scope: PageScope::Pipeline(_), .. }, _) => Some(FIRST),
         Request::ReadObserved(ObservationRead::Execution(..)) => Some(EXECUTION),
         Request::ReadObserved(ObservationRead::Pipeline(_)) => Some(PIPELINE),
@@ -106,7 +106,7 @@ impl World {
 
     pub(super) fn page_for_observed(&mut self, account: usize, page: &PageRequest, began: Duration, is_answered: bool) {
         let pipeline = match &page.scope {
-            PageScope::Account => None,
+            PageScope::Account | PageScope::Overlap => None,
             PageScope::Pipeline(pipeline) => Some(number_of(pipeline)),
         };
         let (numbers, is_last) = self.nuvo.newest(account, pipeline, page.offset);
