@@ -19,6 +19,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use crate::documented_figures;
+#[cfg(test)]
 pub use observing::HEAD as OBSERVING_HEAD;
 use scenario::Scenario;
 use world::World;

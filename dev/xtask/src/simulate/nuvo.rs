@@ -39,16 +39,19 @@ pub enum Fate {
     NotSent,
 }
 
+/// Numbers of executions, in the order of these times.
+type ByTime = BTreeSet<(Duration, usize)>;
+
 /// The server.
 #[derive(Debug, Default)]
 pub struct Nuvo {
     executions: Vec<Execution>,
     /// Those of each account and of each of its pipelines, oldest first.
-    listed: BTreeMap<(usize, Option<usize>), BTreeSet<(Duration, usize)>>,
+    listed: BTreeMap<(usize, Option<usize>), ByTime>,
     /// The running ones of each account, oldest first.
     running: BTreeMap<usize, BTreeSet<usize>>,
     /// The ends to come.
-    ends: BTreeSet<(Duration, usize)>,
+    ends: ByTime,
     pub faults: Faults,
 }
 
