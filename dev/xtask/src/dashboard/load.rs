@@ -22,7 +22,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 /// As often as an account may look at what runs in nuvo.
 const OBSERVE_PERIOD_SECONDS: i64 = 15;
-const ACCOUNT: Account = Account { requests_per_second: 5, poll_period_seconds: 2 };
+const ACCOUNT: Account = Account::new(5, 2);
 
 /// What the operator exposed at one moment, in milliseconds since 1970.
 #[derive(serde::Serialize)]
