@@ -164,6 +164,19 @@ impl PipelineRecord {
         shown.filter(|execution| execution.id == id.as_str()).find_map(|execution| execution.created_at.as_ref()).map(|time| time.0)
     }
 
+    /// Whether an execution is seen for the first time.
+    #[must_use]
+    pub fn is_new(&self, id: &ExecutionId, created: Timestamp) -> bool {
+        let is_unknown = |watermark: &Watermark| watermark.age(id, created) == Age::New;
+        self.watermark.as_ref().is_some_and(is_unknown) && !self.shown.contains_key(id)
+    }
+
+    /// Whether the last look has shown that an execution was running.
+    #[must_use]
+    pub fn was_running(&self, id: &ExecutionId) -> bool {
+        self.running.get(id).is_some_and(|running| running.is_shown)
+    }
+
     /// How many rows a success needs to count for the freshness, and which new executions are to be mirrored.
     pub fn set_wishes(&mut self, min_rows: i64, mirror: &Mirror) {
         if self.min_rows != min_rows {

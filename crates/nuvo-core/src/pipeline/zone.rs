@@ -10,6 +10,12 @@ use super::sighting::NuvoInstant;
 const STEP: i64 = 15 * 60;
 /// The widest offset in use.
 const WIDEST: i64 = 14 * 3_600;
+/// By so much at least clocks are set back in autumn. What is late is so by less.
+const SET_BACK: i64 = 30 * 60;
+/// By so much clocks are set, forward or back.
+const CHANGES: [i64; 2] = [30 * 60, 60 * 60];
+/// How exactly nuvo notes an end in two places.
+const AGREES_WITHIN: i64 = 30;
 /// In autumn, an hour of local time comes twice: an execution that is this much older by its time can be new.
 const REPEATED_HOUR: Duration = Duration::from_secs(75 * 60);
 
@@ -38,6 +44,29 @@ impl Zone {
         let ahead = created.at.as_second().saturating_sub(middle);
         let steps = ahead.saturating_add(STEP / 2).div_euclid(STEP);
         self.offset = Some(steps.saturating_mul(STEP)).filter(|offset| offset.abs() <= WIDEST).or(self.offset);
+    }
+
+    /// Learns from a time that is new between these two, though others were seen that are newer by what they say: the clocks there were set back, or
+    /// it is late.
+    pub fn measure_set_back(&mut self, time: NuvoInstant, after: Timestamp, before: Timestamp) {
+        let mut measured = *self;
+        measured.measure(time, after, before);
+        let is_set_back = |(now, until_now): (i64, i64)| until_now.saturating_sub(now) >= SET_BACK;
+        if measured.offset.zip(self.offset).is_some_and(is_set_back) {
+            *self = measured;
+        }
+    }
+
+    /// Learns from an execution of which nuvo says the end with its zone, too. It may have changed after its end: once the zone is known, this shows
+    /// only that the clocks were set.
+    pub fn compare(&mut self, updated: NuvoInstant, ended: Timestamp) {
+        let ahead = updated.at.as_second().saturating_sub(ended.as_second());
+        let offset = ahead.saturating_add(STEP / 2).div_euclid(STEP).saturating_mul(STEP);
+        let agrees = ahead.saturating_sub(offset).abs() <= AGREES_WITHIN && offset.abs() <= WIDEST;
+        let is_likely = self.offset.is_none_or(|known| CHANGES.contains(&known.saturating_sub(offset).abs()));
+        if !updated.is_zoned && agrees && is_likely {
+            self.offset = Some(offset);
+        }
     }
 
     /// Learns from an execution whose true time was stored before. A time that was stored as it was sent shows nothing.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use kube::api::{Api, Patch, PatchParams, PostParams};
-use nuvo_crds::{NuvoAccount, NuvoPipeline};
+use kube::api::{Api, PostParams};
+use nuvo_crds::NuvoPipeline;
 use nuvo_sim::{Pipeline, Seed, Starts, Stats, Status, Trigger};
 use serde_json::json;
 
@@ -20,9 +20,8 @@ pub const INTERVAL: Duration = Duration::from_secs(3);
 const CREATE_EVERY: Duration = Duration::from_millis(1_500);
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
-/// As often as an account may look at what runs in nuvo.
-const OBSERVE_PERIOD_SECONDS: i64 = 15;
-const ACCOUNT: Account = Account::new(5, 2);
+/// It looks at what runs in nuvo as often as it may.
+const ACCOUNT: Account = Account { observe_period_seconds: 15, ..Account::new(5, 2) };
 
 /// What the operator exposed at one moment, in milliseconds since 1970.
 #[derive(serde::Serialize)]
@@ -106,9 +105,6 @@ fn observed() -> [Pipeline; 4] {
 
 /// Observes them. The data of the last one is stale.
 fn observe(environment: &Environment) -> Result<(), Failure> {
-    let accounts: Api<NuvoAccount> = Api::namespaced(environment.client.clone(), NAMESPACE);
-    let period = Patch::Merge(json!({ "spec": { "observePeriodSeconds": OBSERVE_PERIOD_SECONDS } }));
-    environment.block_on(accounts.patch("default", &PatchParams::default(), &period))?;
     let last = Seed::new("prices").ago(Duration::from_secs(900)).lasted(Duration::from_secs(30)).trigger(Trigger::Scheduled);
     environment.sim.seed_execution(last.status(Status::Successful))?;
     let objects: Api<NuvoPipeline> = Api::namespaced(environment.client.clone(), NAMESPACE);

@@ -7,7 +7,7 @@ use nuvo_crds::{Execution, RunningExecution, SeenExecution};
 
 use super::{
     super::{
-        ended::{end, is_later, seen_execution},
+        ended::{end, is_later, keep_latest, seen_execution},
         sighting::{Details, NuvoInstant, Sighting},
         zone::Zone,
     },
@@ -97,6 +97,12 @@ impl PipelineRecord {
             return;
         }
         self.replace(&execution);
+        if self.recent.iter().any(|recent| recent.id == execution.id) {
+            // Its times can have been others before the zone of nuvo's times was known.
+            self.place(&execution);
+            let last = if execution.status == SUCCESSFUL { &mut self.last_success } else { &mut self.last_failure };
+            keep_latest(last, &execution);
+        }
         self.count_for_freshness(&execution);
         if self.ended.iter().any(|ended| ended.id == execution.id) {
             self.ended.retain(|ended| ended.id != execution.id);

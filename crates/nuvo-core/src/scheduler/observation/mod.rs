@@ -328,7 +328,13 @@ impl Observation {
         if !self.reads.answered(read) {
             return Vec::new();
         }
-        let zone = self.zone;
+        let mut zone = self.zone;
+        if let ObservationAnswer::Execution(_, sighting) = answer
+            && let (Some(updated), Some(ended)) = (sighting.updated, sighting.details.and_then(|details| details.ended))
+        {
+            zone.compare(updated, ended);
+        }
+        self.set_zone(zone);
         match read {
             ObservationRead::Pipeline(pipeline) => {
                 self.abouts.answered(pipeline, answer);

@@ -14,7 +14,7 @@ use super::{
     overlap::OverlapRead,
 };
 use crate::{
-    pipeline::{NuvoInstant, ObservedState, Sighting},
+    pipeline::{NuvoInstant, ObservedState, Sighting, Zone},
     run::PipelineId,
     scheduler::purpose::Purpose,
     vocabulary::ExecutionStatus,
@@ -97,13 +97,7 @@ impl Observation {
             return self.disordered(look.began());
         }
         self.is_disordered = false;
-        let was_assumed = self.zone.is_assumed();
         self.measure_zone(shown, answered_at);
-        if was_assumed && !self.zone.is_assumed() {
-            for object in self.objects.values_mut() {
-                object.has_wrong_times = true;
-            }
-        }
         let kept = note(&mut self.objects, shown);
         if self.reached.is_none() && look.is_at_the_top() {
             let newest = shown.newest();
@@ -248,10 +242,34 @@ impl Observation {
         }
     }
 
+    /// Learns the zone of nuvo's times from what is new since the last complete look.
     fn measure_zone(&mut self, shown: &ObservedPage, answered_at: Timestamp) {
-        let Some(Reach { newest: Some(newest), answered_at: before, .. }) = self.reached else { return };
+        let Some(Reach { newest, answered_at: before, .. }) = self.reached else { return };
+        let newest = newest.unwrap_or(Timestamp::MIN);
+        let mut zone = self.zone;
         for created in shown.sightings.iter().filter_map(|(_, sighting)| sighting.created).filter(|created| created.at > newest) {
-            self.zone.measure(created, before, answered_at);
+            zone.measure(created, before, answered_at);
+        }
+        let of = by_pipeline(shown);
+        for Object { pipeline, record, .. } in self.objects.values() {
+            for sighting in of.get(pipeline.as_str()).into_iter().flatten() {
+                let is_new = |created: &NuvoInstant| created.at <= newest && record.is_new(&sighting.id, created.at);
+                let has_ended = sighting.status.is_terminal() && record.was_running(&sighting.id);
+                let pinned = [sighting.created.filter(is_new), sighting.updated.filter(|_| has_ended)];
+                pinned.into_iter().flatten().for_each(|time| zone.measure_set_back(time, before, answered_at));
+            }
+        }
+        self.set_zone(zone);
+    }
+
+    /// The zone of nuvo's times was looked into.
+    pub(super) fn set_zone(&mut self, zone: Zone) {
+        let was_assumed = self.zone.is_assumed();
+        self.zone = zone;
+        if was_assumed && !zone.is_assumed() {
+            for object in self.objects.values_mut() {
+                object.has_wrong_times = true;
+            }
         }
     }
 }

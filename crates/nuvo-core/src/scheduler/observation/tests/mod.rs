@@ -51,6 +51,10 @@ struct World {
     busy: u64,
     /// How much nuvo's times without a zone are ahead of UTC.
     offset: Option<i64>,
+    /// Reads by id name the zone of the end.
+    names_ends: bool,
+    /// When each execution ended.
+    ends: BTreeMap<String, Timestamp>,
     next_id: u64,
 }
 
@@ -71,6 +75,8 @@ impl World {
             min_rows: 0,
             busy: 0,
             offset: None,
+            names_ends: false,
+            ends: BTreeMap::new(),
             next_id: 0,
         }
     }
@@ -104,6 +110,7 @@ impl World {
             details: None,
         };
         self.executions.push((pipeline.to_owned(), sighting));
+        self.ends.insert(id.clone(), self.at(created + Duration::from_secs(5)));
         id
     }
 
@@ -111,6 +118,7 @@ impl World {
         let updated = self.instant(self.now);
         let (_, sighting) = self.executions.iter_mut().find(|(_, sighting)| sighting.id.as_str() == id).unwrap();
         (sighting.status, sighting.updated) = (status, Some(updated));
+        self.ends.insert(id.to_owned(), self.at(self.now));
     }
 
     fn observe(&mut self, name: &str, pipeline_id: &str, status: Option<&NuvoPipelineStatus>) {
@@ -163,7 +171,8 @@ impl World {
                 None => ObservationAnswer::NotFound,
                 Some((pipeline, sighting)) => {
                     let stats = Stats { total_rows: Some(10), total_error_rows: Some(1), ..Stats::default() };
-                    let details = Details { stats: Some(stats), ended: None };
+                    let ended = self.ends.get(id.as_str()).copied().filter(|_| self.names_ends);
+                    let details = Details { stats: Some(stats), ended };
                     ObservationAnswer::Execution(Some(pipeline.clone()), Box::new(Sighting { details: Some(details), ..sighting.clone() }))
                 }
             },
