@@ -24,6 +24,7 @@ mod run_store;
 mod run_wishes;
 mod shell;
 mod wake_queue;
+mod write_pace;
 
 #[cfg(test)]
 mod tests;

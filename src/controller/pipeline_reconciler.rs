@@ -18,6 +18,7 @@ use super::{
     events::Notice,
     pipeline_mirror::{Mirrored, PipelineMirror},
     shell::Shell,
+    write_pace::WritePace,
 };
 use crate::account::{AccountDriver, AccountKey};
 use nuvo_core::{
@@ -29,8 +30,8 @@ use nuvo_crds::{NuvoPipeline, NuvoPipelineStatus, well_known::FIELD_MANAGER};
 
 /// How many objects of a watch are reconciled at once. A reconcile waits for the API server only.
 const CONCURRENCY: u16 = 16;
-/// The shortest time between two writes of a status.
-const WRITE_EVERY: Duration = Duration::from_secs(30);
+/// The longest time for which a status waits until more is mirrored.
+const MIRROR_WAIT: Duration = Duration::from_secs(30);
 /// When to look again after a write that a newer version of the object has prevented, in case its event is late.
 const AFTER_CONFLICT: Duration = Duration::from_secs(5);
 
@@ -56,7 +57,9 @@ struct Memory {
     reference: PipelineRef,
     /// The account whose driver observes it.
     account: Option<AccountKey>,
-    written: Option<Instant>,
+    pace: WritePace,
+    /// Whether the data was fresh when that was known last.
+    verdict: Option<bool>,
     /// The generation whose mirrored runs were looked at, and when.
     mirror_checked: Option<(Option<i64>, Instant)>,
     /// Since when the status waits until more is mirrored.
@@ -135,18 +138,18 @@ impl PipelineReconciler {
         if !differs(object.status.as_ref(), &status) {
             return Ok(again.map_or_else(Action::await_change, Action::requeue));
         }
-        if let Some(wait) = self.wait_to_write(reference) {
+        let has_results = observed.report.is_some();
+        if let Some(wait) = self.wait_to_write(reference, has_results) {
             return Ok(Action::requeue(again.map_or(wait, |again| again.min(wait))));
         }
-        let events = events_of_pipeline(object.status.as_ref(), &status);
+        let mut verdict = self.memory.lock().get(reference.uid.as_str()).and_then(|memory| memory.verdict);
+        let events = events_of_pipeline(object.status.as_ref(), &status, &mut verdict);
         if !self.write_status(object, status).await? {
             return Ok(Action::requeue(AFTER_CONFLICT));
         }
-        // The first results are not to wait for having said that there are none yet.
-        if observed.state != ObservedState::Pending
-            && let Some(memory) = self.memory.lock().get_mut(reference.uid.as_str())
-        {
-            memory.written = Some(Instant::now());
+        if let Some(memory) = self.memory.lock().get_mut(reference.uid.as_str()) {
+            memory.pace.written(Instant::now(), has_results);
+            memory.verdict = verdict;
         }
         for event in events {
             self.shell.events.publish(object, Notice::from(event)).await;
@@ -158,7 +161,7 @@ impl PipelineReconciler {
     fn may_wait(&self, reference: &PipelineRef) -> bool {
         let mut memory = self.memory.lock();
         let Some(known) = memory.get_mut(reference.uid.as_str()) else { return false };
-        let may_wait = known.waits.get_or_insert_with(Instant::now).elapsed() < WRITE_EVERY;
+        let may_wait = known.waits.get_or_insert_with(Instant::now).elapsed() < MIRROR_WAIT;
         if !may_wait {
             known.waits = None;
         }
@@ -202,7 +205,8 @@ impl PipelineReconciler {
         let known = memory.entry(reference.uid.to_string()).or_insert_with(|| Memory {
             reference: reference.clone(),
             account: None,
-            written: None,
+            pace: WritePace::default(),
+            verdict: None,
             mirror_checked: None,
             waits: None,
         });
@@ -275,9 +279,8 @@ impl PipelineReconciler {
     }
 
     /// How long the next write of the status has to wait.
-    fn wait_to_write(&self, reference: &PipelineRef) -> Option<Duration> {
-        let written = self.memory.lock().get(reference.uid.as_str()).and_then(|memory| memory.written)?;
-        Some(WRITE_EVERY.saturating_sub(written.elapsed())).filter(|wait| !wait.is_zero())
+    fn wait_to_write(&self, reference: &PipelineRef, has_results: bool) -> Option<Duration> {
+        self.memory.lock().get(reference.uid.as_str())?.pace.wait(Instant::now(), has_results)
     }
 
     /// Returns whether it was written: another version of the object may have come before.

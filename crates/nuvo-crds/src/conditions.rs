@@ -255,7 +255,7 @@ reasons! {
         AccountNotReady = "AccountNotReady", False;
         /// nuvo does not answer. What is known stays as it is.
         NuvoUnavailable = "NuvoUnavailable", False;
-        /// nuvo sends the list in another order than asked, so that it cannot be told what is new.
+        /// What is new cannot be told: nuvo's list, or that of the pipeline alone, is in another order than asked or has other pipelines in it.
         OrderUnknown = "OrderUnknown", False;
         /// The account has more NuvoPipelines than are observed: this one is not.
         TooManyPipelines = "TooManyPipelines", False;

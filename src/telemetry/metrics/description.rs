@@ -50,7 +50,7 @@ describe! {
     PIPELINE_LAST_EXECUTION_SUCCESS: "gauge" "nuvo_pipeline_last_execution_success" ["namespace", "name", "pipeline_id"] "Whether the execution that ended last was successful (1) or not (0); absent before one has ended";
     PIPELINE_EXECUTIONS: "counter" "nuvo_pipeline_executions_total" ["namespace", "name", "pipeline_id", "trigger", "result", "error_type"] "Executions that ended since this process observes the pipeline, by what started them (MANUAL, SCHEDULED, EVENT or other), by result (success, failure, or lost: nuvo does not know it any more) and by nuvo's error type (other: not a known one)";
     PIPELINE_FIXES: "counter" "nuvo_pipeline_fixes_total" ["namespace", "name", "pipeline_id"] "Failed executions that were repaired in nuvo; none of them is counted again as an execution";
-    PIPELINE_LATE: "counter" "nuvo_pipeline_late_total" ["namespace", "name", "pipeline_id"] "Executions of which it cannot be told whether they were counted before, because too many came at once; they are not counted";
+    PIPELINE_LATE: "counter" "nuvo_pipeline_late_total" ["namespace", "name", "pipeline_id"] "Executions that appeared in the list of nuvo too late to tell whether they were counted before; they are not counted";
     PIPELINE_UNREAD: "counter" "nuvo_pipeline_unread_total" ["namespace", "name", "pipeline_id"] "Executions that were counted without their statistics, because each look leads to one read of an execution";
     PIPELINE_ROWS: "counter" "nuvo_pipeline_rows_total" ["namespace", "name", "pipeline_id"] "Rows of the executions that were read";
     PIPELINE_ERROR_ROWS: "counter" "nuvo_pipeline_error_rows_total" ["namespace", "name", "pipeline_id"] "Rows with errors of the executions that were read";

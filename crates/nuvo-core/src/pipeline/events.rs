@@ -18,9 +18,10 @@ pub struct PipelineEvent {
     pub note: String,
 }
 
-/// The events that a change of the status is worth.
+/// The events that a change of the status is worth. `verdict`: whether the data was fresh when that was known last, as far as this process has
+/// shown it. What it was before it became unknown is not told again.
 #[must_use]
-pub fn events_of_pipeline(old: Option<&NuvoPipelineStatus>, new: &NuvoPipelineStatus) -> Vec<PipelineEvent> {
+pub fn events_of_pipeline(old: Option<&NuvoPipelineStatus>, new: &NuvoPipelineStatus, verdict: &mut Option<bool>) -> Vec<PipelineEvent> {
     let condition = |status: &NuvoPipelineStatus, type_: &str| {
         conditions::find(&status.conditions, type_).map(|found| (found.status.clone(), found.reason.clone(), found.message.clone()))
     };
@@ -32,12 +33,21 @@ pub fn events_of_pipeline(old: Option<&NuvoPipelineStatus>, new: &NuvoPipelineSt
     };
     let mut events = Vec::new();
     let mut tell = |warning, reason, action, note: &str| events.push(PipelineEvent { warning, reason, action, note: note.to_owned() });
-    if let Some((before, (now, _, note))) = change(FRESH) {
-        match (before.as_deref(), now.as_str()) {
-            (before, "False") if before != Some("False") => tell(true, "Stale", "Observe", &note),
-            (Some("False"), "True") => tell(false, "FreshAgain", "Observe", &note),
+    let is_fresh = |status: &NuvoPipelineStatus| match condition(status, FRESH)?.0.as_str() {
+        "True" => Some(true),
+        "False" => Some(false),
+        _ => None,
+    };
+    let before = verdict.or_else(|| old.and_then(is_fresh));
+    *verdict = None;
+    if let Some((_, _, note)) = condition(new, FRESH) {
+        let now = is_fresh(new);
+        match (before, now) {
+            (before, Some(false)) if before != Some(false) => tell(true, "Stale", "Observe", &note),
+            (Some(false), Some(true)) => tell(false, "FreshAgain", "Observe", &note),
             _ => {}
         }
+        *verdict = now.or(before);
     }
     let failed = |status: &NuvoPipelineStatus| status.last_failure.as_ref().map(|failure| failure.id.clone());
     if let Some((status, _, note)) = condition(new, LAST_EXECUTION_SUCCEEDED) {

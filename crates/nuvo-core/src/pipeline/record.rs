@@ -13,6 +13,7 @@ use nuvo_crds::{MAX_RECENT, MAX_RUNNING, Mirror, NuvoPipelineStatus, RunningExec
 use super::{
     counts::Counts,
     ended::{counts, end, is_later, keep_latest, seen_execution},
+    mirror::is_manual,
     sighting::{NuvoInstant, Sighting},
     watermark::{Age, Watermark},
     zone::Zone,
@@ -35,6 +36,8 @@ pub struct PipelineRecord {
     /// What was counted before what is there is looked at anew.
     earlier: Option<Watermark>,
     running: BTreeMap<ExecutionId, Running>,
+    /// The status has no room for all that were running, and what runs was not looked at since.
+    may_run: bool,
     last_execution: Option<SeenExecution>,
     last_success: Option<SeenExecution>,
     last_failure: Option<SeenExecution>,
@@ -114,6 +117,7 @@ impl PipelineRecord {
             watermark: None,
             earlier: None,
             running: BTreeMap::new(),
+            may_run: false,
             last_execution: None,
             last_success: None,
             last_failure: None,
@@ -143,6 +147,7 @@ impl PipelineRecord {
         record.last_failure.clone_from(&status.last_failure);
         record.last_counted.clone_from(&status.last_counted);
         record.recent.clone_from(&status.recent);
+        record.may_run = status.running.len() >= MAX_RUNNING;
         for about in &status.running {
             if let Ok(id) = ExecutionId::new(about.id.clone()) {
                 record.running.insert(id, Running { about: about.clone(), is_shown: false, asked: None, read: None });
@@ -198,6 +203,17 @@ impl PipelineRecord {
     /// An execution is mirrored, or will not be.
     pub fn mirrored(&mut self, id: &str) {
         self.unmirrored.retain(|execution| execution.id != id);
+    }
+
+    /// Of the executions that the status has kept, those are to be mirrored that were created later than this and were started through the API:
+    /// until then, none of them was old enough.
+    pub fn mirror_kept(&mut self, later_than: Timestamp) {
+        let is_young = |execution: &SeenExecution| execution.created_at.as_ref().is_some_and(|created| created.0 > later_than);
+        let young: Vec<SeenExecution> =
+            self.recent.iter().rev().filter(|execution| is_manual(execution) && is_young(execution)).cloned().collect();
+        for execution in &young {
+            self.want_mirrored(execution);
+        }
     }
 
     /// Of more than there is room for, the newest are mirrored.
@@ -298,13 +314,14 @@ impl PipelineRecord {
 
     /// Keeps what a page of a look has shown until the look is complete. Returns whether it was kept.
     pub fn note(&mut self, sighting: &Sighting) -> bool {
+        let is_followed = self.running.contains_key(&sighting.id) || self.is_failed(sighting.id.as_str()) || self.is_found_again(sighting);
         let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { return false };
         let age = watermark.age(&sighting.id, created.at);
         if age == Age::Known {
             // What a status has kept has no time of nuvo's clock, and must outlast the floor.
             watermark.insert(&sighting.id, created.at);
         }
-        let is_news = age != Age::Known || self.running.contains_key(&sighting.id) || self.is_failed(sighting.id.as_str());
+        let is_news = age != Age::Known || is_followed;
         if is_news {
             self.shown.insert(sighting.id.clone(), sighting.clone());
         }
@@ -318,6 +335,12 @@ impl PipelineRecord {
             running.is_shown = false;
         }
         self.learn_shown(late_from, floor, zone);
+        self.may_run = false;
+    }
+
+    /// Whether it is one of those that were running before a restart and had no place in the status: it cannot have been counted.
+    fn is_found_again(&self, sighting: &Sighting) -> bool {
+        self.may_run && !sighting.status.is_terminal()
     }
 
     /// Takes notice of what pages have shown.
@@ -325,8 +348,10 @@ impl PipelineRecord {
         let mut shown: Vec<Sighting> = std::mem::take(&mut self.shown).into_values().collect();
         shown.sort_by_key(|sighting| sighting.created.map(|created| created.at));
         for sighting in &shown {
+            let is_followed = self.running.contains_key(&sighting.id)
+                || self.recent.iter().any(|recent| recent.id == sighting.id.as_str())
+                || self.is_found_again(sighting);
             let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { continue };
-            let is_followed = self.running.contains_key(&sighting.id) || self.recent.iter().any(|recent| recent.id == sighting.id.as_str());
             match watermark.age(&sighting.id, created.at) {
                 Age::New => {
                     watermark.insert(&sighting.id, created.at);

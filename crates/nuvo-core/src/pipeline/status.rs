@@ -1,6 +1,6 @@
 //! The status of a `NuvoPipeline`: its record, judged.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use nuvo_crds::{
     AboutPipeline, Gap, NuvoPipeline, NuvoPipelineStatus, SeenExecution,
     conditions::{
@@ -145,7 +145,7 @@ fn is_fixed(observed: &Observed) -> bool {
 
 /// The conditions of a status that is being made.
 struct Conditions<'a> {
-    of: &'a mut Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+    of: &'a mut Vec<Condition>,
     generation: Option<i64>,
     now: Timestamp,
 }
@@ -165,7 +165,18 @@ impl Conditions<'_> {
         }
     }
 
+    /// A condition of this spec as it was written before this process has looked; none if it had another status.
+    fn kept(&self, type_: &str, observed: &Observed, status: ConditionStatus) -> Option<&Condition> {
+        let is_kept = |found: &&Condition| found.status == status.as_str() && found.observed_generation == self.generation;
+        conditions::find(self.of, type_).filter(|_| observed.state == ObservedState::Pending).filter(is_kept)
+    }
+
     fn ready(&mut self, object: &NuvoPipeline, observed: &Observed, invalid: Option<String>) {
+        if invalid.is_none()
+            && let Some(Condition { reason, message, .. }) = self.kept(READY, observed, ConditionStatus::True).cloned()
+        {
+            return self.set(READY, ConditionStatus::True, &reason, &message);
+        }
         let (reason, message) = match invalid {
             Some(why) => {
                 (ObservationReason::InvalidSpec, format!("spec.freshness.dueBy cannot be carried out: {} Correct it.", sentence(&why)))
@@ -187,13 +198,15 @@ impl Conditions<'_> {
         };
         let is_seen =
             !matches!(facts.observed.state, ObservedState::CatchingUp | ObservedState::OrderUnknown) && facts.observed.gap.is_none();
+        // The process before has looked when it wrote this, and nothing else is known yet.
+        let seen_before = || self.kept(FRESH, facts.observed, ConditionStatus::False).map(|found| found.last_transition_time.0);
         let judgement = judge(&FreshnessFacts {
             freshness,
             last_counted,
             possible: facts.observed.report.as_ref().and_then(|report| report.possible),
             created: facts.object.metadata.creation_timestamp.as_ref().map_or(facts.now, |time| time.0),
             now: facts.now,
-            observed: facts.observed.complete.filter(|_| is_seen),
+            observed: facts.observed.complete.filter(|_| is_seen).or_else(seen_before),
             is_clock_in_doubt: facts.is_clock_in_doubt,
         });
         let judgement = judgement.inspect_err(|_| conditions::remove(self.of, FRESH))?;
@@ -267,7 +280,7 @@ fn observation(object: &NuvoPipeline, observed: &Observed) -> (ObservationReason
         }
         ObservedState::OrderUnknown => (
             ObservationReason::OrderUnknown,
-            "nuvo sends its list in another order than asked, so that it cannot be told what is new.".to_owned(),
+            "It cannot be told what is new: nuvo's list, or that of this pipeline alone, is in another order than asked or has other pipelines in it.".to_owned(),
         ),
         ObservedState::TooMany(most) => (
             ObservationReason::TooManyPipelines,

@@ -139,6 +139,13 @@ fn only_what_does_not_continue_by_itself_is_stalled() {
 }
 
 #[test]
+fn list_that_cannot_be_used_is_said_whether_by_its_order_or_by_what_is_in_it() {
+    let status = judged(&object(|_| ()), &Observed::nothing(ObservedState::OrderUnknown), 20_000).status;
+    let message = &conditions::find(&status.conditions, READY).unwrap().message;
+    assert!(message.contains("order") && message.contains("other pipelines"), "{message}");
+}
+
+#[test]
 fn last_result_is_that_of_the_execution_that_ended_last() {
     let object = object(|_| ());
     let failure = |ended| Some(execution("e2", "FAILED", ended));
@@ -171,11 +178,11 @@ fn events_tell_what_turned_and_each_failure_once() {
     let object = fresh_within(100);
     let shown = |report: Report, now| judged(&object, &observed(report, now), now).status;
     let events = |old: &NuvoPipelineStatus, new: &NuvoPipelineStatus| {
-        events_of_pipeline(Some(old), new).into_iter().map(|event| event.reason).collect::<Vec<_>>()
+        events_of_pipeline(Some(old), new, &mut None).into_iter().map(|event| event.reason).collect::<Vec<_>>()
     };
     let fresh = shown(success(10_000), 10_010);
     let stale = shown(success(10_000), 10_200);
-    assert_eq!(events_of_pipeline(None, &fresh), []);
+    assert_eq!(events_of_pipeline(None, &fresh, &mut None), []);
     assert_eq!(events(&fresh, &stale), ["Stale"]);
     assert_eq!(events(&stale, &stale), Vec::<&str>::new());
     assert_eq!(events(&stale, &shown(success(10_250), 10_260)), ["FreshAgain"]);
@@ -185,6 +192,56 @@ fn events_tell_what_turned_and_each_failure_once() {
     assert_eq!(events(&once, &once), Vec::<&str>::new());
     assert_eq!(events(&once, &shown(failed("e3", 10_040), 10_050)), ["ExecutionFailed"]);
     assert_eq!(events(&once, &shown(success(10_060), 10_070)), ["ExecutionSucceeded"]);
+}
+
+/// The status of the process before is what a new one begins with.
+#[test]
+fn process_that_has_not_looked_yet_changes_nothing_that_the_one_before_has_seen() {
+    let mut object = fresh_within(100);
+    for (report, now, fresh) in
+        [(success(10_000), 10_200, "Stale"), (success(10_000), 10_050, "Fresh"), (Report::default(), 20_000, "NeverSucceeded")]
+    {
+        let seen = judged(&object, &observed(report, now), now).status;
+        object.status = Some(seen.clone());
+        let again = judged(&object, &Observed::nothing(ObservedState::Pending), now + 10).status;
+        assert_eq!((condition(&again, READY), condition(&again, FRESH).1), (("True", "Observed"), fresh));
+        assert_eq!(seen, again, "{fresh}");
+    }
+    // What has gone stale since was not seen.
+    object.status = Some(judged(&object, &observed(success(10_000), 10_050), 10_050).status);
+    let stale_since = judged(&object, &Observed::nothing(ObservedState::Pending), 10_150).status;
+    assert_eq!(condition(&stale_since, FRESH), ("Unknown", "NotObserved"));
+    // Nor does it say anything of another spec, or of one that could not be observed.
+    object.status = Some(judged(&object, &observed(success(10_000), 10_200), 10_200).status);
+    object.metadata.generation = Some(4);
+    let changed = judged(&object, &Observed::nothing(ObservedState::Pending), 10_210).status;
+    assert_eq!((condition(&changed, READY).1, condition(&changed, FRESH).1), ("Pending", "NotObserved"));
+    object.status = Some(judged(&object, &Observed::nothing(ObservedState::Unavailable("away".into())), 10_220).status);
+    let away = judged(&object, &Observed::nothing(ObservedState::Pending), 10_230).status;
+    assert_eq!(condition(&away, READY).1, "Pending");
+}
+
+#[test]
+fn staleness_is_told_once_though_it_was_unknown_meanwhile() {
+    let object = fresh_within(100);
+    let [fresh, stale, again] = [(10_000, 10_010), (10_000, 10_200), (10_250, 10_260)]
+        .map(|(ended, now)| judged(&object, &observed(success(ended), now), now).status);
+    let unknown = judged(&object, &Observed { state: ObservedState::CatchingUp, ..observed(success(10_000), 10_210) }, 10_210).status;
+    assert_eq!(condition(&unknown, FRESH).0, "Unknown");
+    let told = |history: &[&NuvoPipelineStatus]| {
+        let mut verdict = None;
+        let mut told = Vec::new();
+        for two in history.windows(2) {
+            told.extend(events_of_pipeline(Some(two[0]), two[1], &mut verdict).into_iter().map(|event| event.reason));
+        }
+        told
+    };
+    assert_eq!(told(&[&fresh, &stale, &unknown, &stale, &unknown, &unknown, &stale]), ["Stale"]);
+    assert_eq!(told(&[&fresh, &unknown, &stale]), ["Stale"]);
+    assert_eq!(told(&[&stale, &unknown, &again, &unknown, &again]), ["FreshAgain"]);
+    assert_eq!(told(&[&fresh, &unknown, &fresh]), Vec::<&str>::new());
+    let not_judged = judged(&self::object(|_| ()), &observed(success(10_000), 10_210), 10_210).status;
+    assert_eq!(told(&[&stale, &not_judged, &stale]), ["Stale"], "it is asked for anew");
 }
 
 #[test]

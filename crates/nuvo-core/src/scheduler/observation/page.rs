@@ -104,7 +104,11 @@ impl Observation {
             let floors = self.objects.values().filter_map(|object| object.record.floor().flatten());
             let recent = newest.and_then(|newest| newest.checked_sub(AWAY).ok());
             let back_to = floors.filter(|floor| recent.is_some_and(|recent| *floor >= recent)).min();
+            let old_enough = SignedDuration::try_from(self.overlap).ok().and_then(|quarantine| answered_at.checked_sub(quarantine).ok());
             for object in self.objects.values_mut() {
+                if let Some(old_enough) = old_enough {
+                    object.record.mirror_kept(old_enough);
+                }
                 if object.record.floor().flatten().is_none_or(|floor| recent.is_some_and(|recent| floor < recent)) {
                     object.record.look_anew(recent);
                 }

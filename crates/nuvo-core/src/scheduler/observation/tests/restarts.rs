@@ -141,3 +141,66 @@ fn answer_of_the_account_before_is_not_taken_for_one_of_this() {
     world.observation.page_read(&top, Ok(page), at, world.now);
     assert!(world.observation.reached.is_none() && world.observation.look.is_some());
 }
+
+/// The status keeps the newest 32 of them.
+#[test]
+fn executions_that_run_beyond_those_in_the_status_are_followed_again_after_a_restart() {
+    let mut world = World::new();
+    world.observe("orders", "orders", None);
+    world.pass(PERIOD);
+    let old: Vec<String> = (0..10).map(|_| world.create("orders", Processing, "EVENT")).collect();
+    world.pass(PERIOD * 20);
+    let new: Vec<String> = (0..40).map(|_| world.create("orders", Processing, "EVENT")).collect();
+    world.pass(PERIOD * 2);
+    let status = world.status("orders");
+    assert_eq!(status.running.len(), 32);
+    world.restart();
+    world.observe("orders", "orders", Some(&status));
+    world.pass(PERIOD * 2);
+    for id in old.iter().chain(&new) {
+        world.end(id, Successful);
+    }
+    world.pass(PERIOD * 60);
+    assert_eq!(world.counted("orders"), 50);
+    world.pass(PERIOD * 60);
+    assert_eq!(world.counted("orders"), 0);
+}
+
+#[test]
+fn execution_through_the_api_that_waits_for_its_mirror_is_mirrored_after_a_restart_once() {
+    let wish = Observable {
+        pipeline: pipeline("orders"),
+        min_rows: 0,
+        mirror: Mirror { history_limit: 5, trigger_types: vec!["MANUAL".into(), "EVENT".into()] },
+    };
+    let mut world = World::new();
+    let observe = |world: &mut World, status: Option<&NuvoPipelineStatus>| {
+        world.observation.observe(&object("orders"), &wish, status, &AccountHash::new("account").unwrap(), world.now);
+    };
+    let unmirrored = |world: &World| -> Vec<String> {
+        world.observation.unmirrored(&object("orders")).into_iter().map(|execution| execution.id).collect()
+    };
+    observe(&mut world, None);
+    world.pass(PERIOD);
+    let mirrored = ["EVENT", "MANUAL"].map(|trigger| world.create("orders", Successful, trigger));
+    world.pass(OVERLAP);
+    for id in &mirrored {
+        world.observation.mirrored(&object("orders"), id);
+    }
+    world.create("orders", Successful, "EVENT");
+    let waits = world.create("orders", Successful, "MANUAL");
+    world.pass(PERIOD * 2);
+    let status = world.status("orders");
+    world.restart();
+    observe(&mut world, Some(&status));
+    let new = world.create("orders", Successful, "MANUAL");
+    world.pass(PERIOD * 2);
+    let mut wanted = unmirrored(&world);
+    wanted.sort_unstable();
+    assert_eq!(wanted, [waits.clone(), new.clone()], "those that were old enough before are mirrored already");
+    for id in [waits, new] {
+        world.observation.mirrored(&object("orders"), &id);
+    }
+    world.pass(PERIOD * 2);
+    assert_eq!(unmirrored(&world), Vec::<String>::new());
+}
