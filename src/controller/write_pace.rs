@@ -44,14 +44,15 @@ mod tests {
 
     /// The seconds at which a status is written that has news all the time.
     fn writes(until: u64, results_from: u64) -> Vec<u64> {
-        let (begun, mut pace) = (Instant::now(), WritePace::default());
+        let (mut now, mut pace) = (Instant::now(), WritePace::default());
         let mut writes = Vec::new();
         for second in 0..until {
-            let (now, has_results) = (begun + Duration::from_secs(second), second >= results_from);
+            let has_results = second >= results_from;
             if pace.wait(now, has_results).is_none() {
                 pace.written(now, has_results);
                 writes.push(second);
             }
+            now = now.checked_add(Duration::from_secs(1)).unwrap_or(now);
         }
         writes
     }

@@ -74,10 +74,14 @@ fn execution_of_three_hours_is_counted_once_across_restarts() {
         ["late", "unread"].map(|kind| operator.metrics(&format!("nuvo_pipeline_{kind}_total")).into_values().sum::<f64>() as u64)
     };
     same("late, unread", hidden(&second), [0, 0]);
+    let rows = || status(&env).last_success.and_then(|success| success.stats?.total_rows);
+    env.eventually("its rows are shown", || rows() == Some(40));
+    let written = get(&env, "orders").metadata.resource_version;
     second.kill();
 
     let third = clock.operator(&env, &[]);
     wait_look(&env, &third, &clock);
+    same("version of the status, of which nothing is new", get(&env, "orders").metadata.resource_version, written);
     assert!(counted(&third) < 0.5, "counted again");
     same("POSTs", env.sim.post_count(), 0);
 }
