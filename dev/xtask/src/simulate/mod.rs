@@ -11,6 +11,7 @@
 )]
 
 mod nuvo;
+mod observed_pipelines;
 mod observing;
 mod scenario;
 mod world;

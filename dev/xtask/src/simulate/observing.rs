@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::observed_pipelines::{EXECUTION, FIRST, FURTHER, Observed, PIPELINE, TOP};
 use super::scenario::{self, Observing};
-use super::world::{EXECUTION, FIRST, FURTHER, OBSERVE_PERIOD, PIPELINE, START, TOP, World};
+use super::world::{OBSERVE_PERIOD, START, World};
 use super::{Lags, time, violations};
 
 /// The head of the table.
@@ -42,7 +43,7 @@ fn row(scenario: &Observing, world: &World) -> String {
     let lags = Lags::of(world);
     let sent = |kind| world.counts.observation.get(kind).copied().unwrap_or_default().to_string();
     let wait = |name| time(world.counts.longest_wait.get(name).copied().unwrap_or_default());
-    let sum = |of: fn(&super::world::Observed) -> u64| world.observed.iter().map(of).sum::<u64>().to_string();
+    let sum = |of: fn(&Observed) -> u64| world.observed.iter().map(of).sum::<u64>().to_string();
     let seen = world.observed.iter().map(|observed| observed.seen).max().flatten();
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |\n",

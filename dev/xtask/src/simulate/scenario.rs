@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{START, Starts, World};
+use super::observed_pipelines::Starts;
+use super::world::{START, World};
 
 /// A scenario.
 pub struct Scenario {

@@ -14,7 +14,7 @@ use nuvo_core::scheduler::{
 };
 
 use super::nuvo::{Execution, Fate, Nuvo};
-pub use observed::{EXECUTION, FIRST, FURTHER, Observed, PIPELINE, Starts, TOP};
+use super::observed_pipelines::{Observed, Starts};
 
 /// When the simulation begins: later than any execution is old.
 pub const START: Duration = Duration::from_secs(100 * 86_400);

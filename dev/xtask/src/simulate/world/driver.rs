@@ -7,6 +7,7 @@ use nuvo_core::scheduler::{Next, Purpose, RequestKind, Work};
 
 use super::{Event, KUBERNETES, Looking, Request, World, name, observed};
 use crate::simulate::nuvo::{Fate, PAGE};
+use crate::simulate::observed_pipelines::TOP;
 
 impl World {
     /// Does what the scheduler of an account wants to be done, and comes back when it says.
@@ -134,7 +135,7 @@ impl World {
         };
         if let Some(kind) = observed::kind(&request) {
             *self.counts.observation.entry(kind).or_default() += 1;
-            if kind == observed::TOP {
+            if kind == TOP {
                 self.counts.top_pages.push((now, account));
             }
         }
