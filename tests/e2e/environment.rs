@@ -59,6 +59,7 @@ pub fn install(server: &ControlPlane) {
     assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
     server.apply(&String::from_utf8(crds.stdout).unwrap()).unwrap();
     server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"]).unwrap();
+    server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineschedules.nuvo.dev"]).unwrap();
 }
 
 /// The plugin, which is a program of another package. cargo builds it with its tests, from what this test was built from.

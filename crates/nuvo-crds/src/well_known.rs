@@ -1,6 +1,6 @@
 //! Well-known names: labels, annotations and other names that manifests and tools outside of this project rely on.
 
-/// The API group of both resources.
+/// The API group of all resources.
 pub const GROUP: &str = "nuvo.dev";
 
 /// The served and stored version.
@@ -18,6 +18,12 @@ pub const RESOLVE_ANNOTATION: &str = "nuvo.dev/resolve";
 /// Any new value on an account has the operator read the account's Secret at once. It is an annotation like any other: each change of an
 /// annotation does so.
 pub const REFRESH_ANNOTATION: &str = "nuvo.dev/refresh";
+
+/// The label of a run that a schedule started: the name of the schedule.
+pub const SCHEDULE_LABEL: &str = "nuvo.dev/schedule";
+
+/// The slot of a run that a schedule started, RFC 3339. Such a run triggers only when its schedule has claimed the slot for it.
+pub const SCHEDULED_AT_ANNOTATION: &str = "nuvo.dev/scheduled-at";
 
 /// A Secret is read only when it carries this label with [`CREDENTIAL_LABEL_VALUE`]: who may create an account must not be able to
 /// use every Secret of the namespace.

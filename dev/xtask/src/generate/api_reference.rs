@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write};
 
 use nuvo_crds::{
     self,
-    conditions::{AccountReason, Reason},
+    conditions::{AccountReason, Reason, ScheduleReason},
     well_known,
 };
 use serde_json::Value;
@@ -90,6 +90,9 @@ fn type_of(field: &Value) -> String {
         "string" if field["format"] == "date-time" => "time".to_owned(),
         "string" => format!("string{}", bound("minLength", "maxLength")),
         "integer" => format!("integer{}", bound("minimum", "maximum")),
+        "object" if field.get("additionalProperties").is_some() => {
+            format!("map of {}{}", type_of(&field["additionalProperties"]), bound("minProperties", "maxProperties"))
+        }
         "array" => format!("list of {}{}", type_of(&field["items"]), bound("minItems", "maxItems")),
         other => other.to_owned(),
     }
@@ -118,19 +121,18 @@ fn collect(schema: &Value, messages: &mut Vec<String>) {
 }
 
 fn reasons(text: &mut String, kind: &str) -> Result<(), Box<dyn Error>> {
-    let (condition, rows): (&str, Vec<[String; 3]>) = if kind == "PipelineRun" {
-        (
-            "Succeeded",
-            Reason::ALL.iter().map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()]).collect(),
-        )
-    } else {
-        (
-            "Ready",
-            AccountReason::ALL
+    macro_rules! rows {
+        ($reasons:ty) => {
+            <$reasons>::ALL
                 .iter()
                 .map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()])
-                .collect(),
-        )
+                .collect::<Vec<[String; 3]>>()
+        };
+    }
+    let (condition, rows) = match kind {
+        "PipelineRun" => ("Succeeded", rows!(Reason)),
+        "PipelineSchedule" => ("Ready", rows!(ScheduleReason)),
+        _ => ("Ready", rows!(AccountReason)),
     };
     writeln!(
         text,
@@ -151,6 +153,12 @@ fn annotations(text: &mut String) -> Result<(), Box<dyn Error>> {
             well_known::RESOLVE_ANNOTATION,
             "PipelineRun",
             "A person's answer to a trigger in doubt: `<nonce>:adopt=<id,..>`, `<nonce>:retry` or `<nonce>:abandon`.",
+        ),
+        (well_known::SCHEDULE_LABEL, "PipelineRun", "A label: the name of the PipelineSchedule that made the run."),
+        (
+            well_known::SCHEDULED_AT_ANNOTATION,
+            "PipelineRun",
+            "The slot of a run that a PipelineSchedule made. Such a run starts only if the schedule has claimed the slot for it.",
         ),
         (well_known::CREDENTIAL_LABEL, "Secret", "A label. Only a Secret with the value `true` may be used by a NuvoAccount."),
     ];
