@@ -7,6 +7,7 @@
 pub mod account;
 pub mod backoff;
 pub mod run;
+pub mod schedule;
 pub mod scheduler;
 pub mod text;
 pub mod time;

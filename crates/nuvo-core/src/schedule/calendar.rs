@@ -1,0 +1,121 @@
+//! Which minutes are slots: cron lines in a time zone.
+//!
+//! Every replica has to name the same slots, so the zones are those that are compiled in, not those of the machine.
+
+use std::{cmp::Reverse, collections::BinaryHeap, iter};
+
+use croner::{Cron, errors::CronError};
+use jiff::{
+    Timestamp, ToSpan,
+    tz::{TimeZone, TimeZoneDatabase},
+};
+
+use super::line::{InvalidLine, parse_line};
+
+/// How often a search that a day ends which does not exist in the zone begins again a day later: until it begins behind that day.
+const SKIPPED_DAYS: u32 = 400;
+
+/// Why a schedule has no slots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum CalendarError {
+    /// A line is no cron line.
+    #[error("{0}")]
+    Line(#[from] InvalidLine),
+    /// The time zone is not known.
+    #[error("'{0}' is no time zone of the IANA database. Write it as there, for example Europe/Berlin or UTC")]
+    Zone(String),
+}
+
+/// The union of the slots of some cron lines.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    lines: Vec<(usize, Cron)>,
+    zone: TimeZone,
+}
+
+impl Calendar {
+    /// Reads the lines and the zone.
+    ///
+    /// # Errors
+    /// [`CalendarError`] for the first line, or the zone, that cannot be read.
+    pub fn parse(lines: &[String], zone: &str) -> Result<Self, CalendarError> {
+        let mut parsed = Vec::new();
+        for (index, line) in lines.iter().enumerate() {
+            parsed.extend(parse_line(line)?.into_iter().map(|cron| (index, cron)));
+        }
+        Ok(Self { lines: parsed, zone: time_zone(zone).ok_or_else(|| CalendarError::Zone(zone.to_owned()))? })
+    }
+
+    /// The slots after this time, in order, each once.
+    pub fn slots_after(&self, time: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        let upcoming = self.lines.iter().enumerate().filter_map(|(at, (_, cron))| Some(Reverse((self.next_of(cron, time)?, at))));
+        let mut upcoming: BinaryHeap<_> = upcoming.collect();
+        let mut last = time;
+        iter::from_fn(move || {
+            loop {
+                let Reverse((slot, at)) = upcoming.pop()?;
+                let cron = self.lines.get(at).map(|(_, cron)| cron);
+                upcoming.extend(cron.and_then(|cron| self.next_of(cron, slot)).map(|next| Reverse((next, at))));
+                if slot > last {
+                    last = slot;
+                    return Some(slot);
+                }
+            }
+        })
+    }
+
+    /// The first slot after this time.
+    #[must_use]
+    pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
+        self.lines.iter().filter_map(|(_, cron)| self.next_of(cron, time)).min()
+    }
+
+    /// The newest slot that is not after this time.
+    #[must_use]
+    pub fn newest_until(&self, time: Timestamp) -> Option<Timestamp> {
+        self.lines.iter().filter_map(|(_, cron)| self.previous_of(cron, time)).max()
+    }
+
+    /// The lines, by their position, that name no date after this time.
+    #[must_use]
+    pub fn never_due(&self, time: Timestamp) -> Vec<usize> {
+        let mut never: Vec<usize> = self.lines.iter().map(|(index, _)| *index).collect();
+        let due: Vec<usize> = self.lines.iter().filter(|(_, cron)| self.next_of(cron, time).is_some()).map(|(index, _)| *index).collect();
+        never.retain(|index| !due.contains(index));
+        never.dedup();
+        never
+    }
+
+    /// A search that ends at a day that does not exist in the zone is no reason to give up.
+    fn next_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
+        let mut from = time.to_zoned(self.zone.clone());
+        for _ in 0..SKIPPED_DAYS {
+            match cron.find_next_occurrence(&from, false) {
+                Ok(found) => return Some(found.timestamp()).filter(|found| *found > time),
+                Err(CronError::TimeSearchLimitExceeded) => return None,
+                Err(_) => from = from.checked_add(1.day()).ok()?,
+            }
+        }
+        None
+    }
+
+    fn previous_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
+        let mut from = time.to_zoned(self.zone.clone());
+        for _ in 0..SKIPPED_DAYS {
+            match cron.find_previous_occurrence(&from, true) {
+                Ok(found) => return Some(found.timestamp()).filter(|found| *found <= time),
+                Err(CronError::TimeSearchLimitExceeded) => return None,
+                Err(_) => from = from.checked_sub(1.day()).ok()?,
+            }
+        }
+        None
+    }
+}
+
+/// A zone by the name that the database gives it.
+fn time_zone(name: &str) -> Option<TimeZone> {
+    TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name() == Some(name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! What may go wrong, and how often.
+
+/// A budget of what may go wrong.
+#[derive(Debug, Clone, Hash, PartialEq, Eq)]
+pub struct Scope {
+    /// Operators that are at work at once.
+    pub operators: usize,
+    /// The last moment, of four.
+    pub last_time: u8,
+    /// A process dies between two acts, or its answer is lost.
+    pub crashes: u8,
+    /// The request to create a run is carried out later than its answer was waited for.
+    pub late: u8,
+    /// A person, or TTL, deletes a run.
+    pub deletions: u8,
+    /// A person suspends or resumes the schedule.
+    pub edits: u8,
+    /// The clock steps back by one moment.
+    pub steps_back: u8,
+    /// The schedule is deleted, and made again: without its status, or with it, from a backup.
+    pub recreations: u8,
+    /// A run is made again from a backup or a copied manifest.
+    pub copies: u8,
+    /// A run of another owner has the name.
+    pub foreign: u8,
+}
+
+impl Scope {
+    /// Nothing goes wrong.
+    pub const CALM: Self = Self {
+        operators: 2,
+        last_time: 3,
+        crashes: 0,
+        late: 0,
+        deletions: 0,
+        edits: 0,
+        steps_back: 0,
+        recreations: 0,
+        copies: 0,
+        foreign: 0,
+    };
+}
+
+/// What is explored.
+pub const SCOPES: &[(&str, Scope)] = &[
+    ("crash", Scope { crashes: 2, ..Scope::CALM }),
+    ("late create, deleted run", Scope { late: 1, deletions: 1, ..Scope::CALM }),
+    ("late create, crash, edit", Scope { late: 1, crashes: 1, edits: 1, last_time: 2, ..Scope::CALM }),
+    ("edits, crash", Scope { edits: 2, crashes: 1, ..Scope::CALM }),
+    ("clock steps back, late create, deleted run", Scope { steps_back: 1, late: 1, deletions: 1, last_time: 2, ..Scope::CALM }),
+    ("clock steps back, edits", Scope { steps_back: 1, edits: 2, last_time: 2, ..Scope::CALM }),
+    ("schedule made again", Scope { recreations: 1, crashes: 1, operators: 1, ..Scope::CALM }),
+    ("schedule made again, late create", Scope { recreations: 1, late: 1, operators: 1, ..Scope::CALM }),
+    ("runs restored or copied, deleted", Scope { copies: 2, deletions: 1, operators: 1, ..Scope::CALM }),
+    ("runs copied, schedule made again", Scope { copies: 1, recreations: 1, operators: 1, last_time: 2, ..Scope::CALM }),
+    ("name taken, crash", Scope { foreign: 1, crashes: 1, deletions: 1, operators: 1, ..Scope::CALM }),
+];
