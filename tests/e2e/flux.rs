@@ -55,7 +55,10 @@ fn token_of_kubectl_is_removed_by_flux_and_counts_only_if_the_run_has_ended() {
     times_out(reconcile(&env, &run, "1s"));
     env.wait_phase("orders", Phase::Running);
     set_token(&env, "while-it-runs");
+    env.wait("orders", "seen", |run| run.status.as_ref().unwrap().waiting_rerun_token.is_some());
     times_out(reconcile(&env, &run, "1s"));
+    let note = env.wait_note("orders", "RerunTokenRemoved");
+    assert!(note.contains("while-it-runs"), "{note}");
     same("token", env.get("orders").spec.rerun_token, None);
     end(&env, 1);
     reconcile(&env, &run, "30s").unwrap();

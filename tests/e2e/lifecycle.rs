@@ -355,8 +355,10 @@ fn rerun_token_that_is_removed_again_is_lost_on_an_active_run_and_counts_on_an_e
         env.wait_phase("orders", Phase::Succeeded)
     };
     env.wait_phase("orders", Phase::Running);
-    set(Some("by hand"));
-    set(None);
+    same("waits", set(Some("by hand")).status.unwrap().waiting_rerun_token.as_deref(), Some("by hand"));
+    same("waits", set(None).status.unwrap().waiting_rerun_token, None);
+    let note = env.wait_note("orders", "RerunTokenRemoved");
+    assert!(note.contains("by hand"), "{note}");
     same("attempt", attempt(&end()), Some(1));
     env.change("orders", json!({ "spec": { "rerunToken": "by hand, too" } }));
     env.wait("orders", "in its second attempt", |run| attempt(run) == Some(2));
@@ -364,6 +366,7 @@ fn rerun_token_that_is_removed_again_is_lost_on_an_active_run_and_counts_on_an_e
     same("attempt", attempt(&end()), Some(2));
     set(None);
     same("POSTs", env.sim.post_count(), 2);
+    same("tokens lost", env.events("orders").iter().filter(|(_, reason, _)| reason == "RerunTokenRemoved").count(), 1);
 }
 
 #[test]

@@ -158,7 +158,7 @@ macro_rules! reasons {
 reasons! {
     /// Why the condition `Succeeded` of a run is what it is.
     Reason {
-        /// The operator has seen the run and has done nothing yet.
+        /// The operator has seen the run, or that a person starts it again, and has not started it yet.
         Pending = "Pending", Unknown;
         /// `spec.suspend` holds the run back before its trigger.
         Suspended = "Suspended", Unknown;

@@ -47,6 +47,11 @@ pub struct PipelineRunStatus {
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
 
+    /// The spec.rerunToken that waits for the end of the present attempt. Absent if the operator has acted on the token, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub waiting_rerun_token: Option<String>,
+
     /// Number of the present attempt, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]

@@ -8,7 +8,7 @@ use crate::{Error, repository};
 
 /// The versions that can be built here, with what kubectl and the servers do not know by themselves. The first is that of go.mod; each of
 /// the others has a module file of its own in `versions/`.
-const VERSIONS: [(&str, [&str; 3]); 2] = [("1.37", ["1", "37", "2"]), ("1.32", ["1", "32", "13"])];
+const VERSIONS: [(&str, [&str; 3]); 3] = [("1.37", ["1", "37", "2"]), ("1.35", ["1", "35", "4"]), ("1.32", ["1", "32", "13"])];
 
 /// The variable that chooses one of the [`versions`]; without it the first is built.
 pub const CHOICE: &str = "CONTROLPLANE_KUBERNETES";

@@ -60,6 +60,16 @@ pub fn events_of_change(old: Option<&PipelineRunStatus>, new: &PipelineRunStatus
         };
         events.push(RunEvent { warning: false, reason, action: action("Trigger"), note });
     }
+    if let Some(token) = old.and_then(|old| old.waiting_rerun_token.as_ref())
+        && new.waiting_rerun_token.is_none()
+        && new.series.rerun_token.as_ref() != Some(token)
+    {
+        let note = format!(
+            "The rerunToken {token} was waiting for the end of the run, and was removed from the spec before. Nothing is started for it. If a tool \
+             like Flux has removed it, set the token in Git."
+        );
+        events.push(RunEvent { warning: true, reason: "RerunTokenRemoved", action: action("Rerun"), note });
+    }
     if before == Some(now) {
         return events;
     }

@@ -32,6 +32,7 @@ pub(super) fn conclude(status: &mut PipelineRunStatus, object: &PipelineRun, rea
     let generation = object.metadata.generation;
     status.observed_generation = generation;
     status.phase = Some(phase(reason));
+    status.waiting_rerun_token = object.spec.rerun_token.clone().filter(|token| Some(token) != status.series.rerun_token.as_ref());
     if super::read::reason(status) == Some(Reason::Suspended) && reason != Reason::Suspended {
         status.series.request_time = Some(Time(now));
     }

@@ -53,11 +53,13 @@ fn begin(
         conditions: old.conditions,
         series,
         current: AttemptStatus::default(),
-        // Both follow from the reason.
+        // These follow from the reason and the spec.
         observed_generation: None,
         phase: None,
+        waiting_rerun_token: None,
     };
-    conclude(&mut status, object, Reason::RetryScheduled, message, now);
+    let reason = if retry { Reason::RetryScheduled } else { Reason::Pending };
+    conclude(&mut status, object, reason, message, now);
     status
 }
 

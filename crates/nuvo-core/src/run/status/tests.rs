@@ -295,6 +295,7 @@ fn full_status() -> PipelineRunStatus {
         observed_generation: Some(2),
         phase: failed.phase,
         conditions: failed.conditions,
+        waiting_rerun_token: Some("waits".into()),
         attempt: Some(2),
         trigger: failed.trigger,
         history: vec![PastAttempt { attempt: 1, ..PastAttempt::default() }],
@@ -322,7 +323,12 @@ fn new_attempt_keeps_exactly_what_outlives_an_attempt() {
     object.spec.rerun_token = Some("new".into());
     let stored = serde_json::to_value(&object.status).unwrap();
     for (retry, series) in [
-        (true, json!({ "rerunToken": "acted on", "retry": { "count": 1 }, "startTime": stored["startTime"] })),
+        (
+            true,
+            json!({
+                "rerunToken": "acted on", "waitingRerunToken": "new", "retry": { "count": 1 }, "startTime": stored["startTime"],
+            }),
+        ),
         (false, json!({ "rerunToken": "new", "requestTime": Time(at(9)) })),
     ] {
         let mut opened = serde_json::to_value(opened(&object, 3, retry, at(9))).unwrap();
@@ -339,6 +345,20 @@ fn new_attempt_keeps_exactly_what_outlives_an_attempt() {
         opened.as_object_mut().unwrap().remove("conditions");
         assert_eq!(opened, wanted, "retry: {retry}");
     }
+}
+
+/// Also after a person's answer `retry`. Only what the operator does by itself is announced.
+#[test]
+fn new_attempt_is_shown_as_a_retry_only_if_the_run_makes_it_by_itself() {
+    let mut ended = with(object(), full_status());
+    ended.spec.rerun_token = Some("waits".into());
+    let shown = |retry| {
+        let status = opened(&ended, 3, retry, at(9));
+        let events = events_of_change(ended.status.as_ref(), &status).into_iter().map(|event| event.reason).collect::<Vec<_>>();
+        (reason(&status), status.phase, events)
+    };
+    assert_eq!(shown(true), (Some(Reason::RetryScheduled), Some(Phase::Pending), vec!["RetryScheduled"]));
+    assert_eq!(shown(false), (Some(Reason::Pending), Some(Phase::Pending), vec![]));
 }
 
 #[test]
@@ -363,6 +383,37 @@ fn unreadable_result_never_looks_like_none() {
     object.status = Some(serde_json::from_value(broken).unwrap());
     let run = parse(&object).unwrap();
     assert!(matches!(verdict(&run, &Lock::default()), Verdict::Decided | Verdict::Lost), "{run:?}");
+}
+
+/// Flux removes what kubectl has set, if Git does not have it.
+#[test]
+fn token_that_disappears_while_it_waits_is_announced() {
+    let running = accepted(1);
+    let with_token = |token: Option<&str>| {
+        let mut object = running.clone();
+        object.spec.rerun_token = token.map(Into::into);
+        object.status = Some(compute_status(
+            &object,
+            &parse(&object).unwrap(),
+            &StatusInput::Settled(Following::Active, PollFacts::default()),
+            &Knowledge::new(),
+            at(1),
+        ));
+        object
+    };
+    let (waits, gone, other) = (with_token(Some("by hand")), with_token(None), with_token(Some("by hand, too")));
+    assert_eq!(waits.status.as_ref().unwrap().waiting_rerun_token.as_deref(), Some("by hand"));
+    assert_eq!(gone.status.as_ref().unwrap().waiting_rerun_token, None);
+    let events = |old: &PipelineRun, new: &PipelineRun| events_of_change(old.status.as_ref(), new.status.as_ref().unwrap());
+    let [event] = &events(&waits, &gone)[..] else { panic!("{:?}", events(&waits, &gone)) };
+    assert_eq!((event.warning, event.reason, event.action.as_str()), (true, "RerunTokenRemoved", "Rerun"));
+    assert!(event.note.contains("by hand"), "{}", event.note);
+    for (old, new) in [(&gone, &waits), (&waits, &waits), (&waits, &other), (&gone, &gone)] {
+        assert_eq!(events(old, new), []);
+    }
+    let begun = with(waits.clone(), opened(&waits, 2, false, at(2)));
+    assert_eq!(begun.status.as_ref().unwrap().waiting_rerun_token, None);
+    assert_eq!(events(&waits, &begun), [], "it is acted on");
 }
 
 #[test]
