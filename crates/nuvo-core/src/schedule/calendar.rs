@@ -4,7 +4,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, iter};
 
-use croner::{Cron, errors::CronError};
+use croner::Cron;
 use jiff::{
     Timestamp, ToSpan,
     tz::{TimeZone, TimeZoneDatabase},
@@ -12,8 +12,8 @@ use jiff::{
 
 use super::line::{InvalidLine, parse_line};
 
-/// How often a search that a day ends which does not exist in the zone begins again a day later: until it begins behind that day.
-const SKIPPED_DAYS: u32 = 400;
+/// A search that comes to nothing is made once more from a day later: some days do not exist in some zones, and end it.
+const TRIES: u32 = 2;
 
 /// Why a schedule has no slots.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
@@ -86,13 +86,11 @@ impl Calendar {
         never
     }
 
-    /// A search that ends at a day that does not exist in the zone is no reason to give up.
     fn next_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
         let mut from = time.to_zoned(self.zone.clone());
-        for _ in 0..SKIPPED_DAYS {
+        for _ in 0..TRIES {
             match cron.find_next_occurrence(&from, false) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found > time),
-                Err(CronError::TimeSearchLimitExceeded) => return None,
                 Err(_) => from = from.checked_add(1.day()).ok()?,
             }
         }
@@ -101,10 +99,9 @@ impl Calendar {
 
     fn previous_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
         let mut from = time.to_zoned(self.zone.clone());
-        for _ in 0..SKIPPED_DAYS {
+        for _ in 0..TRIES {
             match cron.find_previous_occurrence(&from, true) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found <= time),
-                Err(CronError::TimeSearchLimitExceeded) => return None,
                 Err(_) => from = from.checked_sub(1.day()).ok()?,
             }
         }

@@ -1,5 +1,6 @@
 //! `next(facts) -> act`: the whole life of a schedule, one act at a time.
 
+use jiff::SignedDuration;
 use nuvo_crds::conditions::{READY, ScheduleReason, find};
 
 use super::{
@@ -8,17 +9,24 @@ use super::{
     facts::Facts,
     history::surplus,
     rule::decide,
+    spread::after,
     status::status,
     template::run_of,
 };
+
+/// A pass that was broken off is followed by another one. What has changed meanwhile wakes the schedule earlier.
+const RETRY: SignedDuration = SignedDuration::from_secs(5);
 
 /// Decides what to do next.
 ///
 /// What is decided is written before it is done, over the version that it was decided for.
 #[must_use]
 pub fn next(f: &Facts) -> Act {
-    if f.gone || f.broken_off || f.schedule.deleting {
+    if f.gone || f.schedule.deleting {
         return Act::Done { wake: None };
+    }
+    if f.broken_off {
+        return Act::Done { wake: Some(after(f.now, RETRY)) };
     }
     let decision = match decide(f) {
         Ok(decision) => decision,

@@ -25,15 +25,28 @@ pub(super) fn finish(f: &Facts, decision: Decision, pending: &Pending) -> Decide
     match f.looks.get(&pending.run) {
         None => Err(Act::ReadRun(pending.run.clone())),
         Some(Some(run)) if run.is_of(&f.schedule.uid) && run.slot == Some(pending.slot) => Ok(claim(decision, pending, run)),
-        Some(Some(_)) => {
-            let message = format!(
-                "{} exists and does not belong to this schedule, so the slot cannot start. Delete it or rename the schedule.",
-                pending.run
-            );
-            Ok(wait(f, decision, pending, ScheduleReason::NameTaken, message))
-        }
-        Some(None) => Ok(create(f, decision, pending)),
+        Some(other) => Ok(match ends(f, &decision, pending, other.is_some()) {
+            Some(reason) => miss(decision, pending, reason),
+            None if other.is_some() => {
+                let name = &pending.run;
+                let message = format!(
+                    "{name} exists and does not belong to this schedule, so the slot cannot start. Delete it, or rename the schedule."
+                );
+                wait(f, decision, pending, ScheduleReason::NameTaken, message)
+            }
+            None => create(f, decision, pending),
+        }),
     }
+}
+
+/// Why the slot does not start any more, if it does not.
+fn ends(f: &Facts, decision: &Decision, pending: &Pending, is_taken: bool) -> Option<MissedReason> {
+    let is_past = decision.record.anchor.is_none_or(|anchor| pending.slot <= anchor);
+    if f.schedule.spec.suspend || is_past {
+        return Some(MissedReason::ScheduleChanged);
+    }
+    let kept_by = if is_taken { Some(MissedReason::CreateRefused) } else { kept_by(f) };
+    is_too_late(f, pending.slot).then(|| kept_by.unwrap_or(MissedReason::TooLate))
 }
 
 /// S3. A claim that is there already is never changed.
@@ -52,16 +65,8 @@ fn claim(mut decision: Decision, pending: &Pending, run: &ScheduledRun) -> Decis
     decision.because(ScheduleReason::Scheduled, "")
 }
 
-/// S2, as long as the slot may start.
+/// S2.
 fn create(f: &Facts, mut decision: Decision, pending: &Pending) -> Decision {
-    let is_past = decision.record.anchor.is_none_or(|anchor| pending.slot <= anchor);
-    if f.schedule.spec.suspend || is_past {
-        return drop(decision, pending, MissedReason::ScheduleChanged);
-    }
-    if is_too_late(f, pending.slot) {
-        let kept_by = kept_by(f).unwrap_or(MissedReason::TooLate);
-        return drop(decision, pending, kept_by);
-    }
     if pending.slot > after(f.now, FUTURE) {
         return slot_in_the_future(f, decision);
     }
@@ -78,14 +83,11 @@ fn create(f: &Facts, mut decision: Decision, pending: &Pending) -> Decision {
 
 /// The slot cannot start now. It is tried again until it is too late.
 fn wait(f: &Facts, decision: Decision, pending: &Pending, reason: ScheduleReason, message: String) -> Decision {
-    if is_too_late(f, pending.slot) || f.schedule.spec.suspend {
-        return drop(decision, pending, MissedReason::CreateRefused);
-    }
     let refused_for = f.now.duration_since(pending.since).clamp(TRIES.0, TRIES.1);
     decision.because(reason, message).until([after(f.now, refused_for)])
 }
 
-fn drop(mut decision: Decision, pending: &Pending, reason: MissedReason) -> Decision {
+fn miss(mut decision: Decision, pending: &Pending, reason: MissedReason) -> Decision {
     decision.record.pending = None;
     decision.miss(1, false, pending.slot, reason);
     decision.because(ScheduleReason::Scheduled, "")

@@ -72,7 +72,8 @@ fn slots(f: &Facts, mut decision: Decision, calendar: &Calendar) -> Decided {
         return Ok(at_rest(f, decision, calendar));
     };
     let older = count(calendar, decided, |older| older < slot);
-    if let Some(newest) = older.newest {
+    if let Some(counted) = older.newest {
+        let newest = calendar.newest_until(after(slot, SignedDuration::from_secs(-1))).unwrap_or(counted);
         // What is missed one by one was kept by something; of many, the operator has not seen most.
         let reason = kept_by(f).filter(|_| older.count == 1).unwrap_or(MissedReason::NotObserved);
         decision.miss(older.count, older.at_least, newest, reason);
@@ -114,6 +115,9 @@ fn just_after(time: Timestamp) -> Timestamp {
 
 /// No slot is due.
 fn at_rest(f: &Facts, decision: Decision, calendar: &Calendar) -> Decision {
+    if !f.is_selected {
+        return not_selected(decision);
+    }
     let line = |index: &usize| f.schedule.spec.schedules.get(*index).cloned().unwrap_or_default();
     let never: Vec<String> = calendar.never_due(f.now).iter().map(line).collect();
     match (decision.next, never.as_slice()) {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use stateright::Property;
 
-use crate::world::{State, World};
+use crate::{
+    object::moment,
+    world::{State, World},
+};
 
 pub fn promises() -> Vec<Property<World>> {
     vec![
@@ -30,8 +33,9 @@ pub fn promises() -> Vec<Property<World>> {
             }
             let Some(object) = &state.object else { return true };
             let status = object.status();
-            let (Some(anchor), Some(last)) = (status.anchor, status.last_slot) else { return true };
-            let decided = (last.0.as_second() / 60 - anchor.time.0.as_second() / 60).max(0);
+            let Some(anchor) = status.anchor.as_ref().map(|anchor| anchor.time.0) else { return true };
+            let decided_until = status.last_slot.as_ref().map_or(anchor, |last| last.0.max(anchor));
+            let decided = decided_until.as_second() / 60 - moment(object.created).as_second() / 60;
             let started = i64::try_from(state.seen.claimed.len()).unwrap();
             let missed = status.missed.map_or(0, |missed| missed.total);
             decided == started + missed + i64::from(status.pending.is_some())

@@ -255,9 +255,9 @@ impl History {
         }
         self.seen = self.world.created.len();
         // If the operator is up when the newest slot is due, and nothing is in the way, it starts.
-        let Some(newest) = newest
-            .filter(|slot| free && !is_edited && cut == usize::MAX && before.pending.is_none() && now.duration_since(*slot + offset) <= seconds(60))
-        else {
+        let Some(newest) = newest.filter(|slot| {
+            free && !is_edited && cut == usize::MAX && before.pending.is_none() && now.duration_since(*slot + offset) <= seconds(60)
+        }) else {
             return;
         };
         let is_new = before.decided_until().is_none_or(|decided| newest > decided);

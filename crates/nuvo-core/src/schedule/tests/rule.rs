@@ -169,6 +169,7 @@ fn counting_of_missed_slots_ends() {
     world.at("2026-12-28T00:30:00Z");
     let missed = world.status().missed.unwrap();
     assert_eq!((missed.total, missed.at_least), (10_000, Some(true)));
+    assert_eq!(missed.last_time.unwrap().0, at("2026-12-28T00:29:00Z"));
     assert_eq!(world.slots(), ["2026-12-28T00:30:00Z"]);
 }
 
