@@ -14,6 +14,7 @@ pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
         rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
+        rule("nuvo.dev", &["pipelineschedules"], &["get"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),

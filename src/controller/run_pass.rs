@@ -257,6 +257,7 @@ impl<'a> Pass<'a> {
             }
             Step::ReadHolder(lock_holder) => Answer::Holder(self.shell.runs.holder(&lock_holder.run).await?),
             Step::ReadUndecided => Answer::Undecided(self.shell.runs.another_is_undecided(self.lock()?.1, &self.id).await?),
+            Step::ReadClaim(made_by) => Answer::Claim(self.shell.runs.claim(made_by, &self.id).await?),
             Step::ReadClaimed => Answer::Claimed(self.shell.runs.claimed(self.lock()?.1, &self.id).await?),
             Step::TakeLock { lock, over } => {
                 let (name, pipeline) = self.lock()?;

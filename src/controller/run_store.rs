@@ -23,9 +23,12 @@ use super::{
     wake_queue::WakeSender,
 };
 use crate::{account::AccountKey, telemetry::Metrics};
-use nuvo_core::run::{ExecutionId, Holder, Marker, PipelineId, RunRef, WaitAge, parse, undecided};
+use nuvo_core::{
+    run::{ExecutionId, Holder, Marker, PipelineId, RunRef, Scheduled, SlotClaim, WaitAge, parse, undecided},
+    schedule::{Schedule, slot_claim},
+};
 use nuvo_crds::{
-    PipelineRun, PipelineRunStatus,
+    PipelineRun, PipelineRunStatus, PipelineSchedule,
     conditions::Reason,
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
@@ -241,6 +244,22 @@ impl RunStore {
             Ok(Some(run)) => Ok(parse(&run).map_or(Holder::Unreadable, |run| Holder::Present(Box::new(run)))),
             Ok(None) => Ok(Holder::Gone),
             Err(error) if error.is_forbidden() => Ok(Holder::Unreadable),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Quorum GET of the schedule that made a run: what it says about the slot. An operator that may not read it lets the run wait.
+    ///
+    /// # Errors
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn claim(&self, made_by: &Scheduled, run: &RunRef) -> Result<SlotClaim, CallError> {
+        let schedules: Api<PipelineSchedule> = Api::namespaced(self.client.clone(), &run.namespace);
+        match call("read the PipelineSchedule", schedules.get_opt(&made_by.schedule)).await {
+            Ok(found) => {
+                let schedule = found.as_ref().and_then(Schedule::of);
+                Ok(slot_claim(schedule.as_ref(), made_by, &run.name, run.uid.as_str()))
+            }
+            Err(error) if error.is_forbidden() => Ok(SlotClaim::Undecided),
             Err(error) => Err(error),
         }
     }

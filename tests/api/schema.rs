@@ -216,7 +216,7 @@ fn reasons_are_those_of_the_contract() {
     assert_eq!(with(ConditionStatus::True), "Succeeded, NothingToProcess, FixedInNuvo, Skipped");
     assert_eq!(
         with(ConditionStatus::False),
-        "StartDeadlineExceeded, ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
+        "SlotNotClaimed, StartDeadlineExceeded, ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
          InvalidSpec, StatusLost"
     );
     for reason in Reason::ALL {

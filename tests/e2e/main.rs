@@ -41,6 +41,7 @@ mod restarts;
 #[path = "../api/rules.rs"]
 mod rules;
 mod schema;
+mod slot_claims;
 mod start_deadline;
 mod startup_failures;
 mod unused_locks;

@@ -8,12 +8,13 @@ use std::{
 
 use controlplane::{AuditEvent, ControlPlane, Options, Process};
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::api::PostParams;
 use nuvo_crds::Phase;
 use nuvo_operator::rbac;
 use nuvo_sim::{Pipeline, SimConfig};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, Operator, same};
+use crate::environment::{Environment, Operator, block_on, same};
 
 /// The name of the release, and so of the ServiceAccount.
 const RELEASE: &str = "nuvo-operator";
@@ -98,6 +99,20 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     env.eventually("a deletion", || {
         deleted("pipelineruns") && env.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty()
     });
+
+    // A run that a schedule made asks for its claim.
+    let mut scheduled = env.get("orders");
+    scheduled.metadata = serde_json::from_value(json!({
+        "name": "scheduled",
+        "annotations": { "nuvo.dev/scheduled-at": "2026-11-28T02:00:00Z" },
+        "ownerReferences": [{
+            "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule", "name": "nightly",
+            "uid": "00000000-0000-4000-8000-000000000000", "controller": true,
+        }],
+    }))
+    .unwrap();
+    block_on(env.runs().create(&PostParams::default(), &scheduled)).unwrap();
+    env.wait_reason("scheduled", "SlotNotClaimed");
 
     // The same event again within six minutes: its series is patched.
     env.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));

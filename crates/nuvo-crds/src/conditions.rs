@@ -186,6 +186,8 @@ reasons! {
         FixedInNuvo = "FixedInNuvo", True;
         /// An execution of the pipeline was running, and `spec.concurrencyPolicy` is Skip. Nothing was started.
         Skipped = "Skipped", True;
+        /// Its schedule has not claimed the slot for this run: it was created too late, or copied. Nothing was started.
+        SlotNotClaimed = "SlotNotClaimed", False;
         /// The run could not be triggered within `spec.startDeadlineSeconds`.
         StartDeadlineExceeded = "StartDeadlineExceeded", False;
         /// At least one execution ended FAILED.

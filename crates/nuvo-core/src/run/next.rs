@@ -376,7 +376,7 @@ fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act
 fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     let run = o.run();
     let ends = match hold {
-        Hold::Overdue => waiting(o, hold, f.life.now),
+        Hold::Overdue | Hold::SlotNotClaimed => waiting(o, hold, f.life.now),
         Hold::TooLate => Some(waiting_message::too_late(f.life.reason)),
         Hold::Skipped(id) => Some(waiting_message::skipped(id)),
         _ => None,
@@ -394,7 +394,14 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     }
     let again = match hold {
         Hold::PipelineRunning(_) => Some(QUEUE_RECHECK),
-        Hold::Suspended | Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Skipped(_) | Hold::Gate(Gate::Open | Gate::Draining) => None,
+        Hold::SlotUndecided => Some(LOCK_RECHECK),
+        Hold::Suspended
+        | Hold::Lost
+        | Hold::Overdue
+        | Hold::TooLate
+        | Hold::SlotNotClaimed
+        | Hold::Skipped(_)
+        | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(LOCK_RECHECK),
         Hold::Gate(gate @ (Gate::NuvoUnavailable(_) | Gate::RateLimited(_) | Gate::HeldOff(_))) => {
             // While one request finds out whether nuvo is back, all others would ask again and again.

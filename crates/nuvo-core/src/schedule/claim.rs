@@ -1,30 +1,18 @@
 //! The gate: whether a run that a schedule made may trigger. It closes what no order of writes can: a run that is created late, copied from
 //! a manifest, or restored from a backup.
 
-use jiff::Timestamp;
-
 use super::object::Schedule;
-
-/// What the schedule of a run says about its slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SlotClaim {
-    /// The slot is claimed for this very run. A claim is never changed, so this stays true.
-    Claimed,
-    /// That is not decided yet.
-    Undecided,
-    /// The slot was decided, and not for this run; or its schedule is gone.
-    NotClaimed,
-}
+use crate::run::{Scheduled, SlotClaim};
 
 /// What the schedule, as a quorum read returned it, says about the slot of a run; none if there is no such schedule.
 ///
 /// The absence of a claim is no permission.
 #[must_use]
-pub fn slot_claim(schedule: Option<&Schedule>, controller: &str, slot: Timestamp, run: &str, uid: &str) -> SlotClaim {
-    let Some(schedule) = schedule.filter(|schedule| schedule.uid == controller && !schedule.deleting) else {
+pub fn slot_claim(schedule: Option<&Schedule>, made_by: &Scheduled, run: &str, uid: &str) -> SlotClaim {
+    let Some(schedule) = schedule.filter(|schedule| schedule.uid == made_by.uid && !schedule.deleting) else {
         return SlotClaim::NotClaimed;
     };
-    let record = &schedule.record;
+    let (record, slot) = (&schedule.record, made_by.slot);
     if let Some(claim) = record.claims.iter().find(|claim| claim.slot == slot) {
         return if claim.run == run && claim.uid == uid { SlotClaim::Claimed } else { SlotClaim::NotClaimed };
     }

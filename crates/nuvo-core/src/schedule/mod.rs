@@ -27,7 +27,7 @@ mod template;
 
 pub use act::{Act, Answer, Change, News};
 pub use calendar::{Calendar, CalendarError};
-pub use claim::{SlotClaim, slot_claim};
+pub use claim::slot_claim;
 pub use facts::Facts;
 pub use line::InvalidLine;
 pub use next::next;

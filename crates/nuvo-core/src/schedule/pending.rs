@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use nuvo_crds::{
     MAX_CLAIMS, MissedReason,
-    conditions::{READY, ScheduleReason, find},
+    conditions::{READY, Reason, ScheduleReason, find},
 };
 
 use super::{
@@ -54,6 +54,10 @@ fn claim(mut decision: Decision, pending: &Pending, run: &ScheduledRun) -> Decis
     decision.record.pending = None;
     if run.deleting && run.progress == Progress::Waits {
         decision.miss(1, false, pending.slot, MissedReason::Deleted);
+        return decision.because(ScheduleReason::Scheduled, "");
+    }
+    if run.reason == Some(Reason::SlotNotClaimed) {
+        decision.miss(1, false, pending.slot, MissedReason::SlotNotClaimed);
         return decision.because(ScheduleReason::Scheduled, "");
     }
     let claims = &mut decision.record.claims;

@@ -101,6 +101,6 @@ impl ScheduledRun {
     /// Whether it has ended without a result that says something about the pipeline.
     #[must_use]
     pub fn counts_for_nothing(&self) -> bool {
-        matches!(self.reason, Some(Reason::Skipped))
+        matches!(self.reason, Some(Reason::Skipped | Reason::SlotNotClaimed))
     }
 }

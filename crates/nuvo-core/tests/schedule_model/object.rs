@@ -101,7 +101,7 @@ impl Run {
             Stage::Waits => (Progress::Waits, None),
             Stage::Posted => (Progress::Runs(Timestamp::MAX), Some(Reason::Running)),
             Stage::Ended => (Progress::Ended(self.at()), Some(Reason::Succeeded)),
-            Stage::Refused => (Progress::Ended(self.at()), Some(Reason::InvalidSpec)),
+            Stage::Refused => (Progress::Ended(self.at()), Some(Reason::SlotNotClaimed)),
         };
         ScheduledRun {
             name: self.name.clone(),

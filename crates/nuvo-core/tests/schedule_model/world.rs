@@ -8,7 +8,10 @@ use std::{
 };
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
-use nuvo_core::schedule::{Act, Answer, Facts, Schedule, ScheduledRun, SlotClaim, next, slot_claim};
+use nuvo_core::{
+    run::{Scheduled, SlotClaim},
+    schedule::{Act, Answer, Facts, Schedule, ScheduledRun, next, slot_claim},
+};
 use nuvo_crds::{PipelineRun, PipelineScheduleStatus};
 use stateright::{Model, Property};
 
@@ -493,7 +496,8 @@ impl World {
         let Some(run) = state.runs.iter().find(|run| run.uid == uid).cloned() else { return };
         let read = |object: Option<&Object>| {
             let schedule = object.map(Object::seen);
-            slot_claim(schedule.as_ref(), &run.controller.to_string(), run.at(), &run.name, &run.uid.to_string())
+            let made_by = Scheduled { slot: run.at(), schedule: "s".to_owned(), uid: run.controller.to_string() };
+            slot_claim(schedule.as_ref(), &made_by, &run.name, &run.uid.to_string())
         };
         let real = read(state.object.as_ref());
         let claim = match self.mutant {

@@ -11,6 +11,7 @@ mod life;
 mod lock;
 mod looks;
 mod repetition;
+mod slot;
 mod start_deadline;
 
 use std::collections::BTreeSet;
@@ -50,6 +51,7 @@ fn run(uid: &str) -> Run {
         adopt_unproven: false,
         retriggers: false,
         concurrency: ConcurrencyPolicy::Allow,
+        made_by: MadeBy::Other,
         attempt: 1,
         ended: false,
         marker: None,

@@ -1,6 +1,7 @@
 //! The gate: which run may trigger.
 
 use super::*;
+use crate::run::{Scheduled, SlotClaim};
 
 const DUE: &str = "2026-11-28T01:00:00Z";
 const NAME: &str = "nightly-20261128t0100";
@@ -12,9 +13,13 @@ fn started() -> World {
     world
 }
 
+fn made_by() -> Scheduled {
+    Scheduled { slot: at(DUE), schedule: "nightly".to_owned(), uid: "u-1".to_owned() }
+}
+
 fn claim(world: &World, run: &str, uid: &str) -> SlotClaim {
     let schedule = world.object.as_ref().and_then(Schedule::of);
-    slot_claim(schedule.as_ref(), "u-1", at(DUE), run, uid)
+    slot_claim(schedule.as_ref(), &made_by(), run, uid)
 }
 
 #[test]
@@ -51,7 +56,7 @@ fn run_that_is_pending_waits() {
 fn run_whose_schedule_is_gone_or_another_one_may_not_trigger() {
     let mut world = started();
     let uid = world.runs[0].uid.clone();
-    assert_eq!(slot_claim(None, "u-1", at(DUE), NAME, &uid), SlotClaim::NotClaimed);
+    assert_eq!(slot_claim(None, &made_by(), NAME, &uid), SlotClaim::NotClaimed);
     let mut deleting = world.clone();
     deleting.object.as_mut().unwrap().metadata.deletion_timestamp = Some(Time(at(DUE)));
     assert_eq!(claim(&deleting, NAME, &uid), SlotClaim::NotClaimed);

@@ -145,6 +145,16 @@ fn pending_run_that_is_being_deleted_before_its_trigger_is_missed() {
 }
 
 #[test]
+fn pending_run_that_the_gate_has_refused_is_missed() {
+    let mut world = at_slot();
+    world.acts(5);
+    let now = world.now;
+    end(world.last_run(), now, Reason::SlotNotClaimed);
+    world.pass();
+    assert_eq!((world.record().claims.len(), world.missed()), (0, (1, Some(MissedReason::SlotNotClaimed))));
+}
+
+#[test]
 fn object_of_another_owner_with_the_name_of_the_run_is_no_start() {
     for controller in [None, Some("u-2".to_owned())] {
         let mut world = pending();
