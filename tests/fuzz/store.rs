@@ -8,8 +8,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
     Answer, Baseline, Candidate, ExecutionId, Gate, Hold, Holder, Knowledge, Known, Limits, ListedCandidates, Lock, LockRead, Marker,
-    Memory, Nonce, Obstacle, PollFacts, PostOutcome, Run, SlotClaim, Step, TriggerFacts, TriggerResult, Unexecuted, decided, following_attempt,
-    next_step, opened, parse, recorded, release, remember_trigger, settled, undecided,
+    Memory, Nonce, Obstacle, PollFacts, PostOutcome, Run, SlotClaim, Step, TriggerFacts, TriggerResult, Unexecuted, decided,
+    following_attempt, next_step, opened, parse, recorded, release, remember_trigger, settled, undecided,
 };
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, well_known::TRIGGER_ANNOTATION};
 

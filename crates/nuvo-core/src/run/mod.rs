@@ -52,9 +52,7 @@ pub use trigger::facts::{Grant, Inquiry, Looks, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
 pub use trigger::retention::{Disposal, Remembered, Retention, disposal};
-pub use trigger::run_view::{
-    Candidate, ExecutionState, Holder, ListedCandidates, MadeBy, Run, RunningExecutions, Scheduled, SlotClaim,
-};
+pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, MadeBy, Run, RunningExecutions, Scheduled, SlotClaim};
 pub use trigger::step::{Answer, FollowUp, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{
     BASELINE_IDS, Baseline, Evidence, FORMAT, Format, LEDGER_BYTES, LEDGER_ENTRIES, Later, LedgerEntry, LedgerOutcome, Lock, LockHolder,

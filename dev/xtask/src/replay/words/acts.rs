@@ -44,7 +44,9 @@ fn step(step: &Step, pipeline: &str) -> String {
         }
         Step::ReadUndecided => format!("Look for another run of pipeline {pipeline} that is in doubt."),
         Step::ReadClaimed => format!("Read which executions the other runs of pipeline {pipeline} show."),
-        Step::ReadClaim(scheduled) => format!("Read whether schedule {} has claimed slot {} for this run.", scheduled.schedule, scheduled.slot),
+        Step::ReadClaim(scheduled) => {
+            format!("Read whether schedule {} has claimed slot {} for this run.", scheduled.schedule, scheduled.slot)
+        }
         Step::ReadBaseline | Step::ReadCandidates | Step::ReadRunning(_) => "Read nuvo's list.".to_owned(),
         Step::ReadExecution(id) => format!("Read execution {id} from nuvo."),
         Step::TakeLock { over: Some(over), .. } => format!("Take the lock (W1), over its version {over}."),
