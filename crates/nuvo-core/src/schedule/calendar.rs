@@ -88,8 +88,8 @@ impl Calendar {
 
     fn next_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
         let mut from = time.to_zoned(self.zone.clone());
-        for _ in 0..TRIES {
-            match cron.find_next_occurrence(&from, false) {
+        for attempt in 0..TRIES {
+            match cron.find_next_occurrence(&from, attempt > 0) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found > time),
                 Err(_) => from = from.checked_add(1.day()).ok()?,
             }
