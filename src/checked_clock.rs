@@ -55,6 +55,12 @@ impl CheckedClock {
         Some(Duration::try_from(age).unwrap_or_default())
     }
 
+    /// Whether the two clocks differ by more than clocks do.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.ahead().is_some_and(|ahead| ahead.abs() > tolerance())
+    }
+
     fn ahead(&self) -> Option<SignedDuration> {
         let ahead = self.ahead.load(Ordering::Relaxed);
         (ahead != UNKNOWN).then(|| SignedDuration::from_millis(ahead))

@@ -1,14 +1,16 @@
 //! Whether the installed definitions know what this version writes. The API server prunes the fields that an older definition lacks, silently,
 //! and refuses values that it does not know.
 
-use nuvo_crds::{NuvoAccountStatus, PipelineRunStatus, ServedDefinition};
+use std::fmt::Display;
+
+use nuvo_crds::{NuvoAccountStatus, NuvoPipelineStatus, PipelineRunStatus, ServedDefinition};
 use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{health_server::Health, telemetry::Metrics};
 
 /// The kinds whose definitions count.
-pub const KINDS: [&str; 2] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND];
+pub const KINDS: [&str; 3] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND, NuvoPipelineStatus::KIND];
 
 /// The status of a kind that the operator writes.
 pub trait StatusOf: Serialize + DeserializeOwned {
@@ -22,6 +24,10 @@ impl StatusOf for PipelineRunStatus {
 
 impl StatusOf for NuvoAccountStatus {
     const KIND: &'static str = "NuvoAccount";
+}
+
+impl StatusOf for NuvoPipelineStatus {
+    const KIND: &'static str = "NuvoPipeline";
 }
 
 /// The installed definitions, as far as they are known.
@@ -43,7 +49,9 @@ impl Definitions {
         for definition in &served {
             metrics.definition_gaps(definition.kind(), definition.gaps().len());
         }
-        let old: Vec<String> = served.iter().filter(|served| !served.gaps().is_empty()).map(advice).collect();
+        let is_missing = |kind: &&str| !served.iter().any(|served| served.kind() == *kind);
+        let missing = KINDS.into_iter().filter(is_missing).map(|kind| advice(format!("the definition of {kind} is not installed")));
+        let old = served.iter().filter(|served| !served.gaps().is_empty()).map(advice).chain(missing).collect::<Vec<String>>();
         let mut known = self.0.write();
         if *known != served {
             for advice in &old {
@@ -55,6 +63,6 @@ impl Definitions {
     }
 }
 
-fn advice(served: &ServedDefinition) -> String {
-    format!("{served}: run `nuvo-operator crds | kubectl apply -f -`")
+fn advice(problem: impl Display) -> String {
+    format!("{problem}: run `nuvo-operator crds | kubectl apply -f -`")
 }

@@ -12,11 +12,13 @@ pub fn rules() -> Vec<PolicyRule> {
 #[must_use]
 pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
-        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "patch", "delete"]),
+        rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
         rule("nuvo.dev", &["pipelineschedules"], &["get"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
+        rule("nuvo.dev", &["nuvopipelines"], &["list", "watch"]),
+        rule("nuvo.dev", &["nuvopipelines/status"], &["update"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
 }

@@ -1,6 +1,4 @@
-// Package cosign plays a release against a registry of its own: the image and the chart are pushed, signed with a local key, verified with the
-// library of cosign, and pulled as users do.
-package cosign
+package main
 
 import (
 	"bytes"
@@ -9,7 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log"
@@ -22,17 +19,14 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/sigstore/cosign/v3/pkg/cosign"
-	"github.com/sigstore/cosign/v3/pkg/oci"
 	"github.com/sigstore/cosign/v3/pkg/oci/mutate"
 	ociremote "github.com/sigstore/cosign/v3/pkg/oci/remote"
 	"github.com/sigstore/cosign/v3/pkg/oci/static"
 	"github.com/sigstore/cosign/v3/pkg/types"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/dsse"
-	"github.com/sigstore/sigstore/pkg/signature/payload"
 )
 
 const (
@@ -85,14 +79,9 @@ func newKey(t *testing.T) key {
 	return key{must(signature.LoadECDSASignerVerifier(private, crypto.SHA256))(t)}
 }
 
-// sign does what `cosign sign --key` does.
 func (k key) sign(t *testing.T, digest name.Digest) {
 	t.Helper()
-	claims := must(payload.Cosign{Image: digest}.MarshalJSON())(t)
-	signed := must(k.SignMessage(bytes.NewReader(claims)))(t)
-	attached := must(static.NewSignature(claims, base64.StdEncoding.EncodeToString(signed)))(t)
-	entity := must(mutate.AttachSignatureToEntity(must(ociremote.SignedEntity(digest))(t), attached))(t)
-	if err := ociremote.WriteSignatures(digest.Repository, entity); err != nil {
+	if err := sign(k, digest); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -117,21 +106,12 @@ func (k key) attest(t *testing.T, digest name.Digest, kind string, predicate []b
 	}
 }
 
-func (k key) checks(claims func(oci.Signature, v1.Hash, map[string]any) error) *cosign.CheckOpts {
-	// A transparency log cannot be reached from a test.
-	return &cosign.CheckOpts{SigVerifier: k, ClaimVerifier: claims, IgnoreTlog: true, Offline: true}
-}
-
-// verified is what `cosign verify --key` says.
-func (k key) verified(reference name.Reference) error {
-	_, _, err := cosign.VerifyImageSignatures(context.Background(), reference, k.checks(cosign.SimpleClaimVerifier))
-	return err
-}
+func (k key) verified(reference name.Reference) error { return verify(k, reference) }
 
 // attested are the statements that `cosign verify-attestation --key` finds.
 func (k key) attested(t *testing.T, reference name.Reference) []map[string]any {
 	t.Helper()
-	attestations, _, err := cosign.VerifyImageAttestations(context.Background(), reference, k.checks(cosign.IntotoSubjectClaimVerifier))
+	attestations, _, err := cosign.VerifyImageAttestations(context.Background(), reference, checks(k, cosign.IntotoSubjectClaimVerifier))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +130,7 @@ func (k key) attested(t *testing.T, reference name.Reference) []map[string]any {
 	return statements
 }
 
+// The image and the chart are pushed, signed, verified, and pulled as users do.
 func TestReleaseIsPushedSignedVerifiedAndPulled(t *testing.T) {
 	packer, helm, operator := program(t, "NUVO_PACKER"), program(t, "NUVO_HELM"), program(t, "NUVO_OPERATOR")
 	version := strings.Fields(succeed(t, operator, "--version"))[1]

@@ -154,7 +154,7 @@ type healthTests struct {
 }
 
 func TestHealth(t *testing.T) {
-	for kind, outcome := range map[string]string{"PipelineRun": "Succeeded", "NuvoAccount": "Ready"} {
+	for kind, outcome := range map[string]string{"PipelineRun": "Succeeded", "NuvoAccount": "Ready", "NuvoPipeline": "Ready"} {
 		script := installed(t, kind).health
 		var tests healthTests
 		eachRecorded(t, kind, func(t *testing.T, name string, object *unstructured.Unstructured, want expectation) {
@@ -170,11 +170,50 @@ func TestHealth(t *testing.T) {
 					told = append(told, message)
 				}
 			}
-			if len(told) > 0 && found.Message != strings.Join(told, " ") {
+			for _, kind := range aboutData {
+				if condition := condition(object, kind); condition["status"] == "False" {
+					told = append(told, condition["message"].(string))
+				}
+			}
+			// The outcome comes first, the others in the order of the conditions.
+			said := len(told) == 0 || strings.HasPrefix(found.Message, told[0]) && len(found.Message) == len(strings.Join(told, " "))
+			for _, message := range told {
+				said = said && strings.Contains(found.Message, message)
+			}
+			if !said {
 				t.Errorf("the message is %q, and the conditions say %q", found.Message, told)
 			}
 		})
 		derived(t, filepath.Join(customizations, kind, "health_test.yaml"), tests)
+	}
+}
+
+// The conditions of a NuvoPipeline that say something about its data.
+var aboutData = []string{"Fresh", "LastExecutionSucceeded", "QualityGatePassed"}
+
+// With the annotation, data that is stale or wrong is Degraded. An account that is away still is not, and nothing is healthier than without.
+func TestTheDataOfAPipelineCountsIfAsked(t *testing.T) {
+	script := installed(t, "NuvoPipeline").health
+	degraded := 0
+	eachRecorded(t, "NuvoPipeline", func(t *testing.T, _ string, object *unstructured.Unstructured, want expectation) {
+		wanted := want.health
+		for _, kind := range aboutData {
+			if condition(object, kind)["status"] == "False" {
+				wanted = "Degraded"
+				degraded++
+			}
+		}
+		for annotation, wanted := range map[string]string{"data": wanted, "runs": want.health} {
+			object.SetAnnotations(map[string]string{"nuvo.dev/health": annotation})
+			found, err := health(script, object.Object)
+			must(t, err)
+			if found.Status != wanted {
+				t.Errorf("with %s it is %s, not %s", annotation, found.Status, wanted)
+			}
+		}
+	})
+	if degraded < 3 {
+		t.Errorf("only %d objects with data that is not as it should be", degraded)
 	}
 }
 

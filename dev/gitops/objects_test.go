@@ -37,7 +37,9 @@ var (
 	suspended = expectation{"Suspended", status.InProgressStatus, []string{"resume"}}
 	succeeded = expectation{"Healthy", status.CurrentStatus, []string{"rerun"}}
 	failed    = expectation{"Degraded", status.FailedStatus, []string{"rerun"}}
-	doubtful  = expectation{"Degraded", status.FailedStatus, []string{"resolve-abandon", "resolve-adopt", "resolve-retry"}}
+	// A pipeline that cannot be looked at for now. kstatus alone waits for it, Flux with our expressions does not.
+	away     = expectation{"Healthy", status.InProgressStatus, nil}
+	doubtful = expectation{"Degraded", status.FailedStatus, []string{"resolve-abandon", "resolve-adopt", "resolve-retry"}}
 )
 
 var expectations = map[string]map[string]expectation{
@@ -85,6 +87,25 @@ var expectations = map[string]map[string]expectation{
 		"secret-invalid":       {"Degraded", status.FailedStatus, nil},
 		"secret-not-found":     {"Degraded", status.FailedStatus, nil},
 		"unobserved":           active,
+	},
+	"NuvoPipeline": {
+		"account-not-ready":   away,
+		"catching-up":         {"Healthy", status.CurrentStatus, nil},
+		"developer-mode":      {"Healthy", status.CurrentStatus, nil},
+		"execution-failed":    {"Healthy", status.CurrentStatus, nil},
+		"invalid-spec":        {"Degraded", status.FailedStatus, nil},
+		"not-observed":        away,
+		"observed":            {"Healthy", status.CurrentStatus, nil},
+		"order-unknown":       away,
+		"pending":             active,
+		"pipeline-forbidden":  away,
+		"pipeline-not-found":  {"Degraded", status.FailedStatus, nil},
+		"quality-gate-failed": {"Healthy", status.CurrentStatus, nil},
+		"stale":               {"Healthy", status.CurrentStatus, nil},
+		"suspended":           {"Healthy", status.CurrentStatus, nil},
+		"nuvo-unavailable":    away,
+		"too-many-pipelines":  away,
+		"unobserved":          active,
 	},
 }
 

@@ -104,7 +104,7 @@ func image(flags *flag.FlagSet, arguments []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeLayout(index, filepath.Join(*to, "image.tar")); err != nil {
+	if err := writeLayout(index, "docker.io/library/nuvo-operator:"+version, filepath.Join(*to, "image.tar")); err != nil {
 		return err
 	}
 	for _, part := range parts {
@@ -212,8 +212,8 @@ func layerOf(entries []entry) (v1.Layer, error) {
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }, tarball.WithMediaType(types.OCILayer))
 }
 
-// writeLayout writes an archive that containerd, podman, skopeo and crane read.
-func writeLayout(index v1.ImageIndex, to string) error {
+// writeLayout writes an archive that containerd, podman, skopeo and crane read. The reference ends with a tag.
+func writeLayout(index v1.ImageIndex, reference, to string) error {
 	folder, err := os.MkdirTemp("", "image")
 	if err != nil {
 		return err
@@ -223,8 +223,8 @@ func writeLayout(index v1.ImageIndex, to string) error {
 	if err != nil {
 		return err
 	}
-	reference := "nuvo-operator:" + version
-	names := map[string]string{"org.opencontainers.image.ref.name": version, "io.containerd.image.name": "docker.io/library/" + reference}
+	tag := reference[strings.LastIndex(reference, ":")+1:]
+	names := map[string]string{"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": reference}
 	if err := written.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
 		return err
 	}

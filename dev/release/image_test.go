@@ -429,3 +429,36 @@ func TestPackagesAreUnpackedWithTheirModesAndLinks(t *testing.T) {
 		t.Errorf("%s, %v", target, err)
 	}
 }
+
+func TestProgramThatIsNotLinkedIsPackedAlone(t *testing.T) {
+	to := t.TempDir()
+	from := filepath.Join(programs(t), "linux_amd64", plugin)
+	arguments := []string{"program", "--program", from, "--at", "/bin/it", "--name", "registry.example/it:1", "--to", filepath.Join(to, "image.tar")}
+	if err := run(arguments); err != nil {
+		t.Fatal(err)
+	}
+	image := imagesIn(t, to)["amd64"]
+	content := mutate.Extract(image)
+	defer content.Close()
+	var names []string
+	for reader := tar.NewReader(content); ; {
+		header, err := reader.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, strings.TrimSuffix(header.Name, "/"))
+	}
+	if !slices.Equal(names, []string{"bin", "bin/it", "tmp"}) {
+		t.Errorf("%v", names)
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(file.Config.Entrypoint, []string{"/bin/it"}) {
+		t.Errorf("%+v", file.Config)
+	}
+}

@@ -26,6 +26,7 @@ var commands = []command{
 	{"archives", "packs the kubectl plugin for each platform, with a manifest for Krew", archives},
 	{"image", "packs the image of the operator, with its SBOM and its provenance", image},
 	{"chart", "packs the chart so that it installs a pushed image by its digest", chart},
+	{"program", "packs any other program as an image, for `cargo xtask node`", program},
 	{"packages", "unpacks packages of Debian into a folder, for `cargo xtask node`", packages},
 }
 

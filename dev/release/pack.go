@@ -13,7 +13,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// entry is a file, or a link if it has a target, in a tar that is the same wherever it is made: sorted, owned by root, of one time.
+// entry is a file, a folder, or a link if it has a target, in a tar that is the same wherever it is made: sorted, owned by root, of one time.
 type entry struct {
 	name   string
 	mode   fs.FileMode
@@ -25,7 +25,7 @@ type entry struct {
 func packed(entries []entry) ([]byte, error) {
 	folders := map[string]fs.FileMode{}
 	for _, entry := range entries {
-		for folder := path.Dir(entry.name); folder != "."; folder = path.Dir(folder) {
+		for folder := path.Dir(path.Clean(entry.name)); folder != "."; folder = path.Dir(folder) {
 			if _, there := folders[folder]; !there {
 				folders[folder] = 0o755
 			}

@@ -54,8 +54,8 @@ struct State {
 }
 
 impl Requests {
-    pub(super) fn new(grace: Duration, spread: f64, confirm: Duration) -> Self {
-        let scheduler = AccountScheduler::new(grace, spread, confirm, BEFORE);
+    pub(super) fn new(grace: Duration, spread: f64, confirm: Duration, overlap: Duration) -> Self {
+        let scheduler = AccountScheduler::new(grace, spread, confirm, overlap, BEFORE);
         let state = State { scheduler, waiting: HashMap::new(), is_closed: false };
         Self { started: Instant::now(), state: Mutex::new(state), changed: Notify::new() }
     }

@@ -305,6 +305,7 @@ impl AccountReconciler {
         let settings = SessionSettings {
             requests_per_second: u32::try_from(account.spec.requests_per_second).unwrap_or(1),
             poll_period: Duration::from_secs(u64::try_from(account.spec.poll_period_seconds).unwrap_or(10)),
+            observe_period: Duration::from_secs(u64::try_from(account.spec.observe_period_seconds).unwrap_or(60)),
             identity: account.spec.license_key.as_ref().map(|key| Identity::new(&key.identifier)),
             account: account_hash(account, client.base()),
             shown_identity: shown_identity.as_deref().map(Identity::new),

@@ -4,14 +4,13 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Duration,
 };
 
 use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
-use super::{object_cache::ObjectCache, run_store::RunStore};
-use crate::account::{AccountDriver, AccountKey, Requests, Session};
+use super::{object_cache::ObjectCache, observed_pipelines::ObservedPipelines, run_store::RunStore};
+use crate::account::{AccountDriver, AccountKey, Requests, Session, driver::Patience};
 use crate::shutdown::{self, Shutdown, Stop};
 use nuvo_crds::NuvoAccount;
 
@@ -29,8 +28,8 @@ pub enum AccountState {
 /// All accounts that this operator watches.
 pub struct AccountRegistry {
     runs: Arc<RunStore>,
-    grace: Duration,
-    confirm: Duration,
+    pipelines: Arc<ObservedPipelines>,
+    patience: Patience,
     shutdown: Shutdown,
     cache: ObjectCache<NuvoAccount>,
     accounts: Mutex<HashMap<AccountKey, Account>>,
@@ -44,11 +43,16 @@ struct Account {
 }
 
 impl AccountRegistry {
-    /// Nothing is known of the accounts yet. `grace` is how long nuvo may deny that an execution exists; `confirm` is
-    /// the time after which a run in doubt looks again.
+    /// Nothing is known of the accounts yet.
     #[must_use]
-    pub fn new(cache: ObjectCache<NuvoAccount>, runs: Arc<RunStore>, grace: Duration, confirm: Duration, shutdown: Shutdown) -> Self {
-        Self { runs, grace, confirm, shutdown, cache, accounts: Mutex::default() }
+    pub fn new(
+        cache: ObjectCache<NuvoAccount>,
+        runs: Arc<RunStore>,
+        pipelines: Arc<ObservedPipelines>,
+        patience: Patience,
+        shutdown: Shutdown,
+    ) -> Self {
+        Self { runs, pipelines, patience, shutdown, cache, accounts: Mutex::default() }
     }
 
     /// Has an account reconciled again.
@@ -123,7 +127,7 @@ impl AccountRegistry {
     /// Starts the driver of an account.
     fn start(&self, key: &AccountKey) -> Account {
         let (stop, stopped) = shutdown::channel();
-        let driver = Arc::new(AccountDriver::new(self.runs.clone(), self.grace, self.confirm, spread(key)));
+        let driver = Arc::new(AccountDriver::new(self.runs.clone(), self.pipelines.clone(), self.patience, spread(key)));
         let (works, ending) = (driver.clone(), self.shutdown.clone());
         tokio::spawn(async move {
             let end = async {
@@ -172,6 +176,7 @@ impl AccountRegistry {
     }
 
     fn wake_runs(&self, key: &AccountKey) {
+        self.pipelines.wake_of(key);
         for run in self.runs.active_runs(key) {
             self.runs.wake(&run);
         }
@@ -184,6 +189,7 @@ impl AccountRegistry {
                 self.wake_runs(&key);
             }
         }
+        self.pipelines.wake_all();
     }
 }
 
@@ -197,7 +203,7 @@ fn spread(account: &AccountKey) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, time::Duration};
 
     use http::{Request, Response};
     use kube::{
@@ -206,8 +212,11 @@ mod tests {
         runtime::{reflector, watcher::Event},
     };
 
+    use k8s_openapi::jiff::Timestamp;
+
     use super::*;
     use crate::{
+        checked_clock::CheckedClock,
         controller::{object_cache::CachePart, wake_queue::wake_queue},
         telemetry::Metrics,
     };
@@ -227,7 +236,10 @@ mod tests {
         let (_stop, shutdown) = shutdown::channel();
         let (store, mut writer) = reflector::store();
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
-        let accounts = AccountRegistry::new(cache, runs, Duration::ZERO, Duration::ZERO, shutdown);
+        let clock = CheckedClock::new(Timestamp::now, Metrics::new());
+        let pipelines = Arc::new(ObservedPipelines::new(ObjectCache::new(Vec::new()), clock));
+        let patience = Patience { grace: Duration::ZERO, confirm: Duration::ZERO, overlap: Duration::ZERO };
+        let accounts = AccountRegistry::new(cache, runs, pipelines, patience, shutdown);
         let key = AccountKey { namespace: "team".into(), name: "default".into() };
         let (old, new) = (account("old"), account("new"));
         let set = |account: &NuvoAccount| accounts.set_state(&ObjectRef::from_obj(account), AccountState::NotReady("because".into()));

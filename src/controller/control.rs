@@ -126,7 +126,7 @@ where
 }
 
 /// The watched namespaces; `None` means all of them.
-fn watched_namespaces(namespaces: &[String]) -> Vec<Option<String>> {
+pub(super) fn watched_namespaces(namespaces: &[String]) -> Vec<Option<String>> {
     if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
 }
 

@@ -19,8 +19,7 @@ use serde_json::json;
 
 use super::api_call::{CallError, call};
 use crate::{checked_clock::CheckedClock, telemetry::Metrics};
-use nuvo_core::run::RunEvent;
-use nuvo_crds::PipelineRun;
+use nuvo_core::{pipeline::PipelineEvent, run::RunEvent};
 
 /// The name of the operator in events.
 const CONTROLLER: &str = "nuvo-operator";
@@ -35,7 +34,28 @@ const REMEMBERED: usize = 1_000;
 /// A repetition after this time is another event, as for Kubernetes' own components.
 const SERIES_ENDS_AFTER: SignedDuration = SignedDuration::from_mins(6);
 
-/// Publishes events about runs.
+/// What an event says.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    warning: bool,
+    reason: &'static str,
+    action: String,
+    note: String,
+}
+
+impl From<RunEvent> for Notice {
+    fn from(RunEvent { warning, reason, action, note }: RunEvent) -> Self {
+        Self { warning, reason, action, note }
+    }
+}
+
+impl From<PipelineEvent> for Notice {
+    fn from(PipelineEvent { warning, reason, action, note }: PipelineEvent) -> Self {
+        Self { warning, reason, action: action.to_owned(), note }
+    }
+}
+
+/// Publishes events about objects.
 pub struct Events {
     client: Client,
     instance: String,
@@ -68,8 +88,8 @@ impl Events {
         Self { client, instance: identity.chars().take(128).collect(), metrics, clock, recent: Mutex::default() }
     }
 
-    /// Publishes an event about a run.
-    pub async fn publish(&self, object: &PipelineRun, notice: RunEvent) {
+    /// Publishes an event about an object.
+    pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, notice: Notice) {
         self.metrics.kube_write("events");
         let published = tokio::time::timeout(TIMEOUT, self.create_or_count(object, notice));
         match published.await {
@@ -79,7 +99,7 @@ impl Events {
         }
     }
 
-    async fn create_or_count(&self, object: &PipelineRun, notice: RunEvent) -> Result<(), CallError> {
+    async fn create_or_count<K: Resource<DynamicType = ()>>(&self, object: &K, notice: Notice) -> Result<(), CallError> {
         let now = self.clock.now();
         let key = EventKey {
             uid: object.uid().unwrap_or_default(),
@@ -107,7 +127,7 @@ impl Events {
         Ok(())
     }
 
-    fn event(&self, object: &PipelineRun, notice: RunEvent, now: Timestamp) -> Event {
+    fn event<K: Resource<DynamicType = ()>>(&self, object: &K, notice: Notice, now: Timestamp) -> Event {
         Event {
             metadata: ObjectMeta {
                 name: Some(event_name(&object.name_any(), now)),
@@ -166,7 +186,8 @@ mod tests {
             let metadata = serde_json::json!({ "name": name, "namespace": "team", "uid": name });
             let run = serde_json::json!({ "metadata": metadata, "spec": { "pipelineId": "orders" } });
             let notice = RunEvent { warning: false, reason: "Triggered", action: "Trigger".into(), note: "It began.".into() };
-            events.publish(&serde_json::from_value(run).unwrap(), notice).await;
+            let run: nuvo_crds::PipelineRun = serde_json::from_value(run).unwrap();
+            events.publish(&run, notice.into()).await;
             methods.lock().pop()
         };
         assert_eq!(publish("first").await, Some(Method::POST));

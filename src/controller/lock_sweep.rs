@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use nuvo_core::run::{Disposal, LockHolder, LockRead, Remembered, Retention, Step, disposal, parse, release, settled};
+use nuvo_core::run::{Disposal, LockHolder, LockName, LockRead, Remembered, Retention, Step, disposal, parse, release, settled};
 use tokio::time::sleep;
 
 use super::{
@@ -115,7 +115,14 @@ async fn delete(shell: &Shell, lock: &StoredLock, count: &mut usize) -> Result<b
 /// Gives the lock back that a run still holds though nothing can come of its trigger any more: its process died before it could.
 async fn give_back(shell: &Shell, name: &str, read: &LockRead) -> Result<bool, SweepError> {
     let Some(LockHolder { run: holder, .. }) = &read.lock.holder else { return Ok(false) };
-    if read.certain_age(&shell.limits) < OWN_RELEASE || shell.runs.is_active(&object_ref(holder)) {
+    if read.certain_age(&shell.limits) < OWN_RELEASE {
+        return Ok(false);
+    }
+    if shell.runs.is_active(&object_ref(holder)) {
+        // An operator that does not watch this run cannot tell it that another one waits.
+        if let Ok(lock) = LockName::new(name) {
+            shell.wake_lock_holder(holder, lock);
+        }
         return Ok(false);
     }
     let object = match shell.runs.read(holder).await {

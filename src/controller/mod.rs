@@ -12,6 +12,9 @@ mod lock_sweep;
 mod lock_waiters;
 mod message_hash;
 mod object_cache;
+mod observed_pipelines;
+mod pipeline_mirror;
+mod pipeline_reconciler;
 mod run_cache;
 mod run_index;
 mod run_memory;
@@ -30,14 +33,16 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use futures::future::{join3, select};
 use k8s_openapi::jiff::Timestamp;
 
-use shell::Shell;
+use shell::{Caches, Shell};
 
-use crate::{context::Context, shutdown::Shutdown, telemetry::Metrics};
+use crate::{account::driver::Patience, context::Context, shutdown::Shutdown, telemetry::Metrics};
 use account_reconciler::AccountReconciler;
 use account_registry::AccountRegistry;
 use control::{control, watches};
 use lock_sweep::sweep_locks;
 use object_cache::CachePart;
+use observed_pipelines::ObservedPipelines;
+use pipeline_reconciler::PipelineReconciler;
 use run_reconciler::{RunReconciler, release_locks_of_deleted};
 use run_store::RunStore;
 
@@ -50,19 +55,23 @@ pub async fn run_controllers(context: Context, term: Shutdown, shutdown: Shutdow
     let Context { client, settings, metrics, .. } = context.clone();
     let (run_cache, run_watches) = watches(&client, &settings.namespaces, settings.label_selector.as_deref());
     let (account_cache, account_watches) = watches(&client, &settings.namespaces, None);
+    let (pipeline_cache, pipeline_watches) = watches(&client, &settings.namespaces, None);
     let namespaces = run_watches.len();
     let mut runs = RunStore::new(client, metrics.clone(), settings.label_selector.is_some());
     for CachePart { namespace, store, wakes } in run_cache.into_parts() {
         runs.add(namespace, store, wakes);
     }
     let runs = Arc::new(runs);
-    let accounts = AccountRegistry::new(account_cache, runs.clone(), settings.trigger_settle, settings.adoption_confirm, term.clone());
-    let shell = Arc::new(Shell::new(&context, runs, Arc::new(accounts), term.clone(), shutdown));
+    let pipelines = Arc::new(ObservedPipelines::new(pipeline_cache, context.clock.clone()));
+    let patience = Patience { grace: settings.trigger_settle, confirm: settings.adoption_confirm, overlap: settings.quarantine };
+    let accounts = Arc::new(AccountRegistry::new(account_cache, runs.clone(), pipelines.clone(), patience, term.clone()));
+    let shell = Arc::new(Shell::new(&context, Caches { runs, accounts, pipelines }, term.clone(), shutdown));
     let (run_reconciler, deleted) = RunReconciler::new(shell.clone(), shell::run_concurrency(settings.max_concurrent_reconciles));
     let work = async {
         tokio::join!(
             control(AccountReconciler::new(shell.clone()), account_watches, metrics.clone(), term.clone()),
             control(run_reconciler, run_watches, metrics.clone(), term.clone()),
+            control(PipelineReconciler::new(shell.clone()), pipeline_watches, metrics.clone(), term.clone()),
             forget_metrics(&metrics, &term),
         )
     };

@@ -88,7 +88,7 @@ pub struct Change {
 fn entry(run: &CachedRun) -> Entry {
     let waiting = run.waiting().map(Box::new);
     let Some(object) = run.whole() else { return Entry { phase: run.phase(), waiting, active: None } };
-    let parsed = parse(&object).ok().filter(|_| object.spec.execution_id.is_none());
+    let parsed = parse(&object).ok();
     let unsettled = parsed.as_ref().filter(|run| !settled(run)).map(|run| run.pipeline.clone());
     let undecided = parsed.as_ref().filter(|run| undecided(run)).map(|run| run.pipeline.clone());
     let is_parked = object.status.as_ref().and_then(reason) == Some(Reason::PipelineRunning);

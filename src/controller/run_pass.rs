@@ -363,7 +363,7 @@ impl<'a> Pass<'a> {
         tracing::info!("it waits, and goes on under the lock that it holds");
         let object = &self.work()?.object;
         for notice in run::events_of_change(object.status.as_ref(), &status) {
-            self.shell.events.publish(object, notice).await;
+            self.shell.events.publish(&**object, notice.into()).await;
         }
         Ok(Answered::Done)
     }

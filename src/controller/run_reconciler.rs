@@ -179,7 +179,7 @@ async fn drive(begin: Begin, mut pass: Pass<'_>) -> Result<Again, PassFailed> {
     let mut facts = Facts::new(Beginning {
         begin,
         run: pass.parsed(),
-        memory: shell.memories.get(&uid),
+        memory: shell.memories.begin(&uid),
         limits: shell.limits,
         uptime: shell.uptime(),
         spare: new_nonce(),

@@ -10,8 +10,8 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters, run_memory::RunMemories,
-    run_store::RunStore,
+    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters,
+    observed_pipelines::ObservedPipelines, run_memory::RunMemories, run_store::RunStore,
 };
 use crate::{
     account::{
@@ -55,6 +55,13 @@ const fn result(reason: Reason) -> RunResult {
     }
 }
 
+/// The objects that are watched.
+pub struct Caches {
+    pub(super) runs: Arc<RunStore>,
+    pub(super) accounts: Arc<AccountRegistry>,
+    pub(super) pipelines: Arc<ObservedPipelines>,
+}
+
 /// What every reconcile uses.
 pub struct Shell {
     pub(super) client: Client,
@@ -67,6 +74,8 @@ pub struct Shell {
     pub(super) lock_retention: Duration,
     pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
+    pub(super) pipelines: Arc<ObservedPipelines>,
+    pub(super) namespaces: Vec<String>,
     pub(super) locks: LockStore,
     pub(super) events: Events,
     pub(super) memories: RunMemories,
@@ -84,7 +93,8 @@ pub struct Shell {
 }
 
 impl Shell {
-    pub(super) fn new(context: &Context, runs: Arc<RunStore>, accounts: Arc<AccountRegistry>, term: Shutdown, shutdown: Shutdown) -> Self {
+    pub(super) fn new(context: &Context, caches: Caches, term: Shutdown, shutdown: Shutdown) -> Self {
+        let Caches { runs, accounts, pipelines } = caches;
         let Context { client, settings, metrics, health: _, definitions, operator_namespace, identity, clock } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
@@ -117,6 +127,8 @@ impl Shell {
             trigger_queue: TriggerQueue::new(usize::from(run_concurrency(concurrency).saturating_sub(concurrency)), runs.clone()),
             runs,
             accounts,
+            pipelines,
+            namespaces: settings.namespaces.clone(),
             memories: RunMemories::default(),
             lock_waiters: LockWaiters::default(),
             breakers: CircuitBreakers::default(),
@@ -176,7 +188,9 @@ impl Shell {
 
     /// Announces a change of a status by events, metrics and a log line.
     pub(super) async fn announce(&self, object: &PipelineRun, before: Option<&PipelineRunStatus>, after: &PipelineRunStatus) {
-        if let Some(ending) = nuvo_core::run::ending(before, after) {
+        // What nuvo has started by itself is counted by its pipeline.
+        let is_mirror = nuvo_core::run::is_mirror(&object.metadata);
+        if let Some(ending) = nuvo_core::run::ending(before, after).filter(|_| !is_mirror) {
             self.metrics.run_finished(result(ending.reason), &ending.error_type);
             if let Some(took) = ending.took {
                 self.metrics.run_duration(took.as_secs_f64());
@@ -184,7 +198,7 @@ impl Shell {
             tracing::info!(reason = %ending.reason, error_type = ending.error_type, "ended");
         }
         for notice in nuvo_core::run::events_of_change(before, after) {
-            self.events.publish(object, notice).await;
+            self.events.publish(object, notice.into()).await;
         }
     }
 }

@@ -31,13 +31,14 @@ use super::{
     account_registry::{AccountRegistry, AccountState},
     control::Reconciler,
     object_cache::{CachePart, ObjectCache},
+    observed_pipelines::ObservedPipelines,
     run_cache::{self, CachedRun},
     run_reconciler::{DELETED_RUNS, DeletedRun, RunReconciler},
     run_store::RunStore,
-    shell::Shell,
+    shell::{Caches, Shell},
     wake_queue::wake_queue,
 };
-use crate::account::{Session, SessionSettings};
+use crate::account::{Session, SessionSettings, driver::Patience};
 use crate::{
     checked_clock::CheckedClock,
     context::Context,
@@ -99,8 +100,11 @@ impl Fixture {
             writer.apply_watcher_event(&event);
         }
         let cache = ObjectCache::new(vec![CachePart { namespace: None, store, wakes: wake_queue().0 }]);
-        let accounts = AccountRegistry::new(cache, runs.clone(), Duration::ZERO, Duration::ZERO, shutdown.clone());
-        Self { shell: Arc::new(Shell::new(&context, runs, Arc::new(accounts), shutdown.clone(), shutdown)), asked, _stop: stop }
+        let pipelines = Arc::new(ObservedPipelines::new(ObjectCache::new(Vec::new()), context.clock.clone()));
+        let patience = Patience { grace: Duration::ZERO, confirm: Duration::ZERO, overlap: Duration::ZERO };
+        let accounts = AccountRegistry::new(cache, runs.clone(), pipelines.clone(), patience, shutdown.clone());
+        let caches = Caches { runs, accounts: Arc::new(accounts), pipelines };
+        Self { shell: Arc::new(Shell::new(&context, caches, shutdown.clone(), shutdown)), asked, _stop: stop }
     }
 
     fn set_state(&self, state: AccountState) {
@@ -118,6 +122,7 @@ impl Fixture {
         let client = nuvo_client::Client::new(base, credential, self.shell.nuvo_settings.clone()).unwrap();
         let requests = self.shell.accounts.requests(&ObjectRef::from_obj(&account())).unwrap();
         let settings = SessionSettings {
+            observe_period: Duration::from_secs(60),
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
             identity: None,

@@ -1,6 +1,8 @@
 //! The metrics: one list of names, and typed methods that keep every label bounded. No run name is ever a label.
 
+mod description;
 mod labels;
+mod pipelines;
 
 use std::{
     collections::HashMap,
@@ -12,84 +14,30 @@ use std::{
 use prometheus_client::{
     encoding::text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Metric, Registry},
+    registry::Registry,
 };
 
 use nuvo_client::{Code, Operation};
-use nuvo_core::run::WaitAge;
-use nuvo_crds::conditions::Reason;
+use nuvo_core::{
+    pipeline::{Counts, Observed},
+    run::WaitAge,
+};
+use nuvo_crds::{NuvoPipeline, NuvoPipelineStatus, conditions::Reason};
 
+use description::{
+    ACCOUNT_READY, BUDGET_WAIT, CLOCK_SKEW, DEFINITION_GAPS, KUBE_WRITES, LEADER, LOCKS, NUVO_REQUEST_DURATION, NUVO_REQUESTS, OLDEST_RUN,
+    PIPELINERUNS, RECONCILE_DURATION, RECONCILES, RUN_DURATION, RUNS_FINISHED, TRIGGERS, WAITING_RUNS, WATCH_FAILURES, WATCH_UP, register,
+};
+pub use description::{ALL, Description, ERROR_TYPES};
 use labels::{
     AccountLabels, ERROR, FinishedLabels, KindLabel, OK, OTHER, OperationLabel, OutcomeLabel, PhaseLabel, ReconcileLabels, RequestLabels,
     ResourceLabel, WaitLabels, WatchLabels,
 };
 pub use labels::{RunResult, TriggerOutcome};
+use pipelines::PipelineMetrics;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// One metric as it is exposed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Description {
-    /// The exposed name.
-    pub name: &'static str,
-    /// counter, gauge or histogram.
-    pub kind: &'static str,
-    /// The names of its labels.
-    pub labels: &'static [&'static str],
-    /// The help text.
-    pub help: &'static str,
-}
-
-macro_rules! describe {
-    ($($constant:ident: $kind:literal $name:literal [$($label:literal),*] $help:literal;)*) => {
-        $(const $constant: Description = Description { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
-        /// Every metric of the operator, in the order in which it is exposed.
-        pub const ALL: &[Description] = &[$($constant),*];
-    };
-}
-
-describe! {
-    PIPELINERUNS: "gauge" "nuvo_operator_pipelineruns" ["phase"] "PipelineRuns that the operator watches, by phase";
-    TRIGGERS: "counter" "nuvo_operator_triggers_total" ["outcome"] "POSTs that start a run, by what is known after them";
-    RUNS_FINISHED: "counter" "nuvo_operator_runs_finished_total" ["result", "error_type"] "Runs that ended, by result and by nuvo's error type (other: not a known one)";
-    RUN_DURATION: "histogram" "nuvo_operator_run_duration_seconds" [] "Time from the start to the end of a run";
-    NUVO_REQUESTS: "counter" "nuvo_operator_nuvo_requests_total" ["operation", "code"] "Requests to nuvo, by operation and by HTTP status or, without a whole answer that can be understood, by broken, cancelled, connect, malformed, timeout or too_large";
-    NUVO_REQUEST_DURATION: "histogram" "nuvo_operator_nuvo_request_duration_seconds" ["operation"] "Time until nuvo's answer was read, or failed";
-    KUBE_WRITES: "counter" "nuvo_operator_kube_writes_total" ["resource"] "Writes to the Kubernetes API, renewals of the leader lease included";
-    ACCOUNT_READY: "gauge" "nuvo_operator_account_ready" ["namespace", "account"] "Whether a NuvoAccount can be used (1) or not (0)";
-    BUDGET_WAIT: "histogram" "nuvo_operator_budget_wait_seconds" [] "Time that requests to nuvo waited for the budget of their account";
-    RECONCILES: "counter" "nuvo_operator_reconciles_total" ["kind", "result"] "Reconciles, by kind of object and by result: ok, or error after a failure or a panic";
-    RECONCILE_DURATION: "histogram" "nuvo_operator_reconcile_duration_seconds" ["kind"] "Time that a reconcile took, waits for a slot, for the API server and for nuvo included";
-    WATCH_FAILURES: "counter" "nuvo_operator_watch_failures_total" ["kind"] "Failed watches and lists, each of which is followed by another try, by kind of object";
-    WATCH_UP: "gauge" "nuvo_operator_watch_up" ["kind", "namespace"] "Whether the watch of this kind of object in this namespace works (1) or has failed last (0); an empty namespace means all of them";
-    OLDEST_RUN: "gauge" "nuvo_operator_oldest_run_seconds" ["phase"] "Time since the creation of the oldest PipelineRun that may still need the operator, by phase; 0 without one";
-    WAITING_RUNS: "gauge" "nuvo_operator_waiting_runs" ["reason", "age"] "PipelineRuns that wait for their start, for the outcome of their trigger or for a person, by the reason of their condition Succeeded and by how long they have had it: short (up to 15 minutes), long (up to a day) or forgotten";
-    LOCKS: "gauge" "nuvo_operator_locks" [] "Locks of pipelines, each of them a Lease, at the last look at all of them, which follows every hour";
-    CLOCK_SKEW: "gauge" "nuvo_operator_clock_skew_seconds" [] "How far the clock of this process is ahead of the clock of the API server, or behind it if negative; exact to a second and the time of an answer";
-    DEFINITION_GAPS: "gauge" "nuvo_operator_definition_gaps" ["kind"] "Fields and values that the operator uses and the installed definition of this kind lacks: above 0, the definition must be updated; absent until it was read";
-    LEADER: "gauge" "nuvo_operator_leader" [] "Whether this process acts (1) or stands by (0)";
-}
-
-/// The error types of nuvo that are counted under their own name: the documented ones, those seen in practice, and none.
-pub const ERROR_TYPES: [&str; 16] = [
-    "",
-    "SOURCE_UNRESPONSIVE",
-    "SOURCE_DATA_EMPTY",
-    "PARSING_FAILURE",
-    "DESTINATION_UNRESPONSIVE",
-    "DESTINATION_SIZE_LIMIT",
-    "WRITE_FILE_FAILURE",
-    "ERROR_THRESHOLD_EXCEEDED",
-    "TRANSFORMATION_FAILURE",
-    "EXECUTION_ID_NOT_FOUND",
-    "EXECUTION_TIMEOUT",
-    "PARSING_OUTPUT_FAILURE",
-    "MAPPING_VALIDATION_FAILURE",
-    "FETCH_OPTION_FAILURE",
-    "ADVANCED_CLEANING_FAILURE",
-    "ADVANCED_VALIDATION_FAILURE",
-];
 
 /// The phases, all of which are always exposed, so that a phase that empties shows 0.
 pub const PHASES: [&str; 7] = ["Pending", "Suspended", "Triggering", "Running", "Succeeded", "Failed", "Unresolved"];
@@ -131,6 +79,7 @@ pub struct Metrics {
     clock_skew: Gauge<f64, AtomicU64>,
     definition_gaps: Family<KindLabel, Gauge>,
     leader: Gauge<i64>,
+    observed: PipelineMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -145,12 +94,6 @@ fn request_duration() -> Histogram {
 
 fn reconcile_duration() -> Histogram {
     Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0])
-}
-
-fn register<M: Metric + Clone>(registry: &mut Registry, description: Description, metric: &M) {
-    // The encoder adds `_total` to counters, and a full stop to help texts.
-    let name = description.name.strip_suffix("_total").unwrap_or(description.name);
-    registry.register(name, description.help, metric.clone());
 }
 
 impl Metrics {
@@ -179,6 +122,7 @@ impl Metrics {
             clock_skew: Gauge::default(),
             definition_gaps: Family::default(),
             leader: Gauge::default(),
+            observed: PipelineMetrics::default(),
         };
         let mut registry = Registry::default();
         register(&mut registry, PIPELINERUNS, &metrics.pipelineruns);
@@ -200,6 +144,7 @@ impl Metrics {
         register(&mut registry, CLOCK_SKEW, &metrics.clock_skew);
         register(&mut registry, DEFINITION_GAPS, &metrics.definition_gaps);
         register(&mut registry, LEADER, &metrics.leader);
+        metrics.observed.register(&mut registry);
         metrics.registry = registry;
 
         // A rate over a counter that appears with its first event misses that event.
@@ -328,7 +273,18 @@ impl Metrics {
         self.set_oldest_runs([]);
         self.set_waiting_runs(&HashMap::new());
         self.account_ready.clear();
+        self.observed.clear();
         self.watch_up.clear();
+    }
+
+    /// Shows what is known of an observed pipeline, and adds what was counted.
+    pub fn pipeline(&self, object: &NuvoPipeline, status: &NuvoPipelineStatus, observed: &Observed, counts: &Counts) {
+        self.observed.set(object, status, observed, counts);
+    }
+
+    /// Removes the series of an observed pipeline that was deleted.
+    pub fn forget_pipeline(&self, namespace: &str, name: &str) {
+        self.observed.forget(namespace, name);
     }
 
     /// Whether this process acts.

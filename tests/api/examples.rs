@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
-use nuvo_crds::{NuvoAccount, PipelineRun, well_known};
+use nuvo_crds::{NuvoAccount, NuvoPipeline, PipelineRun, well_known};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -28,6 +28,9 @@ fn documents(folder: &str) -> Vec<(String, Value)> {
 
 /// A field that the schema does not have would be dropped by the API server, silently for some clients.
 fn known(path: &str, schema: &Value, value: &Value) {
+    for (index, inner) in value.as_array().into_iter().flatten().enumerate() {
+        known(&format!("{path}[{index}]"), &schema["items"], inner);
+    }
     for (name, inner) in value.as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
         known(&path, schema["properties"].get(name).unwrap_or_else(|| panic!("{path} is no field")), inner);
@@ -49,6 +52,7 @@ fn examples_parse_and_are_accepted() {
     let mut secrets = Vec::new();
     let mut accounts = Vec::new();
     let mut runs = Vec::new();
+    let mut observed = Vec::new();
     for (file, document) in documents("examples") {
         assert!(document["metadata"].get("namespace").is_none(), "{file}: an example is applied to the reader's namespace");
         let kind = document["kind"].as_str().unwrap_or_default();
@@ -59,6 +63,7 @@ fn examples_parse_and_are_accepted() {
             }
             "NuvoAccount" => accounts.push(parse::<NuvoAccount>(&file, &document)),
             "PipelineRun" => runs.push(parse::<PipelineRun>(&file, &document)),
+            "NuvoPipeline" => observed.push(parse::<NuvoPipeline>(&file, &document)),
             other => panic!("{file}: unexpected kind {other:?}"),
         }
         ours(&file, kind, &document);
@@ -77,8 +82,11 @@ fn examples_parse_and_are_accepted() {
     pipelines.sort_unstable();
     assert_eq!(pipelines, ["archive", "customers", "invoices", "ledger", "orders", "orders"]);
     assert_eq!(runs.len(), 7);
-    for run in &runs {
-        assert_eq!(Some(run.spec.account_ref.name.as_str()), account.metadata.name.as_deref());
+    let observed_pipelines: Vec<_> = observed.iter().map(|pipeline| pipeline.spec.pipeline_id.as_str()).collect();
+    assert_eq!(observed_pipelines, ["deliveries", "returns"]);
+    let accounts = runs.iter().map(|run| &run.spec.account_ref).chain(observed.iter().map(|pipeline| &pipeline.spec.account_ref));
+    for used in accounts {
+        assert_eq!(Some(used.name.as_str()), account.metadata.name.as_deref());
     }
 }
 

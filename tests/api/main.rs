@@ -25,7 +25,11 @@ fn schema(kind: &str) -> Value {
 
 /// The messages of the rules that refuse an object, on creation or on an update from `old`.
 fn refusals(kind: &str, spec: &Value, old: Option<&Value>) -> Vec<String> {
-    let object = |spec: &Value| json!({"apiVersion": "nuvo.dev/v1alpha1", "kind": kind, "metadata": {"name": "test", "namespace": "default"}, "spec": spec});
+    refusals_of("test", kind, spec, old)
+}
+
+fn refusals_of(name: &str, kind: &str, spec: &Value, old: Option<&Value>) -> Vec<String> {
+    let object = |spec: &Value| json!({"apiVersion": "nuvo.dev/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": "default"}, "spec": spec});
     match Validator::new().validate(&schema(kind), &object(spec), old.map(object).as_ref()) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.into_vec().into_iter().map(|error| error.to_string()).collect(),
@@ -43,4 +47,15 @@ fn accepted(kind: &str, spec: &Value, old: Option<&Value>) {
 fn refused(kind: &str, spec: &Value, old: Option<&Value>, text: &str) {
     let refusals = refusals(kind, spec, old);
     assert!(matches!(refusals.as_slice(), [one] if one.contains(text)), "{spec} should be refused once, with {text:?}, but: {refusals:#?}");
+}
+
+/// The rules refuse an object because of its name, with this text; without a text they accept it.
+#[track_caller]
+fn name_decided(kind: &str, name: &str, spec: &Value, text: Option<&str>) {
+    let refusals = refusals_of(name, kind, spec, None);
+    let right = match text {
+        None => refusals.is_empty(),
+        Some(text) => matches!(refusals.as_slice(), [one] if one.contains(text)),
+    };
+    assert!(right, "{name}: {refusals:#?}");
 }

@@ -1,6 +1,9 @@
 //! A status written by another version is readable: one unreadable object would stall the watch of all of them.
 
-use nuvo_crds::{NuvoAccount, PipelineRun, PipelineRunStatus, PipelineSchedule, PipelineScheduleStatus, ScheduleConcurrency, TriggerState};
+use nuvo_crds::{
+    NuvoAccount, NuvoPipeline, NuvoPipelineStatus, PipelineRun, PipelineRunStatus, PipelineSchedule, PipelineScheduleStatus,
+    ScheduleConcurrency, TriggerState,
+};
 use serde_json::json;
 
 #[test]
@@ -48,6 +51,60 @@ fn account_with_unknown_words_is_readable() {
 }
 
 #[test]
+fn pipeline_with_unknown_words_and_fields_is_readable() {
+    let pipeline: NuvoPipeline = serde_json::from_value(json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "NuvoPipeline",
+        "metadata": {"name": "orders"},
+        "spec": {
+            "pipelineId": "orders",
+            "freshness": {"maxAgeSeconds": 60, "fieldOfTomorrow": 1, "dueBy": [{"schedule": "@daily", "windowSeconds": 60, "fieldOfTomorrow": 1}]},
+            "mirror": {"historyLimit": 3, "triggerTypes": ["WORD_OF_TOMORROW"]},
+            "fieldOfTomorrow": {"a": 1},
+        },
+        "status": {
+            "observedGeneration": 2,
+            "inputTrigger": "WORD_OF_TOMORROW",
+            "running": [{"fieldOfTomorrow": 1}],
+            "lastExecution": {"id": "e-1", "status": "NEW_WORD", "triggerType": "NEW_TRIGGER", "errorType": "BRAND_NEW", "fieldOfTomorrow": 1},
+            "lastSuccess": {},
+            "seen": {"fieldOfTomorrow": 1},
+            "gap": {"fieldOfTomorrow": 1},
+            "conditions": [{"type": "Dreaming", "status": "Maybe", "reason": "New", "message": "", "lastTransitionTime": "2026-11-24T00:00:00Z"}],
+            "fieldOfTomorrow": [1, 2],
+        },
+    }))
+    .unwrap();
+    assert_eq!(pipeline.spec.mirror.trigger_types, ["WORD_OF_TOMORROW"]);
+    assert_eq!(pipeline.spec.freshness.unwrap().due_by[0].time_zone, "UTC");
+    let status = pipeline.status.unwrap();
+    assert_eq!((status.observed_generation, status.about.input_trigger.as_deref()), (Some(2), Some("WORD_OF_TOMORROW")));
+    assert_eq!(status.last_execution.unwrap().trigger_type.as_deref(), Some("NEW_TRIGGER"));
+}
+
+#[test]
+fn status_of_a_pipeline_survives_a_round_trip() {
+    let execution = json!({
+        "id": "e-2", "status": "SUCCESSFUL", "triggerType": "EVENT", "createdAt": "2026-11-24T00:00:00Z", "endedAt": "2026-11-24T00:01:00Z",
+        "errorType": "SOURCE_UNRESPONSIVE", "createdBy": "Import robot (SUB_ORG)",
+        "stats": {"totalRows": 10, "totalCells": 100, "totalErrorCells": 3, "totalErrorRows": 2, "durationMilliseconds": 1500},
+    });
+    let text = json!({
+        "observedGeneration": 1,
+        "conditions": [{"type": "Fresh", "status": "False", "reason": "Stale", "message": "m",
+            "lastTransitionTime": "2026-11-24T00:00:00Z", "observedGeneration": 1}],
+        "name": "Orders", "activeInNuvo": true, "draft": false, "developerMode": true, "inputTrigger": "TIME_BASE", "nuvoSchedule": "DAILY x 1",
+        "running": [{"id": "e-3", "triggerType": "SCHEDULED", "createdAt": "2026-11-24T00:02:00Z"}],
+        "lastExecution": execution, "lastSuccess": execution, "lastFailure": execution, "lastCounted": execution,
+        "recent": [execution],
+        "seen": {"floor": "2026-11-24T00:00:00Z", "ids": ["0011223344556677"], "account": "7f"},
+        "gap": {"newest": "2026-11-24T00:00:00Z", "oldestRead": "2026-11-23T00:00:00Z"},
+    });
+    let status: NuvoPipelineStatus = serde_json::from_value(text.clone()).unwrap();
+    assert_eq!(serde_json::to_value(status).unwrap(), text);
+}
+
+#[test]
 fn trigger_without_a_state_is_ambiguous() {
     let status: PipelineRunStatus = serde_json::from_value(json!({"trigger": {"nonce": "n-1"}})).unwrap();
     assert_eq!(status.trigger.unwrap().state, TriggerState::Ambiguous);
@@ -87,6 +144,7 @@ fn status_survives_a_round_trip() {
 #[test]
 fn empty_status_is_written_as_nothing() {
     assert_eq!(serde_json::to_value(PipelineRunStatus::default()).unwrap(), json!({}));
+    assert_eq!(serde_json::to_value(NuvoPipelineStatus::default()).unwrap(), json!({}));
 }
 
 #[test]

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use nuvo_client::{Credential, IdentityType};
 use secrecy::SecretString;
 
-use crate::{accepted, refused};
+use crate::{accepted, name_decided, refused};
 
 const RUN: &str = "PipelineRun";
 const ACCOUNT: &str = "NuvoAccount";
+const PIPELINE: &str = "NuvoPipeline";
 const SCHEDULE: &str = "PipelineSchedule";
 
 /// An account with a license key, and changes to it at a JSON pointer.
@@ -250,6 +251,104 @@ fn tls_of_an_account_names_one_bundle_and_valid_objects() {
     }
     let key = json!({ "caBundle": { "secretRef": named, "key": "a/b" } });
     refused(ACCOUNT, &tls(key), None, "key must be a key of the ConfigMap or Secret");
+}
+
+#[test]
+fn smallest_pipeline_is_accepted() {
+    accepted(PIPELINE, &json!({"pipelineId": "orders"}), None);
+}
+
+#[test]
+fn name_of_a_pipeline_that_is_too_long_for_a_label_is_refused() {
+    let spec = json!({"pipelineId": "orders"});
+    name_decided(PIPELINE, &"n".repeat(63), &spec, None);
+    name_decided(PIPELINE, &"n".repeat(64), &spec, Some("must have at most 63 characters"));
+}
+
+#[test]
+fn malformed_or_changed_id_of_a_pipeline_is_refused() {
+    for id in ["../orders", "my orders", "orders\n", "a/b", "ä"] {
+        refused(PIPELINE, &json!({"pipelineId": id}), None, "write the pipeline's id as nuvo shows it, not its name or URL");
+    }
+    let old = json!({"pipelineId": "orders"});
+    accepted(PIPELINE, &json!({"pipelineId": "orders", "suspend": true, "freshness": {"maxAgeSeconds": 60}}), Some(&old));
+    refused(PIPELINE, &json!({"pipelineId": "invoices"}), Some(&old), "create a new NuvoPipeline for the other pipeline");
+}
+
+#[test]
+fn malformed_account_reference_of_a_pipeline_is_refused() {
+    accepted(PIPELINE, &json!({"pipelineId": "orders", "accountRef": {"name": "team-a.eu"}}), None);
+    let other = json!({"pipelineId": "orders", "accountRef": {"name": "other/default"}});
+    refused(PIPELINE, &other, None, "must be the name of a NuvoAccount in this namespace");
+}
+
+#[test]
+fn freshness_without_an_age_or_a_time_is_refused() {
+    let fresh = |freshness: Value| json!({"pipelineId": "orders", "freshness": freshness});
+    let due_by = json!([{"schedule": "0 7 * * 1-5", "windowSeconds": 3600}]);
+    accepted(PIPELINE, &fresh(json!({"maxAgeSeconds": 86_400})), None);
+    accepted(PIPELINE, &fresh(json!({"dueBy": due_by})), None);
+    accepted(PIPELINE, &fresh(json!({"maxAgeSeconds": 86_400, "dueBy": due_by, "minRows": 1})), None);
+    for nothing in [json!({}), json!({"minRows": 1}), json!({"dueBy": []})] {
+        refused(PIPELINE, &fresh(nothing), None, "freshness must have maxAgeSeconds or dueBy");
+    }
+}
+
+#[test]
+fn malformed_schedule_of_a_due_time_is_refused() {
+    let due = |schedule: &str| json!({"pipelineId": "orders", "freshness": {"dueBy": [{"schedule": schedule, "windowSeconds": 3600}]}});
+    for schedule in [
+        "0 7 * * 1-5",
+        "*/15 8-18 * * MON-FRI",
+        "30  6 1,15 * ?",
+        "0 7 L * *",
+        "0 7 * * 5#3",
+        "@daily",
+        "@hourly",
+        "@midnight",
+        "@annually",
+    ] {
+        accepted(PIPELINE, &due(schedule), None);
+    }
+    for schedule in [
+        "0 0 7 * * *",
+        "7 * * *",
+        "0 7 * * 1-5 ",
+        " 0 7 * * 1",
+        "0 7 * * 1+2",
+        "0\t7 * * *",
+        "0 7 * *\n*",
+        "TZ=UTC 0 7 * *",
+        "CRON_TZ=UTC 0 7 * * *",
+        "@every 1h",
+        "@reboot",
+        "@Daily",
+    ] {
+        refused(PIPELINE, &due(schedule), None, "schedule must have 5 fields");
+    }
+}
+
+#[test]
+fn malformed_time_zone_of_a_due_time_is_refused() {
+    let due = |zone: &str| json!({"pipelineId": "orders", "freshness": {"dueBy": [{"schedule": "@daily", "timeZone": zone, "windowSeconds": 60}]}});
+    for zone in ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "America/Port-au-Prince", "Etc/GMT+5", "EST5EDT"] {
+        accepted(PIPELINE, &due(zone), None);
+    }
+    for zone in ["Local", "posixrules", "../etc/passwd", "/Europe/Berlin", "Europe/", "Europe Berlin", "+02:00", "UTC\n", "Europe//Berlin"]
+    {
+        refused(PIPELINE, &due(zone), None, "timeZone must be the IANA name of a time zone");
+    }
+}
+
+#[test]
+fn quality_gate_of_a_pipeline_without_a_limit_is_refused() {
+    accepted(PIPELINE, &json!({"pipelineId": "orders", "qualityGate": {"maxErrorRowPercent": 5}}), None);
+    refused(
+        PIPELINE,
+        &json!({"pipelineId": "orders", "qualityGate": {}}),
+        None,
+        "set maxErrorRows, maxErrorCells, maxErrorRowPercent or minRows",
+    );
 }
 
 /// A schedule with this at a JSON pointer of its spec.

@@ -1,15 +1,18 @@
 //! What every schema must be: bounded, without formats that Kubernetes does not know, with the defaults of the contract.
 
-use nuvo_crds::conditions::{AccountReason, ConditionStatus, Reason, ScheduleReason};
+use nuvo_crds::conditions::{
+    AccountReason, ConditionStatus, FreshReason, LastExecutionReason, ObservationReason, QualityGateReason, Reason, ScheduleReason,
+};
 use nuvo_crds::{
-    MAX_ACTIVE, MAX_CLAIMS, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RUNS, MAX_SCHEDULES, MAX_STATUS_MESSAGE,
-    MAX_WORD, MissedReason, NuvoAccountSpec, Phase, PipelineRunSpec, PipelineScheduleSpec, Retry,
+    MAX_ACTIVE, MAX_CLAIMS, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RECENT, MAX_RUNNING, MAX_RUNS,
+    MAX_SCHEDULES, MAX_SEEN, MAX_STATUS_MESSAGE, MAX_WORD, Mirror, MissedReason, NuvoAccountSpec, NuvoPipelineSpec, Phase, PipelineRunSpec,
+    PipelineScheduleSpec, Retry,
 };
 use serde_json::{Value, json};
 
 use crate::{crd, schema};
 
-const KINDS: [&str; 3] = ["PipelineRun", "NuvoAccount", "PipelineSchedule"];
+const KINDS: [&str; 4] = ["PipelineRun", "NuvoAccount", "NuvoPipeline", "PipelineSchedule"];
 
 /// Calls `check` with every schema below this one, and its path.
 fn walk(path: &str, schema: &Value, check: &mut dyn FnMut(&str, &Value)) {
@@ -40,7 +43,8 @@ fn schemas_are_bounded_described_and_structural() {
                 Some("string" | "array" | "integer" | "boolean" | "object") => {}
                 other => wrong.push(format!("{path}: type {other:?}")),
             }
-            if !has("description") && !path.ends_with("Ids[]") && !path.ends_with("Types[]") && !path.ends_with("schedules[]") {
+            let item = ["Ids[]", ".ids[]", "Types[]", "schedules[]"].iter().any(|end| path.ends_with(end));
+            if !has("description") && !item {
                 wrong.push(format!("{path}: no description"));
             }
             for key in ["anyOf", "oneOf", "allOf", "$ref", "nullable", "x-kubernetes-preserve-unknown-fields"] {
@@ -115,7 +119,8 @@ fn schema_defaults_equal_the_defaults_of_the_code() {
     assert_eq!(filled_in, json!({"limit": 0, "backoffSeconds": 60, "onErrorTypes": ["SOURCE_UNRESPONSIVE", "DESTINATION_UNRESPONSIVE"]}));
     assert_eq!(serde_json::to_value(Retry::default()).unwrap(), filled_in);
 
-    let account = json!({"baseUrl": "https://api-gateway.getnuvo.com/dp/api/v1", "requestsPerSecond": 5, "pollPeriodSeconds": 10});
+    let account = json!({"baseUrl": "https://api-gateway.getnuvo.com/dp/api/v1", "requestsPerSecond": 5, "pollPeriodSeconds": 10,
+        "observePeriodSeconds": 60});
     assert_eq!(defaults("NuvoAccount"), account);
     assert_eq!(serde_json::to_value(NuvoAccountSpec::default()).unwrap(), account);
 
@@ -137,6 +142,26 @@ fn schema_defaults_equal_the_defaults_of_the_code() {
     let key = &schema("NuvoAccount")["properties"]["spec"]["properties"]["licenseKey"]["properties"];
     assert_eq!(key["tokenPath"]["default"], "auth/access-token");
     assert_eq!(key["identityType"]["enum"], json!(["USER", "SUB_ORG"]));
+
+    let pipeline = json!({
+        "accountRef": {"name": "default"},
+        "mirror": {"historyLimit": 0, "triggerTypes": ["SCHEDULED", "EVENT"]},
+        "suspend": false,
+    });
+    assert_eq!(defaults("NuvoPipeline"), pipeline);
+    let read: NuvoPipelineSpec = serde_json::from_value(json!({"pipelineId": "orders"})).unwrap();
+    let mut assumed = serde_json::to_value(&read).unwrap();
+    assumed.as_object_mut().unwrap().remove("pipelineId");
+    assert_eq!(assumed, pipeline);
+    let spec = &schema("NuvoPipeline")["properties"]["spec"]["properties"];
+    let mirror = &spec["mirror"]["properties"];
+    let filled_in = json!({"historyLimit": mirror["historyLimit"]["default"], "triggerTypes": mirror["triggerTypes"]["default"]});
+    assert_eq!((&filled_in, serde_json::to_value(Mirror::default()).unwrap()), (&pipeline["mirror"], filled_in.clone()));
+    let freshness = &spec["freshness"]["properties"];
+    assert_eq!(
+        (&freshness["minRows"]["default"], &freshness["dueBy"]["items"]["properties"]["timeZone"]["default"]),
+        (&json!(0), &json!("UTC"))
+    );
 }
 
 #[test]
@@ -157,6 +182,21 @@ fn limits_are_those_of_the_contract() {
     assert_eq!(range(&schedule["successfulRunsHistoryLimit"]), (0.0, 100.0));
     assert_eq!(range(&schedule["failedRunsHistoryLimit"]), (0.0, 100.0));
     assert_eq!(schedule["concurrencyPolicy"]["enum"], json!(["Forbid", "Allow", "Replace"]));
+    assert_eq!(range(&account["observePeriodSeconds"]), (15.0, 3_600.0));
+    let pipeline = schema("NuvoPipeline")["properties"]["spec"]["properties"].clone();
+    let freshness = &pipeline["freshness"]["properties"];
+    assert_eq!(range(&freshness["maxAgeSeconds"]), (60.0, 31_536_000.0));
+    assert_eq!(freshness["dueBy"]["maxItems"], 8);
+    assert_eq!(range(&freshness["dueBy"]["items"]["properties"]["windowSeconds"]), (60.0, 604_800.0));
+    assert_eq!(range(&pipeline["mirror"]["properties"]["historyLimit"]), (0.0, 50.0));
+}
+
+#[test]
+fn lists_that_a_person_writes_are_replaced_as_a_whole() {
+    let pipeline = &schema("NuvoPipeline")["properties"]["spec"]["properties"];
+    for list in [&pipeline["freshness"]["properties"]["dueBy"], &pipeline["mirror"]["properties"]["triggerTypes"]] {
+        assert_eq!(list["x-kubernetes-list-type"], "atomic", "an item that was added by hand must not survive the next apply");
+    }
 }
 
 #[test]
@@ -168,12 +208,12 @@ fn names_and_columns_are_those_of_the_contract() {
     let version = &run["spec"]["versions"][0];
     assert_eq!(version["subresources"], json!({"status": {}}));
     assert_eq!(version["selectableFields"], json!([{"jsonPath": ".spec.pipelineId"}, {"jsonPath": ".status.phase"}]));
-    let columns = |wide: bool| -> Vec<String> {
+    fn columns(version: &Value, wide: bool) -> Vec<String> {
         let all = version["additionalPrinterColumns"].as_array().unwrap();
         all.iter().filter(|c| (c["priority"] == 1) == wide).map(|c| c["name"].as_str().unwrap().to_uppercase()).collect()
-    };
-    assert_eq!(columns(false), ["PIPELINE", "STATUS", "ERROR", "ROWS", "ERROR ROWS", "DURATION", "AGE"]);
-    assert_eq!(columns(true), ["REASON", "EXECUTIONS", "EXECUTION", "ACCOUNT", "ATTEMPT"]);
+    }
+    assert_eq!(columns(version, false), ["PIPELINE", "STATUS", "ERROR", "ROWS", "ERROR ROWS", "DURATION", "AGE"]);
+    assert_eq!(columns(version, true), ["REASON", "EXECUTIONS", "EXECUTION", "ACCOUNT", "ATTEMPT"]);
 
     let account = crd("NuvoAccount");
     assert_eq!(account["spec"]["names"]["plural"], "nuvoaccounts");
@@ -184,14 +224,14 @@ fn names_and_columns_are_those_of_the_contract() {
     assert_eq!(schedule["spec"]["names"]["plural"], "pipelineschedules");
     assert_eq!(schedule["spec"]["names"]["shortNames"], json!(["nps"]));
     assert_eq!(schedule["spec"]["names"]["categories"], json!(["nuvo"]));
-    let columns: Vec<[&str; 3]> = schedule["spec"]["versions"][0]["additionalPrinterColumns"]
+    let schedule_columns: Vec<[&str; 3]> = schedule["spec"]["versions"][0]["additionalPrinterColumns"]
         .as_array()
         .unwrap()
         .iter()
         .map(|column| ["name", "type", "jsonPath"].map(|key| column[key].as_str().unwrap()))
         .collect();
     assert_eq!(
-        columns,
+        schedule_columns,
         [
             ["Pipeline", "string", ".spec.runTemplate.spec.pipelineId"],
             ["Schedule", "string", ".spec.schedules[0]"],
@@ -204,6 +244,16 @@ fn names_and_columns_are_those_of_the_contract() {
             ["Age", "date", ".metadata.creationTimestamp"],
         ]
     );
+    let pipeline = crd("NuvoPipeline");
+    assert_eq!(pipeline["spec"]["scope"], "Namespaced");
+    assert_eq!(pipeline["spec"]["names"]["plural"], "nuvopipelines");
+    assert_eq!(pipeline["spec"]["names"]["shortNames"], json!(["npl"]));
+    assert_eq!(pipeline["spec"]["names"]["categories"], json!(["nuvo"]));
+    let version = &pipeline["spec"]["versions"][0];
+    assert_eq!(version["subresources"], json!({"status": {}}));
+    assert_eq!(version["selectableFields"], json!([{"jsonPath": ".spec.pipelineId"}]));
+    assert_eq!(columns(version, false), ["PIPELINE", "NAME", "LAST", "TRIGGER", "ROWS", "ERROR ROWS", "FRESH", "LAST SUCCESS", "AGE"]);
+    assert_eq!(columns(version, true), ["ERROR", "RUNNING", "SCHEDULE", "ACTIVE"]);
 }
 
 #[test]
@@ -236,6 +286,30 @@ fn reasons_are_those_of_the_contract() {
     );
     let stalled = words(ScheduleReason::ALL.iter().filter(|reason| reason.is_stalled()).collect());
     assert_eq!(stalled, "InvalidSchedule, InvalidTimeZone, NeverDue, NotSelected");
+}
+
+#[test]
+fn reasons_of_a_pipeline_are_those_of_the_contract() {
+    macro_rules! words {
+        ($reasons:ty) => {{
+            for reason in <$reasons>::ALL {
+                assert_eq!(<$reasons>::parse(reason.as_str(), reason.status().as_str()), Some(*reason));
+            }
+            [ConditionStatus::True, ConditionStatus::False, ConditionStatus::Unknown]
+                .map(|status| <$reasons>::ALL.iter().filter(|r| r.status() == status).map(|r| r.as_str()).collect::<Vec<_>>().join(", "))
+        }};
+    }
+    assert_eq!(
+        words!(ObservationReason),
+        [
+            "Observed, Suspended, CatchingUp",
+            "PipelineForbidden, AccountNotReady, NuvoUnavailable, OrderUnknown, TooManyPipelines, PipelineNotFound, InvalidSpec",
+            "Pending"
+        ]
+    );
+    assert_eq!(words!(FreshReason), ["Fresh", "Stale, NeverSucceeded", "Pending, NotObserved, ClockInDoubt"]);
+    assert_eq!(words!(LastExecutionReason), ["Succeeded, FixedInNuvo", "ExecutionFailed", ""]);
+    assert_eq!(words!(QualityGateReason), ["Passed", "QualityGateFailed", "NotRead"]);
 }
 
 #[test]
@@ -285,4 +359,22 @@ fn limits_of_the_code_are_those_of_the_schema() {
     ] {
         assert_eq!(limit(path, key), u64::try_from(expected).ok(), "{path}");
     }
+
+    let schema = self::schema("NuvoPipeline");
+    let status = &schema["properties"]["status"]["properties"];
+    for (list, expected) in
+        [(&status["running"], MAX_RUNNING), (&status["recent"], MAX_RECENT), (&status["seen"]["properties"]["ids"], MAX_SEEN)]
+    {
+        assert_eq!(list["maxItems"].as_u64(), u64::try_from(expected).ok(), "{list}");
+    }
+    for shown in ["lastExecution", "lastSuccess", "lastFailure", "lastCounted"] {
+        assert_eq!(status[shown], with_description(&status["lastExecution"], &status[shown]), "one shape for all executions: {shown}");
+        assert_eq!(status[shown]["properties"]["errorType"]["maxLength"].as_u64(), u64::try_from(MAX_WORD).ok());
+    }
+}
+
+fn with_description(schema: &Value, other: &Value) -> Value {
+    let mut same = schema.clone();
+    same["description"] = other["description"].clone();
+    same
 }

@@ -18,6 +18,9 @@ use crate::{of_kind, read, rendered, repository};
 /// Labels that every scraped sample gets from Prometheus.
 const OF_THE_TARGET: [&str; 2] = ["job", "pod"];
 
+/// How the names of our metrics begin.
+const PREFIXES: [&str; 2] = ["nuvo_operator_", "nuvo_pipeline_"];
+
 /// What a query says: its metrics with the matchers of each, and the labels that it groups by.
 #[derive(Debug, Default, PartialEq)]
 struct Query {
@@ -42,7 +45,7 @@ fn query(expression: &str) -> Query {
             continue;
         }
         rest = &rest[found.len()..];
-        if found.starts_with("nuvo_operator") {
+        if PREFIXES.iter().any(|prefix| found.starts_with(prefix)) {
             let matchers = rest.strip_prefix('{').map(|inner| &inner[..inner.find('}').unwrap()]);
             query.metrics.push((found.to_owned(), matchers.map(self::matchers).unwrap_or_default()));
             rest = &rest[matchers.map_or(0, |inner| inner.len() + 2)..];
@@ -277,12 +280,15 @@ fn dashboard_queries_existing_metrics_only() {
 
 #[test]
 fn documents_name_existing_metrics_only() {
-    let mut pages: Vec<String> = ["README.md", "docs/operations.md", "docs/install.md"].map(str::to_owned).into();
+    let mut pages: Vec<String> = ["README.md", "docs/operations.md", "docs/install.md", "docs/pipelines.md"].map(str::to_owned).into();
     pages.extend(alerts().iter().map(|alert| format!("docs/runbooks/{}.md", alert["alert"].as_str().unwrap())));
     for page in pages {
-        for rest in read(&page).split("nuvo_operator_").skip(1) {
-            let series = format!("nuvo_operator_{}", word(rest));
-            assert!(described(&series).is_some() || ALL.iter().any(|metric| metric.name == series), "{page}: there is no {series}");
+        let text = read(&page);
+        for prefix in PREFIXES {
+            for rest in text.split(prefix).skip(1) {
+                let series = format!("{prefix}{}", word(rest));
+                assert!(described(&series).is_some() || ALL.iter().any(|metric| metric.name == series), "{page}: there is no {series}");
+            }
         }
     }
 }

@@ -58,8 +58,16 @@ pub fn install(server: &ControlPlane) {
     let crds = Command::new(env!("CARGO_BIN_EXE_nuvo-operator")).arg("crds").output().unwrap();
     assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
     server.apply(&String::from_utf8(crds.stdout).unwrap()).unwrap();
-    server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"]).unwrap();
-    server.kubectl(&["wait", "--for=condition=Established", "crd/pipelineschedules.nuvo.dev"]).unwrap();
+    server
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/pipelineruns.nuvo.dev",
+            "crd/nuvoaccounts.nuvo.dev",
+            "crd/nuvopipelines.nuvo.dev",
+            "crd/pipelineschedules.nuvo.dev",
+        ])
+        .unwrap();
 }
 
 /// The plugin, which is a program of another package. cargo builds it with its tests, from what this test was built from.
@@ -527,7 +535,7 @@ pub fn wait_for<T>(what: &str, process: &Process, found: impl Fn() -> Option<T>)
     }
 }
 
-fn merge(into: &mut Value, fields: Value) {
+pub fn merge(into: &mut Value, fields: Value) {
     if let (Value::Object(into), Value::Object(fields)) = (into, fields) {
         for (key, value) in fields {
             if value.is_null() {

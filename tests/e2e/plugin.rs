@@ -267,3 +267,43 @@ fn user_errors_are_reported_with_advice() {
     PluginOutput::from(waiting.wait_with_output().unwrap()).exits(1).reports(&["was deleted before it ended"]);
     same("POSTs", env.sim.post_count(), 0);
 }
+
+/// Without an operator: the objects say all there is to show.
+#[test]
+fn pipelines_are_listed_and_described_with_an_exit_code_for_scripts() {
+    let env = Environment::new("plugin-pipelines", []);
+    let condition = |kind: &str, status: &str, reason: &str| {
+        json!({ "type": kind, "status": status, "reason": reason, "message": format!("{kind} says {reason}."),
+            "lastTransitionTime": "2026-11-24T00:00:00Z", "observedGeneration": 1 })
+    };
+    let success = json!({ "id": "e-1", "status": "SUCCESSFUL", "triggerType": "SCHEDULED", "createdAt": "2026-11-24T00:00:00Z",
+        "endedAt": "2026-11-24T00:01:00Z", "createdBy": "robot (SUB_ORG)", "stats": { "totalRows": 120, "totalErrorRows": 3 } });
+    let of_good = [condition("Ready", "True", "Observed"), condition("LastExecutionSucceeded", "True", "Succeeded")];
+    let of_stale = [&of_good[..], &[condition("Fresh", "False", "Stale")]].concat();
+    for (name, conditions) in [("good", of_good.to_vec()), ("stale", of_stale), ("unseen", Vec::new())] {
+        let object = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline",
+            "metadata": { "name": name, "namespace": env.namespace }, "spec": { "pipelineId": format!("id-of-{name}") } });
+        env.server.apply(&object.to_string()).unwrap();
+        if !conditions.is_empty() {
+            let status = json!({ "status": { "observedGeneration": 1, "name": "Deliveries", "conditions": conditions,
+                "lastExecution": success, "lastSuccess": success, "recent": [success] } });
+            env.kubectl(&["patch", "npl", name, "--subresource=status", "--type=merge", "-p", &status.to_string()]).unwrap();
+        }
+    }
+    let list = nuvo(&env, &["pipeline", "list"]).exits(0).prints(&["NAME", "FRESH", "id-of-good", "SCHEDULED", "120", "False", "unseen"]);
+    same("lines", list.out.lines().count(), 4);
+    let names = nuvo(&env, &["pipeline", "list", "-o", "name"]).exits(0);
+    same("names", names.out.lines().next(), Some("nuvopipeline.nuvo.dev/good"));
+    nuvo(&env, &["pipelines", "get", "-A", "-o", "wide"]).exits(0).prints(&["NAMESPACE", "NAME IN NUVO", "Deliveries", "Unseen"]);
+
+    let found = nuvo(&env, &["pipeline", "describe", "stale"]).exits(0);
+    found.prints(&["Fresh:        False (Stale)", "Fresh says Stale.", "What to do next:", "Last executions:", "robot (SUB_ORG)"]);
+    for (names, code) in
+        [(&["good"][..], 0), (&["stale"], 3), (&["unseen"], 6), (&["good", "unseen"], 6), (&["unseen", "stale", "good"], 3)]
+    {
+        nuvo(&env, &[&["pipeline", "describe", "--check"], names].concat()).exits(code);
+    }
+    nuvo(&env, &["pipeline", "describe", "none"]).exits(1).reports(&["NuvoPipeline none not found", "kubectl nuvo pipeline list"]);
+    nuvo(&env, &["pipeline", "describe"]).exits(2);
+    same("requests to nuvo", env.sim.journal().len(), 0);
+}

@@ -183,6 +183,20 @@ fn run_suspended_after_a_crash_between_lock_and_marker_gives_way_to_the_next() {
     same("POSTs", env.sim.post_count(), 1);
 }
 
+/// The operator of the next run does not watch this one, and cannot wake it.
+#[test]
+fn suspended_run_gives_way_to_one_that_another_operator_watches() {
+    let (env, _proxy) = killed_at(Write::Lock, true);
+    env.change("orders", json!({ "metadata": { "labels": { "team": "a" } }, "spec": { "suspend": true } }));
+    env.age_lock(SignedDuration::from_mins(12));
+    let _operators = ["team=a", "team=b"].map(|selector| env.operator_with(&["--label-selector", selector]));
+    env.start("next", "orders", json!({}));
+    env.change("next", json!({ "metadata": { "labels": { "team": "b" } } }));
+    env.wait_phase("next", Phase::Succeeded);
+    same("reason", reason(&env.get("orders")), "TriggerOutcomeUnknown");
+    same("POSTs", env.sim.post_count(), 1);
+}
+
 /// That it waits for its account is written to the run, as long as it does not know its lock.
 #[test]
 fn run_whose_account_is_deleted_after_a_crash_between_lock_and_marker_gives_way_to_the_next() {
@@ -1089,6 +1103,54 @@ fn run_that_follows_an_execution_does_not_take_it_from_the_run_in_doubt_that_sta
     env.wait_phase("observer", Phase::Succeeded);
     let run = assert_one_success(&env, "orders");
     same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+}
+
+/// Creates a run whose controller is a `NuvoPipeline`.
+fn mirror(env: &Environment, name: &str, fields: serde_json::Value) {
+    let owner = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline", "name": "orders", "uid": "any", "controller": true });
+    let mut run = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineRun",
+        "metadata": { "name": name, "ownerReferences": [owner] }, "spec": fields,
+    });
+    run["spec"]["pipelineId"] = json!("orders");
+    block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(run).unwrap())).unwrap();
+}
+
+/// It was created while no operator could know whose the execution is.
+#[test]
+fn execution_that_a_mirror_shows_is_adopted_by_the_run_in_doubt_after_a_restart() {
+    let env = Environment::new("mirror", [orders()]);
+    let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_AFTER_EXECUTING).once());
+    let operator = env.operator();
+    env.start("orders", "orders", json!({ "onAmbiguousTrigger": "Retrigger" }));
+    assert!(env.sim.fault_reached(fault, WITHIN));
+    operator.kill();
+    env.eventually("an execution", || !env.sim.executions().is_empty());
+    mirror(&env, "mirror", json!({ "executionId": env.sim.executions()[0].id }));
+    let _operator = env.operator();
+    env.wait_phase("mirror", Phase::Succeeded);
+    let run = assert_one_success(&env, "orders");
+    same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
+    same("its mirror still shows it", env.get("mirror").status.unwrap().current.execution_ids, run.status.unwrap().current.execution_ids);
+}
+
+#[test]
+fn mirror_that_names_no_execution_is_never_triggered_and_takes_no_lock() {
+    let env = Environment::new("mirror", [orders()]);
+    let _operator = env.operator();
+    mirror(&env, "mirror", json!({}));
+    let ended = env.wait_reason("mirror", "InvalidSpec");
+    assert_consistent(&ended);
+    assert!(message(&ended).contains("NuvoPipeline is the controller"), "{}", message(&ended));
+    env.change("mirror", json!({ "spec": { "rerunToken": "again" } }));
+    env.wait("mirror", "ended again", |run| {
+        run.status.as_ref().is_some_and(|status| status.attempt == Some(2) && status.current.completion_time.is_some())
+    });
+    same("reason", reason(&env.get("mirror")), "InvalidSpec");
+    let is_lock = |lease: &Lease| lease.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key("nuvo.dev/pipeline-lock"));
+    same("locks", env.all_leases().iter().filter(|lease| is_lock(lease)).count(), 0);
+    env.start("orders", "orders", json!({}));
+    assert_one_success(&env, "orders");
 }
 
 #[test]

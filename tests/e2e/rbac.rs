@@ -11,7 +11,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::PostParams;
 use nuvo_crds::Phase;
 use nuvo_operator::rbac;
-use nuvo_sim::{Pipeline, SimConfig};
+use nuvo_sim::{Pipeline, Seed, SimConfig, Status, Trigger};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Operator, block_on, same};
@@ -75,7 +75,7 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
         server.kubeconfig_of(namespace, RELEASE).unwrap()
     });
     env.credential("nuvo-credentials", "demo-license-key");
-    env.account("default");
+    env.account_with("default", json!({ "observePeriodSeconds": 15 }));
     // The bundle need not exist: it is asked for.
     env.account_with("private", json!({ "tls": { "caBundle": { "configMapRef": { "name": "authorities" } } } }));
     let user = format!("system:serviceaccount:{}:{RELEASE}", env.namespace);
@@ -93,6 +93,17 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
 
     env.start("orders", "orders", json!({}));
     env.wait_phase("orders", Phase::Succeeded);
+    let observed = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline",
+        "metadata": { "name": "orders", "namespace": env.namespace },
+        "spec": { "pipelineId": "orders", "mirror": { "historyLimit": 1 } },
+    });
+    env.server.apply(&observed.to_string()).unwrap();
+    let is_observed = || env.kubectl(&["get", "npl", "orders", "--output", "jsonpath={.status.lastSuccess.id}"]).unwrap();
+    env.eventually("the execution of the run observed", || !is_observed().is_empty());
+    env.sim.seed_execution(Seed { trigger: Trigger::Scheduled, status: Status::Successful, ..Seed::new("orders") }).unwrap();
+    let is_mirrored = || env.kubectl(&["get", "npr", "--selector", "nuvo.dev/pipeline-object=orders", "--output", "name"]).unwrap();
+    env.eventually("an execution of a schedule mirrored", || !is_mirrored().is_empty());
     env.start("short-lived", "orders", json!({ "ttlSecondsAfterFinished": 0 }));
     let deleted = |resource: &str| asked().iter().any(|event| (event.verb.as_str(), event.resource.as_str()) == ("delete", resource));
     env.eventually("the unused lock is deleted", || deleted("leases"));
@@ -132,7 +143,9 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     same("exit code", operator.stop(), Some(0));
     // A watch is logged when it has ended.
     env.eventually("the watches in the log", || {
-        ["pipelineruns", "nuvoaccounts"].iter().all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
+        ["pipelineruns", "nuvoaccounts", "nuvopipelines"]
+            .iter()
+            .all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
     });
     asked()
 }

@@ -18,12 +18,15 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
 use nuvo_crds::{
     Phase, PipelineRun,
-    conditions::{AccountReason, Reason},
+    conditions::{AccountReason, ObservationReason, Reason},
 };
-use nuvo_sim::{Change, Effect, Fault, Identity, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status};
+use nuvo_sim::{Change, Effect, Fault, Identity, ListOrder, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status, Trigger};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, assert_consistent, block_on, condition, message, same};
+use crate::{
+    environment::{Environment, assert_consistent, block_on, condition, message, same},
+    observed_pipelines::{self, observe, wait_reason},
+};
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
 const RUNS: [&str; 33] = [
@@ -73,6 +76,26 @@ const ACCOUNTS: [&str; 8] = [
     "unobserved",
 ];
 
+const PIPELINES: [&str; 14] = [
+    "account-not-ready",
+    "developer-mode",
+    "execution-failed",
+    "invalid-spec",
+    "not-observed",
+    "observed",
+    "order-unknown",
+    "pending",
+    "pipeline-forbidden",
+    "pipeline-not-found",
+    "quality-gate-failed",
+    "stale",
+    "suspended",
+    "unobserved",
+];
+
+/// Objects that it would take hours or thousands of others to record.
+const PIPELINES_BY_HAND: [&str; 3] = ["catching-up", "nuvo-unavailable", "too-many-pipelines"];
+
 const TIME: &str = "2026-01-01T00:00:00Z";
 
 fn folder(kind: &str) -> PathBuf {
@@ -100,6 +123,11 @@ impl<'a> Recorder<'a> {
     fn account(&self, name: &str) {
         assert!(ACCOUNTS.contains(&name), "{name} is not listed");
         self.compare("NuvoAccount", "nuvoaccounts", name);
+    }
+
+    fn pipeline(&self, name: &str) {
+        assert!(PIPELINES.contains(&name), "{name} is not listed");
+        self.compare("NuvoPipeline", "nuvopipelines", name);
     }
 
     fn compare(&self, kind: &str, plural: &str, name: &str) {
@@ -200,6 +228,10 @@ impl Names<'_> {
         // The name of a lock is made of the address of the simulator.
         if bare.strip_prefix("nuvo-").is_some_and(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
             return word.replace(bare, &format!("nuvo-{:040}", 0));
+        }
+        // That of an execution, in `status.seen`, is made of its id.
+        if bare.len() == 16 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return word.replace(bare, &"0".repeat(16));
         }
         // So is the hash of an account.
         if bare.len() == 20 && bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -486,8 +518,99 @@ fn accounts_match_their_recordings() {
 }
 
 #[test]
+fn pipelines_match_their_recordings() {
+    let id = |name: &str| Pipeline::new(name).named(name.to_uppercase()).scheduled("DAILY", 1);
+    let pipelines = [id("observed"), id("developer-mode").developer_mode(true), id("pending")];
+    let names = ["execution-failed", "not-observed", "quality-gate-failed", "stale", "order-unknown", "pipeline-forbidden"];
+    let env = Environment::new("recordings", [&pipelines[..], &names.map(id)].concat());
+    let record = Recorder::new(&env);
+    env.account_with("default", json!({ "observePeriodSeconds": 15 }));
+    let observe = |name: &str, mut fields: Value| {
+        fields["pipelineId"] = json!(name);
+        observe(&env, name, fields);
+    };
+    let is = |name: &str, kind: &str, reason: &str| drop(wait_reason(&env, name, kind, reason));
+    observe("unobserved", json!({}));
+    record.pipeline("unobserved");
+    block_on(observed_pipelines::pipelines(&env).delete("unobserved", &DeleteParams::default())).unwrap();
+
+    let stats = Stats { total_rows: 100, total_cells: 800, total_error_cells: 40, total_error_rows: 30 };
+    let ended = |name: &str, status: Status, ago: u64| {
+        let seed = Seed::new(name).trigger(Trigger::Scheduled).by(Identity::sub_org("robot")).status(status).stats(stats);
+        env.sim.seed_execution(seed.ago(Duration::from_secs(ago)).lasted(Duration::from_secs(1))).unwrap();
+    };
+    for name in ["observed", "developer-mode", "quality-gate-failed"] {
+        ended(name, Status::Successful, 10);
+    }
+    ended("stale", Status::Successful, 3_600);
+    ended("not-observed", Status::Successful, 20);
+    ended("execution-failed", Status::Failed, 10);
+    // So many that an order that is none is noticed.
+    (100..130).for_each(|ago| ended("other", Status::Successful, ago));
+
+    let _operator = env.operator();
+    env.wait_ready("default");
+    observe("pending", json!({}));
+    is("pending", "Ready", "Pending");
+    record.pipeline("pending");
+    observe("suspended", json!({ "suspend": true }));
+    observe("account-not-ready", json!({ "accountRef": { "name": "other" } }));
+    observe("observed", json!({ "freshness": { "maxAgeSeconds": 86_400 } }));
+    observe("developer-mode", json!({}));
+    observe("execution-failed", json!({}));
+    observe("quality-gate-failed", json!({ "qualityGate": { "maxErrorRowPercent": 5 } }));
+    observe("stale", json!({ "freshness": { "maxAgeSeconds": 60 } }));
+    observe("not-observed", json!({ "freshness": { "maxAgeSeconds": 60 } }));
+    observe("invalid-spec", json!({ "freshness": { "dueBy": [{ "schedule": "61 7 * * *", "windowSeconds": 60 }] } }));
+    observe("pipeline-not-found", json!({}));
+    observe("order-unknown", json!({}));
+    observe("pipeline-forbidden", json!({}));
+    is("suspended", "Ready", "Suspended");
+    is("account-not-ready", "Ready", "AccountNotReady");
+    is("invalid-spec", "Ready", "InvalidSpec");
+    is("pipeline-not-found", "Ready", "PipelineNotFound");
+    is("observed", "Fresh", "Fresh");
+    is("developer-mode", "DeveloperMode", "DeveloperMode");
+    is("execution-failed", "LastExecutionSucceeded", "ExecutionFailed");
+    is("quality-gate-failed", "QualityGatePassed", "QualityGateFailed");
+    is("stale", "Fresh", "Stale");
+    is("not-observed", "Fresh", "Fresh");
+    let has_rows = |name: &str| observed_pipelines::get(&env, name).status.and_then(|status| status.last_success?.stats).is_some();
+    for name in ["observed", "developer-mode", "quality-gate-failed", "stale", "not-observed"] {
+        env.eventually(&format!("rows of {name}"), || has_rows(name));
+    }
+    let of_now = [
+        "suspended",
+        "account-not-ready",
+        "invalid-spec",
+        "pipeline-not-found",
+        "observed",
+        "developer-mode",
+        "execution-failed",
+        "quality-gate-failed",
+    ];
+    for name in of_now.into_iter().chain(["stale"]) {
+        record.pipeline(name);
+    }
+
+    let fault = env.sim.add_fault(Fault::on(Operation::List, Effect::status(403)));
+    is("pipeline-forbidden", "Ready", "PipelineForbidden");
+    record.pipeline("pipeline-forbidden");
+    env.sim.remove_fault(fault);
+    env.sim.configure(|config| (config.order, config.max_limit) = (ListOrder::Mixed, 10));
+    env.sim.configure(|config| config.ignored_filters = ["pipeline".to_owned()].into());
+    is("order-unknown", "Ready", "OrderUnknown");
+    record.pipeline("order-unknown");
+    env.sim.go_offline().unwrap();
+    is("not-observed", "Fresh", "NotObserved");
+    record.pipeline("not-observed");
+}
+
+#[test]
 fn recordings_in_gitops_are_all_made_here() {
-    for (kind, listed) in [("PipelineRun", RUNS.as_slice()), ("NuvoAccount", ACCOUNTS.as_slice())] {
+    let mut pipelines = [&PIPELINES[..], &PIPELINES_BY_HAND].concat();
+    pipelines.sort_unstable();
+    for (kind, listed) in [("PipelineRun", RUNS.as_slice()), ("NuvoAccount", ACCOUNTS.as_slice()), ("NuvoPipeline", &pipelines)] {
         let names = fs::read_dir(folder(kind)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut there: Vec<String> = names.map(|name| name.trim_end_matches(".yaml").to_owned()).collect();
         there.sort();
@@ -509,4 +632,6 @@ fn reasons_are_all_recorded() {
     same("runs", recorded("PipelineRun", "Succeeded"), of_runs.collect());
     let of_accounts = AccountReason::ALL.iter().map(|reason| (reason.to_string(), reason.status().to_string()));
     same("accounts", recorded("NuvoAccount", "Ready"), of_accounts.collect());
+    let of_pipelines = ObservationReason::ALL.iter().map(|reason| (reason.to_string(), reason.status().to_string()));
+    same("pipelines", recorded("NuvoPipeline", "Ready"), of_pipelines.collect());
 }

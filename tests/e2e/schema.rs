@@ -50,6 +50,21 @@ pub fn refused(kind: &str, spec: &Value, old: Option<&Value>, text: &str) {
     assert!(outcome.as_ref().err().is_some_and(says), "{spec} should be refused with {text:?}, but: {outcome:#?}");
 }
 
+/// The server refuses an object because of its name, with this text; without a text it accepts it.
+#[track_caller]
+pub fn name_decided(kind: &str, name: &str, spec: &Value, text: Option<&str>) {
+    let mut named = object(kind, spec);
+    named["metadata"] = json!({ "name": name });
+    let path = format!("/apis/nuvo.dev/v1alpha1/namespaces/default/{}s?dryRun=All", kind.to_lowercase());
+    let outcome = answer("POST", &path, &named);
+    let right = match (&outcome, text) {
+        (Ok(_), None) => true,
+        (Err(refusals), Some(text)) => refusals.iter().any(|refusal| refusal.contains(text)),
+        _ => false,
+    };
+    assert!(right, "{name}: {outcome:#?}");
+}
+
 #[test]
 fn definitions_are_installed_without_a_warning() {
     let path = server().folder().join("definitions.json");
@@ -120,6 +135,25 @@ fn name_of_a_schedule_fits_into_a_label() {
 }
 
 #[test]
+fn defaults_of_a_pipeline_and_of_its_account_are_filled_in() {
+    let given =
+        json!({ "pipelineId": "orders", "freshness": { "dueBy": [{ "schedule": "0 7 * * 1-5", "windowSeconds": 3600 }] }, "mirror": {} });
+    let pipeline = outcome("NuvoPipeline", &given, None).unwrap();
+    let spec = json!({
+        "pipelineId": "orders",
+        "accountRef": { "name": "default" },
+        "suspend": false,
+        "freshness": { "minRows": 0, "dueBy": [{ "schedule": "0 7 * * 1-5", "timeZone": "UTC", "windowSeconds": 3600 }] },
+        "mirror": { "historyLimit": 0, "triggerTypes": ["SCHEDULED", "EVENT"] },
+    });
+    same("spec", &pipeline["spec"], &spec);
+    same("status", &pipeline["status"], &json!({ "observedGeneration": -1 }));
+
+    let account = json!({ "accessToken": { "secretRef": { "name": "nuvo-credentials", "key": "token" } } });
+    same("observePeriodSeconds", &outcome("NuvoAccount", &account, None).unwrap()["spec"]["observePeriodSeconds"], &json!(60));
+}
+
+#[test]
 fn value_out_of_its_bounds_is_refused() {
     for (spec, text) in [
         (json!({ "pipelineId": "orders", "activeDeadlineSeconds": 0 }), "should be greater than or equal to 1"),
@@ -141,6 +175,62 @@ fn value_out_of_its_bounds_is_refused() {
     ] {
         refused("PipelineSchedule", &spec, None, text);
     }
+    let due_by = |times: usize| json!({ "dueBy": vec![json!({ "schedule": "0 7 * * *", "windowSeconds": 60 }); times] });
+    accepted("NuvoPipeline", &json!({ "pipelineId": "orders", "freshness": due_by(8) }), None);
+    for (field, value, text) in [
+        ("freshness", due_by(9), "must have at most 8 items"),
+        ("freshness", json!({ "maxAgeSeconds": 59 }), "should be greater than or equal to 60"),
+        ("freshness", json!({ "maxAgeSeconds": 31_536_001 }), "should be less than or equal to 31536000"),
+        ("freshness", json!({ "maxAgeSeconds": 60, "minRows": -1 }), "should be greater than or equal to 0"),
+        ("freshness", json!({ "dueBy": [{ "schedule": "0 7 * * *" }] }), "Required value"),
+        ("freshness", json!({ "dueBy": [{ "windowSeconds": 60 }] }), "Required value"),
+        (
+            "freshness",
+            json!({ "dueBy": [{ "schedule": "0 7 * * *", "windowSeconds": 604_801 }] }),
+            "should be less than or equal to 604800",
+        ),
+        ("mirror", json!({ "historyLimit": 51 }), "should be less than or equal to 50"),
+        ("mirror", json!({ "triggerTypes": vec!["EVENT"; 9] }), "must have at most 8 items"),
+    ] {
+        refused("NuvoPipeline", &json!({ "pipelineId": "orders", field: value }), None, text);
+    }
+    for (seconds, text) in [(14, "should be greater than or equal to 15"), (3_601, "should be less than or equal to 3600")] {
+        let account = json!({ "accessToken": { "secretRef": { "name": "nuvo", "key": "token" } }, "observePeriodSeconds": seconds });
+        refused("NuvoAccount", &account, None, text);
+    }
+}
+
+/// What `kubectl get npl` prints, also with `-o wide`, for an object with two executions that are running.
+#[test]
+fn columns_of_a_pipeline_show_what_ran_last_whoever_started_it() {
+    let namespace = server().namespace("columns").unwrap();
+    let path = format!("/apis/nuvo.dev/v1alpha1/namespaces/{namespace}/nuvopipelines");
+    let mut pipeline = object("NuvoPipeline", &json!({ "pipelineId": "orders" }));
+    pipeline["metadata"] = json!({ "name": "nightly" });
+    let mut pipeline = answer("POST", &path, &pipeline).unwrap();
+    let row = |wide: &[&str]| {
+        let get = [&["-n", &namespace, "get", "npl", "--no-headers"], wide].concat();
+        server().kubectl(&get).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    same("before the first look", row(&[])[..2].join(" "), "nightly orders".to_owned());
+    pipeline["status"] = json!({
+        "observedGeneration": 1, "name": "Orders", "activeInNuvo": true, "nuvoSchedule": "DAILY",
+        "running": [{ "id": "e-4" }, { "id": "e-3" }],
+        "lastExecution": { "id": "e-4", "status": "PROCESSING", "triggerType": "SCHEDULED" },
+        "lastSuccess": { "id": "e-2", "status": "SUCCESSFUL", "endedAt": "2026-11-24T00:00:00Z", "stats": { "totalRows": 120, "totalErrorRows": 3 } },
+        "lastFailure": { "id": "e-1", "status": "FAILED", "errorType": "SOURCE_UNRESPONSIVE" },
+        "conditions": [{ "type": "Fresh", "status": "True", "reason": "Fresh", "message": "m", "lastTransitionTime": "2026-11-24T00:00:00Z" }],
+    });
+    answer("PUT", &format!("{path}/nightly/status"), &pipeline).unwrap();
+    let (short, wide) = (row(&[]), row(&["-o", "wide"]));
+    same("short", short[..8].join(" "), "nightly orders Orders PROCESSING SCHEDULED 120 3 True".to_owned());
+    same("wide", wide[9..].join(" "), format!("SOURCE_UNRESPONSIVE e-4 DAILY true {}", short[9]));
+    assert!(
+        row(&["-A"]).contains(&"nightly".to_owned()) && server().kubectl(&["-n", &namespace, "get", "nuvo"]).unwrap().contains("nightly")
+    );
+
+    let found = answer("GET", &format!("{path}?fieldSelector=spec.pipelineId%3Dorders"), &json!(null)).unwrap();
+    same("selected by the pipeline", found["items"].as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -229,6 +229,8 @@ fn missing_rbac_rule_is_named() {
         ("update pipelineruns.nuvo.dev/status", there),
         ("list nuvoaccounts.nuvo.dev", there),
         ("update nuvoaccounts.nuvo.dev/status", everywhere),
+        ("list nuvopipelines.nuvo.dev", there),
+        ("update nuvopipelines.nuvo.dev/status", everywhere),
         ("create events.events.k8s.io", everywhere),
         ("get secrets", there),
         ("get configmaps", everywhere),

@@ -94,6 +94,8 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         abandoned: some(bytes, |b| nonce(b, spares)),
         answered: some(bytes, |b| nonce(b, spares)),
         made_by: made_by(bytes),
+        observes: bytes.one_in(8),
+        is_mirror: bytes.one_in(8),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn check(data: &[u8]) {
     let document = Json::read(&body);
     let ended = one(&body, document.as_ref(), &redactor);
     let listed = page(&body, &redactor);
-    let pipeline = decode::pipeline(&body, &PipelineId::new(PIPELINE).unwrap());
+    let pipeline = decode::pipeline(&body, &PipelineId::new(PIPELINE).unwrap(), &redactor);
     let token = decode::access_token(&body);
     if raw {
         STATUSES.iter().for_each(|status| post(*status, &HeaderMap::new(), Ok(&body), document.as_ref(), &redactor));
@@ -165,10 +165,11 @@ fn started(document: &Json) -> Option<Vec<&str>> {
 
 /// Everything that a status, an event or a log may show of an execution.
 fn shown(execution: &Execution) {
-    let Execution { id, pipeline, status, error, trigger_type, configuration, created_at, updated_at, created_by: _, logs } = execution;
+    let Execution { id, pipeline, status, error, trigger_type, configuration, created_at, updated_at, created_by: _, creator, logs } =
+        execution;
     text(id.as_str());
     text(status.as_str());
-    [pipeline, trigger_type, configuration].into_iter().flatten().for_each(|word| text(word));
+    [pipeline, trigger_type, configuration, creator].into_iter().flatten().for_each(|word| text(word));
     [created_at, updated_at].into_iter().flatten().for_each(when);
     error.iter().flat_map(|error| [&error.kind, &error.message]).flatten().for_each(|word| text(word));
     assert!(logs.len() <= 64, "{} logs", logs.len());

@@ -56,13 +56,21 @@ async fn pipeline_read_gives_its_flags() {
     };
     assert_eq!(
         found(r#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"id":"c","developer_mode":true}}}"#).await,
-        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true) })
+        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true), ..Pipeline::default() })
     );
     assert_eq!(found(r#"{"id":"p","configuration":"c"}"#).await, Ok(Pipeline::default()));
     assert!(matches!(found(r#"{"data":{"id":"q","active":true}}"#).await, Err(Error::Malformed { .. })));
     assert!(matches!(found("<html>").await, Err(Error::Malformed { .. })));
-    for (status, error) in [(400, Error::NotFound), (404, Error::NotFound), (403, Error::Forbidden), (401, Error::Unauthorized)] {
-        let server = Server::start(move |_| json(status, "{}")).await;
+    let of_nuvo = r#"{"message":"there is no such pipeline"}"#;
+    for (status, body, error) in [
+        (400, of_nuvo, Error::NotFound),
+        (404, of_nuvo, Error::NotFound),
+        // A gateway in front of nuvo knows nothing of pipelines.
+        (404, "{}", Error::Rejected { status: 404 }),
+        (403, "{}", Error::Forbidden),
+        (401, "{}", Error::Unauthorized),
+    ] {
+        let server = Server::start(move |_| json(status, body)).await;
         assert_eq!(client(&server).pipeline(&p()).await.result, Err(error));
         assert_eq!(server.requests().len(), 1);
     }

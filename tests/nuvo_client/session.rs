@@ -6,14 +6,18 @@ use std::sync::{
 };
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Error};
 use nuvo_core::{
     run::{AccountHash, Nonce, Obstacle, PostOutcome, Unexecuted},
     scheduler::Purpose,
 };
-use nuvo_crds::PipelineRun;
-use nuvo_operator::account::{AccountDriver, Announcements, Session, SessionSettings, driver::RunNotifier};
+use nuvo_crds::{NuvoPipeline, PipelineRun};
+use nuvo_operator::account::{
+    AccountDriver, Announcements, Session, SessionSettings,
+    driver::{Patience, PipelineNotifier, RunNotifier},
+};
 use nuvo_operator::shutdown::{self, Shutdown};
 
 use crate::{
@@ -30,6 +34,7 @@ fn session(client: Client, requests_per_second: u32, shutdown: Shutdown) -> Arc<
 fn session_announcing(client: Client, requests_per_second: u32, announcements: Announcements, shutdown: Shutdown) -> Arc<Session> {
     let settings = SessionSettings {
         requests_per_second,
+        observe_period: Duration::from_secs(60),
         poll_period: Duration::from_secs(1),
         identity: None,
         account: AccountHash::new("account").unwrap(),
@@ -38,12 +43,26 @@ fn session_announcing(client: Client, requests_per_second: u32, announcements: A
         announcements,
         waited: Box::new(|_| {}),
     };
-    let driver = AccountDriver::new(Arc::new(NoRuns), Duration::from_secs(300), Duration::from_secs(10), 0.0);
+    let driver = AccountDriver::new(Arc::new(NoRuns), Arc::new(NoPipelines), PATIENCE, 0.0);
     let requests = driver.requests();
     let session = Arc::new(Session::new(client, requests, settings));
     driver.connect(Some(session.clone()));
     tokio::spawn(async move { driver.run(async move { shutdown.begun().await }).await });
     session
+}
+
+const PATIENCE: Patience =
+    Patience { grace: Duration::from_secs(300), confirm: Duration::from_secs(10), overlap: Duration::from_secs(360) };
+
+/// There is no pipeline to be woken.
+struct NoPipelines;
+
+impl PipelineNotifier for NoPipelines {
+    fn wake_pipeline(&self, _: &ObjectRef<NuvoPipeline>) {}
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
 }
 
 /// There is no run to be woken.

@@ -16,14 +16,15 @@ use std::{
 };
 
 use futures::future::join_all;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
 use nuvo_client::{Client, Credential, Origins, Settings};
 use nuvo_core::run::{AccountHash, ExecutionId, Follow, Known, PipelineId, RunRef, Uid};
-use nuvo_crds::PipelineRun;
-use nuvo_operator::account::driver::{AccountDriver, RunNotifier};
+use nuvo_crds::{NuvoPipeline, PipelineRun};
+use nuvo_operator::account::driver::{AccountDriver, Patience, PipelineNotifier, RunNotifier};
 use nuvo_operator::account::{Session, SessionSettings};
 use nuvo_operator::shutdown::{self, Stop};
-use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Seed, Sim, SimConfig, Status, Total};
+use nuvo_sim::{AccessToken, Effect, Fault, Identity, ListOrder, Operation, Seed, Sim, SimConfig, Status, Total};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 
@@ -41,6 +42,20 @@ impl RunNotifier for Woken {
 
     fn exists(&self, _: &ObjectRef<PipelineRun>) -> bool {
         true
+    }
+}
+
+const PATIENCE: Patience =
+    Patience { grace: Duration::from_secs(300), confirm: Duration::from_secs(10), overlap: Duration::from_secs(360) };
+
+/// There is no pipeline to be woken.
+struct NoPipelines;
+
+impl PipelineNotifier for NoPipelines {
+    fn wake_pipeline(&self, _: &ObjectRef<NuvoPipeline>) {}
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
     }
 }
 
@@ -86,6 +101,7 @@ impl World {
         let (stop, shutdown) = shutdown::channel();
         let (announcements, _) = tokio::sync::mpsc::channel(1);
         let settings = SessionSettings {
+            observe_period: Duration::from_secs(60),
             requests_per_second: 1_000,
             poll_period: Duration::from_secs(1),
             identity: None,
@@ -96,7 +112,7 @@ impl World {
             waited: Box::new(|_| {}),
         };
         let woken = Arc::new(Woken::default());
-        let driver = Arc::new(AccountDriver::new(woken.clone(), Duration::from_secs(300), Duration::from_secs(10), spread));
+        let driver = Arc::new(AccountDriver::new(woken.clone(), Arc::new(NoPipelines), PATIENCE, spread));
         driver.connect(Some(Arc::new(Session::new(client, driver.requests(), settings))));
         for (number, execution) in executions.iter().enumerate() {
             let name = format!("run-{number}");
@@ -154,7 +170,7 @@ async fn many_executions_cost_list_pages_and_one_read_each() {
         ("small pages", SimConfig { max_limit: 7, ..SimConfig::default() }, 30, 3),
         ("pages that fit exactly", SimConfig { max_limit: 10, ..SimConfig::default() }, 0, 2),
         ("a total of the page only", SimConfig { max_limit: 7, total: Total::Page, ..SimConfig::default() }, 30, 3),
-        ("its own order", SimConfig { max_limit: 7, ignore_order: true, ..SimConfig::default() }, 30, 3),
+        ("its own order", SimConfig { max_limit: 7, order: ListOrder::NewestFirst, ..SimConfig::default() }, 30, 3),
         ("no filter", SimConfig { ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 1),
         ("no filter and small pages", SimConfig { max_limit: 10, ignored_filters: ignoring("status"), ..SimConfig::default() }, 30, 2),
         (
@@ -162,7 +178,7 @@ async fn many_executions_cost_list_pages_and_one_read_each() {
             SimConfig {
                 max_limit: 10,
                 ignored_filters: ignoring("status"),
-                ignore_order: true,
+                order: ListOrder::NewestFirst,
                 total: Total::Page,
                 ..SimConfig::default()
             },

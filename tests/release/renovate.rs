@@ -16,7 +16,9 @@ fn tools_of_the_go_modules_are_updated() {
     let rule = rules.iter().find(|rule| rule["matchDepTypes"] == serde_json::json!(["indirect"])).unwrap();
     assert_eq!(rule["enabled"], true);
     let enabled = strings(&rule["matchPackageNames"]);
-    for folder in ["dev/actionlint", "dev/helm", "dev/krew", "dev/promtool"] {
+    let of_node = ["dev/node/argo", "dev/node/kube-router", "dev/node/tekton"];
+    let tools = ["dev/actionlint", "dev/helm", "dev/krew", "dev/kustomize-controller", "dev/promtool"];
+    for folder in tools.into_iter().chain(of_node) {
         let module = read(&format!("{folder}/go.mod"));
         assert!(enabled.iter().any(|name| module.contains(&format!("\t{name} v"))), "{folder}: its tool is not among {enabled:?}");
     }

@@ -9,6 +9,7 @@
   - get
   - list
   - watch
+  - create
   - patch
   - delete
 - apiGroups:
@@ -20,6 +21,12 @@
 - apiGroups:
   - nuvo.dev
   resources:
+  - pipelineschedules
+  verbs:
+  - get
+- apiGroups:
+  - nuvo.dev
+  resources:
   - nuvoaccounts
   verbs:
   - list
@@ -28,6 +35,19 @@
   - nuvo.dev
   resources:
   - nuvoaccounts/status
+  verbs:
+  - update
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - nuvopipelines
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - nuvopipelines/status
   verbs:
   - update
 - apiGroups:

@@ -19,13 +19,17 @@ use k8s_openapi::jiff::{Span, SpanRelativeTo};
   # Show why a run failed, and what to do next
   kubectl nuvo describe orders
 
+  # End with 0 only if the data of a pipeline is fresh and its last execution succeeded, whoever started it
+  kubectl nuvo pipeline describe deliveries --check
+
 Exit codes:
   0  Success. A run that was waited for succeeded.
   1  Error.
   2  Wrong command line.
-  3  The run failed.
+  3  The run failed. With --check: the data is stale, the last execution failed, or the quality gate did.
   4  The run is Unresolved: a person has to decide about its trigger.
-  5  The timeout expired. The run continues.")]
+  5  The timeout expired. The run continues.
+  6  With --check: it is not known whether the data is as it should be.")]
 pub struct Cli {
     /// The cluster and the namespace.
     #[command(flatten)]
@@ -124,6 +128,13 @@ pub enum Command {
     },
     /// List accounts and whether they are ready.
     Accounts(ListArgs),
+    /// Show what runs in nuvo, whoever started it (NuvoPipelines).
+    #[command(visible_alias = "pipelines")]
+    Pipeline {
+        /// What to show.
+        #[command(subcommand)]
+        command: PipelineCommand,
+    },
     /// Have the operator read the Secrets of accounts now, after they were changed.
     Refresh {
         /// Names of the accounts.
@@ -142,6 +153,41 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// The commands about NuvoPipelines.
+#[derive(Debug, Subcommand)]
+pub enum PipelineCommand {
+    /// List NuvoPipelines: the last execution of each, and whether its data is fresh.
+    #[command(visible_alias = "get")]
+    List(PipelineListArgs),
+    /// Show details of NuvoPipelines: how fresh the data is, the last ten executions, and what to do next.
+    Describe(PipelineDescribeArgs),
+}
+
+/// `kubectl nuvo pipeline list`.
+#[derive(Debug, Args)]
+pub struct PipelineListArgs {
+    /// List the objects of all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Selector (label query) to filter on.
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Output format.
+    #[arg(long, short, value_enum)]
+    pub output: Option<Output>,
+}
+
+/// `kubectl nuvo pipeline describe`.
+#[derive(Debug, Args)]
+pub struct PipelineDescribeArgs {
+    /// Names of the NuvoPipelines.
+    #[arg(required = true, value_name = "PIPELINE")]
+    pub names: Vec<String>,
+    /// Exit with 3 if the data of one is stale, its last execution failed or its quality gate did, and with 6 if that is not known.
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `kubectl nuvo run`.

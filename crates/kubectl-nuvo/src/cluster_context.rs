@@ -1,5 +1,7 @@
 //! The cluster and the namespace of a command, selected as kubectl selects them, and the requests that commands share.
 
+use std::fmt::Debug;
+
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -63,13 +65,19 @@ impl ClusterContext {
     /// # Errors
     /// [`PluginError::NotFound`], [`PluginError::Api`].
     pub async fn run(&self, name: &str) -> Result<PipelineRun, PluginError> {
-        let found = self.runs().get_opt(name).await.map_err(PluginError::api(format!("cannot read PipelineRun {name}")))?;
-        found.ok_or_else(|| PluginError::NotFound {
-            kind: "PipelineRun",
-            name: name.to_owned(),
-            namespace: self.namespace.clone(),
-            list: "list",
-        })
+        self.get(name, "PipelineRun", "list").await
+    }
+
+    /// Reads an object of the namespace. `list` is the command that lists its kind.
+    ///
+    /// # Errors
+    /// [`PluginError::NotFound`], [`PluginError::Api`].
+    pub async fn get<K>(&self, name: &str, kind: &'static str, list: &'static str) -> Result<K, PluginError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let found = self.objects::<K>(false).get_opt(name).await.map_err(PluginError::api(format!("cannot read {kind} {name}")))?;
+        found.ok_or_else(|| PluginError::NotFound { kind, name: name.to_owned(), namespace: self.namespace.clone(), list })
     }
 
     /// Patches exactly the version of the run that was read: the user has decided about what that version showed.

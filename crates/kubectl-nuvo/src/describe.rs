@@ -1,17 +1,18 @@
 //! `kubectl nuvo describe`: all details of a run, and what to do next.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use nuvo_core::run::reason;
 use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions, conditions::Reason};
 
 use super::{
     cluster_context::ClusterContext,
+    description::{Description, condition_table, messages, time_and_age},
     error::PluginError,
     exit_status::ExitStatus,
     history,
     output::print,
-    table::{age, number, phase, printable, table, time},
+    table::{number, phase, printable, table, time},
 };
 
 /// Describes runs.
@@ -29,25 +30,17 @@ pub async fn describe(context: &ClusterContext, names: &[String], now: Timestamp
 
 fn text(run: &PipelineRun, now: Timestamp) -> String {
     let status = run.status.clone().unwrap_or_default();
-    let mut text = facts(run, &status, now);
-    let mut section = |title: &str, body: String| {
-        if !body.trim().is_empty() {
-            text.push_str(&format!("\n{title}:\n"));
-            for line in body.lines() {
-                text.push_str(&format!("  {line}\n"));
-            }
-        }
-    };
-    section("What happened", what_happened(&status));
-    section("What to do next", advice(run, &status).join("\n"));
-    section("Executions", executions(&status));
-    section("Passes", history::passes(&status.current.executions));
-    section("Earlier attempts", earlier(&status));
-    section("Conditions", conditions_of(&status, now));
-    text
+    let mut text = Description::of(&facts(run, &status, now));
+    text.section("What happened", &what_happened(&status));
+    text.section("What to do next", &advice(run, &status).join("\n"));
+    text.section("Executions", &executions(&status));
+    text.section("Passes", &history::passes(&status.current.executions));
+    text.section("Earlier attempts", &earlier(&status));
+    text.section("Conditions", &condition_table(&status.conditions, now));
+    text.0
 }
 
-fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> String {
+fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Vec<(&'static str, String)> {
     let retries = run.spec.retry.as_ref().map_or(0, |retry| retry.limit);
     let made = status.series.retry.as_ref().map_or(0, |retry| retry.count);
     let attempt = match (status.attempt, retries) {
@@ -56,10 +49,9 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
         (Some(attempt), retries) => format!("{attempt} ({made} of {retries} retries)"),
     };
     let why = reason(status).map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let with_age = |since: Option<&Time>| since.map(|_| format!("{} ({} ago)", time(since), age(since, now))).unwrap_or_default();
-    let started = with_age(status.series.start_time.as_ref());
-    let ended = with_age(status.current.completion_time.as_ref());
-    let facts = [
+    let started = time_and_age(status.series.start_time.as_ref(), now);
+    let ended = time_and_age(status.current.completion_time.as_ref(), now);
+    vec![
         ("Name", run.name_any()),
         ("Namespace", run.namespace().unwrap_or_default()),
         ("Pipeline", run.spec.pipeline_id.clone()),
@@ -69,31 +61,13 @@ fn facts(run: &PipelineRun, status: &PipelineRunStatus, now: Timestamp) -> Strin
         ("Started", started),
         ("Ended", ended),
         ("Duration", status.current.duration.clone().unwrap_or_default()),
-    ];
-    let line = |(name, value): (&str, String)| format!("{:<11}{}\n", format!("{name}:"), printable(&value));
-    facts.into_iter().filter(|(_, value)| !value.is_empty()).map(line).collect()
+    ]
 }
 
 fn what_happened(status: &PipelineRunStatus) -> String {
-    let message = |kind: &str| conditions::find(&status.conditions, kind).map(|condition| printable(&condition.message));
     let kinds = [conditions::SUCCEEDED, conditions::UNWATCHED, conditions::DEVELOPER_MODE, conditions::DELETION_BLOCKED];
-    let lines: Vec<String> = kinds.into_iter().filter_map(message).flat_map(|message| wrapped(&message, 100)).collect();
-    if lines.is_empty() { "The operator has not seen this run yet.".to_owned() } else { lines.join("\n") }
-}
-
-/// Breaks text at words into lines of at most this width. A longer word has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count().saturating_add(word.chars().count()) < width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
+    let said = messages(&status.conditions, &kinds);
+    if said.is_empty() { "The operator has not seen this run yet.".to_owned() } else { said }
 }
 
 /// The next step in this state, with its command.
@@ -191,22 +165,6 @@ fn earlier(status: &PipelineRunStatus) -> String {
     if rows.is_empty() { String::new() } else { table(&["ATTEMPT", "RESULT", "ERROR", "STARTED", "ENDED", "EXECUTIONS"], &rows) }
 }
 
-fn conditions_of(status: &PipelineRunStatus, now: Timestamp) -> String {
-    let rows: Vec<Vec<String>> = status
-        .conditions
-        .iter()
-        .map(|condition| {
-            vec![
-                condition.type_.clone(),
-                condition.status.clone(),
-                condition.reason.clone(),
-                age(Some(&condition.last_transition_time), now),
-            ]
-        })
-        .collect();
-    if rows.is_empty() { String::new() } else { table(&["TYPE", "STATUS", "REASON", "AGE"], &rows) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,11 +205,5 @@ mod tests {
         let description = text(&run, Timestamp::UNIX_EPOCH);
         assert!(description.contains("It runs.\n  No label.") && description.contains("Set the label again"), "{description}");
         assert!(!description.contains("Nothing"), "{description}");
-    }
-
-    #[test]
-    fn long_text_is_wrapped_at_words() {
-        assert_eq!(wrapped("one two three", 8), ["one two", "three"]);
-        assert_eq!(wrapped("incomprehensibilities a", 5), ["incomprehensibilities", "a"]);
     }
 }

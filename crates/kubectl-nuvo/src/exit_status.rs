@@ -13,6 +13,10 @@ pub enum ExitStatus {
     RunUnresolved,
     /// The timeout expired before the run ended.
     TimedOut,
+    /// The data of a pipeline that was checked is not as it should be.
+    DataBad,
+    /// It is not known whether the data of a pipeline that was checked is as it should be.
+    DataUnknown,
 }
 
 impl ExitStatus {
@@ -22,9 +26,10 @@ impl ExitStatus {
         match self {
             Self::Success => 0,
             Self::Error => 1,
-            Self::RunFailed => 3,
+            Self::RunFailed | Self::DataBad => 3,
             Self::RunUnresolved => 4,
             Self::TimedOut => 5,
+            Self::DataUnknown => 6,
         }
     }
 }

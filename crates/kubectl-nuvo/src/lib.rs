@@ -8,11 +8,15 @@ mod args;
 mod cluster_context;
 mod connection;
 mod describe;
+mod describe_pipeline;
+mod description;
 mod error;
 mod exit_status;
 mod history;
 mod list;
 mod output;
+mod pipeline_check;
+mod pipelines;
 mod progress;
 mod refresh;
 mod rerun;
@@ -27,7 +31,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory, Parser};
 use k8s_openapi::jiff::Timestamp;
 
-use args::{Cli, Command};
+use args::{Cli, Command, PipelineCommand};
 use cluster_context::{Clock, ClusterContext};
 use error::PluginError;
 use exit_status::ExitStatus;
@@ -72,6 +76,8 @@ async fn dispatch(cli: Cli, clock: Clock) -> Result<ExitStatus, PluginError> {
         Command::Suspend { names } => suspend::set_suspend(&context, &names, true).await,
         Command::Resume { names } => suspend::set_suspend(&context, &names, false).await,
         Command::Accounts(args) => accounts::list(&context, &args, context.now()).await,
+        Command::Pipeline { command: PipelineCommand::List(args) } => pipelines::list(&context, &args, context.now()).await,
+        Command::Pipeline { command: PipelineCommand::Describe(args) } => describe_pipeline::describe(&context, &args, context.now()).await,
         Command::Refresh { names } => refresh::refresh(&context, &names).await,
         Command::History { name } => history::history(&context, &name, context.now()).await,
         Command::Completion { .. } => Ok(ExitStatus::Success),

@@ -149,11 +149,18 @@ impl Client {
     /// Reads a pipeline.
     ///
     /// # Errors
-    /// As for [`Client::read`].
+    /// As for [`Client::read`]; [`Error::NotFound`] only if nuvo itself says it.
     pub async fn pipeline(&self, id: &PipelineId) -> Exchange<Result<Pipeline, Error>> {
         let mut usage = Usage::default();
         let got = self.get(self.base.join(["pipeline", id.as_str()]), Operation::Pipeline, MAX_ANSWER, &mut usage).await;
-        usage.with(got.and_then(|(mut reply, _)| reply.understood(Asked::One, |body| decode::pipeline(body, id))))
+        usage.with(got.and_then(|(mut reply, redactor)| {
+            let (status, is_of_nuvo) = (reply.status, reply.body.as_deref().is_ok_and(decode::is_of_nuvo));
+            match reply.understood(Asked::One, |body| decode::pipeline(body, id, &redactor)) {
+                // A gateway in front of nuvo knows nothing of pipelines.
+                Err(Error::NotFound) if !is_of_nuvo => Err(Error::Rejected { status }),
+                result => result,
+            }
+        }))
     }
 
     /// Reads one page of executions.

@@ -82,12 +82,12 @@ fn execution(value: &Json, redactor: &Redactor) -> Result<Execution, Reason> {
         Some(Json::Text(message)) => Some(ExecutionError { kind: None, message: Some(redactor.clean(message, MESSAGE)) }),
         _ => None,
     };
-    let created_by = match value.any(&["created_by", "createdBy"])? {
+    let (created_by, creator) = match value.any(&["created_by", "createdBy"])? {
         Some(by @ Json::Object(_)) => {
             let identifier = by.get("identifier")?.and_then(Json::text).filter(|text| !text.trim().is_empty());
-            identifier.map(|text| Identity::read(text, redactor))
+            (identifier.map(|text| Identity::read(text, redactor)), creator(by, redactor)?)
         }
-        _ => None,
+        _ => (None, None),
     };
     let logs = match value.get("logs")? {
         Some(Json::List(logs)) => {
@@ -106,7 +106,18 @@ fn execution(value: &Json, redactor: &Redactor) -> Result<Execution, Reason> {
         created_at: time(value.any(&["created_at", "createdAt"])?, redactor),
         updated_at: time(value.any(&["updated_at", "updatedAt"])?, redactor),
         created_by,
+        creator,
         logs,
+    })
+}
+
+/// Name and kind of who created an execution. A name can be an e-mail address, which is for nuvo only.
+fn creator(by: &Json, redactor: &Redactor) -> Result<Option<String>, Reason> {
+    let name = word(by.get("name")?, WORD, redactor).filter(|name| !name.contains('@'));
+    let kind = word(by.get("type")?, WORD, redactor);
+    Ok(match (name, kind) {
+        (Some(name), Some(kind)) => Some(format!("{name} ({kind})")),
+        (name, kind) => name.or(kind),
     })
 }
 
@@ -171,7 +182,7 @@ pub fn page(body: &[u8], redactor: &Redactor) -> Result<RawPage, Error> {
 ///
 /// # Errors
 /// [`Error::Malformed`].
-pub fn pipeline(body: &[u8], asked: &PipelineId) -> Result<Pipeline, Error> {
+pub fn pipeline(body: &[u8], asked: &PipelineId, redactor: &Redactor) -> Result<Pipeline, Error> {
     let read = || -> Result<Pipeline, Reason> {
         let root = Json::parse(body)?;
         let value = unwrapped(&root)?;
@@ -187,9 +198,27 @@ pub fn pipeline(body: &[u8], asked: &PipelineId) -> Result<Pipeline, Error> {
             None => None,
         };
         let developer_mode = developer_mode.or(flag("developer_mode")?);
-        Ok(Pipeline { active: flag("active")?, draft: flag("draft")?, developer_mode })
+        let connector = value.any(&["input_connector", "inputConnector"])?.filter(|connector| matches!(connector, Json::Object(_)));
+        let of_connector = connector.map(|connector| connector.any(&["trigger_type", "triggerType"])).transpose()?.flatten();
+        let input_trigger = word(value.any(&["trigger_type", "triggerType"])?.or(of_connector), WORD, redactor);
+        let schedule = value.get("schedule")?.map(|schedule| self::schedule(schedule, redactor)).transpose()?.flatten();
+        let name = word(value.get("name")?, WORD, redactor);
+        Ok(Pipeline { name, active: flag("active")?, draft: flag("draft")?, developer_mode, input_trigger, schedule })
     };
     read().map_err(malformed)
+}
+
+/// A schedule as a text, such as `DAILY x 2`.
+fn schedule(value: &Json, redactor: &Redactor) -> Result<Option<String>, Reason> {
+    if !matches!(value, Json::Object(_)) {
+        return Ok(word(Some(value), WORD, redactor));
+    }
+    let frequency = word(value.any(&["frequency", "type"])?, WORD / 2, redactor);
+    let interval = value.get("interval")?.and_then(Json::count);
+    Ok(match (frequency, interval) {
+        (Some(frequency), Some(interval)) => Some(format!("{frequency} x {interval}")),
+        (frequency, _) => frequency,
+    })
 }
 
 /// Reads the token out of `{"access_token": …}`, possibly inside `data`.

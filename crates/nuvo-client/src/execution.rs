@@ -20,6 +20,8 @@ const MAX_IDENTITY: usize = 256;
 pub struct NuvoTime {
     /// The instant, if the text can be read; without a zone it is taken as UTC.
     pub at: Option<Timestamp>,
+    /// Whether the text names a zone.
+    pub is_zoned: bool,
     /// The text as it was sent, cleaned.
     pub text: String,
 }
@@ -28,10 +30,12 @@ impl NuvoTime {
     pub(crate) fn read(text: &str, redactor: &Redactor) -> Self {
         let text = redactor.clean(text, MAX_TIME);
         let civil = |t: &str| t.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|z| z.timestamp());
-        let at = text.parse::<Timestamp>().ok().or_else(|| civil(&text));
+        let zoned = text.parse::<Timestamp>().ok();
+        let is_zoned = zoned.is_some();
+        let at = zoned.or_else(|| civil(&text));
         // Kubernetes has no name for a year before 0, and after 9999 there is no timestamp.
         let at = at.filter(|at| at.to_zoned(TimeZone::UTC).year() >= 0);
-        Self { at, text }
+        Self { at, is_zoned, text }
     }
 }
 
@@ -167,19 +171,27 @@ pub struct Execution {
     pub updated_at: Option<NuvoTime>,
     /// Who created it, if that has an identifier.
     pub created_by: Option<Identity>,
+    /// Who created it, for people: name and kind, without an e-mail address.
+    pub creator: Option<String>,
     /// Its runs, at most the last 64. Entries of a list carry none.
     pub logs: Vec<Log>,
 }
 
-/// What is read of a pipeline before a trigger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// What is read of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Pipeline {
+    /// Its name.
+    pub name: Option<String>,
     /// Whether it is switched on.
     pub active: Option<bool>,
     /// Whether it is a draft.
     pub draft: Option<bool>,
     /// In developer mode only the first 100 rows are delivered.
     pub developer_mode: Option<bool>,
+    /// What starts it, for example TIME_BASE or EVENT_BASE.
+    pub input_trigger: Option<String>,
+    /// Its schedule in nuvo, as a text.
+    pub schedule: Option<String>,
 }
 
 /// One page of a list as it was sent.

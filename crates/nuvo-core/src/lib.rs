@@ -6,6 +6,8 @@
 
 pub mod account;
 pub mod backoff;
+pub mod pipeline;
+mod quality_gate;
 pub mod run;
 pub mod schedule;
 pub mod scheduler;

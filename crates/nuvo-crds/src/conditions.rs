@@ -20,6 +20,12 @@ pub const STALLED: &str = "Stalled";
 
 /// The pipeline was in developer mode when the run ended, so that nuvo has delivered its first 100 rows only. Absent otherwise.
 pub const DEVELOPER_MODE: &str = "DeveloperMode";
+/// The data of a pipeline is as new as `spec.freshness` asks. Absent when that is not set.
+pub const FRESH: &str = "Fresh";
+/// The execution of a pipeline that ended last was successful. Absent until one has ended.
+pub const LAST_EXECUTION_SUCCEEDED: &str = "LastExecutionSucceeded";
+/// The statistics of the execution that ended last keep `spec.qualityGate`. Absent when that is not set, and until an execution has ended.
+pub const QUALITY_GATE_PASSED: &str = "QualityGatePassed";
 /// The object is not deleted although `spec.ttlSecondsAfterFinished` says so. Absent otherwise.
 pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
@@ -272,6 +278,76 @@ impl ScheduleReason {
     #[must_use]
     pub const fn is_stalled(self) -> bool {
         matches!(self, Self::InvalidSchedule | Self::InvalidTimeZone | Self::NeverDue | Self::NotSelected)
+    }
+}
+
+reasons! {
+    /// Why the condition `Ready` of a NuvoPipeline is what it is.
+    ObservationReason {
+        /// The operator looks at the executions of the pipeline.
+        Observed = "Observed", True;
+        /// `spec.suspend` is true: nuvo is not asked.
+        Suspended = "Suspended", True;
+        /// There are more new executions than one look can read. The next looks read the rest.
+        CatchingUp = "CatchingUp", True;
+        /// There was no look yet.
+        Pending = "Pending", Unknown;
+        /// nuvo answered 403 for the executions of the account or for the pipeline.
+        PipelineForbidden = "PipelineForbidden", False;
+        /// The NuvoAccount is missing or cannot be used.
+        AccountNotReady = "AccountNotReady", False;
+        /// nuvo does not answer. What is known stays as it is.
+        NuvoUnavailable = "NuvoUnavailable", False;
+        /// nuvo sends the list in another order than asked, so that it cannot be told what is new.
+        OrderUnknown = "OrderUnknown", False;
+        /// The account has more NuvoPipelines than are observed: this one is not.
+        TooManyPipelines = "TooManyPipelines", False;
+        /// nuvo has no such pipeline.
+        PipelineNotFound = "PipelineNotFound", False;
+        /// The spec cannot be carried out.
+        InvalidSpec = "InvalidSpec", False;
+    }
+}
+
+reasons! {
+    /// Why the condition `Fresh` of a NuvoPipeline is what it is.
+    FreshReason {
+        /// The newest success that counts is new enough.
+        Fresh = "Fresh", True;
+        /// The newest success that counts is too old.
+        Stale = "Stale", False;
+        /// No execution that counts has succeeded within the time allowed.
+        NeverSucceeded = "NeverSucceeded", False;
+        /// No execution that counts has succeeded yet, and the time allowed is not over.
+        Pending = "Pending", Unknown;
+        /// No complete look since the data would have become stale: a newer execution may exist.
+        NotObserved = "NotObserved", Unknown;
+        /// The clock of the operator is in doubt.
+        ClockInDoubt = "ClockInDoubt", Unknown;
+    }
+}
+
+reasons! {
+    /// Why the condition `LastExecutionSucceeded` of a NuvoPipeline is what it is.
+    LastExecutionReason {
+        /// It ended SUCCESSFUL.
+        Succeeded = "Succeeded", True;
+        /// It ended FAILED, and was repaired in nuvo.
+        FixedInNuvo = "FixedInNuvo", True;
+        /// It ended FAILED.
+        ExecutionFailed = "ExecutionFailed", False;
+    }
+}
+
+reasons! {
+    /// Why the condition `QualityGatePassed` of a NuvoPipeline is what it is.
+    QualityGateReason {
+        /// The statistics keep all limits.
+        Passed = "Passed", True;
+        /// The statistics break a limit.
+        QualityGateFailed = "QualityGateFailed", False;
+        /// The statistics were not read yet.
+        NotRead = "NotRead", Unknown;
     }
 }
 

@@ -5,6 +5,8 @@
 pub mod conditions;
 mod definitions;
 mod nuvo_account;
+mod nuvo_pipeline;
+mod nuvo_pipeline_status;
 mod pipeline_run;
 mod pipeline_schedule;
 mod run_status;
@@ -18,6 +20,10 @@ pub use definitions::{CrdError, crd_files, crds, crds_yaml};
 pub use nuvo_account::{
     AccessToken, AccountTls, CaBundle, DEFAULT_BASE_URL, DEFAULT_TOKEN_PATH, IdentityType, LicenseKey, NuvoAccount, NuvoAccountSpec,
     NuvoAccountStatus, SecretRef, TlsObjectRef,
+};
+pub use nuvo_pipeline::{DueBy, Freshness, Mirror, NuvoPipeline, NuvoPipelineSpec};
+pub use nuvo_pipeline_status::{
+    AboutPipeline, Gap, MAX_RECENT, MAX_RUNNING, MAX_SEEN, NuvoPipelineStatus, RunningExecution, Seen, SeenExecution,
 };
 pub use pipeline_run::{
     AccountRef, ConcurrencyPolicy, OnAmbiguousTrigger, OnNothingToProcess, PipelineRun, PipelineRunSpec, QualityGate, Retry,

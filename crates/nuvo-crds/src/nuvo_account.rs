@@ -89,6 +89,12 @@ pub struct NuvoAccountSpec {
     #[serde(default = "default_poll_period")]
     #[schemars(range(min = 1, max = 3_600))]
     pub poll_period_seconds: i32,
+
+    /// Time between two looks at the newest executions of the account for its NuvoPipelines, in seconds: 15 to 3600, default 60. All
+    /// NuvoPipelines of the account share a look; without one there is none.
+    #[serde(default = "default_observe_period")]
+    #[schemars(range(min = 15, max = 3_600))]
+    pub observe_period_seconds: i32,
 }
 
 fn default_base_url() -> String {
@@ -103,6 +109,10 @@ const fn default_poll_period() -> i32 {
     10
 }
 
+const fn default_observe_period() -> i32 {
+    60
+}
+
 impl Default for NuvoAccountSpec {
     /// What the API server fills in; there are no credentials.
     fn default() -> Self {
@@ -113,6 +123,7 @@ impl Default for NuvoAccountSpec {
             tls: None,
             requests_per_second: default_requests_per_second(),
             poll_period_seconds: default_poll_period(),
+            observe_period_seconds: default_observe_period(),
         }
     }
 }

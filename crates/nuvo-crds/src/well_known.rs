@@ -1,6 +1,6 @@
 //! Well-known names: labels, annotations and other names that manifests and tools outside of this project rely on.
 
-/// The API group of all resources.
+/// The API group of all kinds.
 pub const GROUP: &str = "nuvo.dev";
 
 /// The served and stored version.
@@ -24,6 +24,9 @@ pub const SCHEDULE_LABEL: &str = "nuvo.dev/schedule";
 
 /// The slot of a run that a schedule started, RFC 3339. Such a run triggers only when its schedule has claimed the slot for it.
 pub const SCHEDULED_AT_ANNOTATION: &str = "nuvo.dev/scheduled-at";
+/// With the value `data` on a NuvoPipeline, the health in Argo CD is also about the data: stale or failed data is Degraded. Read by
+/// `health.lua` only.
+pub const HEALTH_ANNOTATION: &str = "nuvo.dev/health";
 
 /// A Secret is read only when it carries this label with [`CREDENTIAL_LABEL_VALUE`]: who may create an account must not be able to
 /// use every Secret of the namespace.
@@ -31,6 +34,9 @@ pub const CREDENTIAL_LABEL: &str = "nuvo.dev/credential";
 
 /// The value of [`CREDENTIAL_LABEL`] that opts a Secret in.
 pub const CREDENTIAL_LABEL_VALUE: &str = "true";
+
+/// On a run that only shows an execution for a NuvoPipeline: the name of that object.
+pub const PIPELINE_OBJECT_LABEL: &str = "nuvo.dev/pipeline-object";
 
 /// The field manager of every write; it stays stable, or Argo CD and Flux see foreign owners after an upgrade.
 pub const FIELD_MANAGER: &str = "nuvo-operator";

@@ -175,7 +175,8 @@ impl ControlPlane {
         &self.certificates
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// The port of the API server.
+    pub fn port(&self) -> u16 {
         self.ports.api_server
     }
 

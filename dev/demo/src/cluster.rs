@@ -12,11 +12,11 @@ use controlplane::{ControlPlane, Options, Process, RunDir};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use programs::repository;
 
-use crate::{ACCOUNT, NAMESPACE, RUNS, SECRET, heading, say};
+use crate::{ACCOUNT, NAMESPACE, OBSERVED, RUNS, SECRET, heading, say};
 
 /// The rights that the Helm chart gives to the operator.
 const RULES: &str = "charts/nuvo-operator/templates/_rules.tpl";
-const CRDS: [&str; 2] = ["pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev"];
+const CRDS: [&str; 3] = ["pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev", "nuvopipelines.nuvo.dev"];
 /// The namespace of the operator in a cluster of its own.
 const OPERATOR_NAMESPACE: &str = "nuvo-system";
 const OPERATOR: &str = "nuvo-operator";
@@ -71,8 +71,8 @@ impl Cluster {
 
     /// The definitions and the namespace.
     pub fn prepare(&mut self) -> Result<(), Box<dyn Error>> {
-        let [runs, accounts] = CRDS;
-        let found = self.read(&["get", "crd", runs, accounts, "--ignore-not-found", "--output=name"])?;
+        let get = [&["get", "crd"], &CRDS[..], &["--ignore-not-found", "--output=name"]].concat();
+        let found = self.read(&get)?;
         let missing: Vec<&'static str> = CRDS.into_iter().filter(|name| !found.contains(name)).collect();
         match (missing.len(), found.trim().is_empty()) {
             (0, _) => say("the custom resource definitions are there already, and stay as they are"),
@@ -81,10 +81,13 @@ impl Cluster {
                 self.read(&["apply", "--server-side", "--filename", &repository().join("crds").display().to_string()])?;
             }
             _ => {
-                return Err(format!("the cluster has only one of the definitions {runs} and {accounts}: install both, or remove it").into());
+                return Err(
+                    format!("the cluster has not all of the definitions {}: install them, or remove the others", CRDS.join(", ")).into()
+                );
             }
         }
-        self.read(&["wait", "--for=condition=Established", "--timeout=60s", "crd", runs, accounts])?;
+        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd"];
+        self.read(&[&established[..], &CRDS].concat())?;
         let found = self.read(&["get", "namespace", NAMESPACE, "--ignore-not-found", "--output=name"])?;
         if found.trim().is_empty() {
             self.record(|created| created.namespace = true);
@@ -250,7 +253,8 @@ fn rules() -> Result<Vec<PolicyRule>, Box<dyn Error>> {
 /// What the demo applies, as `resource/name`.
 fn objects() -> Vec<String> {
     let runs = RUNS.iter().map(|name| format!("pipelineruns.nuvo.dev/{name}"));
-    runs.chain([format!("nuvoaccounts.nuvo.dev/{ACCOUNT}"), format!("secret/{SECRET}")]).collect()
+    let observed = OBSERVED.iter().map(|name| format!("nuvopipelines.nuvo.dev/{name}"));
+    runs.chain(observed).chain([format!("nuvoaccounts.nuvo.dev/{ACCOUNT}"), format!("secret/{SECRET}")]).collect()
 }
 
 fn output(command: &mut Command) -> Result<String, String> {

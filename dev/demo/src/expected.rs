@@ -55,6 +55,26 @@ pub fn differences(runs: &[Value], posts: impl Fn(&str) -> u64) -> Vec<String> {
     found
 }
 
+/// Name and trigger of each pipeline that nuvo starts itself, as `dev/nuvo-sim/pipelines.yaml` has it, and whether its rows are good enough.
+const OBSERVED: [(&str, &str, Option<&str>); 2] = [("deliveries", "SCHEDULED", None), ("returns", "EVENT", Some("False"))];
+
+/// What was observed otherwise, one line each.
+pub fn observed_differences(pipelines: &[Value], posts: impl Fn(&str) -> u64) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, trigger, quality) in OBSERVED {
+        let pipeline = pipelines.iter().find(|pipeline| text(pipeline, "/metadata/name") == Some(name)).unwrap_or(&Value::Null);
+        let conditions = pipeline.pointer("/status/conditions").and_then(Value::as_array);
+        let gate = conditions.into_iter().flatten().find(|condition| text(condition, "/type") == Some("QualityGatePassed"));
+        let is = (text(pipeline, "/status/lastExecution/triggerType"), gate.and_then(|gate| text(gate, "/status")), posts(name));
+        // The rows may not be read yet.
+        let right = is.0 == Some(trigger) && (is.1 == quality || is.1 == Some("Unknown")) && is.2 == 0;
+        if !right {
+            found.push(format!("{name}: trigger, quality and POSTs are {is:?}, expected {:?}", (Some(trigger), quality, 0)));
+        }
+    }
+    found
+}
+
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer)?.as_str()
 }
@@ -65,6 +85,20 @@ fn number(object: &Value, pointer: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn observed_pipeline_that_was_triggered_or_not_seen_differs() {
+        let seen = |name: &str, trigger: &str| {
+            json!({ "metadata": { "name": name }, "status": { "lastExecution": { "triggerType": trigger },
+            "conditions": [{ "type": "QualityGatePassed", "status": "Unknown" }] } })
+        };
+        let both = [seen("deliveries", "SCHEDULED"), seen("returns", "EVENT")];
+        assert_eq!(super::observed_differences(&both, |_| 0), [""; 0]);
+        assert_eq!(super::observed_differences(&both, |_| 1).len(), 2);
+        assert_eq!(super::observed_differences(&[seen("deliveries", "MANUAL")], |_| 0).len(), 2);
+    }
+
     #[test]
     fn what_is_missing_differs() {
         let found = super::differences(&[], |pipeline| if pipeline == "orders" { 2 } else { 1 });

@@ -29,6 +29,8 @@ use wait::Wait;
 const NAMESPACE: &str = "demo";
 /// The names of the runs and of their pipelines, and of their files in `examples`.
 const RUNS: [&str; 5] = ["orders", "invoices", "customers", "ledger", "archive"];
+/// The pipelines that nuvo starts itself: the names of the NuvoPipelines in `examples/observed-pipelines.yaml`, and their ids.
+const OBSERVED: [&str; 2] = ["deliveries", "returns"];
 /// The one that fails.
 const FAILED: &str = "customers";
 /// What `examples/account.yaml` makes.
@@ -113,8 +115,11 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
     let before_runs = Cost::so_far();
     parts.push(Part { name: "start".to_owned(), cost: before_runs.since(before_start) });
 
-    heading("one run of each kind: a success, several files, a failure, a slow one, nothing to do");
-    let files = RUNS.map(|name| format!("examples/{name}.yaml"));
+    heading(
+        "one run of each kind: a success, several files, a failure, a slow one, nothing to do; and two pipelines that nuvo starts itself",
+    );
+    let mut files = RUNS.map(|name| format!("examples/{name}.yaml")).to_vec();
+    files.push("examples/observed-pipelines.yaml".to_owned());
     let mut apply = vec!["apply", "-n", NAMESPACE];
     apply.extend(files.iter().flat_map(|path| ["-f", path]));
     cluster.show(&apply)?;
@@ -127,6 +132,9 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
     let names = RUNS.map(|name| format!("pipelinerun.nuvo.dev/{name}"));
     let ended = wait.until("condition=Finished", &names.each_ref().map(String::as_str), Some(watch))?;
 
+    let observed = OBSERVED.map(|name| format!("nuvopipeline.nuvo.dev/{name}"));
+    let mut wait = Wait { cluster: &cluster, operator: &mut operator, interrupt };
+    wait.until("condition=LastExecutionSucceeded", &observed.each_ref().map(String::as_str), None)?;
     let whole = Cost::so_far();
     parts.push(Part { name: "runs".to_owned(), cost: whole.since(before_runs) });
     heading(if ended { "all have ended" } else { "not all have ended in time" });
@@ -136,14 +144,18 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
         let shown = format!("$ kubectl {}\n{}", table.join(" "), cluster.read(&table)?);
         fs::write(file, picture::svg(&shown)).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     }
+    heading("what nuvo starts itself, by its schedule and by an event: the operator only looks");
+    cluster.show(&["get", "nuvopipelines.nuvo.dev", "-n", NAMESPACE])?;
     heading("what a failed run says");
     cluster.show(&["describe", &format!("pipelinerun.nuvo.dev/{FAILED}"), "-n", NAMESPACE])?;
     heading("what it took; builds run side by side");
     write(&cost::table(&parts, whole));
-    let differences = expected::differences(&runs(&cluster)?, |pipeline| sim.post_count_of(pipeline));
+    let posts = |pipeline: &str| sim.post_count_of(pipeline);
+    let mut differences = expected::differences(&list(&cluster, "pipelineruns.nuvo.dev")?, posts);
+    differences.extend(expected::observed_differences(&list(&cluster, "nuvopipelines.nuvo.dev")?, posts));
     if args.once {
         if differences.is_empty() {
-            heading("all came out as expected, and every pipeline was triggered once");
+            heading("all came out as expected: every run has triggered its pipeline once, and what is only observed was never triggered");
             return Ok(());
         }
         let log = operator.end_of_log();
@@ -186,6 +198,8 @@ kubectl patch npr {FAILED} -n {NAMESPACE} --type=merge -p '{{\"spec\":{{\"rerunT
 echo '{pipeline_run}' | kubectl create -n {NAMESPACE} -f -
 # All there is to see in a table:
 kubectl get npr -n {NAMESPACE} -o wide
+# What runs in nuvo, whoever started it:
+kubectl get npl -n {NAMESPACE} -o wide
 # What has reached the simulator, and how often each pipeline was triggered:
 curl {admin}journal
 curl {admin}counts
@@ -209,17 +223,23 @@ fn account(base_url: &str) -> Result<String, Box<dyn Error>> {
         if let Some(url) = object.pointer_mut("/spec/baseUrl") {
             *url = base_url.into();
         }
+        // As often as the definition allows: a demonstration is short.
+        if object.pointer("/kind").and_then(Value::as_str) == Some("NuvoAccount")
+            && let Some(Value::Object(spec)) = object.pointer_mut("/spec")
+        {
+            spec.insert("observePeriodSeconds".to_owned(), 15.into());
+        }
         items.push(object);
     }
     Ok(json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string())
 }
 
-fn runs(cluster: &Cluster) -> Result<Vec<Value>, Box<dyn Error>> {
+fn list(cluster: &Cluster, plural: &str) -> Result<Vec<Value>, Box<dyn Error>> {
     #[derive(Deserialize)]
     struct List {
         items: Vec<Value>,
     }
-    let text = cluster.read(&["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE, "--output=json"])?;
+    let text = cluster.read(&["get", plural, "-n", NAMESPACE, "--output=json"])?;
     Ok(serde_json::from_str::<List>(&text)?.items)
 }
 

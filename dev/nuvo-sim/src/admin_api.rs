@@ -11,7 +11,7 @@ use axum::{
     http::Response,
     routing::{delete, get, patch, post, put},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,8 +19,10 @@ use crate::{
     execution::{Change, Seed},
     execution_api::json_response,
     fault::{Fault, FaultId},
+    identity::Identity,
     pipeline::Pipeline,
     server_state::SharedState,
+    starts::{Trigger, owner},
 };
 
 type Server = State<Arc<SharedState>>;
@@ -30,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<SharedState>> {
         .route("/_sim/healthz", get(async || json_response(200, &json!({"status": "ok"}))))
         .route("/_sim/pipelines", get(pipelines))
         .route("/_sim/pipelines/{id}", put(put_pipeline).delete(delete_pipeline))
+        .route("/_sim/pipelines/{id}/start", post(start_pipeline))
         .route("/_sim/journal", get(journal).delete(clear_journal))
         .route("/_sim/counts", get(counts))
         .route("/_sim/executions", get(executions).post(seed))
@@ -93,6 +96,30 @@ async fn put_pipeline(State(shared): Server, Path(id): Path<String>, body: Bytes
 async fn delete_pipeline(State(shared): Server, Path(id): Path<String>) -> Response<Body> {
     let removed = shared.lock().pipelines.remove(&id);
     result(removed.map(|_| done()).ok_or(SimError::NoSuchPipeline(id)))
+}
+
+/// Who and what starts a pipeline without a request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByItself {
+    #[serde(default = "event")]
+    trigger: Trigger,
+    #[serde(default = "owner")]
+    creator: Identity,
+}
+
+const fn event() -> Trigger {
+    Trigger::Event
+}
+
+async fn start_pipeline(State(shared): Server, Path(id): Path<String>, body: Bytes) -> Response<Body> {
+    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    match read::<ByItself>(&body) {
+        Ok(ByItself { trigger, creator }) => {
+            result(shared.lock().start_by_itself(&id, trigger, creator).map(|ids| json_response(201, &json!({"ids": ids}))))
+        }
+        Err(problem) => bad(400, problem),
+    }
 }
 
 async fn journal(State(shared): Server) -> Response<Body> {

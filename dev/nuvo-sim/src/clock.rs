@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::duration::{Millis, millis};
 
@@ -12,11 +12,13 @@ pub(crate) struct Clock {
     begun: Instant,
     /// The date of moment 0, as the server believes it to be.
     origin: Millis,
+    /// The zone of the times that name none.
+    local: TimeZone,
 }
 
 impl Clock {
-    pub(crate) fn start(skew: Millis) -> Self {
-        Self { begun: Instant::now(), origin: Timestamp::now().as_millisecond().saturating_add(skew) }
+    pub(crate) fn start(skew: Millis, local: TimeZone) -> Self {
+        Self { begun: Instant::now(), origin: Timestamp::now().as_millisecond().saturating_add(skew), local }
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -37,8 +39,8 @@ impl Clock {
         self.date(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
     }
 
-    /// `2022-03-07 12:48:28.653`
+    /// `2022-03-07 12:48:28.653`, in the local zone of the server.
     pub(crate) fn bare(&self, at: Millis) -> String {
-        self.date(at).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+        self.date(at).to_zoned(self.local.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
     }
 }

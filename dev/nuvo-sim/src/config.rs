@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::pipeline::Pipeline;
+use crate::{identity::Identity, pipeline::Pipeline};
 
 /// Everything that is fixed when a simulator starts.
 #[derive(Debug, Clone)]
@@ -50,8 +50,10 @@ pub struct SimConfig {
     pub total: Total,
     /// Fields whose filters are accepted and not applied.
     pub ignored_filters: BTreeSet<String>,
-    /// Whether an order is accepted and not applied: the newest come first.
-    pub ignore_order: bool,
+    /// The order of the list.
+    pub order: ListOrder,
+    /// The zone of the times that name none, in the form of the variable TZ of POSIX, for example `CET-1CEST,M3.5.0,M10.5.0/3`.
+    pub local_zone: String,
     /// The oldest entries of the journal are forgotten beyond this number.
     pub journal_limit: usize,
 }
@@ -77,7 +79,8 @@ impl Default for SimConfig {
             clock_skew_ms: 0,
             total: Total::Overall,
             ignored_filters: BTreeSet::new(),
-            ignore_order: false,
+            order: ListOrder::Asked,
+            local_zone: "UTC0".to_owned(),
             journal_limit: 100_000,
         }
     }
@@ -92,6 +95,21 @@ pub enum Total {
     Overall,
     /// The entries of the page.
     Page,
+}
+
+/// The order of the list: the documentation does not promise that the one that was asked for is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ListOrder {
+    /// The one that was asked for; without one, the newest come first.
+    #[default]
+    Asked,
+    /// The newest come first, whatever was asked for.
+    NewestFirst,
+    /// The oldest come first, whatever was asked for.
+    OldestFirst,
+    /// One that has nothing to do with the time, and stays the same.
+    Mixed,
 }
 
 /// What a caller may do.
@@ -123,41 +141,6 @@ impl Permission {
             Self::Write => "execution.write",
         }
     }
-}
-
-/// A user or a sub-organization.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// The e-mail address, or the sub-organization's own identifier.
-    pub identifier: String,
-    /// Which of the two it is.
-    #[serde(rename = "type", default)]
-    pub kind: IdentityKind,
-}
-
-impl Identity {
-    /// A user with this address.
-    pub fn user(identifier: impl Into<String>) -> Self {
-        Self { identifier: identifier.into(), kind: IdentityKind::User }
-    }
-
-    /// A sub-organization with this identifier.
-    pub fn sub_org(identifier: impl Into<String>) -> Self {
-        Self { identifier: identifier.into(), kind: IdentityKind::SubOrg }
-    }
-}
-
-/// The two kinds of [`Identity`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum IdentityKind {
-    /// A user of the organization.
-    #[default]
-    #[serde(rename = "USER")]
-    User,
-    /// A sub-organization.
-    #[serde(rename = "SUB_ORG")]
-    SubOrg,
 }
 
 /// A license key with the one identity it is accepted for.

@@ -36,6 +36,9 @@ pub enum SimError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The zone of the times that name none cannot be read.
+    #[error("`{0}` is no time zone as in the variable TZ of POSIX; write for example UTC0 or CET-1CEST,M3.5.0,M10.5.0/3")]
+    Zone(String),
     /// No execution has this id.
     #[error("no such execution: `{0}`")]
     NoSuchExecution(String),

@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     clock::Clock,
-    config::Identity,
     duration::{Millis, millis},
+    identity::Identity,
     pipeline::{Ending, ExecutionError, Pipeline, Spelling, Stats},
+    starts::Trigger,
 };
 pub use by_hand::{Change, Seed};
-pub use words::{Status, Trigger};
+pub use words::Status;
 
 /// An execution as it is now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,6 +64,16 @@ pub(crate) struct Stored {
     fields: Map<String, Value>,
 }
 
+/// One start of a pipeline, which makes an execution for each file.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) at: Millis,
+    pub(crate) creator: Identity,
+    pub(crate) trigger: Trigger,
+    /// The POST that it comes from.
+    pub(crate) request: Option<u64>,
+}
+
 #[derive(Debug, Clone)]
 struct Run {
     started: Millis,
@@ -99,15 +110,8 @@ impl Run {
 
 impl Stored {
     /// The execution of one file of a start.
-    pub(crate) fn started(
-        id: String,
-        pipeline: &Pipeline,
-        file: usize,
-        creator: Identity,
-        request: u64,
-        now: Millis,
-        listed: Millis,
-    ) -> Self {
+    pub(crate) fn started(id: String, pipeline: &Pipeline, file: usize, start: &Start, listed: Millis) -> Self {
+        let Start { at: now, ref creator, trigger, request } = *start;
         let length = millis(pipeline.duration.0);
         let first = Run {
             started: now,
@@ -129,11 +133,11 @@ impl Stored {
             pipeline: pipeline.id.clone(),
             created: now,
             listed,
-            creator,
-            trigger: Trigger::Manual,
+            creator: creator.clone(),
+            trigger,
             spelling: pipeline.spelling,
             developer_mode: pipeline.developer_mode,
-            request: Some(request),
+            request,
             changed: now,
             first,
             fixes,
@@ -142,15 +146,16 @@ impl Stored {
     }
 
     pub(crate) fn seeded(id: String, seed: Seed, now: Millis) -> Self {
-        let Seed { pipeline, id: _, ago, creator, trigger, status, error, stats, listed_after, spelling } = seed;
+        let Seed { pipeline, id: _, ago, lasted, creator, trigger, status, error, stats, listed_after, spelling } = seed;
         let created = now.saturating_sub(millis(ago.0));
+        let ended = created.saturating_add(millis(lasted.0));
         let mut first = Run { started: created, ends: Millis::MAX, ending: Ending::Successful, word: None, error, stats };
         match status {
             Status::Processing => {}
-            Status::Successful => first.ends = created,
+            Status::Successful => first.ends = ended,
             Status::Failed => {
                 first.ending = Ending::Failed;
-                first.ends = created;
+                first.ends = ended;
             }
             Status::Other(word) => first.word = Some(word),
         }

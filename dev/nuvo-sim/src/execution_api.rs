@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    config::{Identity, Permission},
+    config::Permission,
     execution_list::ListQuery,
     fault::{Effect, MatchedFault, Operation},
+    identity::Identity,
+    pipeline::{Pipeline, Spelling},
     request_journal::{RECORDED_HEADERS, RecordedRequest, RecordedResponse},
     server_state::{ServerState, SharedState, TokenGrant},
 };
@@ -316,16 +318,36 @@ fn pipeline(state: &ServerState, headers: &HeaderMap, id: &str) -> Result<Respon
     admit(state, headers, None)?;
     let pipeline =
         state.pipelines.get(id).ok_or_else(|| refusal(state.config.not_found_status, "PIPELINE_NOT_FOUND", "there is no such pipeline"))?;
-    Ok(json_response(
-        200,
-        &json!({"data": {
-            "id": pipeline.id,
-            "name": pipeline.id,
-            "active": pipeline.active,
-            "draft": pipeline.draft,
-            "configuration": {"id": format!("{}-configuration", pipeline.id), "developer_mode": pipeline.developer_mode},
-        }}),
-    ))
+    Ok(json_response(200, &json!({"data": show(pipeline)})))
+}
+
+/// Name, draft and developer mode are what public code reads. Where trigger and schedule are is not documented, so each spelling has another
+/// place for them.
+fn show(pipeline: &Pipeline) -> Value {
+    let mut shown = json!({
+        "id": pipeline.id,
+        "name": pipeline.name.as_ref().unwrap_or(&pipeline.id),
+        "active": pipeline.active,
+        "draft": pipeline.draft,
+        "configuration": {"id": format!("{}-configuration", pipeline.id), "developer_mode": pipeline.developer_mode},
+    });
+    let schedule = pipeline.schedule.as_ref();
+    let (name, place, schedule) = match pipeline.spelling {
+        Spelling::Text => ("input_connector", json!({"trigger_type": pipeline.input_trigger}), schedule.map(|schedule| json!(schedule))),
+        Spelling::Sample => {
+            let text = schedule.map(|schedule| json!(format!("{} x {}", schedule.frequency, schedule.interval)));
+            ("trigger_type", json!(pipeline.input_trigger), text)
+        }
+        Spelling::Seen => {
+            let other = schedule.map(|schedule| json!({"type": schedule.frequency, "interval": schedule.interval}));
+            ("inputConnector", json!({"triggerType": pipeline.input_trigger}), other)
+        }
+    };
+    if let Value::Object(fields) = &mut shown {
+        fields.insert(name.to_owned(), place);
+        fields.extend(schedule.map(|schedule| ("schedule".to_owned(), schedule)));
+    }
+    shown
 }
 
 /// A JSON answer.

@@ -1,10 +1,16 @@
 //! The list of executions: parses the query and makes the page.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use serde_json::{Value, json};
 
-use crate::{config::Total, server_state::ServerState};
+use crate::{
+    config::{ListOrder, Total},
+    server_state::ServerState,
+};
 
 /// A query, read from the parameters.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -64,8 +70,11 @@ impl ListQuery {
         let mut executions: Vec<_> = state.executions.iter().filter(|execution| execution.listed(now)).collect();
         // Stable: executions of one moment keep the order they were made in.
         executions.sort_by_key(|execution| execution.created);
-        if !self.oldest_first || state.config.ignore_order {
-            executions.reverse();
+        match state.config.order {
+            ListOrder::OldestFirst => {}
+            ListOrder::Asked if self.oldest_first => {}
+            ListOrder::Asked | ListOrder::NewestFirst => executions.reverse(),
+            ListOrder::Mixed => executions.sort_by_cached_key(|execution| mixed(&execution.id)),
         }
         let ignored = &state.config.ignored_filters;
         let filters: Vec<_> = self.filters.iter().filter(|(field, _)| !ignored.contains(*field)).collect();
@@ -85,4 +94,11 @@ impl ListQuery {
         };
         json!({"data": entries, "pagination": {"total": total, "offset": self.offset, "limit": limit}})
     }
+}
+
+/// Puts ids that follow each other far apart.
+fn mixed(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }

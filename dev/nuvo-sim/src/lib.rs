@@ -28,18 +28,22 @@ mod execution;
 mod execution_api;
 mod execution_list;
 mod fault;
+mod identity;
 mod pipeline;
 mod request_journal;
 mod server;
 mod server_state;
+mod starts;
 
-pub use config::{AccessToken, Credential, Identity, IdentityKind, Permission, SimConfig, Total};
+pub use config::{AccessToken, Credential, ListOrder, Permission, SimConfig, Total};
 pub use duration::HumanDuration;
 pub use error::SimError;
-pub use execution::{Change, Execution, Seed, Status, Trigger};
+pub use execution::{Change, Execution, Seed, Status};
 pub use fault::{Effect, Fault, FaultId, FaultReport, Operation};
+pub use identity::{Identity, IdentityKind};
 pub use pipeline::{
     BUILTIN_PIPELINES, Delays, Ending, ExecutionError, Outcomes, Pipeline, Spelling, Stats, parse_pipelines, read_pipelines,
 };
 pub use request_journal::{RecordedRequest, RecordedResponse};
 pub use server::Sim;
+pub use starts::{InputTrigger, Schedule, Starts, Trigger};

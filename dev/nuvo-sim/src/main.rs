@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, process::ExitCo
 
 use clap::Parser;
 use nuvo_sim::{
-    AccessToken, BUILTIN_PIPELINES, Credential, HumanDuration, Identity, IdentityKind, Permission, Sim, SimConfig, SimError, Spelling,
-    Total, parse_pipelines, read_pipelines,
+    AccessToken, BUILTIN_PIPELINES, Credential, HumanDuration, Identity, IdentityKind, ListOrder, Permission, Sim, SimConfig, SimError,
+    Spelling, Total, parse_pipelines, read_pipelines,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -76,9 +76,12 @@ struct Args {
     /// Field whose filters are accepted but not applied, repeatable.
     #[arg(long = "ignore-filter", value_name = "FIELD")]
     ignored_filters: Vec<String>,
-    /// Accept a sort order but do not apply it: the newest executions come first.
-    #[arg(long)]
-    ignore_order: bool,
+    /// Order of the list, whatever was asked for.
+    #[arg(long, default_value = "asked")]
+    order: ListOrder,
+    /// Zone of the times that name none, as in the variable TZ of POSIX, for example CET-1CEST,M3.5.0,M10.5.0/3.
+    #[arg(long, default_value = "UTC0", value_name = "TZ")]
+    local_zone: String,
     /// Milliseconds by which the server's clock is ahead. Negative: behind.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "MS")]
     clock_skew_ms: i64,
@@ -122,7 +125,8 @@ fn config(args: Args) -> Result<SimConfig, SimError> {
         clock_skew_ms: args.clock_skew_ms,
         total: args.total,
         ignored_filters: args.ignored_filters.into_iter().collect(),
-        ignore_order: args.ignore_order,
+        order: args.order,
+        local_zone: args.local_zone,
         ..SimConfig::default()
     })
 }

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{duration::HumanDuration, error::SimError};
+use crate::{
+    duration::HumanDuration,
+    error::SimError,
+    starts::{InputTrigger, Schedule, Starts},
+};
 
 /// What happens when this pipeline is started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,18 @@ pub struct Pipeline {
     /// Shown as `configuration.developer_mode`: only 100 rows would be delivered.
     #[serde(default)]
     pub developer_mode: bool,
+    /// Its name; without one, its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What its input connector waits for, as callers see it.
+    #[serde(default)]
+    pub input_trigger: InputTrigger,
+    /// Its schedule, as callers see it. What really starts it is in `starts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// The server starts it by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<Starts>,
     /// Which of the documentation's contradicting forms its executions are shown in.
     #[serde(default)]
     pub spelling: Spelling,
@@ -62,6 +78,10 @@ impl Pipeline {
             active: true,
             draft: false,
             developer_mode: false,
+            name: None,
+            input_trigger: InputTrigger::default(),
+            schedule: None,
+            starts: None,
             spelling: Spelling::default(),
         }
     }
@@ -121,6 +141,26 @@ impl Pipeline {
         Self { developer_mode, ..self }
     }
 
+    /// Sets its name.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Shows a schedule; nothing is started by it.
+    pub fn scheduled(self, frequency: impl Into<String>, interval: u64) -> Self {
+        Self { schedule: Some(Schedule { frequency: frequency.into(), interval }), ..self }
+    }
+
+    /// Its input connector waits for data.
+    pub fn event_based(self) -> Self {
+        Self { input_trigger: InputTrigger::EventBase, ..self }
+    }
+
+    /// Has the server start it by itself.
+    pub fn starts(self, starts: Starts) -> Self {
+        Self { starts: Some(starts), ..self }
+    }
+
     /// Sets the time between an end with FAILED and the repair.
     pub fn fix_after(self, after: Duration) -> Self {
         Self { fix_after: Some(HumanDuration(after)), ..self }
@@ -139,6 +179,8 @@ impl Pipeline {
             "the id is empty"
         } else if matches!(&self.outcome, Outcomes::PerFile(endings) if endings.is_empty()) {
             "`outcome` is an empty list"
+        } else if self.starts.as_ref().is_some_and(|starts| starts.every.0.as_millis() == 0) {
+            "`starts.every` is no time"
         } else {
             return Ok(());
         };

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    config::Identity,
     fault::{FaultId, Operation},
+    identity::Identity,
 };
 
 /// A request and the response to it.

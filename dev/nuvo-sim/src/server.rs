@@ -30,9 +30,11 @@ use crate::{
     execution::{Change, Execution, Seed, Status},
     execution_api::{self, CloseConnection},
     fault::{Fault, FaultId, FaultReport},
+    identity::Identity,
     pipeline::Pipeline,
     request_journal::RecordedRequest,
     server_state::SharedState,
+    starts::Trigger,
 };
 
 /// A running simulator. It stops when this is dropped; open connections are closed then.
@@ -217,6 +219,17 @@ impl Sim {
     /// Adds an execution of someone else or of an earlier time; returns its id.
     pub fn seed_execution(&self, seed: Seed) -> Result<String, SimError> {
         self.shared.lock().seed(seed)
+    }
+
+    /// Adds as many executions of one moment; returns their ids. The seed's own id is not used.
+    pub fn seed_executions(&self, seed: &Seed, count: usize) -> Vec<String> {
+        self.shared.lock().seed_many(seed, count)
+    }
+
+    /// Starts a pipeline as the server itself does it, by its schedule or by an event, without a request; returns the ids of the executions,
+    /// which then progress as the pipeline says. A pipeline that is switched off is started, too.
+    pub fn start_by_itself(&self, pipeline: &str, trigger: Trigger, creator: Identity) -> Result<Vec<String>, SimError> {
+        self.shared.lock().start_by_itself(pipeline, trigger, creator)
     }
 
     /// Changes an execution by hand. What it would have done by itself later no longer happens.

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::tz::TimeZone;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde_json::Value;
 
 use crate::{
     clock::Clock,
-    config::{AccessToken, Credential, Identity, Permission, SimConfig},
+    config::{AccessToken, Credential, Permission, SimConfig},
     duration::{Millis, millis},
     error::SimError,
-    execution::{Change, Execution, Seed, Stored},
+    execution::{Change, Execution, Seed, Start, Stored},
     fault::{FaultId, Faults},
+    identity::Identity,
     pipeline::Pipeline,
     request_journal::RequestJournal,
+    starts::Trigger,
 };
 
 /// The state, and a signal for tests that wait for a fault.
@@ -34,8 +37,11 @@ impl SharedState {
         Ok(Self { state: Mutex::new(ServerState::new(config)?), reached: Condvar::new(), base_path })
     }
 
+    /// The state as it is now, also with what the server has started by itself since the last look.
     pub(crate) fn lock(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock()
+        let mut state = self.state.lock();
+        state.start_what_is_due();
+        state
     }
 
     /// Counts a request that reached the point where this fault takes effect.
@@ -57,6 +63,8 @@ pub(crate) struct ServerState {
     /// POSTs to `/execution/` by the pipeline they name.
     pub(crate) counts: BTreeMap<String, PostCounts>,
     tokens: BTreeMap<String, TokenGrant>,
+    /// When the server next starts a pipeline by itself.
+    due: BTreeMap<String, Millis>,
     /// Makes ids and tokens unique.
     serial: u32,
 }
@@ -90,14 +98,16 @@ impl From<AccessToken> for TokenGrant {
 
 impl ServerState {
     fn new(config: SimConfig) -> Result<Self, SimError> {
+        let local = TimeZone::posix(&config.local_zone).map_err(|_| SimError::Zone(config.local_zone.clone()))?;
         let mut state = Self {
-            clock: Clock::start(config.clock_skew_ms),
+            clock: Clock::start(config.clock_skew_ms, local),
             pipelines: BTreeMap::new(),
             executions: Vec::new(),
             journal: RequestJournal::default(),
             faults: Faults::default(),
             counts: BTreeMap::new(),
             tokens: config.access_tokens.iter().map(|token| (token.token.clone(), token.clone().into())).collect(),
+            due: BTreeMap::new(),
             serial: 0,
             config,
         };
@@ -109,6 +119,10 @@ impl ServerState {
 
     pub(crate) fn set_pipeline(&mut self, pipeline: Pipeline) -> Result<(), SimError> {
         pipeline.check()?;
+        match &pipeline.starts {
+            Some(starts) => self.due.insert(pipeline.id.clone(), self.clock.now().saturating_add(millis(starts.every.0))),
+            None => self.due.remove(&pipeline.id),
+        };
         self.pipelines.insert(pipeline.id.clone(), pipeline);
         Ok(())
     }
@@ -157,19 +171,54 @@ impl ServerState {
 
     /// Carries out a POST: makes an execution for each file, and returns the answer's entries.
     pub(crate) fn create(&mut self, pipeline: &Pipeline, creator: &Identity, request: u64) -> Vec<Value> {
-        let now = self.clock.now();
-        let listed = now.saturating_add(millis(self.config.list_lag));
-        let mut shown = Vec::new();
-        for file in 0..usize::try_from(pipeline.files).unwrap_or(usize::MAX) {
-            let id = self.new_id();
-            let execution = Stored::started(id, pipeline, file, creator.clone(), request, now, listed);
-            shown.push(execution.show_created());
-            self.executions.push(execution);
-        }
+        let start = Start { at: self.clock.now(), creator: creator.clone(), trigger: Trigger::Manual, request: Some(request) };
+        let started = self.start(pipeline, &start);
+        let shown = started.iter().map(Stored::show_created).collect();
+        self.executions.extend(started);
         let counts = self.counts.entry(pipeline.id.clone()).or_default();
         counts.executed = counts.executed.saturating_add(1);
         self.journal.change(request, |request| request.executed = true);
         shown
+    }
+
+    fn start(&mut self, pipeline: &Pipeline, start: &Start) -> Vec<Stored> {
+        let listed = start.at.saturating_add(millis(self.config.list_lag));
+        let files = 0..usize::try_from(pipeline.files).unwrap_or(usize::MAX);
+        files.map(|file| Stored::started(self.new_id(), pipeline, file, start, listed)).collect()
+    }
+
+    /// Starts a pipeline as the server itself does it: by its schedule, or by an event. Returns the ids of the executions.
+    pub(crate) fn start_by_itself(&mut self, id: &str, trigger: Trigger, creator: Identity) -> Result<Vec<String>, SimError> {
+        let pipeline = self.pipelines.get(id).cloned().ok_or_else(|| SimError::NoSuchPipeline(id.to_owned()))?;
+        let started = self.start(&pipeline, &Start { at: self.clock.now(), creator, trigger, request: None });
+        let ids = started.iter().map(|execution| execution.id.clone()).collect();
+        self.executions.extend(started);
+        Ok(ids)
+    }
+
+    /// Makes the starts of the server itself whose time has come. One that is switched off or a draft is not started.
+    fn start_what_is_due(&mut self) {
+        let now = self.clock.now();
+        while let Some((id, at)) = self.due.iter().find(|(_, at)| **at <= now).map(|(id, at)| (id.clone(), *at)) {
+            let Some((pipeline, starts)) = self.pipelines.get(&id).and_then(|pipeline| Some((pipeline.clone(), pipeline.starts.clone()?)))
+            else {
+                self.due.remove(&id);
+                continue;
+            };
+            self.due.insert(id, at.saturating_add(millis(starts.every.0)));
+            if pipeline.active && !pipeline.draft {
+                let started = self.start(&pipeline, &Start { at, creator: starts.creator, trigger: starts.trigger, request: None });
+                self.executions.extend(started);
+            }
+        }
+    }
+
+    /// Adds executions of one moment.
+    pub(crate) fn seed_many(&mut self, seed: &Seed, count: usize) -> Vec<String> {
+        let now = self.clock.now();
+        let ids: Vec<String> = (0..count).map(|_| self.new_id()).collect();
+        self.executions.extend(ids.iter().map(|id| Stored::seeded(id.clone(), seed.clone(), now)));
+        ids
     }
 
     pub(crate) fn seed(&mut self, seed: Seed) -> Result<String, SimError> {

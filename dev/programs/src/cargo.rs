@@ -12,7 +12,7 @@ use crate::progress::{Display, Progress};
 use crate::{Cost, Error, repository, say};
 
 /// The packages of all programs that are built here. Together, so that they share what they use, with the same features; but not in the image.
-const PACKAGES: [&str; 3] = ["nuvo-operator", "demo", "xtask"];
+const PACKAGES: [&str; 4] = ["nuvo-operator", "kubectl-nuvo", "demo", "xtask"];
 /// What cargo says of a build that goes well.
 const STATUS: [&str; 9] = ["Compiling", "Finished", "Fresh", "Dirty", "Updating", "Locking", "Adding", "Downloading", "Downloaded"];
 

@@ -10,6 +10,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::thread;
 
 use crate::child::{POLL, check_interrupted, wait};
+use crate::module::{Link, with_link};
 use crate::progress::{Display, Progress};
 use crate::{Context, Cost, Error, repository, say};
 
@@ -50,6 +51,8 @@ pub(crate) struct Source {
     pub(crate) version: [&'static str; 3],
     /// The name of the file in `versions/` that is used instead of go.mod. What is built from it is beside what is built from go.mod.
     pub(crate) variant: Option<&'static str>,
+    /// What its module lacks.
+    pub(crate) link: Option<Link>,
     /// How it is told the version.
     pub(crate) ldflags: fn([&str; 3]) -> String,
 }
@@ -130,7 +133,10 @@ impl Program {
 
     fn compile(&self, temporary: &Path, progress: &Progress, look: &mut impl FnMut()) -> Result<Cost, Error> {
         let Source { name, title, package, tags, version, ldflags, .. } = &self.source;
-        let module_file = self.source.module_file();
+        let module_file = match &self.source.link {
+            None => self.source.module_file(),
+            Some(link) => Some(format!("-modfile={}", with_link(&self.source.module, link, &self.home)?.display())),
+        };
         let ldflags = format!("-s -w {}", ldflags(*version));
         let unfinished = self.home.join(format!("{name}.new"));
         let mut build = self.go("build");
@@ -216,6 +222,7 @@ impl Source {
         paths.sort();
         let mut hasher = DefaultHasher::new();
         self.version.hash(&mut hasher);
+        self.link.hash(&mut hasher);
         FLAGS.hash(&mut hasher);
         for path in paths {
             path.strip_prefix(&self.module).unwrap_or(&path).hash(&mut hasher);

@@ -90,6 +90,7 @@ fn source_of(version: [&'static str; 3], variant: Option<&'static str>) -> Sourc
         tags: "",
         version,
         variant,
+        link: None,
         ldflags: |[major, minor, patch]| {
             let of_version = "k8s.io/component-base/version.git";
             format!("-X {of_version}Version=v{major}.{minor}.{patch} -X {of_version}Major={major} -X {of_version}Minor={minor}")

@@ -8,6 +8,7 @@ mod child;
 pub mod cost;
 mod go;
 mod kubernetes;
+mod module;
 pub mod progress;
 mod tools;
 
@@ -19,7 +20,10 @@ pub use cost::Cost;
 pub use go::{Program, home};
 pub use kubernetes::{CHOICE, assets, control_plane, controller_manager, node, versions};
 pub use progress::Progress;
-pub use tools::{argocd_sync, coredns, flux_apply, helm, pause, promtool, release};
+pub use tools::{
+    argo_controller, argo_executor, argo_manifests, argocd_sync, coredns, cosign, flux_apply, helm, krew, kube_router,
+    kustomize_controller, panels, pause, promtool, release, tekton_controller, tekton_entrypoint, tekton_manifests,
+};
 
 /// Why a program was not built, with what its compiler said.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod dashboard;
 mod documented_figures;
 mod faults;
 mod generate;
@@ -53,6 +54,7 @@ enum Command {
     /// does not: one POST per execution, no more requests than the budget allows, no writes at rest. Times are only shown, except that trouble
     /// must not delay the runs beside it by more than 15 seconds.
     Bench(bench::Args),
+    Dashboard(dashboard::Args),
     /// Installs the chart, with its image, on a real node, and plays what happens to an operator there; ends with a table.
     ///
     /// Needs Debian or Ubuntu, root, Rust and Go, and no cluster: kubelet, containerd and all else run in namespaces of their own, and end with
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Storm(args) => faults::storm::run(&args),
         Command::Outages(args) => faults::outages::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Dashboard(args) => dashboard::run(&args),
         Command::Node(args) => node::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),

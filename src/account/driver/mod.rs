@@ -1,6 +1,7 @@
 //! The driver of one account: a loop that asks the account's scheduler what is next and does it. Nothing is decided here.
 
 mod list_poll;
+mod observed;
 mod run_notifier;
 mod shown_execution;
 mod work;
@@ -14,11 +15,14 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use nuvo_core::{
-    run::{ExecutionId, Follow, Knowledge, ListedCandidates, PipelineId, RunRef},
-    scheduler::{Followed, Work},
+    pipeline::{Counts, Observed},
+    run::{AccountHash, ExecutionId, Follow, Knowledge, ListedCandidates, PipelineId, RunRef},
+    scheduler::{Followed, Observable, PipelineRef, Work},
 };
+use nuvo_crds::{NuvoPipelineStatus, SeenExecution};
 use parking_lot::Mutex;
 
+pub use observed::{PipelineNotifier, pipeline_object_ref};
 pub use run_notifier::{RunNotifier, object_ref};
 pub use shown_execution::shown_execution;
 
@@ -43,13 +47,25 @@ pub struct AccountDriver {
     session: Mutex<Option<Arc<Session>>>,
 }
 
+/// How long the driver of an account waits for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long nuvo may deny that an execution exists before it counts as lost.
+    pub grace: Duration,
+    /// The time after which a run in doubt looks again.
+    pub confirm: Duration,
+    /// How much older than the newest execution of nuvo's list a new one can be.
+    pub overlap: Duration,
+}
+
 impl AccountDriver {
-    /// A driver that asks nothing yet. `grace` is how long nuvo may deny that an execution exists before it counts as lost; `confirm` is the time
-    /// after which a run in doubt looks again; `spread` is the part of the first period that passes before the first look, 0 to 1, and should
-    /// differ between accounts.
+    /// A driver that asks nothing yet. `spread` is the part of the first period that passes before the first look, 0 to 1, and should differ
+    /// between accounts.
     #[must_use]
-    pub fn new(notifier: Arc<dyn RunNotifier>, grace: Duration, confirm: Duration, spread: f64) -> Self {
-        Self { worker: Worker { notifier, requests: Arc::new(Requests::new(grace, spread, confirm)) }, session: Mutex::default() }
+    pub fn new(notifier: Arc<dyn RunNotifier>, pipelines: Arc<dyn PipelineNotifier>, patience: Patience, spread: f64) -> Self {
+        let Patience { grace, confirm, overlap } = patience;
+        let requests = Arc::new(Requests::new(grace, spread, confirm, overlap));
+        Self { worker: Worker { notifier, pipelines, requests }, session: Mutex::default() }
     }
 
     /// What a session of this account asks before it sends a request.
@@ -60,7 +76,7 @@ impl AccountDriver {
 
     /// Works with this session from now on; without one, only requests are sent that something else waits for.
     pub fn connect(&self, session: Option<Arc<Session>>) {
-        let pace = session.as_ref().map(|session| session.poll_period());
+        let pace = session.as_ref().map(|session| (session.poll_period(), session.observe_period()));
         *self.session.lock() = session;
         self.worker.requests.change(|scheduler, _| scheduler.set_pace(pace));
     }
@@ -101,6 +117,39 @@ impl AccountDriver {
         self.worker.requests.change(|scheduler, now| scheduler.doubts.candidates(run, pipeline, by_pipeline, now))
     }
 
+    /// Has a pipeline observed for this object. Idempotent. What its status has kept counts if nothing is known yet.
+    pub fn observe(&self, object: &PipelineRef, wish: &Observable, status: Option<&NuvoPipelineStatus>, account: &AccountHash) {
+        let requests = &self.worker.requests;
+        if requests.with(|scheduler, now| scheduler.observation.observe(object, wish, status, account, now)) {
+            requests.change(|_, _| ());
+        }
+    }
+
+    /// Observes nothing for this object any more.
+    pub fn forget_pipeline(&self, object: &PipelineRef) {
+        self.worker.requests.with(|scheduler, _| scheduler.observation.forget(object));
+    }
+
+    /// New executions that are to be mirrored for this object, in the order in which they were seen.
+    #[must_use]
+    pub fn unmirrored(&self, object: &PipelineRef) -> Vec<SeenExecution> {
+        self.worker.requests.with(|scheduler, _| scheduler.observation.unmirrored(object))
+    }
+
+    /// An execution is mirrored for this object, or will not be.
+    pub fn mirrored(&self, object: &PipelineRef, id: &str) {
+        self.worker.requests.with(|scheduler, _| scheduler.observation.mirrored(object, id));
+    }
+
+    /// What is known for this object, what was counted since this was asked last, and how long ago the last complete look began.
+    #[must_use]
+    pub fn observed(&self, object: &PipelineRef) -> (Observed, Counts, Option<Duration>) {
+        self.worker.requests.with(|scheduler, now| {
+            let (observed, counts, complete) = scheduler.observation.observed(object);
+            (observed, counts, complete.map(|complete| now.saturating_sub(complete)))
+        })
+    }
+
     /// The run is in doubt no more.
     pub fn forget_doubt(&self, run: &RunRef) {
         self.worker.requests.with(|scheduler, _| scheduler.doubts.forget(run));
@@ -121,6 +170,8 @@ impl AccountDriver {
                     Continue(Work::LookForDoubts(pipeline)) => work.push(self.worker.look_for_doubts(session, pipeline).boxed()),
                     Continue(Work::Look(look)) => work.push(self.worker.look(session, list_poll, look).boxed()),
                     Continue(Work::Read(read)) => work.push(self.worker.read(session, read).boxed()),
+                    Continue(Work::Observe(page)) => work.push(self.worker.observe(session, page).boxed()),
+                    Continue(Work::ReadObserved(read)) => work.push(self.worker.read_observed(session, read).boxed()),
                     Continue(Work::Mode(pipeline)) => work.push(self.worker.read_mode(session, pipeline).boxed()),
                     Break(until) => break until,
                 }

@@ -2,14 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::jiff::Timestamp;
 use nuvo_client::Error;
 use nuvo_core::{
-    run::{Absence, Baseline, PipelineId, RunRef},
-    scheduler::{ListedExecutions, Look, Read, ReadAnswer, Running},
+    pipeline::PipelineRecord,
+    run::{Absence, Baseline, ExecutionId, PipelineId, RunRef},
+    scheduler::{
+        ListedExecutions, Look, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef, Purpose, Read,
+        ReadAnswer, Running,
+    },
 };
 
 use super::{
     list_poll::{ListPoll, Listed},
+    observed::{PipelineNotifier, execution_answer, observed_page, pipeline_answer, pipeline_object_ref, refusal},
     run_notifier::{RunNotifier, object_ref},
     shown_execution::shown_execution,
 };
@@ -23,11 +29,14 @@ pub(super) enum Done {
     Looked { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
     Read { read: Read, asked: Duration, answer: ReadAnswer },
     Mode { pipeline: PipelineId, answer: Result<bool, Error> },
+    Observed { page: PageRequest, result: Result<ObservedPage, ObservationAnswer>, answered_at: Timestamp },
+    ReadObserved { read: ObservationRead, answer: ObservationAnswer },
 }
 
 /// Does the work of one account.
 pub(super) struct Worker {
     pub(super) notifier: Arc<dyn RunNotifier>,
+    pub(super) pipelines: Arc<dyn PipelineNotifier>,
     pub(super) requests: Arc<Requests>,
 }
 
@@ -107,10 +116,45 @@ impl Worker {
 
     pub(super) async fn read_mode(&self, session: Option<Arc<Session>>, pipeline: PipelineId) -> Done {
         let answer = match usable(session) {
-            Ok(session) => session.developer_mode(&pipeline).await,
+            Ok(session) => session.pipeline(&pipeline, Purpose::Mode).await.map(|pipeline| pipeline.developer_mode == Some(true)),
             Err(error) => Err(error),
         };
         Done::Mode { pipeline, answer }
+    }
+
+    pub(super) async fn observe(&self, session: Option<Arc<Session>>, page: PageRequest) -> Done {
+        let began = self.requests.now();
+        let pipeline = match &page.scope {
+            PageScope::Account => None,
+            PageScope::Pipeline(pipeline) => Some(pipeline.clone()),
+        };
+        let result = match usable(session) {
+            Ok(session) => session.newest_page(pipeline, page.offset, page.purpose).await,
+            Err(error) => Err(error),
+        };
+        let noted = result.inspect_err(|error| tracing::debug!(%error, "the pipelines of the account cannot be observed; trying again"));
+        let result = noted.map(|page| observed_page(began, &page)).map_err(|error| refusal(&error));
+        Done::Observed { page, result, answered_at: self.pipelines.now() }
+    }
+
+    pub(super) async fn read_observed(&self, session: Option<Arc<Session>>, read: ObservationRead) -> Done {
+        let answer = match (usable(session), &read) {
+            (Err(error), _) => refusal(&error),
+            (Ok(session), ObservationRead::Pipeline(pipeline)) => {
+                pipeline_answer(session.pipeline(pipeline, Purpose::ObservationDetail).await)
+            }
+            (Ok(session), ObservationRead::Execution(pipeline, id)) => match self.read_by_a_run(pipeline, id) {
+                Some(known) => known,
+                None => execution_answer(session.read(id, Purpose::ObservationDetail).await),
+            },
+        };
+        Done::ReadObserved { read, answer }
+    }
+
+    /// What a run has read is not asked again.
+    fn read_by_a_run(&self, pipeline: &PipelineId, id: &ExecutionId) -> Option<ObservationAnswer> {
+        let sighting = self.requests.with(|scheduler, _| scheduler.observation.known_to_a_run(id))?;
+        Some(ObservationAnswer::Execution(Some(pipeline.to_string()), Box::new(sighting)))
     }
 
     /// Tells the scheduler what came of it. Returns what a look has shown of the list.
@@ -130,10 +174,25 @@ impl Worker {
                 return Some(list_poll);
             }
             Done::Read { read, asked, answer } => {
-                let woken = self.requests.with(|scheduler, now| scheduler.executions.answered(&read, asked, answer, now));
+                let woken = self.requests.with(|scheduler, now| {
+                    if let ReadAnswer::Found { report, .. } = &answer
+                        && let Some(sighting) = PipelineRecord::known_to_a_run(&read.key.1, report)
+                    {
+                        scheduler.observation.read_for_a_run(&read.key.0, sighting);
+                    }
+                    scheduler.executions.answered(&read, asked, answer, now)
+                });
                 self.wake(&woken);
             }
             Done::Mode { pipeline, answer } => self.mode_answered(&pipeline, answer),
+            Done::Observed { page, result, answered_at } => {
+                let woken = self.requests.with(|scheduler, now| scheduler.observation.page_read(&page, result, answered_at, now));
+                self.wake_pipelines(&woken);
+            }
+            Done::ReadObserved { read, answer } => {
+                let woken = self.requests.with(|scheduler, _| scheduler.observation.read(&read, &answer));
+                self.wake_pipelines(&woken);
+            }
         }
         None
     }
@@ -164,6 +223,12 @@ impl Worker {
                 scheduler.executions.mode_answered(pipeline, None);
             }
         });
+    }
+
+    fn wake_pipelines(&self, pipelines: &[PipelineRef]) {
+        for pipeline in pipelines {
+            self.pipelines.wake_pipeline(&pipeline_object_ref(pipeline));
+        }
     }
 
     fn wake(&self, runs: &[RunRef]) {

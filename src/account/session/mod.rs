@@ -16,7 +16,7 @@ use std::{
 use futures::FutureExt;
 use nuvo_client::{
     Client, Collector, CredentialsVerdict, Error, Exchange, Execution, ExecutionStatus, Identity, ListQuery, Listing, Next, Order, PAUSE,
-    Page, Pause, Usage, trigger_outcome,
+    Page, Pause, Pipeline, Usage, trigger_outcome,
 };
 use nuvo_core::{
     run::{AccountHash, ExecutionId, Nonce, Obstacle, PipelineId, PostOutcome},
@@ -34,7 +34,7 @@ const ALL_PAGES: usize = 100;
 /// The page size to request where only the number of requests counts. A server may return smaller pages.
 const LARGE_PAGE: u32 = 1_000;
 /// How long to wait for the answer about a pipeline.
-const MODE_WITHIN: Duration = Duration::from_secs(5);
+const PIPELINE_WITHIN: Duration = Duration::from_secs(5);
 /// Where a session announces that its account is to be reconciled: nuvo rejects the credentials, or has shown another identity. One pending
 /// announcement is enough.
 pub type Announcements = mpsc::Sender<()>;
@@ -45,6 +45,8 @@ pub struct SessionSettings {
     pub requests_per_second: u32,
     /// The longest time between two polls of running executions.
     pub poll_period: Duration,
+    /// The time between two looks for the pipelines that are observed.
+    pub observe_period: Duration,
     /// The identity that the account names.
     pub identity: Option<Identity>,
     /// Which account it is.
@@ -66,6 +68,7 @@ pub struct Session {
     credentials: Credentials,
     breaker: Arc<CircuitBreaker>,
     poll_period: Duration,
+    observe_period: Duration,
     most_places: usize,
     identity: Option<Identity>,
     account: AccountHash,
@@ -95,6 +98,7 @@ impl Session {
             credentials,
             breaker: settings.breaker,
             poll_period: settings.poll_period,
+            observe_period: settings.observe_period,
             identity: settings.identity,
             account: settings.account,
             shown_identity: Mutex::new(settings.shown_identity),
@@ -124,6 +128,12 @@ impl Session {
     #[must_use]
     pub const fn poll_period(&self) -> Duration {
         self.poll_period
+    }
+
+    /// The time between two looks for the pipelines that are observed.
+    #[must_use]
+    pub const fn observe_period(&self) -> Duration {
+        self.observe_period
     }
 
     /// Requests per second that the account allows.
@@ -220,17 +230,36 @@ impl Session {
         self.get(self.client.read(id)).await
     }
 
-    /// Whether a pipeline is in developer mode. It is asked with a request that nothing else wants. A failure counts neither for the circuit
-    /// breaker nor for the credentials, and leads to no pause: nothing of the account depends on the answer.
+    /// Reads a pipeline. A failure counts neither for the circuit breaker nor for the credentials, and leads to no pause: nothing of the account
+    /// depends on the answer.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub async fn developer_mode(&self, pipeline: &PipelineId) -> Result<bool, Error> {
-        self.take(Purpose::Mode).await?;
-        let asked = tokio::time::timeout(MODE_WITHIN, self.client.pipeline(pipeline)).await;
+    pub async fn pipeline(&self, pipeline: &PipelineId, purpose: Purpose) -> Result<Pipeline, Error> {
+        self.take(purpose).await?;
+        let asked = tokio::time::timeout(PIPELINE_WITHIN, self.client.pipeline(pipeline)).await;
         let Exchange { result, usage } = asked.map_err(|_| Error::TimedOut)?;
         self.charge(usage);
-        result.map(|pipeline| pipeline.developer_mode == Some(true))
+        result
+    }
+
+    /// Reads a page of the newest executions of the account, or of this pipeline.
+    ///
+    /// # Errors
+    /// As for [`Client::list_page`] and [`Session::read`].
+    pub async fn newest_page(&self, pipeline: Option<PipelineId>, offset: usize, purpose: Purpose) -> Result<Page, Error> {
+        let mut query = ListQuery { pipeline, order: Order::Descending, ..ListQuery::default() };
+        loop {
+            // Most of the first page is known already.
+            if offset > 0 {
+                query.limit = self.page_size.load(Ordering::Relaxed);
+            }
+            self.take(purpose).await?;
+            match self.get(self.client.list_page(&query, offset)).await {
+                Err(error) if self.is_too_large(query.limit, &error) => {}
+                result => return result,
+            }
+        }
     }
 
     /// Whether the complete list of a pipeline lacks this execution. Also false if the list does not end within 100 pages.

@@ -1,3 +1,5 @@
+use k8s_openapi::jiff::Timestamp;
+use nuvo_core::pipeline::{ObservedState, Report};
 use nuvo_crds::conditions::ConditionStatus;
 
 use super::*;
@@ -20,7 +22,30 @@ fn touched() -> Arc<Metrics> {
     metrics.definition_gaps("PipelineRun", 1);
     metrics.leader(true);
     metrics.set_pipelineruns([("Running", 2)]);
+    observe(&metrics);
     metrics
+}
+
+/// Shows a pipeline of which everything is known.
+fn observe(metrics: &Metrics) {
+    let object: NuvoPipeline = serde_json::from_value(serde_json::json!({
+        "metadata": { "name": "orders", "namespace": "team" },
+        "spec": { "pipelineId": "orders" },
+    }))
+    .unwrap();
+    let stats = serde_json::json!({ "totalRows": 40, "totalErrorRows": 2, "durationMilliseconds": 1_500 });
+    let execution = serde_json::json!({
+        "id": "e1", "status": "SUCCESSFUL", "createdAt": "2026-11-29T10:00:00Z", "endedAt": "2026-11-29T10:00:05Z", "stats": stats,
+    });
+    let condition = |type_: &str| serde_json::json!({ "type": type_, "status": "True", "reason": "Because", "message": "", "lastTransitionTime": "2026-11-29T10:00:00Z" });
+    let status: NuvoPipelineStatus = serde_json::from_value(serde_json::json!({
+        "conditions": [condition("Fresh"), condition("LastExecutionSucceeded")],
+        "lastExecution": execution, "lastSuccess": execution,
+    }))
+    .unwrap();
+    let observed =
+        Observed { report: Some(Report::default()), complete: Some(Timestamp::UNIX_EPOCH), ..Observed::nothing(ObservedState::Observed) };
+    metrics.pipeline(&object, &status, &observed, &Counts::default());
 }
 
 #[test]
@@ -76,6 +101,19 @@ fn deleted_account_is_not_exposed() {
     assert!(metrics.encode().contains(r#"nuvo_operator_account_ready{namespace="team",account="default"} 1"#));
     metrics.forget_account("team", "default");
     assert!(!metrics.encode().contains("nuvo_operator_account_ready{"));
+}
+
+#[test]
+fn deleted_pipeline_leaves_no_series() {
+    let metrics = touched();
+    for line in [
+        r#"nuvo_pipeline_executions_total{namespace="team",name="orders",pipeline_id="orders",trigger="EVENT",result="failure",error_type=""} 0"#,
+        r#"nuvo_pipeline_last_rows{namespace="team",name="orders",pipeline_id="orders"} 40"#,
+    ] {
+        assert!(metrics.encode().contains(line), "{line}\n{}", metrics.encode());
+    }
+    metrics.forget_pipeline("team", "orders");
+    assert!(!metrics.encode().contains("nuvo_pipeline_"), "{}", metrics.encode());
 }
 
 #[test]

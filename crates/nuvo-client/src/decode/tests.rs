@@ -167,11 +167,17 @@ fn id_with_a_secret_is_refused() {
 fn pipeline_and_token_are_read() {
     let p = PipelineId::new("p").unwrap();
     assert_eq!(
-        pipeline(br#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"developer_mode":true}}}"#, &p),
-        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true) })
+        pipeline(br#"{"data":{"id":"p","active":true,"draft":false,"configuration":{"developer_mode":true}}}"#, &p, &Redactor::default()),
+        Ok(Pipeline { active: Some(true), draft: Some(false), developer_mode: Some(true), ..Pipeline::default() })
     );
-    assert_eq!(pipeline(br#"{"active":"yes"}"#, &p), Ok(Pipeline::default()));
-    assert!(pipeline(br#"{"id":"q"}"#, &p).is_err());
+    let described = br#"{"name":"Orders","input_connector":{"trigger_type":"TIME_BASE"},"schedule":{"frequency":"DAILY","interval":2}}"#;
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        pipeline(described, &p, &Redactor::default()),
+        Ok(Pipeline { name: text("Orders"), input_trigger: text("TIME_BASE"), schedule: text("DAILY x 2"), ..Pipeline::default() })
+    );
+    assert_eq!(pipeline(br#"{"active":"yes"}"#, &p, &Redactor::default()), Ok(Pipeline::default()));
+    assert!(pipeline(br#"{"id":"q"}"#, &p, &Redactor::default()).is_err());
     assert_eq!(access_token(br#"{"access_token":"t"}"#).unwrap(), "t");
     assert_eq!(access_token(br#"{"data":{"access_token":"t"}}"#).unwrap(), "t");
     assert!(access_token(br#"{"token":"t"}"#).is_err());

@@ -27,8 +27,8 @@ pub fn at_rest_as(object: &PipelineRun, now: Timestamp, fit: impl FnOnce(Pipelin
     if !run.ended || reopening(object, &run, now).is_some() || repair_watch_left(object, status, now).is_some() {
         return false;
     }
-    // Without a settled trigger the pipeline's lock may tell more. A run that follows an execution that was there has none.
-    if object.spec.execution_id.is_none() && !settled(&run) {
+    // Without a settled trigger the pipeline's lock may tell more.
+    if !settled(&run) {
         return false;
     }
     let situation = StatusInput::Settled(Following::Undecided, PollFacts::default());

@@ -2,17 +2,34 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::status::{reads_annotation, reads_label};
-use nuvo_crds::well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION};
+use nuvo_crds::well_known::{GROUP, RESOLVE_ANNOTATION, TRIGGER_ANNOTATION, VERSION};
 
 /// The longest value of an annotation that is read, in bytes: an answer that names a hundred executions.
 pub const LONGEST_ANNOTATION: usize = 4_096;
 
+/// The kind whose objects show what runs in nuvo, and trigger nothing.
+const PIPELINE_KIND: &str = "NuvoPipeline";
+
+/// Whether a `NuvoPipeline` is the controller.
+#[must_use]
+pub fn is_mirror(metadata: &ObjectMeta) -> bool {
+    let is_of_group = |owner: &OwnerReference| owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().any(|owner| owner.controller == Some(true) && owner.kind == PIPELINE_KIND && is_of_group(owner))
+}
+
 /// The part of the metadata that decisions depend on. A value that is too long to be read stays too long.
 #[must_use]
 pub fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
+    let controller = is_mirror(&metadata).then(|| OwnerReference {
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: PIPELINE_KIND.to_owned(),
+        controller: Some(true),
+        ..OwnerReference::default()
+    });
     let ObjectMeta {
         name, namespace, uid, resource_version, generation, creation_timestamp, deletion_timestamp, labels, annotations, ..
     } = metadata;
@@ -29,6 +46,7 @@ pub fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
         deletion_timestamp,
         labels: labels.filter(|labels| !labels.is_empty()),
         annotations: annotations.filter(|annotations| !annotations.is_empty()),
+        owner_references: controller.map(|controller| vec![controller]),
         ..ObjectMeta::default()
     }
 }
@@ -61,6 +79,32 @@ mod tests {
         assert_eq!(kept.annotations, texts(&tracked));
         assert_eq!(kept.labels, texts(&[("kustomize.toolkit.fluxcd.io/name", "apps")]));
         assert_eq!((kept.name.as_deref(), kept.finalizers, kept.managed_fields), (Some("orders"), None, None));
+    }
+
+    #[test]
+    fn run_is_a_mirror_only_of_a_controller_that_is_a_pipeline_of_nuvo() {
+        let owner = |api_version: &str, kind: &str, controller| OwnerReference {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            name: "orders".to_owned(),
+            controller,
+            ..OwnerReference::default()
+        };
+        for (owner, wanted) in [
+            (owner("nuvo.dev/v1alpha1", "NuvoPipeline", Some(true)), true),
+            (owner("nuvo.dev/v2", "NuvoPipeline", Some(true)), true),
+            (owner("nuvo.dev/v1alpha1", "NuvoPipeline", Some(false)), false),
+            (owner("nuvo.dev/v1alpha1", "NuvoPipeline", None), false),
+            (owner("nuvo.dev/v1alpha1", "PipelineSchedule", Some(true)), false),
+            (owner("example.com/v1", "NuvoPipeline", Some(true)), false),
+            (owner("NuvoPipeline", "NuvoPipeline", Some(true)), false),
+        ] {
+            let others = [OwnerReference::default(), owner.clone()];
+            let metadata = ObjectMeta { owner_references: Some(others.to_vec()), ..ObjectMeta::default() };
+            assert_eq!(is_mirror(&metadata), wanted, "{owner:?}");
+            let kept = kept_metadata(metadata);
+            assert_eq!((is_mirror(&kept), kept.owner_references.map_or(0, |owners| owners.len())), (wanted, usize::from(wanted)));
+        }
     }
 
     #[test]

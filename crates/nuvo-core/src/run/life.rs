@@ -20,8 +20,6 @@ pub struct Life {
     pub now: Timestamp,
     /// Why the run is as it is.
     pub reason: Option<Reason>,
-    /// It follows an execution that existed before (`spec.executionId`), and triggers nothing.
-    pub observes: bool,
     /// The status says something about a trigger.
     pub begun: bool,
     /// `spec.rerunToken` asks for another attempt.
@@ -70,7 +68,7 @@ impl Life {
     pub fn of(object: &PipelineRun, run: Option<&Run>, now: Timestamp) -> Self {
         let start_deadline = start_deadline_left(object, now);
         let Some(status) = &object.status else {
-            return Self { now, observes: object.spec.execution_id.is_some(), start_deadline, ..Self::default() };
+            return Self { now, start_deadline, ..Self::default() };
         };
         let since =
             |time: Option<&Time>| time.map_or(Duration::ZERO, |time| Duration::try_from(now.duration_since(time.0)).unwrap_or_default());
@@ -84,7 +82,6 @@ impl Life {
         Self {
             now,
             reason: reason(status),
-            observes: object.spec.execution_id.is_some(),
             begun: status.trigger.is_some(),
             token: object.spec.rerun_token.is_some() && object.spec.rerun_token != status.series.rerun_token,
             answer: resolution(object).ok().flatten(),

@@ -34,7 +34,7 @@ pub use events::{Ending, RunEvent, ending, events_of_change};
 pub use execution_presence::{Absence, Presence, PresenceJudgement, judge_presence, needs_list};
 pub use facts::Facts;
 pub use ids::{AccountHash, ExecutionId, InvalidId, LockName, Nonce, PipelineId, Uid};
-pub use kept_metadata::kept_metadata;
+pub use kept_metadata::{is_mirror, kept_metadata};
 pub use life::{Life, RetryWait};
 pub use lock_time::lock_written;
 pub use memory::RunMemory;

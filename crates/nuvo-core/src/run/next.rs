@@ -15,7 +15,7 @@ use super::{
     show::{ask, done, finish, show, show_if_free, try_again},
     status::{Following, PollFacts, StatusInput},
     status_change::StatusChange,
-    trigger::deadlines::is_too_late,
+    trigger::deadlines::end_without_trigger,
     trigger::facts::{Look, Task, TriggerFacts},
     trigger::growth::{self, is_adopted},
     trigger::next_step,
@@ -114,7 +114,7 @@ fn live(f: &Facts, o: &TriggerFacts) -> Act {
     if matches!(f.shown, Some(StatusChange::Attempt { .. } | StatusChange::Noted(_))) {
         return done(Again::OnChange);
     }
-    if f.life.observes {
+    if run.observes {
         return observe(f, o);
     }
     match goes_on(run, &f.life) {
@@ -219,7 +219,7 @@ fn follow(f: &Facts, o: &TriggerFacts) -> Act {
         executions: f.life.followed.clone(),
         age: f.life.age,
         ours: run.trigger.as_ref().is_some_and(|trigger| trigger.result == TriggerResult::Accepted(Evidence::Answer)),
-        expected: !f.life.observes || f.life.shows_executions,
+        expected: !run.observes || f.life.shows_executions,
         late,
         ended_for: None,
     };
@@ -285,7 +285,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
         let wishes = Wishes { ask: Ask::StayInQueue, ..Wishes::default() };
         return finish(f, Again::After(LOOK_RECHECK).or(until_deadline(f)), wishes);
     }
-    let is_too_late = is_too_late(o);
+    let end = end_without_trigger(o);
     if o.task == Task::Idle {
         match &f.account {
             Account::Unknown => return done(Again::OnChange),
@@ -294,7 +294,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
             _ => {}
         }
     }
-    if o.task == Task::Idle && !is_too_late {
+    if o.task == Task::Idle && end.is_none() {
         if let Some((obstacle, message, wait)) = &f.refused {
             return without_list(f, *obstacle, message, *wait);
         }
@@ -309,8 +309,7 @@ fn trigger(f: &Facts, o: &TriggerFacts) -> Act {
     }
     match next_step::next_step(o) {
         // Without the account the lock is not known either.
-        Step::ReadLock if !f.lock_is_known && is_too_late => wait(f, o, &Hold::TooLate),
-        Step::ReadLock if !f.lock_is_known => wait(f, o, &Hold::Gate(o.gate.clone())),
+        Step::ReadLock if !f.lock_is_known => wait(f, o, &end.unwrap_or_else(|| Hold::Gate(o.gate.clone()))),
         Step::ReadBaseline => ask(Ask::Turn),
         Step::ReadRunning(delivered) => ask(Ask::Running(delivered)),
         Step::ReadExecution(id) => ask(Ask::Execution(id)),
@@ -378,6 +377,7 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     let ends = match hold {
         Hold::Overdue | Hold::SlotNotClaimed => waiting(o, hold, f.life.now),
         Hold::TooLate => Some(waiting_message::too_late(f.life.reason)),
+        Hold::Mirror => Some(waiting_message::mirror()),
         Hold::Skipped(id) => Some(waiting_message::skipped(id)),
         _ => None,
     };
@@ -400,6 +400,7 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
         | Hold::Overdue
         | Hold::TooLate
         | Hold::SlotNotClaimed
+        | Hold::Mirror
         | Hold::Skipped(_)
         | Hold::Gate(Gate::Open | Gate::Draining) => None,
         Hold::Gate(Gate::AccountNotReady(_)) => Some(LOCK_RECHECK),

@@ -41,7 +41,7 @@ pub fn following_attempt(run: &Run) -> i32 {
 pub fn goes_on(run: &Run, life: &Life) -> Option<Reopening> {
     // What is decided is decided about the newest trigger that is known.
     let between_attempts = run.ended || (life.retry != RetryWait::None && decided(run));
-    if !between_attempts || life.observes || run.deleting {
+    if !between_attempts || run.observes || run.deleting {
         return None;
     }
     if life.token {

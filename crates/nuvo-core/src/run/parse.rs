@@ -2,7 +2,7 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
-    kept_metadata::LONGEST_ANNOTATION,
+    kept_metadata::{LONGEST_ANNOTATION, is_mirror},
     trigger::run_view::{MadeBy, Run, Scheduled},
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
@@ -192,6 +192,8 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         retriggers: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && !was_repeated(&status),
         concurrency: run.spec.concurrency_policy,
         made_by: made_by(run),
+        observes: run.spec.execution_id.is_some(),
+        is_mirror: is_mirror(meta),
         attempt,
         ended: status.current.completion_time.is_some(),
         marker,

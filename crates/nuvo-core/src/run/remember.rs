@@ -26,7 +26,7 @@ pub fn remember(f: &Facts) -> RunMemory {
         (Some((Failed::Other, failure)), _) if failure.kind == FailureKind::Conflict => f.memory.clone(),
         (Some(_), _) => failed,
         (None, None) => f.memory.clone(),
-        (None, Some(o)) if matches!(o.task, Task::Idle | Task::Finished) && (settled(o.run()) || f.life.observes) => {
+        (None, Some(o)) if matches!(o.task, Task::Idle | Task::Finished) && settled(o.run()) => {
             if o.run().ended || f.life.retry != RetryWait::None {
                 return RunMemory::default();
             }

@@ -65,6 +65,7 @@ pub fn waiting(o: &TriggerFacts, hold: &Hold, now: Timestamp) -> Option<StatusIn
             "The schedule that made this run is gone, or has not claimed the slot for it: the run was created too late, or is a copy of another \
              one. Nothing was started for it.",
         ),
+        Hold::Mirror => mirror(),
         Hold::Lost if run.unread_marker.is_some() => because(
             Reason::StatusLost,
             "The record of what this run triggered (the annotation nuvo.dev/trigger) cannot be read: a later version of the operator may have \
@@ -144,6 +145,15 @@ pub fn too_late(reason: Option<Reason>) -> StatusInput {
          to start another attempt."
     );
     because(Reason::StartDeadlineExceeded, message)
+}
+
+/// What to show when a run is not triggered because a `NuvoPipeline` is its controller.
+#[must_use]
+pub fn mirror() -> StatusInput {
+    let message = "A NuvoPipeline is the controller of this run (metadata.ownerReferences), and such a run triggers nothing. Nothing was \
+                   started for it. To follow an execution, create a run with spec.executionId; to start the pipeline, create one without \
+                   that controller.";
+    because(Reason::InvalidSpec, message)
 }
 
 /// What to show while older runs of the same account come first.

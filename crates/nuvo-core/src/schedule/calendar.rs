@@ -91,7 +91,7 @@ impl Calendar {
         for attempt in 0..TRIES {
             match cron.find_next_occurrence(&from, attempt > 0) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found > time),
-                Err(_) => from = from.checked_add(1.day()).ok()?,
+                Err(_) => from = from.tomorrow().and_then(|next| next.start_of_day()).ok()?,
             }
         }
         None
@@ -102,7 +102,7 @@ impl Calendar {
         for _ in 0..TRIES {
             match cron.find_previous_occurrence(&from, true) {
                 Ok(found) => return Some(found.timestamp()).filter(|found| *found <= time),
-                Err(_) => from = from.checked_sub(1.day()).ok()?,
+                Err(_) => from = from.start_of_day().and_then(|day| day.checked_sub(1.second())).ok()?,
             }
         }
         None

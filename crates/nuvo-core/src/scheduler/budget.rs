@@ -67,7 +67,7 @@ impl Budget {
 
     /// The tokens that must be there for such a request to be sent.
     fn least(&self, purpose: Purpose) -> f64 {
-        if purpose == Purpose::Mode { (self.burst / 2.0).max(1.0) } else { 1.0 }
+        if purpose.takes_what_is_left() { (self.burst / 2.0).max(1.0) } else { 1.0 }
     }
 
     /// A ticket that was never used.
@@ -98,7 +98,7 @@ impl Budget {
         }
         self.served = self.served.wrapping_add(1);
         // Whatever takes only what is left has no turn.
-        let kinds = self.waiting.keys().filter(|purpose| **purpose != Purpose::Mode).count();
+        let kinds = self.waiting.keys().filter(|purpose| !purpose.takes_what_is_left()).count();
         let round = if self.served.is_multiple_of(FAIR_TURN) { usize::try_from(self.served.checked_div(FAIR_TURN)?).ok()? } else { 0 };
         let purpose = round.checked_rem(kinds).and_then(|turn| self.waiting.keys().nth(turn)).copied().unwrap_or(first);
         let queue = self.waiting.get_mut(&purpose)?;

@@ -8,6 +8,7 @@ mod breaker;
 mod budget;
 mod doubts;
 mod executions;
+mod observation;
 mod pace;
 mod pauses;
 mod pipeline_modes;
@@ -24,6 +25,9 @@ pub use breaker::{Availability, CircuitBreaker, RequestKind};
 pub use budget::Ticket;
 pub use doubts::{Doubts, ListedExecutions};
 pub use executions::{Executions, Followed, Look};
+pub use observation::{
+    MOST_OBSERVED, Observable, Observation, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef,
+};
 pub use pauses::Pause;
 pub use places::{Places, most_places};
 pub use purpose::Purpose;

@@ -64,10 +64,11 @@ fn requests_are_served_by_purpose_then_by_age_and_every_fourth_in_turn() {
     }
     let order: Vec<_> = serve(&mut budget, START).into_iter().map(|(ticket, _)| purposes[&ticket]).collect();
     let named: Vec<_> = order.iter().map(|(purpose, _)| *purpose).collect();
-    let [ending, recovery, polling, trigger, baseline, import, mode] = Purpose::ALL;
+    let [ending, recovery, polling, observation, trigger, baseline, import, detail, mode] = Purpose::ALL;
     assert_eq!(named[..4], [ending, ending, recovery, polling], "the fourth is the second of the purposes that wait");
-    assert_eq!(named[4..8], [recovery, polling, trigger, import], "the eighth is the third one");
-    assert_eq!(named[8..], [trigger, baseline, baseline, import, mode, mode]);
+    assert_eq!(named[4..8], [recovery, polling, observation, baseline], "the eighth is the third one");
+    assert_eq!(named[8..12], [observation, trigger, trigger, import], "the twelfth is the second of the two that are left");
+    assert_eq!(named[12..], [baseline, import, detail, detail, mode, mode], "what takes only what is left comes last");
     for purpose in Purpose::ALL {
         assert!(order.iter().filter(|(of, _)| *of == purpose).map(|(_, round)| *round).eq([0, 1]), "{purpose:?}");
     }

@@ -39,6 +39,10 @@ pub enum Action {
     LoseAccount { run: usize },
     /// A person or another controller edits a run.
     Edit { run: usize },
+    /// A NuvoPipeline becomes the controller of a run.
+    Mirror { run: usize },
+    /// The run that follows executions shows this one.
+    Observe { execution: usize },
     /// A person deletes a run.
     Delete { run: usize },
     /// A person deletes a run, and a finalizer of another controller keeps it for a while.

@@ -7,6 +7,28 @@ pub const RUNS: usize = 2;
 /// How many processes act on them.
 pub const OPERATORS: usize = 2;
 
+/// How long the processes live, besides those that die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Restarts {
+    /// As long as the world.
+    Never,
+    /// From one tick to the next.
+    AtEveryTick,
+    /// Less than the quarantine.
+    AtLongTicks,
+}
+
+/// What a process lacks from its begin until a tick that it lives through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// Nothing.
+    Whole,
+    /// It cannot use its account.
+    WithoutAccount,
+    /// nuvo gives it no list of what a trigger in doubt may have started.
+    WithoutList,
+}
+
 /// How much of what goes wrong is left, and what kind of world it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scope {
@@ -14,8 +36,12 @@ pub struct Scope {
     pub crashes: u8,
     /// Whether it can be told how old a lock is. Elsewhere no process can.
     pub aged: bool,
-    /// Whether no process lives longer than from one tick to the next.
-    pub restless: bool,
+    /// Whether processes end and begin again as time passes.
+    pub restarts: Restarts,
+    /// What a process lacks at first.
+    pub start: Start,
+    /// Whether it lacks it now.
+    pub starting: bool,
     /// Processes that go away for good, each between two passes, while others remain.
     pub leavers: u8,
     /// Writes to Kubernetes that are applied, or never sent, without an answer.
@@ -54,6 +80,10 @@ pub struct Scope {
     pub moved: bool,
     /// Foreign edits of a run.
     pub edits: u8,
+    /// Runs whose controller a NuvoPipeline becomes, and that do not say which execution they follow.
+    pub mirrors: u8,
+    /// Whether the last run only follows executions, whoever started them.
+    pub observer: bool,
     /// Runs that are held back before they are triggered.
     pub suspensions: u8,
     /// Whether a run that is held back stays so.
@@ -132,7 +162,9 @@ impl Scope {
     pub const CALM: Self = Self {
         crashes: 0,
         aged: false,
-        restless: false,
+        restarts: Restarts::Never,
+        start: Start::Whole,
+        starting: false,
         leavers: 0,
         lost: 0,
         late_writes: 0,
@@ -152,6 +184,8 @@ impl Scope {
         moves: false,
         moved: false,
         edits: 0,
+        mirrors: 0,
+        observer: false,
         suspensions: 0,
         stays_suspended: false,
         account_losses: 0,
@@ -197,6 +231,11 @@ impl Scope {
         !self.lag && !self.never_listed && [self.late_posts, self.blind_lists] == [0; 2] && tampering == [0; 7]
     }
 
+    /// Whether nuvo gives no list to who looks into a trigger in doubt now.
+    pub fn is_without_list(&self) -> bool {
+        self.never_listed || (self.starting && self.start == Start::WithoutList)
+    }
+
     /// Whether no lock is deleted; or if one is, nothing is as late as to do harm.
     pub fn locks_are_kept(&self) -> bool {
         self.lease_deletions == 0 || self.brisk
@@ -213,12 +252,13 @@ impl Scope {
     pub fn no_doubt_can_arise(&self) -> bool {
         // Who takes the lock over from another task of the same run cannot know what that one has done. An end that is written before W1 of
         // another task disturbs it like an edit.
-        let undisturbed = self.operators == 1 || ([self.edits, self.suspensions, self.slow] == [0; 3] && !self.start_deadline);
+        let undisturbed =
+            self.operators == 1 || ([self.edits, self.mirrors, self.suspensions, self.slow] == [0; 4] && !self.start_deadline);
         // A pass that is slow and then disturbed leaves the rest to the next one, which does not know whether it has sent anything.
-        let patient = self.slow == 0 || [self.edits, self.suspensions, self.notes] == [0; 3];
+        let patient = self.slow == 0 || [self.edits, self.mirrors, self.suspensions, self.notes] == [0; 4];
         let answered = [self.crashes, self.broken_off, self.unanswered, self.lost, self.late_writes, self.leavers] == [0; 6];
         self.list_is_prompt()
-            && !self.restless
+            && self.restarts == Restarts::Never
             && self.account_losses == 0
             && (self.brisk || [self.refused, self.drains] == [0; 2])
             && undisturbed
@@ -239,7 +279,9 @@ const ONE_RUN: Scope = Scope { runs: 1, crashes: 1, ..Scope::CALM };
 const LEFT: Scope = Scope { runs: 1, leavers: 1, ..Scope::CALM };
 
 /// One operator that is restarted again and again.
-const RESTLESS: Scope = Scope { restless: true, aged: true, operators: 1, ..Scope::CALM };
+const RESTLESS: Scope = Scope { restarts: Restarts::AtEveryTick, aged: true, operators: 1, ..Scope::CALM };
+/// One operator that is restarted more often than the quarantine takes.
+const BRIEF: Scope = Scope { restarts: Restarts::AtLongTicks, ..RESTLESS };
 /// Two operators that can tell how old a lock is, and one run.
 const AGED: Scope = Scope { aged: true, runs: 1, ..Scope::CALM };
 /// The same with two runs and one operator.
@@ -282,7 +324,14 @@ pub const STANDARD: &[(&str, Scope)] = &[
         Scope { lost: 1, slow: 1, lag: true, batches: &[0, 2], ..AGED_LOCKS },
     ),
     ("never a list, a crash, a lost answer", Scope { never_listed: true, crashes: 1, unanswered: 1, ..AGED_LOCKS }),
-    ("never a list, restarts at every tick", Scope { never_listed: true, unanswered: 1, ..RESTLESS }),
+    ("never a list, restarts within the quarantine", Scope { never_listed: true, unanswered: 1, ..BRIEF }),
+    ("an account is gone, restarts within the quarantine", Scope { account_losses: 1, unanswered: 1, ..BRIEF }),
+    ("restarts within the quarantine, each without its account at first", Scope { start: Start::WithoutAccount, unanswered: 1, ..BRIEF }),
+    ("restarts within the quarantine, each without a list at first", Scope { start: Start::WithoutList, unanswered: 1, ..BRIEF }),
+    (
+        "a crash, without its account at first, overdue",
+        Scope { crashes: 1, start: Start::WithoutAccount, overdue: true, unanswered: 1, ..AGED_LOCKS },
+    ),
     ("unused locks are deleted, refusal", Scope { sweeps: 1, refused: 1, operators: 1, ..Scope::CALM }),
     ("unused locks are deleted, a crash", Scope { sweeps: 1, crashes: 1, ..Scope::CALM }),
     ("unused locks are deleted, deletion, a lost answer", Scope { sweeps: 2, deletions: 1, unanswered: 1, ..AGED_LOCKS }),
@@ -297,6 +346,10 @@ pub const STANDARD: &[(&str, Scope)] = &[
     ("two operators, suspended for good", Scope { suspensions: 1, stays_suspended: true, ..Scope::CALM }),
     ("two operators, an account is gone", Scope { account_losses: 1, ..Scope::CALM }),
     ("an operator goes away", Scope { leavers: 1, ..Scope::CALM }),
+    ("a NuvoPipeline takes a run over", Scope { mirrors: 1, ..Scope::CALM }),
+    ("crash, lost answer, a NuvoPipeline takes a run over", Scope { mirrors: 1, ..ALONE }),
+    ("crash, lost answer, an observing run, slow list; 0 or 2 executions", Scope { observer: true, batches: &[0, 2], lag: true, ..ALONE }),
+    ("Retrigger, an observing run, slow list", Scope { observer: true, runs: 2, lag: true, ..RETRIGGER }),
     ("a run is deleted", Scope { deletions: 1, ..Scope::CALM }),
     ("a status is wiped", Scope { status_wipes: 1, ..Scope::CALM }),
     ("a marker is wiped", Scope { marker_wipes: 1, ..Scope::CALM }),
@@ -433,6 +486,8 @@ pub const LIVES: &[(&str, Scope)] = &[
     ("a start deadline that passes on the way", Scope { start_deadline: true, slow: 1, lost: 1, notes: 1, ..LIFE }),
     ("a start deadline, two runs, a refusal", Scope { start_deadline: true, runs: 2, refused: 1, ..LIFE }),
     ("suspended, notes, a crash", Scope { suspensions: 1, notes: 2, crashes: 1, ..LIFE }),
+    ("a NuvoPipeline takes a run over, a retry", Scope { mirrors: 1, retries: 1, ..LIFE }),
+    ("a NuvoPipeline takes a run over, two runs, a crash", Scope { mirrors: 1, runs: 2, crashes: 1, ..LIFE }),
     ("suspended, notes, two operators", Scope { suspensions: 1, notes: 2, operators: 2, ..LIFE }),
     ("two runs, notes, a lost answer of nuvo", Scope { runs: 2, notes: 2, unanswered: 1, ..LIFE }),
     ("overdue, a retry, a lost answer of nuvo", Scope { retries: 1, overdue: true, unanswered: 1, ..LIFE }),

@@ -30,7 +30,8 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
         all.push(Property::always("P4: all of it is shown", |_, state: &State| all_is_shown(state)));
     }
     // A lock is taken by time from a holder that cannot be read, and what is listed counts only for an identity that is known.
-    if scope.list_is_prompt() && scope.short_lists == 0 && scope.account_losses == 0 && !scope.overdue && !scope.split && !scope.anonymous {
+    let is_looked_at = [scope.short_lists, scope.account_losses] == [0; 2] && !(scope.overdue && scope.failed_lists > 0);
+    if scope.list_is_prompt() && is_looked_at && !scope.split && !scope.anonymous {
         all.push(Property::always("P3: no doubt about what the list shows", |_, state: &State| no_doubt_about_what_is_listed(state)));
     }
     if scope.status_wipes == 0 {
@@ -42,6 +43,16 @@ pub fn promises(world: &World) -> Vec<Property<World>> {
     all.push(Property::always("P5: an answer replaces what was found", |_, state: &State| {
         state.runs.iter().all(|run| !run.story.answer_lost)
     }));
+    if scope.suspensions > 0 {
+        all.push(Property::always("L8: no POST for a run that is held back", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.sent_held_back)
+        }));
+    }
+    if scope.mirrors > 0 {
+        all.push(Property::always("L9: no trigger for a run that belongs to a NuvoPipeline", |_, state: &State| {
+            state.runs.iter().all(|run| !run.story.mirror_acted)
+        }));
+    }
     if scope.life {
         all.push(Property::always("L7: no end while the trigger may be answered", |_, state: &State| {
             state.runs.iter().all(|run| !run.story.ended_open)
@@ -99,7 +110,7 @@ fn present(state: &State) -> impl Iterator<Item = &Run> {
 
 fn own_executions(state: &State) -> bool {
     state.runs.iter().enumerate().all(|(number, object)| {
-        let shown = object.present.iter().flat_map(|run| &run.executions);
+        let shown = object.present.iter().filter(|run| !run.observes).flat_map(|run| &run.executions);
         shown
             .into_iter()
             .all(|id| state.executions.iter().any(|execution| execution.id == *id && id.as_str().starts_with(RUN_NAMES[number])))

@@ -5,7 +5,10 @@
 
 use nuvo_crds::ConcurrencyPolicy;
 
-use crate::{bounds::Scope, check::CAN_END};
+use crate::{
+    bounds::{Restarts, Scope, Start},
+    check::CAN_END,
+};
 
 /// A safeguard that is switched off (docs/protocol.md, section 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub enum Mutant {
     LockForEachRun,
     /// What other runs show is adopted too, as if it were read from a cache that is behind.
     ClaimsIgnored,
+    /// What an observing run shows is taken for what it has started.
+    ObservingRunAccounts,
     /// Where there is no lock, it is not asked whether another run is undecided: one is taken to be.
     MissingLockMeansLostLedger,
     /// The baseline is an old list: it was made before the lock was read.
@@ -92,6 +97,8 @@ pub enum Mutant {
     HeldBackLooksAtNoLock,
     /// That others wait, a run in doubt does not know.
     DoubtsWaitForALook,
+    /// A process gives a run up that it has only just seen in doubt, if its lock is old.
+    GivenUpAtFirstSight,
     /// A lock is deleted while passes live that have read it, or have seen that there is none.
     SweptEarly,
     /// A lock is deleted though a run exists that it remembers.
@@ -110,6 +117,10 @@ pub enum Mutant {
     TooLateOverTheLock,
     /// Whether the start deadline has passed is not looked at again before the POST.
     StartDeadlineOnlyAtFirst,
+    /// Whether a run is held back is not looked at again before the POST.
+    HeldBackOnlyAtFirst,
+    /// That a NuvoPipeline is the controller of a run makes no difference.
+    MirrorTriggers,
     /// A run ends on what was found while its trigger may still be answered.
     AdoptedEndsAtOnce,
     /// A queued run asks only the list what is running, not the lock what was started.
@@ -129,6 +140,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
     let life = Scope { life: true, ..single.clone() };
     let retrigger = Scope { retrigger: true, unanswered: 1, ..single.clone() };
     let found = Scope { open: true, batches: &[2], ..one.clone() };
+    let brief = Scope { restarts: Restarts::AtLongTicks, aged: true, ..alone.clone() };
     let together = Scope { concurrent: true, ..alone.clone() };
     // Who deletes a lock takes the promise away; it still holds if every process writes at once what it knows.
     let lease_deleted = Scope { lease_deletions: 1, brisk: true, unanswered: 1, ..together.clone() };
@@ -150,6 +162,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::OthersAreNotCounted, "P1: nothing", Scope { anonymous: true, ..retrigger.clone() }),
         (Mutant::AccountNotCompared, "P1: nothing", Scope { moves: true, ..retrigger.clone() }),
         (Mutant::NoListMeansNothingStarted, "P1: nothing", Scope { failed_lists: 2, ..retrigger.clone() }),
+        (Mutant::ObservingRunAccounts, "P1: nothing", Scope { observer: true, runs: 2, ..retrigger.clone() }),
         (Mutant::NoQuarantine, "P1: nothing", Scope { lag: true, ..retrigger }),
         (Mutant::SweptWithItsRuns, "P1", Scope { sweeps: 1, status_wipes: 1, marker_wipes: 1, ..single.clone() }),
         (Mutant::NoCompareAtLock, "P2", Scope { unanswered: 1, ..together.clone() }),
@@ -172,6 +185,10 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::StealByTime, "P3", Scope { unanswered: 1, ..alone.clone() }),
         (Mutant::MissingLockMeansLostLedger, "P3", Scope { unanswered: 1, ..single.clone() }),
         (Mutant::NoListMeansNothingStarted, "P3", Scope { unanswered: 1, failed_lists: 1, ..single.clone() }),
+        (Mutant::ObservingRunAccounts, "P3", Scope { observer: true, unanswered: 1, ..alone.clone() }),
+        (Mutant::GivenUpAtFirstSight, "P3", Scope { unanswered: 1, start: Start::WithoutAccount, ..brief.clone() }),
+        (Mutant::GivenUpAtFirstSight, "P3", Scope { unanswered: 1, start: Start::WithoutList, ..brief.clone() }),
+        (Mutant::GivenUpAtFirstSight, "P3", Scope { unanswered: 1, start: Start::WithoutAccount, overdue: true, runs: 1, ..brief }),
         (Mutant::NoCompareAtRecord, "P3", Scope { lag: true, ..one }),
         (Mutant::ShortListMeansWhole, "P4", Scope { unanswered: 1, short_lists: 2, batches: &[2], ..single.clone() }),
         (Mutant::MarkerTellsNoAnswer, "P4", Scope { unanswered: 1, crashes: 1, batches: &[0], ..single.clone() }),
@@ -181,13 +198,15 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NotesOverTheLock, "L3", Scope { crashes: 1, suspensions: 1, notes: 1, ..life.clone() }),
         (Mutant::TooLateOverTheLock, "L3", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
         (Mutant::StartDeadlineOnlyAtFirst, "L4", Scope { crashes: 1, start_deadline: true, ..life.clone() }),
+        (Mutant::HeldBackOnlyAtFirst, "L8", Scope { suspensions: 1, ..alone.clone() }),
+        (Mutant::MirrorTriggers, "L9", Scope { mirrors: 1, ..alone.clone() }),
         (Mutant::AdoptedEndsAtOnce, "L7", Scope { life: true, unanswered: 1, operators: 1, ..found }),
         (Mutant::LockNotAskedForExecutions, "L5", Scope { runs: 2, lag: true, policy: ConcurrencyPolicy::Queue, ..life.clone() }),
         (Mutant::SkippedByTheList, "L6", Scope { runs: 2, policy: ConcurrencyPolicy::Skip, ..life.clone() }),
         (Mutant::EndForgotten, CAN_END, Scope { lost: 1, ..life }),
         (Mutant::DeletingKeepsItsLock, CAN_END, Scope { deletions: 1, crashes: 1, kept: true, ..alone.clone() }),
         (Mutant::UnreadableKeepsItsLock, CAN_END, Scope { unanswered: 1, split: true, ..Scope::CALM }),
-        (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restless: true, aged: true, ..alone.clone() }),
+        (Mutant::LocksHaveNoAge, CAN_END, Scope { unanswered: 1, restarts: Restarts::AtEveryTick, aged: true, ..alone.clone() }),
         (Mutant::HeldBackLooksAtNoLock, CAN_END, Scope { crashes: 1, account_losses: 1, ..alone.clone() }),
         (Mutant::HeldBackLooksAtNoLock, CAN_END, Scope { crashes: 1, suspensions: 1, stays_suspended: true, ..alone.clone() }),
         (Mutant::DoubtsWaitForALook, CAN_END, Scope { unanswered: 1, never_listed: true, aged: true, ..alone.clone() }),

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Run, Stored, words::Status};
 use crate::{
     clock::Clock,
-    config::{Identity, IdentityKind},
     duration::Millis,
+    identity::{Identity, IdentityKind},
     pipeline::Spelling,
 };
 
@@ -106,5 +106,7 @@ fn person(identity: &Identity) -> Value {
         IdentityKind::User => "USER",
         IdentityKind::SubOrg => "SUB_ORG",
     };
-    json!({"id": format!("id-of-{}", identity.identifier), "name": identity.identifier, "identifier": identity.identifier, "type": kind})
+    // The name of a person is no address.
+    let name = identity.identifier.split('@').next();
+    json!({"id": format!("id-of-{}", identity.identifier), "name": name, "identifier": identity.identifier, "type": kind})
 }

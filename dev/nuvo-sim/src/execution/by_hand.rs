@@ -3,11 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::words::{Status, Trigger};
+use super::words::Status;
 use crate::{
-    config::Identity,
     duration::HumanDuration,
+    identity::Identity,
     pipeline::{ExecutionError, Spelling, Stats},
+    starts::Trigger,
 };
 
 /// An execution to add by hand: one that another user started, or an earlier one.
@@ -22,6 +23,9 @@ pub struct Seed {
     /// How long ago it was created.
     #[serde(default)]
     pub ago: HumanDuration,
+    /// How long it took, if it has ended.
+    #[serde(default)]
+    pub lasted: HumanDuration,
     /// Who created it.
     #[serde(default = "other_user")]
     pub creator: Identity,
@@ -52,6 +56,7 @@ impl Seed {
             pipeline: pipeline.into(),
             id: None,
             ago: HumanDuration::default(),
+            lasted: HumanDuration::default(),
             creator: other_user(),
             trigger: Trigger::default(),
             status: Status::default(),
@@ -70,6 +75,21 @@ impl Seed {
     /// Sets how long ago it was created.
     pub fn ago(self, ago: std::time::Duration) -> Self {
         Self { ago: HumanDuration(ago), ..self }
+    }
+
+    /// Sets how long it took.
+    pub fn lasted(self, lasted: std::time::Duration) -> Self {
+        Self { lasted: HumanDuration(lasted), ..self }
+    }
+
+    /// Sets its statistics.
+    pub fn stats(self, stats: Stats) -> Self {
+        Self { stats, ..self }
+    }
+
+    /// Sets the form it is shown in.
+    pub fn spelling(self, spelling: Spelling) -> Self {
+        Self { spelling, ..self }
     }
 
     /// Sets its creator.

@@ -1,4 +1,4 @@
-//! The words of nuvo about an execution: its status, and how it was started.
+//! The words of nuvo about the status of an execution.
 
 use std::fmt;
 
@@ -67,28 +67,5 @@ impl<'de> Deserialize<'de> for Status {
 impl Serialize for Status {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
-    }
-}
-
-/// How an execution was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Trigger {
-    /// Through the API.
-    #[default]
-    Manual,
-    /// By the pipeline's schedule.
-    Scheduled,
-    /// By data that arrived.
-    Event,
-}
-
-impl Trigger {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Manual => "MANUAL",
-            Self::Scheduled => "SCHEDULED",
-            Self::Event => "EVENT",
-        }
     }
 }

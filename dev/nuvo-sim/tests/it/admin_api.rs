@@ -1,4 +1,4 @@
-use nuvo_sim::{Operation, Pipeline, Spelling};
+use nuvo_sim::{Operation, Pipeline, Spelling, Trigger};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -20,7 +20,16 @@ async fn pipelines_put_and_deleted_appear_and_disappear() {
     assert_eq!((&shown["pipelines"][0]["id"], &shown["pipelines"][1]["files"]), (&json!("bad"), &json!(2)));
     // What is shown can be put back.
     call(&sim, Method::PUT, "pipelines/orders", &shown["pipelines"][1], 200).await;
-    for wrong in ["filez: 2", "duration: soon", "id: other", "outcome: []", "- 1"] {
+    let put = "starts: {every: 1h, trigger: EVENT}\nschedule: {frequency: DAILY}\ninputTrigger: EVENT_BASE\nname: Orders";
+    let shown = call(&sim, Method::PUT, "pipelines/orders", put, 200).await;
+    assert_eq!((&shown["starts"]["trigger"], &shown["schedule"]["interval"]), (&json!("EVENT"), &json!(1)));
+    let started = call(&sim, Method::POST, "pipelines/orders/start", "", 201).await;
+    assert_eq!((started["ids"].as_array().unwrap().len(), sim.executions()[0].trigger), (1, Trigger::Event));
+    call(&sim, Method::POST, "pipelines/orders/start", "{trigger: SCHEDULED, creator: {identifier: x}}", 201).await;
+    assert_eq!((sim.executions()[1].trigger, sim.executions()[1].created_by.identifier.as_str()), (Trigger::Scheduled, "x"));
+    call(&sim, Method::POST, "pipelines/none/start", "", 404).await;
+    call(&sim, Method::POST, "pipelines/orders/start", "trigger: NEVER", 400).await;
+    for wrong in ["starts: {every: 0s}", "filez: 2", "duration: soon", "id: other", "outcome: []", "- 1"] {
         assert!(call(&sim, Method::PUT, "pipelines/orders", wrong, 400).await["error"]["message"].is_string(), "{wrong}");
     }
     call(&sim, Method::DELETE, "pipelines/orders", "", 200).await;

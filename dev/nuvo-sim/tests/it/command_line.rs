@@ -11,7 +11,7 @@ use crate::test_client::{client, json, until};
 fn builtin_pipelines_parse() {
     let pipelines = parse_pipelines(BUILTIN_PIPELINES).unwrap();
     let ids: Vec<_> = pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
-    assert_eq!(ids, ["orders", "invoices", "customers", "ledger", "archive"]);
+    assert_eq!(ids, ["orders", "invoices", "customers", "ledger", "archive", "deliveries", "returns"]);
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn pipelines_file_with_a_mistake_is_refused() {
 fn help_lists_every_field_and_effect() {
     let output = Command::new(env!("CARGO_BIN_EXE_nuvo-sim")).arg("--help").output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
-    let fields = "duration files outcome error stats delays fixAfter active draft developerMode spelling";
+    let fields = "duration files outcome error stats delays fixAfter active draft developerMode name inputTrigger schedule starts spelling";
     for word in fields.split(' ').chain("status delay drop hang raw redirect".split(' ')) {
         assert!(help.contains(&format!("{word}:")), "{word}");
     }

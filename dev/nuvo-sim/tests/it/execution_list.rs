@@ -1,6 +1,7 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use nuvo_sim::{Identity, Pipeline, Seed, SimConfig, Status, Total};
+use jiff::Timestamp;
+use nuvo_sim::{Identity, ListOrder, Pipeline, Seed, Sim, SimConfig, SimError, Spelling, Status, Total, Trigger};
 use reqwest::Method;
 use serde_json::json;
 
@@ -43,8 +44,52 @@ async fn configuration_of_lists_limits_pages_and_ignores_filters_and_orders() {
     assert_eq!(sim.list(&[("pagination[limit]", "100")]).await["pagination"], json!({"total": 3, "offset": 0, "limit": 3}));
     assert_eq!(sim.ids(&[("filters[pipeline]", "odd"), ("pagination[limit]", "3")]).await, ["e9", "e8", "e7"]);
     assert_eq!(sim.ids(&[("filters[status]", "FAILED")]).await, ["e9", "e7"], "only the named filters are ignored");
-    sim.configure(|config| config.ignore_order = true);
+    sim.configure(|config| config.order = ListOrder::NewestFirst);
     assert_eq!(sim.ids(&[("sort[created_at]", "asc")]).await, ["e9", "e8"]);
+    sim.configure(|config| config.order = ListOrder::OldestFirst);
+    assert_eq!(sim.ids(&[("sort[created_at]", "desc")]).await, ["e0", "e1"]);
+}
+
+#[tokio::test]
+async fn mixed_order_is_no_order_by_time_but_always_the_same() {
+    let sim = ten(SimConfig { order: ListOrder::Mixed, ..config([]) });
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort_unstable();
+        ids
+    };
+    let (found, again) = (sim.ids(&[("sort[created_at]", "desc")]).await, sim.ids(&[("sort[created_at]", "asc")]).await);
+    assert_eq!(found, again);
+    let ascending = sorted(found.clone());
+    let descending: Vec<String> = ascending.iter().rev().cloned().collect();
+    assert!(found != ascending && found != descending, "{found:?}");
+}
+
+#[tokio::test]
+async fn executions_of_one_moment_are_shown_as_such() {
+    let sim = with([]);
+    let seed = Seed::new("orders").ago(Duration::from_secs(60)).trigger(Trigger::Event).spelling(Spelling::Sample);
+    let ids = sim.seed_executions(&seed, 40);
+    let page = sim.list(&[("pagination[limit]", "100")]).await;
+    let entries = page["data"].as_array().unwrap();
+    let times: BTreeSet<&str> = entries.iter().map(|entry| entry["created_at"].as_str().unwrap()).collect();
+    assert_eq!((ids.iter().collect::<BTreeSet<_>>().len(), entries.len(), times.len()), (40, 40, 1));
+}
+
+/// 00:59:59 and 01:00:01 UTC of the last Sunday of October, when the clocks of Berlin go back from 3 to 2.
+#[tokio::test]
+async fn times_without_a_zone_are_those_of_the_local_zone() {
+    let summer_ends = "2026-10-25T01:00:00Z".parse::<Timestamp>().unwrap();
+    let clock_skew_ms = summer_ends.as_millisecond() - Timestamp::now().as_millisecond();
+    let local_zone = "CET-1CEST,M3.5.0,M10.5.0/3".to_owned();
+    let sim = start(SimConfig { clock_skew_ms, local_zone, ..config([]) });
+    let seed = Seed::new("orders").spelling(Spelling::Sample).status(Status::Successful);
+    sim.seed_execution(seed.clone().id("summer").ago(Duration::from_secs(3_600))).unwrap();
+    sim.seed_execution(seed.id("winter")).unwrap();
+    for id in ["summer", "winter"] {
+        let created = sim.read(id).await["created_at"].clone();
+        assert!(created.as_str().unwrap().starts_with("2026-10-25 02:0"), "{id}: {created}");
+    }
+    assert!(matches!(Sim::start(SimConfig { local_zone: "Berlin".to_owned(), ..config([]) }), Err(SimError::Zone(_))));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use nuvo_sim::{
-    Change, Delays, Effect, Ending, Fault, HumanDuration, Operation, Pipeline, Seed, SimError, Spelling, Stats, Status, Trigger,
+    Change, Delays, Effect, Ending, Fault, HumanDuration, Identity, Operation, Pipeline, Seed, SimError, Spelling, Starts, Stats, Status,
+    Trigger,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -169,4 +170,74 @@ async fn start_with_answer_delay_is_carried_out_before_the_answer() {
         () = until("the start is carried out", async || (sim.executed_count() == 1).then_some(())) => {}
     }
     assert_eq!(sim.executions().len(), 1);
+}
+
+/// Without a request: by its schedule, and by an event, each in the name of another creator.
+#[tokio::test]
+async fn pipeline_that_the_server_starts_itself_has_executions_without_a_post() {
+    let every = Duration::from_millis(50);
+    let robot = Identity::sub_org("robot");
+    let sim = with([
+        Pipeline::new("deliveries").duration(NOW).starts(Starts::every(every)),
+        Pipeline::new("returns").held().starts(Starts::every(every).by(Trigger::Event).creator(robot.clone())),
+        Pipeline::new("off").active(false).starts(Starts::every(every)),
+    ]);
+    let of = |pipeline: &str| sim.executions().into_iter().filter(|found| found.pipeline == pipeline).collect::<Vec<_>>();
+    let enough = async || (of("deliveries").len() >= 3 && of("returns").len() >= 2).then_some(());
+    until("executions of both", enough).await;
+    let (deliveries, returns) = (of("deliveries"), of("returns"));
+    assert!(
+        deliveries.iter().all(|found| found.trigger == Trigger::Scheduled && found.status == Status::Successful && found.request.is_none())
+    );
+    assert!(returns.iter().all(|found| found.trigger == Trigger::Event && found.created_by == robot && found.status == Status::Processing));
+    assert_eq!((of("off").len(), sim.post_count(), sim.executed_count()), (0, 0, 0));
+
+    sim.set_pipeline(Pipeline::new("deliveries").duration(NOW).active(false)).unwrap();
+    let before = of("deliveries").len();
+    let id = sim.start_by_itself("deliveries", Trigger::Event, me()).unwrap().remove(0);
+    assert_eq!(
+        sim.read(&id).await["created_by"],
+        json!({"id": "id-of-me@example.com", "name": "me", "identifier": "me@example.com", "type": "USER"})
+    );
+    assert_eq!(of("deliveries").len(), before + 1, "no starts any more but this one");
+    assert!(matches!(sim.start_by_itself("none", Trigger::Event, me()), Err(SimError::NoSuchPipeline(_))));
+    let never = sim.set_pipeline(Pipeline::new("never").starts(Starts::every(NOW)));
+    assert!(never.unwrap_err().to_string().contains("starts.every"));
+}
+
+#[tokio::test]
+async fn pipeline_read_shows_its_trigger_and_schedule_in_each_spelling() {
+    let of = |id: &str, spelling| Pipeline::new(id).named("Deliveries").scheduled("DAILY", 2).spelling(spelling);
+    let sim = with([
+        of("text", Spelling::Text),
+        of("sample", Spelling::Sample),
+        of("seen", Spelling::Seen),
+        Pipeline::new("plain").event_based(),
+    ]);
+    let read =
+        async |id: &str| json(sim.send(Method::GET, &format!("pipeline/{id}"), TOKEN, None).await.unwrap(), 200).await["data"].clone();
+    let text = read("text").await;
+    assert_eq!((&text["name"], &text["input_connector"]["trigger_type"]), (&json!("Deliveries"), &json!("TIME_BASE")));
+    assert_eq!(text["schedule"], json!({"frequency": "DAILY", "interval": 2}));
+    let sample = read("sample").await;
+    assert_eq!((&sample["trigger_type"], &sample["schedule"]), (&json!("TIME_BASE"), &json!("DAILY x 2")));
+    let seen = read("seen").await;
+    assert_eq!(
+        (&seen["inputConnector"]["triggerType"], &seen["schedule"]),
+        (&json!("TIME_BASE"), &json!({"type": "DAILY", "interval": 2}))
+    );
+    let plain = read("plain").await;
+    assert_eq!(
+        (&plain["name"], &plain["input_connector"]["trigger_type"], plain.get("schedule")),
+        (&json!("plain"), &json!("EVENT_BASE"), None)
+    );
+}
+
+#[tokio::test]
+async fn seed_that_lasted_has_an_end_and_a_duration() {
+    let sim = with([]);
+    let seed = Seed::new("orders").ago(Duration::from_secs(60)).lasted(Duration::from_secs(20)).status(Status::Successful);
+    let id = sim.seed_execution(seed.stats(Stats { total_rows: 7, ..Stats::default() })).unwrap();
+    let log = &sim.read(&id).await["logs"][0];
+    assert_eq!((&log["duration"], &log["data"]["total_rows"]), (&json!(20_000), &json!(7)));
 }

@@ -6,7 +6,7 @@
 mod active_runs;
 mod burst;
 mod calibration;
-mod environment;
+pub mod environment;
 mod http_client;
 mod idle;
 mod interference;
@@ -17,7 +17,7 @@ mod metrics_text;
 mod nuvo_requests;
 mod percentiles;
 mod process_usage;
-mod run_factory;
+pub mod run_factory;
 mod run_times;
 mod run_watch;
 
@@ -90,7 +90,7 @@ const INTERFERENCE: &str = "interference";
 const MEMORY_LIMIT: &str = "memory-limit";
 
 /// A failure that crosses threads.
-type Failure = Box<dyn Error + Send + Sync>;
+pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// The result of a scenario.
 #[derive(Default)]
@@ -165,6 +165,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// Reports progress on standard error: only the tables go to standard output.
-fn log_progress(text: &str) {
+pub fn log_progress(text: &str) {
     eprintln!("{text}");
 }

@@ -50,7 +50,10 @@ const WAYS: [Fault; 6] =
     [Fault::RequestLost, Fault::AnswerLost, Fault::Internal, Fault::InternalAfter, Fault::Unavailable, Fault::Limited(RetryAfter::Seconds)];
 /// An operator lives at least this long after its start, and at most four times as long.
 const LIVES: Duration = Duration::from_millis(700);
-const FLAGS: OperatorFlags = OperatorFlags { times: ProtocolTimes::COMPRESSED, leader_elect: false, clock_ahead: false };
+/// An account that is not ready is tried again after five seconds, then after ten. A POST has the time for that, as with the operator's defaults.
+const TIMES: ProtocolTimes =
+    ProtocolTimes { trigger_timeout: Duration::from_secs(18), quarantine: Duration::from_secs(20), ..ProtocolTimes::COMPRESSED };
+const FLAGS: OperatorFlags = OperatorFlags { times: TIMES, leader_elect: false, clock_ahead: false };
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 const ENDS_WITHIN: Duration = Duration::from_secs(900);
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
@@ -185,7 +188,9 @@ impl<'a> Storm<'a> {
         let requests = [journal.len(), self.environment.nuvo.journal().len()];
         let times = [last_kill, took];
         let text = self.table(&evidence, [kills, deaths], requests, writes, times)?;
-        Ok(StormResult { text, broken: complaints })
+        let doubted = oracle::doubted_in_vain(&evidence);
+        let in_vain = (doubted > 0).then(|| format!("{doubted} runs are in doubt though they had started something"));
+        Ok(StormResult { text, broken: complaints.into_iter().chain(in_vain).collect() })
     }
 
     fn next_kill(&self, kills: usize) -> Instant {

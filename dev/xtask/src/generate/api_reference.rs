@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write};
 
 use nuvo_crds::{
     self,
-    conditions::{AccountReason, Reason, ScheduleReason},
+    conditions::{self, AccountReason, FreshReason, LastExecutionReason, ObservationReason, QualityGateReason, Reason, ScheduleReason},
     well_known,
 };
 use serde_json::Value;
@@ -38,6 +38,9 @@ fn kind(text: &mut String, crd: &Value) -> Result<(), Box<dyn Error>> {
     writeln!(text, "## {kind}\n\n{}\n", word(&schema["description"]))?;
     let short: Vec<String> = names["shortNames"].as_array().into_iter().flatten().map(|name| format!("`{}`", word(name))).collect();
     writeln!(text, "Plural `{}`, short {}, category `nuvo`; namespaced.\n", word(&names["plural"]), short.join(", "))?;
+    for message in messages(schema) {
+        writeln!(text, "Rule: {message}\n")?;
+    }
     for part in ["spec", "status"] {
         writeln!(text, "### {kind} {part}\n\n| field | type | default | |\n|---|---|---|---|")?;
         fields(text, "", at(schema, &format!("/properties/{part}")))?;
@@ -111,33 +114,54 @@ fn rules(text: &mut String, schema: &Value) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn collect(schema: &Value, messages: &mut Vec<String>) {
-    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-        messages.extend(rule["message"].as_str().map(str::to_owned));
-    }
+fn collect(schema: &Value, found: &mut Vec<String>) {
+    found.extend(messages(schema));
     for (_, field) in schema["properties"].as_object().into_iter().flatten() {
-        collect(field, messages);
+        collect(field, found);
+    }
+    if let Some(items) = schema.get("items") {
+        collect(items, found);
     }
 }
 
+/// The messages of the rules of a schema itself.
+fn messages(schema: &Value) -> Vec<String> {
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    rules.filter_map(|rule| rule["message"].as_str().map(str::to_owned)).collect()
+}
+
+/// A condition, and its reasons: status, reason and meaning.
+type Reasons = (&'static str, Vec<[String; 3]>);
+
 fn reasons(text: &mut String, kind: &str) -> Result<(), Box<dyn Error>> {
-    macro_rules! rows {
-        ($reasons:ty) => {
-            <$reasons>::ALL
-                .iter()
-                .map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()])
-                .collect::<Vec<[String; 3]>>()
-        };
+    macro_rules! of {
+        ($condition:ident, $reasons:ty) => {{
+            let rows = <$reasons>::ALL.iter().map(|reason| [reason.status().to_string(), reason.to_string(), reason.meaning().to_owned()]);
+            (conditions::$condition, rows.collect())
+        }};
     }
-    let (condition, rows) = match kind {
-        "PipelineRun" => ("Succeeded", rows!(Reason)),
-        "PipelineSchedule" => ("Ready", rows!(ScheduleReason)),
-        _ => ("Ready", rows!(AccountReason)),
+    let (leading, others): (Reasons, Vec<Reasons>) = match kind {
+        "PipelineRun" => (of!(SUCCEEDED, Reason), Vec::new()),
+        "NuvoPipeline" => (
+            of!(READY, ObservationReason),
+            vec![of!(FRESH, FreshReason), of!(LAST_EXECUTION_SUCCEEDED, LastExecutionReason), of!(QUALITY_GATE_PASSED, QualityGateReason)],
+        ),
+        "PipelineSchedule" => (of!(READY, ScheduleReason), Vec::new()),
+        _ => (of!(READY, AccountReason), Vec::new()),
     };
-    writeln!(
-        text,
-        "### {kind} reasons\n\nOf the condition `{condition}`, and of the others, which follow from it:\n\n| status | reason | |\n|---|---|---|"
-    )?;
+    let (condition, rows) = leading;
+    let follow = if others.is_empty() { "of the others" } else { "of `Reconciling` and `Stalled`" };
+    writeln!(text, "### {kind} reasons\n\nOf the condition `{condition}`, and {follow}, which follow from it:\n")?;
+    reason_table(text, rows)?;
+    for (condition, rows) in others {
+        writeln!(text, "Of the condition `{condition}`:\n")?;
+        reason_table(text, rows)?;
+    }
+    Ok(())
+}
+
+fn reason_table(text: &mut String, rows: Vec<[String; 3]>) -> Result<(), Box<dyn Error>> {
+    writeln!(text, "| status | reason | |\n|---|---|---|")?;
     for [status, reason, meaning] in rows {
         writeln!(text, "| {status} | `{reason}` | {} |", meaning.trim())?;
     }
@@ -159,6 +183,11 @@ fn annotations(text: &mut String) -> Result<(), Box<dyn Error>> {
             well_known::SCHEDULED_AT_ANNOTATION,
             "PipelineRun",
             "The slot of a run that a PipelineSchedule made. Such a run starts only if the schedule has claimed the slot for it.",
+        ),
+        (
+            well_known::HEALTH_ANNOTATION,
+            "NuvoPipeline",
+            "With the value `data`, Argo CD shows stale data, a failed execution and a failed quality gate as Degraded, too.",
         ),
         (well_known::CREDENTIAL_LABEL, "Secret", "A label. Only a Secret with the value `true` may be used by a NuvoAccount."),
     ];

@@ -9,7 +9,7 @@ use controlplane::{ControlPlane, NodeNetwork, Options, Process};
 use serde_json::Value;
 
 use super::Failure;
-use super::configuration::{self, ADDRESS, ADMIN_KUBECONFIG, CONTAINERD, DNS, FIRST_SERVICE, HOME, NODE, SERVICES};
+use super::configuration::{self, ADDRESS, ADMIN_KUBECONFIG, CONTAINERD, DNS, FIRST_SERVICE, HOME, NODE, REGISTRIES, REGISTRY, SERVICES};
 use super::ingredients::Ingredients;
 use super::namespaces;
 use crate::stop::Stop;
@@ -43,6 +43,7 @@ impl Cluster {
         };
         let config = write("containerd.toml", configuration::containerd(&ingredients.packages))?;
         write("cni/pods.conflist", configuration::pod_network().to_string())?;
+        write(&format!("{REGISTRIES}/{REGISTRY}/hosts.toml"), configuration::registry())?;
         write("resolv.conf", String::new())?;
         let mut servers = Vec::new();
         let mut start = |name: &'static str, command: Command| -> Result<(), Failure> {
@@ -124,7 +125,31 @@ impl Cluster {
         let other = format!("docker.io/library/nuvo-operator:{tag}");
         run(ctr(&self.ingredients).args(["images", "tag", "--force", &name, &other]))?;
         // Both were packed with the same tag.
+        self.import_all()
+    }
+
+    /// Makes all images known to the node that it does not pull.
+    pub fn import_all(&self) -> Result<(), Failure> {
         self.ingredients.images.iter().try_for_each(|image| import(&self.ingredients, image))
+    }
+
+    /// Makes the image in this archive known to the node.
+    pub fn import(&self, image: &Path) -> Result<(), Failure> {
+        import(&self.ingredients, image)
+    }
+
+    /// Removes each image of the operator, with all that is in no other image.
+    pub fn forget_operator(&self) -> Result<(), Failure> {
+        let listed = output(ctr(&self.ingredients).args(["images", "list", "--quiet"]))?;
+        for name in listed.lines().filter(|name| name.contains("nuvo-operator") || name.starts_with("sha256:")) {
+            run(ctr(&self.ingredients).args(["images", "remove", "--sync", name]))?;
+        }
+        Ok(())
+    }
+
+    /// Starts a program beside the servers. It is killed when what this returns is dropped.
+    pub fn spawn(&self, name: &str, command: Command) -> Result<Process, Failure> {
+        Ok(Process::spawn(command, Path::new(HOME).join("logs").join(format!("{name}.log")))?)
     }
 
     /// kubectl's answer as JSON.
@@ -153,9 +178,14 @@ fn ctr(ingredients: &Ingredients) -> Command {
 }
 
 fn run(command: &mut Command) -> Result<(), Failure> {
+    output(command).map(drop)
+}
+
+/// What a command says that succeeds.
+pub fn output(command: &mut Command) -> Result<String, Failure> {
     let output = command.output()?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim()).into())
 }

@@ -21,8 +21,14 @@ pub const HOME: &str = "/run/node";
 /// In that folder, for a person.
 pub const ADMIN_KUBECONFIG: &str = "admin.kubeconfig";
 pub const CONTAINERD: &str = "/run/containerd/containerd.sock";
-/// As dev/node/pause calls its image.
-const PAUSE: &str = "localhost/pause:1";
+/// The image of dev/node/pause.
+pub const PAUSE: &str = "localhost/pause:1";
+/// The registry that the node pulls from.
+pub const REGISTRY: &str = "registry.example";
+/// Its port on the node.
+pub const REGISTRY_PORT: u16 = 5000;
+/// The folder that says how the registry is reached.
+pub const REGISTRIES: &str = "registries";
 
 /// What the kubelet wants of the kernel, below /proc/sys.
 pub const KERNEL: [(&str, &str); 6] = [
@@ -46,6 +52,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
   sandbox_image = "{PAUSE}"
   # In a sandbox, root may be without the right to lower its score, and runc would then fail.
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{HOME}/{REGISTRIES}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "{}"
     conf_dir = "{HOME}/cni"
@@ -58,6 +66,12 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
         plugins.display(),
         runc.display()
     )
+}
+
+/// How containerd reaches the registry: on the node itself, without TLS.
+pub fn registry() -> String {
+    let url = format!("http://{ADDRESS}:{REGISTRY_PORT}");
+    format!("server = \"{url}\"\n[host.\"{url}\"]\n  capabilities = [\"pull\", \"resolve\"]\n")
 }
 
 /// The network of pods. Everything is routed, so that it does not matter what the kernel does with bridges.
@@ -90,9 +104,11 @@ pub fn kubelet(group: &str, authority: &Path, (certificate, key): (&Path, &Path)
         "resolvConf": format!("{HOME}/resolv.conf"),
         "volumePluginDir": format!("{HOME}/volume-plugins"),
         "failSwapOn": false,
+        // An image that was once pulled by another name would otherwise be pulled by this one, too, to see who may.
+        "imagePullCredentialsVerificationPolicy": "NeverVerify",
         // Whose disk it is does not matter here.
         "evictionHard": {
-            "memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.inodesFree": "1%",
+            "memory.available": "50Mi", "nodefs.available": "100Mi", "imagefs.available": "100Mi", "nodefs.inodesFree": "1%", "imagefs.inodesFree": "1%",
         },
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,

@@ -7,19 +7,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use programs::cargo::{self, Profile};
 use programs::{home, repository};
 
-/// The container runtime, the plugins for the network of pods, and what kube-proxy runs, with the libraries that they are linked with.
-const PACKAGES: [&str; 15] = [
+/// The container runtime, the plugins for the network of pods, and what kube-proxy and kube-router run, with the libraries that they are
+/// linked with.
+const PACKAGES: [&str; 22] = [
     "containerd",
     "containernetworking-plugins",
+    "ipset",
+    "iptables",
     "libbsd0",
     "libedit2",
     "libgmp10",
+    "libip4tc2",
+    "libip6tc2",
+    "libipset13",
     "libjansson4",
     "libmd0",
     "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
     "libnftables1",
     "libnftnl11",
     "libseccomp2",
@@ -31,13 +38,6 @@ const PACKAGES: [&str; 15] = [
 
 /// The folder of the chart in the repository.
 pub const CHART: &str = "charts/nuvo-operator";
-
-/// Which operator is in the image.
-pub enum Packed {
-    Program(PathBuf),
-    Release,
-    Development,
-}
 
 /// Where everything is.
 pub struct Ingredients {
@@ -51,26 +51,7 @@ pub struct Ingredients {
 }
 
 impl Ingredients {
-    /// Builds, downloads and packs what is missing. Says on standard error how far it is.
-    pub fn prepare(packed: &Packed) -> Result<(), Box<dyn Error>> {
-        // The servers, kubectl and Helm, which are built where they are used; inside it is late for that.
-        programs::control_plane()?.built()?;
-        programs::controller_manager()?.built()?;
-        programs::helm()?.built()?;
-        let all = Self::found()?;
-        let packer = programs::release()?.built()?;
-        all.unpack(&packer)?;
-        let [pause, operator] = &all.images;
-        succeed(Command::new(programs::pause()?.built()?).arg("image").arg(pause))?;
-        let program = match packed {
-            Packed::Program(program) => program.clone(),
-            Packed::Release => cargo::built(["nuvo-operator"], Profile::Image).map(|[program]| program)?,
-            Packed::Development => cargo::built(["nuvo-operator"], Profile::Dev).map(|[program]| program)?,
-        };
-        pack(&packer, &program, operator.parent().unwrap_or(Path::new(".")))
-    }
-
-    /// Where it is, after [`Ingredients::prepare`].
+    /// Where it is, after [`super::prepare::prepare`].
     pub fn found() -> Result<Self, Box<dyn Error>> {
         let (node, coredns) = (programs::node()?.built()?, programs::coredns()?.built()?);
         let home = home("node");
@@ -95,7 +76,8 @@ impl Ingredients {
         command.env("PATH", joined(path.collect())).env("LD_LIBRARY_PATH", joined(libraries.to_vec()));
     }
 
-    fn unpack(&self, packer: &Path) -> Result<(), Box<dyn Error>> {
+    /// Downloads the packages, unless they are there.
+    pub fn unpack(&self, packer: &Path) -> Result<(), Box<dyn Error>> {
         let stamp = self.packages.with_extension("stamp");
         let names = PACKAGES.join(",");
         if self.packages.is_dir() && fs::read_to_string(&stamp).is_ok_and(|found| found == names) {
@@ -145,17 +127,26 @@ impl Previous {
     }
 }
 
-/// The image of this program.
-fn pack(packer: &Path, program: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+/// An image with this program at this path, with this name.
+pub fn pack_program(packer: &Path, program: &Path, at: &str, name: &str, to: &Path) -> Result<(), Box<dyn Error>> {
+    let mut pack = Command::new(packer);
+    pack.args(["program", "--at", at, "--name", name, "--program"]).arg(program).arg("--to").arg(to);
+    succeed(pack.current_dir(repository()))
+}
+
+/// The image of this operator, and what is told of it.
+pub fn pack(packer: &Path, program: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let operator = format!("--operator={}={}", debian_architecture(), program.display());
     succeed(Command::new(packer).args(["image", &operator, "--to"]).arg(to).current_dir(repository()))
 }
 
-fn debian_architecture() -> &'static str {
+/// The architecture of this machine, as Debian, Go and registries call it.
+pub fn debian_architecture() -> &'static str {
     if env::consts::ARCH == "aarch64" { "arm64" } else { "amd64" }
 }
 
-fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
+/// Runs it to its end.
+pub fn succeed(command: &mut Command) -> Result<(), Box<dyn Error>> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());

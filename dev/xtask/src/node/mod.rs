@@ -6,10 +6,14 @@
 
 mod cluster;
 mod configuration;
+mod firewall;
 mod ingredients;
 mod namespaces;
+mod orchestrators;
 mod play;
 mod plays;
+mod prepare;
+mod released;
 mod stage;
 
 use std::error::Error;
@@ -19,9 +23,10 @@ use std::time::Instant;
 
 use controlplane::RunDir;
 
-use self::ingredients::{Ingredients, Packed, Previous};
+use self::ingredients::Previous;
 pub use self::namespaces::CannotRunHere;
 use self::play::Play;
+use self::prepare::{Packed, prepare};
 use self::stage::Stage;
 use crate::bench::markdown_table;
 use crate::documented_figures;
@@ -71,14 +76,14 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     match &args.inside {
-        None => outside(args),
+        None => outside(args, &plays),
         Some(folder) if namespaces::is_first_process() => namespaces::be_first_process(folder),
         Some(folder) => inside(args, &plays, folder),
     }
 }
 
 /// Prepares everything that takes long, or comes from elsewhere. Then the node begins, with this program in it.
-fn outside(args: &Args) -> Result<(), Box<dyn Error>> {
+fn outside(args: &Args, plays: &[Play]) -> Result<(), Box<dyn Error>> {
     namespaces::check()?;
     // Programs in namespaces have the same process ids, by which folders are named.
     let home = programs::home("node");
@@ -91,7 +96,7 @@ fn outside(args: &Args) -> Result<(), Box<dyn Error>> {
         (None, true) => Packed::Release,
         (None, false) => Packed::Development,
     };
-    let prepared = Ingredients::prepare(&packed);
+    let prepared = prepare(&packed, plays);
     // Whatever failed then failed because of that.
     stop.check()?;
     prepared?;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Failure;
+use super::orchestrators::Orchestrator;
 use super::stage::Stage;
 use crate::bench::markdown_table::{self, Table};
 
@@ -13,8 +14,23 @@ pub struct Play {
     pub name: &'static str,
     /// The first column.
     pub what: &'static str,
+    pub needs: Needs,
     /// Fails if what must hold does not.
     pub play: fn(&Stage) -> Result<Outcome, Failure>,
+}
+
+/// What is prepared for some plays only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Nothing,
+    /// What is published, with a registry.
+    Release,
+    /// What enforces NetworkPolicies.
+    Firewall,
+    /// What tries steps again, with its images.
+    Orchestrator(Orchestrator),
+    /// An older operator, which a person names.
+    Previous,
 }
 
 /// What has come of it.
@@ -38,7 +54,7 @@ pub struct Row {
 pub fn play_all(plays: &[Play], stage: &Stage) -> (String, Vec<String>) {
     let mut rows = Vec::new();
     let mut broken = Vec::new();
-    for Play { name, what, play } in plays {
+    for Play { name, what, play, .. } in plays {
         let began = Instant::now();
         let (posts, executions) = (stage.sim.post_count(), stage.sim.executed_count());
         let outcome = play(stage);

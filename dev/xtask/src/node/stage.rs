@@ -28,10 +28,13 @@ pub const SYSTEM: &str = "nuvo-system";
 pub const TEAM: &str = "team";
 const RELEASE: &str = "nuvo";
 pub const DEPLOYMENT: &str = "deployment/nuvo-nuvo-operator";
+/// The program in its pods.
+pub const OPERATOR: &str = "/usr/local/bin/nuvo-operator";
 const OF_OPERATOR: &str = "app.kubernetes.io/name=nuvo-operator";
 /// The URL of the simulator, by the DNS of the cluster.
 const BASE_URL: &str = "http://sim.nuvo.svc";
-const SIMULATOR_PORT: u16 = 8090;
+/// Its port on the node.
+pub const SIMULATOR_PORT: u16 = 8090;
 const LOOK: Duration = Duration::from_millis(50);
 const WITHIN: Duration = Duration::from_secs(120);
 const LICENSE_KEY: &str = "demo-license-key";
@@ -50,7 +53,9 @@ pub struct Stage<'a> {
 /// A pod of the operator.
 pub struct OperatorPod {
     pub name: String,
-    uid: String,
+    pub uid: String,
+    /// Empty as long as it has none.
+    pub address: String,
     pub ready: bool,
     pub restarts: u64,
     /// Why its container ended the last time, with the exit code.
@@ -106,10 +111,18 @@ impl<'a> Stage<'a> {
     }
 
     pub fn install_chart(&self, chart: &Path, values: &[&str]) -> Result<Duration, Failure> {
+        self.install_by(&["upgrade", "--install", RELEASE, &chart.display().to_string()], values)
+    }
+
+    /// Installs the release for the first time, from a registry without TLS.
+    pub fn install_from(&self, chart: &str) -> Result<Duration, Failure> {
+        self.install_by(&["install", RELEASE, chart, "--version", env!("CARGO_PKG_VERSION"), "--plain-http"], &[])
+    }
+
+    fn install_by(&self, command: &[&str], values: &[&str]) -> Result<Duration, Failure> {
         let began = Instant::now();
         let allowed = format!("allowedBaseUrls={{{BASE_URL}}}");
-        let chart = chart.display().to_string();
-        let mut arguments = vec!["upgrade", "--install", RELEASE, &chart, "--wait", "--timeout", "3m", "--set", &allowed];
+        let mut arguments = [command, &["--wait", "--timeout", "3m", "--set", &allowed]].concat();
         for value in values {
             arguments.extend(["--set", value]);
         }
@@ -278,6 +291,7 @@ impl OperatorPod {
         Self {
             name: text("/metadata/name"),
             uid: text("/metadata/uid"),
+            address: text("/status/podIP"),
             ready: of_container("/ready").and_then(Value::as_bool).unwrap_or_default(),
             restarts: of_container("/restartCount").and_then(Value::as_u64).unwrap_or_default(),
             last_end,
@@ -286,20 +300,30 @@ impl OperatorPod {
 
     /// The folder of its process in `/proc`, as the node sees it.
     pub fn process(&self) -> Result<PathBuf, Failure> {
-        for entry in fs::read_dir("/proc")?.flatten() {
-            let path = entry.path();
-            let of = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
-            if of("cmdline").starts_with("/usr/local/bin/nuvo-operator\0") && of("cgroup").contains(&self.uid) {
-                return Ok(path);
-            }
-        }
-        Err(format!("{} has no process", self.name).into())
+        process(&self.uid, OPERATOR)
     }
 
     /// Kills it with SIGKILL, of which it sees nothing.
     pub fn kill(&self) -> Result<(), Failure> {
-        let process = self.process()?;
-        let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
-        Ok(kill_process(pid.ok_or("no process id")?, Signal::KILL)?)
+        kill(&self.uid, OPERATOR)
     }
+}
+
+/// Kills this program in the pod of this uid with SIGKILL.
+pub fn kill(pod: &str, program: &str) -> Result<(), Failure> {
+    let process = process(pod, program)?;
+    let pid = process.file_name().and_then(|name| name.to_str()?.parse().ok()).and_then(Pid::from_raw);
+    Ok(kill_process(pid.ok_or("no process id")?, Signal::KILL)?)
+}
+
+/// The folder in `/proc` of this program in the pod of this uid.
+pub fn process(pod: &str, program: &str) -> Result<PathBuf, Failure> {
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let path = entry.path();
+        let of = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+        if of("cmdline").split('\0').next() == Some(program) && of("cgroup").contains(pod) {
+            return Ok(path);
+        }
+    }
+    Err(format!("the pod {pod} has no process {program}").into())
 }

@@ -143,6 +143,8 @@ const fn name(purpose: Purpose) -> &'static str {
         Purpose::Import => "read of an import",
         Purpose::Polling => "page of what runs",
         Purpose::Mode => "pipeline",
+        Purpose::Observation => "page of what is new",
+        Purpose::ObservationDetail => "observed execution",
     }
 }
 
@@ -151,9 +153,9 @@ impl World {
     pub fn new(accounts: usize, rate: u32, poll_period: Duration) -> Self {
         let account = |number: usize| {
             let spread = (number * 37 % 256) as f64 / 255.0;
-            let mut scheduler = AccountScheduler::new(GRACE, spread, GRACE, START);
+            let mut scheduler = AccountScheduler::new(GRACE, spread, GRACE, GRACE, START);
             let credentials = scheduler.renew(rate, START);
-            scheduler.set_pace(Some(poll_period));
+            scheduler.set_pace(Some((poll_period, Duration::from_secs(60))));
             Account {
                 rate,
                 scheduler,

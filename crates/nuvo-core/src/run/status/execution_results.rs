@@ -4,10 +4,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     input::{FAILED, Following, Knowledge, Known, PROCESSING, PollFacts, is_terminal},
-    quality_gate::shortfall,
     read::{reason, stored_message},
 };
 use crate::{
+    quality_gate::shortfall,
     run::{deadline::due, ids::ExecutionId},
     text::sentence,
 };
@@ -142,10 +142,17 @@ pub(super) fn finished(object: &PipelineRun, parts: &[Part], count: usize) -> (R
     if let Some(part) = parts.iter().find(|part| part.failed()) {
         return (Reason::ExecutionFailed, failure(&part.report, count));
     }
-    match object.spec.quality_gate.and_then(|gate| shortfall(&gate, parts.iter().map(|part| &part.report))) {
-        Some(shortfall) => (Reason::QualityGateFailed, shortfall),
+    match object.spec.quality_gate.and_then(|gate| shortfall(&gate, parts.iter().map(|part| part.report.stats))) {
+        Some(shortfall) => (Reason::QualityGateFailed, gate_message(&shortfall)),
         None => (Reason::Succeeded, success(parts)),
     }
+}
+
+fn gate_message(shortfall: &str) -> String {
+    format!(
+        "nuvo reports success, but the run fails its quality gate: {shortfall}. The data that nuvo delivered stays delivered. Fix the data or the \
+         gate, then set a new spec.rerunToken to start another attempt."
+    )
 }
 
 pub(super) fn detail(status: &mut PipelineRunStatus, parts: Vec<Part>) {

@@ -5,7 +5,6 @@ mod conclude;
 mod execution_results;
 mod input;
 mod new_attempt;
-mod quality_gate;
 mod read;
 mod repairs;
 pub(super) mod retry;

@@ -52,6 +52,44 @@ fn doubt_without_a_complete_look_gives_way_to_a_run_that_waits() {
     assert_eq!(wait, Step::Hold(Hold::Unconfirmed(Duration::from_secs(265))), "another run may wait then");
 }
 
+/// A process begins without its account, and its first list may fail. A moment later it can find out what became of the trigger.
+#[test]
+fn doubt_that_is_old_at_first_sight_is_given_up_only_once_the_process_has_tried_for_a_while() {
+    let (mut run, lock) = doubtful();
+    run.marker.as_mut().unwrap().lock = LockName::new("nuvo-orders").ok();
+    let deadline = |seconds| Some(Duration::from_secs(seconds));
+    let person = Run { answered: Some(nonce("n1")), ..run.clone() };
+    for gate in [Gate::Open, Gate::AccountNotReady(String::new())] {
+        for (why, run, others_wait, deadline) in [
+            ("another run waits", &run, true, deadline(50_000)),
+            ("the deadline has passed", &run, false, deadline(0)),
+            ("a person has answered", &person, false, deadline(50_000)),
+        ] {
+            let judged = |memory: &Memory, at: u64| {
+                let mut o = TriggerFacts::new(run.clone(), memory.clone(), limits(), Duration::from_secs(at), gate.clone(), nonce("spare"));
+                (o.others_wait, o.deadline) = (others_wait, deadline);
+                loop {
+                    let step = next_step(&o);
+                    let answer = match &step {
+                        Step::ReadRun => Answer::Run(Some(Box::new(run.clone()))),
+                        Step::ReadLock => lock_of_age(&lock, Some(9_999)),
+                        Step::ReadCandidates => Answer::Candidates(None),
+                        _ => return (step.clone(), remember_trigger(&o, &step)),
+                    };
+                    o.learn(&step, answer);
+                }
+            };
+            let (step, memory) = judged(&Memory::default(), 100_000);
+            assert!(matches!(step, Step::Hold(Hold::Unconfirmed(_))), "{why}, {gate:?}: {step:?}");
+            let (step, memory) = judged(&memory, 100_064);
+            assert!(matches!(step, Step::Hold(Hold::Unconfirmed(left)) if left <= Duration::from_secs(10)), "{why}, {gate:?}: {step:?}");
+            // Fence and POST deadline.
+            let (step, _) = judged(&memory, 100_065);
+            assert!(is_ambiguous(&step), "{why}, {gate:?}: {step:?}");
+        }
+    }
+}
+
 #[test]
 fn doubt_without_its_account_ends_at_the_deadline() {
     let (mut run, lock) = doubtful();

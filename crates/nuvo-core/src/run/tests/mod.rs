@@ -10,6 +10,7 @@ mod held_back;
 mod life;
 mod lock;
 mod looks;
+mod mirror;
 mod repetition;
 mod slot;
 mod start_deadline;
@@ -56,6 +57,8 @@ fn run(uid: &str) -> Run {
         ended: false,
         marker: None,
         unread_marker: None,
+        observes: false,
+        is_mirror: false,
         trigger: None,
         executions: vec![],
         abandoned: None,

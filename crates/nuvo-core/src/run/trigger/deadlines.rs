@@ -1,4 +1,4 @@
-//! What becomes of a run whose deadline comes before its trigger.
+//! What becomes of a run that ends without its trigger: its deadline came first, or it is not to be triggered at all.
 
 use crate::run::{
     trigger::doubt::new_or_else,
@@ -21,19 +21,21 @@ pub(super) fn overdue(o: &TriggerFacts) -> Step {
     ends_unless_known(o, run, read, Hold::Overdue)
 }
 
-/// Whether the run was not triggered in time, and nothing that it says of itself speaks against its end.
+/// Why the run ends without its trigger, if nothing that it says of itself speaks against that: it was not triggered in time, or a
+/// `NuvoPipeline` controls it, which triggers nothing.
 #[must_use]
-pub(in crate::run) fn is_too_late(o: &TriggerFacts) -> bool {
+pub(in crate::run) fn end_without_trigger(o: &TriggerFacts) -> Option<Hold> {
     let run = o.run();
+    let is_too_late = || o.start_deadline.is_some_and(|left| left.is_zero());
+    let end = if run.is_mirror { Some(Hold::Mirror) } else { is_too_late().then_some(Hold::TooLate) };
     let waits = o.task == Task::Idle && o.memory.inquiry.is_none() && awaits_trigger(run) && o.gate != Gate::Draining;
-    let is_new = || matches!(verdict(run, &Lock::default()), Verdict::New { .. });
-    waits && o.start_deadline.is_some_and(|left| left.is_zero()) && is_new()
+    end.filter(|_| waits && matches!(verdict(run, &Lock::default()), Verdict::New { .. }))
 }
 
 /// The run ends, unless the lock knows of a delivery that the run does not.
-pub(super) fn too_late(o: &TriggerFacts) -> Step {
+pub(super) fn ends(o: &TriggerFacts, end: Hold) -> Step {
     let Some(read) = &o.lock else { return Step::ReadLock };
-    ends_unless_known(o, o.run(), read, Hold::TooLate)
+    ends_unless_known(o, o.run(), read, end)
 }
 
 /// Under a lock that speaks of this very version of the run, another task may still be about to send the POST. That is settled as always, by

@@ -49,20 +49,27 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
     }
     // Until then nuvo may still show what the trigger started, so that the deadline cannot come before it.
     let settled_at = settled_by(o, &inquiry);
-    let is_overdue = o.now >= settled_at && o.deadline.is_some_and(|left| left.is_zero());
+    // How things were then: now, or when the look began.
+    let as_of = if without_account { o.now } else { o.look_began };
+    // A process that has just begun may not have its account yet, or no list: a look a moment later may show what the trigger started.
+    let tried_by = tried_by(o, &inquiry);
+    let overdue_at = settled_at.max(tried_by);
+    let is_overdue = as_of >= overdue_at && o.deadline.is_some_and(|left| left.is_zero());
     // Others wait no longer than for one whose looks are complete, and a quarantine.
-    let gives_way_at = settled_at.saturating_add(o.limits.quarantine);
-    let gives_way = o.others_wait && o.now >= gives_way_at;
+    let gives_way_at = settled_at.saturating_add(o.limits.quarantine).max(tried_by);
+    let gives_way = o.others_wait && as_of >= gives_way_at;
     let is_over = is_overdue || gives_way;
+    // What follows from the answer of a person may be another POST, so the first one has had all the time that a late effect is given anywhere.
+    let is_answered = |doubt: &Doubt| run.answered.as_ref() == Some(&doubt.nonce) && as_of >= quarantined_until(o, &inquiry).max(tried_by);
     let until = if is_overdue { "before the deadline of the run" } else { "in the time after which another run of the pipeline goes on" };
     if without_account {
         if is_over {
             return ambiguous(o, run, &inquiry.doubt, &format!("its account could not be used {until}"));
         }
-        if o.now >= quarantined_until(o, &inquiry) && run.answered.as_ref() == Some(&inquiry.doubt.nonce) {
+        if is_answered(&inquiry.doubt) {
             return ambiguous(o, run, &inquiry.doubt, "its account cannot be used, and a person has answered instead");
         }
-        let left = settled_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm));
+        let left = overdue_at.saturating_sub(o.now).max(o.deadline.unwrap_or(o.limits.confirm));
         let left_for_others = gives_way_at.saturating_sub(o.now);
         return unconfirmed(if left_for_others.is_zero() { left } else { left.min(left_for_others) });
     }
@@ -90,9 +97,8 @@ pub(in crate::run) fn inquire(o: &TriggerFacts) -> Step {
         return ambiguous(o, run, &doubt, why);
     };
     let Look::Shown(listed) = &o.candidates else {
-        // A list that failed concludes nothing. A person may, but not before the POST has had all the time that a late effect is given
-        // anywhere: what follows may be another POST.
-        if o.now >= quarantined_until(o, &inquiry) && run.answered.as_ref() == Some(&doubt.nonce) {
+        // A list that failed concludes nothing. A person may.
+        if is_answered(&doubt) {
             return ambiguous(o, run, &doubt, "nuvo's executions cannot be listed, and a person has answered instead");
         }
         if is_over {
@@ -170,6 +176,11 @@ fn first_look(o: &TriggerFacts, inquiry: &Inquiry) -> Duration {
 /// From then on no answer to the POST can come any more.
 fn answered_by(o: &TriggerFacts, inquiry: &Inquiry) -> Duration {
     inquiry.since.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence)
+}
+
+/// From then on this process has tried for as long to find out what the trigger has led to as a POST is given with all that it needs.
+fn tried_by(o: &TriggerFacts, inquiry: &Inquiry) -> Duration {
+    inquiry.first_seen.saturating_add(o.limits.post_deadline).saturating_add(o.limits.fence)
 }
 
 /// From then on the list shows what the trigger has started.

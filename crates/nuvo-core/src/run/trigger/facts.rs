@@ -72,6 +72,8 @@ pub struct Inquiry {
     pub doubt: Doubt,
     /// When this process first saw the doubt, or since when there has been one by the age of the lock.
     pub since: Duration,
+    /// When this process first saw it.
+    pub first_seen: Duration,
     /// The lock remembers earlier deliveries, so it has not replaced one that was deleted while other POSTs were out: what these have started,
     /// other runs may not show before their answers have come.
     pub knows_others: bool,
@@ -90,8 +92,18 @@ pub struct Inquiry {
 impl Inquiry {
     /// A doubt that is first seen now.
     #[must_use]
-    pub fn new(doubt: Doubt, since: Duration) -> Self {
-        Self { doubt, since, knows_others: false, executed: false, last: None, absent: None, said: String::new(), looks: Looks::default() }
+    pub fn new(doubt: Doubt, now: Duration) -> Self {
+        Self {
+            doubt,
+            since: now,
+            first_seen: now,
+            knows_others: false,
+            executed: false,
+            last: None,
+            absent: None,
+            said: String::new(),
+            looks: Looks::default(),
+        }
     }
 }
 

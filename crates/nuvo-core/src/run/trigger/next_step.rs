@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::concurrency::beside_others,
-    trigger::deadlines::{ends_unless_known, is_overdue, is_too_late, overdue, too_late},
+    trigger::deadlines::{end_without_trigger, ends, ends_unless_known, is_overdue, overdue},
     trigger::doubt::{inquire, inquiry_after, new_or_else},
     trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
@@ -52,8 +52,8 @@ fn start(o: &TriggerFacts) -> Step {
     if is_overdue(o) {
         return overdue(o);
     }
-    if is_too_late(o) {
-        return too_late(o);
+    if let Some(end) = end_without_trigger(o) {
+        return ends(o, end);
     }
     if let Some(hold) = held_back(o, o.run()) {
         return give_way(o, hold);
@@ -174,7 +174,9 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
         Step::Hold(Hold::Unconfirmed(_)) | Step::ReadCandidates => memory.inquiry = Some(inquiry_after(o)),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Restart => memory.inquiry = None,
-        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::SlotNotClaimed | Hold::Skipped(_)) => {
+        Step::Follow
+        | Step::Forget
+        | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::SlotNotClaimed | Hold::Mirror | Hold::Skipped(_)) => {
             memory = Memory::default()
         }
         _ if decided(o.run()) => memory.inquiry = None,
@@ -205,7 +207,7 @@ fn after_unsure_mark(o: &TriggerFacts, grant: &Grant) -> Step {
         Some(LockRead { version: Some(version), lock, .. }) if !grant.reacquired => {
             let Some(lock_holder) = lock.holder.as_ref().filter(|t| t.nonce == grant.nonce) else { return Step::Restart };
             // The marker was not written, and never will be: the run has another version now.
-            if run.deleting || !fence_open(o, grant) || !matches!(verdict(run, &lock.given_back()), Verdict::New { .. }) {
+            if run.deleting || run.is_mirror || !fence_open(o, grant) || !matches!(verdict(run, &lock.given_back()), Verdict::New { .. }) {
                 return give_back(o, grant);
             }
             let lock_holder = LockHolder {
@@ -241,7 +243,7 @@ fn fence_open(o: &TriggerFacts, grant: &Grant) -> bool {
 /// docs/protocol.md, section 4, steps 6 and 7.
 fn post(o: &TriggerFacts, grant: &Grant) -> Step {
     let is_in_time = [o.start_deadline, o.deadline].into_iter().flatten().all(|left| !left.is_zero());
-    if fence_open(o, grant) && is_in_time && held_back(o, o.run()).is_none() {
+    if fence_open(o, grant) && is_in_time && held_back(o, o.run()).is_none() && !o.run().is_mirror {
         return Step::Post(grant.nonce.clone());
     }
     let Some(run) = &o.run else { return Step::ReadRun };

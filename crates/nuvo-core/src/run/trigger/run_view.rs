@@ -28,6 +28,10 @@ pub struct Run {
     pub concurrency: ConcurrencyPolicy,
     /// Whether a schedule made it.
     pub made_by: MadeBy,
+    /// `spec.executionId`: it follows an execution that was there before, and has started nothing. What it shows accounts for nothing.
+    pub observes: bool,
+    /// A `NuvoPipeline` is its controller. It is never triggered, also if it does not say which execution it follows.
+    pub is_mirror: bool,
     /// `status.attempt`: the attempt that is wanted, from 1.
     pub attempt: i32,
     /// The run has ended (`status.completionTime`).

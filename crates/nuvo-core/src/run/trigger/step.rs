@@ -92,7 +92,8 @@ pub enum Step {
     ReadHolder(Box<LockHolder>),
     /// Whether another run of the pipeline is [undecided](crate::run::undecided). A cache may tell.
     ReadUndecided,
-    /// Quorum LIST of the other runs of the pipeline: the executions that they show, those of earlier attempts included.
+    /// Quorum LIST of the other runs of the pipeline: the executions that they have started, as they show them, those of earlier attempts
+    /// included. What a run shows that [only follows](Run::observes) an execution is none of them.
     ReadClaimed,
     /// Quorum GET of the schedule that made the run: whether it has claimed the slot for it.
     ReadClaim(Box<Scheduled>),
@@ -207,6 +208,8 @@ pub enum Hold {
     SlotUndecided,
     /// Its schedule has not claimed the slot for this run: it is not triggered.
     SlotNotClaimed,
+    /// A `NuvoPipeline` is the controller of the run: no trigger is made for it.
+    Mirror,
     /// Only a person can decide.
     Lost,
 }
@@ -222,7 +225,7 @@ pub enum Answer {
     Holder(Holder),
     /// Whether another run of the pipeline is undecided.
     Undecided(bool),
-    /// The executions that other runs of the pipeline show; none if not all of these runs can be read, which concludes nothing.
+    /// The executions that other runs of the pipeline have started; none if not all of these runs can be read, which concludes nothing.
     Claimed(Option<BTreeSet<ExecutionId>>),
     /// What the schedule of the run says about its slot.
     Claim(SlotClaim),

@@ -51,16 +51,17 @@ pub fn decided(run: &Run) -> bool {
     }
 }
 
-/// Whether the run needs no look at its lock: the result is there and no other attempt is wanted, or it ended without one.
+/// Whether the run needs no look at its lock: the result is there and no other attempt is wanted, or it ended without one. Or it only follows an
+/// execution.
 #[must_use]
 pub fn settled(run: &Run) -> bool {
-    if decided(run) { !wants_attempt(run) } else { run.ended && run.own_marker().is_none() }
+    run.observes || if decided(run) { !wants_attempt(run) } else { run.ended && run.own_marker().is_none() }
 }
 
 /// Whether the run itself says that a POST may be out, and not what became of it.
 #[must_use]
 pub fn undecided(run: &Run) -> bool {
-    run.own_marker().is_some() && !decided(run)
+    !run.observes && run.own_marker().is_some() && !decided(run)
 }
 
 /// Whether the run stands in the queue of its pipeline: nothing but its turn keeps it from its trigger.

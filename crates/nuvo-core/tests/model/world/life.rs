@@ -34,6 +34,10 @@ pub struct Story {
     pub late: bool,
     /// The operator has sent a POST although it had seen that it was too late for that.
     pub sent_too_late: bool,
+    /// The operator has sent a POST although it had seen that the run was held back.
+    pub sent_held_back: bool,
+    /// The operator has taken the lock for it, or sent a POST, although it had seen that a NuvoPipeline is its controller.
+    pub mirror_acted: bool,
     /// The operator has deleted it.
     pub expired: bool,
     /// Its account is gone.
@@ -76,6 +80,8 @@ pub struct Seen {
     pub story: Story,
     /// It works with the account of the other tenant.
     pub moved: bool,
+    /// It cannot use its account yet.
+    pub waits_for_account: bool,
     /// Every time that something is due at has come.
     pub late: bool,
     /// It has looked at what nuvo's list shows of a trigger in doubt.
@@ -148,7 +154,7 @@ impl World {
                 expiry: (self.scope.expire && ended && !unresolved).then_some(left),
                 ..Life::default()
             },
-            account: match story.no_account {
+            account: match story.no_account || seen.waits_for_account {
                 true => run::Account::NotReady(String::new()),
                 false => run::Account::Ready { trigger_pause: None, account: self.account(seen.moved) },
             },

@@ -41,6 +41,7 @@ pub fn aged(memory: &RunMemory, now: Duration, passed: Duration, scope: &Scope) 
     let trigger = Memory {
         inquiry: memory.trigger.inquiry.as_ref().map(|inquiry| Inquiry {
             since: shift(inquiry.since),
+            first_seen: BEGIN.saturating_sub(age(inquiry.first_seen).min(SHORT)),
             last: inquiry.last.as_ref().map(|(_, ids)| (BEGIN, ids.clone())),
             absent: inquiry.absent.map(|_| BEGIN),
             knows_others: inquiry.knows_others && scope.open,

@@ -259,6 +259,8 @@ pub fn new_run(run: usize) -> Run {
         ended: false,
         marker: None,
         unread_marker: None,
+        observes: false,
+        is_mirror: false,
         trigger: None,
         executions: Vec::new(),
         abandoned: None,
@@ -457,7 +459,8 @@ impl World {
             id: 0,
             runs: (0..self.scope.runs)
                 .map(|run| {
-                    let first = Run { concurrency: self.scope.policy, ..new_run(run) };
+                    let observes = self.scope.observer && run + 1 == self.scope.runs;
+                    let first = Run { concurrency: self.scope.policy, observes, ..new_run(run) };
                     Shared::new(Object::new(Run { adopt_unproven: self.scope.adopt, retriggers: self.scope.retrigger, ..first }))
                 })
                 .collect(),

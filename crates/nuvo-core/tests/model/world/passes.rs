@@ -53,10 +53,15 @@ impl World {
                 let attempt = sender.marker.as_ref().map_or(sender.attempt, |marker| marker.attempt);
                 let delivery = state.deliveries.len();
                 let too_late = self.scope.start_deadline && seen.late;
+                let known = state.runs[run].present.as_deref().filter(|present| present.version == sender.version);
+                let held_back = known.is_some_and(|known| known.suspended);
+                let is_mirror = known.is_some_and(|known| known.is_mirror);
                 let runs = |execution: &Execution| whose(execution.id.as_str()) != run && !state.is_over(&execution.id);
                 let beside = self.scope.policy == ConcurrencyPolicy::Queue && state.executions.iter().any(runs);
                 state.object(run, |object| {
                     object.story.sent_too_late |= too_late;
+                    object.story.sent_held_back |= held_back;
+                    object.story.mirror_acted |= is_mirror;
                     object.story.beside |= beside;
                 });
                 state.deliveries.change(|all| {
@@ -93,6 +98,10 @@ impl World {
                 facts.run().map_or(Answered::Missing, |seen| {
                     Answered::Trigger(match self.read(state, run, seen, read) {
                         Answer::Undecided(undecided) => Answer::Undecided(undecided != (course == StepCourse::Stale)),
+                        Answer::Run(Some(mut present)) if self.is(Mutant::HeldBackOnlyAtFirst) && pass.task() != &Task::Idle => {
+                            present.suspended = false;
+                            Answer::Run(Some(present))
+                        }
                         answer => answer,
                     })
                 })

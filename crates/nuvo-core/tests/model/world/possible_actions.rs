@@ -105,6 +105,12 @@ fn done_to(state: &State, run: usize, object: &Object, actions: &mut Vec<Action>
     if (present.suspended && !left.stays_suspended) || (!present.suspended && left.suspensions > 0) {
         actions.push(Action::Suspend { run, suspended: !present.suspended });
     }
+    if left.mirrors > 0 && !present.is_mirror {
+        actions.push(Action::Mirror { run });
+    }
+    if present.observes && present.executions.is_empty() {
+        actions.extend((0..state.executions.len()).map(|execution| Action::Observe { execution }));
+    }
     if left.edits > 0 {
         actions.push(Action::Edit { run });
     }
@@ -220,10 +226,11 @@ fn happenings_of(state: &State, operator: usize, run: usize, work: &Work, action
         act => {
             let ask = wish(act);
             let is_look = ask == Some(&Ask::Candidates { by_pipeline: false });
-            if !(is_look && left.never_listed) {
+            let is_without_list = left.is_without_list();
+            if !(is_look && is_without_list) {
                 add(StepCourse::Well);
             }
-            if is_look && (left.failed_lists > 0 || left.never_listed) {
+            if is_look && (left.failed_lists > 0 || is_without_list) {
                 add(StepCourse::NoList);
             }
             if is_look && left.short_lists > 0 {

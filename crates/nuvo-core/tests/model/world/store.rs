@@ -1,6 +1,6 @@
 //! What the API server and nuvo make of an operator's reads and writes; and what a mutant makes of them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use nuvo_core::run::{
     self, Answer, Baseline, Candidate, Disposal, Evidence, ExecutionId, FollowUp, Holder, ListedCandidates, Lock, LockHolder, LockRead,
@@ -8,7 +8,7 @@ use nuvo_core::run::{
 };
 
 use super::{INTRUDER, LIMITS, Late, Object, RETENTION, State, World, hash, life::Open, lock_name, new_run, record, reference, whose};
-use crate::{action::StepCourse, mutant::Mutant, symmetry::LOCK_VERSIONS};
+use crate::{action::StepCourse, bounds::Start, mutant::Mutant, symmetry::LOCK_VERSIONS};
 
 impl World {
     pub(super) fn write_as(&self, state: &mut State, run: usize, step: &Step, course: StepCourse) -> Answer {
@@ -40,6 +40,11 @@ impl World {
             Step::TakeLock { lock, over } => {
                 let compare = !self.is(Mutant::NoCompareAtLock);
                 let answer = self.write_lock(state, run, lock, over.as_deref(), compare);
+                let known_at = lock.holder.as_ref().map(|holder| &holder.run_version);
+                let is_mirror = |present: &Arc<Run>| present.is_mirror && known_at == Some(&present.version);
+                if matches!(answer, Answer::Written(_)) && state.runs[run].present.as_ref().is_some_and(is_mirror) {
+                    state.object(run, |object| object.story.mirror_acted = true);
+                }
                 match answer {
                     Answer::Indeterminate if self.is(Mutant::LockAfterConflict) => {
                         Answer::Written(state.leases[self.slot(run)].read.version.clone().unwrap_or_default())
@@ -84,7 +89,7 @@ impl World {
     fn mark(&self, object: &mut Object, marker: &Marker, over: &str) -> Answer {
         let compare = !self.is(Mutant::NoCompareAtMark);
         // As the shell adds it.
-        let lock = (self.scope.account_losses > 0).then(lock_name);
+        let lock = (self.scope.account_losses > 0 || self.scope.start == Start::WithoutAccount).then(lock_name);
         let marker = Marker { lock, ..marker.clone() };
         let write = |run: &mut Run| (run.marker, run.unread_marker) = (Some(marker.clone()), None);
         let answer = object.write(over, compare, write);
@@ -182,7 +187,10 @@ impl World {
             Step::ReadHolder(lock_holder) => Answer::Holder(self.holder_of(state, lock_holder)),
             Step::ReadUndecided => Answer::Undecided(self.is(Mutant::MissingLockMeansLostLedger) || others(state, run).any(run::undecided)),
             Step::ReadClaimed if self.is(Mutant::ClaimsIgnored) => Answer::Claimed(Some(BTreeSet::new())),
-            Step::ReadClaimed => Answer::Claimed(Some(others(state, run).flat_map(|present| present.executions.clone()).collect())),
+            Step::ReadClaimed => {
+                let accounts = |other: &&Run| !other.observes || self.is(Mutant::ObservingRunAccounts);
+                Answer::Claimed(Some(others(state, run).filter(accounts).flat_map(|present| present.executions.clone()).collect()))
+            }
             _ => Answer::Indeterminate,
         }
     }
@@ -205,7 +213,13 @@ impl World {
             manual: true,
             by_us: (execution.id.as_str() != INTRUDER && !self.scope.anonymous) || self.is(Mutant::AnybodysAdopted),
         });
-        let counted = candidates.filter(|candidate| candidate.by_us || !self.is(Mutant::OthersAreNotCounted));
+        let is_observed = |id: &ExecutionId| {
+            let observers = state.runs.iter().filter_map(|object| object.present.as_ref()).filter(|run| run.observes);
+            observers.into_iter().any(|run| run.executions.contains(id))
+        };
+        let counted = candidates
+            .filter(|candidate| candidate.by_us || !self.is(Mutant::OthersAreNotCounted))
+            .filter(|candidate| !(self.is(Mutant::ObservingRunAccounts) && is_observed(&candidate.id)));
         let account = self.account(state.left.moved);
         ListedCandidates { candidates: counted.collect(), account, ..ListedCandidates::default() }
     }
@@ -213,6 +227,7 @@ impl World {
     /// A run as the operator is made to see it.
     pub(super) fn seen(&self, run: &Run) -> Run {
         let mut run = run.clone();
+        run.is_mirror &= !self.is(Mutant::MirrorTriggers);
         if self.is(Mutant::UnreadMarkerMeansNone) {
             run.unread_marker = None;
         }

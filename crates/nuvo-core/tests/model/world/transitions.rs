@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use nuvo_core::run::{
-    self, Act, Answer, Answered, Begin, Beginning, Evidence, ExecutionId, Facts, FollowUp, Lock, LockRead, Polled, PostOutcome, Present,
-    Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid,
+    self, Act, Answer, Answered, Begin, Beginning, Doubt, Evidence, ExecutionId, Facts, FollowUp, Inquiry, Lock, LockRead, Polled,
+    PostOutcome, Present, Run, RunMemory, RunRef, Step, Task, Trigger, TriggerResult, Uid,
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     action::{Action, Record, Resolution, StepCourse},
-    bounds::Scope,
+    bounds::{Restarts, Scope, Start},
     mutant::Mutant,
     symmetry::Shared,
 };
@@ -55,7 +55,7 @@ impl World {
             }
             Action::Crash { operator } => {
                 state.operators[*operator] = vec![idle(); state.runs.len()];
-                state.spend(|left| left.crashes -= 1);
+                state.spend(|left| (left.crashes, left.starting) = (left.crashes - 1, left.start != Start::Whole));
             }
             Action::Leave { operator } => {
                 state.spend(|left| left.leavers -= 1);
@@ -116,6 +116,15 @@ impl World {
             Action::Edit { run } => {
                 state.spend(|left| left.edits -= 1);
                 state.object(*run, |object| object.change(|_| ()));
+            }
+            Action::Mirror { run } => {
+                state.spend(|left| left.mirrors -= 1);
+                state.object(*run, |object| object.change(|run| run.is_mirror = true));
+            }
+            Action::Observe { execution } => {
+                let id = state.executions[*execution].id.clone();
+                let run = state.runs.iter().position(|object| object.present.as_ref().is_some_and(|run| run.observes))?;
+                state.object(run, |object| object.change(|run| run.executions.push(id)));
             }
             Action::Delete { run } => {
                 if state.runs[*run].present.as_ref().is_some_and(|present| !present.deleting) {
@@ -210,6 +219,7 @@ impl World {
         let seen = Seen {
             story: if stale { Story::default() } else { object.story },
             moved: state.left.moved,
+            waits_for_account: state.left.starting && self.scope.start == Start::WithoutAccount,
             late,
             end: None,
             looked: false,
@@ -239,10 +249,14 @@ impl World {
         let others_wait = state.runs.iter().filter_map(|object| object.present.as_deref()).any(waits);
         let holds = || state.lock().held_by(&run.id.uid).is_some() && !self.is(Mutant::HeldBackLooksAtNoLock);
         let awaited = (self.can_be_held_back() && others_wait && holds()).then(lock_name);
+        let mut memory = memory.clone();
+        if self.is(Mutant::GivenUpAtFirstSight) && memory.trigger.inquiry.is_none() {
+            memory.trigger.inquiry = known_for_long(run, &state.leases[0].read);
+        }
         Facts::new(Beginning {
             begin,
             run: Ok(Some(self.seen(run))),
-            memory: RunMemory { awaited, ..memory.clone() },
+            memory: RunMemory { awaited, ..memory },
             limits: self.limits(),
             uptime: BEGIN,
             spare: any_nonce(),
@@ -279,8 +293,16 @@ impl World {
                 }
             }
         }
-        if self.scope.restless {
+        let restarts = match self.scope.restarts {
+            Restarts::Never => false,
+            Restarts::AtEveryTick => true,
+            Restarts::AtLongTicks => passed >= LONG,
+        };
+        if restarts {
             state.operators = vec![vec![idle(); state.runs.len()]; state.operators.len()];
+        }
+        if self.scope.start != Start::Whole {
+            state.spend(|left| left.starting = restarts);
         }
         for work in state.operators.iter_mut().flatten() {
             match &**work {
@@ -297,6 +319,7 @@ impl World {
                     let grows_old = has_fence || (self.scope.aged && pass.seen.looked);
                     let mut pass = pass.clone();
                     pass.seen.old |= passed >= LONG && self.scope.sweeps > 0;
+                    pass.seen.waits_for_account = false;
                     if !grows_old {
                         *work = Shared::new(Work::Busy(pass));
                         continue;
@@ -325,6 +348,13 @@ impl World {
             };
         }
     }
+}
+
+/// What a process would remember of a run that it has known to be in doubt for as long as its lock is old.
+fn known_for_long(run: &Run, read: &LockRead) -> Option<Inquiry> {
+    let marker = run.own_marker().filter(|_| run::undecided(run))?;
+    let doubt = Doubt { nonce: marker.nonce.clone(), acquisition: marker.acquisition.clone(), attempt: marker.attempt };
+    Some(Inquiry { first_seen: BEGIN.saturating_sub(SHORT), ..Inquiry::new(doubt, BEGIN.saturating_sub(read.age.unwrap_or_default())) })
 }
 
 /// What `opened` makes of a run.

@@ -3,45 +3,103 @@
 mod installing;
 mod interruptions;
 mod memory;
+mod network_policy;
+mod recipes;
+mod release;
 mod upgrade;
 
 use std::error::Error;
 
-use super::play::Play;
+use super::Failure;
+use super::orchestrators::Orchestrator;
+use super::play::{Needs, Outcome, Play};
+use super::stage::Stage;
 
-const PLAYS: [Play; 9] = [
-    Play { name: "install", what: "`helm install --wait` into a namespace that enforces `restricted`", play: installing::install },
-    Play { name: "run", what: "a run", play: installing::run },
-    Play { name: "rolling-update", what: "`kubectl rollout restart` while 20 runs start and go on", play: interruptions::rolling_update },
-    Play { name: "leader-killed", what: "SIGKILL of the leader while a run goes on", play: interruptions::leader_killed },
-    Play { name: "post-out", what: "the leader is deleted while its POST has no answer yet", play: interruptions::post_out },
-    Play { name: "drain", what: "`kubectl drain` of the only node", play: interruptions::drain },
+const PLAYS: [Play; 14] = [
+    plain("install", "`helm install --wait` into a namespace that enforces `restricted`", installing::install),
+    plain("run", "a run", installing::run),
+    plain("rolling-update", "`kubectl rollout restart` while 20 runs start and go on", interruptions::rolling_update),
+    plain("leader-killed", "SIGKILL of the leader while a run goes on", interruptions::leader_killed),
+    plain("post-out", "the leader is deleted while its POST has no answer yet", interruptions::post_out),
+    plain("drain", "`kubectl drain` of the only node", interruptions::drain),
+    plain("memory-limit", "more runs than the memory limit allows, then `helm upgrade` with a larger one", memory::limit),
+    plain("reinstall", "`helm uninstall` and `helm install` while a run goes on", installing::reinstall),
     Play {
-        name: "memory-limit",
-        what: "more runs than the memory limit allows, then `helm upgrade` with a larger one",
-        play: memory::limit,
+        name: "release",
+        what: "`helm install oci://…` from a registry, with a verified image that the node pulls by digest, and the plugin from its archive",
+        needs: Needs::Release,
+        play: release::release,
     },
-    Play { name: "reinstall", what: "`helm uninstall` and `helm install` while a run goes on", play: installing::reinstall },
-    Play { name: UPGRADE, what: "`helm upgrade` from an older commit, back, and again, each while a run goes on", play: upgrade::upgrade },
+    recipe(
+        "recipes-cronjob",
+        "the [CronJob](../examples/orchestrators/cronjob.md) of the recipes: its pod is killed, and the next one deleted",
+        Orchestrator::CronJob,
+        recipes::cron_job,
+    ),
+    recipe(
+        "recipes-argo-workflows",
+        "the step of [Argo Workflows](../examples/orchestrators/argo-workflows.md): its pod is deleted",
+        Orchestrator::ArgoWorkflows,
+        recipes::argo_workflows,
+    ),
+    recipe(
+        "recipes-tekton",
+        "the task of [Tekton](../examples/orchestrators/tekton.md): its pod is deleted, and the next one killed",
+        Orchestrator::Tekton,
+        recipes::tekton,
+    ),
+    Play {
+        name: "upgrade",
+        what: "`helm upgrade` from an older commit, back, and again, each while a run goes on",
+        needs: Needs::Previous,
+        play: upgrade::upgrade,
+    },
+    Play {
+        name: "network-policy",
+        what: "`networkPolicy.enabled`, on a node that enforces it",
+        needs: Needs::Firewall,
+        play: network_policy::network_policy,
+    },
 ];
 
-/// What needs an older operator.
-const UPGRADE: &str = "upgrade";
+/// A play that needs nothing but the node.
+const fn plain(name: &'static str, what: &'static str, play: fn(&Stage) -> Result<Outcome, Failure>) -> Play {
+    Play { name, what, needs: Needs::Nothing, play }
+}
 
-/// Those of these names, or all that can be played.
+const fn recipe(name: &'static str, what: &'static str, of: Orchestrator, play: fn(&Stage) -> Result<Outcome, Failure>) -> Play {
+    Play { name, what, needs: Needs::Orchestrator(of), play }
+}
+
+/// Those of these names, or all that can be played. A name without what is after its dash is that of several.
 pub fn named(names: &[String], has_previous: bool) -> Result<Vec<Play>, Box<dyn Error>> {
-    if let Some(unknown) = names.iter().find(|name| PLAYS.iter().all(|play| play.name != **name)) {
+    let is = |play: &Play, name: &str| play.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    if let Some(unknown) = names.iter().find(|name| !PLAYS.iter().any(|play| is(play, name))) {
         return Err(format!("there is no play {unknown}: `cargo xtask node --list` prints their names").into());
     }
-    if !has_previous && names.iter().any(|name| name == UPGRADE) {
+    let possible = |play: &Play| has_previous || play.needs != Needs::Previous;
+    let chosen = |play: &Play| names.iter().any(|name| is(play, name));
+    if PLAYS.iter().any(|play| chosen(play) && !possible(play)) {
         return Err("the play upgrade needs --previous and --previous-commit".into());
     }
-    let wanted =
-        |play: &Play| if names.is_empty() { has_previous || play.name != UPGRADE } else { names.iter().any(|name| name == play.name) };
-    Ok(PLAYS.into_iter().filter(wanted).collect())
+    Ok(PLAYS.into_iter().filter(|play| if names.is_empty() { possible(play) } else { chosen(play) }).collect())
 }
 
 /// Names of runs that no other play has.
 fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("{prefix}-{number}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn name_without_what_is_after_its_dash_is_that_of_several() {
+        let names = |name: &str| named(&[name.to_owned()], false).map(|plays| plays.iter().map(|play| play.name).collect::<Vec<_>>());
+        assert_eq!(names("recipes").unwrap(), ["recipes-cronjob", "recipes-argo-workflows", "recipes-tekton"]);
+        assert_eq!(names("run").unwrap(), ["run"]);
+        assert!(names("recipe").unwrap_err().to_string().contains("no play recipe"));
+        assert!(names("upgrade").is_err());
+    }
 }

@@ -98,6 +98,7 @@ pub fn hold(facts: &Facts) -> Option<String> {
         Hold::Skipped(id) => format!("No more: execution {id} is running."),
         Hold::Unconfirmed(left) => format!("Until the outcome of its trigger is known. The next look comes in {}.", objects::span(left)),
         Hold::Overdue => "No more: the deadline has passed before the trigger.".to_owned(),
+        Hold::Mirror => "No more: a NuvoPipeline is its controller.".to_owned(),
         Hold::TooLate => "No more: the start deadline has passed before the trigger.".to_owned(),
         Hold::SlotUndecided => "Until its schedule has claimed the slot for it.".to_owned(),
         Hold::SlotNotClaimed => "No more: its schedule has not claimed the slot for it.".to_owned(),

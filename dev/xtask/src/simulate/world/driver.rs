@@ -66,6 +66,8 @@ impl World {
                 self.want(account, Purpose::Polling, Request::Page(looking));
             }
             Work::Read(read) => self.want(account, read.purpose, Request::Read(read, self.now)),
+            // Nothing is observed here.
+            Work::Observe(_) | Work::ReadObserved(_) => {}
             Work::Mode(pipeline) => self.want(account, Purpose::Mode, Request::Mode(pipeline)),
         }
     }

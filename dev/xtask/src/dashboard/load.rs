@@ -1,0 +1,79 @@
+//! What an operator exposes while it works, as Prometheus would read it.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use kube::api::PostParams;
+use nuvo_sim::{Pipeline, Stats};
+use serde_json::json;
+
+use crate::bench::environment::{Account, Environment, Operator};
+use crate::bench::run_factory::run_with;
+use crate::bench::{Failure, log_progress};
+use crate::stop::Stop;
+
+/// For how long the operator works.
+pub const WINDOW: Duration = Duration::from_secs(120);
+/// The time from one scrape to the next.
+pub const INTERVAL: Duration = Duration::from_secs(3);
+const CREATE_EVERY: Duration = Duration::from_millis(1_500);
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
+const ACCOUNT: Account = Account { requests_per_second: 5, poll_period_seconds: 2 };
+
+/// What the operator exposed at one moment, in milliseconds since 1970.
+#[derive(serde::Serialize)]
+pub struct Scrape {
+    pub time: u64,
+    pub text: String,
+}
+
+/// Runs of pipelines that succeed, take long, fail, or find nothing, and one run that is held back.
+pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
+    let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 0, total_error_rows: 0 };
+    let pipelines = vec![
+        Pipeline::new("orders").duration(Duration::from_secs(3)).stats(stats),
+        Pipeline::new("ledger").duration(Duration::from_secs(14)).stats(stats),
+        Pipeline::new("customers")
+            .duration(Duration::from_secs(5))
+            .failing("SOURCE_UNRESPONSIVE", "The source did not answer.")
+            .stats(stats),
+        Pipeline::new("archive").files(0),
+    ];
+    let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.id.clone()).collect();
+    let environment = Environment::open(program, &ACCOUNT, pipelines, stop)?;
+    let mut operator = environment.start_operator(stop)?;
+    operator.wait("the account is ready", STARTS_WITHIN, LOOK, stop, Operator::has_account)?;
+    let create = |name: &str, spec| -> Result<(), Failure> {
+        environment.block_on(environment.runs().create(&PostParams::default(), &run_with(name, &spec)?))?;
+        Ok(())
+    };
+    create("held-back", json!({ "pipelineId": "orders", "suspend": true }))?;
+    log_progress(&format!("the operator works for {} s", WINDOW.as_secs()));
+    let began = Instant::now();
+    let mut scrapes = Vec::new();
+    let mut created: u32 = 0;
+    for number in 0_u32.. {
+        let elapsed = began.elapsed();
+        if elapsed > WINDOW {
+            break;
+        }
+        while CREATE_EVERY.saturating_mul(created) <= elapsed {
+            for pipeline in names.iter().cycle().skip(usize::try_from(created)?).take(1) {
+                create(&format!("{pipeline}-{created}"), json!({ "pipelineId": pipeline }))?;
+            }
+            created = created.saturating_add(1);
+        }
+        if INTERVAL.saturating_mul(u32::try_from(scrapes.len())?) <= elapsed {
+            operator.check()?;
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+            scrapes.push(Scrape { time: u64::try_from(now.as_millis())?, text: operator.exposition()? });
+        }
+        if number % 100 == 99 {
+            log_progress(&format!("{created} runs"));
+        }
+        stop.sleep(LOOK)?;
+    }
+    operator.stop()?;
+    Ok(scrapes)
+}
