@@ -35,7 +35,7 @@ struct Explored {
 fn explore(scope: Scope, mutant: Option<Mutant>, promise: &str) -> Explored {
     let world = World { scope, mutant };
     let names = world.properties().into_iter().map(|property| property.name).filter(|name| name.starts_with(promise)).collect();
-    let checker = world.checker().threads(2).target_state_count(1_500_000).finish_when(HasDiscoveries::AnyOf(names)).spawn_bfs().join();
+    let checker = world.checker().threads(2).finish_when(HasDiscoveries::AnyOf(names)).spawn_bfs().join();
     let discovery = checker.discoveries().into_iter().find(|(broken, _)| broken.starts_with(promise));
     Explored { states: checker.unique_state_count(), broken: discovery.map(|(broken, path)| (broken, path.into_actions())) }
 }
@@ -59,9 +59,8 @@ fn every_scope_keeps_its_promises() {
     println!("| what goes wrong | states |\n|---|---|");
     let mut states = 0;
     for (name, scope) in SCOPES {
-        let began = std::time::Instant::now();
         let explored = explore(scope.clone(), None, "");
-        println!("| {name} | {} | {:?}", explored.states, began.elapsed());
+        println!("| {name} | {} |", explored.states);
         if let Some((promise, actions)) = explored.broken {
             panic!("{name}: \"{promise}\" is broken\n{}", story(scope.clone(), &actions));
         }

@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
 use nuvo_core::{
     run::{Scheduled, SlotClaim},
-    schedule::{Act, Answer, Facts, Schedule, ScheduledRun, next, slot_claim},
+    schedule::{Act, Answer, Facts, Schedule, ScheduledRun, Surroundings, next, slot_claim},
 };
 use nuvo_crds::{PipelineRun, PipelineScheduleStatus};
 use stateright::{Model, Property};
@@ -376,7 +376,8 @@ impl World {
     fn begin(&self, state: &mut State, operator: usize) -> Option<()> {
         let object = state.object.clone()?;
         let runs = state.runs.iter().map(Run::seen).collect();
-        let facts = Facts::new(self.shown(&object), runs, moment(state.time), true);
+        let facts =
+            Facts::new(self.shown(&object), runs, moment(state.time), Surroundings { is_selected: true, ..Surroundings::default() });
         let next = next(&facts);
         if matches!(next, Act::Done { .. }) {
             return None;
