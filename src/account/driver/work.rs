@@ -125,7 +125,7 @@ impl Worker {
     pub(super) async fn observe(&self, session: Option<Arc<Session>>, page: PageRequest) -> Done {
         let began = self.requests.now();
         let pipeline = match &page.scope {
-            PageScope::Account => None,
+            PageScope::Account | PageScope::Overlap => None,
             PageScope::Pipeline(pipeline) => Some(pipeline.clone()),
         };
         let result = match usable(session) {
