@@ -20,12 +20,13 @@ use super::{
     api_call::{CallError, call},
     run_cache::CachedRun,
     run_index::{Change, RunIndex},
+    schedule_runs::{ScheduleName, ScheduleRuns},
     wake_queue::WakeSender,
 };
 use crate::{account::AccountKey, telemetry::Metrics};
 use nuvo_core::{
     run::{ExecutionId, Holder, Marker, PipelineId, RunRef, Scheduled, SlotClaim, WaitAge, parse, undecided},
-    schedule::{Schedule, slot_claim},
+    schedule::{Schedule, ScheduledRun, slot_claim},
 };
 use nuvo_crds::{
     PipelineRun, PipelineRunStatus, PipelineSchedule,
@@ -81,6 +82,7 @@ pub struct RunStore {
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
     index: RunIndex,
+    scheduled: ScheduleRuns,
     /// Whether a label selector keeps runs from the caches.
     is_selective: bool,
 }
@@ -89,7 +91,7 @@ impl RunStore {
     /// A store without a watch. `is_selective`: the watches will show only the runs that a label selector selects.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>, is_selective: bool) -> Self {
-        Self { client, metrics, parts: Vec::new(), index: RunIndex::default(), is_selective }
+        Self { client, metrics, parts: Vec::new(), index: RunIndex::default(), scheduled: ScheduleRuns::default(), is_selective }
     }
 
     /// Whether a run that its watch shows as deleted may only have lost its label.
@@ -134,6 +136,12 @@ impl RunStore {
         }
     }
 
+    /// Whether the index has the runs of this namespace.
+    #[must_use]
+    pub fn is_indexed_in(&self, namespace: &str) -> bool {
+        self.part(Some(namespace)).is_some_and(|part| part.is_indexed.load(Ordering::Acquire))
+    }
+
     /// Updates the index after a run was added or changed, and wakes the runs that are next. Returns the pipeline whose trigger the run has
     /// settled.
     pub fn applied(&self, run: &CachedRun, now: Timestamp) -> Option<PipelineId> {
@@ -143,6 +151,22 @@ impl RunStore {
     /// The same after a run was deleted.
     pub fn removed(&self, run: &CachedRun) -> Option<PipelineId> {
         self.changed(self.index.remove(run))
+    }
+
+    /// Notes a run that was added or changed. Returns the schedules that have to look at it.
+    pub fn scheduled(&self, run: &CachedRun) -> Vec<ScheduleName> {
+        self.scheduled.put(run)
+    }
+
+    /// The same after a run was deleted.
+    pub fn unscheduled(&self, run: &CachedRun) -> Vec<ScheduleName> {
+        self.scheduled.remove(run)
+    }
+
+    /// The cached runs with the label of a schedule.
+    #[must_use]
+    pub fn of_schedule(&self, schedule: &ScheduleName) -> Vec<ScheduledRun> {
+        self.scheduled.of(schedule)
     }
 
     /// Notes whether the last passes over a run failed, and wakes the run that comes first then.
@@ -163,6 +187,7 @@ impl RunStore {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
             self.index.replace(namespace, runs.iter().map(|run| &**run), now);
+            self.scheduled.replace(namespace, runs.iter().map(|run| &**run));
             part.is_indexed.store(true, Ordering::Release);
             for run in runs.iter().filter(|run| !run.is_at_rest()) {
                 part.wakes.wake(ObjectRef::from_obj(&**run));

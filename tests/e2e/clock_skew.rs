@@ -1,7 +1,6 @@
 //! Operators on nodes whose clock is wrong.
 
-use std::{path::Path, process::Command, sync::OnceLock};
-
+use controlplane::MovedClock;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_crds::Phase;
 use nuvo_sim::{Effect, Fault, Operation, Pipeline, Status};
@@ -9,20 +8,10 @@ use serde_json::json;
 
 use crate::environment::{Environment, Operator, same};
 
-/// A library that sets the clock of a program an hour ahead. Every machine that can link Rust has a C compiler.
-fn hour_ahead() -> &'static str {
-    static LIBRARY: OnceLock<String> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clock_ahead.so").display().to_string();
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/dev/xtask/src/faults/clock_ahead.c");
-        let compiled = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o", &library, source]).status().unwrap();
-        assert!(compiled.success());
-        library
-    })
-}
-
 fn operator_ahead(env: &Environment, flags: &[&str]) -> Operator {
-    env.operator_in(&[("LD_PRELOAD", hour_ahead())], &env.kubeconfig, flags)
+    let clock = MovedClock::new(env.server.folder()).unwrap();
+    clock.set(3_600).unwrap();
+    env.operator_in(&clock.environment().map(|(name, path)| (name, path.to_str().unwrap())), &env.kubeconfig, flags)
 }
 
 #[test]

@@ -28,7 +28,9 @@ mod leader_election;
 mod lifecycle;
 mod metrics;
 mod mirrored_runs;
+mod moved_clock;
 mod multiple_operators;
+mod observed_over_time;
 mod observed_pipelines;
 mod old_definition;
 mod orchestrators;
@@ -44,6 +46,7 @@ mod request_order;
 mod restarts;
 #[path = "../api/rules.rs"]
 mod rules;
+mod schedules;
 mod schema;
 mod slot_claims;
 mod start_deadline;

@@ -1,17 +1,17 @@
 //! Observed pipelines: what runs in nuvo, whoever started it.
 
 use kube::{
-    Api,
-    api::{DeleteParams, PostParams},
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
 };
 use nuvo_crds::NuvoPipeline;
-use nuvo_sim::{Identity, Pipeline, Seed, SimConfig, Stats, Status, Trigger};
+use nuvo_sim::{Identity, Operation, Pipeline, RecordedRequest, Seed, SimConfig, Stats, Status, Trigger};
 use serde_json::{Value, json};
 
 use crate::environment::{Environment, Operator, admin, block_on, merge, same};
 
 /// As often as the definition allows.
-const PERIOD_SECONDS: i64 = 15;
+pub const PERIOD_SECONDS: i64 = 15;
 
 pub fn pipelines(env: &Environment) -> Api<NuvoPipeline> {
     Api::namespaced(admin(env.server), &env.namespace)
@@ -59,6 +59,20 @@ pub fn executions(operator: &Operator) -> Vec<(String, f64)> {
     operator.metrics("nuvo_pipeline_executions_total").into_iter().filter(|(_, count)| *count > 0.0).collect()
 }
 
+/// Looks at the newest executions of the account, which serve all objects: when each arrived, in milliseconds.
+pub fn looks(env: &Environment) -> Vec<i64> {
+    let has = |request: &RecordedRequest, name: &str, value: &str| request.query.iter().any(|(key, text)| key == name && text == value);
+    let is_look = |request: &RecordedRequest| {
+        has(request, "sort[created_at]", "desc") && has(request, "pagination[offset]", "0") && request.pipeline.is_none()
+    };
+    env.sim
+        .journal()
+        .iter()
+        .filter(|request| request.operation == Operation::List && is_look(request))
+        .map(|request| request.at_ms)
+        .collect()
+}
+
 #[test]
 fn executions_of_three_triggers_by_three_creators_are_shown_and_counted_and_none_is_started() {
     let env = environment("observed");
@@ -91,4 +105,45 @@ fn executions_of_three_triggers_by_three_creators_are_shown_and_counted_and_none
     let (_, text) = operator.ask("metrics", "/metrics");
     let left: Vec<_> = text.lines().filter(|line| line.starts_with("nuvo_pipeline_")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// docs/pipelines.md, "What it costs", request by request.
+#[test]
+fn account_that_only_observes_asks_what_the_documentation_says_and_starts_nothing() {
+    let env = environment("only-observed");
+    let _operator = env.operator();
+    env.wait_ready("default");
+    let lists = || env.requests(Operation::List);
+    let before = (lists(), env.requests(Operation::Read), env.requests(Operation::Pipeline));
+    for name in ["orders", "the-same"] {
+        observe(&env, name, json!({ "freshness": { "maxAgeSeconds": 3600 } }));
+    }
+    for name in ["orders", "the-same"] {
+        wait_reason(&env, name, "Ready", "Observed");
+    }
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            let seen = looks(&env).len();
+            let id = seed(&env, Trigger::Scheduled, Identity::sub_org("two"), Status::Successful);
+            env.eventually("two looks", || looks(&env).len() >= seen + 2);
+            id
+        })
+        .collect();
+    let read = |id: &String| {
+        env.sim.journal().iter().filter(|request| request.operation == Operation::Read && request.path.ends_with(id.as_str())).count()
+    };
+    env.eventually("each that has ended is read", || ids.iter().all(|id| read(id) > 0));
+    let begun = looks(&env);
+    for two in begun.windows(2) {
+        assert!(two[1] - two[0] >= PERIOD_SECONDS * 1_000 - 500, "{begun:?} ms: more than one page per period");
+    }
+    let after = (lists(), env.requests(Operation::Read), env.requests(Operation::Pipeline));
+    same("before there was an object: the check of the account", before, (1, 0, 0));
+    same("pages: one per period, and one for the first look at the pipeline", after.0 - before.0, begun.len() + 1);
+    same("reads: one for each execution that has ended, of both objects together", after.1, ids.len());
+    same("pipelines: one an hour", after.2, 1);
+    same("POSTs", env.requests(Operation::Create), 0);
+    same("runs", block_on(env.runs().list(&ListParams::default())).unwrap().items.len(), 0);
+    let locks: Vec<_> = env.all_leases().into_iter().filter(|lease| lease.labels().contains_key("nuvo.dev/pipeline-lock")).collect();
+    same("locks", locks.len(), 0);
 }

@@ -548,11 +548,17 @@ fn pipelines_match_their_recordings() {
     // So many that an order that is none is noticed.
     (100..130).for_each(|ago| ended("other", Status::Successful, ago));
 
+    let has_name = |name: &str| observed_pipelines::get(&env, name).status.is_some_and(|status| status.about.name.is_some());
     let _operator = env.operator();
     env.wait_ready("default");
+    // No look ends before it is recorded.
+    let look = env.sim.add_fault(Fault::on(Operation::List, Effect::HANG_BEFORE_EXECUTING));
     observe("pending", json!({}));
     is("pending", "Ready", "Pending");
+    env.eventually("the name of pending", || has_name("pending"));
     record.pipeline("pending");
+    env.sim.release(look);
+    env.sim.remove_fault(look);
     observe("suspended", json!({ "suspend": true }));
     observe("account-not-ready", json!({ "accountRef": { "name": "other" } }));
     observe("observed", json!({ "freshness": { "maxAgeSeconds": 86_400 } }));
@@ -578,6 +584,9 @@ fn pipelines_match_their_recordings() {
     let has_rows = |name: &str| observed_pipelines::get(&env, name).status.and_then(|status| status.last_success?.stats).is_some();
     for name in ["observed", "developer-mode", "quality-gate-failed", "stale", "not-observed"] {
         env.eventually(&format!("rows of {name}"), || has_rows(name));
+    }
+    for name in names.into_iter().chain(["observed", "developer-mode"]) {
+        env.eventually(&format!("the name of {name}"), || has_name(name));
     }
     let of_now = [
         "suspended",

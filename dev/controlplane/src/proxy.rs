@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
-use crate::{Context, ControlPlane, Error, kubeconfig, lock};
+use crate::{Context, ControlPlane, Error, MovedClock, kubeconfig, lock};
 
 /// A request of a client, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +130,8 @@ struct Shared {
     cut_watches: watch::Sender<()>,
     /// Whether new connections are closed at once.
     away: AtomicBool,
+    /// The clock that the answers show.
+    clock: Mutex<Option<MovedClock>>,
 }
 
 impl Shared {
@@ -184,6 +186,7 @@ impl Proxy {
             cut: watch::Sender::new(()),
             cut_watches: watch::Sender::new(()),
             away: AtomicBool::new(false),
+            clock: Mutex::default(),
         });
         let (end, ended) = oneshot::channel();
         let for_thread = Arc::clone(&shared);
@@ -243,6 +246,11 @@ impl Proxy {
     /// Serves new connections again.
     pub fn come_back(&self) {
         self.shared.away.store(false, Ordering::SeqCst);
+    }
+
+    /// Has each answer show the time of this clock from now on, as if it were that of the server. The server itself goes by the real time.
+    pub fn follow_clock(&self, clock: &MovedClock) {
+        *lock(&self.shared.clock) = Some(clock.clone());
     }
 
     /// Cuts every watch that a client has now.

@@ -1,4 +1,4 @@
-//! The simulator's clock: milliseconds since its start for itself, dates for its callers.
+//! The simulator's clock: milliseconds since its start for itself, dates for its callers. A test can move it.
 
 use std::time::Instant;
 
@@ -12,17 +12,24 @@ pub(crate) struct Clock {
     begun: Instant,
     /// The date of moment 0, as the server believes it to be.
     origin: Millis,
+    /// How far it was moved since.
+    moved: Millis,
     /// The zone of the times that name none.
     local: TimeZone,
 }
 
 impl Clock {
     pub(crate) fn start(skew: Millis, local: TimeZone) -> Self {
-        Self { begun: Instant::now(), origin: Timestamp::now().as_millisecond().saturating_add(skew), local }
+        Self { begun: Instant::now(), origin: Timestamp::now().as_millisecond().saturating_add(skew), moved: 0, local }
     }
 
     pub(crate) fn now(&self) -> Millis {
-        millis(self.begun.elapsed())
+        millis(self.begun.elapsed()).saturating_add(self.moved)
+    }
+
+    /// Goes on so much later than it would without this.
+    pub(crate) fn set_moved(&mut self, moved: Millis) {
+        self.moved = moved;
     }
 
     /// The date of moment 0 in milliseconds since 1970.

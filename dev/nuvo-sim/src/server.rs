@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     admin_api,
     config::{AccessToken, Credential, SimConfig},
+    duration::millis,
     error::SimError,
     execution::{Change, Execution, Seed, Status},
     execution_api::{self, CloseConnection},
@@ -101,6 +102,11 @@ impl Sim {
     /// The time since the start, on the clock that the journal counts by.
     pub fn elapsed(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.shared.lock().clock.now()).unwrap_or_default())
+    }
+
+    /// Has the clock go on so much later than it would without this. What has happened keeps its time; what was to happen meanwhile has happened.
+    pub fn move_clock(&self, by: Duration) {
+        self.shared.lock().clock.set_moved(millis(by));
     }
 
     /// Closes all connections and refuses new ones, the administrative paths included. Requests that have begun are carried out. A caller with

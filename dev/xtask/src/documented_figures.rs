@@ -45,7 +45,8 @@ mod tests {
     fn documented_figures_have_the_heads_of_the_present_tables() {
         let texts = PAGES.map(|page| fs::read_to_string(path(page)).unwrap());
         let simulated = (crate::simulate::FIGURES, crate::simulate::HEAD.lines().map(str::to_owned).collect());
-        let others = [simulated, crate::faults::outages::documented_heads(), crate::node::documented_heads()];
+        let observed = (crate::simulate::OBSERVING_FIGURES, crate::simulate::OBSERVING_HEAD.lines().map(str::to_owned).collect());
+        let others = [simulated, observed, crate::faults::outages::documented_heads(), crate::node::documented_heads()];
         for (name, heads) in crate::bench::documented_heads().into_iter().chain(others) {
             let figures = texts.iter().find_map(|text| split(text, name)).map(|(_, figures, _)| figures);
             let figures = figures.unwrap_or_else(|| panic!("no figures of {name}"));

@@ -301,11 +301,16 @@ impl PipelineRecord {
     /// The look is complete. What was created before the floor until now, and after `late_from`, is late; what is created before `floor` cannot be
     /// new any more.
     pub fn complete_look(&mut self, late_from: Option<Timestamp>, floor: Option<Timestamp>, zone: &Zone) {
-        let mut shown: Vec<Sighting> = std::mem::take(&mut self.shown).into_values().collect();
-        shown.sort_by_key(|sighting| sighting.created.map(|created| created.at));
         for running in self.running.values_mut() {
             running.is_shown = false;
         }
+        self.learn_shown(late_from, floor, zone);
+    }
+
+    /// Takes notice of what pages have shown.
+    pub fn learn_shown(&mut self, late_from: Option<Timestamp>, floor: Option<Timestamp>, zone: &Zone) {
+        let mut shown: Vec<Sighting> = std::mem::take(&mut self.shown).into_values().collect();
+        shown.sort_by_key(|sighting| sighting.created.map(|created| created.at));
         for sighting in &shown {
             let (Some(watermark), Some(created)) = (&mut self.watermark, sighting.created) else { continue };
             let is_followed = self.running.contains_key(&sighting.id) || self.recent.iter().any(|recent| recent.id == sighting.id.as_str());

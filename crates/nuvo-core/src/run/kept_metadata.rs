@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::status::{reads_annotation, reads_label};
-use nuvo_crds::well_known::{GROUP, RESOLVE_ANNOTATION, TRIGGER_ANNOTATION, VERSION};
+use nuvo_crds::well_known::{GROUP, RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION};
 
 /// The longest value of an annotation that is read, in bytes: an answer that names a hundred executions.
 pub const LONGEST_ANNOTATION: usize = 4_096;
@@ -13,27 +13,36 @@ pub const LONGEST_ANNOTATION: usize = 4_096;
 /// The kind whose objects show what runs in nuvo, and trigger nothing.
 const PIPELINE_KIND: &str = "NuvoPipeline";
 
+/// The kind whose objects make runs by the clock.
+const SCHEDULE_KIND: &str = "PipelineSchedule";
+
+/// The controller, if it is of this kind.
+fn controller<'a>(metadata: &'a ObjectMeta, kind: &str) -> Option<&'a OwnerReference> {
+    let is_of_group = |owner: &OwnerReference| owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    owners.iter().find(|owner| owner.controller == Some(true) && owner.kind == kind && is_of_group(owner))
+}
+
 /// Whether a `NuvoPipeline` is the controller.
 #[must_use]
 pub fn is_mirror(metadata: &ObjectMeta) -> bool {
-    let is_of_group = |owner: &OwnerReference| owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().any(|owner| owner.controller == Some(true) && owner.kind == PIPELINE_KIND && is_of_group(owner))
+    controller(metadata, PIPELINE_KIND).is_some()
+}
+
+/// The `PipelineSchedule` that is the controller.
+#[must_use]
+pub fn schedule_of(metadata: &ObjectMeta) -> Option<&OwnerReference> {
+    controller(metadata, SCHEDULE_KIND)
 }
 
 /// The part of the metadata that decisions depend on. A value that is too long to be read stays too long.
 #[must_use]
 pub fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
-    let controller = is_mirror(&metadata).then(|| OwnerReference {
-        api_version: format!("{GROUP}/{VERSION}"),
-        kind: PIPELINE_KIND.to_owned(),
-        controller: Some(true),
-        ..OwnerReference::default()
-    });
+    let controller = controller(&metadata, PIPELINE_KIND).or_else(|| schedule_of(&metadata)).cloned();
     let ObjectMeta {
         name, namespace, uid, resource_version, generation, creation_timestamp, deletion_timestamp, labels, annotations, ..
     } = metadata;
-    let is_ours = |key: &str| [RESOLVE_ANNOTATION, TRIGGER_ANNOTATION].contains(&key);
+    let is_ours = |key: &str| [RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION].contains(&key);
     let annotations = annotations.map(|all| kept(all, |key| is_ours(key) || reads_annotation(key)));
     let labels = labels.map(|all| kept(all, reads_label));
     ObjectMeta {

@@ -2,14 +2,14 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
-    kept_metadata::{LONGEST_ANNOTATION, is_mirror},
+    kept_metadata::{LONGEST_ANNOTATION, is_mirror, schedule_of},
     trigger::run_view::{MadeBy, Run, Scheduled},
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
 use nuvo_crds::{
     self, MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, PipelineRunStatus, TriggerState,
     conditions::Reason,
-    well_known::{GROUP, RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Why an object cannot be a run. The schema refuses these; an object that was stored before it, or by a server without it, may show them.
@@ -127,10 +127,7 @@ fn bound(
 fn made_by(run: &PipelineRun) -> MadeBy {
     let annotation = run.metadata.annotations.as_ref().and_then(|all| all.get(SCHEDULED_AT_ANNOTATION));
     let Some(text) = annotation else { return MadeBy::Other };
-    let controller = run.metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    let is_schedule = |kind: &str, version: &str| kind == "PipelineSchedule" && version.split('/').next() == Some(GROUP);
-    let schedule = controller.filter(|owner| is_schedule(&owner.kind, &owner.api_version));
-    match (text.parse(), schedule) {
+    match (text.parse(), schedule_of(&run.metadata)) {
         (Ok(slot), Some(schedule)) => {
             MadeBy::Schedule(Box::new(Scheduled { slot, schedule: schedule.name.clone(), uid: schedule.uid.clone() }))
         }

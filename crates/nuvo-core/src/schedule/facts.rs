@@ -10,6 +10,17 @@ use super::{
     runs::ScheduledRun,
 };
 
+/// What does not change during a pass.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The operator watches the runs that the template makes.
+    pub is_selected: bool,
+    /// The operator was started to start no slots.
+    pub is_held: bool,
+    /// The schedule that nuvo itself has for the pipeline, if nuvo has told: the inner one is none if it has none.
+    pub in_nuvo: Option<Option<String>>,
+}
+
 /// Everything that one pass has learned so far.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -19,8 +30,7 @@ pub struct Facts {
     pub(super) now: Timestamp,
     /// Why the time is not to be trusted.
     pub(super) clock_in_doubt: Option<String>,
-    /// The operator watches the runs that the template makes.
-    pub(super) is_selected: bool,
+    pub(super) around: Surroundings,
     pub(super) runs: Vec<ScheduledRun>,
     /// The runs were listed by the API server in this pass; otherwise a cache has told them.
     pub(super) is_listed: bool,
@@ -35,13 +45,13 @@ pub struct Facts {
 impl Facts {
     /// Begins a pass with what caches know. The time is that of this process until the API server has told its own.
     #[must_use]
-    pub fn new(schedule: Schedule, runs: Vec<ScheduledRun>, now: Timestamp, is_selected: bool) -> Self {
+    pub const fn new(schedule: Schedule, runs: Vec<ScheduledRun>, now: Timestamp, around: Surroundings) -> Self {
         Self {
             schedule,
             is_fresh: false,
             now,
             clock_in_doubt: None,
-            is_selected,
+            around,
             runs,
             is_listed: false,
             looks: BTreeMap::new(),

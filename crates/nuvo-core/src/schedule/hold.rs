@@ -24,6 +24,12 @@ pub(super) fn slot_in_the_future(f: &Facts, decision: Decision) -> Decision {
     decision.because(ScheduleReason::ClockInDoubt, message).until([last, after(f.now, CLOCK_RECHECK)])
 }
 
+/// A person looks first, for example after etcd was put back to an older revision.
+pub(super) fn held(decision: Decision) -> Decision {
+    let message = "The operator was started with --hold-schedules: it starts no slots.";
+    decision.because(ScheduleReason::Suspended, message)
+}
+
 /// The operator would not see what it starts.
 pub(super) fn not_selected(decision: Decision) -> Decision {
     let message = "The operator watches only runs that its --label-selector selects, and spec.runTemplate.metadata.labels does not have what \

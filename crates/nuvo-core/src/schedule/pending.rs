@@ -11,7 +11,7 @@ use super::{
     anchor::FUTURE,
     decision::{Decided, Decision},
     facts::Facts,
-    hold::{not_selected, slot_in_the_future},
+    hold::{held, not_selected, slot_in_the_future},
     record::{Claim, Pending},
     runs::{Progress, ScheduledRun},
     spread::after,
@@ -74,8 +74,11 @@ fn create(f: &Facts, mut decision: Decision, pending: &Pending) -> Decision {
     if pending.slot > after(f.now, FUTURE) {
         return slot_in_the_future(f, decision);
     }
-    if !f.is_selected {
-        return not_selected(decision);
+    if !f.around.is_selected {
+        return not_selected(decision).until(last_moment(f, pending.slot).map(just_after));
+    }
+    if f.around.is_held {
+        return held(decision).until(last_moment(f, pending.slot).map(just_after));
     }
     if let Some(why) = &f.refused {
         let message = format!("The API server refuses run {}: {why}. It is tried again until the slot is too late.", pending.run);
@@ -95,6 +98,10 @@ fn miss(mut decision: Decision, pending: &Pending, reason: MissedReason) -> Deci
     decision.record.pending = None;
     decision.miss(1, false, pending.slot, reason);
     decision.because(ScheduleReason::Scheduled, "")
+}
+
+pub(super) fn just_after(time: Timestamp) -> Timestamp {
+    after(time, SignedDuration::from_secs(1))
 }
 
 /// The last moment at which a slot may start: a minute after its deadline, and before the next one is due.

@@ -11,8 +11,8 @@ use super::{
     calendar::{Calendar, CalendarError},
     decision::{Decided, Decision},
     facts::Facts,
-    hold::{clock_in_doubt, not_selected, slot_in_the_future},
-    pending::{finish, is_too_late, kept_by, last_moment},
+    hold::{clock_in_doubt, held, not_selected, slot_in_the_future},
+    pending::{finish, is_too_late, just_after, kept_by, last_moment},
     record::Pending,
     runs::{Progress, ScheduledRun},
     spread::after,
@@ -83,8 +83,11 @@ fn slots(f: &Facts, mut decision: Decision, calendar: &Calendar) -> Decided {
         let reason = kept_by(f).filter(|_| older.count == 0).unwrap_or(MissedReason::TooLate);
         return Ok(miss(decision, slot, reason));
     }
-    if !f.is_selected {
+    if !f.around.is_selected {
         return Ok(not_selected(decision).until(last_moment(f, slot).map(just_after)));
+    }
+    if f.around.is_held {
+        return Ok(held(decision).until(last_moment(f, slot).map(just_after)));
     }
     if let Some((reason, message, until)) = waits_for(f) {
         return Ok(decision.because(reason, message).until(until).until(last_moment(f, slot).map(just_after)));
@@ -109,14 +112,13 @@ fn miss(mut decision: Decision, slot: Timestamp, reason: MissedReason) -> Decisi
     decision.because(ScheduleReason::Scheduled, "")
 }
 
-fn just_after(time: Timestamp) -> Timestamp {
-    after(time, SignedDuration::from_secs(1))
-}
-
 /// No slot is due.
 fn at_rest(f: &Facts, decision: Decision, calendar: &Calendar) -> Decision {
-    if !f.is_selected {
+    if !f.around.is_selected {
         return not_selected(decision);
+    }
+    if f.around.is_held {
+        return held(decision);
     }
     let line = |index: &usize| f.schedule.spec.schedules.get(*index).cloned().unwrap_or_default();
     let never: Vec<String> = calendar.never_due(f.now).iter().map(line).collect();

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use nuvo_crds::{
     ActiveRun, LastRun, MAX_ACTIVE, PipelineScheduleStatus,
-    conditions::{self, ConditionState, ConditionStatus, LAST_RUN_SUCCEEDED, MAX_MESSAGE, READY, RECONCILING, STALLED, ScheduleReason},
+    conditions::{
+        self, ALSO_SCHEDULED_IN_NUVO, ConditionState, ConditionStatus, LAST_RUN_SUCCEEDED, MAX_MESSAGE, READY, RECONCILING, STALLED,
+        ScheduleReason,
+    },
 };
 
 use super::{
@@ -27,6 +30,7 @@ pub(super) fn status(f: &Facts, decision: &Decision) -> PipelineScheduleStatus {
     show_last_run(f, decision, &mut status);
     show_results(f, &mut status);
     show_ready(f, decision, &mut status);
+    show_schedule_in_nuvo(f, &mut status);
     status
 }
 
@@ -108,6 +112,25 @@ fn show_ready(f: &Facts, decision: &Decision, status: &mut PipelineScheduleStatu
         match wanted {
             Some(holds) => conditions::set(&mut status.conditions, type_, &state(holds), f.now),
             None => conditions::remove(&mut status.conditions, type_),
+        }
+    }
+}
+
+/// Two schedules start the pipeline twice. What nuvo has not told stays as it is.
+fn show_schedule_in_nuvo(f: &Facts, status: &mut PipelineScheduleStatus) {
+    match &f.around.in_nuvo {
+        None => {}
+        Some(None) => conditions::remove(&mut status.conditions, ALSO_SCHEDULED_IN_NUVO),
+        Some(Some(schedule)) => {
+            let message = format!("nuvo starts the pipeline by a schedule of its own, too ({schedule}). Remove one of the two schedules.");
+            let message: String = message.chars().take(MAX_MESSAGE).collect();
+            let state = ConditionState {
+                status: ConditionStatus::True,
+                reason: ALSO_SCHEDULED_IN_NUVO,
+                message: &message,
+                observed_generation: f.schedule.generation,
+            };
+            conditions::set(&mut status.conditions, ALSO_SCHEDULED_IN_NUVO, &state, f.now);
         }
     }
 }

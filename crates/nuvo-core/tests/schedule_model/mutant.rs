@@ -3,7 +3,7 @@
 //! The core itself is never changed: what it decides from is falsified, or what it writes is carried out carelessly, just as if the
 //! safeguard were missing.
 
-use crate::scope::Scope;
+use crate::scope::{ONE_SLOT, Scope, TWO_SLOTS};
 
 /// A safeguard that is switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,17 +32,17 @@ pub enum Mutant {
 
 /// What breaks without a safeguard, and in which world that is seen. With the safeguard nothing breaks there.
 pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
-    let one = Scope { operators: 1, ..Scope::CALM };
+    let one = Scope { operators: 1, ..ONE_SLOT };
     vec![
-        (Mutant::ClaimOverwritten, "P7", Scope { late: 1, deletions: 1, last_time: 2, ..Scope::CALM }),
-        (Mutant::NoGate, "P7", Scope { late: 1, last_time: 2, ..Scope::CALM }),
-        (Mutant::AbsenceIsPermission, "P7", Scope { late: 1, last_time: 2, ..Scope::CALM }),
-        (Mutant::GateReadsCache, "claimed", Scope { recreations: 1, ..one.clone() }),
-        (Mutant::CreateBeforeIntent, "recorded", Scope { last_time: 2, ..one.clone() }),
-        (Mutant::RandomName, "one object", Scope { crashes: 1, last_time: 2, ..Scope::CALM }),
-        (Mutant::AnchorIncluded, "past", Scope { edits: 2, ..one.clone() }),
-        (Mutant::AnyOwner, "own", Scope { foreign: 1, last_time: 2, ..one }),
-        (Mutant::PendingOverwritten, "counted", Scope { crashes: 1, ..Scope::CALM }),
-        (Mutant::PendingRevived, "P7", Scope { last_time: 2, ..Scope::CALM }),
+        (Mutant::ClaimOverwritten, "P7", Scope { late: 1, deletions: 1, ..one.clone() }),
+        (Mutant::NoGate, "P7", Scope { late: 1, deletions: 1, ..one.clone() }),
+        (Mutant::AbsenceIsPermission, "P7", Scope { late: 1, deletions: 1, ..one.clone() }),
+        (Mutant::GateReadsCache, "claimed", Scope { recreations: 1, ..TWO_SLOTS }),
+        (Mutant::CreateBeforeIntent, "recorded", one.clone()),
+        (Mutant::RandomName, "one object", Scope { crashes: 1, ..one.clone() }),
+        (Mutant::AnchorIncluded, "past", Scope { edits: 2, ..TWO_SLOTS }),
+        (Mutant::AnyOwner, "own", Scope { foreign: 1, ..one }),
+        (Mutant::PendingOverwritten, "counted", Scope { crashes: 1, ..TWO_SLOTS }),
+        (Mutant::PendingRevived, "P7", ONE_SLOT),
     ]
 }

@@ -41,17 +41,25 @@ impl Scope {
     };
 }
 
-/// What is explored.
+/// One slot, two operators.
+pub const ONE_SLOT: Scope = Scope { last_time: 2, ..Scope::CALM };
+/// Two slots, one operator.
+pub const TWO_SLOTS: Scope = Scope { operators: 1, ..Scope::CALM };
+
+/// What is explored. What two operators do to each other needs one slot; what a slot does to the next one needs one operator.
 pub const SCOPES: &[(&str, Scope)] = &[
-    ("crash", Scope { crashes: 2, ..Scope::CALM }),
-    ("late create, deleted run", Scope { late: 1, deletions: 1, ..Scope::CALM }),
-    ("late create, crash, edit", Scope { late: 1, crashes: 1, edits: 1, last_time: 2, ..Scope::CALM }),
-    ("edits, crash", Scope { edits: 2, crashes: 1, ..Scope::CALM }),
-    ("clock steps back, late create, deleted run", Scope { steps_back: 1, late: 1, deletions: 1, last_time: 2, ..Scope::CALM }),
-    ("clock steps back, edits", Scope { steps_back: 1, edits: 2, last_time: 2, ..Scope::CALM }),
-    ("schedule made again", Scope { recreations: 1, crashes: 1, operators: 1, ..Scope::CALM }),
-    ("schedule made again, late create", Scope { recreations: 1, late: 1, operators: 1, ..Scope::CALM }),
-    ("runs restored or copied, deleted", Scope { copies: 2, deletions: 1, operators: 1, ..Scope::CALM }),
-    ("runs copied, schedule made again", Scope { copies: 1, recreations: 1, operators: 1, last_time: 2, ..Scope::CALM }),
-    ("name taken, crash", Scope { foreign: 1, crashes: 1, deletions: 1, operators: 1, ..Scope::CALM }),
+    ("two operators, two crashes", Scope { crashes: 2, ..ONE_SLOT }),
+    ("two operators, late create", Scope { late: 1, ..ONE_SLOT }),
+    ("two operators, run deleted", Scope { deletions: 1, ..ONE_SLOT }),
+    ("two operators, edit", Scope { edits: 1, ..ONE_SLOT }),
+    ("two slots, late create, crash", Scope { late: 1, crashes: 1, ..TWO_SLOTS }),
+    ("two slots, late create, run deleted", Scope { late: 1, deletions: 1, ..TWO_SLOTS }),
+    ("two slots, edits, crash", Scope { edits: 2, crashes: 1, ..TWO_SLOTS }),
+    ("two slots, clock steps back, crash", Scope { steps_back: 1, crashes: 1, ..TWO_SLOTS }),
+    ("late create, crash, edit, clock steps back", Scope { late: 1, crashes: 1, edits: 1, steps_back: 1, operators: 1, ..ONE_SLOT }),
+    ("schedule made again, crash", Scope { recreations: 1, crashes: 1, operators: 1, ..ONE_SLOT }),
+    ("schedule made again, late create", Scope { recreations: 1, late: 1, operators: 1, ..ONE_SLOT }),
+    ("runs restored or copied, deleted", Scope { copies: 1, deletions: 1, operators: 1, ..ONE_SLOT }),
+    ("runs copied, schedule made again", Scope { copies: 1, recreations: 1, operators: 1, ..ONE_SLOT }),
+    ("name taken, crash", Scope { foreign: 1, crashes: 1, deletions: 1, operators: 1, ..ONE_SLOT }),
 ];

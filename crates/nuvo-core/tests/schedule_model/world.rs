@@ -1,16 +1,16 @@
 //! The world that the core acts in.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    hash::{Hash, Hasher},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
 use nuvo_core::{
     run::{Scheduled, SlotClaim},
-    schedule::{Act, Answer, Facts, Schedule, ScheduledRun, next, slot_claim},
+    schedule::{Act, Answer, Facts, Schedule, ScheduledRun, Surroundings, next, slot_claim},
 };
 use nuvo_crds::{PipelineRun, PipelineScheduleStatus};
 use stateright::{Model, Property};
@@ -53,28 +53,53 @@ pub enum Action {
     Foreign,
 }
 
-/// What a pass has read. Equal reads lead to equal facts.
+/// What a pass knows. Equal knowledge leads to equal acts.
 #[derive(Debug, Clone, Hash, PartialEq, Eq)]
+struct Known {
+    time: u8,
+    object: Object,
+    is_fresh: bool,
+    runs: Vec<Run>,
+    is_listed: bool,
+    looks: BTreeMap<String, Option<Run>>,
+    is_over: bool,
+}
+
+/// What an act has told.
 enum Read {
-    Begin(Object, Vec<Run>),
     Schedule(Option<Object>),
     Runs(Vec<Run>),
-    Run(Option<Run>),
-    Created(Run),
-    Other,
+    Run(String, Option<Run>),
+    Exists(String),
+    Deleted(u8),
+    Nothing,
+}
+
+impl Known {
+    fn learn(&mut self, time: u8, read: Read) {
+        self.time = time;
+        match read {
+            Read::Schedule(Some(object)) if object.uid == self.object.uid => (self.object, self.is_fresh) = (object, true),
+            Read::Runs(runs) => (self.runs, self.is_listed) = (runs, true),
+            Read::Run(name, run) => drop(self.looks.insert(name, run)),
+            Read::Exists(name) => drop(self.looks.remove(&name)),
+            Read::Deleted(uid) => self.runs.retain(|run| run.uid != uid),
+            Read::Schedule(_) | Read::Nothing => self.is_over = true,
+        }
+    }
 }
 
 /// A pass that is under way.
 #[derive(Clone)]
 pub struct Pass {
     facts: Arc<Facts>,
-    version: u8,
-    reads: Vec<(u8, Read)>,
+    next: Arc<Act>,
+    known: Known,
 }
 
 impl PartialEq for Pass {
     fn eq(&self, other: &Self) -> bool {
-        (self.version, &self.reads) == (other.version, &other.reads)
+        self.known == other.known
     }
 }
 
@@ -82,7 +107,7 @@ impl Eq for Pass {}
 
 impl Hash for Pass {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.version, &self.reads).hash(state);
+        self.known.hash(state);
     }
 }
 
@@ -173,7 +198,7 @@ impl Model for World {
                     if left.crashes > 0 {
                         actions.push(Action::Crash(operator));
                     }
-                    if left.late > 0 && matches!(next(&pass.facts), Act::Create(_)) {
+                    if left.late > 0 && matches!(*pass.next, Act::Create(_)) {
                         actions.push(Action::StepLate(operator));
                     }
                 }
@@ -224,7 +249,7 @@ impl Model for World {
     fn next_state(&self, before: &State, action: Action) -> Option<State> {
         let mut state = before.clone();
         match action {
-            Action::Begin(operator) => return self.begin(state, operator),
+            Action::Begin(operator) => self.begin(&mut state, operator)?,
             Action::Step(operator) => self.step(&mut state, operator, false),
             Action::StepLate(operator) => {
                 state.left.late -= 1;
@@ -263,7 +288,6 @@ impl Model for World {
                 let object = state.object.as_mut()?;
                 object.suspend = !object.suspend;
                 object.generation += 1;
-                object.version += 1;
             }
             Action::DeleteSchedule => {
                 state.left.recreations -= 1;
@@ -301,6 +325,12 @@ impl Model for World {
                 state.add(run);
             }
         }
+        // Operators are alike.
+        state.passes.sort_by_cached_key(|pass| {
+            let mut hasher = DefaultHasher::new();
+            pass.hash(&mut hasher);
+            hasher.finish()
+        });
         (state != *before).then_some(state)
     }
 
@@ -343,39 +373,45 @@ impl World {
         object.seen()
     }
 
-    fn begin(&self, mut state: State, operator: usize) -> Option<State> {
+    fn begin(&self, state: &mut State, operator: usize) -> Option<()> {
         let object = state.object.clone()?;
         let runs = state.runs.iter().map(Run::seen).collect();
-        let facts = Facts::new(self.shown(&object), runs, moment(state.time), true);
-        if matches!(next(&facts), Act::Done { .. }) {
+        let facts =
+            Facts::new(self.shown(&object), runs, moment(state.time), Surroundings { is_selected: true, ..Surroundings::default() });
+        let next = next(&facts);
+        if matches!(next, Act::Done { .. }) {
             return None;
         }
-        let reads = vec![(state.time, Read::Begin(object.clone(), state.runs.clone()))];
-        state.passes[operator] = Some(Pass { facts: Arc::new(facts), version: object.version, reads });
-        Some(state)
+        let known = Known {
+            time: state.time,
+            object,
+            is_fresh: false,
+            runs: state.runs.clone(),
+            is_listed: false,
+            looks: BTreeMap::new(),
+            is_over: false,
+        };
+        state.passes[operator] = Some(Pass { facts: Arc::new(facts), next: Arc::new(next), known });
+        Some(())
     }
 
     /// One act of a pass.
     fn step(&self, state: &mut State, operator: usize, is_late: bool) {
         let Some(mut pass) = state.passes[operator].take() else { return };
-        let act = next(&pass.facts);
-        if matches!(act, Act::Done { .. }) {
-            return;
-        }
-        let (read, answer) = self.carry_out(state, &mut pass, &act, is_late);
+        let (read, answer) = self.carry_out(state, &pass, is_late);
         let facts = Arc::make_mut(&mut pass.facts);
-        facts.learn(&act, answer);
+        facts.learn(&pass.next, answer);
         facts.refresh(moment(state.time), None);
-        pass.reads.push((state.time, read));
-        if !matches!(next(&pass.facts), Act::Done { .. }) {
-            state.passes[operator] = Some(pass);
+        pass.known.learn(state.time, read);
+        let next = next(facts);
+        if !matches!(next, Act::Done { .. }) {
+            state.passes[operator] = Some(Pass { next: Arc::new(next), ..pass });
         }
     }
 
-    fn carry_out(&self, state: &mut State, pass: &mut Pass, act: &Act, is_late: bool) -> (Read, Answer) {
-        match act {
+    fn carry_out(&self, state: &mut State, pass: &Pass, is_late: bool) -> (Read, Answer) {
+        match &*pass.next {
             Act::ReadSchedule => {
-                pass.version = state.object.as_ref().map_or(0, |object| object.version);
                 let seen = state.object.as_ref().map(|object| Box::new(self.shown(object)));
                 (Read::Schedule(state.object.clone()), Answer::Schedule(seen))
             }
@@ -386,15 +422,16 @@ impl World {
                 if let (Some(Mutant::AnyOwner), Some(seen), Some(object)) = (self.mutant, &mut seen, &state.object) {
                     seen.controller = Some(object.uid.to_string());
                 }
-                (Read::Run(run), Answer::Run(seen))
+                (Read::Run(name.clone(), run), Answer::Run(seen))
             }
             Act::Write(change) => self.write(state, pass, &change.status),
             Act::Create(run) => self.create(state, run, is_late),
             Act::Delete { uid, .. } => {
-                state.remove(uid.parse().unwrap());
-                (Read::Other, Answer::Done)
+                let uid = uid.parse().unwrap();
+                state.remove(uid);
+                (Read::Deleted(uid), Answer::Done)
             }
-            Act::Done { .. } => (Read::Other, Answer::Done),
+            Act::Done { .. } => (Read::Nothing, Answer::Done),
         }
     }
 
@@ -418,28 +455,28 @@ impl World {
         }
         if is_late {
             state.late = Some(run);
-            return (Read::Other, Answer::Unclear);
+            return (Read::Nothing, Answer::Unclear);
         }
         if state.runs.iter().any(|known| known.name == run.name) {
-            return (Read::Other, Answer::Exists);
+            return (Read::Exists(run.name), Answer::Exists);
         }
         let run = state.named(run);
         state.made.insert(run.uid);
         state.add(run.clone());
         let seen = Box::new(run.seen());
-        (Read::Created(run), Answer::Run(Some(seen)))
+        (Read::Run(run.name.clone(), Some(run)), Answer::Run(Some(seen)))
     }
 
-    /// Compare and swap.
-    fn write(&self, state: &mut State, pass: &mut Pass, wanted: &PipelineScheduleStatus) -> (Read, Answer) {
-        let Some(mut object) = state.object.clone() else { return (Read::Other, Answer::Schedule(None)) };
+    /// Compare and swap. An object that is the same as before is taken for the version that was read.
+    fn write(&self, state: &mut State, pass: &Pass, wanted: &PipelineScheduleStatus) -> (Read, Answer) {
+        let Some(mut object) = state.object.clone() else { return (Read::Nothing, Answer::Schedule(None)) };
         let mut status = wanted.clone();
         let present = object.status();
         let is_first_step = status.pending.is_some() && status.pending != present.pending;
-        let is_mine = pass.facts.schedule().uid == object.uid.to_string();
-        if object.version != pass.version || !is_mine {
+        let is_mine = pass.known.object.uid == object.uid;
+        if object != pass.known.object {
             if self.mutant != Some(Mutant::PendingRevived) || !is_mine || status.pending.is_none() {
-                return (Read::Other, Answer::Unclear);
+                return (Read::Nothing, Answer::Unclear);
             }
             status = PipelineScheduleStatus { pending: wanted.pending.clone(), ..present.clone() };
         }
@@ -485,8 +522,6 @@ impl World {
             state.seen.claimed_foreign |= is_known && !state.runs.iter().any(is_own);
         }
         object.set_status(&status);
-        object.version += 1;
-        pass.version = object.version;
         let seen = Box::new(self.shown(&object));
         state.object = Some(object.clone());
         (Read::Schedule(Some(object)), Answer::Schedule(Some(seen)))

@@ -9,9 +9,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
+use hyper::header::{DATE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use k8s_openapi::jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -154,13 +157,13 @@ async fn act(
     };
     // The whole answer: what the server does for a request is then done.
     let complete = async |request| {
-        let (head, body) = upstream.send(request).await?.into_parts();
+        let (head, body) = dated(upstream.send(request).await?, shared)?.into_parts();
         let body = body.collect().await?.to_bytes();
         answered(head.status.as_u16());
         Ok::<_, Failure>(Response::from_parts(head, full(body)))
     };
     match action {
-        Action::Respond(answer) => return made_up(answer),
+        Action::Respond(answer) => return dated(made_up(answer)?, shared),
         Action::DropBeforeForward => return Err("dropped before it was forwarded".into()),
         Action::HoldBeforeForward => hold.await,
         Action::Delay(time) => tokio::time::sleep(time).await,
@@ -176,7 +179,7 @@ async fn act(
         }
         Action::ForwardThenRespond(answer) => {
             complete(request).await?;
-            return made_up(answer);
+            return dated(made_up(answer)?, shared);
         }
         Action::ForwardTwice => {
             let first = complete(request.clone()).await?;
@@ -187,12 +190,25 @@ async fn act(
         }
     }
     let watch = is_watch(&request);
-    let response = upstream.send(request).await?;
+    let response = dated(upstream.send(request).await?, shared)?;
     answered(response.status().as_u16());
     Ok(response.map(|body| {
         let body = body.map_err(Failure::from);
         if watch { Watch { body, cut: Box::pin(changed(shared.cut_watches.subscribe())) }.boxed_unsync() } else { body.boxed_unsync() }
     }))
+}
+
+/// The answer with the time of the clock that the proxy follows.
+fn dated<B>(mut answer: Response<B>, shared: &Shared) -> Result<Response<B>, Failure> {
+    let Some(clock) = lock(&shared.clock).clone() else { return Ok(answer) };
+    let date = match answer.headers().get(DATE) {
+        Some(date) => DateTimeParser::new().parse_timestamp(date.as_bytes())?,
+        None => Timestamp::now(),
+    };
+    let moved = date.checked_add(SignedDuration::from_secs(clock.seconds()?))?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&moved)?;
+    answer.headers_mut().insert(DATE, HeaderValue::try_from(text)?);
+    Ok(answer)
 }
 
 fn is_watch(request: &Request<Bytes>) -> bool {

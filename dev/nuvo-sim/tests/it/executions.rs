@@ -149,6 +149,20 @@ async fn execution_seeded_has_other_creator_and_counts_no_post() {
 }
 
 #[tokio::test]
+async fn clock_that_is_moved_ends_what_was_to_end_meanwhile_and_leaves_the_past() {
+    let hour = Duration::from_secs(3_600);
+    let sim = with([Pipeline::new("orders").duration(hour * 3)]);
+    sim.post("orders").await.unwrap();
+    let begun = sim.executions().remove(0);
+    for (moved, status) in [(hour * 2, Status::Processing), (hour * 4, Status::Successful)] {
+        sim.move_clock(moved);
+        let now = sim.executions().remove(0);
+        assert_eq!((now.status, &now.created_at), (status, &begun.created_at));
+        assert!(sim.elapsed() >= moved && sim.elapsed() < moved + hour);
+    }
+}
+
+#[tokio::test]
 async fn start_after_caller_disconnected_is_carried_out() {
     let sim = with([Pipeline::new("orders").held()]);
     let fault = sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING));

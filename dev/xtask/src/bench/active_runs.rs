@@ -30,7 +30,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(120);
 pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<ScenarioResult, Failure> {
     let count = args.active;
     log_progress(&format!("{count} active runs at {REQUESTS_PER_SECOND} requests per second"));
-    let account = Account { requests_per_second: REQUESTS_PER_SECOND, poll_period_seconds: POLL_PERIOD_SECONDS };
+    let account = Account::new(REQUESTS_PER_SECOND, POLL_PERIOD_SECONDS);
     let environment = Environment::open(program, &account, vec![Pipeline::new(run_factory::PIPELINE).held()], stop)?;
     let template = RunTemplate::make(&environment, |status| status.phase.is_some_and(|phase| phase.as_str() == "Running"), stop)?;
     environment.sim.remove_execution(template.execution())?;

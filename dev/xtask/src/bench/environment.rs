@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use controlplane::{ControlPlane, Options, Part, Process};
+use controlplane::{AuditEvent, ControlPlane, Options, Part, Process};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Config, Resource};
 use nuvo_crds::{NuvoAccount, PipelineRun};
 use nuvo_sim::{Credential, Identity, Pipeline, Sim, SimConfig};
 use parking_lot::Mutex;
@@ -63,6 +64,14 @@ pub struct Environment {
 pub struct Account {
     pub requests_per_second: u32,
     pub poll_period_seconds: u32,
+    pub observe_period_seconds: u32,
+}
+
+impl Account {
+    /// An account that looks at the pipelines that it observes as often as by default.
+    pub const fn new(requests_per_second: u32, poll_period_seconds: u32) -> Self {
+        Self { requests_per_second, poll_period_seconds, observe_period_seconds: 60 }
+    }
 }
 
 /// An operator. It is killed when this is dropped.
@@ -84,8 +93,8 @@ impl Environment {
         let server = ControlPlane::start(Options::default())?;
         stop.check()?;
         server.apply(&nuvo_crds::crds_yaml()?)?;
-        let crds = ["crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev"];
-        server.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", crds[0], crds[1]])?;
+        let crds = ["crd/pipelineruns.nuvo.dev", "crd/nuvoaccounts.nuvo.dev", "crd/nuvopipelines.nuvo.dev"];
+        server.kubectl(&[["wait", "--for=condition=Established", "--timeout=60s"], crds].concat())?;
         server.kubectl(&["create", "namespace", OPERATOR])?;
         server.kubectl(&["create", "namespace", NAMESPACE])?;
         let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &nuvo_operator::rbac::rules())?;
@@ -128,8 +137,9 @@ impl Environment {
     }
 
     /// Calls `act` with each number below `count`, on several connections at the same time.
-    pub fn for_each<F>(&self, count: usize, stop: &Stop, act: impl Fn(Api<PipelineRun>, usize) -> F + Sync) -> Result<(), Failure>
+    pub fn for_each<K, F>(&self, count: usize, stop: &Stop, act: impl Fn(Api<K>, usize) -> F + Sync) -> Result<(), Failure>
     where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
         F: Future<Output = Result<(), Failure>>,
     {
         let clients = (0..CONNECTIONS.min(count)).map(|_| self.connect()).collect::<Result<Vec<_>, _>>()?;
@@ -191,6 +201,7 @@ impl Environment {
                 },
                 "requestsPerSecond": account.requests_per_second,
                 "pollPeriodSeconds": account.poll_period_seconds,
+                "observePeriodSeconds": account.observe_period_seconds,
             },
         }))?;
         let accounts: Api<NuvoAccount> = Api::namespaced(self.client.clone(), NAMESPACE);
@@ -247,15 +258,20 @@ impl Environment {
 
     /// The operators' writes so far by resource, from the API server's audit log. Refused writes are counted separately.
     pub fn writes(&self) -> BTreeMap<String, usize> {
-        let own = format!("system:serviceaccount:{OPERATOR}:{OPERATOR}");
         let mut counts = BTreeMap::new();
-        for event in self.server.writes(|event| event.user == own) {
+        for event in self.own_writes() {
             let of = if event.subresource.is_empty() { event.resource } else { format!("{}/{}", event.resource, event.subresource) };
             let of = if (200..300).contains(&event.code) { of } else { format!("{of} refused ({})", event.code) };
             let count: &mut usize = counts.entry(of).or_default();
             *count = count.saturating_add(1);
         }
         counts
+    }
+
+    /// The operators' writes so far, oldest first.
+    pub fn own_writes(&self) -> Vec<AuditEvent> {
+        let own = format!("system:serviceaccount:{OPERATOR}:{OPERATOR}");
+        self.server.writes(|event| event.user == own)
     }
 
     /// The requests that the API server has answered, by verb and resource. A watch counts when it ends.

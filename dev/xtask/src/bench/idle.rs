@@ -29,7 +29,7 @@ pub fn run(args: &Args, program: &Path, stop: &Stop) -> Result<ScenarioResult, F
     let count = args.ended;
     log_progress(&format!("{count} ended runs"));
     let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 36, total_error_rows: 12 };
-    let account = Account { requests_per_second: args.requests_per_second, poll_period_seconds: POLL_PERIOD_SECONDS };
+    let account = Account::new(args.requests_per_second, POLL_PERIOD_SECONDS);
     let environment = Environment::open(program, &account, vec![Pipeline::new(run_factory::PIPELINE).stats(stats)], stop)?;
     let template = RunTemplate::make(&environment, |status| status.current.completion_time.is_some(), stop)?;
     let names = |number: usize| Names {

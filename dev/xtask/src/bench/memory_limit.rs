@@ -27,7 +27,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(500);
 
 pub fn run(program: &Path, stop: &Stop) -> Result<ScenarioResult, Failure> {
     log_progress(&format!("{LARGE} large runs, {PLAIN} plain ones, {ACCOUNTS} accounts"));
-    let account = Account { requests_per_second: 5, poll_period_seconds: 10 };
+    let account = Account::new(5, 10);
     let mut environment = Environment::open(program, &account, Vec::new(), stop)?;
     // One exists already.
     for number in 1..ACCOUNTS {

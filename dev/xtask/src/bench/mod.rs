@@ -15,6 +15,7 @@ mod memory_group;
 mod memory_limit;
 mod metrics_text;
 mod nuvo_requests;
+mod observed;
 mod percentiles;
 mod process_usage;
 pub mod run_factory;
@@ -78,6 +79,9 @@ enum Scenario {
     ActiveRuns,
     /// Trouble in one place, beside runs that it must not delay. Ends with an error if it delays one by more than 15 seconds.
     Interference,
+    /// Observed pipelines: of one account, and of many. Ends with an error if they cost more than one top page a period, or more than two writes
+    /// a minute and object.
+    Observed,
     /// Very large and very many runs and accounts, under the memory limit of the chart. Ends with an error if the operator needs more.
     MemoryLimit,
 }
@@ -88,6 +92,7 @@ const IDLE: &str = "idle";
 const ACTIVE_RUNS: &str = "active-runs";
 const INTERFERENCE: &str = "interference";
 const MEMORY_LIMIT: &str = "memory-limit";
+const OBSERVED: &str = "observed";
 
 /// A failure that crosses threads.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -143,12 +148,15 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if wanted(Scenario::MemoryLimit) {
         show(MEMORY_LIMIT, memory_limit::run(&operator, &stop))?;
     }
+    if wanted(Scenario::Observed) {
+        show(OBSERVED, observed::run(&operator, &stop))?;
+    }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
 }
 
 /// The figures that docs/performance.md has, and lines that they have as long as the tables are as they are now.
 #[cfg(test)]
-pub fn documented_heads() -> [(&'static str, Vec<String>); 5] {
+pub fn documented_heads() -> [(&'static str, Vec<String>); 6] {
     let heads = |tables: &str| tables.lines().filter(|line| line.starts_with('|')).map(str::to_owned).collect();
     [
         (BURST, heads(&burst::empty_figures())),
@@ -156,6 +164,7 @@ pub fn documented_heads() -> [(&'static str, Vec<String>); 5] {
         (ACTIVE_RUNS, Vec::new()),
         (INTERFERENCE, heads(&interference::empty_figures())),
         (MEMORY_LIMIT, Vec::new()),
+        (OBSERVED, Vec::new()),
     ]
 }
 

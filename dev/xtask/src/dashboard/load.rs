@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use kube::api::PostParams;
-use nuvo_sim::{Pipeline, Stats};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use nuvo_crds::{NuvoAccount, NuvoPipeline};
+use nuvo_sim::{Pipeline, Seed, Starts, Stats, Status, Trigger};
 use serde_json::json;
 
-use crate::bench::environment::{Account, Environment, Operator};
+use crate::bench::environment::{Account, Environment, NAMESPACE, Operator};
 use crate::bench::run_factory::run_with;
 use crate::bench::{Failure, log_progress};
 use crate::stop::Stop;
@@ -19,7 +20,9 @@ pub const INTERVAL: Duration = Duration::from_secs(3);
 const CREATE_EVERY: Duration = Duration::from_millis(1_500);
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
-const ACCOUNT: Account = Account { requests_per_second: 5, poll_period_seconds: 2 };
+/// As often as an account may look at what runs in nuvo.
+const OBSERVE_PERIOD_SECONDS: i64 = 15;
+const ACCOUNT: Account = Account::new(5, 2);
 
 /// What the operator exposed at one moment, in milliseconds since 1970.
 #[derive(serde::Serialize)]
@@ -28,7 +31,7 @@ pub struct Scrape {
     pub text: String,
 }
 
-/// Runs of pipelines that succeed, take long, fail, or find nothing, and one run that is held back.
+/// Runs of pipelines that succeed, take long, fail, or find nothing, and one run that is held back. Beside them, what nuvo starts itself.
 pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
     let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 0, total_error_rows: 0 };
     let pipelines = vec![
@@ -41,7 +44,7 @@ pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
         Pipeline::new("archive").files(0),
     ];
     let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.id.clone()).collect();
-    let environment = Environment::open(program, &ACCOUNT, pipelines, stop)?;
+    let environment = Environment::open(program, &ACCOUNT, pipelines.into_iter().chain(observed()).collect(), stop)?;
     let mut operator = environment.start_operator(stop)?;
     operator.wait("the account is ready", STARTS_WITHIN, LOOK, stop, Operator::has_account)?;
     let create = |name: &str, spec| -> Result<(), Failure> {
@@ -49,6 +52,7 @@ pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
         Ok(())
     };
     create("held-back", json!({ "pipelineId": "orders", "suspend": true }))?;
+    observe(&environment)?;
     log_progress(&format!("the operator works for {} s", WINDOW.as_secs()));
     let began = Instant::now();
     let mut scrapes = Vec::new();
@@ -76,4 +80,44 @@ pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
     }
     operator.stop()?;
     Ok(scrapes)
+}
+
+/// Pipelines that nuvo starts itself: by a schedule, by events with some bad rows, failing until they are repaired, and not any more.
+fn observed() -> [Pipeline; 4] {
+    let every = |seconds| Starts::every(Duration::from_secs(seconds));
+    let rows = |total_rows: i64, total_error_rows: i64| Stats {
+        total_rows,
+        total_cells: total_rows.saturating_mul(12),
+        total_error_cells: total_error_rows.saturating_mul(2),
+        total_error_rows,
+    };
+    [
+        Pipeline::new("deliveries").duration(Duration::from_secs(4)).stats(rows(800, 0)).starts(every(15)),
+        Pipeline::new("returns").event_based().duration(Duration::from_secs(7)).stats(rows(300, 21)).starts(every(22).by(Trigger::Event)),
+        Pipeline::new("stock")
+            .duration(Duration::from_secs(3))
+            .failing("SOURCE_DATA_EMPTY", "The file has no rows.")
+            .stats(rows(0, 0))
+            .fix_after(Duration::from_secs(15))
+            .starts(every(40)),
+        Pipeline::new("prices").active(false),
+    ]
+}
+
+/// Observes them. The data of the last one is stale.
+fn observe(environment: &Environment) -> Result<(), Failure> {
+    let accounts: Api<NuvoAccount> = Api::namespaced(environment.client.clone(), NAMESPACE);
+    let period = Patch::Merge(json!({ "spec": { "observePeriodSeconds": OBSERVE_PERIOD_SECONDS } }));
+    environment.block_on(accounts.patch("default", &PatchParams::default(), &period))?;
+    let last = Seed::new("prices").ago(Duration::from_secs(900)).lasted(Duration::from_secs(30)).trigger(Trigger::Scheduled);
+    environment.sim.seed_execution(last.status(Status::Successful))?;
+    let objects: Api<NuvoPipeline> = Api::namespaced(environment.client.clone(), NAMESPACE);
+    for Pipeline { id, .. } in observed() {
+        let object = serde_json::from_value(json!({
+            "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline", "metadata": { "name": id },
+            "spec": { "pipelineId": id, "freshness": { "maxAgeSeconds": 600 } },
+        }))?;
+        environment.block_on(objects.create(&PostParams::default(), &object))?;
+    }
+    Ok(())
 }

@@ -26,6 +26,7 @@ pub struct Panel {
     pub kind: String,
     pub grid_pos: Place,
     targets: Vec<Target>,
+    #[serde(default)]
     field_config: FieldConfig,
 }
 
@@ -45,13 +46,14 @@ struct Target {
     legend_format: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct FieldConfig {
     defaults: Defaults,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Defaults {
+    #[serde(default)]
     unit: String,
     thresholds: Option<Thresholds>,
 }
@@ -68,6 +70,11 @@ struct Step {
 }
 
 impl Panel {
+    /// Whether it is only the heading of those below it.
+    pub fn is_row(&self) -> bool {
+        self.kind == "row"
+    }
+
     /// Grafana's name of the unit.
     pub fn unit(&self) -> &str {
         &self.field_config.defaults.unit
@@ -102,15 +109,9 @@ struct Series {
     points: Vec<[f64; 2]>,
 }
 
-/// Reads the dashboard's JSON: the panels before the first row of it, which is about observed pipelines. The load of the picture has none.
+/// Reads the dashboard's JSON.
 pub fn read(text: &str) -> Result<Dashboard, serde_json::Error> {
-    let mut dashboard: Value = serde_json::from_str(text)?;
-    if let Some(panels) = dashboard.get_mut("panels").and_then(Value::as_array_mut) {
-        let is_row = |panel: &Value| panel.get("type").is_some_and(|kind| kind == "row");
-        let first_row = panels.iter().position(is_row).unwrap_or(panels.len());
-        panels.truncate(first_row);
-    }
-    serde_json::from_value(dashboard)
+    serde_json::from_str(text)
 }
 
 /// Has Prometheus' engine evaluate every query.

@@ -51,6 +51,9 @@ fn draw(picture: &mut String, panel: &Panel, lines: &[Line], window: [f64; 2]) {
     let place = &panel.grid_pos;
     let [left, top] = [COLUMN * f64::from(place.x) + GAP, ROW * f64::from(place.y) + GAP];
     let [width, height] = [COLUMN * f64::from(place.w) - GAP, ROW * f64::from(place.h) - GAP];
+    if panel.is_row() {
+        return put(picture, [left + 2.0, top + 10.0], TEXT, TITLE, &panel.title);
+    }
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(
         picture,

@@ -142,7 +142,7 @@ impl<'a> Environment<'a> {
         command.args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"]).args(times.arguments());
         command.env("KUBECONFIG", kubeconfig);
         if clock_ahead {
-            command.env("LD_PRELOAD", &self.cluster.clock_ahead);
+            command.envs(self.cluster.clock_ahead.environment());
         }
         Ok(Process::spawn_guarded(&command, log)?)
     }

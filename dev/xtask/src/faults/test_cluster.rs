@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use controlplane::{ControlPlane, Options};
+use controlplane::{ControlPlane, MovedClock, Options};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use kube::api::PostParams;
@@ -29,8 +29,8 @@ pub struct TestCluster {
     pub program: PathBuf,
     /// A ServiceAccount with the operator's rights and no others.
     pub kubeconfig: PathBuf,
-    /// A library that, preloaded, sets the operator's wall clock ahead.
-    pub clock_ahead: PathBuf,
+    /// A clock that is an hour ahead.
+    pub clock_ahead: MovedClock,
     runtime: Runtime,
 }
 
@@ -60,7 +60,8 @@ impl TestCluster {
         ])?;
         server.kubectl(&["create", "namespace", OPERATOR])?;
         let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &rules)?;
-        let clock_ahead = compile_clock_ahead(server.folder())?;
+        let clock_ahead = MovedClock::new(server.folder())?;
+        clock_ahead.set(3_600)?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let connect = async { Ok::<_, Failure>(Client::try_from(admin_config(&server).await?)?) };
         let client = runtime.block_on(connect).map_err(|error| error as Box<dyn Error>)?;
@@ -103,15 +104,4 @@ fn definitions_of(program: &Path) -> Result<String, Box<dyn Error>> {
 fn all_rights() -> PolicyRule {
     let all = || Some(vec!["*".to_owned()]);
     PolicyRule { api_groups: all(), resources: all(), verbs: vec!["*".to_owned()], ..PolicyRule::default() }
-}
-
-/// Every machine that can link Rust has a C compiler.
-fn compile_clock_ahead(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let source = build::repository().join("dev/xtask/src/faults/clock_ahead.c");
-    let library = folder.join("clock_ahead.so");
-    let output = Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).output()?;
-    if output.status.success() {
-        return Ok(library);
-    }
-    Err(format!("cc could not compile clock_ahead.c: {}", String::from_utf8_lossy(&output.stderr)).into())
 }

@@ -11,6 +11,7 @@
 )]
 
 mod nuvo;
+mod observing;
 mod scenario;
 mod world;
 
@@ -18,11 +19,14 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use crate::documented_figures;
+#[cfg(test)]
+pub use observing::HEAD as OBSERVING_HEAD;
 use scenario::Scenario;
 use world::World;
 
-/// The name of the figures in the documentation.
+/// The names of the figures in the documentation.
 pub const FIGURES: &str = "simulate";
+pub const OBSERVING_FIGURES: &str = "simulate-observed";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -41,13 +45,17 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         let began = Instant::now();
         let world = scenario.play();
         eprintln!("{}: {:.1} s", scenario.name, began.elapsed().as_secs_f64());
-        broken.extend(violations(&scenario, &world));
+        broken.extend(violations(scenario.name, &world));
+        broken.extend(late_ends(&scenario, &world));
         rows.push(row(&scenario, &world));
     }
     let table = format!("{HEAD}\n{}", rows.concat());
-    println!("{table}");
+    let (beside, exceeded) = observing::play(&args.only);
+    broken.extend(exceeded);
+    println!("{table}\n{beside}");
     if args.write_docs {
         documented_figures::write(FIGURES, &table)?;
+        documented_figures::write(OBSERVING_FIGURES, &beside)?;
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
 }
@@ -103,24 +111,25 @@ fn last_trigger_at_best(scenario: &Scenario, world: &World, triggers: usize) -> 
 const STARVED: Duration = Duration::from_secs(30);
 
 /// What must hold in every scenario.
-fn violations(scenario: &Scenario, world: &World) -> Vec<String> {
+fn violations(scenario: &str, world: &World) -> Vec<String> {
     let mut broken = Vec::new();
     if world.counts.over_budget > 0 {
-        broken.push(format!("{}: {} requests were more than the budget allows", scenario.name, world.counts.over_budget));
+        broken.push(format!("{scenario}: {} requests were more than the budget allows", world.counts.over_budget));
     }
-    // Whether a pipeline is in developer mode is asked with what is left.
-    let starved = world.counts.longest_wait.iter().filter(|(of, wait)| **of != "pipeline" && **wait > STARVED);
-    broken.extend(starved.map(|(of, wait)| format!("{}: {of} waited for {}", scenario.name, time(*wait))));
+    let with_what_is_left = [world::MODE, world::OF_PIPELINES];
+    let starved = world.counts.longest_wait.iter().filter(|(of, wait)| !with_what_is_left.contains(*of) && **wait > STARVED);
+    broken.extend(starved.map(|(of, wait)| format!("{scenario}: {of} waited for {}", time(*wait))));
     let left = world.left_waiting(STARVED);
     if left > 0 {
-        broken.push(format!("{}: {left} requests still wait", scenario.name));
-    }
-    let due = |run: &&world::Run| world.ended(run).is_some_and(|ended| world.now.saturating_sub(ended) > scenario.shown_within);
-    let unseen = world.runs.iter().filter(due).filter(|run| run.shown.is_none()).count();
-    if unseen > 0 {
-        broken.push(format!("{}: {unseen} ends are not shown after {}", scenario.name, time(scenario.shown_within)));
+        broken.push(format!("{scenario}: {left} requests still wait"));
     }
     broken
+}
+
+fn late_ends(scenario: &Scenario, world: &World) -> Option<String> {
+    let due = |run: &&world::Run| world.ended(run).is_some_and(|ended| world.now.saturating_sub(ended) > scenario.shown_within);
+    let unseen = world.runs.iter().filter(due).filter(|run| run.shown.is_none()).count();
+    (unseen > 0).then(|| format!("{}: {unseen} ends are not shown after {}", scenario.name, time(scenario.shown_within)))
 }
 
 /// From the ends in nuvo, or from when they can be asked for, to the ends in the statuses. Imports are left out: they ended long ago.

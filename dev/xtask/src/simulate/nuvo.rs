@@ -8,6 +8,9 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy)]
 pub struct Execution {
     pub account: usize,
+    pub pipeline: usize,
+    /// What started it, in nuvo's words.
+    pub trigger: &'static str,
     pub created: Duration,
     pub ends: Duration,
 }
@@ -36,14 +39,19 @@ pub enum Fate {
     NotSent,
 }
 
+/// Numbers of executions, in the order of these times.
+type ByTime = BTreeSet<(Duration, usize)>;
+
 /// The server.
 #[derive(Debug, Default)]
 pub struct Nuvo {
     executions: Vec<Execution>,
+    /// Those of each account and of each of its pipelines, oldest first.
+    listed: BTreeMap<(usize, Option<usize>), ByTime>,
     /// The running ones of each account, oldest first.
     running: BTreeMap<usize, BTreeSet<usize>>,
     /// The ends to come.
-    ends: BTreeSet<(Duration, usize)>,
+    ends: ByTime,
     pub faults: Faults,
 }
 
@@ -58,6 +66,9 @@ impl Nuvo {
     pub fn start(&mut self, execution: Execution) -> usize {
         let number = self.executions.len();
         self.executions.push(execution);
+        for pipeline in [None, Some(execution.pipeline)] {
+            self.listed.entry((execution.account, pipeline)).or_default().insert((execution.created, number));
+        }
         self.running.entry(execution.account).or_default().insert(number);
         self.ends.insert((execution.ends, number));
         number
@@ -75,6 +86,19 @@ impl Nuvo {
             () if is_post && self.faults.quota.contains(&now) => (Fate::Quota, LATENCY),
             () => (Fate::Answered, LATENCY),
         }
+    }
+
+    /// A page of the executions of an account, or of one of its pipelines, newest first, and whether nothing follows.
+    pub fn newest(&self, account: usize, pipeline: Option<usize>, offset: usize) -> (Vec<usize>, bool) {
+        let all = self.listed.get(&(account, pipeline));
+        let page: Vec<usize> = all.into_iter().flatten().rev().skip(offset).take(PAGE).map(|(_, number)| *number).collect();
+        let is_last = offset + page.len() >= all.map_or(0, BTreeSet::len);
+        (page, is_last)
+    }
+
+    /// The executions of a pipeline.
+    pub fn of_pipeline(&self, account: usize, pipeline: usize) -> impl Iterator<Item = &Execution> {
+        self.listed.get(&(account, Some(pipeline))).into_iter().flatten().map(|(_, number)| &self.executions[*number])
     }
 
     /// The running executions of an account, oldest first.

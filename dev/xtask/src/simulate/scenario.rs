@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{START, World};
+use super::world::{START, Starts, World};
 
 /// A scenario.
 pub struct Scenario {
@@ -152,5 +152,84 @@ pub fn all() -> Vec<Scenario> {
             time: minutes(60),
             fill: |world| (0..20).for_each(|run| world.create(0, run, seconds(30 * run as u64), minutes(2), 50)),
         },
+    ]
+}
+
+/// Runs of an account beside pipelines that nuvo starts by itself, some of which are observed.
+#[derive(Clone, Copy)]
+pub struct Observing {
+    pub name: &'static str,
+    pub accounts: usize,
+    pub rate: u32,
+    /// How many pipelines are observed.
+    pub observed: usize,
+    /// The last complete look may be no older than this.
+    pub oldest: Duration,
+    /// The runs need more requests than there are, so their lag is their own.
+    pub is_full: bool,
+    /// How long it is played.
+    pub time: Duration,
+    fill: fn(&mut World),
+}
+
+/// The pipelines that nuvo starts by itself, of all accounts together.
+const BY_ITSELF: usize = 1_000;
+/// Their numbers begin here: no run has such a pipeline.
+const FIRST_BY_ITSELF: usize = 1_000_000;
+
+impl Observing {
+    pub fn play(&self) -> World {
+        let mut world = World::new(self.accounts, self.rate, Duration::from_secs(10));
+        (self.fill)(&mut world);
+        for number in 0..BY_ITSELF {
+            let (account, pipeline) = (number % self.accounts, FIRST_BY_ITSELF + number);
+            let every = minutes(30);
+            let starts = Starts {
+                account,
+                pipeline,
+                trigger: if number % 2 == 0 { "SCHEDULED" } else { "EVENT" },
+                every,
+                takes: seconds(20 + scattered(number, 60)),
+            };
+            world.start_by_itself(seconds(scattered(number, every.as_secs())), starts);
+        }
+        for number in 0..self.observed {
+            world.observe(number % self.accounts, FIRST_BY_ITSELF + number, Duration::from_millis(number as u64));
+        }
+        world.run_for(self.time);
+        world
+    }
+}
+
+/// An account, without and with pipelines that are observed. Each time, nuvo starts the same executions by itself.
+pub fn observing() -> Vec<Vec<Observing>> {
+    // Of slightly different lengths: by how much a run is late depends on where between two polls it ends.
+    let bursts = |world: &mut World| {
+        for burst in 0..5 {
+            let begins = |run: usize| minutes(12 * burst) + Duration::from_millis(5) * run as u32;
+            let takes = Duration::from_millis(12_000 + 250 * burst);
+            (0..500).for_each(|run| world.create(0, 500 * burst as usize + run, begins(run), takes, 1));
+        }
+    };
+    // Two periods, and the time that requests wait.
+    let oldest = Duration::from_secs(130);
+    let observing = |name, accounts, rate, time, is_full, fill, counts: &[usize]| -> Vec<Observing> {
+        counts.iter().map(|observed| Observing { name, accounts, rate, observed: *observed, oldest, is_full, time, fill }).collect()
+    };
+    let counts = &[0, 500, 1_000];
+    vec![
+        observing("five times 500 runs of 12 s, 100/s", 1, 100, minutes(60), false, bursts, counts),
+        observing("five times 500 runs of 12 s, 5/s", 1, 5, minutes(60), false, bursts, counts),
+        observing(
+            "an hour of more runs of 12 s than 5/s allow",
+            1,
+            5,
+            minutes(80),
+            true,
+            // They are seen before it begins.
+            |world| (0..10_800).for_each(|run| world.create(0, run, minutes(20) + Duration::from_millis(333) * run as u32, seconds(12), 1)),
+            counts,
+        ),
+        observing("1,000 accounts with one each, 5/s", 1_000, 5, minutes(30), false, |_| {}, &[0, 1_000]),
     ]
 }

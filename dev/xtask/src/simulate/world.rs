@@ -2,16 +2,19 @@
 
 mod answers;
 mod driver;
+mod observed;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use nuvo_core::run::{ExecutionId, Follow, PipelineId, RunRef, Uid};
 use nuvo_core::scheduler::{
-    AccountScheduler, CircuitBreaker, Credentials, Key, Look, Places, Purpose, Read, RequestKind, Ticket, most_places,
+    AccountScheduler, CircuitBreaker, Credentials, Key, Look, ObservationRead, PageRequest, Places, Purpose, Read, RequestKind, Ticket,
+    most_places,
 };
 
 use super::nuvo::{Execution, Fate, Nuvo};
+pub use observed::{EXECUTION, FIRST, FURTHER, Observed, PIPELINE, Starts, TOP};
 
 /// When the simulation begins: later than any execution is old.
 pub const START: Duration = Duration::from_secs(100 * 86_400);
@@ -21,6 +24,10 @@ const KUBERNETES: Duration = Duration::from_millis(10);
 pub const AT_LEAST: Duration = Duration::from_millis(50);
 /// How long nuvo may deny an execution.
 const GRACE: Duration = Duration::from_secs(300);
+/// How much older than the newest execution a new one can be: the quarantine of the operator.
+const OVERLAP: Duration = Duration::from_secs(900);
+/// The time between two looks for the pipelines that are observed.
+pub const OBSERVE_PERIOD: Duration = Duration::from_secs(60);
 /// The pause after a POST was answered with 429.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// The places of all accounts: `--max-concurrent-reconciles` of 32, times seven.
@@ -40,6 +47,10 @@ enum Event {
     Woken(usize),
     /// Something is due for an account.
     Drive(usize),
+    /// nuvo starts an execution by itself.
+    Begins(Starts),
+    /// A pipeline is to be observed.
+    Observe(usize),
     /// A request has ended.
     Ended { account: usize, request: Request, fate: Fate, is_probe: bool, sent: Duration },
 }
@@ -51,6 +62,9 @@ enum Request {
     Mode(PipelineId),
     Baseline(Duration),
     Post(usize),
+    /// A page for the pipelines that are observed, and when it was begun.
+    Observe(PageRequest, Duration),
+    ReadObserved(ObservationRead),
 }
 
 /// A look, page by page from the last one.
@@ -85,6 +99,12 @@ pub struct Run {
 pub struct Counts {
     pub sent: BTreeMap<&'static str, usize>,
     pub longest_wait: BTreeMap<&'static str, Duration>,
+    /// Requests for observed pipelines, by kind.
+    pub observation: BTreeMap<&'static str, usize>,
+    /// When the last complete look of each account began, and how old that became at most.
+    pub looks: BTreeMap<usize, (Duration, Duration)>,
+    /// When the top pages for observed pipelines were asked for, and of which account.
+    pub top_pages: Vec<(Duration, usize)>,
     pub most_in_a_second: usize,
     /// Requests that made more in a second than the budget and its burst allow.
     pub over_budget: usize,
@@ -110,6 +130,8 @@ pub struct World {
     pub nuvo: Nuvo,
     pub runs: Vec<Run>,
     pub counts: Counts,
+    /// The pipelines that are observed.
+    pub observed: Vec<Observed>,
     /// The order of everything that was sent, as one number.
     pub fingerprint: u64,
     accounts: Vec<Account>,
@@ -134,6 +156,11 @@ fn run_ref(number: usize) -> RunRef {
     RunRef { uid: Uid::new(number.to_string()).expect("a uid"), namespace: "team".to_owned(), name: number.to_string() }
 }
 
+/// What observed pipelines need besides the page of what is new.
+pub const OF_PIPELINES: &str = "observed pipeline";
+/// Whether a pipeline is in developer mode.
+pub const MODE: &str = "pipeline";
+
 const fn name(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Ending => "read at the end",
@@ -142,9 +169,9 @@ const fn name(purpose: Purpose) -> &'static str {
         Purpose::Baseline => "look before triggers",
         Purpose::Import => "read of an import",
         Purpose::Polling => "page of what runs",
-        Purpose::Mode => "pipeline",
+        Purpose::Mode => MODE,
         Purpose::Observation => "page of what is new",
-        Purpose::ObservationDetail => "observed execution",
+        Purpose::ObservationDetail => OF_PIPELINES,
     }
 }
 
@@ -153,9 +180,9 @@ impl World {
     pub fn new(accounts: usize, rate: u32, poll_period: Duration) -> Self {
         let account = |number: usize| {
             let spread = (number * 37 % 256) as f64 / 255.0;
-            let mut scheduler = AccountScheduler::new(GRACE, spread, GRACE, GRACE, START);
+            let mut scheduler = AccountScheduler::new(GRACE, spread, GRACE, OVERLAP, START);
             let credentials = scheduler.renew(rate, START);
-            scheduler.set_pace(Some((poll_period, Duration::from_secs(60))));
+            scheduler.set_pace(Some((poll_period, OBSERVE_PERIOD)));
             Account {
                 rate,
                 scheduler,
@@ -173,6 +200,7 @@ impl World {
             nuvo: Nuvo::default(),
             runs: Vec::new(),
             counts: Counts::default(),
+            observed: Vec::new(),
             fingerprint: 0,
             accounts: (0..accounts).map(account).collect(),
             places: Places::new(PLACES),
@@ -191,7 +219,7 @@ impl World {
     pub fn follow(&mut self, account: usize, pipeline: usize, age: Duration, takes: Duration) {
         let number = self.add(account, pipeline, START.saturating_sub(age), takes, 1);
         let created = START.saturating_sub(age);
-        let execution = self.nuvo.start(Execution { account, created, ends: created + takes });
+        let execution = self.nuvo.start(Execution { account, pipeline, trigger: "MANUAL", created, ends: created + takes });
         self.runs[number].triggered = Some(created);
         self.at(START, Event::Recorded(number, vec![execution]));
     }
@@ -199,7 +227,7 @@ impl World {
     /// A run that names an execution which began so long ago.
     pub fn import(&mut self, account: usize, pipeline: usize, after: Duration, age: Duration, takes: Duration) {
         let created = (START + after).saturating_sub(age);
-        let execution = self.nuvo.start(Execution { account, created, ends: created + takes });
+        let execution = self.nuvo.start(Execution { account, pipeline, trigger: "MANUAL", created, ends: created + takes });
         let number = self.add(account, pipeline, START + after, takes, 1);
         self.runs[number].import = Some(execution);
         self.at(START + after, Event::Recorded(number, vec![execution]));
@@ -270,7 +298,7 @@ impl World {
     pub fn left_waiting(&self, longer_than: Duration) -> usize {
         let answered = (0..).zip(&self.accounts).filter(|(number, _)| self.nuvo.faults.hanging != Some(*number));
         let waiting = answered.flat_map(|(_, account)| account.waiting.values());
-        waiting.filter(|(_, purpose, since)| *purpose != Purpose::Mode && self.now - *since > longer_than).count()
+        waiting.filter(|(_, purpose, since)| !purpose.takes_what_is_left() && self.now - *since > longer_than).count()
     }
 
     /// When the last of the executions of a run ended.
@@ -296,6 +324,8 @@ impl World {
                     self.drive(account);
                 }
             }
+            Event::Begins(starts) => self.begins(starts),
+            Event::Observe(number) => self.register(number),
             Event::Ended { account, request, fate, is_probe, sent } => {
                 self.ended_request(account, request, fate, is_probe, sent);
                 self.drive(account);

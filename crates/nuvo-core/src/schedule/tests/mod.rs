@@ -33,6 +33,8 @@ pub(super) struct World {
     pub object: Option<PipelineSchedule>,
     pub runs: Vec<ScheduledRun>,
     pub selected: bool,
+    pub held: bool,
+    pub in_nuvo: Option<Option<String>>,
     pub clock_in_doubt: Option<String>,
     /// Why runs cannot be created.
     pub refusal: Option<String>,
@@ -69,6 +71,8 @@ impl World {
             object: Some(object),
             runs: Vec::new(),
             selected: true,
+            held: false,
+            in_nuvo: None,
             clock_in_doubt: None,
             refusal: None,
             created: Vec::new(),
@@ -111,7 +115,12 @@ impl World {
     /// Begins a pass with what a cache knows.
     pub(super) fn facts(&self) -> Facts {
         let schedule = Schedule::of(self.object()).unwrap();
-        let mut facts = Facts::new(schedule, self.runs.clone(), self.now, self.selected);
+        let mut facts = Facts::new(
+            schedule,
+            self.runs.clone(),
+            self.now,
+            Surroundings { is_selected: self.selected, is_held: self.held, in_nuvo: self.in_nuvo.clone() },
+        );
         facts.refresh(self.now, self.clock_in_doubt.clone());
         facts
     }

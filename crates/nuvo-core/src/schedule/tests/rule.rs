@@ -372,3 +372,36 @@ fn runs_that_the_operator_would_not_watch_are_not_started() {
     world.at("2026-11-28T02:00:00Z");
     assert_eq!(world.missed(), (1, Some(MissedReason::NotObserved)));
 }
+
+/// A person looks first, for example after etcd was put back to an older revision, and an edit leaves the slots of the past out.
+#[test]
+fn operator_that_is_held_starts_nothing_and_an_edit_meanwhile_leaves_out_the_past() {
+    let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
+    world.held = true;
+    world.at("2026-11-28T01:00:00Z");
+    assert_eq!((world.slots().len(), world.ready().as_str()), (0, "Suspended"));
+    let mut edited = world.clone();
+    edited.edit(|spec| spec.suspend = true).at("2026-11-28T01:10:00Z");
+    edited.edit(|spec| spec.suspend = false).at("2026-11-28T01:11:00Z");
+    edited.held = false;
+    edited.at("2026-11-28T01:12:00Z");
+    assert_eq!((edited.slots().len(), edited.missed()), (0, (1, Some(MissedReason::ScheduleChanged))));
+    world.held = false;
+    world.at("2026-11-28T01:12:00Z");
+    assert_eq!(world.slots(), ["2026-11-28T01:00:00Z"]);
+}
+
+#[test]
+fn start_that_is_pending_waits_while_the_operator_is_held() {
+    let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
+    world.pass();
+    world.now = at("2026-11-28T01:00:00Z");
+    world.acts(3);
+    assert!(world.record().pending.is_some());
+    world.held = true;
+    world.at("2026-11-28T01:05:00Z");
+    assert_eq!((world.slots().len(), world.record().pending.is_some()), (0, true));
+    world.held = false;
+    world.at("2026-11-28T01:06:00Z");
+    assert_eq!(world.slots().len(), 1);
+}

@@ -93,3 +93,20 @@ fn slot_costs_three_writes_of_the_schedule_and_one_deletion() {
     assert_eq!(world.writes - writes, 3, "S1, S3 and the result; S2 is the run");
     assert_eq!(world.deleted.len(), 1);
 }
+
+#[test]
+fn schedule_that_nuvo_has_too_is_shown_until_nuvo_says_that_it_has_none() {
+    let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
+    let shown = |world: &World| find(&world.status().conditions, "AlsoScheduledInNuvo").map(|shown| shown.message.clone());
+    world.pass();
+    assert_eq!(shown(&world), None);
+    world.in_nuvo = Some(Some("DAILY".to_owned()));
+    world.pass();
+    assert!(shown(&world).is_some_and(|message| message.contains("(DAILY)")));
+    world.in_nuvo = None;
+    world.pass();
+    assert!(shown(&world).is_some(), "what nuvo has not told stays as it is");
+    world.in_nuvo = Some(None);
+    world.pass();
+    assert_eq!(shown(&world), None);
+}

@@ -8,6 +8,8 @@ use crate::{pipeline::Sighting, run::PipelineId, scheduler::purpose::Purpose};
 
 /// The most pages of one look that are read in one period.
 const PAGES: usize = 10;
+/// How many of them come before new triggers: the news of a period, as a rule.
+const URGENT_PAGES: usize = 4;
 /// The most executions of a look that are kept until it is complete.
 const KEPT: usize = 20_000;
 /// Entries that are read twice when a look goes on where another one ended, in case some were deleted meanwhile.
@@ -18,6 +20,8 @@ const OVERLAP: usize = 20;
 pub enum PageScope {
     /// All of the account.
     Account,
+    /// All of the account, to find those that are older than others and have come later.
+    Overlap,
     /// Those of one pipeline.
     Pipeline(PipelineId),
 }
@@ -104,6 +108,8 @@ pub(super) struct Look {
     unreadable: usize,
     /// It has ended before all that is new was read.
     is_cut: bool,
+    /// There is nothing older.
+    is_at_the_end: bool,
     /// Where earlier pages of it end, if newer ones are being read: the newest that they show, and the offset after them.
     below: Option<(Timestamp, usize)>,
     /// The newest that its first page has shown in the first period.
@@ -122,6 +128,7 @@ impl Look {
             kept: 0,
             unreadable: 0,
             is_cut: false,
+            is_at_the_end: false,
             below: None,
             since: None,
         }
@@ -131,6 +138,11 @@ impl Look {
     pub(super) fn again(&self, now: Duration, floor: Progress) -> Self {
         let below = self.newest.map(|newest| (newest, self.offset)).or(self.below);
         Self { below, since: self.settled(), kept: self.kept, unreadable: self.unreadable, ..Self::new(now, floor) }
+    }
+
+    /// Whether its next page comes before new triggers.
+    pub(super) const fn wants_urgently(&self) -> bool {
+        self.is_behind() && self.pages_of_tick < URGENT_PAGES
     }
 
     pub(super) const fn page(&self, purpose: Purpose, look: u64) -> PageRequest {
@@ -181,6 +193,16 @@ impl Look {
         self.is_cut
     }
 
+    /// Whether it has read all that was created since then.
+    pub(super) fn reads_back_to(&self, at: Timestamp) -> bool {
+        self.is_at_the_end || self.oldest.is_some_and(|oldest| oldest < at)
+    }
+
+    /// Where its pages end.
+    pub(super) const fn offset(&self) -> usize {
+        self.offset
+    }
+
     /// Its first page was read, and there is more.
     pub(super) const fn is_behind(&self) -> bool {
         self.offset > 0
@@ -219,6 +241,7 @@ impl Look {
         self.newest = self.newest.max(page.newest());
         self.oldest = page.oldest().or(self.oldest);
         if page.is_last || page.sent == 0 {
+            self.is_at_the_end = true;
             return true;
         }
         if self.kept >= KEPT {

@@ -6,6 +6,7 @@
 mod about;
 mod look;
 mod object;
+mod overlap;
 mod page;
 mod read;
 
@@ -14,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_crds::{NuvoPipelineStatus, SeenExecution};
 
 pub use look::{ObservedPage, PageRequest, PageScope};
@@ -30,9 +31,12 @@ use crate::{
 use about::Abouts;
 use look::{Look, Progress, Reach};
 use object::Object;
+use overlap::OverlapRead;
 
 /// The most objects of an account that are observed.
 pub const MOST_OBSERVED: usize = 2_000;
+/// Executions that were created shortly before others can come shortly after them.
+const BETWEEN_PAGES: SignedDuration = SignedDuration::from_secs(30);
 /// The time from the first wish to observe to the first look, in which the other objects say what they have seen, and what may be added to it.
 const FIRST_AFTER: Duration = Duration::from_secs(2);
 const FIRST_SPREAD: Duration = Duration::from_secs(8);
@@ -62,12 +66,13 @@ pub struct Observation {
     look: Option<Look>,
     /// How many looks were begun: what is answered of another one is not of this.
     looks: u64,
-    /// The look whose first page is being read.
+    /// The look of which a page is being read that comes before new triggers.
     top_out: Option<u64>,
     /// The look during which another page was asked for that is being read. It may have to wait for long.
     page_out: Option<u64>,
     /// The last complete look.
     reached: Option<Reach>,
+    overlap_read: OverlapRead,
     /// The list of the account is not in the order that was asked for.
     is_disordered: bool,
     failure: Option<ObservedState>,
@@ -94,6 +99,7 @@ impl Observation {
             top_out: None,
             page_out: None,
             reached: None,
+            overlap_read: OverlapRead::default(),
             is_disordered: false,
             failure: None,
             pages: VecDeque::new(),
@@ -222,6 +228,10 @@ impl Observation {
             if self.next_look.is_some_and(|next| next <= now) {
                 return Due::Page(self.begin_look(now, period));
             }
+            if let Some(look) = self.look.as_ref().filter(|look| look.wants_urgently()) {
+                self.top_out = Some(self.looks);
+                return Due::Page(look.page(Purpose::Observation, self.looks));
+            }
             if self.page_out.is_none()
                 && let Some(page) = self.next_page()
             {
@@ -236,7 +246,9 @@ impl Observation {
     }
 
     fn begin_look(&mut self, now: Duration, period: Duration) -> PageRequest {
-        (self.looked, self.next_look) = (Some(now), Some(now.saturating_add(period)));
+        // After a start all accounts look at once, and then each at its own time of the period.
+        let until_next = if self.looked.is_none() { period.mul_f64((1.0 + self.spread) / 2.0) } else { period };
+        (self.looked, self.next_look) = (Some(now), Some(now.saturating_add(until_next)));
         self.looks = self.looks.wrapping_add(1);
         let floor = self.look_floor();
         let look = match self.look.take() {
@@ -253,14 +265,15 @@ impl Observation {
         if let Some(look) = self.look.as_ref().filter(|look| look.is_behind() && !look.is_tick_over()) {
             return Some(look.page(purpose, self.looks));
         }
-        let pipeline = self.pages.pop_front()?;
-        Some(PageRequest { scope: PageScope::Pipeline(pipeline), offset: 0, purpose, look: self.looks })
+        let pipeline = self.pages.pop_front().map(|pipeline| (PageScope::Pipeline(pipeline), 0));
+        let (scope, offset) = pipeline.or_else(|| Some((PageScope::Overlap, self.overlap_read.offset()?)))?;
+        Some(PageRequest { scope, offset, purpose, look: self.looks })
     }
 
     /// How far back a look must read.
     fn look_floor(&self) -> Progress {
         match &self.reached {
-            Some(Reach { settled: Some(settled), .. }) => Progress::To(self.floor_below(*settled)),
+            Some(Reach { settled: Some(settled), .. }) => Progress::To(settled.checked_sub(BETWEEN_PAGES).unwrap_or(*settled)),
             Some(Reach { settled: None, .. }) => Progress::ToTheEnd,
             // The first page shows how late it is in nuvo.
             None => Progress::FirstPage,

@@ -9,8 +9,9 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     Observation, ObservationAnswer,
-    look::{ObservedPage, PageRequest, PageScope, Progress, Reach},
+    look::{Look, ObservedPage, PageRequest, PageScope, Progress, Reach},
     object::{Object, PipelineRef},
+    overlap::OverlapRead,
 };
 use crate::{
     pipeline::{NuvoInstant, ObservedState, Sighting},
@@ -48,6 +49,7 @@ impl Observation {
                 Vec::new()
             }
             PageScope::Account => self.account_page(&shown, answered_at, now),
+            PageScope::Overlap => self.overlap_page(&shown, now),
             PageScope::Pipeline(pipeline) => self.pipeline_page(pipeline, &shown, now),
         };
         if had_failed {
@@ -123,7 +125,7 @@ impl Observation {
         }
         let newest = look.newest().into_iter().chain(self.reached.as_ref().and_then(|reach| reach.newest)).max();
         let settled = look.settled().into_iter().chain(newest).min();
-        let floor = settled.map(|settled| self.floor_below(settled));
+        let floor = settled.filter(|settled| self.has_read_overlap(&look, *settled, now)).map(|settled| self.floor_below(settled));
         let (zone, is_whole) = (self.zone, look.is_whole());
         // An object may have seen less than the one that the first look reads back to.
         let late_from = look.floor().filter(|_| self.reached.is_some());
@@ -145,9 +147,40 @@ impl Observation {
         self.objects.keys().cloned().collect()
     }
 
+    /// Whether a look that is complete has read the overlap, too. Otherwise that is read later, if it is time for it.
+    fn has_read_overlap(&mut self, look: &Look, settled: Timestamp, now: Duration) -> bool {
+        // What is there when the first look is made is seen with the pages of the pipelines.
+        let is_read = self.reached.is_none() || self.known_below().is_none_or(|known| look.reads_back_to(known));
+        if is_read {
+            self.overlap_read.done(now, settled);
+        } else {
+            self.overlap_read.go_on(look.offset(), settled, now);
+        }
+        is_read
+    }
+
+    /// What was created before this time is known.
+    fn known_below(&self) -> Option<Timestamp> {
+        self.overlap_read.settled().map(|settled| self.floor_below(settled))
+    }
+
+    fn overlap_page(&mut self, shown: &ObservedPage, now: Duration) -> Vec<PipelineRef> {
+        if !shown.is_descending() {
+            self.overlap_read.give_up();
+            return Vec::new();
+        }
+        note(&mut self.objects, shown);
+        let Some(settled) = self.overlap_read.add(shown, self.known_below(), now) else { return Vec::new() };
+        let (floor, zone) = (self.floor_below(settled), self.zone);
+        for object in self.objects.values_mut() {
+            object.record.learn_shown(None, Some(floor), &zone);
+        }
+        self.objects.keys().cloned().collect()
+    }
+
     /// The list of the account is not in the order that was asked for: each pipeline has a list of its own.
     fn disordered(&mut self, began: Duration) -> Vec<PipelineRef> {
-        (self.is_disordered, self.reached) = (true, None);
+        (self.is_disordered, self.reached, self.overlap_read) = (true, None, OverlapRead::default());
         let pipelines: BTreeSet<PipelineId> = self.objects.values().map(|object| object.pipeline.clone()).collect();
         self.want_pages(pipelines);
         self.want_reads(began);

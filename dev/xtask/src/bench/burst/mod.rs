@@ -85,7 +85,7 @@ fn measure(args: &Args, runs: usize, program: &Path, stop: &Stop) -> Result<Row,
     let pipelines = args.pipelines.map_or(runs, usize::from).clamp(1, runs);
     let pipeline = |number: usize| format!("pipeline-{:05}", number.checked_rem(pipelines).unwrap_or_default());
     let scripted = (0..pipelines).map(|number| Pipeline::new(pipeline(number)).duration(args.duration_seconds)).collect();
-    let account = Account { requests_per_second: args.requests_per_second, poll_period_seconds: POLL_PERIOD_SECONDS };
+    let account = Account::new(args.requests_per_second, POLL_PERIOD_SECONDS);
     let environment = Environment::open(program, &account, scripted, stop)?;
     let mut operator = environment.start_operator(stop)?;
     operator.wait("the account is ready", READY_WITHIN, CHECK_EVERY, stop, Operator::has_account)?;

@@ -17,7 +17,7 @@ use super::{Failure, ScenarioResult, log_progress};
 use crate::stop::Stop;
 
 /// The limits of all accounts.
-const ACCOUNT: Account = Account { requests_per_second: 5, poll_period_seconds: 10 };
+const ACCOUNT: Account = Account::new(5, 10);
 
 /// Triggering them all takes half of their time.
 const RUNS: usize = 40;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nuvo_core::scheduler::{Next, Purpose, RequestKind, Work};
 
-use super::{Event, KUBERNETES, Looking, Request, World, name};
+use super::{Event, KUBERNETES, Looking, Request, World, name, observed};
 use crate::simulate::nuvo::{Fate, PAGE};
 
 impl World {
@@ -66,8 +66,8 @@ impl World {
                 self.want(account, Purpose::Polling, Request::Page(looking));
             }
             Work::Read(read) => self.want(account, read.purpose, Request::Read(read, self.now)),
-            // Nothing is observed here.
-            Work::Observe(_) | Work::ReadObserved(_) => {}
+            Work::Observe(page) => self.want(account, page.purpose, Request::Observe(page, self.now)),
+            Work::ReadObserved(read) => self.want(account, Purpose::ObservationDetail, Request::ReadObserved(read)),
             Work::Mode(pipeline) => self.want(account, Purpose::Mode, Request::Mode(pipeline)),
         }
     }
@@ -98,7 +98,7 @@ impl World {
             return;
         }
         let of_account = &mut self.accounts[account].longest_wait;
-        if purpose != Purpose::Mode {
+        if !purpose.takes_what_is_left() {
             *of_account = (*of_account).max(self.now - since);
         }
         let longest = self.counts.longest_wait.entry(name(purpose)).or_default();
@@ -129,7 +129,15 @@ impl World {
             Request::Mode(_) => Purpose::Mode,
             Request::Baseline(_) => Purpose::Baseline,
             Request::Post(_) => Purpose::Trigger,
+            Request::Observe(page, _) => page.purpose,
+            Request::ReadObserved(_) => Purpose::ObservationDetail,
         };
+        if let Some(kind) = observed::kind(&request) {
+            *self.counts.observation.entry(kind).or_default() += 1;
+            if kind == observed::TOP {
+                self.counts.top_pages.push((now, account));
+            }
+        }
         *self.counts.sent.entry(name(purpose)).or_default() += 1;
         self.fingerprint = self.fingerprint.rotate_left(5) ^ (now.as_nanos() as u64).wrapping_mul(account as u64 + 7) ^ purpose as u64;
         let state = &mut self.accounts[account];

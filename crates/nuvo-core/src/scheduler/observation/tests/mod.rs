@@ -4,6 +4,7 @@
 
 mod gaps;
 mod lists;
+mod overlaps;
 mod reads;
 mod restarts;
 mod zones;
@@ -132,7 +133,7 @@ impl World {
         if self.is_shuffled {
             listed.sort_by_key(|(_, sighting)| sighting.id.as_str().bytes().rev().collect::<Vec<_>>());
         }
-        if request.scope == PageScope::Account {
+        if matches!(request.scope, PageScope::Account | PageScope::Overlap) {
             let hidden = self.hides_newest.min(listed.len());
             listed.rotate_left(hidden);
         }
@@ -178,6 +179,7 @@ impl World {
                     self.count(match (&request.scope, request.offset) {
                         (PageScope::Account, 0) => "top",
                         (PageScope::Account, _) => "gap",
+                        (PageScope::Overlap, _) => "overlap",
                         (PageScope::Pipeline(_), _) => "pipeline page",
                     });
                     for _ in 0..self.busy {
