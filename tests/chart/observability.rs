@@ -283,7 +283,8 @@ fn dashboard_queries_existing_metrics_only() {
 
 #[test]
 fn documents_name_existing_metrics_only() {
-    let mut pages: Vec<String> = ["README.md", "docs/operations.md", "docs/install.md", "docs/pipelines.md"].map(str::to_owned).into();
+    let mut pages: Vec<String> =
+        ["README.md", "docs/operations.md", "docs/install.md", "docs/pipelines.md", "docs/schedules.md"].map(str::to_owned).into();
     pages.extend(alerts().iter().map(|alert| format!("docs/runbooks/{}.md", alert["alert"].as_str().unwrap())));
     for page in pages {
         let text = read(&page);

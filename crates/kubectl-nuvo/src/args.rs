@@ -6,6 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use k8s_openapi::jiff::{Span, SpanRelativeTo};
 
+use super::schedule_args::ScheduleCommand;
+
 /// Start nuvo pipelines in Kubernetes, follow their runs, and show what happened to them.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-nuvo", bin_name = "kubectl nuvo", version, max_term_width = 120)]
@@ -21,6 +23,9 @@ use k8s_openapi::jiff::{Span, SpanRelativeTo};
 
   # End with 0 only if the data of a pipeline is fresh and its last execution succeeded, whoever started it
   kubectl nuvo pipeline describe deliveries --check
+
+  # Print when a cron line is due, across the next changes of the clock
+  kubectl nuvo schedule check '30 2 * * 1-5' --tz Europe/Berlin
 
 Exit codes:
   0  Success. A run that was waited for succeeded.
@@ -134,6 +139,13 @@ pub enum Command {
         /// What to show.
         #[command(subcommand)]
         command: PipelineCommand,
+    },
+    /// Start pipelines by cron lines (PipelineSchedules).
+    #[command(visible_alias = "schedules")]
+    Schedule {
+        /// What to do.
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Have the operator read the Secrets of accounts now, after they were changed.
     Refresh {
@@ -343,7 +355,7 @@ pub enum Output {
 }
 
 /// Parses a duration in whole seconds: `90s`, `5m`, `1h30m`; a number alone is seconds. Days (`2d`) are accepted, too, unlike in kubectl.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let span = if is_number { format!("{text}s").parse::<Span>() } else { text.parse() };
     let parsed = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours())).ok();
