@@ -24,6 +24,14 @@
   - pipelineschedules
   verbs:
   - get
+  - list
+  - watch
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - pipelineschedules/status
+  verbs:
+  - update
 - apiGroups:
   - nuvo.dev
   resources:
