@@ -37,12 +37,16 @@ fn set_status(env: &Environment, status: &Value) {
 
 /// A run of the slot, as the schedule makes it, or as a copy of its manifest.
 fn run(env: &Environment, name: &str, schedule: &str) -> String {
+    run_of(env, name, schedule, SLOT)
+}
+
+fn run_of(env: &Environment, name: &str, schedule: &str, slot: &str) -> String {
     let run = json!({
         "apiVersion": "nuvo.dev/v1alpha1",
         "kind": "PipelineRun",
         "metadata": {
             "name": name,
-            "annotations": { "nuvo.dev/scheduled-at": SLOT },
+            "annotations": { "nuvo.dev/scheduled-at": slot },
             "ownerReferences": [{
                 "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule", "name": "nightly", "uid": schedule, "controller": true,
                 "blockOwnerDeletion": false,
@@ -77,22 +81,21 @@ fn run_whose_slot_is_claimed_is_triggered_and_its_copy_is_not() {
 fn run_waits_for_its_claim_and_ends_without_its_schedule() {
     let env = Environment::new("slot-undecided", [Pipeline::new("orders").duration(Duration::from_millis(300))]);
     let schedule = schedule(&env);
-    let uid = run(&env, "nightly-20261128t0200", &schedule);
-    let pending = json!({ "slot": SLOT, "runName": "nightly-20261128t0200", "since": SLOT });
-    let mut status = decided(&schedule, &json!([]));
-    status["pending"] = pending;
-    set_status(&env, &status);
+    let slot = "2099-11-28T02:00:00Z";
+    let uid = run_of(&env, "nightly-20991128t0200", &schedule, slot);
     let _operator = env.operator();
-    let waits = env.wait("nightly-20261128t0200", "it waits for its claim", |run| {
+    let waits = env.wait("nightly-20991128t0200", "it waits for its claim", |run| {
         crate::environment::message(run).contains("has not claimed the slot for it yet")
     });
     same("reason", reason(&waits), "Pending");
     same("POSTs", env.requests(Operation::Create), 0);
-    status["pending"] = Value::Null;
-    status["claims"] = json!([{ "slot": SLOT, "runName": "nightly-20261128t0200", "runUID": uid }]);
-    set_status(&env, &status);
-    env.wait_phase("nightly-20261128t0200", Phase::Succeeded);
+    set_status(&env, &json!({ "claims": [{ "slot": slot, "runName": "nightly-20991128t0200", "runUID": uid }] }));
+    env.wait_phase("nightly-20991128t0200", Phase::Succeeded);
     run(&env, "of-another", "00000000-0000-4000-8000-000000000000");
     env.wait_reason("of-another", "SlotNotClaimed");
+    run_of(&env, "later", &schedule, "2099-11-29T02:00:00Z");
+    env.wait_reason("later", "Pending");
+    env.kubectl(&["delete", "nps", "nightly"]).unwrap();
+    env.wait_reason("later", "SlotNotClaimed");
     same("POSTs", env.sim.post_count(), 1);
 }
