@@ -163,6 +163,12 @@ impl RunStore {
         self.scheduled.remove(run)
     }
 
+    /// The name of the schedule of a run, by its label.
+    #[must_use]
+    pub fn schedule_of(&self, run: &RunRef) -> Option<String> {
+        self.scheduled.schedule_of(&run.namespace, &run.name)
+    }
+
     /// The cached runs with the label of a schedule.
     #[must_use]
     pub fn of_schedule(&self, schedule: &ScheduleName) -> Vec<ScheduledRun> {

@@ -83,6 +83,12 @@ impl ScheduleRuns {
         }
     }
 
+    /// The name of the schedule of a run.
+    #[must_use]
+    pub fn schedule_of(&self, namespace: &str, run: &str) -> Option<String> {
+        self.0.lock().schedules.get(&(namespace.to_owned(), run.to_owned())).cloned()
+    }
+
     /// The runs of a schedule.
     #[must_use]
     pub fn of(&self, schedule: &ScheduleName) -> Vec<ScheduledRun> {

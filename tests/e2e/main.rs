@@ -46,6 +46,7 @@ mod request_order;
 mod restarts;
 #[path = "../api/rules.rs"]
 mod rules;
+mod schedule_faults;
 mod schedules;
 mod schema;
 mod slot_claims;

@@ -125,6 +125,15 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     block_on(env.runs().create(&PostParams::default(), &scheduled)).unwrap();
     env.wait_reason("scheduled", "SlotNotClaimed");
 
+    let schedule = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule",
+        "metadata": { "name": "yearly", "namespace": env.namespace },
+        "spec": { "schedules": ["@yearly"], "runTemplate": { "spec": { "pipelineId": "orders" } } },
+    });
+    env.server.apply(&schedule.to_string()).unwrap();
+    let next = || env.kubectl(&["get", "nps", "yearly", "--output", "jsonpath={.status.nextScheduleTime}"]).unwrap();
+    env.eventually("a schedule that says when it starts", || !next().is_empty());
+
     // The same event again within six minutes: its series is patched.
     env.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));
     env.wait_reason("waiting", "AccountNotReady");
@@ -143,7 +152,7 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     same("exit code", operator.stop(), Some(0));
     // A watch is logged when it has ended.
     env.eventually("the watches in the log", || {
-        ["pipelineruns", "nuvoaccounts", "nuvopipelines"]
+        ["pipelineruns", "nuvoaccounts", "nuvopipelines", "pipelineschedules"]
             .iter()
             .all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
     });

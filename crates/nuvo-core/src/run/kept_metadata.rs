@@ -111,8 +111,11 @@ mod tests {
             let others = [OwnerReference::default(), owner.clone()];
             let metadata = ObjectMeta { owner_references: Some(others.to_vec()), ..ObjectMeta::default() };
             assert_eq!(is_mirror(&metadata), wanted, "{owner:?}");
+            let is_scheduled = owner.kind == "PipelineSchedule";
+            assert_eq!(schedule_of(&metadata).map(|owner| owner.name.as_str()), is_scheduled.then_some("orders"), "{owner:?}");
             let kept = kept_metadata(metadata);
-            assert_eq!((is_mirror(&kept), kept.owner_references.map_or(0, |owners| owners.len())), (wanted, usize::from(wanted)));
+            let controllers = kept.owner_references.as_ref().map_or(0, Vec::len);
+            assert_eq!((is_mirror(&kept), controllers), (wanted, usize::from(wanted || is_scheduled)), "{owner:?}");
         }
     }
 

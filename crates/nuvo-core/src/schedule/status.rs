@@ -15,6 +15,7 @@ use super::{
     facts::Facts,
     runs::{Progress, ScheduledRun},
 };
+use nuvo_crds::conditions::Reason;
 
 /// What stands for the result of a run that is gone and had not ended.
 const DELETED: &str = "Deleted";
@@ -44,7 +45,10 @@ fn show_active(f: &Facts, status: &mut PipelineScheduleStatus) {
 
 fn show_last_run(f: &Facts, decision: &Decision, status: &mut PipelineScheduleStatus) {
     let Some(slot) = decision.record.last_started else { return };
-    let is_it = |run: &&ScheduledRun| run.slot == Some(slot) && run.is_of(&f.schedule.uid);
+    // A run of the slot that is not claimed was created late, or is a copy.
+    let is_claimed = |run: &ScheduledRun| decision.record.claims.iter().any(|claim| claim.uid == run.uid);
+    let has_begun = |run: &ScheduledRun| run.progress != Progress::Waits && run.reason != Some(Reason::SlotNotClaimed);
+    let is_it = |run: &&ScheduledRun| run.slot == Some(slot) && run.is_of(&f.schedule.uid) && (is_claimed(run) || has_begun(run));
     if let Some(run) = f.known_runs().find(is_it) {
         // How an active run gets on is in its own status: a write for each step of it would be too many.
         let is_over = !matches!(run.progress, Progress::Waits | Progress::Runs(_));

@@ -110,3 +110,23 @@ fn schedule_that_nuvo_has_too_is_shown_until_nuvo_says_that_it_has_none() {
     world.pass();
     assert_eq!(shown(&world), None);
 }
+
+#[test]
+fn run_of_the_slot_that_is_created_late_does_not_replace_its_result() {
+    let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
+    world.edit(|spec| spec.successful_runs_history_limit = 0);
+    world.pass();
+    world.at("2026-11-28T01:00:00Z");
+    let late = ScheduledRun { uid: "r-late".to_owned(), ..world.runs[0].clone() };
+    world.end_runs();
+    world.pass();
+    assert!(world.runs.is_empty(), "the history limit has deleted it");
+    world.runs.push(late);
+    world.pass();
+    let shown = |world: &World| world.status().last_run.and_then(|run| run.phase);
+    assert_eq!(shown(&world), Some(Phase::Succeeded), "it waits");
+    let now = world.now;
+    end(world.last_run(), now, Reason::SlotNotClaimed);
+    world.pass();
+    assert_eq!(shown(&world), Some(Phase::Succeeded), "it was refused");
+}
