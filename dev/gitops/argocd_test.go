@@ -167,7 +167,12 @@ func TestHealth(t *testing.T) {
 			tests.Tests = append(tests.Tests, healthTest{"testdata/" + name + ".yaml", found})
 			var told []string
 			for _, kind := range []string{outcome, "DeveloperMode", "DeletionBlocked", "Unwatched", "AlsoScheduledInNuvo"} {
-				if message, ok := condition(object, kind)["message"].(string); ok {
+				condition := condition(object, kind)
+				message, ok := condition["message"].(string)
+				if ok && message == "" && condition["reason"] == "Scheduled" {
+					message = "Each slot starts a run when it is due."
+				}
+				if ok {
 					told = append(told, message)
 				}
 			}

@@ -34,7 +34,8 @@ fn known(path: &str, schema: &Value, value: &Value) {
     }
     for (name, inner) in value.as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        known(&path, schema["properties"].get(name).unwrap_or_else(|| panic!("{path} is no field")), inner);
+        let field = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+        known(&path, field.unwrap_or_else(|| panic!("{path} is no field")), inner);
     }
 }
 
@@ -87,7 +88,7 @@ fn examples_parse_and_are_accepted() {
     assert_eq!(runs.len(), 7);
     let observed_pipelines: Vec<_> = observed.iter().map(|pipeline| pipeline.spec.pipeline_id.as_str()).collect();
     assert_eq!(observed_pipelines, ["deliveries", "returns"]);
-    assert_eq!(schedules.len(), 1);
+    assert_eq!(schedules.len(), 2);
     for schedule in &schedules {
         Calendar::parse(&schedule.spec.schedules, &schedule.spec.time_zone).unwrap();
     }

@@ -44,7 +44,11 @@ fn text(schedule: &PipelineSchedule, runs: &[PipelineRun], now: Timestamp) -> St
     let slots = Slots::parse(&schedule.spec.schedules, &schedule.spec.time_zone);
     let mut text = Description::of(&facts(schedule, &status, now));
     let said = messages(&status.conditions, &[READY, LAST_RUN_SUCCEEDED, ALSO_SCHEDULED_IN_NUVO]);
-    text.section("What happened", if said.is_empty() { "The operator has not seen this PipelineSchedule yet." } else { &said });
+    let otherwise = match conditions::find(&status.conditions, READY) {
+        Some(_) => "Each slot starts a run when it is due.",
+        None => "The operator has not seen this PipelineSchedule yet.",
+    };
+    text.section("What happened", if said.trim().is_empty() { otherwise } else { &said });
     text.section("What to do next", &advice(schedule, &status).join("\n"));
     match &slots {
         Ok(_) if schedule.spec.suspend => text.section("Next slots", "None starts, because spec.suspend is true."),
@@ -131,6 +135,9 @@ fn of_readiness(schedule: &PipelineSchedule, status: &PipelineScheduleStatus, re
     let name = schedule.name_any();
     match reason {
         ScheduleReason::Scheduled => None,
+        ScheduleReason::Suspended if !schedule.spec.suspend => {
+            Some("Start the operator without --hold-schedules, when it is known what may repeat.".to_owned())
+        }
         ScheduleReason::Suspended => Some(format!(
             "To have it start its slots again (none of the past is made up for):\n$ kubectl nuvo schedule resume {name}{here}"
         )),
@@ -270,6 +277,12 @@ Conditions:
         let of = |spec| text(&schedule(spec, json!({})), &[], noon());
         let found = of(json!({ "suspend": true }));
         assert!(found.contains("None starts, because spec.suspend is true."), "{found}");
+        let quiet =
+            json!({ "type": READY, "status": "True", "reason": "Scheduled", "message": "", "lastTransitionTime": "2027-03-27T11:00:00Z" });
+        let found = text(&schedule(json!({}), json!({ "conditions": [quiet] })), &[], noon());
+        assert!(found.contains("Each slot starts a run when it is due."), "{found}");
+        let held = json!({ "conditions": [condition(READY, "True", "Suspended")] });
+        assert!(text(&schedule(json!({}), held), &[], noon()).contains("--hold-schedules"));
         let found = of(json!({ "timeZone": "Europe/Berln" }));
         assert!(found.contains("None: 'Europe/Berln' is no time zone"), "{found}");
         let found = of(json!({ "schedules": ["0 0 31 2 *"] }));

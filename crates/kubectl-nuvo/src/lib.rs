@@ -13,6 +13,7 @@ mod describe_schedule;
 mod description;
 mod error;
 mod exit_status;
+mod flag_values;
 mod history;
 mod list;
 mod output;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use k8s_openapi::jiff::Timestamp;
 
-use super::args::{Output, duration};
+use super::flag_values::{Output, duration};
 
 /// The commands about PipelineSchedules.
 #[derive(Debug, Subcommand)]

@@ -9,10 +9,10 @@ use nuvo_crds::{
 };
 
 use super::{
-    args::Output,
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
+    flag_values::Output,
     output::{self, print},
     schedule_args::ScheduleListArgs,
     table::{age, table},

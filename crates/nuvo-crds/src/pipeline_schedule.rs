@@ -51,7 +51,7 @@ pub const MAX_SCHEDULE_NAME: usize = 63;
 pub struct PipelineScheduleSpec {
     /// Cron lines, 1 to 16. Each has five fields: minute, hour, day of month, month, day of week; or is one of @hourly, @daily, @midnight,
     /// @weekly, @monthly, @yearly and @annually. A minute that several lines name is one slot. If both day of month and day of week are
-    /// restricted, either of them counts, as in a CronJob. Write 5-59/15 for every 15 minutes from minute 5; 5/15 is refused. When clocks go
+    /// restricted, either of them counts, as in a CronJob. For each 15th minute from minute 5 write 5-59/15; 5/15 is refused. When clocks go
     /// forward, a line with fixed times (numbers, or lists of numbers) that fall into the gap is due at its end; when they go back, it is due
     /// once. A line with a range or a step follows the clock on the wall.
     #[schemars(length(min = 1, max = 16), inner(length(min = 6, max = 100)))]

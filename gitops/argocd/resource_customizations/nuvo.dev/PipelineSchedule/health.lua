@@ -26,8 +26,9 @@ for _, condition in ipairs(status.conditions) do
     end
     stalled = stalled or stalling[condition.reason or ""] == true
     health.message = condition.message or condition.reason or health.status
+    -- A schedule that starts its slots has nothing to say.
     if health.message == "" then
-      health.message = condition.reason or health.status
+      health.message = "Each slot starts a run when it is due."
     end
   elseif condition.type == "Stalled" and condition.status == "True" then
     stalled = true
