@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
-const RUNS: [&str; 33] = [
+const RUNS: [&str; 34] = [
     "abandoned",
     "account-not-ready",
     "deadline-exceeded",
@@ -56,6 +56,7 @@ const RUNS: [&str; 33] = [
     "retry-scheduled",
     "running",
     "skipped",
+    "slot-not-claimed",
     "start-deadline-exceeded",
     "status-lost",
     "succeeded",
@@ -379,6 +380,14 @@ fn runs_match_their_recordings() {
         env.start(name, pipeline, fields);
     }
 
+    let copied = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": { "name": "slot-not-claimed", "annotations": { "nuvo.dev/scheduled-at": "2026-01-01T02:00:00Z" } },
+        "spec": { "pipelineId": "orders" },
+    });
+    block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(copied).unwrap())).unwrap();
+
     let ids = |run: PipelineRun| run.status.unwrap().current.execution_ids;
     env.sim.remove_execution(&ids(env.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
     let broken = &ids(env.wait_phase("fixed-in-nuvo", Phase::Running))[0];
@@ -411,6 +420,7 @@ fn runs_match_their_recordings() {
         ("account-not-ready", "AccountNotReady"),
         ("suspended", "Suspended"),
         ("start-deadline-exceeded", "StartDeadlineExceeded"),
+        ("slot-not-claimed", "SlotNotClaimed"),
         ("pipeline-running", "PipelineRunning"),
         ("skipped", "Skipped"),
         ("running", "Running"),
