@@ -1,9 +1,10 @@
 //! The clock of this process, checked against that of the API server, whose every answer carries the time.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     task,
     time::Duration,
@@ -12,6 +13,7 @@ use std::{
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use http::{HeaderMap, Response, header::DATE};
 use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
+use parking_lot::Mutex;
 use tower::{Layer, Service, layer::layer_fn};
 
 use crate::{clock::Clock, telemetry::Metrics};
@@ -20,6 +22,10 @@ use crate::{clock::Clock, telemetry::Metrics};
 pub const TOLERANCE: Duration = Duration::from_secs(60);
 /// Stands for a difference that is not known yet.
 const UNKNOWN: i64 = i64::MIN;
+/// By the time of the API server slots of schedules are decided, unless its clock and the own one are further apart.
+const APART: SignedDuration = SignedDuration::from_secs(30);
+/// So many answers are compared for that.
+const COMPARED: usize = 3;
 
 /// A clock that is never more than a minute ahead of that of the API server: with one that is an hour ahead, runs would end and objects would
 /// be deleted early. One that is behind is left alone, because it only makes things late.
@@ -28,13 +34,25 @@ pub struct CheckedClock {
     metrics: Arc<Metrics>,
     /// How far the own clock was ahead when the API server answered last, in milliseconds, or [`UNKNOWN`].
     ahead: AtomicI64,
+    /// The newest answers.
+    answers: Mutex<VecDeque<Compare>>,
+    has_date: AtomicBool,
+}
+
+/// How far the own clock was ahead of an answer.
+#[derive(Debug, Clone, Copy)]
+struct Compare {
+    /// When the request was sent: no more than it is.
+    sent: SignedDuration,
+    /// When the answer was there: no less than it is, except for the rest of the second, which an answer does not name.
+    received: SignedDuration,
 }
 
 impl CheckedClock {
     /// A clock that has not been compared yet.
     #[must_use]
     pub fn new(own: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { own, metrics, ahead: AtomicI64::new(UNKNOWN) })
+        Arc::new(Self { own, metrics, ahead: AtomicI64::new(UNKNOWN), answers: Mutex::default(), has_date: AtomicBool::new(true) })
     }
 
     /// The time of day.
@@ -45,6 +63,26 @@ impl CheckedClock {
             Some(ahead) if ahead > tolerance() => now.checked_sub(ahead).unwrap_or(now),
             _ => now,
         }
+    }
+
+    /// The time of day by the clock of the API server, as its newest answers tell it; by the own one if they do not.
+    #[must_use]
+    pub fn of_api_server(&self) -> Timestamp {
+        let now = (self.own)();
+        let ahead = self.answers.lock().iter().map(|answer| answer.sent).min();
+        ahead.and_then(|ahead| now.checked_sub(ahead).ok()).unwrap_or(now)
+    }
+
+    /// Why no slot of a schedule is to be decided by the clock; none if it is right.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&'static str> {
+        let furthest = self.answers.lock().iter().map(|answer| answer.received).max_by_key(|apart: &SignedDuration| apart.abs())?;
+        let is_ahead = furthest > SignedDuration::ZERO;
+        (furthest.abs() > APART).then_some(if is_ahead {
+            "The clock of the operator is more than 30 s ahead of that of the API server."
+        } else {
+            "The clock of the operator is more than 30 s behind that of the API server."
+        })
     }
 
     /// How long ago an API server noted this time. None unless both clocks agree.
@@ -69,7 +107,15 @@ impl CheckedClock {
     /// Compares it with the time of an answer of the API server. `sent` is when the request was sent, by the own clock: no later than the time
     /// of the answer, however late that is read. So a process that was stopped in the meantime does not take its clock for one that is ahead.
     fn compare(&self, answer: &HeaderMap, sent: Timestamp) {
-        if let Some(ahead) = ahead(answer, sent) {
+        let received = ahead(answer, (self.own)());
+        if received.is_none() && self.has_date.swap(false, Ordering::Relaxed) {
+            tracing::warn!("the API server does not tell its time: slots of schedules are decided by the clock of this process");
+        }
+        if let (Some(ahead), Some(received)) = (ahead(answer, sent), received) {
+            let mut answers = self.answers.lock();
+            answers.truncate(COMPARED.saturating_sub(1));
+            answers.push_front(Compare { sent: ahead, received });
+            drop(answers);
             self.metrics.clock_skew(ahead.as_secs_f64());
             let ahead = i64::try_from(ahead.as_millis()).unwrap_or_default();
             if SignedDuration::from_millis(self.ahead.swap(ahead, Ordering::Relaxed)) <= tolerance()
@@ -193,6 +239,22 @@ mod tests {
         }
         clock.compare(&answer(Some("Thu, 01 Jan 2026 00:01:30 GMT")), now());
         assert_eq!(clock.age("2026-01-01T09:00:00Z".parse().unwrap()), Some(Duration::ZERO), "the future");
+    }
+
+    #[test]
+    fn time_of_the_api_server_is_told_by_its_answers_and_in_doubt_if_it_is_far_from_the_own_one() {
+        let clock = CheckedClock::new(now, Metrics::new());
+        assert_eq!((clock.of_api_server(), clock.doubt()), (now(), None), "the own clock, without an answer");
+        clock.compare(&answer(Some("Thu, 01 Jan 2026 00:01:20 GMT")), now());
+        assert_eq!((clock.of_api_server().to_string().as_str(), clock.doubt()), ("2026-01-01T00:01:20Z", None));
+        for (date, says) in [("00:00:59", "ahead"), ("00:02:05", "behind"), ("00:01:01", "behind")] {
+            clock.compare(&answer(Some(&format!("Thu, 01 Jan 2026 {date} GMT"))), now());
+            assert!(clock.doubt().is_some_and(|why| why.contains(says)), "{date}: {:?}", clock.doubt());
+        }
+        for _ in 0..COMPARED {
+            clock.compare(&answer(Some("Thu, 01 Jan 2026 00:01:30 GMT")), now());
+        }
+        assert_eq!(clock.doubt(), None);
     }
 
     /// The process was stopped for ten minutes in between.

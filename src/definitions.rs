@@ -3,14 +3,14 @@
 
 use std::fmt::Display;
 
-use nuvo_crds::{NuvoAccountStatus, NuvoPipelineStatus, PipelineRunStatus, ServedDefinition};
+use nuvo_crds::{NuvoAccountStatus, NuvoPipelineStatus, PipelineRunStatus, PipelineScheduleStatus, ServedDefinition};
 use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{health_server::Health, telemetry::Metrics};
 
 /// The kinds whose definitions count.
-pub const KINDS: [&str; 3] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND, NuvoPipelineStatus::KIND];
+pub const KINDS: [&str; 4] = [PipelineRunStatus::KIND, NuvoAccountStatus::KIND, NuvoPipelineStatus::KIND, PipelineScheduleStatus::KIND];
 
 /// The status of a kind that the operator writes.
 pub trait StatusOf: Serialize + DeserializeOwned {
@@ -28,6 +28,10 @@ impl StatusOf for NuvoAccountStatus {
 
 impl StatusOf for NuvoPipelineStatus {
     const KIND: &'static str = "NuvoPipeline";
+}
+
+impl StatusOf for PipelineScheduleStatus {
+    const KIND: &'static str = "PipelineSchedule";
 }
 
 /// The installed definitions, as far as they are known.

@@ -14,6 +14,8 @@ pub fn watched_namespace_rules() -> Vec<PolicyRule> {
     vec![
         rule("nuvo.dev", &["pipelineruns"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("nuvo.dev", &["pipelineruns/status"], &["update"]),
+        rule("nuvo.dev", &["pipelineschedules"], &["get", "list", "watch"]),
+        rule("nuvo.dev", &["pipelineschedules/status"], &["update"]),
         rule("nuvo.dev", &["nuvoaccounts"], &["list", "watch"]),
         rule("nuvo.dev", &["nuvoaccounts/status"], &["update"]),
         rule("nuvo.dev", &["nuvopipelines"], &["list", "watch"]),

@@ -92,7 +92,8 @@ func TestTheRulesNameActionsThatExist(t *testing.T) {
 		t.Error("no rules")
 	}
 	for _, rule := range rules {
-		if _, ok := installed(t, rule[1]).actions[rule[2]]; !ok && (rule[2] != "*" || rule[1] != "PipelineRun") {
+		actions := installed(t, rule[1]).actions
+		if _, ok := actions[rule[2]]; !ok && (rule[2] != "*" || len(actions) == 0) {
 			t.Errorf("%s is no action", rule[0])
 		}
 	}
@@ -154,7 +155,7 @@ type healthTests struct {
 }
 
 func TestHealth(t *testing.T) {
-	for kind, outcome := range map[string]string{"PipelineRun": "Succeeded", "NuvoAccount": "Ready", "NuvoPipeline": "Ready"} {
+	for kind, outcome := range map[string]string{"PipelineRun": "Succeeded", "NuvoAccount": "Ready", "NuvoPipeline": "Ready", "PipelineSchedule": "Ready"} {
 		script := installed(t, kind).health
 		var tests healthTests
 		eachRecorded(t, kind, func(t *testing.T, name string, object *unstructured.Unstructured, want expectation) {
@@ -165,12 +166,17 @@ func TestHealth(t *testing.T) {
 			}
 			tests.Tests = append(tests.Tests, healthTest{"testdata/" + name + ".yaml", found})
 			var told []string
-			for _, kind := range []string{outcome, "DeveloperMode", "DeletionBlocked", "Unwatched"} {
-				if message, ok := condition(object, kind)["message"].(string); ok {
+			for _, kind := range []string{outcome, "DeveloperMode", "DeletionBlocked", "Unwatched", "AlsoScheduledInNuvo"} {
+				condition := condition(object, kind)
+				message, ok := condition["message"].(string)
+				if ok && message == "" && condition["reason"] == "Scheduled" {
+					message = "Each slot starts a run when it is due."
+				}
+				if ok {
 					told = append(told, message)
 				}
 			}
-			for _, kind := range aboutData {
+			for _, kind := range append([]string{"LastRunSucceeded"}, aboutData...) {
 				if condition := condition(object, kind); condition["status"] == "False" {
 					told = append(told, condition["message"].(string))
 				}

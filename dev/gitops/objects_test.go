@@ -38,7 +38,11 @@ var (
 	succeeded = expectation{"Healthy", status.CurrentStatus, []string{"rerun"}}
 	failed    = expectation{"Degraded", status.FailedStatus, []string{"rerun"}}
 	// A pipeline that cannot be looked at for now. kstatus alone waits for it, Flux with our expressions does not.
-	away     = expectation{"Healthy", status.InProgressStatus, nil}
+	away      = expectation{"Healthy", status.InProgressStatus, nil}
+	scheduled = expectation{"Healthy", status.CurrentStatus, []string{"run-now", "suspend"}}
+	// A schedule with a slot that cannot start for now.
+	held     = expectation{"Healthy", status.InProgressStatus, []string{"run-now", "suspend"}}
+	stalled  = expectation{"Degraded", status.FailedStatus, []string{"run-now", "suspend"}}
 	doubtful = expectation{"Degraded", status.FailedStatus, []string{"resolve-abandon", "resolve-adopt", "resolve-retry"}}
 )
 
@@ -68,6 +72,7 @@ var expectations = map[string]map[string]expectation{
 		"retry-scheduled":           waiting,
 		"running":                   active,
 		"skipped":                   succeeded,
+		"slot-not-claimed":          failed,
 		"start-deadline-exceeded":   failed,
 		"status-lost":               failed,
 		"succeeded":                 succeeded,
@@ -106,6 +111,22 @@ var expectations = map[string]map[string]expectation{
 		"nuvo-unavailable":    away,
 		"too-many-pipelines":  away,
 		"unobserved":          active,
+	},
+	"PipelineSchedule": {
+		"also-scheduled-in-nuvo": scheduled,
+		"blocked-by-run":         scheduled,
+		"clock-in-doubt":         held,
+		"create-refused":         held,
+		"invalid-schedule":       stalled,
+		"invalid-time-zone":      stalled,
+		"last-run-failed":        scheduled,
+		"name-taken":             held,
+		"never-due":              stalled,
+		"not-selected":           stalled,
+		"scheduled":              scheduled,
+		"suspended":              {"Healthy", status.CurrentStatus, []string{"resume", "run-now"}},
+		"too-many-unresolved":    held,
+		"unobserved":             {"Progressing", status.InProgressStatus, []string{"run-now", "suspend"}},
 	},
 }
 

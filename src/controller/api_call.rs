@@ -56,6 +56,12 @@ impl CallError {
         self.status() == Some(409)
     }
 
+    /// An object of this name exists (409).
+    #[must_use]
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self, Self::Kube { source, .. } if matches!(source.as_ref(), kube::Error::Api(status) if status.reason == "AlreadyExists"))
+    }
+
     /// Refused permanently: nothing was written, and the same write is refused until a permission or a policy changes.
     #[must_use]
     pub fn is_refused(&self) -> bool {

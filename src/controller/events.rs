@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::api_call::{CallError, call};
 use crate::{checked_clock::CheckedClock, telemetry::Metrics};
-use nuvo_core::{pipeline::PipelineEvent, run::RunEvent};
+use nuvo_core::{pipeline::PipelineEvent, run::RunEvent, schedule::ScheduleEvent};
 
 /// The name of the operator in events.
 const CONTROLLER: &str = "nuvo-operator";
@@ -52,6 +52,12 @@ impl From<RunEvent> for Notice {
 impl From<PipelineEvent> for Notice {
     fn from(PipelineEvent { warning, reason, action, note }: PipelineEvent) -> Self {
         Self { warning, reason, action: action.to_owned(), note }
+    }
+}
+
+impl From<ScheduleEvent> for Notice {
+    fn from(ScheduleEvent { warning, reason, note }: ScheduleEvent) -> Self {
+        Self { warning, reason, action: "Schedule".to_owned(), note }
     }
 }
 

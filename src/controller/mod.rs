@@ -22,6 +22,9 @@ mod run_pass;
 mod run_reconciler;
 mod run_store;
 mod run_wishes;
+mod schedule_reconciler;
+mod schedule_runs;
+mod schedule_store;
 mod shell;
 mod wake_queue;
 mod write_pace;
@@ -31,7 +34,7 @@ mod tests;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures::future::{join3, select};
+use futures::future::{join4, select};
 use k8s_openapi::jiff::Timestamp;
 
 use shell::{Caches, Shell};
@@ -46,6 +49,7 @@ use observed_pipelines::ObservedPipelines;
 use pipeline_reconciler::PipelineReconciler;
 use run_reconciler::{RunReconciler, release_locks_of_deleted};
 use run_store::RunStore;
+use schedule_reconciler::{ScheduleReconciler, notice_steps};
 
 /// How often the metrics about all runs are set. The index has them ready.
 const METRICS_PERIOD: Duration = Duration::from_secs(1);
@@ -57,6 +61,7 @@ pub async fn run_controllers(context: Context, term: Shutdown, shutdown: Shutdow
     let (run_cache, run_watches) = watches(&client, &settings.namespaces, settings.label_selector.as_deref());
     let (account_cache, account_watches) = watches(&client, &settings.namespaces, None);
     let (pipeline_cache, pipeline_watches) = watches(&client, &settings.namespaces, None);
+    let (schedules, schedule_watches) = watches(&client, &settings.namespaces, None);
     let namespaces = run_watches.len();
     let mut runs = RunStore::new(client, metrics.clone(), settings.label_selector.is_some());
     for CachePart { namespace, store, wakes } in run_cache.into_parts() {
@@ -66,17 +71,19 @@ pub async fn run_controllers(context: Context, term: Shutdown, shutdown: Shutdow
     let pipelines = Arc::new(ObservedPipelines::new(pipeline_cache, context.clock.clone()));
     let patience = Patience { grace: settings.trigger_settle, confirm: settings.adoption_confirm, overlap: settings.quarantine };
     let accounts = Arc::new(AccountRegistry::new(account_cache, runs.clone(), pipelines.clone(), patience, term.clone()));
-    let shell = Arc::new(Shell::new(&context, Caches { runs, accounts, pipelines }, term.clone(), shutdown));
+    let shell = Arc::new(Shell::new(&context, Caches { runs, accounts, pipelines, schedules }, term.clone(), shutdown));
     let (run_reconciler, deleted) = RunReconciler::new(shell.clone(), shell::run_concurrency(settings.max_concurrent_reconciles));
     let work = async {
         tokio::join!(
             control(AccountReconciler::new(shell.clone()), account_watches, metrics.clone(), term.clone()),
             control(run_reconciler, run_watches, metrics.clone(), term.clone()),
             control(PipelineReconciler::new(shell.clone()), pipeline_watches, metrics.clone(), term.clone()),
+            control(ScheduleReconciler::new(shell.clone(), &settings), schedule_watches, metrics.clone(), term.clone()),
             forget_metrics(&metrics, &term),
         )
     };
-    let background = join3(release_locks_of_deleted(deleted, namespaces, &shell), set_metrics(&shell), sweep_locks(&shell));
+    let background =
+        join4(release_locks_of_deleted(deleted, namespaces, &shell), set_metrics(&shell), sweep_locks(&shell), notice_steps(&shell));
     select(pin!(work), pin!(background)).await;
 }
 

@@ -12,8 +12,20 @@ use kube::{
 };
 use serde::{Deserialize, Deserializer};
 
-use nuvo_core::run::{Waiting, at_rest_as, expires, kept_metadata, waiting_since};
-use nuvo_crds::{Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus};
+use nuvo_core::{
+    run::{Waiting, at_rest_as, expires, kept_metadata, waiting_since},
+    schedule::ScheduledRun,
+};
+use nuvo_crds::{Phase, PipelineRun, PipelineRunSpec, PipelineRunStatus, well_known::SCHEDULE_LABEL};
+
+/// A run with the label of a schedule.
+#[derive(Debug, Clone)]
+pub struct ScheduledAs {
+    /// The name of the schedule.
+    pub schedule: String,
+    /// The run.
+    pub run: ScheduledRun,
+}
 
 /// A run as the cache has it: its name, and the rest as JSON, which takes a third of the memory that it takes when it is parsed.
 #[derive(Debug, Clone)]
@@ -25,6 +37,8 @@ pub struct CachedRun {
     waiting: Option<Box<Waiting>>,
     /// When a run at rest is to be deleted.
     expires: Option<Timestamp>,
+    /// What the schedule that made it needs to know of it.
+    scheduled: Option<Box<ScheduledAs>>,
     /// The rest of the metadata, spec and status. None of a run that needs nothing more, except that it may be deleted later: see [`at_rest`].
     rest: Option<Box<[u8]>>,
 }
@@ -60,6 +74,12 @@ impl CachedRun {
         }
     }
 
+    /// What a schedule needs to know of it; none if it has no label of one.
+    #[must_use]
+    pub fn scheduled(&self) -> Option<&ScheduledAs> {
+        self.scheduled.as_deref()
+    }
+
     /// What it waits for; see [`waiting_since`].
     #[must_use]
     pub fn waiting(&self) -> Option<Waiting> {
@@ -77,6 +97,8 @@ impl TryFrom<PipelineRun> for CachedRun {
     type Error = serde_json::Error;
 
     fn try_from(mut run: PipelineRun) -> Result<Self, Self::Error> {
+        let schedule = run.metadata.labels.as_ref().and_then(|labels| labels.get(SCHEDULE_LABEL)).cloned();
+        let scheduled = schedule.and_then(|schedule| Some(Box::new(ScheduledAs { schedule, run: ScheduledRun::of(&run)? })));
         // A status can be written without the rest, because the API server ignores the metadata of a status write except for the managed
         // fields.
         run.metadata = kept_metadata(run.metadata);
@@ -86,7 +108,7 @@ impl TryFrom<PipelineRun> for CachedRun {
         let [name, namespace, uid, resource_version] = [name, namespace, uid, resource_version].map(Option::take);
         let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
         let rest = Some(serde_json::to_vec(&(run.metadata, run.spec, run.status))?.into_boxed_slice());
-        Ok(Self { metadata, phase, waiting, expires: None, rest })
+        Ok(Self { metadata, phase, waiting, expires: None, scheduled, rest })
     }
 }
 

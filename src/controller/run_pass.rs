@@ -34,6 +34,9 @@ use crate::{
 /// A slot of the reconciles that work at once. A pass that waits for nuvo releases it.
 type Slot<'a> = SemaphorePermit<'a>;
 
+/// When to look again whether the schedule has shown the result of a run that is to be deleted.
+const RESULT_RECHECK: Duration = Duration::from_secs(2);
+
 /// Why an act failed.
 #[derive(Debug, thiserror::Error)]
 enum PassError {
@@ -170,10 +173,13 @@ impl<'a> Pass<'a> {
 
     /// What may have changed since the last act.
     pub fn present(&self) -> Present {
-        let life = match &self.work {
+        let mut life = match &self.work {
             Some(work) => Life::of(&work.object, work.run.as_ref().ok(), self.shell.now()),
             None => Life { expiry: self.expires.map(|then| self.left_until(then)), ..Life::default() },
         };
+        if self.is_result_awaited() {
+            life.expiry = life.expiry.map(|left| left.max(RESULT_RECHECK));
+        }
         let account = match self.work.as_ref().map(|work| &work.state) {
             Some(AccountState::Ready(session)) => {
                 Account::Ready { trigger_pause: session.paused(Purpose::Trigger), account: Some(session.account().clone()) }
@@ -188,6 +194,15 @@ impl<'a> Pass<'a> {
             stopping_for: self.shell.stopping_for(),
             lock_is_known: self.work.as_ref().is_some_and(|work| work.lock.is_some()),
         }
+    }
+
+    /// Whether the schedule that made the run has not shown its result yet. What is deleted before is lost to it.
+    fn is_result_awaited(&self) -> bool {
+        let Some(name) = self.shell.runs.schedule_of(&self.id) else { return false };
+        let schedule =
+            self.shell.schedules.get(&self.id.namespace, &name).filter(|schedule| schedule.metadata.deletion_timestamp.is_none());
+        let claims = schedule.iter().filter_map(|schedule| schedule.status.as_ref()).flat_map(|status| &status.claims);
+        claims.into_iter().any(|claim| claim.run_uid == self.id.uid.as_str())
     }
 
     /// Carries out one act.
@@ -257,6 +272,7 @@ impl<'a> Pass<'a> {
             }
             Step::ReadHolder(lock_holder) => Answer::Holder(self.shell.runs.holder(&lock_holder.run).await?),
             Step::ReadUndecided => Answer::Undecided(self.shell.runs.another_is_undecided(self.lock()?.1, &self.id).await?),
+            Step::ReadClaim(made_by) => Answer::Claim(self.shell.runs.claim(made_by, &self.id).await?),
             Step::ReadClaimed => Answer::Claimed(self.shell.runs.claimed(self.lock()?.1, &self.id).await?),
             Step::TakeLock { lock, over } => {
                 let (name, pipeline) = self.lock()?;

@@ -61,6 +61,7 @@ impl RunReconciler {
     /// Handles the deletion of a run. A run at rest holds no lock.
     fn on_deleted(&self, run: &CachedRun) {
         self.shell.runs.removed(run);
+        self.shell.wake_schedules(&self.shell.runs.unscheduled(run));
         self.shell.memories.forget(run.meta().uid.as_deref().unwrap_or_default());
         self.look_after(run);
     }
@@ -96,6 +97,7 @@ impl Reconciler for RunReconciler {
                 if let Some(pipeline) = shell.runs.applied(run, shell.now()) {
                     shell.wake_lock_waiters(&pipeline);
                 }
+                shell.wake_schedules(&shell.runs.scheduled(run));
             }
             watcher::Event::Delete(run) => self.on_deleted(run),
             watcher::Event::InitDone => {
@@ -104,6 +106,7 @@ impl Reconciler for RunReconciler {
                     shell.runs.wake(&run);
                 }
                 shell.memories.retain(&shell.runs.uids());
+                shell.wake_all_schedules();
             }
             watcher::Event::Init | watcher::Event::InitApply(_) => {}
         }

@@ -20,12 +20,16 @@ use super::{
     api_call::{CallError, call},
     run_cache::CachedRun,
     run_index::{Change, RunIndex},
+    schedule_runs::{ScheduleName, ScheduleRuns},
     wake_queue::WakeSender,
 };
 use crate::{account::AccountKey, telemetry::Metrics};
-use nuvo_core::run::{ExecutionId, Holder, Marker, PipelineId, RunRef, WaitAge, parse, undecided};
+use nuvo_core::{
+    run::{ExecutionId, Holder, Marker, PipelineId, RunRef, Scheduled, SlotClaim, WaitAge, parse, undecided},
+    schedule::{Schedule, ScheduledRun, slot_claim},
+};
 use nuvo_crds::{
-    PipelineRun, PipelineRunStatus,
+    PipelineRun, PipelineRunStatus, PipelineSchedule,
     conditions::Reason,
     well_known::{FIELD_MANAGER, TRIGGER_ANNOTATION},
 };
@@ -78,6 +82,7 @@ pub struct RunStore {
     metrics: Arc<Metrics>,
     parts: Vec<Part>,
     index: RunIndex,
+    scheduled: ScheduleRuns,
     /// Whether a label selector keeps runs from the caches.
     is_selective: bool,
 }
@@ -86,7 +91,7 @@ impl RunStore {
     /// A store without a watch. `is_selective`: the watches will show only the runs that a label selector selects.
     #[must_use]
     pub fn new(client: Client, metrics: Arc<Metrics>, is_selective: bool) -> Self {
-        Self { client, metrics, parts: Vec::new(), index: RunIndex::default(), is_selective }
+        Self { client, metrics, parts: Vec::new(), index: RunIndex::default(), scheduled: ScheduleRuns::default(), is_selective }
     }
 
     /// Whether a run that its watch shows as deleted may only have lost its label.
@@ -131,6 +136,12 @@ impl RunStore {
         }
     }
 
+    /// Whether the index has the runs of this namespace.
+    #[must_use]
+    pub fn is_indexed_in(&self, namespace: &str) -> bool {
+        self.part(Some(namespace)).is_some_and(|part| part.is_indexed.load(Ordering::Acquire))
+    }
+
     /// Updates the index after a run was added or changed, and wakes the runs that are next. Returns the pipeline whose trigger the run has
     /// settled.
     pub fn applied(&self, run: &CachedRun, now: Timestamp) -> Option<PipelineId> {
@@ -140,6 +151,28 @@ impl RunStore {
     /// The same after a run was deleted.
     pub fn removed(&self, run: &CachedRun) -> Option<PipelineId> {
         self.changed(self.index.remove(run))
+    }
+
+    /// Notes a run that was added or changed. Returns the schedules that have to look at it.
+    pub fn scheduled(&self, run: &CachedRun) -> Vec<ScheduleName> {
+        self.scheduled.put(run)
+    }
+
+    /// The same after a run was deleted.
+    pub fn unscheduled(&self, run: &CachedRun) -> Vec<ScheduleName> {
+        self.scheduled.remove(run)
+    }
+
+    /// The name of the schedule of a run, by its label.
+    #[must_use]
+    pub fn schedule_of(&self, run: &RunRef) -> Option<String> {
+        self.scheduled.schedule_of(&run.namespace, &run.name)
+    }
+
+    /// The cached runs with the label of a schedule.
+    #[must_use]
+    pub fn of_schedule(&self, schedule: &ScheduleName) -> Vec<ScheduledRun> {
+        self.scheduled.of(schedule)
     }
 
     /// Notes whether the last passes over a run failed, and wakes the run that comes first then.
@@ -160,6 +193,7 @@ impl RunStore {
         if let Some(part) = self.part(namespace) {
             let runs = part.store.state();
             self.index.replace(namespace, runs.iter().map(|run| &**run), now);
+            self.scheduled.replace(namespace, runs.iter().map(|run| &**run));
             part.is_indexed.store(true, Ordering::Release);
             for run in runs.iter().filter(|run| !run.is_at_rest()) {
                 part.wakes.wake(ObjectRef::from_obj(&**run));
@@ -241,6 +275,22 @@ impl RunStore {
             Ok(Some(run)) => Ok(parse(&run).map_or(Holder::Unreadable, |run| Holder::Present(Box::new(run)))),
             Ok(None) => Ok(Holder::Gone),
             Err(error) if error.is_forbidden() => Ok(Holder::Unreadable),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Quorum GET of the schedule that made a run: what it says about the slot. An operator that may not read it lets the run wait.
+    ///
+    /// # Errors
+    /// [`CallError`]: nothing may be concluded from it.
+    pub async fn claim(&self, made_by: &Scheduled, run: &RunRef) -> Result<SlotClaim, CallError> {
+        let schedules: Api<PipelineSchedule> = Api::namespaced(self.client.clone(), &run.namespace);
+        match call("read the PipelineSchedule", schedules.get_opt(&made_by.schedule)).await {
+            Ok(found) => {
+                let schedule = found.as_ref().and_then(Schedule::of);
+                Ok(slot_claim(schedule.as_ref(), made_by, &run.name, run.uid.as_str()))
+            }
+            Err(error) if error.is_forbidden() => Ok(SlotClaim::Undecided),
             Err(error) => Err(error),
         }
     }

@@ -10,8 +10,8 @@ use kube::{Client, runtime::reflector::ObjectRef};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters,
-    observed_pipelines::ObservedPipelines, run_memory::RunMemories, run_store::RunStore,
+    account_registry::AccountRegistry, events::Events, lock_store::LockStore, lock_waiters::LockWaiters, object_cache::ObjectCache,
+    observed_pipelines::ObservedPipelines, run_memory::RunMemories, run_store::RunStore, schedule_runs::ScheduleName,
 };
 use crate::{
     account::{
@@ -26,7 +26,7 @@ use crate::{
 };
 use nuvo_client::{Connections, Origins, Settings as NuvoSettings};
 use nuvo_core::run::{Limits, LockName, PipelineId, RunMemory, RunRef};
-use nuvo_crds::{PipelineRun, PipelineRunStatus, conditions::Reason};
+use nuvo_crds::{PipelineRun, PipelineRunStatus, PipelineSchedule, conditions::Reason};
 
 /// Longer than anything that is waited for.
 const BEFORE_THE_TERM: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -40,7 +40,7 @@ pub const fn run_concurrency(slots: u16) -> u16 {
 }
 
 /// The time as it is written into objects: whole seconds, as in Kubernetes.
-fn whole_seconds(at: Timestamp) -> Timestamp {
+pub(super) fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
@@ -60,6 +60,7 @@ pub struct Caches {
     pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
     pub(super) pipelines: Arc<ObservedPipelines>,
+    pub(super) schedules: ObjectCache<PipelineSchedule>,
 }
 
 /// What every reconcile uses.
@@ -75,6 +76,7 @@ pub struct Shell {
     pub(super) runs: Arc<RunStore>,
     pub(super) accounts: Arc<AccountRegistry>,
     pub(super) pipelines: Arc<ObservedPipelines>,
+    pub(super) schedules: ObjectCache<PipelineSchedule>,
     pub(super) namespaces: Vec<String>,
     pub(super) locks: LockStore,
     pub(super) events: Events,
@@ -94,7 +96,7 @@ pub struct Shell {
 
 impl Shell {
     pub(super) fn new(context: &Context, caches: Caches, term: Shutdown, shutdown: Shutdown) -> Self {
-        let Caches { runs, accounts, pipelines } = caches;
+        let Caches { runs, accounts, pipelines, schedules } = caches;
         let Context { client, settings, metrics, health: _, definitions, operator_namespace, identity, clock } = context.clone();
         let observer = metrics.clone();
         let concurrency = settings.max_concurrent_reconciles;
@@ -128,6 +130,7 @@ impl Shell {
             runs,
             accounts,
             pipelines,
+            schedules,
             namespaces: settings.namespaces.clone(),
             memories: RunMemories::default(),
             lock_waiters: LockWaiters::default(),
@@ -176,6 +179,20 @@ impl Shell {
         let reference = object_ref(holder);
         if self.runs.is_active(&reference) && self.memories.set_awaited(holder.uid.as_str(), lock) {
             self.runs.wake(&reference);
+        }
+    }
+
+    /// Wakes these schedules.
+    pub(super) fn wake_schedules(&self, schedules: &[ScheduleName]) {
+        for (namespace, name) in schedules {
+            self.schedules.wake(&ObjectRef::new(name).within(namespace));
+        }
+    }
+
+    /// Wakes all schedules.
+    pub(super) fn wake_all_schedules(&self) {
+        for schedule in self.schedules.all() {
+            self.schedules.wake(&ObjectRef::from_obj(&*schedule));
         }
     }
 

@@ -103,7 +103,7 @@ impl Fixture {
         let pipelines = Arc::new(ObservedPipelines::new(ObjectCache::new(Vec::new()), context.clock.clone()));
         let patience = Patience { grace: Duration::ZERO, confirm: Duration::ZERO, overlap: Duration::ZERO };
         let accounts = AccountRegistry::new(cache, runs.clone(), pipelines.clone(), patience, shutdown.clone());
-        let caches = Caches { runs, accounts: Arc::new(accounts), pipelines };
+        let caches = Caches { runs, accounts: Arc::new(accounts), pipelines, schedules: ObjectCache::new(Vec::new()) };
         Self { shell: Arc::new(Shell::new(&context, caches, shutdown.clone(), shutdown)), asked, _stop: stop }
     }
 

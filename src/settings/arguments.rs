@@ -114,6 +114,11 @@ pub(super) struct RunArguments {
     #[arg(long, env = "NUVO_OPERATOR_MAX_CONCURRENT_RECONCILES", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024), default_value_t = 32)]
     max_concurrent_reconciles: u16,
 
+    /// Whether to start no slots of PipelineSchedules: for a look at them after etcd was put back to an older revision. Of a
+    /// PipelineSchedule that is edited, suspended or resumed meanwhile, no slot of the past is started afterwards.
+    #[arg(long, env = "NUVO_OPERATOR_HOLD_SCHEDULES", value_name = "BOOL", action = clap::ArgAction::Set, default_value_t = false)]
+    hold_schedules: bool,
+
     /// Whether to send requests to nuvo through the proxies in the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY. A proxy can
     /// read the credentials of accounts whose base URL is plain http. Requests to Kubernetes use these proxies with either value, as kubectl
     /// does: NO_PROXY must list the API server if its address is not behind the proxy.
@@ -154,6 +159,7 @@ impl TryFrom<RunArguments> for Settings {
             lock_retention_seconds,
             adoption_confirm_seconds,
             max_concurrent_reconciles,
+            hold_schedules,
             use_env_proxy,
             additional_ca_file,
             termination_log,
@@ -191,6 +197,7 @@ impl TryFrom<RunArguments> for Settings {
             lock_retention: lock_retention_seconds,
             adoption_confirm: adoption_confirm_seconds,
             max_concurrent_reconciles,
+            hold_schedules,
             use_env_proxy,
             additional_ca_file,
             termination_log,

@@ -78,6 +78,8 @@ pub struct Settings {
     pub adoption_confirm: Duration,
     /// How many runs are reconciled at once.
     pub max_concurrent_reconciles: u16,
+    /// Whether no slots of schedules are started.
+    pub hold_schedules: bool,
     /// Whether requests to nuvo go through the proxies that the environment names.
     pub use_env_proxy: bool,
     /// A file with authorities that may vouch for nuvo, besides the public ones.

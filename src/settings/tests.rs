@@ -43,6 +43,7 @@ fn settings_without_flags_are_the_documented_defaults() {
         lock_retention: Duration::from_secs(30 * 24 * 3600),
         adoption_confirm: Duration::from_secs(10),
         max_concurrent_reconciles: 32,
+        hold_schedules: false,
         use_env_proxy: false,
         additional_ca_file: None,
         termination_log: None,

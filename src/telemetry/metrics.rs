@@ -3,6 +3,7 @@
 mod description;
 mod labels;
 mod pipelines;
+mod schedules;
 
 use std::{
     collections::HashMap,
@@ -17,12 +18,13 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use k8s_openapi::jiff::SignedDuration;
 use nuvo_client::{Code, Operation};
 use nuvo_core::{
     pipeline::{Counts, Observed},
     run::WaitAge,
 };
-use nuvo_crds::{NuvoPipeline, NuvoPipelineStatus, conditions::Reason};
+use nuvo_crds::{MissedReason, NuvoPipeline, NuvoPipelineStatus, PipelineScheduleStatus, conditions::Reason};
 
 use description::{
     ACCOUNT_READY, BUDGET_WAIT, CLOCK_SKEW, DEFINITION_GAPS, KUBE_WRITES, LEADER, LOCKS, NUVO_REQUEST_DURATION, NUVO_REQUESTS, OLDEST_RUN,
@@ -35,6 +37,7 @@ use labels::{
 };
 pub use labels::{RunResult, TriggerOutcome};
 use pipelines::PipelineMetrics;
+use schedules::ScheduleMetrics;
 
 /// The content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -80,6 +83,7 @@ pub struct Metrics {
     definition_gaps: Family<KindLabel, Gauge>,
     leader: Gauge<i64>,
     observed: PipelineMetrics,
+    schedules: ScheduleMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -123,6 +127,7 @@ impl Metrics {
             definition_gaps: Family::default(),
             leader: Gauge::default(),
             observed: PipelineMetrics::default(),
+            schedules: ScheduleMetrics::default(),
         };
         let mut registry = Registry::default();
         register(&mut registry, PIPELINERUNS, &metrics.pipelineruns);
@@ -145,6 +150,7 @@ impl Metrics {
         register(&mut registry, DEFINITION_GAPS, &metrics.definition_gaps);
         register(&mut registry, LEADER, &metrics.leader);
         metrics.observed.register(&mut registry);
+        metrics.schedules.register(&mut registry);
         metrics.registry = registry;
 
         // A rate over a counter that appears with its first event misses that event.
@@ -267,13 +273,14 @@ impl Metrics {
         self.definition_gaps.get_or_create(&KindLabel { kind }).set(i64::try_from(gaps).unwrap_or(i64::MAX));
     }
 
-    /// Removes what is said of runs and accounts, because this process does not watch them any more.
+    /// Removes what is said of runs, accounts and schedules, because this process does not watch them any more.
     pub fn forget_objects(&self) {
         self.set_pipelineruns([]);
         self.set_oldest_runs([]);
         self.set_waiting_runs(&HashMap::new());
         self.account_ready.clear();
         self.observed.clear();
+        self.schedules.clear();
         self.watch_up.clear();
     }
 
@@ -285,6 +292,26 @@ impl Metrics {
     /// Removes the series of an observed pipeline that was deleted.
     pub fn forget_pipeline(&self, namespace: &str, name: &str) {
         self.observed.forget(namespace, name);
+    }
+
+    /// Shows what the status of a schedule says.
+    pub fn schedule(&self, namespace: &str, name: &str, status: &PipelineScheduleStatus) {
+        self.schedules.set(namespace, name, status);
+    }
+
+    /// A run was started for a slot of a schedule, this long after the slot was due.
+    pub fn slot_started(&self, namespace: &str, name: &str, lag: SignedDuration) {
+        self.schedules.started(namespace, name, lag);
+    }
+
+    /// Slots of a schedule were missed.
+    pub fn slots_missed(&self, namespace: &str, name: &str, reason: MissedReason, count: usize) {
+        self.schedules.missed(namespace, name, reason, count);
+    }
+
+    /// Removes the series of a schedule that was deleted.
+    pub fn forget_schedule(&self, namespace: &str, name: &str) {
+        self.schedules.forget(namespace, name);
     }
 
     /// Whether this process acts.

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::Secret;
-use nuvo_crds::{NuvoAccount, NuvoPipeline, PipelineRun, well_known};
+use nuvo_core::schedule::Calendar;
+use nuvo_crds::{NuvoAccount, NuvoPipeline, PipelineRun, PipelineSchedule, well_known};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -33,7 +34,8 @@ fn known(path: &str, schema: &Value, value: &Value) {
     }
     for (name, inner) in value.as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        known(&path, schema["properties"].get(name).unwrap_or_else(|| panic!("{path} is no field")), inner);
+        let field = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+        known(&path, field.unwrap_or_else(|| panic!("{path} is no field")), inner);
     }
 }
 
@@ -53,6 +55,7 @@ fn examples_parse_and_are_accepted() {
     let mut accounts = Vec::new();
     let mut runs = Vec::new();
     let mut observed = Vec::new();
+    let mut schedules = Vec::new();
     for (file, document) in documents("examples") {
         assert!(document["metadata"].get("namespace").is_none(), "{file}: an example is applied to the reader's namespace");
         let kind = document["kind"].as_str().unwrap_or_default();
@@ -64,6 +67,7 @@ fn examples_parse_and_are_accepted() {
             "NuvoAccount" => accounts.push(parse::<NuvoAccount>(&file, &document)),
             "PipelineRun" => runs.push(parse::<PipelineRun>(&file, &document)),
             "NuvoPipeline" => observed.push(parse::<NuvoPipeline>(&file, &document)),
+            "PipelineSchedule" => schedules.push(parse::<PipelineSchedule>(&file, &document)),
             other => panic!("{file}: unexpected kind {other:?}"),
         }
         ours(&file, kind, &document);
@@ -84,7 +88,12 @@ fn examples_parse_and_are_accepted() {
     assert_eq!(runs.len(), 7);
     let observed_pipelines: Vec<_> = observed.iter().map(|pipeline| pipeline.spec.pipeline_id.as_str()).collect();
     assert_eq!(observed_pipelines, ["deliveries", "returns"]);
+    assert_eq!(schedules.len(), 2);
+    for schedule in &schedules {
+        Calendar::parse(&schedule.spec.schedules, &schedule.spec.time_zone).unwrap();
+    }
     let accounts = runs.iter().map(|run| &run.spec.account_ref).chain(observed.iter().map(|pipeline| &pipeline.spec.account_ref));
+    let accounts = accounts.chain(schedules.iter().map(|schedule| &schedule.spec.run_template.spec.account_ref));
     for used in accounts {
         assert_eq!(Some(used.name.as_str()), account.metadata.name.as_deref());
     }

@@ -1,6 +1,9 @@
 //! A status written by another version is readable: one unreadable object would stall the watch of all of them.
 
-use nuvo_crds::{NuvoAccount, NuvoPipeline, NuvoPipelineStatus, PipelineRun, PipelineRunStatus, TriggerState};
+use nuvo_crds::{
+    NuvoAccount, NuvoPipeline, NuvoPipelineStatus, PipelineRun, PipelineRunStatus, PipelineSchedule, PipelineScheduleStatus,
+    ScheduleConcurrency, TriggerState,
+};
 use serde_json::json;
 
 #[test]
@@ -142,4 +145,50 @@ fn status_survives_a_round_trip() {
 fn empty_status_is_written_as_nothing() {
     assert_eq!(serde_json::to_value(PipelineRunStatus::default()).unwrap(), json!({}));
     assert_eq!(serde_json::to_value(NuvoPipelineStatus::default()).unwrap(), json!({}));
+}
+
+#[test]
+fn schedule_with_unknown_words_and_fields_is_readable() {
+    let schedule: PipelineSchedule = serde_json::from_value(json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineSchedule",
+        "metadata": {"name": "nightly"},
+        "spec": {
+            "schedules": ["@daily"],
+            "concurrencyPolicy": "AllowOnSundays",
+            "runTemplate": {"spec": {"pipelineId": "orders", "fieldOfTomorrow": 1}, "fieldOfTomorrow": 1},
+            "fieldOfTomorrow": {"a": 1},
+        },
+        "status": {
+            "fieldOfTomorrow": 1,
+            "lastRun": {"name": "nightly-1", "slot": "2026-11-28T02:00:00Z", "phase": "Dreaming"},
+            "missed": {"total": 1, "lastReason": "Dreamt"},
+        },
+    }))
+    .unwrap();
+    assert_eq!(schedule.spec.concurrency_policy, ScheduleConcurrency::Forbid, "an unknown policy is no permission");
+    let status = schedule.status.unwrap();
+    assert_eq!((status.last_run.unwrap().phase, status.missed.unwrap().last_reason), (None, None));
+}
+
+#[test]
+fn status_of_a_schedule_survives_a_round_trip() {
+    let text = json!({
+        "observedGeneration": 2,
+        "observed": {"schedules": ["0 2 * * *"], "timeZone": "Europe/Berlin", "suspend": false, "startingDeadlineSeconds": 60},
+        "anchor": {"time": "2026-11-27T10:00:00Z", "uid": "u-1"},
+        "lastSlot": "2026-11-28T01:00:00Z",
+        "lastScheduleTime": "2026-11-28T01:00:00Z",
+        "pending": {"slot": "2026-11-28T01:00:00Z", "runName": "nightly-20261128t0100", "since": "2026-11-28T01:00:02Z"},
+        "claims": [{"slot": "2026-11-27T01:00:00Z", "runName": "nightly-20261127t0100", "runUID": "r-1"}],
+        "nextScheduleTime": "2026-11-29T01:00:00Z",
+        "activeCount": 1,
+        "active": [{"name": "nightly-20261127t0100", "slot": "2026-11-27T01:00:00Z"}],
+        "lastRun": {"name": "nightly-20261127t0100", "slot": "2026-11-27T01:00:00Z", "phase": "Failed", "reason": "ExecutionFailed"},
+        "lastSuccessfulTime": "2026-11-26T01:10:00Z",
+        "lastFailedTime": "2026-11-25T01:10:00Z",
+        "missed": {"total": 10_000, "atLeast": true, "lastTime": "2026-11-20T01:00:00Z", "lastReason": "TooLate"},
+    });
+    let status: PipelineScheduleStatus = serde_json::from_value(text.clone()).unwrap();
+    assert_eq!(serde_json::to_value(status).unwrap(), text);
 }

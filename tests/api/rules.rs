@@ -10,6 +10,7 @@ use crate::{accepted, name_decided, refused};
 const RUN: &str = "PipelineRun";
 const ACCOUNT: &str = "NuvoAccount";
 const PIPELINE: &str = "NuvoPipeline";
+const SCHEDULE: &str = "PipelineSchedule";
 
 /// An account with a license key, and changes to it at a JSON pointer.
 fn account(pointer: &str, value: Value) -> Value {
@@ -348,4 +349,90 @@ fn quality_gate_of_a_pipeline_without_a_limit_is_refused() {
         None,
         "set maxErrorRows, maxErrorCells, maxErrorRowPercent or minRows",
     );
+}
+
+/// A schedule with this at a JSON pointer of its spec.
+fn schedule(pointer: &str, value: Value) -> Value {
+    let mut spec = json!({
+        "schedules": ["30 2 * * *"],
+        "concurrencyPolicy": "Forbid",
+        "runTemplate": {"metadata": {"labels": {}, "annotations": {}}, "spec": {"pipelineId": "orders"}},
+    });
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    spec.pointer_mut(parent).unwrap()[field] = value;
+    spec
+}
+
+#[test]
+fn smallest_schedule_is_accepted() {
+    accepted(SCHEDULE, &json!({"schedules": ["@daily"], "runTemplate": {"spec": {"pipelineId": "orders"}}}), None);
+}
+
+#[test]
+fn line_that_is_no_cron_line_is_refused() {
+    let nicknames = ["@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"];
+    let lines = ["* * * * *", "5-59/15 0,12 1W * MON-FRI", "0 0 L * ?", "0 12 * * 5#2", "  30  2 * * *  "];
+    for line in nicknames.into_iter().chain(lines) {
+        accepted(SCHEDULE, &schedule("/schedules", json!([line])), None);
+    }
+    for line in [
+        "@reboot",
+        "@every 5m",
+        "@dailyy",
+        "0 30 2 * * *",
+        "30 2 * *",
+        "TZ=Europe/Berlin 30 2 * * *",
+        "30 2 1 * +MON",
+        "thirty two",
+        "30 2 * * *\n",
+        "30\t2 * * *",
+    ] {
+        let text = "write the time zone into timeZone; there are no seconds";
+        refused(SCHEDULE, &schedule("/schedules", json!(["30 2 * * *", line])), None, text);
+    }
+}
+
+#[test]
+fn replacing_runs_is_refused() {
+    for policy in ["Forbid", "Allow"] {
+        accepted(SCHEDULE, &schedule("/concurrencyPolicy", json!(policy)), None);
+    }
+    let text = "nuvo cannot cancel an execution: use Forbid (waits) or Allow";
+    refused(SCHEDULE, &schedule("/concurrencyPolicy", json!("Replace")), None, text);
+}
+
+#[test]
+fn keys_of_tools_and_of_the_operator_are_refused_in_a_template() {
+    let keys = [
+        "nuvo.dev/schedule",
+        "argocd.argoproj.io/tracking-id",
+        "kustomize.toolkit.fluxcd.io/name",
+        "helm.toolkit.fluxcd.io/name",
+        "helm.sh/hook",
+        "meta.helm.sh/release-name",
+        "app.kubernetes.io/instance",
+    ];
+    for map in ["/runTemplate/metadata/labels", "/runTemplate/metadata/annotations"] {
+        accepted(SCHEDULE, &schedule(map, json!({"team": "data", "app.kubernetes.io/name": "orders"})), None);
+        for key in keys {
+            refused(SCHEDULE, &schedule(map, json!({"team": "data", key: "x"})), None, "cannot be used in runTemplate, because the runs");
+        }
+    }
+}
+
+#[test]
+fn fields_without_meaning_are_refused_in_a_template() {
+    refused(SCHEDULE, &schedule("/runTemplate/spec/executionId", json!("e-1")), None, "executionId cannot be used in runTemplate");
+    refused(SCHEDULE, &schedule("/runTemplate/spec/rerunToken", json!("2")), None, "rerunToken cannot be used in runTemplate");
+    refused(SCHEDULE, &schedule("/runTemplate/spec/suspend", json!(true)), None, "set suspend of the schedule instead");
+    accepted(SCHEDULE, &schedule("/runTemplate/spec/suspend", json!(false)), None);
+    refused(SCHEDULE, &schedule("/runTemplate/spec/qualityGate", json!({})), None, "qualityGate must have at least one limit");
+}
+
+#[test]
+fn changed_pipeline_id_of_a_schedule_is_refused() {
+    let old = schedule("/runTemplate/spec/pipelineId", json!("orders"));
+    accepted(SCHEDULE, &schedule("/runTemplate/spec/activeDeadlineSeconds", json!(60)), Some(&old));
+    let other = schedule("/runTemplate/spec/pipelineId", json!("invoices"));
+    refused(SCHEDULE, &other, Some(&old), "create a new PipelineSchedule for the other pipeline");
 }

@@ -1,17 +1,18 @@
 //! What every schema must be: bounded, without formats that Kubernetes does not know, with the defaults of the contract.
 
 use nuvo_crds::conditions::{
-    AccountReason, ConditionStatus, FreshReason, LastExecutionReason, ObservationReason, QualityGateReason, Reason,
+    AccountReason, ConditionStatus, FreshReason, LastExecutionReason, ObservationReason, QualityGateReason, Reason, ScheduleReason,
 };
 use nuvo_crds::{
-    MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RECENT, MAX_RUNNING, MAX_RUNS, MAX_SEEN, MAX_STATUS_MESSAGE,
-    MAX_WORD, Mirror, NuvoAccountSpec, NuvoPipelineSpec, Phase, PipelineRunSpec, Retry,
+    MAX_ACTIVE, MAX_CLAIMS, MAX_EXECUTION_IDS, MAX_EXECUTIONS, MAX_HISTORY, MAX_HISTORY_IDS, MAX_RECENT, MAX_RUNNING, MAX_RUNS,
+    MAX_SCHEDULES, MAX_SEEN, MAX_STATUS_MESSAGE, MAX_WORD, Mirror, MissedReason, NuvoAccountSpec, NuvoPipelineSpec, Phase, PipelineRunSpec,
+    PipelineScheduleSpec, Retry,
 };
 use serde_json::{Value, json};
 
 use crate::{crd, schema};
 
-const KINDS: [&str; 3] = ["PipelineRun", "NuvoAccount", "NuvoPipeline"];
+const KINDS: [&str; 4] = ["PipelineRun", "NuvoAccount", "NuvoPipeline", "PipelineSchedule"];
 
 /// Calls `check` with every schema below this one, and its path.
 fn walk(path: &str, schema: &Value, check: &mut dyn FnMut(&str, &Value)) {
@@ -21,6 +22,9 @@ fn walk(path: &str, schema: &Value, check: &mut dyn FnMut(&str, &Value)) {
     }
     if let Some(items) = schema.get("items") {
         walk(&format!("{path}[]"), items, check);
+    }
+    if let Some(values) = schema.get("additionalProperties") {
+        walk(&format!("{path}{{}}"), values, check);
     }
 }
 
@@ -32,16 +36,18 @@ fn schemas_are_bounded_described_and_structural() {
             let has = |key: &str| schema.get(key).is_some();
             match schema["type"].as_str() {
                 Some("string") if !(has("maxLength") || has("enum") || has("format")) => wrong.push(format!("{path}: unbounded text")),
+                Some("object") if has("additionalProperties") && !has("maxProperties") => wrong.push(format!("{path}: unbounded map")),
                 Some("array") if !has("maxItems") => wrong.push(format!("{path}: unbounded list")),
                 Some("integer") if !(has("minimum") && has("maximum")) => wrong.push(format!("{path}: unbounded integer")),
                 Some("integer") if !matches!(schema["format"].as_str(), Some("int32" | "int64")) => wrong.push(format!("{path}: format")),
                 Some("string" | "array" | "integer" | "boolean" | "object") => {}
                 other => wrong.push(format!("{path}: type {other:?}")),
             }
-            if !has("description") && !path.ends_with("Ids[]") && !path.ends_with(".ids[]") && !path.ends_with("Types[]") {
+            let item = ["Ids[]", ".ids[]", "Types[]", "schedules[]"].iter().any(|end| path.ends_with(end));
+            if !has("description") && !item {
                 wrong.push(format!("{path}: no description"));
             }
-            for key in ["anyOf", "oneOf", "allOf", "$ref", "nullable", "additionalProperties", "x-kubernetes-preserve-unknown-fields"] {
+            for key in ["anyOf", "oneOf", "allOf", "$ref", "nullable", "x-kubernetes-preserve-unknown-fields"] {
                 if has(key) {
                     wrong.push(format!("{path}: {key}"));
                 }
@@ -117,6 +123,22 @@ fn schema_defaults_equal_the_defaults_of_the_code() {
         "observePeriodSeconds": 60});
     assert_eq!(defaults("NuvoAccount"), account);
     assert_eq!(serde_json::to_value(NuvoAccountSpec::default()).unwrap(), account);
+
+    let schedule = json!({
+        "timeZone": "UTC",
+        "suspend": false,
+        "concurrencyPolicy": "Forbid",
+        "spreadSeconds": 0,
+        "successfulRunsHistoryLimit": 3,
+        "failedRunsHistoryLimit": 3,
+    });
+    assert_eq!(defaults("PipelineSchedule"), schedule);
+    let mut assumed = serde_json::to_value(PipelineScheduleSpec::default()).unwrap();
+    let template = assumed.as_object_mut().unwrap().remove("runTemplate").unwrap();
+    assumed.as_object_mut().unwrap().remove("schedules");
+    assert_eq!(assumed, schedule);
+    assert_eq!(template["spec"], serde_json::to_value(PipelineRunSpec::default()).unwrap());
+
     let key = &schema("NuvoAccount")["properties"]["spec"]["properties"]["licenseKey"]["properties"];
     assert_eq!(key["tokenPath"]["default"], "auth/access-token");
     assert_eq!(key["identityType"]["enum"], json!(["USER", "SUB_ORG"]));
@@ -152,6 +174,14 @@ fn limits_are_those_of_the_contract() {
     let account = schema("NuvoAccount")["properties"]["spec"]["properties"].clone();
     assert_eq!(range(&account["requestsPerSecond"]), (1.0, 1_000.0));
     assert_eq!(range(&account["pollPeriodSeconds"]), (1.0, 3_600.0));
+    let schedule = schema("PipelineSchedule")["properties"]["spec"]["properties"].clone();
+    assert_eq!((&schedule["schedules"]["minItems"], &schedule["schedules"]["maxItems"]), (&json!(1), &json!(MAX_SCHEDULES)));
+    assert_eq!(schedule["schedules"].get("x-kubernetes-list-type"), None, "the list is atomic");
+    assert_eq!(range(&schedule["startingDeadlineSeconds"]), (0.0, 604_800.0));
+    assert_eq!(range(&schedule["spreadSeconds"]), (0.0, 3_600.0));
+    assert_eq!(range(&schedule["successfulRunsHistoryLimit"]), (0.0, 100.0));
+    assert_eq!(range(&schedule["failedRunsHistoryLimit"]), (0.0, 100.0));
+    assert_eq!(schedule["concurrencyPolicy"]["enum"], json!(["Forbid", "Allow", "Replace"]));
     assert_eq!(range(&account["observePeriodSeconds"]), (15.0, 3_600.0));
     let pipeline = schema("NuvoPipeline")["properties"]["spec"]["properties"].clone();
     let freshness = &pipeline["freshness"]["properties"];
@@ -190,6 +220,30 @@ fn names_and_columns_are_those_of_the_contract() {
     assert_eq!(account["spec"]["names"]["shortNames"], json!(["nacct"]));
     assert_eq!(account["spec"]["names"]["categories"], json!(["nuvo"]));
 
+    let schedule = crd("PipelineSchedule");
+    assert_eq!(schedule["spec"]["names"]["plural"], "pipelineschedules");
+    assert_eq!(schedule["spec"]["names"]["shortNames"], json!(["nps"]));
+    assert_eq!(schedule["spec"]["names"]["categories"], json!(["nuvo"]));
+    let schedule_columns: Vec<[&str; 3]> = schedule["spec"]["versions"][0]["additionalPrinterColumns"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| ["name", "type", "jsonPath"].map(|key| column[key].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        schedule_columns,
+        [
+            ["Pipeline", "string", ".spec.runTemplate.spec.pipelineId"],
+            ["Schedule", "string", ".spec.schedules[0]"],
+            ["Time Zone", "string", ".spec.timeZone"],
+            ["Suspend", "boolean", ".spec.suspend"],
+            ["Active", "integer", ".status.activeCount"],
+            ["Last", "date", ".status.lastScheduleTime"],
+            ["Next", "string", ".status.nextScheduleTime"],
+            ["Last Result", "string", ".status.lastRun.phase"],
+            ["Age", "date", ".metadata.creationTimestamp"],
+        ]
+    );
     let pipeline = crd("NuvoPipeline");
     assert_eq!(pipeline["spec"]["scope"], "Namespaced");
     assert_eq!(pipeline["spec"]["names"]["plural"], "nuvopipelines");
@@ -212,7 +266,7 @@ fn reasons_are_those_of_the_contract() {
     assert_eq!(with(ConditionStatus::True), "Succeeded, NothingToProcess, FixedInNuvo, Skipped");
     assert_eq!(
         with(ConditionStatus::False),
-        "StartDeadlineExceeded, ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
+        "SlotNotClaimed, StartDeadlineExceeded, ExecutionFailed, QualityGateFailed, DeadlineExceeded, TriggerRejected, TriggerOutcomeUnknown, ExecutionLost, NothingToProcess, \
          InvalidSpec, StatusLost"
     );
     for reason in Reason::ALL {
@@ -222,6 +276,16 @@ fn reasons_are_those_of_the_contract() {
         assert_eq!(AccountReason::parse(reason.as_str(), reason.status().as_str()), Some(*reason));
     }
     assert_eq!(Reason::parse("Succeeded", "False"), None);
+
+    let words = |reasons: Vec<&ScheduleReason>| reasons.into_iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(", ");
+    let with = |status| words(ScheduleReason::ALL.iter().filter(|reason| reason.status() == status).collect());
+    assert_eq!(with(ConditionStatus::True), "Scheduled, Suspended, BlockedByRun");
+    assert_eq!(
+        with(ConditionStatus::False),
+        "InvalidSchedule, InvalidTimeZone, NeverDue, NotSelected, ClockInDoubt, NameTaken, CreateRefused, TooManyUnresolved"
+    );
+    let stalled = words(ScheduleReason::ALL.iter().filter(|reason| reason.is_stalled()).collect());
+    assert_eq!(stalled, "InvalidSchedule, InvalidTimeZone, NeverDue, NotSelected");
 }
 
 #[test]
@@ -254,9 +318,32 @@ fn phases_are_the_words_of_the_schema() {
     assert_eq!(schema("PipelineRun")["properties"]["status"]["properties"]["phase"]["enum"], json!(words));
 }
 
+#[test]
+fn missed_reasons_are_the_words_of_the_schema() {
+    let words: Vec<_> = MissedReason::ALL.iter().map(|reason| reason.as_str()).collect();
+    assert_eq!(
+        schema("PipelineSchedule")["properties"]["status"]["properties"]["missed"]["properties"]["lastReason"]["enum"],
+        json!(words)
+    );
+}
+
+/// The schema of a run, within a schedule: a field that is added to a run is added there, too.
+#[test]
+fn run_template_has_the_fields_of_a_run() {
+    let fields = |schema: &Value| schema.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let template = &schema("PipelineSchedule")["properties"]["spec"]["properties"]["runTemplate"]["properties"]["spec"];
+    assert_eq!(fields(&template["properties"]), fields(&schema("PipelineRun")["properties"]["spec"]["properties"]));
+    let rules: Vec<_> =
+        template["x-kubernetes-validations"].as_array().unwrap().iter().map(|rule| rule["rule"].as_str().unwrap()).collect();
+    assert_eq!(rules, ["!has(self.executionId)", "!has(self.rerunToken)", "!has(self.suspend) || !self.suspend"]);
+}
+
 /// The operator cuts what it writes to the constants; the API server refuses what is over the schema's limits.
 #[test]
 fn limits_of_the_code_are_those_of_the_schema() {
+    let status = |kind, pointer: &str| schema(kind).pointer(&format!("/properties/status/properties/{pointer}")).and_then(Value::as_u64);
+    assert_eq!(status("PipelineSchedule", "claims/maxItems"), u64::try_from(MAX_CLAIMS).ok());
+    assert_eq!(status("PipelineSchedule", "active/maxItems"), u64::try_from(MAX_ACTIVE).ok());
     let schema = schema("PipelineRun");
     let limit = |path: &str, key: &str| schema.pointer(&format!("/properties/status/properties/{path}/{key}")).and_then(Value::as_u64);
     for (path, key, expected) in [

@@ -201,8 +201,10 @@ fn people_have_their_rights(cluster: &Cluster) {
         ("view", "get", "pipelineruns.nuvo.dev"),
         ("view", "list", "nuvoaccounts.nuvo.dev"),
         ("view", "watch", "nuvopipelines.nuvo.dev"),
+        ("view", "list", "pipelineschedules.nuvo.dev"),
         ("edit", "create", "pipelineruns.nuvo.dev"),
         ("edit", "create", "nuvopipelines.nuvo.dev"),
+        ("edit", "patch", "pipelineschedules.nuvo.dev"),
         ("edit", "get", "nuvoaccounts.nuvo.dev"),
         ("admin", "create", "nuvoaccounts.nuvo.dev"),
         ("admin", "delete", "pipelineruns.nuvo.dev"),
@@ -212,9 +214,11 @@ fn people_have_their_rights(cluster: &Cluster) {
     for (user, verb, what) in [
         ("view", "create", "pipelineruns.nuvo.dev"),
         ("view", "create", "nuvopipelines.nuvo.dev"),
+        ("view", "patch", "pipelineschedules.nuvo.dev"),
         ("edit", "create", "nuvoaccounts.nuvo.dev"),
         ("admin", "update", "pipelineruns.nuvo.dev/status"),
         ("admin", "update", "nuvopipelines.nuvo.dev/status"),
+        ("admin", "update", "pipelineschedules.nuvo.dev/status"),
     ] {
         assert!(!can(user, verb, what), "{user} may {verb} {what}");
     }

@@ -106,6 +106,7 @@ fn everything() -> Value {
         "quarantineSeconds": 40,
         "lockRetentionSeconds": 86400,
         "maxConcurrentReconciles": 64,
+        "holdSchedules": true,
         "logFormat": "text",
         "logLevel": "trace",
         "extraEnv": [{ "name": "HTTPS_PROXY", "value": "http://proxy:3128" }],

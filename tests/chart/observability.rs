@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::jiff::SignedDuration;
 use nuvo_client::{Code, Operation};
+use nuvo_crds::conditions::ScheduleReason;
 use nuvo_operator::telemetry::{
     Metrics, RunResult, TriggerOutcome,
     metrics::{ALL, Description, PHASES},
@@ -19,7 +21,7 @@ use crate::{of_kind, read, rendered, repository};
 const OF_THE_TARGET: [&str; 2] = ["job", "pod"];
 
 /// How the names of our metrics begin.
-const PREFIXES: [&str; 2] = ["nuvo_operator_", "nuvo_pipeline_"];
+const PREFIXES: [&str; 3] = ["nuvo_operator_", "nuvo_pipeline_", "nuvo_schedule_"];
 
 /// What a query says: its metrics with the matchers of each, and the labels that it groups by.
 #[derive(Debug, Default, PartialEq)]
@@ -88,6 +90,7 @@ fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
     }
     metrics.trigger(TriggerOutcome::Unknown);
     metrics.expose_kind("PipelineRun");
+    metrics.slot_started("team", "nightly", SignedDuration::ZERO);
     let exposition = metrics.encode();
     let values = |label: &str| -> BTreeSet<String> {
         let beginning = format!("{label}=\"");
@@ -97,7 +100,7 @@ fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("phase", PHASES.map(str::to_owned).into()),
         ("outcome", values("outcome")),
         ("result", values("result")),
-        ("reason", values("reason")),
+        ("reason", values("reason").into_iter().chain(ScheduleReason::ALL.iter().map(|reason| reason.as_str().to_owned())).collect()),
         ("age", values("age")),
         ("code", values("code").into_iter().chain(["5..".to_owned()]).collect()),
     ])
@@ -280,7 +283,8 @@ fn dashboard_queries_existing_metrics_only() {
 
 #[test]
 fn documents_name_existing_metrics_only() {
-    let mut pages: Vec<String> = ["README.md", "docs/operations.md", "docs/install.md", "docs/pipelines.md"].map(str::to_owned).into();
+    let mut pages: Vec<String> =
+        ["README.md", "docs/operations.md", "docs/install.md", "docs/pipelines.md", "docs/schedules.md"].map(str::to_owned).into();
     pages.extend(alerts().iter().map(|alert| format!("docs/runbooks/{}.md", alert["alert"].as_str().unwrap())));
     for page in pages {
         let text = read(&page);

@@ -94,8 +94,9 @@ fn user_roles_are_aggregated() {
         words.sort();
         words
     };
-    let view = [all(&reads, "pipelineruns"), all(&reads, "nuvopipelines"), all(&reads, "nuvoaccounts")].concat();
-    let edit = [view.clone(), all(&writes, "pipelineruns"), all(&writes, "nuvopipelines")].concat();
+    let view =
+        [all(&reads, "pipelineruns"), all(&reads, "pipelineschedules"), all(&reads, "nuvopipelines"), all(&reads, "nuvoaccounts")].concat();
+    let edit = [view.clone(), all(&writes, "pipelineruns"), all(&writes, "pipelineschedules"), all(&writes, "nuvopipelines")].concat();
     let admin = [edit.clone(), all(&writes, "nuvoaccounts")].concat();
     assert_eq!((of("view"), of("edit"), of("admin")), (sorted(view), sorted(edit), sorted(admin)));
 }

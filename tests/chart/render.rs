@@ -144,6 +144,7 @@ fn flags_can_all_be_set_by_values() {
         lock_retention: Duration::from_secs(86_400),
         adoption_confirm: Duration::from_secs(20),
         max_concurrent_reconciles: 64,
+        hold_schedules: true,
         use_env_proxy: true,
         additional_ca_file: Some("/etc/nuvo-operator/additional-ca/private.pem".into()),
         termination_log: Some("/dev/termination-log".into()),

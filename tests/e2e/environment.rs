@@ -65,6 +65,7 @@ pub fn install(server: &ControlPlane) {
             "crd/pipelineruns.nuvo.dev",
             "crd/nuvoaccounts.nuvo.dev",
             "crd/nuvopipelines.nuvo.dev",
+            "crd/pipelineschedules.nuvo.dev",
         ])
         .unwrap();
 }

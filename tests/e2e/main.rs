@@ -46,7 +46,10 @@ mod request_order;
 mod restarts;
 #[path = "../api/rules.rs"]
 mod rules;
+mod schedule_faults;
+mod schedules;
 mod schema;
+mod slot_claims;
 mod start_deadline;
 mod startup_failures;
 mod unused_locks;

@@ -22,7 +22,8 @@ use crate::environment::{Environment, Operator, same};
 
 pub struct MovedClock {
     clock: controlplane::MovedClock,
-    proxy: Proxy,
+    /// In front of the API server, for faults.
+    pub proxy: Proxy,
 }
 
 impl MovedClock {

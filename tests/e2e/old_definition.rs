@@ -11,26 +11,30 @@ use serde_json::{Value, json};
 use crate::environment::{Environment, Operator, install, reason, same};
 
 /// The definitions of this version without a field of the status and of the spec, and without two phases; of accounts, without who nuvo takes
-/// them for. There is no NuvoPipeline yet.
+/// them for. There is no NuvoPipeline and no PipelineSchedule
+/// yet.
 fn old_definitions() -> String {
     let crds = Command::new(env!("CARGO_BIN_EXE_nuvo-operator")).arg("crds").output().unwrap();
     let text = String::from_utf8(crds.stdout).unwrap();
-    let definitions = text.split("---\n").filter(|part| !part.trim().is_empty() && !part.contains("kind: NuvoPipeline\n")).map(|part| {
-        let mut crd: Value = serde_yaml::from_str(part).unwrap();
-        let kind = crd["spec"]["names"]["kind"].clone();
-        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-        if kind == "NuvoAccount" {
-            schema["status"]["properties"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("identity"));
-        }
-        if kind == "PipelineRun" {
-            schema["spec"]["properties"].as_object_mut().unwrap().remove("followFixesSeconds").unwrap();
-            let status = schema["status"]["properties"].as_object_mut().unwrap();
-            status.remove("executionCount").unwrap();
-            let phases = status["phase"]["enum"].as_array_mut().unwrap();
-            phases.retain(|phase| phase != "Suspended" && phase != "Triggering");
-        }
-        crd
-    });
+    let definitions = text
+        .split("---\n")
+        .filter(|part| !part.trim().is_empty() && !part.contains("kind: NuvoPipeline\n") && !part.contains("kind: PipelineSchedule\n"))
+        .map(|part| {
+            let mut crd: Value = serde_yaml::from_str(part).unwrap();
+            let kind = crd["spec"]["names"]["kind"].clone();
+            let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+            if kind == "NuvoAccount" {
+                schema["status"]["properties"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("identity"));
+            }
+            if kind == "PipelineRun" {
+                schema["spec"]["properties"].as_object_mut().unwrap().remove("followFixesSeconds").unwrap();
+                let status = schema["status"]["properties"].as_object_mut().unwrap();
+                status.remove("executionCount").unwrap();
+                let phases = status["phase"]["enum"].as_array_mut().unwrap();
+                phases.retain(|phase| phase != "Suspended" && phase != "Triggering");
+            }
+            crd
+        });
     // kubectl 1.32 reads no JSON between `---`.
     json!({ "apiVersion": "v1", "kind": "List", "items": definitions.collect::<Vec<Value>>() }).to_string()
 }
@@ -62,7 +66,9 @@ fn operator_newer_than_its_definitions_says_so_and_carries_runs_out() {
     assert!(body.starts_with("ok\n") && body.contains(&says) && body.contains("nuvo-operator crds | kubectl apply"), "{body}");
     assert!(operator.0.log().contains(&says), "{}", operator.0.log());
     same("metric", gaps(&operator), Some(4.0));
-    assert!(body.contains("the definition of NuvoPipeline is not installed"), "{body}");
+    for kind in ["NuvoPipeline", "PipelineSchedule"] {
+        assert!(body.contains(&format!("the definition of {kind} is not installed")), "{body}");
+    }
 
     // A phase that the definition does not know is left out, and nothing else.
     env.start("suspended", "orders", json!({ "suspend": true }));

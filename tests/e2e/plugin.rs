@@ -307,3 +307,56 @@ fn pipelines_are_listed_and_described_with_an_exit_code_for_scripts() {
     nuvo(&env, &["pipeline", "describe"]).exits(2);
     same("requests to nuvo", env.sim.journal().len(), 0);
 }
+
+/// Without an operator: the objects say all there is to show, and what the commands write can be read from them.
+#[test]
+fn schedules_are_listed_described_run_suspended_and_resumed() {
+    let env = Environment::new("plugin-schedules", []);
+    for (name, zone) in [("nightly", "Europe/Berlin"), ("unseen", "UTC")] {
+        let template = json!({ "metadata": { "labels": { "team": "data" } }, "spec": { "pipelineId": format!("id-of-{name}"), "ttlSecondsAfterFinished": 600 } });
+        let object = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule",
+            "metadata": { "name": name, "namespace": env.namespace, "annotations": { "argocd.argoproj.io/tracking-id": "app" } },
+            "spec": { "schedules": ["30 2 * * 1-5"], "timeZone": zone, "runTemplate": template } });
+        env.server.apply(&object.to_string()).unwrap();
+    }
+    let ready = json!({ "type": "Ready", "status": "True", "reason": "Scheduled", "message": "All is well.",
+        "lastTransitionTime": "2026-11-24T00:00:00Z", "observedGeneration": 1 });
+    let status = json!({ "status": { "observedGeneration": 1, "conditions": [ready], "activeCount": 0,
+        "missed": { "total": 2, "lastTime": "2026-11-24T01:30:00Z", "lastReason": "TooLate" } } });
+    env.kubectl(&["patch", "nps", "nightly", "--subresource=status", "--type=merge", "-p", &status.to_string()]).unwrap();
+
+    let list = nuvo(&env, &["schedule", "list"]).exits(0).prints(&["NAME", "NEXT", "30 2 * * 1-5", "Europe/Berlin", "Scheduled", "Unseen"]);
+    same("lines", list.out.lines().count(), 3);
+    let names = nuvo(&env, &["schedules", "get", "-o", "name"]).exits(0);
+    same("names", names.out.lines().next(), Some("pipelineschedule.nuvo.dev/nightly"));
+
+    let run = nuvo(&env, &["schedule", "run-now", "nightly"]).exits(0).name();
+    let created = env.raw("pipelineruns", &run);
+    let schedule = env.raw("pipelineschedules", "nightly");
+    let seconds = run.strip_prefix("nightly-now-").and_then(|seconds| seconds.parse::<i64>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds > 1_700_000_000), "{run}");
+    same("labels", &created["metadata"]["labels"], &json!({ "nuvo.dev/schedule": "nightly", "team": "data" }));
+    same("annotations", &created["metadata"]["annotations"], &Value::Null);
+    same("owner", &created["metadata"]["ownerReferences"][0]["uid"], &schedule["metadata"]["uid"]);
+    same("spec", &created["spec"], &schedule["spec"]["runTemplate"]["spec"]);
+
+    nuvo(&env, &["schedule", "describe", "nightly"]).exits(0).prints(&[
+        "Ready:       True (Scheduled)",
+        "SLOT IN Europe/Berlin",
+        "by hand",
+        run.as_str(),
+        "2, the newest on Tue 2026-11-24 02:30 +01:00",
+        "TooLate: the slot could not start",
+    ]);
+    nuvo(&env, &["schedule", "suspend", "nightly"]).exits(0).prints(&["pipelineschedule.nuvo.dev/nightly suspended"]);
+    same("suspended", &env.raw("pipelineschedules", "nightly")["spec"]["suspend"], &json!(true));
+    nuvo(&env, &["schedule", "describe", "nightly"]).exits(0).prints(&["None starts, because spec.suspend is true."]);
+    nuvo(&env, &["schedule", "resume", "nightly"]).exits(0).prints(&["nightly resumed (slots of the past are not made up for)"]);
+    same("resumed", &env.raw("pipelineschedules", "nightly")["spec"]["suspend"], &json!(false));
+
+    let missing = ["PipelineSchedule none not found", "kubectl nuvo schedule list"];
+    nuvo(&env, &["schedule", "run-now", "none"]).exits(1).reports(&missing);
+    nuvo(&env, &["schedule", "describe", "none"]).exits(1).reports(&missing);
+    nuvo(&env, &["schedule", "run-now", "nightly", "--timeout", "5s"]).exits(2);
+    same("requests to nuvo", env.sim.journal().len(), 0);
+}

@@ -8,12 +8,13 @@ use std::{
 
 use controlplane::{AuditEvent, ControlPlane, Options, Process};
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use kube::api::PostParams;
 use nuvo_crds::Phase;
 use nuvo_operator::rbac;
 use nuvo_sim::{Pipeline, Seed, SimConfig, Status, Trigger};
 use serde_json::{Value, json};
 
-use crate::environment::{Environment, Operator, same};
+use crate::environment::{Environment, Operator, block_on, same};
 
 /// The name of the release, and so of the ServiceAccount.
 const RELEASE: &str = "nuvo-operator";
@@ -110,6 +111,29 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
         deleted("pipelineruns") && env.kubectl(&["get", "npr", "short-lived", "--ignore-not-found"]).unwrap().is_empty()
     });
 
+    // A run that a schedule made asks for its claim.
+    let mut scheduled = env.get("orders");
+    scheduled.metadata = serde_json::from_value(json!({
+        "name": "scheduled",
+        "annotations": { "nuvo.dev/scheduled-at": "2026-11-28T02:00:00Z" },
+        "ownerReferences": [{
+            "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule", "name": "nightly",
+            "uid": "00000000-0000-4000-8000-000000000000", "controller": true,
+        }],
+    }))
+    .unwrap();
+    block_on(env.runs().create(&PostParams::default(), &scheduled)).unwrap();
+    env.wait_reason("scheduled", "SlotNotClaimed");
+
+    let schedule = json!({
+        "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule",
+        "metadata": { "name": "yearly", "namespace": env.namespace },
+        "spec": { "schedules": ["@yearly"], "runTemplate": { "spec": { "pipelineId": "orders" } } },
+    });
+    env.server.apply(&schedule.to_string()).unwrap();
+    let next = || env.kubectl(&["get", "nps", "yearly", "--output", "jsonpath={.status.nextScheduleTime}"]).unwrap();
+    env.eventually("a schedule that says when it starts", || !next().is_empty());
+
     // The same event again within six minutes: its series is patched.
     env.start("waiting", "orders", json!({ "accountRef": { "name": "missing" } }));
     env.wait_reason("waiting", "AccountNotReady");
@@ -128,7 +152,7 @@ fn scenario(name: &str, only_here: OnlyHere) -> Vec<AuditEvent> {
     same("exit code", operator.stop(), Some(0));
     // A watch is logged when it has ended.
     env.eventually("the watches in the log", || {
-        ["pipelineruns", "nuvoaccounts", "nuvopipelines"]
+        ["pipelineruns", "nuvoaccounts", "nuvopipelines", "pipelineschedules"]
             .iter()
             .all(|of| asked().iter().any(|event| event.verb == "watch" && event.resource == **of))
     });

@@ -18,18 +18,20 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, PostParams};
 use nuvo_crds::{
     Phase, PipelineRun,
-    conditions::{AccountReason, ObservationReason, Reason},
+    conditions::{self, AccountReason, LAST_RUN_SUCCEEDED, ObservationReason, READY, Reason, ScheduleReason},
 };
 use nuvo_sim::{Change, Effect, Fault, Identity, ListOrder, Operation, Permission, Pipeline, Seed, SimConfig, Stats, Status, Trigger};
 use serde_json::{Value, json};
 
 use crate::{
     environment::{Environment, assert_consistent, block_on, condition, message, same},
+    moved_clock::MovedClock,
     observed_pipelines::{self, observe, wait_reason},
+    schedules,
 };
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
-const RUNS: [&str; 33] = [
+const RUNS: [&str; 34] = [
     "abandoned",
     "account-not-ready",
     "deadline-exceeded",
@@ -54,6 +56,7 @@ const RUNS: [&str; 33] = [
     "retry-scheduled",
     "running",
     "skipped",
+    "slot-not-claimed",
     "start-deadline-exceeded",
     "status-lost",
     "succeeded",
@@ -96,6 +99,25 @@ const PIPELINES: [&str; 14] = [
 /// Objects that it would take hours or thousands of others to record.
 const PIPELINES_BY_HAND: [&str; 3] = ["catching-up", "nuvo-unavailable", "too-many-pipelines"];
 
+const SCHEDULES: [&str; 13] = [
+    "also-scheduled-in-nuvo",
+    "blocked-by-run",
+    "clock-in-doubt",
+    "create-refused",
+    "invalid-schedule",
+    "invalid-time-zone",
+    "last-run-failed",
+    "name-taken",
+    "never-due",
+    "not-selected",
+    "scheduled",
+    "suspended",
+    "unobserved",
+];
+
+/// It takes twenty runs that a person must decide about.
+const SCHEDULES_BY_HAND: [&str; 1] = ["too-many-unresolved"];
+
 const TIME: &str = "2026-01-01T00:00:00Z";
 
 fn folder(kind: &str) -> PathBuf {
@@ -128,6 +150,11 @@ impl<'a> Recorder<'a> {
     fn pipeline(&self, name: &str) {
         assert!(PIPELINES.contains(&name), "{name} is not listed");
         self.compare("NuvoPipeline", "nuvopipelines", name);
+    }
+
+    fn schedule(&self, name: &str) {
+        assert!(SCHEDULES.contains(&name), "{name} is not listed");
+        self.compare("PipelineSchedule", "pipelineschedules", name);
     }
 
     fn compare(&self, kind: &str, plural: &str, name: &str) {
@@ -224,6 +251,17 @@ impl Names<'_> {
         let bare = word.trim_end_matches(['.', ':']);
         if bare.parse::<Timestamp>().is_ok() {
             return word.replace(bare, TIME);
+        }
+        // The name of the run of a schedule ends with its slot, or with the second in which a person started it.
+        if let Some((name, end)) = bare.rsplit_once('-') {
+            let is_slot =
+                end.len() == 13 && end.bytes().enumerate().all(|(at, byte)| if at == 8 { byte == b't' } else { byte.is_ascii_digit() });
+            if is_slot {
+                return word.replace(bare, &format!("{name}-20260101t0000"));
+            }
+            if name.ends_with("-now") && end.bytes().all(|byte| byte.is_ascii_digit()) {
+                return word.replace(bare, &format!("{name}-1767225600"));
+            }
         }
         // The name of a lock is made of the address of the simulator.
         if bare.strip_prefix("nuvo-").is_some_and(|hash| hash.len() == 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())) {
@@ -342,6 +380,14 @@ fn runs_match_their_recordings() {
         env.start(name, pipeline, fields);
     }
 
+    let copied = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": { "name": "slot-not-claimed", "annotations": { "nuvo.dev/scheduled-at": "2026-01-01T02:00:00Z" } },
+        "spec": { "pipelineId": "orders" },
+    });
+    block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(copied).unwrap())).unwrap();
+
     let ids = |run: PipelineRun| run.status.unwrap().current.execution_ids;
     env.sim.remove_execution(&ids(env.wait_phase("execution-lost", Phase::Running))[0]).unwrap();
     let broken = &ids(env.wait_phase("fixed-in-nuvo", Phase::Running))[0];
@@ -374,6 +420,7 @@ fn runs_match_their_recordings() {
         ("account-not-ready", "AccountNotReady"),
         ("suspended", "Suspended"),
         ("start-deadline-exceeded", "StartDeadlineExceeded"),
+        ("slot-not-claimed", "SlotNotClaimed"),
         ("pipeline-running", "PipelineRunning"),
         ("skipped", "Skipped"),
         ("running", "Running"),
@@ -614,11 +661,139 @@ fn pipelines_match_their_recordings() {
     record.pipeline("not-observed");
 }
 
+/// A schedule of the pipeline of its name.
+fn schedule(env: &Environment, name: &str, line: &str, mut more: Value) {
+    more["runTemplate"] = json!({ "spec": { "pipelineId": name } });
+    schedules::create(env, name, &[line], more);
+}
+
+fn wait_condition(env: &Environment, name: &str, kind: &str, wanted: &str) {
+    let said = || conditions::find(&schedules::status(env, name).conditions, kind).map(|condition| condition.reason.clone());
+    env.eventually(&format!("{name}: {kind} {wanted}"), || said().as_deref() == Some(wanted));
+}
+
+fn run_now(env: &Environment, name: &str) {
+    let mut command = std::process::Command::new(crate::environment::kubectl_nuvo());
+    command.env("KUBECONFIG", env.server.admin_kubeconfig()).args(["--namespace", &env.namespace, "schedule", "run-now", name]);
+    assert!(command.status().unwrap().success(), "{name}");
+}
+
+/// The next hour by a clock that has some time left until then, so that it has no other slot of an hourly line before.
+fn next_hour(env: &Environment) -> Timestamp {
+    env.eventually("time until the next hour", || Timestamp::now().as_second() % 3_600 < 3_540);
+    Timestamp::from_second((Timestamp::now().as_second() / 3_600 + 1) * 3_600).unwrap()
+}
+
+/// Once a year.
+const RARELY: &str = "0 0 1 1 *";
+const HOURLY: &str = "0 * * * *";
+
+#[test]
+fn schedules_match_their_recordings() {
+    let pipelines = [
+        quick("blocked-by-run").held(),
+        quick("last-run-failed").failing("PARSING_FAILURE", "line 7"),
+        quick("also-scheduled-in-nuvo").scheduled("DAILY", 1),
+    ];
+    let env = Environment::new("recordings", pipelines);
+    let record = Recorder::new(&env);
+    schedule(&env, "unobserved", RARELY, json!({}));
+    record.schedule("unobserved");
+    block_on(schedules::api(&env).delete("unobserved", &DeleteParams::default())).unwrap();
+
+    let hour = next_hour(&env);
+    let clock = MovedClock::new(&env);
+    let _operator = clock.operator(&env, &[]);
+    env.wait_ready("default");
+    for (name, line, more) in [
+        ("scheduled", RARELY, json!({ "timeZone": "Europe/Berlin" })),
+        ("suspended", RARELY, json!({ "suspend": true })),
+        ("invalid-schedule", "61 2 * * *", json!({})),
+        ("invalid-time-zone", RARELY, json!({ "timeZone": "Europe/Berln" })),
+        ("never-due", "0 0 31 2 *", json!({})),
+        ("clock-in-doubt", RARELY, json!({})),
+        ("last-run-failed", RARELY, json!({})),
+        ("also-scheduled-in-nuvo", RARELY, json!({})),
+        ("blocked-by-run", HOURLY, json!({})),
+        ("name-taken", HOURLY, json!({})),
+    ] {
+        schedule(&env, name, line, more);
+    }
+    for name in ["last-run-failed", "also-scheduled-in-nuvo", "blocked-by-run"] {
+        wait_condition(&env, name, READY, "Scheduled");
+        run_now(&env, name);
+    }
+    let taken = nuvo_core::schedule::run_name("name-taken", hour);
+    env.start(&taken, "name-taken", json!({ "suspend": true }));
+    wait_condition(&env, "name-taken", READY, "Scheduled");
+    wait_condition(&env, "clock-in-doubt", READY, "Scheduled");
+    let ahead = json!({ "status": { "lastSlot": "2099-01-01T00:00:00Z" } });
+    env.kubectl(&["patch", "nps", "clock-in-doubt", "--subresource=status", "--type=merge", "-p", &ahead.to_string()]).unwrap();
+    env.kubectl(&["annotate", "nps", "clock-in-doubt", "example.com/look=again"]).unwrap();
+
+    wait_condition(&env, "last-run-failed", LAST_RUN_SUCCEEDED, "ExecutionFailed");
+    wait_condition(&env, "also-scheduled-in-nuvo", conditions::ALSO_SCHEDULED_IN_NUVO, "AlsoScheduledInNuvo");
+    wait_condition(&env, "also-scheduled-in-nuvo", LAST_RUN_SUCCEEDED, "Succeeded");
+    for (name, reason) in [
+        ("scheduled", "Scheduled"),
+        ("suspended", "Suspended"),
+        ("invalid-schedule", "InvalidSchedule"),
+        ("invalid-time-zone", "InvalidTimeZone"),
+        ("never-due", "NeverDue"),
+        ("clock-in-doubt", "ClockInDoubt"),
+        ("last-run-failed", "Scheduled"),
+        ("also-scheduled-in-nuvo", "Scheduled"),
+    ] {
+        wait_condition(&env, name, READY, reason);
+        record.schedule(name);
+    }
+    env.eventually("the run is active", || schedules::status(&env, "blocked-by-run").active_count == Some(1));
+    schedules::until(&env, &clock, hour);
+    for (name, reason) in [("blocked-by-run", "BlockedByRun"), ("name-taken", "NameTaken")] {
+        wait_condition(&env, name, READY, reason);
+        record.schedule(name);
+    }
+}
+
+#[test]
+fn schedule_whose_runs_are_not_selected_matches_its_recording() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    let _operator = env.operator_with(&["--label-selector", "team=a"]);
+    schedule(&env, "not-selected", RARELY, json!({}));
+    wait_condition(&env, "not-selected", READY, "NotSelected");
+    record.schedule("not-selected");
+}
+
+#[test]
+fn schedule_whose_run_is_refused_matches_its_recording() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    let hour = next_hour(&env);
+    let clock = MovedClock::new(&env);
+    let _operator = clock.operator(&env, &[]);
+    schedule(&env, "create-refused", HOURLY, json!({}));
+    // A schedule cannot know what the API server will say of a label.
+    schedules::edit(&env, "create-refused", json!({ "runTemplate": { "metadata": { "labels": { "team": "of data" } } } }));
+    wait_condition(&env, "create-refused", READY, "Scheduled");
+    schedules::until(&env, &clock, hour);
+    wait_condition(&env, "create-refused", READY, "CreateRefused");
+    record.schedule("create-refused");
+}
+
 #[test]
 fn recordings_in_gitops_are_all_made_here() {
     let mut pipelines = [&PIPELINES[..], &PIPELINES_BY_HAND].concat();
     pipelines.sort_unstable();
-    for (kind, listed) in [("PipelineRun", RUNS.as_slice()), ("NuvoAccount", ACCOUNTS.as_slice()), ("NuvoPipeline", &pipelines)] {
+    let mut schedules = [&SCHEDULES[..], &SCHEDULES_BY_HAND].concat();
+    schedules.sort_unstable();
+    let all = [
+        ("PipelineRun", RUNS.as_slice()),
+        ("NuvoAccount", ACCOUNTS.as_slice()),
+        ("NuvoPipeline", &pipelines),
+        ("PipelineSchedule", &schedules),
+    ];
+    for (kind, listed) in all {
         let names = fs::read_dir(folder(kind)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut there: Vec<String> = names.map(|name| name.trim_end_matches(".yaml").to_owned()).collect();
         there.sort();
@@ -642,4 +817,6 @@ fn reasons_are_all_recorded() {
     same("accounts", recorded("NuvoAccount", "Ready"), of_accounts.collect());
     let of_pipelines = ObservationReason::ALL.iter().map(|reason| (reason.to_string(), reason.status().to_string()));
     same("pipelines", recorded("NuvoPipeline", "Ready"), of_pipelines.collect());
+    let of_schedules = ScheduleReason::ALL.iter().map(|reason| (reason.to_string(), reason.status().to_string()));
+    same("schedules", recorded("PipelineSchedule", "Ready"), of_schedules.collect());
 }

@@ -95,6 +95,46 @@ fn defaults_are_filled_in_and_unknown_fields_are_dropped() {
 }
 
 #[test]
+fn defaults_of_a_schedule_are_filled_in() {
+    let given = json!({ "schedules": ["@daily"], "runTemplate": { "spec": { "pipelineId": "orders" } } });
+    let schedule = outcome("PipelineSchedule", &given, None).unwrap();
+    let spec = json!({
+        "schedules": ["@daily"],
+        "timeZone": "UTC",
+        "suspend": false,
+        "concurrencyPolicy": "Forbid",
+        "spreadSeconds": 0,
+        "successfulRunsHistoryLimit": 3,
+        "failedRunsHistoryLimit": 3,
+        "runTemplate": { "spec": {
+            "pipelineId": "orders",
+            "accountRef": { "name": "default" },
+            "suspend": false,
+            "activeDeadlineSeconds": 86400,
+            "concurrencyPolicy": "Allow",
+            "followFixesSeconds": 0,
+            "onAmbiguousTrigger": "Fail",
+            "onNothingToProcess": "Succeed",
+        } },
+    });
+    same("spec", &schedule["spec"], &spec);
+    same("status", &schedule["status"], &json!({ "observedGeneration": -1 }));
+}
+
+#[test]
+fn name_of_a_schedule_fits_into_a_label() {
+    let path = "/apis/nuvo.dev/v1alpha1/namespaces/default/pipelineschedules?dryRun=All";
+    let named = |name: String| {
+        let spec = json!({ "schedules": ["@daily"], "runTemplate": { "spec": { "pipelineId": "orders" } } });
+        json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule", "metadata": { "name": name }, "spec": spec })
+    };
+    let fits = answer("POST", path, &named("n".repeat(63)));
+    assert!(fits.is_ok(), "{fits:?}");
+    let refused = answer("POST", path, &named("n".repeat(64))).unwrap_err();
+    assert!(refused.iter().any(|cause| cause.contains("must have at most 63 characters")), "{refused:?}");
+}
+
+#[test]
 fn defaults_of_a_pipeline_and_of_its_account_are_filled_in() {
     let given =
         json!({ "pipelineId": "orders", "freshness": { "dueBy": [{ "schedule": "0 7 * * 1-5", "windowSeconds": 3600 }] }, "mirror": {} });
@@ -122,6 +162,18 @@ fn value_out_of_its_bounds_is_refused() {
         (json!({}), "Required value"),
     ] {
         refused("PipelineRun", &spec, None, text);
+    }
+    let schedule =
+        |field: &str, value: Value| json!({ "schedules": ["@daily"], "runTemplate": { "spec": { "pipelineId": "orders" } }, field: value });
+    for (spec, text) in [
+        (schedule("schedules", json!([])), "should have at least 1 items"),
+        (schedule("schedules", json!(vec!["@daily"; 17])), "must have at most 16 items"),
+        (schedule("startingDeadlineSeconds", json!(604_801)), "should be less than or equal to 604800"),
+        (schedule("spreadSeconds", json!(3_601)), "should be less than or equal to 3600"),
+        (schedule("failedRunsHistoryLimit", json!(101)), "should be less than or equal to 100"),
+        (schedule("runTemplate", json!({})), "Required value"),
+    ] {
+        refused("PipelineSchedule", &spec, None, text);
     }
     let due_by = |times: usize| json!({ "dueBy": vec![json!({ "schedule": "0 7 * * *", "windowSeconds": 60 }); times] });
     accepted("NuvoPipeline", &json!({ "pipelineId": "orders", "freshness": due_by(8) }), None);

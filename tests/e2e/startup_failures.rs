@@ -227,6 +227,8 @@ fn missing_rbac_rule_is_named() {
     let rows = [
         ("list pipelineruns.nuvo.dev", everywhere),
         ("update pipelineruns.nuvo.dev/status", there),
+        ("get pipelineschedules.nuvo.dev", there),
+        ("update pipelineschedules.nuvo.dev/status", everywhere),
         ("list nuvoaccounts.nuvo.dev", there),
         ("update nuvoaccounts.nuvo.dev/status", everywhere),
         ("list nuvopipelines.nuvo.dev", there),

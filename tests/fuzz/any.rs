@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use nuvo_core::run::{
     Answer, Baseline, Candidate, Evidence, ExecutionId, ExecutionState, Format, Gate, Holder, Inquiry, Later, LedgerEntry, LedgerOutcome,
-    Limits, ListedCandidates, Lock, LockHolder, LockRead, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef,
-    RunningExecutions, Step, Trigger, TriggerResult, Uid, Unexecuted,
+    Limits, ListedCandidates, Lock, LockHolder, LockRead, MadeBy, Marker, Memory, Nonce, Obstacle, PipelineId, PostOutcome, Run, RunRef,
+    RunningExecutions, Scheduled, SlotClaim, Step, Trigger, TriggerResult, Uid, Unexecuted,
 };
 use nuvo_crds::ConcurrencyPolicy;
 
@@ -92,8 +93,17 @@ pub fn run(bytes: &mut Bytes, spares: u32) -> Run {
         executions: several(bytes, id),
         abandoned: some(bytes, |b| nonce(b, spares)),
         answered: some(bytes, |b| nonce(b, spares)),
+        made_by: made_by(bytes),
         observes: bytes.one_in(8),
         is_mirror: bytes.one_in(8),
+    }
+}
+
+fn made_by(bytes: &mut Bytes) -> MadeBy {
+    match bytes.below(8) {
+        0 => MadeBy::Unreadable,
+        1 => MadeBy::Schedule(Box::new(Scheduled { slot: Timestamp::UNIX_EPOCH, schedule: "s".to_owned(), uid: "u".to_owned() })),
+        _ => MadeBy::Other,
     }
 }
 
@@ -198,6 +208,7 @@ pub fn answer(step: &Step, reference: &RunRef, bytes: &mut Bytes, spares: u32) -
             Answer::Holder(Holder::Present(Box::new(Run { id: lock_holder.run.clone(), ..run(bytes, spares) })))
         }
         Step::ReadUndecided => Answer::Undecided(bytes.flag()),
+        Step::ReadClaim(_) => Answer::Claim(bytes.pick(&[SlotClaim::Claimed, SlotClaim::Undecided, SlotClaim::NotClaimed])),
         Step::ReadClaimed => Answer::Claimed(some(bytes, |bytes| several(bytes, id).into_iter().collect())),
         Step::ReadBaseline => Answer::Baseline(some(bytes, baseline)),
         Step::ReadCandidates => Answer::Candidates(some(bytes, |b| ListedCandidates {

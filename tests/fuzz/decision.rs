@@ -89,6 +89,7 @@ impl Pass {
                 | Step::ReadHolder(_)
                 | Step::ReadUndecided
                 | Step::ReadClaimed
+                | Step::ReadClaim(_)
                 | Step::ReadBaseline
                 | Step::ReadCandidates
         );

@@ -75,7 +75,7 @@ pub fn check(data: &[u8]) {
 const TEXTS: [&str; 4] = ["", "It broke", "ends. ", "ä\u{202e}"];
 const IDS: [&str; 4] = ["e1", "e2", "e3", "../e"];
 const WORDS: [&str; 7] = ["PROCESSING", "SUCCESSFUL", "FAILED", "successful", "FAILED ", "PAUSED", ""];
-const WAITS: [Reason; 11] = [
+const WAITS: [Reason; 12] = [
     Reason::Pending,
     Reason::Suspended,
     Reason::AccountNotReady,
@@ -87,6 +87,7 @@ const WAITS: [Reason; 11] = [
     Reason::PipelineRunning,
     Reason::Skipped,
     Reason::StartDeadlineExceeded,
+    Reason::SlotNotClaimed,
 ];
 
 fn time(bytes: &mut Bytes) -> Timestamp {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use nuvo_core::run::{
     Answer, Baseline, Candidate, ExecutionId, Gate, Hold, Holder, Knowledge, Known, Limits, ListedCandidates, Lock, LockRead, Marker,
-    Memory, Nonce, Obstacle, PollFacts, PostOutcome, Run, Step, TriggerFacts, TriggerResult, Unexecuted, decided, following_attempt,
-    next_step, opened, parse, recorded, release, remember_trigger, settled, undecided,
+    Memory, Nonce, Obstacle, PollFacts, PostOutcome, Run, SlotClaim, Step, TriggerFacts, TriggerResult, Unexecuted, decided,
+    following_attempt, next_step, opened, parse, recorded, release, remember_trigger, settled, undecided,
 };
 use nuvo_crds::{Execution, PipelineRun, PipelineRunStatus, conditions::Reason, well_known::TRIGGER_ANNOTATION};
 
@@ -266,6 +266,7 @@ impl World {
                 Answer::Holder(holder.map_or(Holder::Gone, |run| Holder::Present(run.into())))
             }
             Step::ReadUndecided => Answer::Undecided(self.others(run).any(|other| undecided(&other))),
+            Step::ReadClaim(_) => Answer::Claim(SlotClaim::Claimed),
             Step::ReadClaimed => Answer::Claimed(Some(self.others(run).flat_map(|other| other.executions).collect())),
             Step::ReadBaseline | Step::ReadCandidates if bytes.one_in(32) => match step {
                 Step::ReadBaseline => Answer::Baseline(None),

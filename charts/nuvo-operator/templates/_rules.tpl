@@ -21,6 +21,20 @@
 - apiGroups:
   - nuvo.dev
   resources:
+  - pipelineschedules
+  verbs:
+  - get
+  - list
+  - watch
+- apiGroups:
+  - nuvo.dev
+  resources:
+  - pipelineschedules/status
+  verbs:
+  - update
+- apiGroups:
+  - nuvo.dev
+  resources:
   - nuvoaccounts
   verbs:
   - list

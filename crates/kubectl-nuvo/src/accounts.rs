@@ -8,10 +8,11 @@ use nuvo_crds::{
 };
 
 use super::{
-    args::{ListArgs, Output},
+    args::ListArgs,
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
+    flag_values::Output,
     output::{self, print},
     table::{age, table},
 };

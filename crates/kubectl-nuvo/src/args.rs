@@ -4,7 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use k8s_openapi::jiff::{Span, SpanRelativeTo};
+
+use super::{
+    flag_values::{Output, duration, label},
+    schedule_args::ScheduleCommand,
+};
 
 /// Start nuvo pipelines in Kubernetes, follow their runs, and show what happened to them.
 #[derive(Debug, Parser)]
@@ -21,6 +25,9 @@ use k8s_openapi::jiff::{Span, SpanRelativeTo};
 
   # End with 0 only if the data of a pipeline is fresh and its last execution succeeded, whoever started it
   kubectl nuvo pipeline describe deliveries --check
+
+  # Print when a cron line is due, across the next changes of the clock
+  kubectl nuvo schedule check '30 2 * * 1-5' --tz Europe/Berlin
 
 Exit codes:
   0  Success. A run that was waited for succeeded.
@@ -134,6 +141,13 @@ pub enum Command {
         /// What to show.
         #[command(subcommand)]
         command: PipelineCommand,
+    },
+    /// Start pipelines by cron lines (PipelineSchedules).
+    #[command(visible_alias = "schedules")]
+    Schedule {
+        /// What to do.
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Have the operator read the Secrets of accounts now, after they were changed.
     Refresh {
@@ -329,33 +343,6 @@ pub enum IfExists {
     Follow,
 }
 
-/// An output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// The object as JSON.
-    Json,
-    /// The object as YAML.
-    Yaml,
-    /// Kind and name, for other commands.
-    Name,
-    /// More columns.
-    Wide,
-}
-
-/// Parses a duration in whole seconds: `90s`, `5m`, `1h30m`; a number alone is seconds. Days (`2d`) are accepted, too, unlike in kubectl.
-fn duration(text: &str) -> Result<Duration, String> {
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    let span = if is_number { format!("{text}s").parse::<Span>() } else { text.parse() };
-    let parsed = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours())).ok();
-    let positive = parsed.and_then(|parsed| Duration::try_from(parsed).ok());
-    positive.filter(|parsed| parsed.subsec_nanos() == 0).ok_or_else(|| format!("{text:?} is not a duration such as 90s, 5m or 1h30m"))
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -365,17 +352,5 @@ mod tests {
     #[test]
     fn command_line_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn duration_with_and_without_unit_is_parsed() {
-        let valid =
-            [("90", 90), ("90s", 90), ("5m", 300), ("1h30m", 5_400), ("2d", 172_800), ("0s", 0), ("1.5h", 5_400), ("1h 30m", 5_400)];
-        for (text, wanted) in valid {
-            assert_eq!(duration(text), Ok(Duration::from_secs(wanted)), "{text}");
-        }
-        for text in ["", "s", "-1s", "1.5s", "5x", "1h30", "99999999999999999999h", "18446744073709551615d", "1month"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 }

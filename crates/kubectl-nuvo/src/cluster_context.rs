@@ -80,22 +80,25 @@ impl ClusterContext {
         found.ok_or_else(|| PluginError::NotFound { kind, name: name.to_owned(), namespace: self.namespace.clone(), list })
     }
 
-    /// Patches exactly the version of the run that was read: the user has decided about what that version showed.
+    /// Patches exactly the version of the object that was read: the user has decided about what that version showed.
     ///
     /// # Errors
     /// [`PluginError::Conflict`], [`PluginError::Api`].
-    pub async fn patch_run(&self, run: &PipelineRun, mut patch: Value) -> Result<PipelineRun, PluginError> {
-        let name = run.name_any();
+    pub async fn patch<K>(&self, object: &K, mut patch: Value) -> Result<K, PluginError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let (kind, name) = (K::kind(&()).into_owned(), object.name_any());
         if let Value::Object(fields) = &mut patch
             && let Value::Object(metadata) = fields.entry("metadata").or_insert_with(|| json!({}))
         {
-            metadata.insert("resourceVersion".to_owned(), json!(run.resource_version()));
+            metadata.insert("resourceVersion".to_owned(), json!(object.resource_version()));
         }
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let runs: Api<PipelineRun> = Api::namespaced(self.client.clone(), run.metadata.namespace.as_deref().unwrap_or(&self.namespace));
-        runs.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 409 => PluginError::Conflict(name.clone()),
-            error => PluginError::api(format!("cannot change PipelineRun {name}"))(error),
+        let objects: Api<K> = Api::namespaced(self.client.clone(), object.meta().namespace.as_deref().unwrap_or(&self.namespace));
+        objects.patch(&name, &params, &Patch::Merge(&patch)).await.map_err(|error| match error {
+            kube::Error::Api(status) if status.code == 409 => PluginError::Conflict { kind, name },
+            error => PluginError::api(format!("cannot change {kind} {name}"))(error),
         })
     }
 }

@@ -90,6 +90,7 @@ fn advice(run: &PipelineRun, status: &PipelineRunStatus) -> Vec<String> {
             again("Check in nuvo whether it is still running, and raise spec.activeDeadlineSeconds if it needs longer")
         }
         Reason::StartDeadlineExceeded => again("Find out why it had to wait, or raise spec.startDeadlineSeconds"),
+        Reason::SlotNotClaimed => vec!["Look at the schedule that made it. To start this run all the same:".to_owned(), command("rerun")],
         Reason::ExecutionLost => again("Look for the execution in nuvo"),
         Reason::NothingToProcessFailed => again("Provide input for the pipeline"),
         Reason::InvalidSpec => vec!["Create a new PipelineRun with a valid spec.".to_owned()],

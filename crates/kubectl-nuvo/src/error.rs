@@ -1,7 +1,7 @@
 //! Why a command failed.
 
 use cluster_connection::ConnectionError;
-use nuvo_core::run::InvalidId;
+use nuvo_core::{run::InvalidId, schedule::CalendarError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +43,17 @@ pub enum PluginError {
     /// An id on the command line is invalid.
     #[error("{0}")]
     Id(#[from] InvalidId),
+    /// A cron line or a time zone cannot be read.
+    #[error("{0}")]
+    Calendar(#[from] CalendarError),
     /// Another client changed the object after this command had read it.
-    #[error("PipelineRun {0} was changed by another client at the same time: look at it, and try again")]
-    Conflict(String),
+    #[error("{kind} {name} was changed by another client at the same time: look at it, and try again")]
+    Conflict {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(String),

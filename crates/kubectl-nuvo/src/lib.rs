@@ -9,12 +9,15 @@ mod cluster_context;
 mod connection;
 mod describe;
 mod describe_pipeline;
+mod describe_schedule;
 mod description;
 mod error;
 mod exit_status;
+mod flag_values;
 mod history;
 mod list;
 mod output;
+mod past_slots;
 mod pipeline_check;
 mod pipelines;
 mod progress;
@@ -22,6 +25,11 @@ mod refresh;
 mod rerun;
 mod resolve;
 mod run;
+mod run_now;
+mod schedule_args;
+mod schedule_check;
+mod schedules;
+mod slots;
 mod suspend;
 mod table;
 mod wait;
@@ -35,6 +43,7 @@ use args::{Cli, Command, PipelineCommand};
 use cluster_context::{Clock, ClusterContext};
 use error::PluginError;
 use exit_status::ExitStatus;
+use schedule_args::ScheduleCommand;
 
 /// Runs the command line. The process must have installed a TLS provider.
 #[must_use]
@@ -65,6 +74,10 @@ fn failed(reason: &str) -> ExitCode {
 }
 
 async fn dispatch(cli: Cli, clock: Clock) -> Result<ExitStatus, PluginError> {
+    // Cron lines can be checked where there is no cluster.
+    if let Command::Schedule { command: ScheduleCommand::Check(args) } = &cli.command {
+        return schedule_check::check(args, clock());
+    }
     let context = ClusterContext::load(&cli.cluster, clock)?;
     match cli.command {
         Command::Run(args) => run::run(&context, &args).await,
@@ -78,8 +91,20 @@ async fn dispatch(cli: Cli, clock: Clock) -> Result<ExitStatus, PluginError> {
         Command::Accounts(args) => accounts::list(&context, &args, context.now()).await,
         Command::Pipeline { command: PipelineCommand::List(args) } => pipelines::list(&context, &args, context.now()).await,
         Command::Pipeline { command: PipelineCommand::Describe(args) } => describe_pipeline::describe(&context, &args, context.now()).await,
+        Command::Schedule { command } => of_schedule(&context, command).await,
         Command::Refresh { names } => refresh::refresh(&context, &names).await,
         Command::History { name } => history::history(&context, &name, context.now()).await,
         Command::Completion { .. } => Ok(ExitStatus::Success),
+    }
+}
+
+async fn of_schedule(context: &ClusterContext, command: ScheduleCommand) -> Result<ExitStatus, PluginError> {
+    match command {
+        ScheduleCommand::List(args) => schedules::list(context, &args, context.now()).await,
+        ScheduleCommand::Describe { names } => describe_schedule::describe(context, &names, context.now()).await,
+        ScheduleCommand::Check(args) => schedule_check::check(&args, context.now()),
+        ScheduleCommand::RunNow(args) => run_now::run_now(context, &args).await,
+        ScheduleCommand::Suspend { names } => suspend::suspend_schedules(context, &names, true).await,
+        ScheduleCommand::Resume { names } => suspend::suspend_schedules(context, &names, false).await,
     }
 }

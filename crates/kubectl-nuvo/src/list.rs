@@ -6,10 +6,11 @@ use nuvo_core::run::reason;
 use nuvo_crds::PipelineRun;
 
 use super::{
-    args::{ListArgs, Output},
+    args::ListArgs,
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
+    flag_values::Output,
     output::{self, print},
     table::{age, number, phase, table},
 };

@@ -5,7 +5,7 @@ use std::io::Write;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
-use super::{args::Output, error::PluginError};
+use super::{error::PluginError, flag_values::Output};
 
 /// Writes to standard output.
 ///

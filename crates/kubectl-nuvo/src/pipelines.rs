@@ -8,10 +8,11 @@ use nuvo_crds::{
 };
 
 use super::{
-    args::{Output, PipelineListArgs},
+    args::PipelineListArgs,
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
+    flag_values::Output,
     output::{self, print},
     table::{age, number, table},
 };

@@ -36,7 +36,7 @@ pub async fn rerun(context: &ClusterContext, args: &RerunArgs) -> Result<ExitSta
     if run.spec.rerun_token.as_deref() == Some(token.as_str()) {
         return Err(PluginError::NotAllowed(format!("PipelineRun {} already has the token {token:?}: use another one", args.name)));
     }
-    let changed = context.patch_run(&run, json!({ "spec": { "rerunToken": token } })).await?;
+    let changed = context.patch(&run, json!({ "spec": { "rerunToken": token } })).await?;
     print(&format!("{} restarted\n", output::name(&changed)))?;
     if !args.wait {
         return Ok(ExitStatus::Success);

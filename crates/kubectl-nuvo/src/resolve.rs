@@ -51,7 +51,7 @@ pub async fn resolve(context: &ClusterContext, args: &ResolveArgs) -> Result<Exi
 /// Answers about exactly the trigger that this version of the run shows.
 async fn decide(context: &ClusterContext, run: &PipelineRun, nonce: &Nonce, decision: &str) -> Result<(), PluginError> {
     let annotations = json!({ RESOLVE_ANNOTATION: format!("{nonce}:{decision}") });
-    let changed = context.patch_run(run, json!({ "metadata": { "annotations": annotations } })).await?;
+    let changed = context.patch(run, json!({ "metadata": { "annotations": annotations } })).await?;
     print(&format!("{} resolved: {decision}\n", output::name(&changed)))
 }
 

@@ -7,10 +7,11 @@ use nuvo_core::run::PipelineId;
 use nuvo_crds::{AccountRef, PipelineRun, PipelineRunSpec, Retry, well_known::DEFAULT_ACCOUNT};
 
 use super::{
-    args::{IfExists, Output, RunArgs},
+    args::{IfExists, RunArgs},
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
+    flag_values::Output,
     output::{self, print},
     wait::{until_ended, with_timeout},
 };

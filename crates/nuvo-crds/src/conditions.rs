@@ -11,7 +11,7 @@ use k8s_openapi::{
 pub const SUCCEEDED: &str = "Succeeded";
 /// True on any end, whatever the outcome: `kubectl wait` cannot wait for "either".
 pub const FINISHED: &str = "Finished";
-/// A run: its success. An account: that it can be used.
+/// A run: its success. An account: that it can be used. A schedule: that it starts its slots.
 pub const READY: &str = "Ready";
 /// kstatus: work is going on.
 pub const RECONCILING: &str = "Reconciling";
@@ -31,6 +31,11 @@ pub const DELETION_BLOCKED: &str = "DeletionBlocked";
 
 /// The operator watches the run no longer, because its label selector does not select it. Absent otherwise.
 pub const UNWATCHED: &str = "Unwatched";
+
+/// The result of the newest run of a schedule that has ended. Absent before there is one.
+pub const LAST_RUN_SUCCEEDED: &str = "LastRunSucceeded";
+/// nuvo starts the pipeline of a schedule by a schedule of its own, too. Absent otherwise.
+pub const ALSO_SCHEDULED_IN_NUVO: &str = "AlsoScheduledInNuvo";
 
 /// The maximum length of a condition message, in characters. Kubernetes allows 32,768, but a shorter message is easier to read.
 pub const MAX_MESSAGE: usize = 1024;
@@ -187,6 +192,8 @@ reasons! {
         FixedInNuvo = "FixedInNuvo", True;
         /// An execution of the pipeline was running, and `spec.concurrencyPolicy` is Skip. Nothing was started.
         Skipped = "Skipped", True;
+        /// Its schedule has not claimed the slot for this run: it was created too late, or copied. Nothing was started.
+        SlotNotClaimed = "SlotNotClaimed", False;
         /// The run could not be triggered within `spec.startDeadlineSeconds`.
         StartDeadlineExceeded = "StartDeadlineExceeded", False;
         /// At least one execution ended FAILED.
@@ -235,6 +242,42 @@ reasons! {
         PermissionMissing = "PermissionMissing", False;
         /// nuvo does not answer. It is not known whether the credentials work.
         NuvoUnavailable = "NuvoUnavailable", Unknown;
+    }
+}
+
+reasons! {
+    /// Why the condition `Ready` of a schedule is what it is.
+    ScheduleReason {
+        /// The next slot is started when it is due.
+        Scheduled = "Scheduled", True;
+        /// `spec.suspend` is true: no new runs are started.
+        Suspended = "Suspended", True;
+        /// A slot is due and waits for the end of an earlier run, because `spec.concurrencyPolicy` is Forbid.
+        BlockedByRun = "BlockedByRun", True;
+        /// A line of `spec.schedules` is no cron line.
+        InvalidSchedule = "InvalidSchedule", False;
+        /// `spec.timeZone` names no time zone of the IANA database.
+        InvalidTimeZone = "InvalidTimeZone", False;
+        /// No line of `spec.schedules` names a date that exists.
+        NeverDue = "NeverDue", False;
+        /// The label selector of the operator does not select the runs that `spec.runTemplate` makes.
+        NotSelected = "NotSelected", False;
+        /// The clock of the operator and that of the API server are apart, or the newest slot lies in the future. Nothing is started.
+        ClockInDoubt = "ClockInDoubt", False;
+        /// An object that does not belong to this schedule has the name of the run.
+        NameTaken = "NameTaken", False;
+        /// The API server refuses the run.
+        CreateRefused = "CreateRefused", False;
+        /// A person must decide about 20 runs of the schedule. Nothing is started before.
+        TooManyUnresolved = "TooManyUnresolved", False;
+    }
+}
+
+impl ScheduleReason {
+    /// Whether the schedule does not go on before a person changes something.
+    #[must_use]
+    pub const fn is_stalled(self) -> bool {
+        matches!(self, Self::InvalidSchedule | Self::InvalidTimeZone | Self::NeverDue | Self::NotSelected)
     }
 }
 

@@ -3,14 +3,16 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-use crate::{nuvo_account::NuvoAccount, nuvo_pipeline::NuvoPipeline, pipeline_run::PipelineRun, schema};
+use crate::{
+    nuvo_account::NuvoAccount, nuvo_pipeline::NuvoPipeline, pipeline_run::PipelineRun, pipeline_schedule::PipelineSchedule, schema,
+};
 
 /// The definitions as they are installed. Prefer this to `PipelineRun::crd()`, whose schema is not yet adapted for the API server.
 ///
 /// # Errors
 /// A definition cannot be converted to JSON or back. The tests would find this.
 pub fn crds() -> Result<Vec<CustomResourceDefinition>, serde_json::Error> {
-    [PipelineRun::crd(), NuvoAccount::crd(), NuvoPipeline::crd()]
+    [PipelineRun::crd(), NuvoAccount::crd(), PipelineSchedule::crd(), NuvoPipeline::crd()]
         .into_iter()
         .map(|crd| {
             let mut json = serde_json::to_value(crd)?;

@@ -1,7 +1,9 @@
 //! The parts of the schemas that the derives cannot express.
 
-use schemars::{Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+use super::PipelineRunSpec;
 
 /// `conditions`: a map by `type`, bounded, with the formats that Kubernetes asks for.
 pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
@@ -45,6 +47,79 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
             },
         },
     })
+}
+
+/// The spec of the runs that a schedule makes: as of a run, without what has no meaning there.
+///
+/// The rules of a run about `executionId` go with that field. What is refused stays in the schema, so that it can be refused with a reason:
+/// the API server would drop an unknown field without a word.
+pub(super) fn run_template_spec(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = PipelineRunSpec::json_schema(generator);
+    let rule = |rule: &str, message: &str, field: &str| json!({ "rule": rule, "message": message, "fieldPath": field });
+    let refusals = json!([
+        rule(
+            "!has(self.executionId)",
+            "executionId cannot be used in runTemplate, because each run of a schedule starts an execution of its own: remove it",
+            ".executionId"
+        ),
+        rule(
+            "!has(self.rerunToken)",
+            "rerunToken cannot be used in runTemplate, because each slot has a run of its own: remove it",
+            ".rerunToken"
+        ),
+        rule(
+            "!has(self.suspend) || !self.suspend",
+            "suspend cannot be true in runTemplate: set suspend of the schedule instead",
+            ".suspend"
+        ),
+    ]);
+    schema.insert("x-kubernetes-validations".to_owned(), refusals);
+    let descriptions = [
+        ("executionId", "Cannot be used in runTemplate."),
+        ("rerunToken", "Cannot be used in runTemplate."),
+        ("suspend", "Cannot be true in runTemplate: spec.suspend holds the schedule back."),
+    ];
+    let Some(properties) = schema.get_mut("properties") else { return schema };
+    for (field, description) in descriptions {
+        if let Some(text) = properties.pointer_mut(&format!("/{field}/description")) {
+            *text = description.into();
+        }
+    }
+    if let Some(Value::String(text)) = properties.pointer_mut("/concurrencyPolicy/description") {
+        text.push_str(" Whether a slot waits for earlier runs of this schedule is decided by spec.concurrencyPolicy.");
+    }
+    let of_pipeline = properties.pointer_mut("/pipelineId/x-kubernetes-validations").and_then(Value::as_array_mut);
+    for rule in of_pipeline.into_iter().flatten().filter(|rule| rule["rule"] == "self == oldSelf") {
+        rule["message"] = "pipelineId of a schedule cannot be changed: create a new PipelineSchedule for the other pipeline".into();
+    }
+    schema
+}
+
+/// Keys that tools use to track what they have made, and the operator for its own records. A run that had them would be taken for theirs.
+const FOREIGN_KEYS: &str = "self.all(key, !key.startsWith('nuvo.dev/') && !key.startsWith('argocd.argoproj.io/') && \
+                            !key.startsWith('kustomize.toolkit.fluxcd.io/') && !key.startsWith('helm.toolkit.fluxcd.io/') && \
+                            !key.startsWith('helm.sh/') && !key.startsWith('meta.helm.sh/') && key != 'app.kubernetes.io/instance')";
+
+/// A bounded map of texts.
+fn template_map(longest: usize, description: &str) -> Schema {
+    let message = "keys of Argo CD, Flux, Helm (also app.kubernetes.io/instance) and nuvo.dev/ cannot be used in runTemplate, because the runs \
+                   would be taken for objects that these tools made: remove them";
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": { "type": "string", "maxLength": longest, "description": description },
+        "x-kubernetes-validations": [{ "rule": FOREIGN_KEYS, "message": message }],
+    })
+}
+
+/// `runTemplate.metadata.labels`.
+pub(super) fn template_labels(_: &mut SchemaGenerator) -> Schema {
+    template_map(63, "Value of the label.")
+}
+
+/// `runTemplate.metadata.annotations`.
+pub(super) fn template_annotations(_: &mut SchemaGenerator) -> Schema {
+    template_map(4_096, "Value of the annotation.")
 }
 
 /// Tidies a generated definition, given as JSON.

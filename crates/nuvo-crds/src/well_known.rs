@@ -19,6 +19,11 @@ pub const RESOLVE_ANNOTATION: &str = "nuvo.dev/resolve";
 /// annotation does so.
 pub const REFRESH_ANNOTATION: &str = "nuvo.dev/refresh";
 
+/// The label of a run that a schedule started: the name of the schedule.
+pub const SCHEDULE_LABEL: &str = "nuvo.dev/schedule";
+
+/// The slot of a run that a schedule started, RFC 3339. Such a run triggers only when its schedule has claimed the slot for it.
+pub const SCHEDULED_AT_ANNOTATION: &str = "nuvo.dev/scheduled-at";
 /// With the value `data` on a NuvoPipeline, the health in Argo CD is also about the data: stale or failed data is Degraded. Read by
 /// `health.lua` only.
 pub const HEALTH_ANNOTATION: &str = "nuvo.dev/health";

@@ -12,11 +12,11 @@ use controlplane::{ControlPlane, Options, Process, RunDir};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use programs::repository;
 
-use crate::{ACCOUNT, NAMESPACE, OBSERVED, RUNS, SECRET, heading, say};
+use crate::{ACCOUNT, NAMESPACE, OBSERVED, RUNS, SCHEDULE, SECRET, heading, say};
 
 /// The rights that the Helm chart gives to the operator.
 const RULES: &str = "charts/nuvo-operator/templates/_rules.tpl";
-const CRDS: [&str; 3] = ["pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev", "nuvopipelines.nuvo.dev"];
+const CRDS: [&str; 4] = ["pipelineruns.nuvo.dev", "pipelineschedules.nuvo.dev", "nuvoaccounts.nuvo.dev", "nuvopipelines.nuvo.dev"];
 /// The namespace of the operator in a cluster of its own.
 const OPERATOR_NAMESPACE: &str = "nuvo-system";
 const OPERATOR: &str = "nuvo-operator";
@@ -254,7 +254,8 @@ fn rules() -> Result<Vec<PolicyRule>, Box<dyn Error>> {
 fn objects() -> Vec<String> {
     let runs = RUNS.iter().map(|name| format!("pipelineruns.nuvo.dev/{name}"));
     let observed = OBSERVED.iter().map(|name| format!("nuvopipelines.nuvo.dev/{name}"));
-    runs.chain(observed).chain([format!("nuvoaccounts.nuvo.dev/{ACCOUNT}"), format!("secret/{SECRET}")]).collect()
+    let schedule = format!("pipelineschedules.nuvo.dev/{SCHEDULE}");
+    runs.chain(observed).chain([schedule, format!("nuvoaccounts.nuvo.dev/{ACCOUNT}"), format!("secret/{SECRET}")]).collect()
 }
 
 fn output(command: &mut Command) -> Result<String, String> {

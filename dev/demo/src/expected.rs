@@ -1,5 +1,7 @@
 //! What must come out of the examples.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 struct Expected {
@@ -75,6 +77,20 @@ pub fn observed_differences(pipelines: &[Value], posts: impl Fn(&str) -> u64) ->
     found
 }
 
+/// The pipeline of the schedule in `examples/each-minute.yaml`.
+const SCHEDULED: &str = "stock";
+
+/// What came of the schedule otherwise, one line each: a run for a minute that has succeeded, and no POST without a run.
+pub fn schedule_differences(runs: &[Value], posts: impl Fn(&str) -> u64) -> Vec<String> {
+    let own: Vec<&Value> = runs.iter().filter(|run| text(run, "/spec/pipelineId") == Some(SCHEDULED)).collect();
+    let slots: BTreeSet<_> = own.iter().filter_map(|run| text(run, "/metadata/annotations/nuvo.dev~1scheduled-at")).collect();
+    let ended = own.iter().filter(|run| text(run, "/status/phase") == Some("Succeeded")).count();
+    let triggered = usize::try_from(posts(SCHEDULED)).unwrap_or(usize::MAX);
+    let right = ended > 0 && slots.len() == own.len() && (ended..=own.len()).contains(&triggered);
+    let is = format!("{SCHEDULED}: runs, minutes, successes and POSTs are {:?}", (own.len(), slots.len(), ended, triggered));
+    if right { Vec::new() } else { vec![format!("{is}, expected the same number of each, and at least 1")] }
+}
+
 fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer)?.as_str()
 }
@@ -97,6 +113,18 @@ mod tests {
         assert_eq!(super::observed_differences(&both, |_| 0), [""; 0]);
         assert_eq!(super::observed_differences(&both, |_| 1).len(), 2);
         assert_eq!(super::observed_differences(&[seen("deliveries", "MANUAL")], |_| 0).len(), 2);
+    }
+
+    #[test]
+    fn schedule_without_a_run_with_two_for_a_minute_or_with_two_posts_differs() {
+        let run = |slot: &str, phase: &str| json!({ "metadata": { "annotations": { "nuvo.dev/scheduled-at": slot } }, "spec": { "pipelineId": "stock" }, "status": { "phase": phase } });
+        let (first, next) = (run("2026-11-29T10:00:00Z", "Succeeded"), run("2026-11-29T10:01:00Z", "Running"));
+        let found = |runs: &[serde_json::Value], posts| super::schedule_differences(runs, |_| posts).len();
+        assert_eq!(
+            (found(&[first.clone()], 1), found(&[first.clone(), next.clone()], 2), found(&[first.clone(), next.clone()], 1)),
+            (0, 0, 0)
+        );
+        assert_eq!((found(&[], 0), found(&[next], 1), found(&[first.clone()], 2), found(&[first.clone(), first], 2)), (1, 1, 1, 1));
     }
 
     #[test]

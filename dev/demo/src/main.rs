@@ -31,6 +31,8 @@ const NAMESPACE: &str = "demo";
 const RUNS: [&str; 5] = ["orders", "invoices", "customers", "ledger", "archive"];
 /// The pipelines that nuvo starts itself: the names of the NuvoPipelines in `examples/observed-pipelines.yaml`, and their ids.
 const OBSERVED: [&str; 2] = ["deliveries", "returns"];
+/// The schedule that starts something each minute: its name, and that of its file in `examples`.
+const SCHEDULE: &str = "each-minute";
 /// The one that fails.
 const FAILED: &str = "customers";
 /// What `examples/account.yaml` makes.
@@ -146,6 +148,7 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
     }
     heading("what nuvo starts itself, by its schedule and by an event: the operator only looks");
     cluster.show(&["get", "nuvopipelines.nuvo.dev", "-n", NAMESPACE])?;
+    show_schedule(&cluster, &mut operator, interrupt)?;
     heading("what a failed run says");
     cluster.show(&["describe", &format!("pipelinerun.nuvo.dev/{FAILED}"), "-n", NAMESPACE])?;
     heading("what it took; builds run side by side");
@@ -153,9 +156,12 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
     let posts = |pipeline: &str| sim.post_count_of(pipeline);
     let mut differences = expected::differences(&list(&cluster, "pipelineruns.nuvo.dev")?, posts);
     differences.extend(expected::observed_differences(&list(&cluster, "nuvopipelines.nuvo.dev")?, posts));
+    differences.extend(expected::schedule_differences(&list(&cluster, "pipelineruns.nuvo.dev")?, posts));
     if args.once {
         if differences.is_empty() {
-            heading("all came out as expected: every run has triggered its pipeline once, and what is only observed was never triggered");
+            heading(
+                "all came out as expected: every run has triggered its pipeline once, each minute had one run, and what is only observed was never triggered",
+            );
             return Ok(());
         }
         let log = operator.end_of_log();
@@ -173,6 +179,20 @@ fn demonstrate(args: Args, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> 
         }
     }
     heading("ending");
+    Ok(())
+}
+
+/// Applies the schedule, and waits for the run of the next minute.
+fn show_schedule(cluster: &Cluster, operator: &mut Operator, interrupt: &Interrupt) -> Result<(), Box<dyn Error>> {
+    heading("a schedule that starts a run each minute: the next one, at the full minute");
+    cluster.show(&["apply", "-n", NAMESPACE, "-f", &format!("examples/{SCHEDULE}.yaml")])?;
+    let of_schedule = format!("nuvo.dev/schedule={SCHEDULE}");
+    let watch = ["get", "pipelineruns.nuvo.dev", "-n", NAMESPACE, "-l", &of_schedule, "-w"];
+    say(&format!("$ kubectl {}", watch.join(" ")));
+    let watch = cluster.start(&watch, "schedule.log")?;
+    let schedule = format!("pipelineschedule.nuvo.dev/{SCHEDULE}");
+    Wait { cluster, operator, interrupt }.until("condition=LastRunSucceeded", &[&schedule], Some(watch))?;
+    cluster.show(&["get", "pipelineschedules.nuvo.dev", "-n", NAMESPACE])?;
     Ok(())
 }
 
@@ -200,6 +220,9 @@ echo '{pipeline_run}' | kubectl create -n {NAMESPACE} -f -
 kubectl get npr -n {NAMESPACE} -o wide
 # What runs in nuvo, whoever started it:
 kubectl get npl -n {NAMESPACE} -o wide
+# When the schedule starts its next run, and what became of the last ones:
+kubectl get nps -n {NAMESPACE}
+kubectl get npr -n {NAMESPACE} -l nuvo.dev/schedule={SCHEDULE} -w
 # What has reached the simulator, and how often each pipeline was triggered:
 curl {admin}journal
 curl {admin}counts

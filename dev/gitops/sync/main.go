@@ -45,8 +45,9 @@ const (
 )
 
 var kinds = map[string]schema.GroupVersionResource{
-	"PipelineRun": {Group: "nuvo.dev", Version: "v1alpha1", Resource: "pipelineruns"},
-	"NuvoAccount": {Group: "nuvo.dev", Version: "v1alpha1", Resource: "nuvoaccounts"},
+	"PipelineRun":      {Group: "nuvo.dev", Version: "v1alpha1", Resource: "pipelineruns"},
+	"PipelineSchedule": {Group: "nuvo.dev", Version: "v1alpha1", Resource: "pipelineschedules"},
+	"NuvoAccount":      {Group: "nuvo.dev", Version: "v1alpha1", Resource: "nuvoaccounts"},
 }
 
 type operation struct {

@@ -104,6 +104,13 @@ impl AccountDriver {
         })
     }
 
+    /// The schedule by which nuvo starts a pipeline itself; the outer one is none if nuvo has not told.
+    #[allow(clippy::option_option, reason = "the outer one: it is not known; the inner one: there is none")]
+    #[must_use]
+    pub fn schedule_in_nuvo(&self, pipeline: &PipelineId) -> Option<Option<String>> {
+        self.worker.requests.with(|scheduler, _| scheduler.executions.mode(pipeline).map(|mode| mode.schedule.clone()))
+    }
+
     /// Those of these executions that have ended by what is known of them.
     #[must_use]
     pub fn ended(&self, pipeline: &PipelineId, executions: &BTreeSet<ExecutionId>) -> BTreeSet<ExecutionId> {

@@ -8,8 +8,8 @@ use nuvo_core::{
     pipeline::PipelineRecord,
     run::{Absence, Baseline, ExecutionId, PipelineId, RunRef},
     scheduler::{
-        ListedExecutions, Look, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef, Purpose, Read,
-        ReadAnswer, Running,
+        ListedExecutions, Look, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineMode, PipelineRef,
+        Purpose, Read, ReadAnswer, Running,
     },
 };
 
@@ -28,7 +28,7 @@ pub(super) enum Done {
     LookedForDoubts { began: Duration, pipeline: Option<PipelineId>, listed: Option<ListedExecutions> },
     Looked { list_poll: ListPoll, look: Look, result: Result<Listed, Error> },
     Read { read: Read, asked: Duration, answer: ReadAnswer },
-    Mode { pipeline: PipelineId, answer: Result<bool, Error> },
+    Mode { pipeline: PipelineId, answer: Result<PipelineMode, Error> },
     Observed { page: PageRequest, result: Result<ObservedPage, ObservationAnswer>, answered_at: Timestamp },
     ReadObserved { read: ObservationRead, answer: ObservationAnswer },
 }
@@ -116,7 +116,7 @@ impl Worker {
 
     pub(super) async fn read_mode(&self, session: Option<Arc<Session>>, pipeline: PipelineId) -> Done {
         let answer = match usable(session) {
-            Ok(session) => session.pipeline(&pipeline, Purpose::Mode).await.map(|pipeline| pipeline.developer_mode == Some(true)),
+            Ok(session) => session.pipeline(&pipeline, Purpose::Mode).await.map(mode),
             Err(error) => Err(error),
         };
         Done::Mode { pipeline, answer }
@@ -213,9 +213,9 @@ impl Worker {
         self.wake(&woken);
     }
 
-    fn mode_answered(&self, pipeline: &PipelineId, answer: Result<bool, Error>) {
+    fn mode_answered(&self, pipeline: &PipelineId, answer: Result<PipelineMode, Error>) {
         self.requests.with(|scheduler, _| match answer {
-            Ok(developer) => scheduler.executions.mode_answered(pipeline, Some(developer)),
+            Ok(mode) => scheduler.executions.mode_answered(pipeline, Some(mode)),
             // Nothing was sent.
             Err(Error::Paused(_) | Error::Stopping) => scheduler.executions.mode_not_asked(pipeline),
             Err(error) => {
@@ -258,4 +258,10 @@ fn took(execution: &nuvo_client::Execution) -> Option<Duration> {
     let at = |time: &Option<nuvo_client::NuvoTime>| time.as_ref()?.at;
     let (created, updated) = (at(&execution.created_at)?, at(&execution.updated_at)?);
     Duration::try_from(updated.duration_since(created)).ok().filter(|_| execution.status.is_terminal())
+}
+
+/// What is said of a pipeline that is of interest to its runs and schedules.
+fn mode(pipeline: nuvo_client::Pipeline) -> PipelineMode {
+    let nuvo_client::Pipeline { active, developer_mode, schedule, .. } = pipeline;
+    PipelineMode { developer: developer_mode == Some(true), schedule: schedule.filter(|_| active != Some(false)) }
 }

@@ -61,6 +61,11 @@ describe! {
     PIPELINE_LAST_DURATION: "gauge" "nuvo_pipeline_last_duration_seconds" ["namespace", "name", "pipeline_id"] "Processing time in nuvo of the newest successful execution that was read";
     PIPELINE_RUNNING: "gauge" "nuvo_pipeline_running" ["namespace", "name", "pipeline_id"] "Executions that are running, at most 32";
     PIPELINE_OBSERVED: "gauge" "nuvo_pipeline_observed_timestamp_seconds" ["namespace", "name", "pipeline_id"] "Begin of the last complete look at the executions of the pipeline; 0 before the first one of this process";
+    SCHEDULE_READY: "gauge" "nuvo_schedule_ready" ["namespace", "name", "reason"] "Whether a PipelineSchedule starts its slots (1) or not (0), with the reason of its condition Ready";
+    SCHEDULE_SLOTS: "counter" "nuvo_schedule_slots_total" ["namespace", "name", "result", "reason"] "Slots that were decided since this process leads, by result (started or missed) and, if missed, by the reason";
+    SCHEDULE_LAST_SUCCESS: "gauge" "nuvo_schedule_last_success_timestamp_seconds" ["namespace", "name"] "End of the newest successful run of the schedule; absent without one";
+    SCHEDULE_NEXT: "gauge" "nuvo_schedule_next_timestamp_seconds" ["namespace", "name"] "When the next slot is due; absent while none will start";
+    SCHEDULE_LAG: "histogram" "nuvo_operator_schedule_lag_seconds" [] "Time from when a slot was due until its run was created";
 }
 
 /// The error types of nuvo that are counted under their own name: the documented ones, those seen in practice, and none.

@@ -23,7 +23,22 @@ fn touched() -> Arc<Metrics> {
     metrics.leader(true);
     metrics.set_pipelineruns([("Running", 2)]);
     observe(&metrics);
+    metrics.schedule("team", "nightly", &scheduled("Scheduled"));
+    metrics.slot_started("team", "nightly", SignedDuration::from_millis(1_500));
     metrics
+}
+
+/// The status of a schedule whose condition `Ready` has this reason.
+fn scheduled(reason: &str) -> PipelineScheduleStatus {
+    let status = if reason == "Scheduled" { "True" } else { "False" };
+    serde_json::from_value(serde_json::json!({
+        "conditions": [
+            { "type": "Ready", "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-29T10:00:00Z" },
+        ],
+        "lastSuccessfulTime": "1970-01-01T00:10:00Z",
+        "nextScheduleTime": "1970-01-01T00:20:00Z",
+    }))
+    .unwrap()
 }
 
 /// Shows a pipeline of which everything is known.
@@ -114,6 +129,48 @@ fn deleted_pipeline_leaves_no_series() {
     }
     metrics.forget_pipeline("team", "orders");
     assert!(!metrics.encode().contains("nuvo_pipeline_"), "{}", metrics.encode());
+}
+
+#[test]
+fn schedule_shows_its_slots_its_next_one_and_one_reason() {
+    let metrics = touched();
+    metrics.slots_missed("team", "nightly", MissedReason::StillRunning, 3);
+    metrics.schedule("team", "nightly", &scheduled("NameTaken"));
+    let exposition = metrics.encode();
+    for line in [
+        r#"nuvo_schedule_ready{namespace="team",name="nightly",reason="NameTaken"} 0"#,
+        r#"nuvo_schedule_slots_total{namespace="team",name="nightly",result="started",reason=""} 1"#,
+        r#"nuvo_schedule_slots_total{namespace="team",name="nightly",result="missed",reason="StillRunning"} 3"#,
+        r#"nuvo_schedule_slots_total{namespace="team",name="nightly",result="missed",reason="TooLate"} 0"#,
+        r#"nuvo_schedule_last_success_timestamp_seconds{namespace="team",name="nightly"} 600.0"#,
+        r#"nuvo_schedule_next_timestamp_seconds{namespace="team",name="nightly"} 1200.0"#,
+        r#"nuvo_operator_schedule_lag_seconds_bucket{le="1.0"} 0"#,
+        r#"nuvo_operator_schedule_lag_seconds_bucket{le="2.5"} 1"#,
+    ] {
+        assert!(exposition.contains(&format!("{line}\n")), "{line}\n{exposition}");
+    }
+    assert_eq!(exposition.matches("nuvo_schedule_ready{").count(), 1, "{exposition}");
+    assert_eq!(exposition.matches("nuvo_schedule_slots_total{").count(), MissedReason::ALL.len() + 1, "{exposition}");
+}
+
+#[test]
+fn schedule_that_will_not_start_has_no_next_slot() {
+    let metrics = touched();
+    metrics.schedule("team", "nightly", &PipelineScheduleStatus { next_schedule_time: None, ..scheduled("InvalidSchedule") });
+    let exposition = metrics.encode();
+    assert!(!exposition.contains("nuvo_schedule_next_timestamp_seconds{"), "{exposition}");
+    assert!(exposition.contains(r#"reason="InvalidSchedule"} 0"#), "{exposition}");
+}
+
+#[test]
+fn deleted_schedule_leaves_no_series() {
+    let metrics = touched();
+    metrics.schedule("team", "weekly", &scheduled("Scheduled"));
+    metrics.forget_schedule("team", "nightly");
+    let exposition = metrics.encode();
+    assert!(!exposition.contains("nightly") && exposition.contains("weekly"), "{exposition}");
+    metrics.forget_objects();
+    assert!(!metrics.encode().contains("nuvo_schedule_"), "what another process leads is not shown");
 }
 
 #[test]

@@ -2,38 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::status::{reads_annotation, reads_label};
-use nuvo_crds::well_known::{GROUP, RESOLVE_ANNOTATION, TRIGGER_ANNOTATION, VERSION};
+use super::{
+    made_by::{pipeline_of, schedule_of},
+    status::{reads_annotation, reads_label},
+};
+use nuvo_crds::well_known::{RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION};
 
 /// The longest value of an annotation that is read, in bytes: an answer that names a hundred executions.
 pub const LONGEST_ANNOTATION: usize = 4_096;
 
-/// The kind whose objects show what runs in nuvo, and trigger nothing.
-const PIPELINE_KIND: &str = "NuvoPipeline";
-
-/// Whether a `NuvoPipeline` is the controller.
-#[must_use]
-pub fn is_mirror(metadata: &ObjectMeta) -> bool {
-    let is_of_group = |owner: &OwnerReference| owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().any(|owner| owner.controller == Some(true) && owner.kind == PIPELINE_KIND && is_of_group(owner))
-}
-
 /// The part of the metadata that decisions depend on. A value that is too long to be read stays too long.
 #[must_use]
 pub fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
-    let controller = is_mirror(&metadata).then(|| OwnerReference {
-        api_version: format!("{GROUP}/{VERSION}"),
-        kind: PIPELINE_KIND.to_owned(),
-        controller: Some(true),
-        ..OwnerReference::default()
-    });
+    let controller = pipeline_of(&metadata).or_else(|| schedule_of(&metadata)).cloned();
     let ObjectMeta {
         name, namespace, uid, resource_version, generation, creation_timestamp, deletion_timestamp, labels, annotations, ..
     } = metadata;
-    let is_ours = |key: &str| [RESOLVE_ANNOTATION, TRIGGER_ANNOTATION].contains(&key);
+    let is_ours = |key: &str| [RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION].contains(&key);
     let annotations = annotations.map(|all| kept(all, |key| is_ours(key) || reads_annotation(key)));
     let labels = labels.map(|all| kept(all, reads_label));
     ObjectMeta {
@@ -58,7 +45,10 @@ fn kept(all: BTreeMap<String, String>, is_read: impl Fn(&str) -> bool) -> BTreeM
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
     use super::*;
+    use crate::run::made_by::is_mirror;
 
     fn texts(all: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
         Some(all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
@@ -102,8 +92,11 @@ mod tests {
             let others = [OwnerReference::default(), owner.clone()];
             let metadata = ObjectMeta { owner_references: Some(others.to_vec()), ..ObjectMeta::default() };
             assert_eq!(is_mirror(&metadata), wanted, "{owner:?}");
+            let is_scheduled = owner.kind == "PipelineSchedule";
+            assert_eq!(schedule_of(&metadata).map(|owner| owner.name.as_str()), is_scheduled.then_some("orders"), "{owner:?}");
             let kept = kept_metadata(metadata);
-            assert_eq!((is_mirror(&kept), kept.owner_references.map_or(0, |owners| owners.len())), (wanted, usize::from(wanted)));
+            let controllers = kept.owner_references.as_ref().map_or(0, Vec::len);
+            assert_eq!((is_mirror(&kept), controllers), (wanted, usize::from(wanted || is_scheduled)), "{owner:?}");
         }
     }
 

@@ -14,6 +14,7 @@ mod ids;
 mod kept_metadata;
 mod life;
 mod lock_time;
+mod made_by;
 mod memory;
 mod next;
 mod next_attempt;
@@ -34,9 +35,10 @@ pub use events::{Ending, RunEvent, ending, events_of_change};
 pub use execution_presence::{Absence, Presence, PresenceJudgement, judge_presence, needs_list};
 pub use facts::Facts;
 pub use ids::{AccountHash, ExecutionId, InvalidId, LockName, Nonce, PipelineId, Uid};
-pub use kept_metadata::{is_mirror, kept_metadata};
+pub use kept_metadata::kept_metadata;
 pub use life::{Life, RetryWait};
 pub use lock_time::lock_written;
+pub use made_by::is_mirror;
 pub use memory::RunMemory;
 pub use next::next;
 pub use next_attempt::{Reopening, following_attempt, goes_on, reopening};
@@ -52,7 +54,7 @@ pub use trigger::facts::{Grant, Inquiry, Looks, Memory, Task, TriggerFacts};
 pub use trigger::next_step::{next_step, release, remember as remember_trigger};
 pub use trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted};
 pub use trigger::retention::{Disposal, Remembered, Retention, disposal};
-pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, Run, RunningExecutions};
+pub use trigger::run_view::{Candidate, ExecutionState, Holder, ListedCandidates, MadeBy, Run, RunningExecutions, Scheduled, SlotClaim};
 pub use trigger::step::{Answer, FollowUp, Gate, Hold, Limits, LockRead, Step};
 pub use trigger::stored::{
     BASELINE_IDS, Baseline, Evidence, FORMAT, Format, LEDGER_BYTES, LEDGER_ENTRIES, Later, LedgerEntry, LedgerOutcome, Lock, LockHolder,

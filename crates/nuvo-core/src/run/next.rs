@@ -375,7 +375,7 @@ fn after_failure(f: &Facts, failed: Failed, kind: FailureKind, why: &str) -> Act
 fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     let run = o.run();
     let ends = match hold {
-        Hold::Overdue => waiting(o, hold, f.life.now),
+        Hold::Overdue | Hold::SlotNotClaimed => waiting(o, hold, f.life.now),
         Hold::TooLate => Some(waiting_message::too_late(f.life.reason)),
         Hold::Mirror => Some(waiting_message::mirror()),
         Hold::Skipped(id) => Some(waiting_message::skipped(id)),
@@ -394,10 +394,12 @@ fn wait(f: &Facts, o: &TriggerFacts, hold: &Hold) -> Act {
     }
     let again = match hold {
         Hold::PipelineRunning(_) => Some(QUEUE_RECHECK),
+        Hold::SlotUndecided => Some(LOCK_RECHECK),
         Hold::Suspended
         | Hold::Lost
         | Hold::Overdue
         | Hold::TooLate
+        | Hold::SlotNotClaimed
         | Hold::Mirror
         | Hold::Skipped(_)
         | Hold::Gate(Gate::Open | Gate::Draining) => None,

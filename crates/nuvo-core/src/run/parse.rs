@@ -2,14 +2,15 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
-    kept_metadata::{LONGEST_ANNOTATION, is_mirror},
-    trigger::run_view::Run,
+    kept_metadata::LONGEST_ANNOTATION,
+    made_by::{is_mirror, schedule_of},
+    trigger::run_view::{MadeBy, Run, Scheduled},
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };
 use nuvo_crds::{
     self, MAX_HISTORY, OnAmbiguousTrigger, PastAttempt, PipelineRun, PipelineRunStatus, TriggerState,
     conditions::Reason,
-    well_known::{RESOLVE_ANNOTATION, TRIGGER_ANNOTATION},
+    well_known::{RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION},
 };
 
 /// Why an object cannot be a run. The schema refuses these; an object that was stored before it, or by a server without it, may show them.
@@ -123,6 +124,18 @@ fn bound(
     }
 }
 
+/// What made the run. An annotation that is no time is no permission.
+fn made_by(run: &PipelineRun) -> MadeBy {
+    let annotation = run.metadata.annotations.as_ref().and_then(|all| all.get(SCHEDULED_AT_ANNOTATION));
+    let Some(text) = annotation else { return MadeBy::Other };
+    match (text.parse(), schedule_of(&run.metadata)) {
+        (Ok(slot), Some(schedule)) => {
+            MadeBy::Schedule(Box::new(Scheduled { slot, schedule: schedule.name.clone(), uid: schedule.uid.clone() }))
+        }
+        _ => MadeBy::Unreadable,
+    }
+}
+
 /// Reads a run's record.
 ///
 /// # Errors
@@ -176,6 +189,7 @@ pub fn parse(run: &PipelineRun) -> Result<Run, InvalidRun> {
         adopt_unproven: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Adopt,
         retriggers: run.spec.on_ambiguous_trigger == OnAmbiguousTrigger::Retrigger && !was_repeated(&status),
         concurrency: run.spec.concurrency_policy,
+        made_by: made_by(run),
         observes: run.spec.execution_id.is_some(),
         is_mirror: is_mirror(meta),
         attempt,

@@ -59,6 +59,12 @@ pub fn waiting(o: &TriggerFacts, hold: &Hold, now: Timestamp) -> Option<StatusIn
         Hold::PipelineRunning(executions) => because(Reason::PipelineRunning, running(executions)),
         Hold::Skipped(execution) => skipped(execution),
         Hold::TooLate => too_late(None),
+        Hold::SlotUndecided => because(Reason::Pending, "The schedule that made this run has not claimed the slot for it yet."),
+        Hold::SlotNotClaimed => because(
+            Reason::SlotNotClaimed,
+            "The schedule that made this run is gone, or has not claimed the slot for it: the run was created too late, or is a copy of another \
+             one. Nothing was started for it.",
+        ),
         Hold::Mirror => mirror(),
         Hold::Lost if run.unread_marker.is_some() => because(
             Reason::StatusLost,

@@ -2,6 +2,8 @@
 //!
 //! Every replica has to name the same slots, so the zones are those that are compiled in, not those of the machine.
 
+use std::{cmp::Reverse, collections::BinaryHeap, iter};
+
 use croner::Cron;
 use jiff::{
     Timestamp, ToSpan,
@@ -27,7 +29,7 @@ pub enum CalendarError {
 /// The union of the slots of some cron lines.
 #[derive(Debug, Clone)]
 pub struct Calendar {
-    lines: Vec<Cron>,
+    lines: Vec<(usize, Cron)>,
     zone: TimeZone,
 }
 
@@ -38,22 +40,50 @@ impl Calendar {
     /// [`CalendarError`] for the first line, or the zone, that cannot be read.
     pub fn parse(lines: &[String], zone: &str) -> Result<Self, CalendarError> {
         let mut parsed = Vec::new();
-        for line in lines {
-            parsed.extend(parse_line(line)?);
+        for (index, line) in lines.iter().enumerate() {
+            parsed.extend(parse_line(line)?.into_iter().map(|cron| (index, cron)));
         }
         Ok(Self { lines: parsed, zone: time_zone(zone).ok_or_else(|| CalendarError::Zone(zone.to_owned()))? })
+    }
+
+    /// The slots after this time, in order, each once.
+    pub fn slots_after(&self, time: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        let upcoming = self.lines.iter().enumerate().filter_map(|(at, (_, cron))| Some(Reverse((self.next_of(cron, time)?, at))));
+        let mut upcoming: BinaryHeap<_> = upcoming.collect();
+        let mut last = time;
+        iter::from_fn(move || {
+            loop {
+                let Reverse((slot, at)) = upcoming.pop()?;
+                let cron = self.lines.get(at).map(|(_, cron)| cron);
+                upcoming.extend(cron.and_then(|cron| self.next_of(cron, slot)).map(|next| Reverse((next, at))));
+                if slot > last {
+                    last = slot;
+                    return Some(slot);
+                }
+            }
+        })
     }
 
     /// The first slot after this time.
     #[must_use]
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|cron| self.next_of(cron, time)).min()
+        self.lines.iter().filter_map(|(_, cron)| self.next_of(cron, time)).min()
     }
 
     /// The newest slot that is not after this time.
     #[must_use]
     pub fn newest_until(&self, time: Timestamp) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|cron| self.previous_of(cron, time)).max()
+        self.lines.iter().filter_map(|(_, cron)| self.previous_of(cron, time)).max()
+    }
+
+    /// The lines, by their position, that name no date after this time.
+    #[must_use]
+    pub fn never_due(&self, time: Timestamp) -> Vec<usize> {
+        let mut never: Vec<usize> = self.lines.iter().map(|(index, _)| *index).collect();
+        let due: Vec<usize> = self.lines.iter().filter(|(_, cron)| self.next_of(cron, time).is_some()).map(|(index, _)| *index).collect();
+        never.retain(|index| !due.contains(index));
+        never.dedup();
+        never
     }
 
     fn next_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     pace::{self, FASTEST, Past, period, watch_period},
-    pipeline_modes::PipelineModes,
+    pipeline_modes::{PipelineMode, PipelineModes},
     purpose::Purpose,
     reads::{Key, Read, ReadAnswer, Reads},
     tracked::{Tracked, Watch, is_processing, is_processing_report},
@@ -307,12 +307,18 @@ impl Executions {
         reads.out = reads.out.saturating_sub(1);
     }
 
-    /// Records whether a pipeline is in developer mode; none if nuvo did not say it.
-    pub fn mode_answered(&mut self, pipeline: &PipelineId, developer: Option<bool>) {
+    /// Records what nuvo has said of a pipeline; none if it did not say it.
+    pub fn mode_answered(&mut self, pipeline: &PipelineId, told: Option<PipelineMode>) {
         self.modes_out = self.modes_out.saturating_sub(1);
-        if let Some(developer) = developer {
-            self.modes.set(pipeline, developer);
+        if let Some(told) = told {
+            self.modes.set(pipeline, told);
         }
+    }
+
+    /// What nuvo has said of a pipeline; none if it was not asked.
+    #[must_use]
+    pub fn mode(&self, pipeline: &PipelineId) -> Option<&PipelineMode> {
+        self.modes.told(pipeline)
     }
 
     /// A pipeline was not asked about after all: it is when the mode is wanted again.

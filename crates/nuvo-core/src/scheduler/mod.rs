@@ -29,6 +29,7 @@ pub use observation::{
     MOST_OBSERVED, Observable, Observation, ObservationAnswer, ObservationRead, ObservedPage, PageRequest, PageScope, PipelineRef,
 };
 pub use pauses::Pause;
+pub use pipeline_modes::PipelineMode;
 pub use places::{Places, most_places};
 pub use purpose::Purpose;
 pub use reads::{Key, Read, ReadAnswer};

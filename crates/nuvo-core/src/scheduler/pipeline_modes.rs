@@ -1,4 +1,4 @@
-//! Which pipelines are in developer mode, in which nuvo delivers the first rows only.
+//! Which pipelines are in developer mode, in which nuvo delivers the first rows only, and which nuvo starts by a schedule of its own.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,10 +19,19 @@ pub struct PipelineModes {
     wanted: VecDeque<PipelineId>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Mode {
     since: Duration,
-    developer: bool,
+    told: Option<PipelineMode>,
+}
+
+/// What nuvo has said of a pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PipelineMode {
+    /// It is in developer mode.
+    pub developer: bool,
+    /// The schedule by which nuvo starts it.
+    pub schedule: Option<String>,
 }
 
 impl PipelineModes {
@@ -31,13 +40,13 @@ impl PipelineModes {
         if self.known.get(pipeline).is_some_and(|mode| now.saturating_sub(mode.since) < AGE) {
             return;
         }
-        let developer = self.is_developer(pipeline);
+        let told = self.known.get(pipeline).and_then(|mode| mode.told.clone());
         if self.known.len() >= PIPELINES {
             self.known.retain(|_, mode| now.saturating_sub(mode.since) < AGE);
         }
         if self.known.len() < PIPELINES {
             // The last answer is used until there is another one.
-            self.known.insert(pipeline.clone(), Mode { since: now, developer });
+            self.known.insert(pipeline.clone(), Mode { since: now, told });
             self.wanted.push_back(pipeline.clone());
         }
     }
@@ -52,16 +61,22 @@ impl PipelineModes {
         self.known.remove(pipeline);
     }
 
-    /// nuvo has said whether a pipeline is in developer mode.
-    pub fn set(&mut self, pipeline: &PipelineId, developer: bool) {
+    /// nuvo has said this of a pipeline.
+    pub fn set(&mut self, pipeline: &PipelineId, told: PipelineMode) {
         if let Some(mode) = self.known.get_mut(pipeline) {
-            mode.developer = developer;
+            mode.told = Some(told);
         }
+    }
+
+    /// What nuvo has said of a pipeline; none if it was not asked.
+    #[must_use]
+    pub fn told(&self, pipeline: &PipelineId) -> Option<&PipelineMode> {
+        self.known.get(pipeline)?.told.as_ref()
     }
 
     /// Whether a pipeline is in developer mode, as far as nuvo has said it.
     #[must_use]
     pub fn is_developer(&self, pipeline: &PipelineId) -> bool {
-        self.known.get(pipeline).is_some_and(|mode| mode.developer)
+        self.told(pipeline).is_some_and(|mode| mode.developer)
     }
 }

@@ -7,6 +7,7 @@ use super::{
     budget::Budget,
     executions::{Due, Pace},
     pauses::Pauses,
+    pipeline_modes::PipelineMode,
 };
 use crate::run::{Absence, ExecutionId, Follow, Known, Obstacle, PipelineId, RunRef, Uid};
 
@@ -373,7 +374,7 @@ fn mode_of_a_pipeline_is_asked_for_once_an_hour_and_known_at_the_end_of_its_runs
     let run = run("orders", "u");
     let mut executions = following(&run, &["e1"]);
     assert_eq!(asked_mode(&mut executions, START), Some(orders()));
-    executions.mode_answered(&orders(), Some(true));
+    executions.mode_answered(&orders(), Some(PipelineMode { developer: true, schedule: None }));
     executions.follow(&run, &orders(), &wish(&["e1", "e2"]), after(3_599.0));
     assert_eq!(asked_mode(&mut executions, after(3_599.0)), None);
     executions.follow(&run, &orders(), &wish(&["e1", "e3"]), after(3_600.0));

@@ -11,7 +11,7 @@ use crate::test_client::{client, json, until};
 fn builtin_pipelines_parse() {
     let pipelines = parse_pipelines(BUILTIN_PIPELINES).unwrap();
     let ids: Vec<_> = pipelines.iter().map(|pipeline| pipeline.id.as_str()).collect();
-    assert_eq!(ids, ["orders", "invoices", "customers", "ledger", "archive", "deliveries", "returns"]);
+    assert_eq!(ids, ["orders", "invoices", "customers", "ledger", "archive", "stock", "deliveries", "returns"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Write};
 
 use nuvo_crds::{
     self,
-    conditions::{self, AccountReason, FreshReason, LastExecutionReason, ObservationReason, QualityGateReason, Reason},
+    conditions::{self, AccountReason, FreshReason, LastExecutionReason, ObservationReason, QualityGateReason, Reason, ScheduleReason},
     well_known,
 };
 use serde_json::Value;
@@ -93,6 +93,9 @@ fn type_of(field: &Value) -> String {
         "string" if field["format"] == "date-time" => "time".to_owned(),
         "string" => format!("string{}", bound("minLength", "maxLength")),
         "integer" => format!("integer{}", bound("minimum", "maximum")),
+        "object" if field.get("additionalProperties").is_some() => {
+            format!("map of {}{}", type_of(&field["additionalProperties"]), bound("minProperties", "maxProperties"))
+        }
         "array" => format!("list of {}{}", type_of(&field["items"]), bound("minItems", "maxItems")),
         other => other.to_owned(),
     }
@@ -143,6 +146,7 @@ fn reasons(text: &mut String, kind: &str) -> Result<(), Box<dyn Error>> {
             of!(READY, ObservationReason),
             vec![of!(FRESH, FreshReason), of!(LAST_EXECUTION_SUCCEEDED, LastExecutionReason), of!(QUALITY_GATE_PASSED, QualityGateReason)],
         ),
+        "PipelineSchedule" => (of!(READY, ScheduleReason), Vec::new()),
         _ => (of!(READY, AccountReason), Vec::new()),
     };
     let (condition, rows) = leading;
@@ -173,6 +177,12 @@ fn annotations(text: &mut String) -> Result<(), Box<dyn Error>> {
             well_known::RESOLVE_ANNOTATION,
             "PipelineRun",
             "A person's answer to a trigger in doubt: `<nonce>:adopt=<id,..>`, `<nonce>:retry` or `<nonce>:abandon`.",
+        ),
+        (well_known::SCHEDULE_LABEL, "PipelineRun", "A label: the name of the PipelineSchedule that made the run."),
+        (
+            well_known::SCHEDULED_AT_ANNOTATION,
+            "PipelineRun",
+            "The slot of a run that a PipelineSchedule made. Such a run starts only if the schedule has claimed the slot for it.",
         ),
         (
             well_known::HEALTH_ANNOTATION,

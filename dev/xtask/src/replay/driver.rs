@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use k8s_openapi::jiff::SignedDuration;
 use nuvo_core::run::{
     AccountAnswer, Act, Again, Answer, Answered, Ask, Begin, Beginning, Change, Facts, Failure, FailureKind, Lock, LockRead, Rendered,
-    RunMemory, StatusChange, Step, Wishes, at_rest, differs_only_in_wording, ends_lock_need, events_of_change, next, remember,
+    RunMemory, SlotClaim, StatusChange, Step, Wishes, at_rest, differs_only_in_wording, ends_lock_need, events_of_change, next, remember,
 };
 use nuvo_crds::PipelineRunStatus;
 
@@ -221,6 +221,10 @@ impl Player {
                 self.trace.detail("answer", if undecided { "One of them is in doubt." } else { "None of them is in doubt." });
                 Answer::Undecided(undecided)
             }),
+            Step::ReadClaim(_) => {
+                self.trace.detail("answer", "The slot is claimed for this run.");
+                Ok(Answer::Claim(SlotClaim::Claimed))
+            }
             Step::ReadClaimed => {
                 let claimed = self.world.claimed();
                 self.trace.detail("answer", &format!("They show: {}.", objects::join(&claimed)));

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::text::truncated;
+use crate::{run::made_by::schedule_of, text::truncated};
 use nuvo_crds::{
     MAX_STATUS_MESSAGE, Phase, PipelineRun, PipelineRunStatus,
     conditions::{ConditionState, ConditionStatus, DELETION_BLOCKED, remove, set},
@@ -109,6 +109,10 @@ fn obstacle(status: &PipelineRunStatus, object: &PipelineRun) -> Option<(&'stati
         let message = "The object is not deleted (spec.ttlSecondsAfterFinished) until a person has decided about its trigger, because the \
                        record of that trigger would be deleted with it.";
         return Some(("Unresolved", message.to_owned()));
+    }
+    // A schedule does not make a run anew that was deleted: its slot is decided.
+    if schedule_of(&object.metadata).is_some() {
+        return None;
     }
     let (mark, key, tracker) = TRACKS.into_iter().find(|(mark, key, tracker)| has(object, *mark, key) && !is_exempt(object, *tracker))?;
     let kind = if mark == Mark::Label { "label" } else { "annotation" };

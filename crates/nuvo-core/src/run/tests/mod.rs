@@ -12,6 +12,7 @@ mod lock;
 mod looks;
 mod mirror;
 mod repetition;
+mod slot;
 mod start_deadline;
 
 use std::collections::BTreeSet;
@@ -51,6 +52,7 @@ fn run(uid: &str) -> Run {
         adopt_unproven: false,
         retriggers: false,
         concurrency: ConcurrencyPolicy::Allow,
+        made_by: MadeBy::Other,
         attempt: 1,
         ended: false,
         marker: None,

@@ -8,7 +8,7 @@ use std::{
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
-    trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions},
+    trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions, SlotClaim},
     trigger::step::{Answer, FollowUp, Gate, Limits, LockRead, Step},
     trigger::stored::{Baseline, Format, Lock, Marker, TriggerResult},
     trigger::verdict::Doubt,
@@ -189,6 +189,8 @@ pub struct TriggerFacts {
     pub(in crate::run) undecided: Option<bool>,
     /// The executions that other runs of the pipeline show.
     pub(in crate::run) claimed: Look<BTreeSet<ExecutionId>>,
+    /// What the schedule of the run says about its slot.
+    pub(in crate::run) claim: Option<SlotClaim>,
     pub(in crate::run) baseline: Look<Baseline>,
     pub(in crate::run) candidates: Look<ListedCandidates>,
     /// When the look at the candidates began.
@@ -225,6 +227,7 @@ impl TriggerFacts {
             holder: None,
             undecided: None,
             claimed: Look::NotTaken,
+            claim: None,
             baseline: Look::NotTaken,
             candidates: Look::NotTaken,
             look_began: Duration::ZERO,
@@ -302,6 +305,7 @@ impl TriggerFacts {
             (_, Answer::Holder(holder)) => self.holder = Some(holder),
             (_, Answer::Undecided(undecided)) => self.undecided = Some(undecided),
             (_, Answer::Claimed(claimed)) => self.claimed = Look::of(claimed),
+            (_, Answer::Claim(claim)) => self.claim = Some(claim),
             (_, Answer::Baseline(baseline)) => self.baseline = Look::of(baseline),
             (_, Answer::Candidates(candidates)) => {
                 // What was read before the list does not tell who has claimed what the list shows.

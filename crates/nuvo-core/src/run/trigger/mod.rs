@@ -18,6 +18,7 @@ pub(super) mod next_step;
 pub mod post_outcome;
 pub(super) mod retention;
 pub(super) mod run_view;
+pub(super) mod slot;
 pub(super) mod step;
 pub mod stored;
 pub(super) mod takeover;

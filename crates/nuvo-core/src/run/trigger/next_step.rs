@@ -13,6 +13,7 @@ use crate::run::{
     trigger::facts::{Grant, Look, Memory, Source, Task, TriggerFacts},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
     trigger::run_view::Run,
+    trigger::slot::gate,
     trigger::step::{FollowUp, Gate, Hold, LockRead, Step},
     trigger::stored::{Evidence, LedgerEntry, LedgerOutcome, Lock, LockHolder, Trigger, TriggerResult},
     trigger::takeover::{Takeover, own_entry, takeover},
@@ -56,6 +57,9 @@ fn start(o: &TriggerFacts) -> Step {
     }
     if let Some(hold) = held_back(o, o.run()) {
         return give_way(o, hold);
+    }
+    if let Some(step) = gate(o) {
+        return step;
     }
     let Some(read) = &o.lock else { return Step::ReadLock };
     let previous = match clearance(o, read) {
@@ -170,7 +174,9 @@ pub fn remember(o: &TriggerFacts, last: &Step) -> Memory {
         Step::Hold(Hold::Unconfirmed(_)) | Step::ReadCandidates => memory.inquiry = Some(inquiry_after(o)),
         // A doubt that is over is forgotten, or the next pass would go on looking into it instead of beginning with what is stored.
         Step::Restart => memory.inquiry = None,
-        Step::Follow | Step::Forget | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::Mirror | Hold::Skipped(_)) => {
+        Step::Follow
+        | Step::Forget
+        | Step::Hold(Hold::Lost | Hold::Overdue | Hold::TooLate | Hold::SlotNotClaimed | Hold::Mirror | Hold::Skipped(_)) => {
             memory = Memory::default()
         }
         _ if decided(o.run()) => memory.inquiry = None,

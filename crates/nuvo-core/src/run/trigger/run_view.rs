@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::run::ids::{AccountHash, ExecutionId, Nonce, PipelineId};
 use crate::run::trigger::stored::{Marker, RunRef, Trigger};
+use k8s_openapi::jiff::Timestamp;
 use nuvo_crds::ConcurrencyPolicy;
 
 /// A run as one read returned it.
@@ -25,6 +26,8 @@ pub struct Run {
     pub retriggers: bool,
     /// `spec.concurrencyPolicy`.
     pub concurrency: ConcurrencyPolicy,
+    /// Whether a schedule made it.
+    pub made_by: MadeBy,
     /// `spec.executionId`: it follows an execution that was there before, and has started nothing. What it shows accounts for nothing.
     pub observes: bool,
     /// A `NuvoPipeline` is its controller. It is never triggered, also if it does not say which execution it follows.
@@ -68,6 +71,40 @@ impl Run {
             .as_ref()
             .filter(|marker| marker.run.uid != self.id.uid && marker.run.namespace == self.id.namespace && marker.run.name == self.id.name)
     }
+}
+
+/// What made a run, by its annotation `nuvo.dev/scheduled-at`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum MadeBy {
+    /// A person, or another tool.
+    #[default]
+    Other,
+    /// A schedule, for a slot.
+    Schedule(Box<Scheduled>),
+    /// The annotation names no time, or the run has no schedule as its controller.
+    Unreadable,
+}
+
+/// The slot that a run was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Scheduled {
+    /// The slot.
+    pub slot: Timestamp,
+    /// `metadata.name` of its schedule, in the namespace of the run.
+    pub schedule: String,
+    /// Its `metadata.uid`.
+    pub uid: String,
+}
+
+/// What the schedule of a run says about its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SlotClaim {
+    /// The slot is claimed for this very run. A claim is never changed, so this stays true.
+    Claimed,
+    /// That is not decided yet, or the schedule cannot be read.
+    Undecided,
+    /// The slot was decided, and not for this run; or its schedule is gone.
+    NotClaimed,
 }
 
 /// The run that holds a lock, as a quorum read returned it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::run::{
     ids::{ExecutionId, Nonce},
     trigger::post_outcome::{Obstacle, PostOutcome, Unexecuted},
-    trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions},
+    trigger::run_view::{ExecutionState, Holder, ListedCandidates, Run, RunningExecutions, Scheduled, SlotClaim},
     trigger::stored::{Baseline, Lock, LockHolder, Marker, Trigger},
 };
 
@@ -95,6 +95,8 @@ pub enum Step {
     /// Quorum LIST of the other runs of the pipeline: the executions that they have started, as they show them, those of earlier attempts
     /// included. What a run shows that [only follows](Run::observes) an execution is none of them.
     ReadClaimed,
+    /// Quorum GET of the schedule that made the run: whether it has claimed the slot for it.
+    ReadClaim(Box<Scheduled>),
     /// A list of the account that was started after the lock was read.
     ReadBaseline,
     /// A list of the pipeline's executions.
@@ -165,6 +167,7 @@ impl Step {
             Self::ReadHolder(_) => "read holder",
             Self::ReadUndecided => "read undecided",
             Self::ReadClaimed => "read claimed",
+            Self::ReadClaim(_) => "read claim",
             Self::ReadBaseline => "read baseline",
             Self::ReadCandidates => "read candidates",
             Self::ReadRunning(_) => "read running",
@@ -201,6 +204,10 @@ pub enum Hold {
     Overdue,
     /// The start deadline came before the trigger: it is not made.
     TooLate,
+    /// Its schedule has not decided yet whether the run may start.
+    SlotUndecided,
+    /// Its schedule has not claimed the slot for this run: it is not triggered.
+    SlotNotClaimed,
     /// A `NuvoPipeline` is the controller of the run: no trigger is made for it.
     Mirror,
     /// Only a person can decide.
@@ -220,6 +227,8 @@ pub enum Answer {
     Undecided(bool),
     /// The executions that other runs of the pipeline have started; none if not all of these runs can be read, which concludes nothing.
     Claimed(Option<BTreeSet<ExecutionId>>),
+    /// What the schedule of the run says about its slot.
+    Claim(SlotClaim),
     /// The baseline; none if the list cannot be trusted to show the newest executions.
     Baseline(Option<Baseline>),
     /// The candidates; none if the list failed, which concludes nothing.

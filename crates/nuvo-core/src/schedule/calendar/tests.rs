@@ -19,14 +19,8 @@ fn slots(lines: &[&str], zone: &str, from: &str, until: &str) -> Vec<String> {
     let tz = time_zone(zone).unwrap();
     let local = |text: &str| text.parse::<DateTime>().unwrap().to_zoned(tz.clone()).unwrap().timestamp();
     let calendar = calendar(lines, zone);
-    let found = slots_between(&calendar, local(from), local(until));
-    found.into_iter().map(|slot| slot.to_zoned(tz.clone()).strftime("%d %H:%M%:z").to_string()).collect()
-}
-
-/// The slots after one time and before another one.
-fn slots_between(calendar: &Calendar, from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
-    let next = |slot: &Timestamp| calendar.next_after(*slot);
-    std::iter::successors(next(&from), next).take_while(|slot| *slot < until).collect()
+    let found = calendar.slots_after(local(from)).take_while(|slot| *slot < local(until));
+    found.map(|slot| slot.to_zoned(tz.clone()).strftime("%d %H:%M%:z").to_string()).collect()
 }
 
 #[test]
@@ -83,9 +77,9 @@ fn search_from_inside_the_doubled_hour_finds_the_next_day() {
 fn line_without_a_date_is_never_due() {
     let now = at("2026-11-28T00:00Z");
     let never = calendar(&["0 0 31 2 *"], "UTC");
-    assert_eq!((never.next_after(now), never.newest_until(now)), (None, None));
+    assert_eq!((never.next_after(now), never.newest_until(now), never.never_due(now)), (None, None, vec![0]));
     let one_of_two = calendar(&["0 1,2 31 2 *", "@daily"], "UTC");
-    assert_eq!(one_of_two.next_after(now), Some(at("2026-11-29T00:00Z")));
+    assert_eq!((one_of_two.next_after(now), one_of_two.never_due(now)), (Some(at("2026-11-29T00:00Z")), vec![0]));
 }
 
 #[test]
@@ -175,7 +169,7 @@ fn occurrences_are_monotonic_and_agree_in_both_directions() {
     for zone in zones {
         for pattern in patterns {
             let calendar = calendar(&[pattern], zone);
-            let all: Vec<Timestamp> = slots_between(&calendar, from, until);
+            let all: Vec<Timestamp> = calendar.slots_after(from).take_while(|slot| *slot < until).collect();
             assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{zone} {pattern}");
             assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
             for pair in all.windows(2) {

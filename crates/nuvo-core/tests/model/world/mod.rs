@@ -18,7 +18,7 @@ use std::{
 };
 
 use nuvo_core::run::{
-    AccountHash, Act, Answer, ExecutionId, Facts, LedgerEntry, LedgerOutcome, Limits, Lock, LockName, LockRead, Nonce, PipelineId,
+    AccountHash, Act, Answer, ExecutionId, Facts, LedgerEntry, LedgerOutcome, Limits, Lock, LockName, LockRead, MadeBy, Nonce, PipelineId,
     Retention, Run, RunMemory, RunRef, Step, Task, TriggerResult, Uid,
 };
 
@@ -254,6 +254,7 @@ pub fn new_run(run: usize) -> Run {
         adopt_unproven: false,
         retriggers: false,
         concurrency: ConcurrencyPolicy::Allow,
+        made_by: MadeBy::Other,
         attempt: 1,
         ended: false,
         marker: None,

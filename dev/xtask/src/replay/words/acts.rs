@@ -44,6 +44,9 @@ fn step(step: &Step, pipeline: &str) -> String {
         }
         Step::ReadUndecided => format!("Look for another run of pipeline {pipeline} that is in doubt."),
         Step::ReadClaimed => format!("Read which executions the other runs of pipeline {pipeline} show."),
+        Step::ReadClaim(scheduled) => {
+            format!("Read whether schedule {} has claimed slot {} for this run.", scheduled.schedule, scheduled.slot)
+        }
         Step::ReadBaseline | Step::ReadCandidates | Step::ReadRunning(_) => "Read nuvo's list.".to_owned(),
         Step::ReadExecution(id) => format!("Read execution {id} from nuvo."),
         Step::TakeLock { over: Some(over), .. } => format!("Take the lock (W1), over its version {over}."),
@@ -97,6 +100,8 @@ pub fn hold(facts: &Facts) -> Option<String> {
         Hold::Overdue => "No more: the deadline has passed before the trigger.".to_owned(),
         Hold::Mirror => "No more: a NuvoPipeline is its controller.".to_owned(),
         Hold::TooLate => "No more: the start deadline has passed before the trigger.".to_owned(),
+        Hold::SlotUndecided => "Until its schedule has claimed the slot for it.".to_owned(),
+        Hold::SlotNotClaimed => "No more: its schedule has not claimed the slot for it.".to_owned(),
         Hold::Lost => "For a person.".to_owned(),
     })
 }

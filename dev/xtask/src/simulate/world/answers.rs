@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nuvo_core::run::{Obstacle, PostOutcome, RunRef, Unexecuted};
-use nuvo_core::scheduler::{Availability, Key, Purpose, ReadAnswer};
+use nuvo_core::scheduler::{Availability, Key, PipelineMode, Purpose, ReadAnswer};
 
 use super::{Account, Event, KUBERNETES, Looking, RETRY_AFTER, Request, Run, World, number_of};
 use crate::simulate::nuvo::{Execution, Fate, PAGE};
@@ -37,7 +37,7 @@ impl World {
                 self.wake(&woken);
             }
             Request::Mode(pipeline) if fate == Fate::NotSent => self.accounts[account].scheduler.executions.mode_not_asked(&pipeline),
-            Request::Mode(pipeline) => self.accounts[account].scheduler.executions.mode_answered(&pipeline, Some(false)),
+            Request::Mode(pipeline) => self.accounts[account].scheduler.executions.mode_answered(&pipeline, Some(PipelineMode::default())),
             Request::Observe(page, began) => self.page_for_observed(account, &page, began, is_answered),
             Request::ReadObserved(read) => self.read_for_observed(account, &read, is_answered),
             Request::Baseline(began) => {
