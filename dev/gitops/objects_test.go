@@ -72,6 +72,7 @@ var expectations = map[string]map[string]expectation{
 		"retry-scheduled":           waiting,
 		"running":                   active,
 		"skipped":                   succeeded,
+		"slot-not-claimed":          failed,
 		"start-deadline-exceeded":   failed,
 		"status-lost":               failed,
 		"succeeded":                 succeeded,

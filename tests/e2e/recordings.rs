@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Every recording of a run. One that no test makes any more would look like one that is right.
-const RUNS: [&str; 33] = [
+const RUNS: [&str; 34] = [
     "abandoned",
     "account-not-ready",
     "deadline-exceeded",
@@ -56,6 +56,7 @@ const RUNS: [&str; 33] = [
     "retry-scheduled",
     "running",
     "skipped",
+    "slot-not-claimed",
     "start-deadline-exceeded",
     "status-lost",
     "succeeded",
@@ -438,6 +439,24 @@ fn runs_match_their_recordings() {
         shows(&env, name, reason);
         record.run(name);
     }
+}
+
+/// A copy of the run of a slot: no schedule has made it.
+#[test]
+fn run_of_a_slot_that_no_schedule_claims_matches_its_recording() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    let _operator = env.operator();
+    let copy = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": { "name": "slot-not-claimed", "annotations": { "nuvo.dev/scheduled-at": TIME } },
+        "spec": { "pipelineId": "orders" },
+    });
+    block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(copy).unwrap())).unwrap();
+    shows(&env, "slot-not-claimed", "SlotNotClaimed");
+    record.run("slot-not-claimed");
+    same("POSTs", env.sim.post_count(), 0);
 }
 
 #[test]
