@@ -1,18 +1,24 @@
 //! Schedules when something goes wrong at a slot: processes that are killed, requests that come late, several operators, clocks that differ.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use controlplane::proxy::{Action, RequestInfo};
 use k8s_openapi::jiff::{SignedDuration, ToSpan};
-use kube::ResourceExt;
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
 use nuvo_crds::{MissedReason, Phase};
-use nuvo_sim::{Operation, SimConfig};
+use nuvo_sim::{Operation, Pipeline, SimConfig};
 use serde_json::json;
 
 use crate::{
-    environment::{Environment, WITHIN, reason, same},
+    environment::{Environment, WITHIN, block_on, reason, same},
     moved_clock::MovedClock,
-    schedules::{create, next_hour, operator, quick, ready, run_name, runs, status, until},
+    schedules::{api, create, next_hour, operator, quick, ready, run_name, runs, status, until},
 };
 
 /// A write of a start, as the API server sees it.
@@ -240,4 +246,80 @@ fn run_with_a_short_life_is_deleted_after_its_result_is_shown() {
     same("result", (last.phase, last.reason.as_deref()), (Some(Phase::Succeeded), Some("Succeeded")));
     env.eventually("no claim is left", || status(&env, "hourly").claims.is_empty());
     same("POSTs", env.sim.post_count(), 1);
+}
+
+/// A backup is restored under a new uid: without the status, with it, and with a status that comes late. It has a run that is Pending.
+#[test]
+fn restore_from_a_backup_starts_nothing_of_the_past() {
+    let env = Environment::new("schedule-restored", [quick()]);
+    let clock = MovedClock::new(&env);
+    create(&env, "hourly", &["0 * * * *"], json!({}));
+    let before = operator(&env, &clock);
+    env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
+    before.kill();
+    let slot = next_hour(&clock);
+    clock.set(&env, slot + 1.second());
+    let backed_up = operator(&env, &clock);
+    env.eventually("its result is shown", || status(&env, "hourly").last_run.and_then(|run| run.phase) == Some(Phase::Succeeded));
+    backed_up.kill();
+    let old = env.raw("pipelineschedules", "hourly");
+    let mut pending = env.raw("pipelineruns", &run_name("hourly", slot));
+    let metadata = pending["metadata"].as_object_mut().unwrap();
+    metadata.retain(|field, _| ["name", "namespace", "labels", "annotations", "ownerReferences"].contains(&field.as_str()));
+    metadata["annotations"].as_object_mut().unwrap().remove("nuvo.dev/trigger");
+    pending.as_object_mut().unwrap().remove("status");
+    let due = slot + SignedDuration::from_hours(3);
+    let mut restored = old["status"].clone();
+    restored["pending"] = json!({ "slot": due, "runName": run_name("hourly", due), "since": due });
+    clock.set(&env, due + SignedDuration::from_mins(1));
+    for (with_status, is_late) in [(false, false), (true, false), (true, true)] {
+        let what = format!("with status {with_status}, late {is_late}");
+        env.kubectl(&["delete", "nps,npr", "--all"]).unwrap();
+        let uid = create(&env, "hourly", &["0 * * * *"], json!({})).uid().unwrap();
+        let set_status = || {
+            let patch = Patch::Merge(json!({ "status": restored }));
+            block_on(api(&env).patch_status("hourly", &PatchParams::default(), &patch)).unwrap();
+        };
+        if with_status && !is_late {
+            set_status();
+        }
+        env.server.apply(&pending.to_string()).unwrap();
+        let operator = operator(&env, &clock);
+        let is_own = || status(&env, "hourly").anchor.is_some_and(|anchor| anchor.uid == uid);
+        env.eventually("it begins anew", || is_own() && ready(&env, "hourly") == "Scheduled");
+        if is_late {
+            set_status();
+            env.kubectl(&["annotate", "nps", "hourly", "restored=late"]).unwrap();
+            env.eventually("it begins anew again", is_own);
+        }
+        env.wait_reason(&run_name("hourly", slot), "SlotNotClaimed");
+        same(&what, (runs(&env, "hourly").len(), status(&env, "hourly").pending, env.requests(Operation::Create)), (1, None, 1));
+        operator.kill();
+    }
+}
+
+/// A slot that finds the pipeline running is no success.
+#[test]
+fn run_that_is_skipped_is_a_missed_slot_and_no_success() {
+    let env = Environment::new("schedule-skipped", [Pipeline::new("orders").duration(Duration::from_secs(9 * 3_600))]);
+    let clock = MovedClock::new(&env);
+    let template = json!({ "spec": { "pipelineId": "orders", "startDeadlineSeconds": 2_592_000, "concurrencyPolicy": "Skip" } });
+    create(&env, "hourly", &["0 * * * *"], json!({ "runTemplate": template }));
+    let before = operator(&env, &clock);
+    env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
+    env.start("by-hand", "orders", json!({}));
+    env.wait_phase("by-hand", Phase::Running);
+    before.kill();
+    let first = next_hour(&clock);
+    for hour in 0..3_i64 {
+        clock.set(&env, first + SignedDuration::from_hours(hour) + 1.second());
+        let operator = operator(&env, &clock);
+        let missed = || status(&env, "hourly").missed.map(|missed| (missed.total, missed.last_reason));
+        env.eventually("it is missed", || missed() == Some((hour + 1, Some(MissedReason::PipelineRunning))));
+        let shown = status(&env, "hourly");
+        same("no result", (shown.last_successful_time, shown.last_failed_time), (None, None));
+        env.eventually("one of them is kept", || runs(&env, "hourly").len() == 1);
+        operator.kill();
+    }
+    same("POSTs", env.requests(Operation::Create), 1);
 }

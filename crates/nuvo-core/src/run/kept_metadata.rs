@@ -2,43 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::status::{reads_annotation, reads_label};
-use nuvo_crds::well_known::{GROUP, RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION};
+use super::{
+    made_by::{pipeline_of, schedule_of},
+    status::{reads_annotation, reads_label},
+};
+use nuvo_crds::well_known::{RESOLVE_ANNOTATION, SCHEDULED_AT_ANNOTATION, TRIGGER_ANNOTATION};
 
 /// The longest value of an annotation that is read, in bytes: an answer that names a hundred executions.
 pub const LONGEST_ANNOTATION: usize = 4_096;
 
-/// The kind whose objects show what runs in nuvo, and trigger nothing.
-const PIPELINE_KIND: &str = "NuvoPipeline";
-
-/// The kind whose objects make runs by the clock.
-const SCHEDULE_KIND: &str = "PipelineSchedule";
-
-/// The controller, if it is of this kind.
-fn controller<'a>(metadata: &'a ObjectMeta, kind: &str) -> Option<&'a OwnerReference> {
-    let is_of_group = |owner: &OwnerReference| owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP);
-    let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    owners.iter().find(|owner| owner.controller == Some(true) && owner.kind == kind && is_of_group(owner))
-}
-
-/// Whether a `NuvoPipeline` is the controller.
-#[must_use]
-pub fn is_mirror(metadata: &ObjectMeta) -> bool {
-    controller(metadata, PIPELINE_KIND).is_some()
-}
-
-/// The `PipelineSchedule` that is the controller.
-#[must_use]
-pub fn schedule_of(metadata: &ObjectMeta) -> Option<&OwnerReference> {
-    controller(metadata, SCHEDULE_KIND)
-}
-
 /// The part of the metadata that decisions depend on. A value that is too long to be read stays too long.
 #[must_use]
 pub fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
-    let controller = controller(&metadata, PIPELINE_KIND).or_else(|| schedule_of(&metadata)).cloned();
+    let controller = pipeline_of(&metadata).or_else(|| schedule_of(&metadata)).cloned();
     let ObjectMeta {
         name, namespace, uid, resource_version, generation, creation_timestamp, deletion_timestamp, labels, annotations, ..
     } = metadata;
@@ -67,7 +45,10 @@ fn kept(all: BTreeMap<String, String>, is_read: impl Fn(&str) -> bool) -> BTreeM
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
     use super::*;
+    use crate::run::made_by::is_mirror;
 
     fn texts(all: &[(&str, &str)]) -> Option<BTreeMap<String, String>> {
         Some(all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())

@@ -2,7 +2,8 @@
 
 use super::{
     ids::{ExecutionId, InvalidId, Nonce, PipelineId, Uid},
-    kept_metadata::{LONGEST_ANNOTATION, is_mirror, schedule_of},
+    kept_metadata::LONGEST_ANNOTATION,
+    made_by::{is_mirror, schedule_of},
     trigger::run_view::{MadeBy, Run, Scheduled},
     trigger::stored::{Evidence, Marker, RunRef, Trigger, TriggerResult},
 };

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use crate::{run::kept_metadata::schedule_of, text::truncated};
+use crate::{run::made_by::schedule_of, text::truncated};
 use nuvo_crds::{
     MAX_STATUS_MESSAGE, Phase, PipelineRun, PipelineRunStatus,
     conditions::{ConditionState, ConditionStatus, DELETION_BLOCKED, remove, set},
