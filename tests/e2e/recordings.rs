@@ -450,6 +450,24 @@ fn runs_match_their_recordings() {
     }
 }
 
+/// A copy of the run of a slot: no schedule has made it.
+#[test]
+fn run_of_a_slot_that_no_schedule_claims_matches_its_recording() {
+    let env = Environment::new("recordings", [quick("orders")]);
+    let record = Recorder::new(&env);
+    let _operator = env.operator();
+    let copy = json!({
+        "apiVersion": "nuvo.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": { "name": "slot-not-claimed", "annotations": { "nuvo.dev/scheduled-at": TIME } },
+        "spec": { "pipelineId": "orders" },
+    });
+    block_on(env.runs().create(&PostParams::default(), &serde_json::from_value(copy).unwrap())).unwrap();
+    shows(&env, "slot-not-claimed", "SlotNotClaimed");
+    record.run("slot-not-claimed");
+    same("POSTs", env.sim.post_count(), 0);
+}
+
 #[test]
 fn run_that_lost_its_label_matches_its_recording() {
     let env = Environment::new("recordings", [quick("orders").held()]);

@@ -119,12 +119,11 @@ mod tests {
     fn schedule_without_a_run_with_two_for_a_minute_or_with_two_posts_differs() {
         let run = |slot: &str, phase: &str| json!({ "metadata": { "annotations": { "nuvo.dev/scheduled-at": slot } }, "spec": { "pipelineId": "stock" }, "status": { "phase": phase } });
         let (first, next) = (run("2026-11-29T10:00:00Z", "Succeeded"), run("2026-11-29T10:01:00Z", "Running"));
-        let found = |runs: &[serde_json::Value], posts| super::schedule_differences(runs, |_| posts).len();
-        assert_eq!(
-            (found(&[first.clone()], 1), found(&[first.clone(), next.clone()], 2), found(&[first.clone(), next.clone()], 1)),
-            (0, 0, 0)
-        );
-        assert_eq!((found(&[], 0), found(&[next], 1), found(&[first.clone()], 2), found(&[first.clone(), first], 2)), (1, 1, 1, 1));
+        let found = |runs: [&serde_json::Value; 2], posts| super::schedule_differences(&runs.map(Clone::clone), |_| posts).len();
+        let other = json!({ "spec": { "pipelineId": "orders" } });
+        assert_eq!((found([&first, &other], 1), found([&first, &next], 2), found([&first, &next], 1)), (0, 0, 0));
+        assert_eq!((found([&other, &other], 0), found([&next, &other], 1)), (1, 1), "none has succeeded");
+        assert_eq!((found([&first, &other], 2), found([&first, &first], 2)), (1, 1), "two POSTs for a run, two runs for a minute");
     }
 
     #[test]
