@@ -121,7 +121,7 @@ fn at_rest(f: &Facts, decision: Decision, calendar: &Calendar) -> Decision {
         return held(decision);
     }
     let line = |index: &usize| f.schedule.spec.schedules.get(*index).cloned().unwrap_or_default();
-    let never: Vec<String> = calendar.never_due(f.now).iter().map(line).collect();
+    let never: Vec<String> = calendar.never_due().iter().map(line).collect();
     match (decision.next, never.as_slice()) {
         (None, _) => {
             let message = "No line of spec.schedules names a date that exists. Correct it; nothing is started before.";
