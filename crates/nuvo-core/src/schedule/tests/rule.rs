@@ -378,6 +378,7 @@ fn runs_that_the_operator_would_not_watch_are_not_started() {
 fn operator_that_is_held_starts_nothing_and_an_edit_meanwhile_leaves_out_the_past() {
     let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
     world.held = true;
+    world.pass();
     world.at("2026-11-28T01:00:00Z");
     assert_eq!((world.slots().len(), world.ready().as_str()), (0, "Suspended"));
     let mut edited = world.clone();
