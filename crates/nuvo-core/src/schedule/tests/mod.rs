@@ -134,7 +134,7 @@ impl World {
     }
 
     /// Until the schedule is to be looked at again, nothing is asked and nothing is written, however often it is looked at.
-    fn rests(&self) {
+    pub(super) fn rests(&self) {
         let (before, later) = (self.facts(), self.now + seconds(1));
         let asks = self.record().pending.is_some();
         // What was refused is tried at each look.
@@ -168,6 +168,7 @@ impl World {
                 self.wakes = wake;
                 break;
             }
+            assert!(!acts.is_empty() || act == Act::ReadSchedule, "by what a cache knows: {act:#?}");
             let answer = self.carry_out(&act);
             facts.refresh(self.now, self.clock_in_doubt.clone());
             facts.learn(&act, answer);
