@@ -1,7 +1,7 @@
 //! Which runs are deleted: those that have ended, beyond the limits, after their result is in the status.
 
 use jiff::Timestamp;
-use nuvo_crds::conditions::{ConditionStatus, Reason};
+use nuvo_crds::conditions::ConditionStatus;
 
 use super::{act::Act, facts::Facts, runs::Progress, runs::ScheduledRun};
 
@@ -43,11 +43,10 @@ pub(super) fn surplus(f: &Facts) -> Option<Act> {
     })
 }
 
-/// Runs of others, orphans among them, are not deleted, nor one that may still trigger. A retry that waits has not ended.
+/// Runs of others, orphans among them, are not deleted, nor one that may still trigger.
 fn may_go(f: &Facts, run: &ScheduledRun) -> bool {
     let is_claimed = f.schedule.record.claims.iter().any(|claim| claim.uid == run.uid);
-    let awaits_retry = run.reason == Some(Reason::RetryScheduled);
-    run.is_of(&f.schedule.uid) && !run.deleting && !is_claimed && !awaits_retry
+    run.is_of(&f.schedule.uid) && !run.deleting && !is_claimed
 }
 
 fn ended(run: &ScheduledRun) -> Option<Timestamp> {

@@ -45,6 +45,31 @@ fn limit_of_zero_deletes_every_run_after_its_result_is_shown() {
     assert_eq!(status.last_run.unwrap().reason.as_deref(), Some("Succeeded"));
 }
 
+/// A run by hand has no claim that would keep it.
+#[test]
+fn result_of_a_run_by_hand_is_shown_before_it_is_deleted() {
+    let mut world = hourly();
+    world.edit(|spec| spec.successful_runs_history_limit = 0).pass();
+    world.at("2026-11-28T01:00:00Z");
+    let mut by_hand = ScheduledRun { slot: None, name: "by-hand".to_owned(), uid: "h".to_owned(), ..world.runs[0].clone() };
+    end(&mut by_hand, at("2026-11-28T01:10:00Z"), Reason::Succeeded);
+    world.runs.push(by_hand);
+    world.at("2026-11-28T01:11:00Z");
+    assert_eq!((world.status().last_successful_time.map(|time| time.0), world.deleted.len()), (Some(at("2026-11-28T01:10:00Z")), 1));
+}
+
+/// A finalizer may keep it for long.
+#[test]
+fn run_that_is_being_deleted_is_not_deleted_again() {
+    let mut world = hourly();
+    world.edit(|spec| spec.successful_runs_history_limit = 0).pass();
+    world.at("2026-11-28T01:00:00Z");
+    world.last_run().deleting = true;
+    world.end_runs();
+    world.pass();
+    assert_eq!((world.deleted.len(), world.runs.len()), (0, 1));
+}
+
 #[test]
 fn skipped_run_is_a_missed_slot_and_no_success() {
     let mut world = hourly();

@@ -8,7 +8,7 @@ use nuvo_crds::ScheduleConcurrency;
 use super::*;
 
 /// A sequence of numbers that is the same each time (SplitMix64).
-struct Numbers(u64);
+pub(super) struct Numbers(pub u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
@@ -19,15 +19,15 @@ impl Numbers {
         number ^ (number >> 31)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.below(all.len())]
     }
 
-    fn one_in(&mut self, count: usize) -> bool {
+    pub(super) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 }
@@ -66,7 +66,7 @@ const LINES: [Line; 11] = [
 ];
 
 /// Zones, and a day in each on whose night clocks change.
-const NIGHTS: [(&str, &str); 7] = [
+pub(super) const NIGHTS: [(&str, &str); 7] = [
     ("Europe/Berlin", "2027-03-27T20:00:00Z"),
     ("Europe/Berlin", "2026-10-24T20:00:00Z"),
     ("Australia/Lord_Howe", "2026-10-03T10:00:00Z"),

@@ -236,6 +236,78 @@ fn slot_that_waited_until_the_next_one_is_missed() {
     assert_eq!((world.ready().as_str(), world.missed()), ("Scheduled", (1, Some(MissedReason::StillRunning))));
 }
 
+/// What kept a slot last is the reason; what the operator has not seen was kept by nothing that it knows.
+#[test]
+fn reason_of_a_missed_slot_is_what_kept_that_slot() {
+    let mut world = World::new(&["0 * * * *"], NIGHT);
+    world.edit(|spec| spec.starting_deadline_seconds = Some(60)).pass();
+    world.at("2026-11-28T01:00:00Z").at("2026-11-28T02:00:00Z");
+    assert_eq!(world.ready(), "BlockedByRun");
+    let mut down = world.clone();
+    down.news.clear();
+    down.at("2026-11-28T05:00:00Z");
+    assert_eq!(down.missed(), (3, Some(MissedReason::NotObserved)));
+    world.at("2026-11-28T03:30:00Z");
+    let reasons: Vec<_> =
+        world.news.iter().filter_map(|news| if let News::Missed { reason, .. } = news { Some(*reason) } else { None }).collect();
+    assert_eq!(reasons, [MissedReason::StillRunning, MissedReason::TooLate]);
+}
+
+#[test]
+fn deadline_of_a_slot_counts_from_when_it_is_due() {
+    let mut world = World::new(&["0 * * * *"], NIGHT);
+    world.edit(|spec| (spec.spread_seconds, spec.starting_deadline_seconds) = (3_600, Some(0))).pass();
+    let due = at("2026-11-28T01:00:00Z") + offset("u-1", 3_600);
+    let mut late = world.clone();
+    world.now = due + seconds(60);
+    world.pass();
+    assert_eq!(world.slots(), ["2026-11-28T01:00:00Z"]);
+    late.now = due + seconds(61);
+    late.pass();
+    assert_eq!((late.slots().len(), late.missed()), (0, (1, Some(MissedReason::TooLate))));
+}
+
+#[test]
+fn run_that_is_being_deleted_before_its_trigger_does_not_block() {
+    let mut world = World::new(&["0 * * * *"], NIGHT);
+    world.pass();
+    world.at("2026-11-28T01:00:00Z");
+    world.last_run().deleting = true;
+    world.at("2026-11-28T02:00:00Z");
+    assert_eq!(world.slots().len(), 2);
+}
+
+#[test]
+fn schedule_that_is_first_seen_suspended_has_missed_nothing() {
+    let mut world = World::new(&["* * * * *"], NIGHT);
+    world.edit(|spec| spec.suspend = true).at("2026-11-28T02:00:00Z");
+    assert_eq!(world.missed(), (0, None));
+    world.edit(|spec| spec.suspend = false).at("2026-11-28T03:00:30Z");
+    assert_eq!((world.missed(), world.slots().len()), ((0, None), 0));
+}
+
+#[test]
+fn only_resuming_has_slots_decided_again_that_a_clock_ahead_has_decided() {
+    let mut world = World::new(&["0 * * * *"], NIGHT);
+    world.pass();
+    world.at("2027-11-28T01:00:00Z").end_runs();
+    world.edit(|spec| spec.starting_deadline_seconds = Some(60)).at("2026-11-28T01:10:00Z");
+    world.edit(|spec| spec.suspend = true).at("2026-11-28T01:11:00Z");
+    assert_eq!(world.record().last_slot, Some(at("2027-11-28T01:00:00Z")));
+}
+
+/// A person has to decide about an Unresolved run, which may take days. Its trigger has passed the gate.
+#[test]
+fn unresolved_run_needs_no_claim() {
+    let mut world = World::new(&["0 * * * *"], NIGHT);
+    world.pass();
+    world.at("2026-11-28T01:00:00Z");
+    let run = world.last_run();
+    (run.phase, run.progress) = (Some(Phase::Unresolved), Progress::Unresolved(at("2026-11-28T01:30:00Z")));
+    world.at("2026-11-28T01:10:00Z");
+    assert_eq!(world.record().claims, []);
+}
+
 #[test]
 fn allow_starts_beside_a_run() {
     let mut world = World::new(&["0 * * * *"], NIGHT);
@@ -379,8 +451,9 @@ fn operator_that_is_held_starts_nothing_and_an_edit_meanwhile_leaves_out_the_pas
     let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
     world.pass();
     world.held = true;
+    world.pass();
     world.at("2026-11-28T01:00:00Z");
-    assert_eq!((world.slots().len(), world.ready().as_str()), (0, "Suspended"));
+    assert_eq!((world.slots().len(), world.ready().as_str(), world.record().pending), (0, "Suspended", None));
     let mut edited = world.clone();
     edited.edit(|spec| spec.suspend = true).at("2026-11-28T01:10:00Z");
     edited.edit(|spec| spec.suspend = false).at("2026-11-28T01:11:00Z");

@@ -84,8 +84,9 @@ fn run_is_made_from_the_template() {
 #[test]
 fn run_does_not_outlive_its_slot_under_forbid() {
     type Edit = fn(&mut PipelineScheduleSpec);
-    let cases: [(Edit, Option<i64>); 4] = [
+    let cases: [(Edit, Option<i64>); 5] = [
         (|_| (), Some(3_600)),
+        (|spec| spec.schedules = vec!["0 1 28 11 *".to_owned()], Some(2_592_000)),
         (|spec| spec.schedules = vec!["* * * * *".to_owned()], Some(60)),
         (|spec| spec.run_template.spec.start_deadline_seconds = Some(7), Some(7)),
         (|spec| spec.concurrency_policy = nuvo_crds::ScheduleConcurrency::Allow, None),
@@ -177,7 +178,8 @@ fn name_that_stays_taken_is_missed_when_it_is_too_late() {
     let mut world = pending();
     let mut other = world.clone();
     other.pass();
-    world.runs.push(ScheduledRun { controller: None, progress: Progress::Ended(world.now), ..other.runs[0].clone() });
+    let foreign = ScheduledRun { controller: None, uid: "foreign".to_owned(), ..other.runs[0].clone() };
+    world.runs.push(ScheduledRun { progress: Progress::Ended(world.now), ..foreign });
     world.pass();
     world.at("2026-11-28T02:00:00Z");
     assert_eq!(world.missed(), (1, Some(MissedReason::CreateRefused)));
@@ -207,6 +209,89 @@ fn refused_run_is_tried_again_with_growing_waits_and_then_missed() {
     world.refusal = Some("exceeded quota".to_owned());
     world.at("2026-11-28T02:00:00Z");
     assert_eq!(world.missed(), (1, Some(MissedReason::CreateRefused)));
+}
+
+#[test]
+fn run_that_is_refused_for_long_and_comes_late_has_bounded_waits() {
+    let mut world = World::new(&["0 1 * * *", "59 23 * * *"], NIGHT);
+    world.pass();
+    world.refusal = Some("exceeded quota".to_owned());
+    world.at(DUE).at("2026-11-28T04:00:00Z");
+    assert_eq!(world.wakes, Some(at("2026-11-28T04:05:00Z")));
+    world.refusal = None;
+    world.at("2026-11-28T23:58:40Z");
+    assert_eq!(world.created[0].spec.start_deadline_seconds, Some(60), "its bounds are those of the field");
+}
+
+/// Whose it is that has come meanwhile is read once, not created again and again.
+#[test]
+fn object_that_comes_between_the_look_and_the_create_is_read() {
+    let mut world = pending();
+    let mut other = world.clone();
+    other.pass();
+    let mut facts = world.facts();
+    let mut names = Vec::new();
+    loop {
+        let act = next(&facts);
+        names.push(name(&act));
+        if matches!(act, Act::Create(_)) {
+            world.runs.push(ScheduledRun { controller: None, ..other.runs[0].clone() });
+        }
+        if matches!(act, Act::Done { .. }) || names.len() > 20 {
+            break;
+        }
+        let answer = world.carry_out(&act);
+        facts.learn(&act, answer);
+    }
+    assert_eq!(names, ["read schedule", "read run", "create", "read run", "write", "done"]);
+    assert_eq!(world.ready(), "NameTaken");
+}
+
+#[test]
+fn own_run_of_another_slot_is_no_start() {
+    let mut world = pending();
+    let mut other = world.clone();
+    other.pass();
+    world.runs.push(ScheduledRun { slot: None, ..other.runs[0].clone() });
+    world.pass();
+    assert_eq!((world.ready().as_str(), world.record().claims.len()), ("NameTaken", 0));
+}
+
+/// Another version of the operator may not write what the spec said, so that resuming and suspending move no anchor.
+#[test]
+fn pending_start_of_a_suspended_schedule_is_missed_whatever_was_observed() {
+    let mut world = pending();
+    world.object.as_mut().unwrap().status.as_mut().unwrap().observed = None;
+    world.edit(|spec| spec.suspend = true).at("2026-11-28T01:01:00Z");
+    assert_eq!((world.slots().len(), world.record().pending, world.missed()), (0, None, (1, Some(MissedReason::ScheduleChanged))));
+}
+
+#[test]
+fn pending_start_waits_while_its_run_would_not_be_watched() {
+    let mut world = pending();
+    world.selected = false;
+    world.at("2026-11-28T01:01:00Z");
+    assert_eq!((world.ready().as_str(), world.slots().len()), ("NotSelected", 0));
+    world.selected = true;
+    world.at("2026-11-28T01:02:00Z");
+    assert_eq!(world.slots().len(), 1);
+}
+
+/// A cache may not have the run yet that another leader has made.
+#[test]
+fn claim_stays_while_only_a_cache_lacks_its_run() {
+    let mut world = at_slot();
+    world.pass();
+    for doubt in [None, Some("The clocks are apart.".to_owned())] {
+        world.clock_in_doubt = doubt;
+        let mut facts = Facts { runs: Vec::new(), ..world.facts() };
+        for _ in 0..10 {
+            let act = next(&facts);
+            let answer = world.carry_out(&act);
+            facts.learn(&act, answer);
+        }
+        assert_eq!((world.record().claims.len(), world.status().last_run.unwrap().reason), (1, None));
+    }
 }
 
 #[test]

@@ -78,6 +78,17 @@ fn older_result_does_not_replace_a_newer_one() {
     assert_eq!(find(&world.status().conditions, LAST_RUN_SUCCEEDED).unwrap().status, "False");
 }
 
+/// It was made by a schedule of this name, of which nothing is known.
+#[test]
+fn result_of_an_orphan_is_not_shown() {
+    let mut world = started();
+    let mut orphan = ScheduledRun { controller: None, name: "orphan".to_owned(), uid: "o".to_owned(), ..world.last_run().clone() };
+    end(&mut orphan, at("2026-11-28T01:10:00Z"), Reason::ExecutionFailed);
+    world.runs.push(orphan);
+    world.at("2026-11-28T01:11:00Z");
+    assert_eq!(world.status().last_failed_time, None);
+}
+
 #[test]
 fn slot_costs_three_writes_of_the_schedule_and_one_deletion() {
     let mut world = started();
