@@ -11,7 +11,7 @@ use super::{error::PluginError, exit_status::ExitStatus, output::print, schedule
 pub fn check(args: &ScheduleCheckArgs, now: Timestamp) -> Result<ExitStatus, PluginError> {
     let slots = Slots::parse(&args.lines, &args.time_zone)?;
     let from = args.from.unwrap_or(now);
-    let never = slots.never_due(from);
+    let never = slots.never_due();
     for line in never.iter().filter_map(|position| args.lines.get(*position)) {
         eprintln!("'{line}' names no date that exists, so it is never due.");
     }

@@ -56,10 +56,10 @@ impl Slots {
         std::iter::successors(self.calendar.newest_until(time), before)
     }
 
-    /// The positions of the lines that name no date after this time.
+    /// The positions of the lines that name no date that exists.
     #[must_use]
-    pub fn never_due(&self, time: Timestamp) -> Vec<usize> {
-        self.calendar.never_due(time)
+    pub fn never_due(&self) -> &[usize] {
+        self.calendar.never_due()
     }
 
     /// This time on the clock of the zone.

@@ -20,7 +20,7 @@ pub(super) fn move_anchor(f: &Facts, decision: &mut Decision) {
     let generation = std::mem::replace(&mut decision.record.generation, schedule.generation);
     let Some(anchor) = decision.record.anchor else {
         let is_new = now < after(schedule.created, NEW);
-        decision.record.anchor = Some(if is_new { schedule.created } else { now });
+        decision.record.anchor = Some(if is_new { schedule.created.min(now) } else { now });
         if let (false, false, Ok(calendar)) = (is_new, schedule.spec.suspend, &schedule.calendar) {
             miss_between(decision, calendar, schedule.created, now, MissedReason::NotObserved);
         }
@@ -36,8 +36,9 @@ pub(super) fn move_anchor(f: &Facts, decision: &mut Decision) {
             miss_between(decision, &calendar, decided, now, MissedReason::ScheduleChanged);
         }
     }
-    decision.record.anchor = Some(now);
-    let is_ahead = |last: &Timestamp| *last > after(now, FUTURE);
+    let is_ahead = |time: &Timestamp| *time > after(now, FUTURE);
+    // After a small step back, what is left out stays left out.
+    decision.record.anchor = Some(if is_ahead(&anchor) { now } else { anchor.max(now) });
     if was_suspended && !schedule.spec.suspend && decision.record.last_slot.as_ref().is_some_and(is_ahead) {
         decision.record.last_slot = Some(now);
     }

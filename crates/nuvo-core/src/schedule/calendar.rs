@@ -6,7 +6,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, iter};
 
 use croner::Cron;
 use jiff::{
-    Timestamp, ToSpan,
+    Timestamp, ToSpan, civil,
     tz::{TimeZone, TimeZoneDatabase},
 };
 
@@ -29,7 +29,9 @@ pub enum CalendarError {
 /// The union of the slots of some cron lines.
 #[derive(Debug, Clone)]
 pub struct Calendar {
-    lines: Vec<(usize, Cron)>,
+    lines: Vec<Cron>,
+    /// The lines, by their position, that name no date.
+    never: Vec<usize>,
     zone: TimeZone,
 }
 
@@ -39,23 +41,24 @@ impl Calendar {
     /// # Errors
     /// [`CalendarError`] for the first line, or the zone, that cannot be read.
     pub fn parse(lines: &[String], zone: &str) -> Result<Self, CalendarError> {
-        let mut parsed = Vec::new();
+        let (mut parsed, mut never) = (Vec::new(), Vec::new());
         for (index, line) in lines.iter().enumerate() {
-            parsed.extend(parse_line(line)?.into_iter().map(|cron| (index, cron)));
+            let line = parse_line(line)?;
+            // What one time of a line has no date for, the others have none for.
+            if line.first().is_none_or(names_a_date) { parsed.extend(line) } else { never.push(index) }
         }
-        Ok(Self { lines: parsed, zone: time_zone(zone).ok_or_else(|| CalendarError::Zone(zone.to_owned()))? })
+        Ok(Self { lines: parsed, never, zone: time_zone(zone).ok_or_else(|| CalendarError::Zone(zone.to_owned()))? })
     }
 
     /// The slots after this time, in order, each once.
     pub fn slots_after(&self, time: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
-        let upcoming = self.lines.iter().enumerate().filter_map(|(at, (_, cron))| Some(Reverse((self.next_of(cron, time)?, at))));
+        let upcoming = self.lines.iter().enumerate().filter_map(|(at, cron)| Some(Reverse((self.next_of(cron, time)?, at))));
         let mut upcoming: BinaryHeap<_> = upcoming.collect();
         let mut last = time;
         iter::from_fn(move || {
             loop {
                 let Reverse((slot, at)) = upcoming.pop()?;
-                let cron = self.lines.get(at).map(|(_, cron)| cron);
-                upcoming.extend(cron.and_then(|cron| self.next_of(cron, slot)).map(|next| Reverse((next, at))));
+                upcoming.extend(self.lines.get(at).and_then(|cron| self.next_of(cron, slot)).map(|next| Reverse((next, at))));
                 if slot > last {
                     last = slot;
                     return Some(slot);
@@ -67,23 +70,19 @@ impl Calendar {
     /// The first slot after this time.
     #[must_use]
     pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|(_, cron)| self.next_of(cron, time)).min()
+        self.lines.iter().filter_map(|cron| self.next_of(cron, time)).min()
     }
 
     /// The newest slot that is not after this time.
     #[must_use]
     pub fn newest_until(&self, time: Timestamp) -> Option<Timestamp> {
-        self.lines.iter().filter_map(|(_, cron)| self.previous_of(cron, time)).max()
+        self.lines.iter().filter_map(|cron| self.previous_of(cron, time)).max()
     }
 
-    /// The lines, by their position, that name no date after this time.
+    /// The lines, by their position, that name no date that exists.
     #[must_use]
-    pub fn never_due(&self, time: Timestamp) -> Vec<usize> {
-        let mut never: Vec<usize> = self.lines.iter().map(|(index, _)| *index).collect();
-        let due: Vec<usize> = self.lines.iter().filter(|(_, cron)| self.next_of(cron, time).is_some()).map(|(index, _)| *index).collect();
-        never.retain(|index| !due.contains(index));
-        never.dedup();
-        never
+    pub fn never_due(&self) -> &[usize] {
+        &self.never
     }
 
     fn next_of(&self, cron: &Cron, time: Timestamp) -> Option<Timestamp> {
@@ -107,6 +106,13 @@ impl Calendar {
         }
         None
     }
+}
+
+/// Whether there is such a date. croner searches until the year 5000, which takes seconds: here it has 28 years left, in which each day of
+/// the week falls on each date.
+fn names_a_date(cron: &Cron) -> bool {
+    let last_years = civil::date(4972, 1, 1).to_zoned(TimeZone::UTC);
+    last_years.is_ok_and(|from| cron.find_next_occurrence(&from, true).is_ok())
 }
 
 /// A zone by the name that the database gives it.

@@ -15,13 +15,13 @@ pub(super) fn clock_in_doubt(f: &Facts, decision: Decision, why: &str) -> Decisi
 }
 
 /// A clock that was ahead has decided slots that are yet to come.
-pub(super) fn slot_in_the_future(f: &Facts, decision: Decision) -> Decision {
-    let last = decision.record.last_slot.unwrap_or_default();
+pub(super) fn decided_in_the_future(f: &Facts, decision: Decision) -> Decision {
+    let until = decision.record.decided_until().unwrap_or_default();
     let message = format!(
-        "The newest slot that was decided, {last}, lies in the future: a clock was ahead. Nothing is started before that time. To start \
-         earlier slots, set spec.suspend to true, and then to false."
+        "Slots are decided until {until}, which lies in the future: a clock was ahead. Nothing is started before that time. To start earlier \
+         slots, set spec.suspend to true, and then to false."
     );
-    decision.because(ScheduleReason::ClockInDoubt, message).until([last, after(f.now, CLOCK_RECHECK)])
+    decision.because(ScheduleReason::ClockInDoubt, message).until([after(f.now, CLOCK_RECHECK)])
 }
 
 /// A person looks first, for example after etcd was put back to an older revision.

@@ -11,7 +11,7 @@ use super::{
     anchor::FUTURE,
     decision::{Decided, Decision},
     facts::Facts,
-    hold::{held, not_selected, slot_in_the_future},
+    hold::{decided_in_the_future, held, not_selected},
     record::{Claim, Pending},
     runs::{Progress, ScheduledRun},
     spread::after,
@@ -24,9 +24,10 @@ const TRIES: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(1), S
 pub(super) fn finish(f: &Facts, decision: Decision, pending: &Pending) -> Decided {
     match f.looks.get(&pending.run) {
         None => Err(Act::ReadRun(pending.run.clone())),
-        Some(Some(run)) if run.is_of(&f.schedule.uid) && run.slot == Some(pending.slot) => Ok(claim(decision, pending, run)),
+        Some(Some(run)) if run.is_of(&f.schedule.uid) && run.slot == Some(pending.slot) => Ok(claim(f, decision, pending, run)),
         Some(other) => Ok(match ends(f, &decision, pending, other.is_some()) {
             Some(reason) => miss(decision, pending, reason),
+            None if pending.slot > after(f.now, FUTURE) => decided_in_the_future(f, decision),
             None if other.is_some() => {
                 let name = &pending.run;
                 let message = format!(
@@ -50,7 +51,10 @@ fn ends(f: &Facts, decision: &Decision, pending: &Pending, is_taken: bool) -> Op
 }
 
 /// S3. A claim that is there already is never changed.
-fn claim(mut decision: Decision, pending: &Pending, run: &ScheduledRun) -> Decision {
+fn claim(f: &Facts, mut decision: Decision, pending: &Pending, run: &ScheduledRun) -> Decision {
+    if f.around.is_held && run.progress == Progress::Waits && !run.deleting {
+        return held(decision);
+    }
     decision.record.pending = None;
     if run.deleting && run.progress == Progress::Waits {
         decision.miss(1, false, pending.slot, MissedReason::Deleted);
@@ -64,16 +68,13 @@ fn claim(mut decision: Decision, pending: &Pending, run: &ScheduledRun) -> Decis
     if claims.len() < MAX_CLAIMS && claims.iter().all(|claim| claim.slot != pending.slot) {
         claims.push(Claim { slot: pending.slot, run: run.name.clone(), uid: run.uid.clone() });
     }
-    decision.record.last_started = decision.record.last_started.max(Some(pending.slot));
+    decision.record.last_started = Some(pending.slot);
     decision.news.push(News::Started { slot: pending.slot, run: run.name.clone() });
     decision.because(ScheduleReason::Scheduled, "")
 }
 
 /// S2.
 fn create(f: &Facts, mut decision: Decision, pending: &Pending) -> Decision {
-    if pending.slot > after(f.now, FUTURE) {
-        return slot_in_the_future(f, decision);
-    }
     if !f.around.is_selected {
         return not_selected(decision).until(last_moment(f, pending.slot).map(just_after));
     }

@@ -11,7 +11,7 @@ use super::{
     calendar::{Calendar, CalendarError},
     decision::{Decided, Decision},
     facts::Facts,
-    hold::{clock_in_doubt, held, not_selected, slot_in_the_future},
+    hold::{clock_in_doubt, decided_in_the_future, held, not_selected},
     pending::{finish, is_too_late, just_after, kept_by, last_moment},
     record::Pending,
     runs::{Progress, ScheduledRun},
@@ -32,7 +32,7 @@ pub(super) fn decide(f: &Facts) -> Decided {
     end_claims(f, &mut decision)?;
     let calendar = f.schedule.calendar.as_ref();
     let suspended = f.schedule.spec.suspend;
-    let next = calendar.ok().filter(|_| !suspended).and_then(|calendar| next_due(f, calendar));
+    let next = calendar.ok().filter(|_| !suspended).and_then(|calendar| next_due(f, &decision, calendar));
     decision = Decision { next, ..decision }.until(next);
     if let Some(pending) = decision.record.pending.clone() {
         return finish(f, decision, &pending);
@@ -52,9 +52,10 @@ pub(super) fn decide(f: &Facts) -> Decided {
     }
 }
 
-/// When the first slot is due that is not due yet.
-fn next_due(f: &Facts, calendar: &Calendar) -> Option<Timestamp> {
-    calendar.next_after(latest_due(f)).map(|slot| f.schedule.due(slot))
+/// When the first slot is due that is neither due yet nor decided.
+fn next_due(f: &Facts, decision: &Decision, calendar: &Calendar) -> Option<Timestamp> {
+    let latest = Some(latest_due(f)).max(decision.record.decided_until())?;
+    calendar.next_after(latest).map(|slot| f.schedule.due(slot))
 }
 
 /// Slots up to this time are due.
@@ -64,10 +65,10 @@ fn latest_due(f: &Facts) -> Timestamp {
 
 /// Only the newest slot that is due can start. The ones before are counted.
 fn slots(f: &Facts, mut decision: Decision, calendar: &Calendar) -> Decided {
-    if decision.record.last_slot.is_some_and(|last| last > after(f.now, FUTURE)) {
-        return Ok(slot_in_the_future(f, decision));
-    }
     let decided = decision.record.decided_until().unwrap_or(f.now);
+    if decided > after(f.now, FUTURE) {
+        return Ok(decided_in_the_future(f, decision));
+    }
     let Some(slot) = calendar.newest_until(latest_due(f)).filter(|slot| *slot > decided) else {
         return Ok(at_rest(f, decision, calendar));
     };
@@ -121,7 +122,7 @@ fn at_rest(f: &Facts, decision: Decision, calendar: &Calendar) -> Decision {
         return held(decision);
     }
     let line = |index: &usize| f.schedule.spec.schedules.get(*index).cloned().unwrap_or_default();
-    let never: Vec<String> = calendar.never_due(f.now).iter().map(line).collect();
+    let never: Vec<String> = calendar.never_due().iter().map(line).collect();
     match (decision.next, never.as_slice()) {
         (None, _) => {
             let message = "No line of spec.schedules names a date that exists. Correct it; nothing is started before.";

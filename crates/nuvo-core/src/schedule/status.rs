@@ -11,9 +11,11 @@ use nuvo_crds::{
 };
 
 use super::{
+    anchor::FUTURE,
     decision::Decision,
     facts::Facts,
     runs::{Progress, ScheduledRun},
+    spread::after,
 };
 use nuvo_crds::conditions::Reason;
 
@@ -22,7 +24,7 @@ const DELETED: &str = "Deleted";
 
 /// The status that says this.
 pub(super) fn status(f: &Facts, decision: &Decision) -> PipelineScheduleStatus {
-    let is_own = f.schedule.record.anchor.is_some();
+    let is_own = f.schedule.status.anchor.as_ref().is_none_or(|anchor| anchor.uid == f.schedule.uid);
     // What was restored with another object says nothing about this one.
     let mut status = if is_own { f.schedule.status.clone() } else { PipelineScheduleStatus::default() };
     decision.record.write(&mut status, &f.schedule.uid);
@@ -56,10 +58,9 @@ fn show_last_run(f: &Facts, decision: &Decision, status: &mut PipelineScheduleSt
         status.last_run = Some(LastRun { name: run.name.clone(), slot: Time(slot), phase: run.phase.filter(|_| is_over), reason });
         return;
     }
-    // Its result was shown before it went.
-    if let Some(last) = status.last_run.as_mut().filter(|last| last.slot.0 == slot && is_open(last.phase))
-        && (f.is_listed || f.looks.get(&last.name) == Some(&None))
-    {
+    // Its result was shown before it went. A run with a claim may be too new for a cache.
+    let is_claimed = |name: &str| decision.record.claims.iter().any(|claim| claim.run == name);
+    if let Some(last) = status.last_run.as_mut().filter(|last| last.slot.0 == slot && is_open(last.phase) && !is_claimed(&last.name)) {
         last.reason = Some(DELETED.to_owned());
     }
 }
@@ -68,36 +69,34 @@ const fn is_open(phase: Option<nuvo_crds::Phase>) -> bool {
     !matches!(phase, Some(nuvo_crds::Phase::Succeeded | nuvo_crds::Phase::Failed))
 }
 
-/// A skipped run is no result. A result stays when its run goes.
+/// A skipped run is no result. A result stays when its run goes. What has ended in the future has ended by a clock that was ahead: it must
+/// not hide what follows.
 fn show_results(f: &Facts, status: &mut PipelineScheduleStatus) {
-    let generation = f.schedule.generation;
+    let is_past = |time: Timestamp| time <= after(f.now, FUTURE);
     let own = f.runs.iter().filter(|run| run.is_of(&f.schedule.uid) && !run.counts_for_nothing());
     let ended = own.filter_map(|run| match (run.progress, run.reason) {
-        (Progress::Ended(time), Some(reason)) => Some((time, run, reason)),
+        (Progress::Ended(time), Some(reason)) if is_past(time) && reason.status() != ConditionStatus::Unknown => Some((time, run, reason)),
         _ => None,
     });
-    let newest_known = newest(status);
-    for (time, run, reason) in ended.clone() {
-        match reason.status() {
-            ConditionStatus::True => status.last_successful_time = latest(status.last_successful_time.take(), time),
-            ConditionStatus::False => status.last_failed_time = latest(status.last_failed_time.take(), time),
-            ConditionStatus::Unknown => continue,
-        }
-        if Some(time) == newest(status) && Some(time) >= newest_known {
-            let message = format!("Run {} has ended with reason {reason}.", run.name);
-            let state =
-                ConditionState { status: reason.status(), reason: reason.as_str(), message: &message, observed_generation: generation };
-            conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, &state, f.now);
-        }
+    let known = [&status.last_successful_time, &status.last_failed_time];
+    let newest_known = known.into_iter().flatten().map(|time| time.0).filter(|time| is_past(*time)).max();
+    // Of those that have ended at once, one only is the newest.
+    let newest = ended.clone().max_by_key(|(time, run, _)| (*time, run.slot, &run.name)).filter(|(time, ..)| Some(*time) > newest_known);
+    for (time, _, reason) in ended {
+        let result = if reason.status() == ConditionStatus::True { &mut status.last_successful_time } else { &mut status.last_failed_time };
+        let known = result.as_ref().map(|known| known.0).filter(|known| is_past(*known));
+        *result = known.max(Some(time)).map(Time);
     }
-}
-
-fn newest(status: &PipelineScheduleStatus) -> Option<Timestamp> {
-    [&status.last_successful_time, &status.last_failed_time].into_iter().flatten().map(|time| time.0).max()
-}
-
-fn latest(known: Option<Time>, time: Timestamp) -> Option<Time> {
-    Some(Time(known.map_or(time, |known| known.0.max(time))))
+    if let Some((_, run, reason)) = newest {
+        let message = format!("Run {} has ended with reason {reason}.", run.name);
+        let state = ConditionState {
+            status: reason.status(),
+            reason: reason.as_str(),
+            message: &message,
+            observed_generation: f.schedule.generation,
+        };
+        conditions::set(&mut status.conditions, LAST_RUN_SUCCEEDED, &state, f.now);
+    }
 }
 
 fn show_ready(f: &Facts, decision: &Decision, status: &mut PipelineScheduleStatus) {

@@ -5,6 +5,7 @@
 mod gate;
 mod history;
 mod oracle;
+mod rest;
 mod rule;
 mod start;
 mod status;
@@ -127,7 +128,33 @@ impl World {
 
     /// A whole pass; what it asked for, without the last act.
     pub(super) fn pass(&mut self) -> Vec<Act> {
-        self.acts(usize::MAX)
+        let acts = self.acts(usize::MAX);
+        self.rests();
+        acts
+    }
+
+    /// Until the schedule is to be looked at again, nothing is asked and nothing is written, however often it is looked at.
+    fn rests(&self) {
+        let (before, later) = (self.facts(), self.now + seconds(1));
+        let asks = self.record().pending.is_some();
+        // What was refused is tried at each look.
+        let is_tried = self.ready() == "CreateRefused";
+        if self.object.is_none() || is_tried || self.wakes.is_some_and(|wake| wake <= later) {
+            return;
+        }
+        for now in [self.now, later] {
+            let mut facts = before.clone();
+            facts.refresh(now, self.clock_in_doubt.clone());
+            let mut world = self.clone();
+            let mut act = next(&facts);
+            // What becomes of a start that is pending has to be read.
+            while asks && matches!(act, Act::ReadSchedule | Act::ReadRun(_)) {
+                let answer = world.carry_out(&act);
+                facts.learn(&act, answer);
+                act = next(&facts);
+            }
+            assert!(matches!(act, Act::Done { .. }), "at rest: {act:#?}\nafter {:#?}", self.status());
+        }
     }
 
     /// A pass that ends after so many acts, as if the process had been killed.

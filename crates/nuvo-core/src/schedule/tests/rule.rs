@@ -379,6 +379,7 @@ fn operator_that_is_held_starts_nothing_and_an_edit_meanwhile_leaves_out_the_pas
     let mut world = World::new(&["0 * * * *"], "2026-11-28T00:30:00Z");
     world.pass();
     world.held = true;
+    world.pass();
     world.at("2026-11-28T01:00:00Z");
     assert_eq!((world.slots().len(), world.ready().as_str()), (0, "Suspended"));
     let mut edited = world.clone();

@@ -177,7 +177,8 @@ fn name_that_stays_taken_is_missed_when_it_is_too_late() {
     let mut world = pending();
     let mut other = world.clone();
     other.pass();
-    world.runs.push(ScheduledRun { controller: None, progress: Progress::Ended(world.now), ..other.runs[0].clone() });
+    let foreign = ScheduledRun { controller: None, uid: "foreign".to_owned(), ..other.runs[0].clone() };
+    world.runs.push(ScheduledRun { progress: Progress::Ended(world.now), ..foreign });
     world.pass();
     world.at("2026-11-28T02:00:00Z");
     assert_eq!(world.missed(), (1, Some(MissedReason::CreateRefused)));
