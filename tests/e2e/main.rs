@@ -48,6 +48,7 @@ mod restarts;
 mod rules;
 mod schedule_faults;
 mod schedules;
+mod schedules_and_runs;
 mod schedules_over_time;
 mod schema;
 mod slot_claims;
