@@ -51,6 +51,7 @@ mod schedules;
 mod schedules_and_runs;
 mod schedules_of_several_operators;
 mod schedules_over_time;
+mod schedules_restored;
 mod schema;
 mod slot_claims;
 mod start_deadline;
