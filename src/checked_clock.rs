@@ -25,7 +25,7 @@ const UNKNOWN: i64 = i64::MIN;
 /// By the time of the API server slots of schedules are decided, unless its clock and the own one are further apart.
 const APART: SignedDuration = SignedDuration::from_secs(30);
 /// So many answers are compared for that.
-const COMPARED: usize = 3;
+pub const COMPARED: usize = 3;
 
 /// A clock that is never more than a minute ahead of that of the API server: with one that is an hour ahead, runs would end and objects would
 /// be deleted early. One that is behind is left alone, because it only makes things late.
@@ -34,18 +34,10 @@ pub struct CheckedClock {
     metrics: Arc<Metrics>,
     /// How far the own clock was ahead when the API server answered last, in milliseconds, or [`UNKNOWN`].
     ahead: AtomicI64,
-    /// The newest answers.
-    answers: Mutex<VecDeque<Compare>>,
+    /// How far the own clock was ahead of the newest answers when they were there: no less than it is, by what they took to come and the rest
+    /// of the second, which they do not name.
+    answers: Mutex<VecDeque<SignedDuration>>,
     has_date: AtomicBool,
-}
-
-/// How far the own clock was ahead of an answer.
-#[derive(Debug, Clone, Copy)]
-struct Compare {
-    /// When the request was sent: no more than it is.
-    sent: SignedDuration,
-    /// When the answer was there: no less than it is, except for the rest of the second, which an answer does not name.
-    received: SignedDuration,
 }
 
 impl CheckedClock {
@@ -65,18 +57,19 @@ impl CheckedClock {
         }
     }
 
-    /// The time of day by the clock of the API server, as its newest answers tell it; by the own one if they do not.
+    /// The time of day by the clock of the API server, as its newest answers tell it; by the own one if they do not. It is never ahead, however
+    /// long an answer took.
     #[must_use]
     pub fn of_api_server(&self) -> Timestamp {
         let now = (self.own)();
-        let ahead = self.answers.lock().iter().map(|answer| answer.sent).min();
+        let ahead = self.answers.lock().iter().min().copied();
         ahead.and_then(|ahead| now.checked_sub(ahead).ok()).unwrap_or(now)
     }
 
     /// Why no slot of a schedule is to be decided by the clock; none if it is right.
     #[must_use]
     pub fn doubt(&self) -> Option<&'static str> {
-        let furthest = self.answers.lock().iter().map(|answer| answer.received).max_by_key(|apart: &SignedDuration| apart.abs())?;
+        let furthest = self.answers.lock().iter().max_by_key(|apart| apart.abs()).copied()?;
         let is_ahead = furthest > SignedDuration::ZERO;
         (furthest.abs() > APART).then_some(if is_ahead {
             "The clock of the operator is more than 30 s ahead of that of the API server."
@@ -114,7 +107,7 @@ impl CheckedClock {
         if let (Some(ahead), Some(received)) = (ahead(answer, sent), received) {
             let mut answers = self.answers.lock();
             answers.truncate(COMPARED.saturating_sub(1));
-            answers.push_front(Compare { sent: ahead, received });
+            answers.push_front(received);
             drop(answers);
             self.metrics.clock_skew(ahead.as_secs_f64());
             let ahead = i64::try_from(ahead.as_millis()).unwrap_or_default();
@@ -255,6 +248,16 @@ mod tests {
             clock.compare(&answer(Some("Thu, 01 Jan 2026 00:01:30 GMT")), now());
         }
         assert_eq!(clock.doubt(), None);
+    }
+
+    /// An API server takes its time for an answer, or the own clock is stepped while a request is out: the slots of that time are not due yet.
+    #[test]
+    fn slow_answer_does_not_put_the_time_of_the_api_server_ahead() {
+        for seconds in [9, 3_600] {
+            let clock = CheckedClock::new(now, Metrics::new());
+            clock.compare(&answer(Some("Thu, 01 Jan 2026 00:01:30 GMT")), now() - SignedDuration::from_secs(seconds));
+            assert_eq!((clock.of_api_server().to_string().as_str(), clock.doubt()), ("2026-01-01T00:01:30Z", None), "{seconds} s");
+        }
     }
 
     /// The process was stopped for ten minutes in between.

@@ -15,13 +15,13 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    api_call::CallError,
+    api_call::{CallError, call},
     control::Reconciler,
     events::Notice,
     schedule_store::ScheduleStore,
     shell::{Shell, whole_seconds},
 };
-use crate::{account::AccountKey, settings::Settings};
+use crate::{account::AccountKey, checked_clock::COMPARED, settings::Settings};
 use nuvo_core::{
     run::PipelineId,
     schedule::{Act, Answer, Change, Facts, News, Schedule, ScheduleEvent, ScheduledRun, Surroundings, next, selects},
@@ -293,17 +293,32 @@ const fn name(act: &Act) -> &'static str {
     }
 }
 
-/// Has the schedules looked at when the clock has stepped: timers follow another one. Sends nothing.
+/// Has the schedules looked at when the clock has stepped: timers follow another one. Sends nothing unless the clock is in doubt.
 pub async fn notice_steps(shell: &Shell) {
     let (mut then, mut began) = (shell.clock.now(), Instant::now());
     loop {
         sleep(CLOCK_LOOK).await;
         let (now, elapsed) = (shell.clock.now(), began.elapsed());
         let step = now.duration_since(then).saturating_sub(SignedDuration::try_from(elapsed).unwrap_or_default());
+        (then, began) = (now, Instant::now());
         if step.abs() >= STEP {
             tracing::info!(seconds = step.as_secs_f64(), "the clock has stepped");
             shell.wake_all_schedules();
         }
-        (then, began) = (now, Instant::now());
+        if shell.clock.doubt().is_some() {
+            ask_for_time(shell).await;
+        }
+    }
+}
+
+/// Nothing starts until the API server says that the clock is right, and no other answer may come for long.
+async fn ask_for_time(shell: &Shell) {
+    for _ in 0..COMPARED {
+        if let Err(error) = call("ask the API server for its time", shell.client.apiserver_version()).await {
+            tracing::debug!(%error, "the clock stays in doubt");
+        }
+    }
+    if shell.clock.doubt().is_none() {
+        shell.wake_all_schedules();
     }
 }
