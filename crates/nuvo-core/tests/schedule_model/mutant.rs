@@ -38,6 +38,7 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::NoGate, "P7", Scope { late: 1, deletions: 1, ..one.clone() }),
         (Mutant::AbsenceIsPermission, "P7", Scope { late: 1, deletions: 1, ..one.clone() }),
         (Mutant::GateReadsCache, "claimed", Scope { recreations: 1, ..TWO_SLOTS }),
+        (Mutant::GateReadsCache, "let through", Scope { recreations: 1, operators: 1, ..ONE_SLOT }),
         (Mutant::CreateBeforeIntent, "recorded", one.clone()),
         (Mutant::RandomName, "one object", Scope { crashes: 1, ..one.clone() }),
         (Mutant::AnchorIncluded, "past", Scope { edits: 2, ..TWO_SLOTS }),

@@ -18,6 +18,9 @@ pub fn promises() -> Vec<Property<World>> {
         }),
         Property::always("past: no slot at or before the anchor starts", |_, state: &State| !state.seen.started_past),
         Property::always("claimed: a run whose slot is claimed for it is not refused", |_, state: &State| !state.seen.refused_claimed),
+        Property::always("let through: no run is whose slot its schedule does not claim for it", |_, state: &State| {
+            !state.seen.let_through_unclaimed
+        }),
         Property::always("recorded: a run is created only for a slot that is decided", |_, state: &State| !state.seen.created_undecided),
         Property::always("own: a claim names a run that the schedule has made", |_, state: &State| !state.seen.claimed_foreign),
         Property::always("one object: a slot has at most one run that the operator has made at a time", |_, state: &State| {

@@ -116,6 +116,7 @@ impl Hash for Pass {
 pub struct Seen {
     pub started_past: bool,
     pub refused_claimed: bool,
+    pub let_through_unclaimed: bool,
     pub created_undecided: bool,
     pub claimed_foreign: bool,
     /// The slots that were claimed, by the schedule.
@@ -546,6 +547,7 @@ impl World {
         };
         match claim {
             SlotClaim::Claimed => {
+                state.seen.let_through_unclaimed |= real != SlotClaim::Claimed;
                 state.cleared.push(run);
                 state.cleared.sort_by_key(|run| run.uid);
             }

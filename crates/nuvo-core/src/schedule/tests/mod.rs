@@ -4,6 +4,7 @@
 
 mod gate;
 mod history;
+mod leaders;
 mod oracle;
 mod rest;
 mod rule;
