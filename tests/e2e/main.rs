@@ -49,6 +49,7 @@ mod rules;
 mod schedule_faults;
 mod schedules;
 mod schedules_and_runs;
+mod schedules_at_once;
 mod schedules_of_several_operators;
 mod schedules_over_time;
 mod schedules_restored;
