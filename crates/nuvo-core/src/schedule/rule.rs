@@ -18,6 +18,7 @@ use super::{
     spread::after,
     template::run_name,
 };
+use crate::text::sentence;
 
 /// Nothing is started while a person must decide about so many runs.
 const MAX_UNRESOLVED: usize = 20;
@@ -46,7 +47,7 @@ pub(super) fn decide(f: &Facts) -> Decided {
                 CalendarError::Line(_) => ScheduleReason::InvalidSchedule,
                 CalendarError::Zone(_) => ScheduleReason::InvalidTimeZone,
             };
-            Ok(decision.because(reason, format!("{error}. Correct the spec; nothing is started before.")))
+            Ok(decision.because(reason, format!("{} Correct the spec; nothing is started before.", sentence(&error.to_string()))))
         }
         Ok(calendar) => slots(f, decision, calendar),
     }
