@@ -21,6 +21,7 @@ mod process_usage;
 pub mod run_factory;
 mod run_times;
 mod run_watch;
+mod schedules;
 
 use std::env;
 use std::error::Error;
@@ -82,6 +83,8 @@ enum Scenario {
     /// Observed pipelines: of one account, and of many. Ends with an error if they cost more than one top page a period, or more than two writes
     /// a minute and object.
     Observed,
+    /// A thousand schedules that are due in the same minute. Ends with an error if one does not start, or if they cost anything at rest.
+    Schedules,
     /// Very large and very many runs and accounts, under the memory limit of the chart. Ends with an error if the operator needs more.
     MemoryLimit,
 }
@@ -93,6 +96,7 @@ const ACTIVE_RUNS: &str = "active-runs";
 const INTERFERENCE: &str = "interference";
 const MEMORY_LIMIT: &str = "memory-limit";
 const OBSERVED: &str = "observed";
+const SCHEDULES: &str = "schedules";
 
 /// A failure that crosses threads.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -151,12 +155,15 @@ pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     if wanted(Scenario::Observed) {
         show(OBSERVED, observed::run(&operator, &stop))?;
     }
+    if wanted(Scenario::Schedules) {
+        show(SCHEDULES, schedules::run(&operator, &stop))?;
+    }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n").into()) }
 }
 
 /// The figures that docs/performance.md has, and lines that they have as long as the tables are as they are now.
 #[cfg(test)]
-pub fn documented_heads() -> [(&'static str, Vec<String>); 6] {
+pub fn documented_heads() -> [(&'static str, Vec<String>); 7] {
     let heads = |tables: &str| tables.lines().filter(|line| line.starts_with('|')).map(str::to_owned).collect();
     [
         (BURST, heads(&burst::empty_figures())),
@@ -165,6 +172,7 @@ pub fn documented_heads() -> [(&'static str, Vec<String>); 6] {
         (INTERFERENCE, heads(&interference::empty_figures())),
         (MEMORY_LIMIT, Vec::new()),
         (OBSERVED, Vec::new()),
+        (SCHEDULES, Vec::new()),
     ]
 }
 
