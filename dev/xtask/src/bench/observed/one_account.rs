@@ -24,8 +24,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const ENDED: usize = 200;
 /// New executions within one period: more than a page has.
 const AT_ONCE: usize = 3_000;
-/// More than the shortest time between two writes of a status.
-const SETTLE: Duration = Duration::from_secs(40);
+/// More than the time in which a status is written twice at most.
+const SETTLE: Duration = Duration::from_secs(70);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const WITHIN: Duration = Duration::from_secs(600);
 
