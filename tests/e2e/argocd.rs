@@ -9,7 +9,10 @@ use std::{
 use nuvo_crds::{Phase, PipelineRun, well_known::TRIGGER_ANNOTATION};
 use nuvo_sim::{Effect, Fault, Operation, Pipeline};
 
-use crate::environment::{Environment, WITHIN, block_on, same, uid};
+use crate::{
+    environment::{Environment, WITHIN, block_on, same, uid},
+    schedules_over_time::Slots,
+};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -139,4 +142,32 @@ fn run_is_created_again_only_by_force_and_replace_together() {
     synced(&sync(&env, &annotated, &[]));
     assert_ne!(uid(&env.wait_phase("orders", Phase::Succeeded)), second);
     same("POSTs", env.sim.post_count(), 3);
+}
+
+/// A later wave waits for the health of the schedule. The operator's clock is moved to its slot.
+#[test]
+fn schedule_whose_last_run_failed_stops_no_sync_unless_that_is_asked_for() {
+    let env = Environment::new("argocd-schedule", [Pipeline::new("orders").failing("SOURCE_UNRESPONSIVE", "No answer")]);
+    let time = Slots::new(&env);
+    let _operator = time.operator(&[]);
+    let schedule = |name: &str, annotations: &str, line: &str| {
+        let run = "{spec: {pipelineId: orders, startDeadlineSeconds: 86400}}";
+        format!(
+            "apiVersion: nuvo.dev/v1alpha1\nkind: PipelineSchedule\nmetadata: {{name: {name}, annotations: {{{annotations}}}}}\n\
+             spec: {{schedules: ['{line}'], runTemplate: {run}}}\n"
+        )
+    };
+    let application = |annotations: &str| {
+        let later = schedule("yearly", "argocd.argoproj.io/sync-wave: '1'", "0 0 1 1 *");
+        manifest(&env, "schedules", &format!("{}---\n{later}", schedule("hourly", annotations, "0 * * * *")))
+    };
+    synced(&sync(&env, &application(""), &[]));
+    time.at(time.next("hourly"));
+    let [run] = &runs(&env)[..] else { panic!("{:?}", runs(&env)) };
+    same("its run", run.status.as_ref().and_then(|status| status.phase), Some(Phase::Failed));
+
+    synced(&sync(&env, &application(""), &[]));
+    same("tries", failed_tries(&sync(&env, &application("nuvo.dev/health: last-run"), &[])).len(), 1);
+    same("the runs", runs(&env).iter().map(uid).collect::<Vec<_>>(), vec![uid(run)]);
+    same("POSTs", env.sim.post_count(), 1);
 }

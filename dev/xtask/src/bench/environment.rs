@@ -95,7 +95,7 @@ impl Environment {
         server.apply(&nuvo_crds::crds_yaml()?)?;
         let crds = ["pipelineruns", "nuvoaccounts", "nuvopipelines", "pipelineschedules"].map(|plural| format!("crd/{plural}.nuvo.dev"));
         let crds: Vec<&str> = crds.iter().map(String::as_str).collect();
-        server.kubectl(&[["wait", "--for=condition=Established", "--timeout=60s"], &crds[..]].concat())?;
+        server.kubectl(&[&["wait", "--for=condition=Established", "--timeout=60s"], &crds[..]].concat())?;
         server.kubectl(&["create", "namespace", OPERATOR])?;
         server.kubectl(&["create", "namespace", NAMESPACE])?;
         let kubeconfig = server.service_account_kubeconfig(OPERATOR, OPERATOR, &nuvo_operator::rbac::rules())?;
