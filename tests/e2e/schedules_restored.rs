@@ -6,7 +6,7 @@ use controlplane::{ControlPlane, Options, Part};
 use k8s_openapi::jiff::{SignedDuration, ToSpan};
 use kube::{
     ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
 use nuvo_crds::{Phase, PipelineRun, PipelineSchedule};
 use nuvo_operator::rbac;
@@ -57,13 +57,19 @@ impl Backup {
         }
     }
 
+    /// Whole: what the operator has written meanwhile goes.
     fn restore_status(&self, env: &Environment) {
-        let patch = |status| Patch::Merge(json!({ "status": status }));
-        let status = patch(json!(self.schedule.status));
-        block_on(api(env).patch_status("hourly", &PatchParams::default(), &status)).unwrap();
+        env.eventually("the status of the schedule is put back", || {
+            let mut there = block_on(api(env).get("hourly")).unwrap();
+            there.status.clone_from(&self.schedule.status);
+            block_on(api(env).replace_status("hourly", &PostParams::default(), &there)).is_ok()
+        });
         for run in &self.runs {
-            let status = patch(json!(run.status));
-            block_on(env.runs().patch_status(&run.name_any(), &PatchParams::default(), &status)).unwrap();
+            env.eventually("the status of the run is put back", || {
+                let mut there = env.get(&run.name_any());
+                there.status.clone_from(&run.status);
+                block_on(env.runs().replace_status(&run.name_any(), &PostParams::default(), &there)).is_ok()
+            });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use kube::api::{Api, PostParams};
-use nuvo_crds::NuvoPipeline;
+use nuvo_crds::{NuvoPipeline, PipelineSchedule};
 use nuvo_sim::{Pipeline, Seed, Starts, Stats, Status, Trigger};
 use serde_json::json;
 
@@ -30,7 +30,8 @@ pub struct Scrape {
     pub text: String,
 }
 
-/// Runs of pipelines that succeed, take long, fail, or find nothing, and one run that is held back. Beside them, what nuvo starts itself.
+/// Runs of pipelines that succeed, take long, fail, or find nothing, and one run that is held back. Beside them, what nuvo starts itself, and
+/// schedules.
 pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
     let stats = Stats { total_rows: 1_200, total_cells: 14_400, total_error_cells: 0, total_error_rows: 0 };
     let pipelines = vec![
@@ -43,7 +44,7 @@ pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
         Pipeline::new("archive").files(0),
     ];
     let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.id.clone()).collect();
-    let environment = Environment::open(program, &ACCOUNT, pipelines.into_iter().chain(observed()).collect(), stop)?;
+    let environment = Environment::open(program, &ACCOUNT, pipelines.into_iter().chain(observed()).chain([always_running()]).collect(), stop)?;
     let mut operator = environment.start_operator(stop)?;
     operator.wait("the account is ready", STARTS_WITHIN, LOOK, stop, Operator::has_account)?;
     let create = |name: &str, spec| -> Result<(), Failure> {
@@ -52,6 +53,7 @@ pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
     };
     create("held-back", json!({ "pipelineId": "orders", "suspend": true }))?;
     observe(&environment)?;
+    schedule(&environment)?;
     log_progress(&format!("the operator works for {} s", WINDOW.as_secs()));
     let began = Instant::now();
     let mut scrapes = Vec::new();
@@ -112,6 +114,27 @@ fn observe(environment: &Environment) -> Result<(), Failure> {
         let object = serde_json::from_value(json!({
             "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline", "metadata": { "name": id },
             "spec": { "pipelineId": id, "freshness": { "maxAgeSeconds": 600 } },
+        }))?;
+        environment.block_on(objects.create(&PostParams::default(), &object))?;
+    }
+    Ok(())
+}
+
+/// A pipeline that nuvo starts again before it has ended.
+fn always_running() -> Pipeline {
+    Pipeline::new("reports").duration(Duration::from_secs(60)).starts(Starts::every(Duration::from_secs(30)))
+}
+
+/// A schedule that starts a run each minute, one that skips each because its pipeline is running, and one that is suspended.
+fn schedule(environment: &Environment) -> Result<(), Failure> {
+    let objects: Api<PipelineSchedule> = Api::namespaced(environment.client.clone(), NAMESPACE);
+    for (pipeline, policy, is_suspended) in [("orders", "Allow", false), ("reports", "Skip", false), ("archive", "Allow", true)] {
+        let object = serde_json::from_value(json!({
+            "apiVersion": "nuvo.dev/v1alpha1", "kind": "PipelineSchedule", "metadata": { "name": format!("{pipeline}-each-minute") },
+            "spec": {
+                "schedules": ["* * * * *"], "suspend": is_suspended,
+                "runTemplate": { "spec": { "pipelineId": pipeline, "concurrencyPolicy": policy } },
+            },
         }))?;
         environment.block_on(objects.create(&PostParams::default(), &object))?;
     }

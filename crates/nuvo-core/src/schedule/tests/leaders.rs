@@ -156,7 +156,7 @@ impl Cluster {
                     self.world.carry_out(&Act::Create(Box::new(run)));
                 }
             }
-            // Somebody else has the name of the next slot.
+            // Another object has the name of the next slot.
             21 => {
                 if let Some(next) = self.world.status().next_schedule_time {
                     let (name, uid) = (run_name("nightly", next.0), format!("foreign-{}", self.world.versions));
