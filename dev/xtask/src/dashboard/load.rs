@@ -44,7 +44,8 @@ pub fn scrapes(program: &Path, stop: &Stop) -> Result<Vec<Scrape>, Failure> {
         Pipeline::new("archive").files(0),
     ];
     let names: Vec<String> = pipelines.iter().map(|pipeline| pipeline.id.clone()).collect();
-    let environment = Environment::open(program, &ACCOUNT, pipelines.into_iter().chain(observed()).chain([always_running()]).collect(), stop)?;
+    let environment =
+        Environment::open(program, &ACCOUNT, pipelines.into_iter().chain(observed()).chain([always_running()]).collect(), stop)?;
     let mut operator = environment.start_operator(stop)?;
     operator.wait("the account is ready", STARTS_WITHIN, LOOK, stop, Operator::has_account)?;
     let create = |name: &str, spec| -> Result<(), Failure> {
