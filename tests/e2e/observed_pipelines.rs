@@ -134,9 +134,9 @@ fn account_that_only_observes_asks_what_the_documentation_says_and_starts_nothin
     };
     env.eventually("each that has ended is read", || ids.iter().all(|id| read(id) > 0));
     let begun = looks(&env);
-    // The second one comes early, so that each account has its own time of the period.
+    // The second one comes early, so that each account has its own time of the period. On a busy machine, one may arrive late.
     for two in begun[1..].windows(2) {
-        assert!(two[1] - two[0] >= PERIOD_SECONDS * 1_000 - 500, "{begun:?} ms: more than one page per period");
+        assert!(two[1] - two[0] >= PERIOD_SECONDS * 1_000 - 3_000, "{begun:?} ms: more than one page per period");
     }
     let after = (lists(), env.requests(Operation::Read), env.requests(Operation::Pipeline));
     same("before there was an object: the check of the account", before, (1, 0, 0));
