@@ -39,6 +39,8 @@ mod bounds;
 mod check;
 mod invariants;
 mod mutant;
+#[path = "../shared/peak_memory.rs"]
+mod peak_memory;
 mod symmetry;
 mod world;
 
@@ -49,6 +51,7 @@ use check::{alone, explore, story};
 use k8s_openapi::jiff::Timestamp;
 use nuvo_core::run::{Evidence, ExecutionId, FollowUp, Nonce, Obstacle, Trigger, TriggerResult, Unexecuted, parse, recorded};
 use nuvo_crds::PipelineRun;
+use peak_memory::peak_memory;
 use world::World;
 
 #[test]
@@ -74,13 +77,6 @@ fn every_scope_keeps_its_promises() {
     }
     println!("| together | | | {states} |");
     println!("at most {} MiB of memory", peak_memory());
-}
-
-/// The most memory that this process has used, in MiB; 0 where the system does not tell.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 #[test]

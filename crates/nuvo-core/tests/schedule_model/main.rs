@@ -16,11 +16,16 @@
 
 mod mutant;
 mod object;
+mod pass;
+#[path = "../shared/peak_memory.rs"]
+mod peak_memory;
 mod promises;
 mod scope;
+mod state;
 mod world;
 
 use mutant::{Mutant, cases};
+use peak_memory::peak_memory;
 use scope::{SCOPES, Scope};
 use stateright::{Checker, HasDiscoveries, Model};
 use world::{Action, World};
@@ -68,13 +73,6 @@ fn every_scope_keeps_its_promises() {
     }
     println!("| together | {states} |");
     println!("at most {} MiB of memory", peak_memory());
-}
-
-/// The most memory that this process has used, in MiB; 0 where the system does not tell.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 #[test]

@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use stateright::Property;
 
-use crate::{
-    object::moment,
-    world::{State, World},
-};
+use crate::{object::moment, state::State, world::World};
 
 pub fn promises() -> Vec<Property<World>> {
     vec![

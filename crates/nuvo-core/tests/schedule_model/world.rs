@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -18,8 +17,10 @@ use stateright::{Model, Property};
 use crate::{
     mutant::Mutant,
     object::{Object, Run, Stage, moment},
+    pass::{Known, Pass, Read},
     promises::promises,
     scope::Scope,
+    state::{Seen, State},
 };
 
 /// The controller of a run that is not the schedule's.
@@ -51,119 +52,6 @@ pub enum Action {
     Recreate { with_status: bool },
     Copy { index: usize, renamed: bool },
     Foreign,
-}
-
-/// What a pass knows. Equal knowledge leads to equal acts.
-#[derive(Debug, Clone, Hash, PartialEq, Eq)]
-struct Known {
-    time: u8,
-    object: Object,
-    is_fresh: bool,
-    runs: Vec<Run>,
-    is_listed: bool,
-    looks: BTreeMap<String, Option<Run>>,
-    is_over: bool,
-}
-
-/// What an act has told.
-enum Read {
-    Schedule(Option<Object>),
-    Runs(Vec<Run>),
-    Run(String, Option<Run>),
-    Exists(String),
-    Deleted(u8),
-    Nothing,
-}
-
-impl Known {
-    fn learn(&mut self, time: u8, read: Read) {
-        self.time = time;
-        match read {
-            Read::Schedule(Some(object)) if object.uid == self.object.uid => (self.object, self.is_fresh) = (object, true),
-            Read::Runs(runs) => (self.runs, self.is_listed) = (runs, true),
-            Read::Run(name, run) => drop(self.looks.insert(name, run)),
-            Read::Exists(name) => drop(self.looks.remove(&name)),
-            Read::Deleted(uid) => self.runs.retain(|run| run.uid != uid),
-            Read::Schedule(_) | Read::Nothing => self.is_over = true,
-        }
-    }
-}
-
-/// A pass that is under way.
-#[derive(Clone)]
-pub struct Pass {
-    facts: Arc<Facts>,
-    next: Arc<Act>,
-    known: Known,
-}
-
-impl PartialEq for Pass {
-    fn eq(&self, other: &Self) -> bool {
-        self.known == other.known
-    }
-}
-
-impl Eq for Pass {}
-
-impl Hash for Pass {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.known.hash(state);
-    }
-}
-
-/// What was seen to happen, for the promises.
-#[derive(Debug, Clone, Default, Hash, PartialEq, Eq)]
-pub struct Seen {
-    pub started_past: bool,
-    pub refused_claimed: bool,
-    pub let_through_unclaimed: bool,
-    pub created_undecided: bool,
-    pub claimed_foreign: bool,
-    /// The slots that were claimed, by the schedule.
-    pub claimed: BTreeSet<(u8, i64)>,
-}
-
-#[derive(Clone, Hash, PartialEq, Eq)]
-pub struct State {
-    time: u8,
-    pub object: Option<Object>,
-    /// As it was when it was deleted, and its uid before.
-    last: Option<Object>,
-    pub runs: Vec<Run>,
-    /// The runs that have gone, as a backup may have them.
-    backup: Vec<Run>,
-    /// The runs that an operator has made.
-    pub made: BTreeSet<u8>,
-    /// The runs that the gate has let through, and that have not triggered yet.
-    cleared: Vec<Run>,
-    pub posts: BTreeSet<(u8, i64, u8)>,
-    passes: Vec<Option<Pass>>,
-    late: Option<Run>,
-    uids: u8,
-    left: Scope,
-    pub seen: Seen,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  time {} {:?}", self.time, self.object)?;
-        for run in &self.runs {
-            writeln!(f, "  {run:?}")?;
-        }
-        writeln!(
-            f,
-            "  posts {:?}, late {:?}, passes {:?}",
-            self.posts,
-            self.late,
-            self.passes.iter().map(Option::is_some).collect::<Vec<_>>()
-        )
-    }
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
 }
 
 impl Model for World {
@@ -337,26 +225,6 @@ impl Model for World {
 
     fn properties(&self) -> Vec<Property<Self>> {
         promises()
-    }
-}
-
-impl State {
-    /// The run with a uid of its own.
-    fn named(&mut self, run: Run) -> Run {
-        self.uids += 1;
-        Run { uid: self.uids, ..run }
-    }
-
-    fn add(&mut self, run: Run) {
-        if self.left.copies > 0 && self.backup.iter().all(|known| known.name != run.name) {
-            self.backup.push(run.clone());
-        }
-        self.runs.push(run);
-        self.runs.sort_by(|one, other| one.name.cmp(&other.name));
-    }
-
-    fn remove(&mut self, uid: u8) {
-        self.runs.retain(|run| run.uid != uid);
     }
 }
 
