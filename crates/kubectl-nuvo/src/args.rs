@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{
-    flag_values::{Output, duration, label},
+    flag_values::{ObjectListArgs, Output, duration, label},
     schedule_args::ScheduleCommand,
 };
 
@@ -174,23 +174,9 @@ pub enum Command {
 pub enum PipelineCommand {
     /// List NuvoPipelines: the last execution of each, and whether its data is fresh.
     #[command(visible_alias = "get")]
-    List(PipelineListArgs),
+    List(ObjectListArgs),
     /// Show details of NuvoPipelines: how fresh the data is, the last ten executions, and what to do next.
     Describe(PipelineDescribeArgs),
-}
-
-/// `kubectl nuvo pipeline list`.
-#[derive(Debug, Args)]
-pub struct PipelineListArgs {
-    /// List the objects of all namespaces.
-    #[arg(long, short = 'A')]
-    pub all_namespaces: bool,
-    /// Selector (label query) to filter on.
-    #[arg(long, short = 'l', value_name = "SELECTOR")]
-    pub selector: Option<String>,
-    /// Output format.
-    #[arg(long, short, value_enum)]
-    pub output: Option<Output>,
 }
 
 /// `kubectl nuvo pipeline describe`.

@@ -1,8 +1,8 @@
-//! The values of flags that several commands have.
+//! Flags that several commands have, and their values.
 
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use k8s_openapi::jiff::{Span, SpanRelativeTo};
 
 /// An output format.
@@ -54,4 +54,18 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
     }
+}
+
+/// `kubectl nuvo pipeline list` and `kubectl nuvo schedule list`.
+#[derive(Debug, Args)]
+pub struct ObjectListArgs {
+    /// List the objects of all namespaces.
+    #[arg(long, short = 'A')]
+    pub all_namespaces: bool,
+    /// Selector (label query) to filter on.
+    #[arg(long, short = 'l', value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// Output format.
+    #[arg(long, short, value_enum)]
+    pub output: Option<Output>,
 }

@@ -8,11 +8,10 @@ use nuvo_crds::{
 };
 
 use super::{
-    args::PipelineListArgs,
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
-    flag_values::Output,
+    flag_values::{ObjectListArgs, Output},
     output::{self, print},
     table::{age, number, table},
 };
@@ -21,7 +20,7 @@ use super::{
 ///
 /// # Errors
 /// [`PluginError::Api`], [`PluginError::Output`].
-pub async fn list(context: &ClusterContext, args: &PipelineListArgs, now: Timestamp) -> Result<ExitStatus, PluginError> {
+pub async fn list(context: &ClusterContext, args: &ObjectListArgs, now: Timestamp) -> Result<ExitStatus, PluginError> {
     let params = ListParams { label_selector: args.selector.clone(), ..ListParams::default() };
     let found = context.objects::<NuvoPipeline>(args.all_namespaces).list(&params).await.map_err(PluginError::list("NuvoPipeline"))?;
     if let Some(text) = output::list(&found.items, args.output)? {

@@ -5,14 +5,14 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use k8s_openapi::jiff::Timestamp;
 
-use super::flag_values::{Output, duration};
+use super::flag_values::{ObjectListArgs, duration};
 
 /// The commands about PipelineSchedules.
 #[derive(Debug, Subcommand)]
 pub enum ScheduleCommand {
     /// List PipelineSchedules: when each starts its pipeline next, and how the last run ended.
     #[command(visible_alias = "get")]
-    List(ScheduleListArgs),
+    List(ObjectListArgs),
     /// Show details of PipelineSchedules: the next and the last five slots, why a slot was missed, and what to do next.
     Describe {
         /// Names of the PipelineSchedules.
@@ -35,20 +35,6 @@ pub enum ScheduleCommand {
         #[arg(required = true, value_name = "SCHEDULE")]
         names: Vec<String>,
     },
-}
-
-/// `kubectl nuvo schedule list`.
-#[derive(Debug, Args)]
-pub struct ScheduleListArgs {
-    /// List the objects of all namespaces.
-    #[arg(long, short = 'A')]
-    pub all_namespaces: bool,
-    /// Selector (label query) to filter on.
-    #[arg(long, short = 'l', value_name = "SELECTOR")]
-    pub selector: Option<String>,
-    /// Output format.
-    #[arg(long, short, value_enum)]
-    pub output: Option<Output>,
 }
 
 /// `kubectl nuvo schedule check`.

@@ -12,9 +12,8 @@ use super::{
     cluster_context::ClusterContext,
     error::PluginError,
     exit_status::ExitStatus,
-    flag_values::Output,
+    flag_values::{ObjectListArgs, Output},
     output::{self, print},
-    schedule_args::ScheduleListArgs,
     table::{age, table},
 };
 
@@ -22,7 +21,7 @@ use super::{
 ///
 /// # Errors
 /// [`PluginError::Api`], [`PluginError::Output`].
-pub async fn list(context: &ClusterContext, args: &ScheduleListArgs, now: Timestamp) -> Result<ExitStatus, PluginError> {
+pub async fn list(context: &ClusterContext, args: &ObjectListArgs, now: Timestamp) -> Result<ExitStatus, PluginError> {
     let params = ListParams { label_selector: args.selector.clone(), ..ListParams::default() };
     let objects = context.objects::<PipelineSchedule>(args.all_namespaces);
     let found = objects.list(&params).await.map_err(PluginError::list("PipelineSchedule"))?;
