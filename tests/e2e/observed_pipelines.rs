@@ -2,7 +2,7 @@
 
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use nuvo_crds::NuvoPipeline;
 use nuvo_sim::{Identity, Operation, Pipeline, RecordedRequest, Seed, SimConfig, Stats, Status, Trigger};
@@ -33,6 +33,10 @@ pub fn observe(env: &Environment, name: &str, fields: Value) {
     merge(&mut spec, fields);
     let object = json!({ "apiVersion": "nuvo.dev/v1alpha1", "kind": "NuvoPipeline", "metadata": { "name": name }, "spec": spec });
     block_on(pipelines(env).create(&PostParams::default(), &serde_json::from_value(object).unwrap())).unwrap();
+}
+
+pub fn edit(env: &Environment, name: &str, spec: Value) {
+    block_on(pipelines(env).patch(name, &PatchParams::default(), &Patch::Merge(&json!({ "spec": spec })))).unwrap();
 }
 
 pub fn get(env: &Environment, name: &str) -> NuvoPipeline {

@@ -6,13 +6,14 @@ use controlplane::{
     Proxy,
     proxy::{Action, RequestInfo},
 };
+use k8s_openapi::jiff::Timestamp;
 use nuvo_crds::{NuvoPipeline, Phase};
 use nuvo_sim::{Change, Effect, Fault, Identity, ListOrder, Operation, Seed, Status, Trigger};
 use serde_json::json;
 
 use crate::{
     environment::{Environment, Operator, same},
-    observed_pipelines::{condition, environment, executions, get, observe, seed, wait_reason},
+    observed_pipelines::{condition, edit, environment, executions, get, observe, seed, wait_reason},
 };
 
 fn someone() -> Identity {
@@ -136,11 +137,14 @@ fn failed_execution_that_is_repaired_in_nuvo_is_a_fix_and_no_other_execution() {
 fn data_that_ages_while_nuvo_is_away_is_unknown_and_never_stale() {
     let env = environment("pipelines-away");
     let success = Seed::new("orders").trigger(Trigger::Scheduled).by(someone()).status(Status::Successful);
-    env.sim.seed_execution(success.ago(Duration::from_secs(15))).unwrap();
+    env.sim.seed_execution(success.ago(Duration::from_secs(300))).unwrap();
     let operator = env.operator();
-    observe(&env, "orders", json!({ "freshness": { "maxAgeSeconds": 60 } }));
-    wait_reason(&env, "orders", "Fresh", "Fresh");
+    observe(&env, "orders", json!({ "freshness": { "maxAgeSeconds": 3_600 } }));
+    let object = wait_reason(&env, "orders", "Fresh", "Fresh");
     env.sim.go_offline().unwrap();
+    let age = Timestamp::now().duration_since(object.status.unwrap().last_success.unwrap().ended_at.unwrap().0);
+    // It is reached in some seconds: after the last look, whenever that was.
+    edit(&env, "orders", json!({ "freshness": { "maxAgeSeconds": age.as_secs() + 5 } }));
     let was_stale = Cell::new(false);
     env.eventually("Fresh is not known", || {
         let (status, reason, _) = condition(&get(&env, "orders"), "Fresh");

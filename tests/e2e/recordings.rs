@@ -14,7 +14,7 @@ use controlplane::{
     Proxy,
     proxy::{Action, Answer},
 };
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, PostParams};
 use nuvo_crds::{
     Phase, PipelineRun,
@@ -613,7 +613,8 @@ fn pipelines_match_their_recordings() {
     (100..130).for_each(|ago| ended("other", Status::Successful, ago));
 
     let has_name = |name: &str| observed_pipelines::get(&env, name).status.is_some_and(|status| status.about.name.is_some());
-    let _operator = env.operator();
+    let clock = MovedClock::new(&env);
+    let operator = clock.operator(&env, &[]);
     env.wait_ready("default");
     // No look ends before it is recorded.
     let look = env.sim.add_fault(Fault::on(Operation::List, Effect::HANG_BEFORE_EXECUTING));
@@ -629,9 +630,8 @@ fn pipelines_match_their_recordings() {
     observe("execution-failed", json!({}));
     observe("quality-gate-failed", json!({ "qualityGate": { "maxErrorRowPercent": 5 } }));
     observe("stale", json!({ "freshness": { "maxAgeSeconds": 60 } }));
-    // As late as possible: it is to be seen before it is old.
-    ended("not-observed", Status::Successful, 2);
-    observe("not-observed", json!({ "freshness": { "maxAgeSeconds": 60 } }));
+    ended("not-observed", Status::Successful, 10);
+    observe("not-observed", json!({ "freshness": { "maxAgeSeconds": 3_600 } }));
     observe("invalid-spec", json!({ "freshness": { "dueBy": [{ "schedule": "61 7 * * *", "windowSeconds": 60 }] } }));
     observe("pipeline-not-found", json!({}));
     observe("order-unknown", json!({}));
@@ -675,7 +675,10 @@ fn pipelines_match_their_recordings() {
     env.sim.configure(|config| config.ignored_filters = ["pipeline".to_owned()].into());
     is("order-unknown", "Ready", "OrderUnknown");
     record.pipeline("order-unknown");
+    operator.kill();
     env.sim.go_offline().unwrap();
+    clock.forward(&env, SignedDuration::from_hours(2));
+    let _another = clock.operator(&env, &[]);
     is("not-observed", "Fresh", "NotObserved");
     record.pipeline("not-observed");
 }

@@ -11,7 +11,7 @@ use kube::{
     ResourceExt,
     api::{Patch, PatchParams},
 };
-use nuvo_crds::{MissedReason, Phase};
+use nuvo_crds::{MissedReason, Phase, PipelineRun};
 use nuvo_sim::{Operation, Pipeline, SimConfig};
 use serde_json::json;
 
@@ -177,7 +177,11 @@ fn account_that_is_away_for_days_leads_to_one_start() {
     env.account("default");
     let _operator = operator(&env, &clock);
     env.wait_phase(&run_name("daily", first), Phase::Succeeded);
-    env.eventually("a slot that still counts starts when the run before has ended", || runs(&env, "daily").len() == 2);
+    let has_succeeded = |run: &PipelineRun| run.status.as_ref().and_then(|status| status.phase) == Some(Phase::Succeeded);
+    env.eventually("a slot that still counts starts when the run before has ended", || {
+        let runs = runs(&env, "daily");
+        runs.len() == 2 && runs.iter().all(has_succeeded)
+    });
     env.eventually("its result is shown", || status(&env, "daily").active_count == Some(0));
     let missed = status(&env, "daily").missed.unwrap();
     same("missed", (missed.total, missed.last_reason), (1, Some(MissedReason::StillRunning)));
