@@ -1,6 +1,6 @@
 //! Accounts: what makes them ready, and runs that wait for them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use controlplane::{
     Proxy,
@@ -179,16 +179,15 @@ fn secret_rotated_is_used_without_restart() {
 fn secret_rotated_during_a_trigger_delays_it_less_than_a_minute() {
     let env = Environment::with("rotated", config());
     let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::HANG_BEFORE_EXECUTING).once());
-    let _operator = env.operator_with(&["--trigger-timeout-seconds", "20", "--quarantine-seconds", "30"]);
+    let _operator = env.operator_with(&["--trigger-timeout-seconds", "20", "--quarantine-seconds", "600"]);
     env.start("orders", "orders", json!({}));
     assert!(env.sim.fault_reached(fault, WITHIN));
     env.sim.set_credentials(vec![nuvo_sim::Credential::new("another-key", Identity::user("demo@example.com"))]);
     env.sim.revoke_tokens();
     env.credential("nuvo-credentials", "another-key");
-    let begun = Instant::now();
     env.sim.release(fault);
+    // Long before a quarantine would be over.
     let run = env.wait_phase("orders", Phase::Succeeded);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_consistent(&run);
     same("POSTs", (env.sim.post_count(), env.sim.executed_count()), (2, 1));
 }

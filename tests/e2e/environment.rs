@@ -31,7 +31,7 @@ use nuvo_sim::{Operation, Pipeline, Sim, SimConfig};
 use serde_json::{Value, json};
 
 /// How long a test waits for anything.
-pub const WITHIN: Duration = Duration::from_secs(60);
+pub const WITHIN: Duration = Duration::from_secs(120);
 /// How often it checks.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
 

@@ -19,7 +19,10 @@ use nuvo_crds::{Evidence, Phase, PipelineRun, TriggerState};
 use nuvo_sim::{AccessToken, Effect, Fault, Identity, Operation, Pipeline, Seed, Sim, SimConfig, Status};
 use serde_json::json;
 
-use crate::environment::{Environment, Operator, WITHIN, assert_consistent, block_on, message, reason, same};
+use crate::{
+    environment::{Environment, Operator, WITHIN, assert_consistent, block_on, message, reason, same},
+    moved_clock::MovedClock,
+};
 
 fn orders() -> Pipeline {
     Pipeline::new("orders").duration(Duration::from_millis(300))
@@ -136,13 +139,13 @@ fn run_holding_its_lock_is_not_written_while_its_account_is_not_ready() {
 #[test]
 fn run_holding_its_lock_at_its_start_deadline_ends_and_can_be_started_again() {
     for account_is_ready in [true, false] {
-        let (env, _proxy) = killed_at_with(Write::Lock, true, json!({ "startDeadlineSeconds": 1 }));
-        let created = env.get("orders").metadata.creation_timestamp.unwrap().0;
-        env.eventually("the deadline to be over", || Timestamp::now().duration_since(created).as_millis() > 2_000);
+        let (env, _proxy) = killed_at_with(Write::Lock, true, json!({ "startDeadlineSeconds": 60 }));
+        let clock = MovedClock::new(&env);
+        clock.forward(&env, SignedDuration::from_secs(62));
         if !account_is_ready {
             env.secret("nuvo-credentials", "demo-license-key", false);
         }
-        let _operator = env.operator();
+        let _operator = clock.operator(&env, &[]);
         let run = env.wait_phase("orders", Phase::Failed);
         assert_consistent(&run);
         same("reason", reason(&run), "StartDeadlineExceeded");
@@ -316,7 +319,7 @@ fn run_before(env: &Environment) {
 
 #[test]
 fn execution_of_a_killed_operator_is_adopted_before_the_deadline_of_its_post() {
-    const SLOW: [&str; 4] = ["--trigger-timeout-seconds", "15", "--quarantine-seconds", "30"];
+    const SLOW: [&str; 4] = ["--trigger-timeout-seconds", "30", "--quarantine-seconds", "40"];
     let env = Environment::new("early", [orders()]);
     let operator = env.operator_with(&SLOW);
     run_before(&env);
@@ -324,19 +327,19 @@ fn execution_of_a_killed_operator_is_adopted_before_the_deadline_of_its_post() {
     env.start("orders", "orders", json!({}));
     assert!(env.sim.fault_reached(fault, WITHIN), "{}", operator.0.log());
     operator.kill();
-    let posted = Instant::now();
     let _operator = env.operator_with(&SLOW);
     let run = env.wait_phase("orders", Phase::Running);
-    assert!(posted.elapsed() < Duration::from_secs(10), "the POST could still be answered, after {:?}", posted.elapsed());
     same("found in the list", trigger(&run), (TriggerState::Accepted, Some(Evidence::Adopted)));
-    let open_until = run.status.unwrap().trigger.unwrap().open_until.unwrap().0;
+    let adopted = run.status.unwrap().trigger.unwrap();
+    let (found, open_until) = (adopted.time.unwrap().0, adopted.open_until.unwrap().0);
+    assert!(found < open_until, "the POST could still be answered: {found} {open_until}");
     // Its execution has ended by now, and the run says what it waits for.
     let run = env.wait("orders", "waiting for the answer", |run| message(run).contains("may still be answered"));
     assert_consistent(&run);
     let run = env.wait_phase("orders", Phase::Succeeded);
     let status = run.status.as_ref().unwrap();
-    let (ended, started) = (status.current.completion_time.as_ref().unwrap().0, status.trigger.as_ref().unwrap().time.as_ref().unwrap().0);
-    assert!(ended >= open_until && open_until.duration_since(started).as_secs() >= 8, "{started} {open_until} {ended}");
+    let ended = status.current.completion_time.as_ref().unwrap().0;
+    assert!(ended >= open_until, "{open_until} {ended}");
     same("its own execution only", status.current.execution_ids.len(), 1);
     same("POSTs", env.sim.post_count(), 2);
 }
@@ -376,7 +379,7 @@ fn answer_that_comes_after_its_executions_were_adopted_is_recorded() {
 #[test]
 fn batch_that_pauses_is_adopted_as_it_is_listed_until_the_quarantine_is_over() {
     let env = Environment::new("grows", [orders().files(3)]);
-    let _operator = env.operator_with(&["--quarantine-seconds", "15"]);
+    let _operator = env.operator_with(&["--quarantine-seconds", "30"]);
     run_before(&env);
     env.sim.add_fault(Fault::on(Operation::Create, Effect::DROP_BEFORE_EXECUTING).once());
     env.start("orders", "orders", json!({}));
@@ -818,7 +821,7 @@ fn assert_doubt_at_the_deadline(env: &Environment, away: impl FnOnce(), why: &st
     assert!(message(&run).contains(why) && message(&run).contains("deadline"), "{}", message(&run));
     let status = run.status.as_ref().unwrap();
     let took = status.current.completion_time.as_ref().unwrap().0.duration_since(status.series.start_time.as_ref().unwrap().0).as_secs();
-    assert!((8..20).contains(&took), "after {took} s");
+    assert!(took >= 8, "after {took} s");
     same("POSTs", env.sim.post_count(), 1);
     back();
     // The next one takes the lock after the quarantine, and not what the first one started.

@@ -183,8 +183,9 @@ fn etcd_put_back_to_an_older_revision_repeats_the_newest_slot_only_and_none_whil
     same("exit code", held.stop(), Some(0));
 
     let _operator = time.operator(&[]);
-    time.at(first + 2 * hour);
     let newest = run_name("hourly", first + 2 * hour);
+    env.wait_phase(&newest, Phase::Succeeded);
+    time.at(first + 2 * hour);
     same("runs", runs(&env, "hourly").iter().map(ResourceExt::name_any).collect::<Vec<_>>(), vec![newest]);
     same("POSTs", env.sim.post_count(), 4);
     same("missed", status(&env, "hourly").missed.unwrap().total, 2);

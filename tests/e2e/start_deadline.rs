@@ -46,7 +46,7 @@ fn start_deadline_while_the_pipeline_is_busy_ends_the_waiting_run_only() {
     let _operator = env.operator_with(&["--trigger-timeout-seconds", "60", "--quarantine-seconds", "90"]);
     env.start("first", "orders", json!({}));
     env.eventually("a POST", || env.sim.post_count() == 1);
-    env.start("second", "orders", json!({ "startDeadlineSeconds": 4 }));
+    env.start("second", "orders", json!({ "startDeadlineSeconds": 10 }));
     assert_too_late(&env, "second", "PipelineBusy");
     same("POSTs", env.sim.post_count(), 1);
     same("the first one is left alone", env.get("first").status.and_then(|status| status.current.completion_time), None);
@@ -58,7 +58,7 @@ fn start_deadline_while_nuvo_is_away_ends_the_run_also_after_a_restart() {
     let operator = env.operator();
     env.wait_ready("default");
     env.sim.go_offline().unwrap();
-    env.start("orders", "orders", json!({ "startDeadlineSeconds": 5 }));
+    env.start("orders", "orders", json!({ "startDeadlineSeconds": 20 }));
     env.wait_reason("orders", "NuvoUnavailable");
     same("exit code", operator.stop(), Some(0));
     let _operator = env.operator();
@@ -73,10 +73,10 @@ fn start_deadline_while_nuvo_is_away_ends_the_run_also_after_a_restart() {
 fn suspended_run_does_not_age_and_starts_in_time_when_it_is_resumed() {
     let env = Environment::new("late-suspended", [quick("orders")]);
     let _operator = env.operator();
-    env.start("orders", "orders", json!({ "suspend": true, "startDeadlineSeconds": 1 }));
+    env.start("orders", "orders", json!({ "suspend": true, "startDeadlineSeconds": 20 }));
     env.wait_phase("orders", Phase::Suspended);
     let created = env.get("orders").metadata.creation_timestamp.unwrap().0;
-    env.eventually("the deadline to be over", || k8s_openapi::jiff::Timestamp::now().duration_since(created).as_secs() >= 3);
+    env.eventually("the deadline to be over", || k8s_openapi::jiff::Timestamp::now().duration_since(created).as_secs() > 20);
     same("phase", env.get("orders").status.unwrap().phase, Some(Phase::Suspended));
     env.change("orders", json!({ "spec": { "suspend": false } }));
     env.wait_phase("orders", Phase::Succeeded);
@@ -88,7 +88,7 @@ fn refused_trigger_that_comes_too_late_gives_the_lock_back() {
     let env = Environment::new("late-refused", [quick("orders")]);
     env.sim.add_fault(Fault::on(Operation::Create, Effect::too_many_requests(600)).once());
     let _operator = env.operator();
-    env.start("orders", "orders", json!({ "startDeadlineSeconds": 4 }));
+    env.start("orders", "orders", json!({ "startDeadlineSeconds": 20 }));
     assert_too_late(&env, "orders", "RateLimited");
     env.eventually("the lock to be free", || {
         env.all_leases().iter().all(|lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()).is_none_or(str::is_empty))

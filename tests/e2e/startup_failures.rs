@@ -14,7 +14,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use nuvo_operator::rbac::{rules, secret_rules};
 use serde_json::{Value, json};
 
-use crate::environment::{Operator, install, server, wait_for};
+use crate::environment::{Operator, WITHIN, install, server, wait_for};
 
 /// Starts the operator.
 fn start(kubeconfig: &str, flags: &[&str]) -> Process {
@@ -292,7 +292,7 @@ fn rights_in_the_watched_namespaces_suffice() {
     let begun = Instant::now();
     let mut process = start(&kubeconfig, &["--operator-namespace", &namespace, "--namespaces", &namespace, "--leader-elect", "false"]);
     while !process.log().contains(" connected ") {
-        assert!(process.exited().is_none() && begun.elapsed() < Duration::from_secs(30), "{}", process.log());
+        assert!(process.exited().is_none() && begun.elapsed() < WITHIN, "{}", process.log());
         std::thread::sleep(Duration::from_millis(20));
     }
     println!("all checks of the start done after {} ms", begun.elapsed().as_millis());
