@@ -55,7 +55,7 @@ pub struct Args {
     /// Pack this program instead of building one.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["release", "write_docs"])]
     operator: Option<PathBuf>,
-    /// The operator of the commit `--previous-commit`, for the play `upgrade`, which is not played without it.
+    /// The operator of the commit `--previous-commit`, for the plays of an upgrade, which are not played without it.
     #[arg(long, value_name = "FILE", requires = "previous_commit")]
     previous: Option<PathBuf>,
     /// The commit whose chart is upgraded from.

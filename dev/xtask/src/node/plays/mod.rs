@@ -6,6 +6,7 @@ mod memory;
 mod network_policy;
 mod recipes;
 mod release;
+mod schedules;
 mod upgrade;
 
 use std::error::Error;
@@ -15,10 +16,11 @@ use super::orchestrators::Orchestrator;
 use super::play::{Needs, Outcome, Play};
 use super::stage::Stage;
 
-const PLAYS: [Play; 14] = [
+const PLAYS: [Play; 16] = [
     plain("install", "`helm install --wait` into a namespace that enforces `restricted`", installing::install),
     plain("run", "a run", installing::run),
     plain("rolling-update", "`kubectl rollout restart` while 20 runs start and go on", interruptions::rolling_update),
+    plain("schedule", "`kubectl rollout restart` at three slots of a schedule that is due each minute", schedules::rolling_update),
     plain("leader-killed", "SIGKILL of the leader while a run goes on", interruptions::leader_killed),
     plain("post-out", "the leader is deleted while its POST has no answer yet", interruptions::post_out),
     plain("drain", "`kubectl drain` of the only node", interruptions::drain),
@@ -55,6 +57,12 @@ const PLAYS: [Play; 14] = [
         play: upgrade::upgrade,
     },
     Play {
+        name: "upgrade-schedule",
+        what: "`helm upgrade` to an older commit at a slot of such a schedule, and back at the next, three times",
+        needs: Needs::Previous,
+        play: schedules::upgrade,
+    },
+    Play {
         name: "network-policy",
         what: "`networkPolicy.enabled`, on a node that enforces it",
         needs: Needs::Firewall,
@@ -80,7 +88,7 @@ pub fn named(names: &[String], has_previous: bool) -> Result<Vec<Play>, Box<dyn 
     let possible = |play: &Play| has_previous || play.needs != Needs::Previous;
     let chosen = |play: &Play| names.iter().any(|name| is(play, name));
     if PLAYS.iter().any(|play| chosen(play) && !possible(play)) {
-        return Err("the play upgrade needs --previous and --previous-commit".into());
+        return Err("the plays of an upgrade need --previous and --previous-commit".into());
     }
     Ok(PLAYS.into_iter().filter(|play| if names.is_empty() { possible(play) } else { chosen(play) }).collect())
 }

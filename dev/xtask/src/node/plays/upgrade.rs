@@ -1,5 +1,6 @@
 //! From an older release to this one, and back.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nuvo_sim::Pipeline;
@@ -10,12 +11,29 @@ use crate::node::ingredients::Previous;
 use crate::node::play::Outcome;
 use crate::node::stage::{SYSTEM, Stage, TEAM};
 
-const TAG: &str = "previous";
+/// The older release, whose image the node has.
+pub(super) struct Older {
+    chart: PathBuf,
+}
+
+impl Older {
+    const TAG: &str = "previous";
+
+    pub(super) fn import(stage: &Stage) -> Result<Self, Failure> {
+        let Previous { chart, image } = Previous::found();
+        stage.cluster.import_with_tag(&image, Self::TAG)?;
+        Ok(Self { chart })
+    }
+
+    /// Waits until its pods are Ready. How long that took.
+    pub(super) fn install(&self, stage: &Stage) -> Result<Duration, Failure> {
+        stage.install_chart(&self.chart, &[&format!("image.tag={}", Self::TAG)])
+    }
+}
 
 pub fn upgrade(stage: &Stage) -> Result<Outcome, Failure> {
-    let previous = Previous::found();
-    stage.cluster.import_with_tag(&previous.image, TAG)?;
-    let downgrade = || stage.install_chart(&previous.chart, &[&format!("image.tag={TAG}")]);
+    let older = Older::import(stage)?;
+    let downgrade = || older.install(stage);
     // As on a cluster that had the older release only.
     stage.uninstall()?;
     stage.kubectl(&["delete", "crd", "pipelineruns.nuvo.dev", "nuvoaccounts.nuvo.dev", "--ignore-not-found"])?;
