@@ -26,6 +26,10 @@ pub enum Mutant {
     AnyOwner,
     /// A start that is pending is overwritten by the next one.
     PendingOverwritten,
+    /// `Forbid` is not looked at.
+    ForbidIgnored,
+    /// A run that goes on is taken for one that has ended.
+    EndNotAwaited,
     /// S1 is written whatever the version of the schedule is, so that a start that was given up is pending again.
     PendingRevived,
 }
@@ -42,8 +46,10 @@ pub fn cases() -> Vec<(Mutant, &'static str, Scope)> {
         (Mutant::CreateBeforeIntent, "recorded", one.clone()),
         (Mutant::RandomName, "one object", Scope { crashes: 1, ..one.clone() }),
         (Mutant::AnchorIncluded, "past", Scope { edits: 2, ..TWO_SLOTS }),
-        (Mutant::AnyOwner, "own", Scope { foreign: 1, ..one }),
+        (Mutant::AnyOwner, "own", Scope { foreign: 1, ..one.clone() }),
         (Mutant::PendingOverwritten, "counted", Scope { crashes: 1, ..TWO_SLOTS }),
+        (Mutant::ForbidIgnored, "one at a time", Scope { forbids: true, ..TWO_SLOTS }),
+        (Mutant::EndNotAwaited, "kept", one.clone()),
         (Mutant::PendingRevived, "P7", ONE_SLOT),
     ]
 }

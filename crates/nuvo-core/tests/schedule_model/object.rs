@@ -5,7 +5,8 @@ use std::{cell::RefCell, collections::HashMap, fmt};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use nuvo_core::schedule::{Progress, Schedule, ScheduledRun};
 use nuvo_crds::{
-    PipelineRunSpec, PipelineSchedule, PipelineScheduleSpec, PipelineScheduleStatus, RunTemplate, ScheduleConcurrency, conditions::Reason,
+    Phase, PipelineRunSpec, PipelineSchedule, PipelineScheduleSpec, PipelineScheduleStatus, RunTemplate, ScheduleConcurrency,
+    conditions::Reason,
 };
 
 /// The moments: before a slot, when it is due, after it, and when the next one is due.
@@ -21,14 +22,16 @@ pub struct Object {
     pub uid: u8,
     pub generation: i64,
     pub suspend: bool,
+    /// Whether it forbids runs beside each other.
+    pub forbids: bool,
     pub created: u8,
     /// As JSON.
     pub status: String,
 }
 
 impl Object {
-    pub fn new(uid: u8, created: u8) -> Self {
-        Self { uid, generation: 1, suspend: false, created, status: "null".to_owned() }
+    pub fn new(uid: u8, created: u8, forbids: bool) -> Self {
+        Self { uid, generation: 1, suspend: false, forbids, created, status: "null".to_owned() }
     }
 
     pub fn status(&self) -> PipelineScheduleStatus {
@@ -49,7 +52,7 @@ impl Object {
         let spec = PipelineScheduleSpec {
             schedules: vec!["* * * * *".to_owned()],
             suspend: self.suspend,
-            concurrency_policy: ScheduleConcurrency::Allow,
+            concurrency_policy: if self.forbids { ScheduleConcurrency::Forbid } else { ScheduleConcurrency::Allow },
             successful_runs_history_limit: 0,
             failed_runs_history_limit: 0,
             run_template: RunTemplate {
@@ -101,11 +104,11 @@ impl Run {
 
     /// As the core sees it.
     pub fn seen(&self) -> ScheduledRun {
-        let (progress, reason) = match self.stage {
-            Stage::Waits => (Progress::Waits, None),
-            Stage::Posted => (Progress::Runs(Timestamp::MAX), Some(Reason::Running)),
-            Stage::Ended => (Progress::Ended(self.at()), Some(Reason::Succeeded)),
-            Stage::Refused => (Progress::Ended(self.at()), Some(Reason::SlotNotClaimed)),
+        let (progress, phase, reason) = match self.stage {
+            Stage::Waits => (Progress::Waits, None, None),
+            Stage::Posted => (Progress::Runs(Timestamp::MAX), Some(Phase::Running), Some(Reason::Running)),
+            Stage::Ended => (Progress::Ended(self.at()), Some(Phase::Succeeded), Some(Reason::Succeeded)),
+            Stage::Refused => (Progress::Ended(self.at()), Some(Phase::Failed), Some(Reason::SlotNotClaimed)),
         };
         ScheduledRun {
             name: self.name.clone(),
@@ -115,7 +118,7 @@ impl Run {
             controller: Some(self.controller.to_string()),
             slot: Some(self.at()),
             deleting: false,
-            phase: None,
+            phase,
             reason,
             progress,
         }

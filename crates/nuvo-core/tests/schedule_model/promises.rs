@@ -20,6 +20,10 @@ pub fn promises() -> Vec<Property<World>> {
         }),
         Property::always("recorded: a run is created only for a slot that is decided", |_, state: &State| !state.seen.created_undecided),
         Property::always("own: a claim names a run that the schedule has made", |_, state: &State| !state.seen.claimed_foreign),
+        Property::always("one at a time: under Forbid no slot is triggered beside a run that goes on", |world: &World, state: &State| {
+            !world.scope.forbids || !state.seen.overlapped
+        }),
+        Property::always("kept: no run is deleted by the operator before it has ended", |_, state: &State| !state.seen.deleted_early),
         Property::always("one object: a slot has at most one run that the operator has made at a time", |_, state: &State| {
             let made = state.runs.iter().filter(|run| run.name.starts_with("s-") && state.made.contains(&run.uid));
             let slots: Vec<_> = made.map(|run| (run.controller, run.slot)).collect();

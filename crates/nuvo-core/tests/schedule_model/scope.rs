@@ -5,6 +5,8 @@
 pub struct Scope {
     /// Operators that are at work at once.
     pub operators: usize,
+    /// A slot waits for the run before (`Forbid`) instead of starting beside it (`Allow`).
+    pub forbids: bool,
     /// The last moment, of four.
     pub last_time: u8,
     /// A process dies between two acts, or its answer is lost.
@@ -29,6 +31,7 @@ impl Scope {
     /// Nothing goes wrong.
     pub const CALM: Self = Self {
         operators: 2,
+        forbids: false,
         last_time: 3,
         crashes: 0,
         late: 0,
@@ -55,6 +58,13 @@ pub const SCOPES: &[(&str, Scope)] = &[
     ("two slots, late create, crash", Scope { late: 1, crashes: 1, ..TWO_SLOTS }),
     ("two slots, late create, run deleted", Scope { late: 1, deletions: 1, ..TWO_SLOTS }),
     ("two slots, edits, crash", Scope { edits: 2, crashes: 1, ..TWO_SLOTS }),
+    ("two slots, Forbid, late create, crash", Scope { forbids: true, late: 1, crashes: 1, ..TWO_SLOTS }),
+    ("two slots, Forbid, run deleted, crash", Scope { forbids: true, deletions: 1, crashes: 1, ..TWO_SLOTS }),
+    ("two slots, Forbid, edits, clock steps back", Scope { forbids: true, edits: 1, steps_back: 1, ..TWO_SLOTS }),
+    ("two slots, two operators, Forbid", Scope { forbids: true, operators: 2, ..TWO_SLOTS }),
+    ("two operators, clock steps back", Scope { steps_back: 1, ..ONE_SLOT }),
+    ("two operators, schedule made again", Scope { recreations: 1, ..ONE_SLOT }),
+    ("two operators, runs restored or copied", Scope { copies: 1, ..ONE_SLOT }),
     ("two slots, clock steps back, crash", Scope { steps_back: 1, crashes: 1, ..TWO_SLOTS }),
     ("late create, crash, edit, clock steps back", Scope { late: 1, crashes: 1, edits: 1, steps_back: 1, operators: 1, ..ONE_SLOT }),
     ("schedule made again, crash", Scope { recreations: 1, crashes: 1, operators: 1, ..ONE_SLOT }),

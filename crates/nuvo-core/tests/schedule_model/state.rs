@@ -16,6 +16,8 @@ pub struct Seen {
     pub let_through_unclaimed: bool,
     pub created_undecided: bool,
     pub claimed_foreign: bool,
+    pub overlapped: bool,
+    pub deleted_early: bool,
     /// The slots that were claimed, by the schedule.
     pub claimed: BTreeSet<(u8, i64)>,
 }

@@ -61,7 +61,7 @@ impl Model for World {
     fn init_states(&self) -> Vec<State> {
         vec![State {
             time: 0,
-            object: Some(Object::new(1, 0)),
+            object: Some(Object::new(1, 0, self.scope.forbids)),
             last: None,
             runs: Vec::new(),
             backup: Vec::new(),
@@ -160,8 +160,11 @@ impl Model for World {
                 let at = state.cleared.iter().position(|run| run.uid == uid)?;
                 let run = state.cleared.remove(at);
                 state.posts.insert((run.controller, run.slot, run.uid));
+                let goes_on = |other: &Run| other.controller == run.controller && other.stage == Stage::Posted;
+                let is_beside_another = state.runs.iter().any(goes_on);
                 if let Some(run) = state.runs.iter_mut().find(|run| run.uid == uid) {
                     run.stage = Stage::Posted;
+                    state.seen.overlapped |= is_beside_another;
                 }
             }
             Action::End(uid) => state.runs.iter_mut().find(|run| run.uid == uid)?.stage = Stage::Ended,
@@ -184,7 +187,7 @@ impl Model for World {
             }
             Action::Recreate { with_status } => {
                 let last = state.last.clone()?;
-                let mut object = Object::new(last.uid + 1, state.time);
+                let mut object = Object::new(last.uid + 1, state.time, self.scope.forbids);
                 if with_status {
                     object.status = last.status;
                 }
@@ -236,17 +239,27 @@ impl World {
         match (self.mutant, &mut status.anchor) {
             (Some(Mutant::AnchorIncluded), Some(anchor)) => anchor.time = Time(anchor.time.0 - SignedDuration::from_secs(1)),
             (Some(Mutant::PendingOverwritten), Some(_)) => status.pending = None,
+            (Some(Mutant::ForbidIgnored), _) => object.forbids = false,
             _ => return object.seen(),
         }
         object.set_status(&status);
         object.seen()
     }
 
+    /// The run as the core sees it.
+    fn shown_run(&self, run: &Run) -> ScheduledRun {
+        let is_over = self.mutant == Some(Mutant::EndNotAwaited) && run.stage == Stage::Posted;
+        if is_over { Run { stage: Stage::Ended, ..run.clone() }.seen() } else { run.seen() }
+    }
+
     fn begin(&self, state: &mut State, operator: usize) -> Option<()> {
         let object = state.object.clone()?;
-        let runs = state.runs.iter().map(Run::seen).collect();
-        let facts =
-            Facts::new(self.shown(&object), runs, moment(state.time), Surroundings { is_selected: true, ..Surroundings::default() });
+        let facts = Facts::new(
+            self.shown(&object),
+            state.runs.iter().map(|run| self.shown_run(run)).collect(),
+            moment(state.time),
+            Surroundings { is_selected: true, ..Surroundings::default() },
+        );
         let next = next(&facts);
         if matches!(next, Act::Done { .. }) {
             return None;
@@ -284,10 +297,10 @@ impl World {
                 let seen = state.object.as_ref().map(|object| Box::new(self.shown(object)));
                 (Read::Schedule(state.object.clone()), Answer::Schedule(seen))
             }
-            Act::ListRuns => (Read::Runs(state.runs.clone()), Answer::Runs(state.runs.iter().map(Run::seen).collect())),
+            Act::ListRuns => (Read::Runs(state.runs.clone()), Answer::Runs(state.runs.iter().map(|run| self.shown_run(run)).collect())),
             Act::ReadRun(name) => {
                 let run = state.runs.iter().find(|run| run.name == *name).cloned();
-                let mut seen = run.as_ref().map(|run| Box::new(run.seen()));
+                let mut seen = run.as_ref().map(|run| Box::new(self.shown_run(run)));
                 if let (Some(Mutant::AnyOwner), Some(seen), Some(object)) = (self.mutant, &mut seen, &state.object) {
                     seen.controller = Some(object.uid.to_string());
                 }
@@ -297,6 +310,8 @@ impl World {
             Act::Create(run) => self.create(state, run, is_late),
             Act::Delete { uid, .. } => {
                 let uid = uid.parse().unwrap();
+                state.seen.deleted_early |=
+                    state.runs.iter().any(|run| run.uid == uid && matches!(run.stage, Stage::Waits | Stage::Posted));
                 state.remove(uid);
                 (Read::Deleted(uid), Answer::Done)
             }
