@@ -13,16 +13,14 @@ use crate::node::Failure;
 use crate::node::play::Outcome;
 use crate::node::stage::{DEPLOYMENT, SYSTEM, Stage, TEAM};
 
-/// How many slots are due while one operator follows another.
-const SLOTS: usize = 3;
-/// So long before a slot the operator is told to end.
-const BEFORE: Duration = Duration::from_secs(1);
+/// So long before a slot one operator is told to follow another, once each: the slot is due before, while and after the lease changes hands.
+const BEFORE: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 pub fn rolling_update(stage: &Stage) -> Result<Outcome, Failure> {
     stage.ready()?;
     let schedule = Schedule::create(stage, "each-minute")?;
-    for _ in 0..SLOTS {
-        let slot = schedule.next_slot()?;
+    for before in BEFORE {
+        let slot = schedule.next_slot(before)?;
         stage.kubectl(&["--namespace", SYSTEM, "rollout", "restart", DEPLOYMENT])?;
         stage.kubectl(&["--namespace", SYSTEM, "rollout", "status", DEPLOYMENT, "--timeout=120s"])?;
         schedule.started(slot)?;
@@ -35,10 +33,10 @@ pub fn upgrade(stage: &Stage) -> Result<Outcome, Failure> {
     let older = Older::import(stage)?;
     stage.ready()?;
     let schedule = Schedule::create(stage, "across-versions")?;
-    for _ in 0..SLOTS {
-        schedule.next_slot()?;
+    for before in BEFORE {
+        schedule.next_slot(before)?;
         older.install(stage)?;
-        let slot = schedule.next_slot()?;
+        let slot = schedule.next_slot(before)?;
         stage.install(&[])?;
         schedule.started(slot)?;
     }
@@ -63,11 +61,11 @@ impl<'a> Schedule<'a> {
         Ok(Self { stage, name })
     }
 
-    /// Waits until shortly before the next slot.
-    fn next_slot(&self) -> Result<Timestamp, Failure> {
+    /// Waits until so long before the next slot.
+    fn next_slot(&self, before: Duration) -> Result<Timestamp, Failure> {
         let minute = TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Ceil);
-        let slot = Timestamp::now().checked_add(BEFORE)?.round(minute)?;
-        self.stage.until("a slot is near", || Ok(Timestamp::now().checked_add(BEFORE)? >= slot))?;
+        let slot = Timestamp::now().checked_add(before)?.round(minute)?;
+        self.stage.until("a slot is near", || Ok(Timestamp::now().checked_add(before)? >= slot))?;
         Ok(slot)
     }
 
