@@ -109,3 +109,32 @@ impl<'a> ScheduleStore<'a> {
         call("delete the PipelineRun", self.runs.delete(name, &request)).await.map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn list_of_the_runs_has_those_of_all_pages() {
+        let server = tower::service_fn(|request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default();
+            let (name, more) = if query.contains("continue=more") { ("second", "") } else { ("first", "more") };
+            let metadata = json!({ "name": name, "uid": name, "resourceVersion": "1", "creationTimestamp": "2026-11-28T00:00:00Z" });
+            let list = json!({
+                "metadata": { "continue": more },
+                "items": [{ "metadata": metadata, "spec": { "pipelineId": "orders" } }],
+            });
+            std::future::ready(Ok::<_, Infallible>(Response::new(Body::from(list.to_string().into_bytes()))))
+        });
+        let (client, metrics) = (Client::new(server, "team"), Metrics::new());
+        let store = ScheduleStore::new(&client, &metrics, "team", "nightly");
+        let names: Vec<String> = store.runs().await.unwrap().into_iter().map(|run| run.name).collect();
+        assert_eq!(names, ["first", "second"]);
+    }
+}

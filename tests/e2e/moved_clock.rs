@@ -20,6 +20,9 @@ use serde_json::json;
 
 use crate::environment::{Environment, Operator, same};
 
+/// How long an answer that is on its way is waited for.
+const ON_ITS_WAY: Duration = Duration::from_secs(10);
+
 pub struct MovedClock {
     clock: controlplane::MovedClock,
     /// In front of the API server, for faults.
@@ -46,16 +49,18 @@ impl MovedClock {
         Timestamp::now() + SignedDuration::from_secs(self.clock.seconds().unwrap())
     }
 
-    /// Moves it by so much, for operators that run and those that begin.
+    /// Moves it by so much, for operators that run and those that begin. An answer of the API server that is on its way at this moment shows
+    /// the time from before, and has a running operator doubt its clock for half a minute.
     pub fn forward(&self, env: &Environment, by: SignedDuration) {
+        self.proxy.wait_until_idle(ON_ITS_WAY);
         let seconds = self.clock.seconds().unwrap() + by.as_secs();
         self.clock.set(seconds).unwrap();
         env.sim.move_clock(Duration::from_secs(seconds.try_into().unwrap()));
     }
 
-    /// Has it show this time.
+    /// Has it show this time, unless that is over.
     pub fn set(&self, env: &Environment, at: Timestamp) {
-        self.forward(env, at.duration_since(self.now()));
+        self.forward(env, at.duration_since(self.now()).max(SignedDuration::ZERO));
     }
 }
 

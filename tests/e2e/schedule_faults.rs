@@ -6,7 +6,7 @@ use std::{
 };
 
 use controlplane::proxy::{Action, RequestInfo};
-use k8s_openapi::jiff::{SignedDuration, ToSpan};
+use k8s_openapi::jiff::{SignedDuration, Timestamp, ToSpan};
 use kube::{
     ResourceExt,
     api::{Patch, PatchParams},
@@ -18,7 +18,8 @@ use serde_json::json;
 use crate::{
     environment::{Environment, WITHIN, block_on, reason, same},
     moved_clock::MovedClock,
-    schedules::{api, create, next_hour, operator, quick, ready, run_name, runs, status, until},
+    schedules::{api, create, daily, hourly, next_slot, operator, quick, ready, run_name, runs, status},
+    schedules_over_time::{SIDE_BY_SIDE, Slots},
 };
 
 /// A write of a start, as the API server sees it.
@@ -60,13 +61,13 @@ fn operator_killed_before_or_after_a_write_of_a_start_leaves_one_run() {
     for (number, (write, action)) in cases.into_iter().flatten().enumerate() {
         let what = format!("{write:?} {action:?}");
         let name = format!("hourly-{number}");
-        create(&env, &name, &["0 * * * *"], json!({}));
+        let slot = next_slot(&clock);
+        create(&env, &name, &[&hourly(slot)], json!({}));
         let before = operator(&env, &clock);
         env.eventually("it is seen", || ready(&env, &name) == "Scheduled");
         // The API server gives the schedule the real time as that of its creation, so what lies before is missed.
         let missed = status(&env, &name).missed;
         before.kill();
-        let slot = next_hour(&clock);
         clock.set(&env, slot + 1.second());
         first(&clock, write, action);
         let asked = clock.proxy.journal().len();
@@ -94,11 +95,11 @@ fn operator_killed_before_or_after_a_write_of_a_start_leaves_one_run() {
 fn run_that_is_created_late_starts_nothing() {
     let env = Environment::new("schedule-late", [quick()]);
     let clock = MovedClock::new(&env);
-    create(&env, "hourly", &["0 * * * *"], json!({ "successfulRunsHistoryLimit": 0 }));
+    let slot = next_slot(&clock);
+    create(&env, "hourly", &[&hourly(slot)], json!({ "successfulRunsHistoryLimit": 0 }));
     let before = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
     before.kill();
-    let slot = next_hour(&clock);
     clock.set(&env, slot + 1.second());
     first(&clock, Write::Create, Action::HoldBeforeForward);
     let stalled = clock.operator(&env, &[]);
@@ -120,23 +121,34 @@ fn run_that_is_created_late_starts_nothing() {
 #[test]
 fn several_operators_start_a_slot_once() {
     let env = Environment::new("schedule-several", [quick()]);
-    let clock = MovedClock::new(&env);
-    for number in 0..4 {
-        create(&env, &format!("hourly-{number}"), &["0 * * * *"], json!({}));
+    let time = Slots::new(&env);
+    let slot = next_slot(&time.clock);
+    let names = [0, 1, 2, 3].map(|number| format!("hourly-{number}"));
+    for name in &names {
+        create(&env, name, &[&hourly(slot)], json!({}));
     }
-    let first = operator(&env, &clock);
-    let all = |holds: &dyn Fn(&str) -> bool| (0..4).all(|number| holds(&format!("hourly-{number}")));
-    env.eventually("all are seen", || all(&|name| ready(&env, name) == "Scheduled"));
-    let _operators = [first, operator(&env, &clock), operator(&env, &clock)];
-    let slot = next_hour(&clock);
-    until(&env, &clock, slot);
-    env.eventually("all have ended", || all(&|name| status(&env, name).last_run.and_then(|run| run.phase) == Some(Phase::Succeeded)));
-    same("runs", all(&|name| runs(&env, name).len() == 1), true);
-    same("nothing is missed", all(&|name| status(&env, name).missed.is_none()), true);
+    let _operators = [(); 3].map(|()| time.operator(SIDE_BY_SIDE));
+    for name in &names {
+        env.eventually("it is seen", || ready(&env, name) == "Scheduled");
+    }
+    time.clock.set(&env, slot + 1.second());
+    time.look();
+    // One after the other has its turn at the pipeline.
+    for name in &names {
+        env.eventually("it has started", || status(&env, name).last_schedule_time.is_some_and(|last| last.0 == slot));
+    }
+    for name in &names {
+        env.wait_phase(&run_name(name, slot), Phase::Succeeded);
+    }
+    for name in &names {
+        env.eventually("its result is shown", || status(&env, name).last_run.and_then(|run| run.phase) == Some(Phase::Succeeded));
+        same("runs", runs(&env, name).len(), 1);
+        same("missed", status(&env, name).missed, None);
+    }
     same("POSTs", env.sim.post_count(), 4);
 }
 
-/// A local clock that is a year ahead of that of the API server.
+/// A local clock that is a year ahead of that of the API server; and then by so little that the one of the API server counts.
 #[test]
 fn operator_whose_clock_is_in_doubt_starts_nothing() {
     let env = Environment::new("schedule-ahead", [quick()]);
@@ -151,20 +163,31 @@ fn operator_whose_clock_is_in_doubt_starts_nothing() {
     same("exit code", operator.stop(), Some(0));
     same("POSTs", (env.requests(Operation::Create), runs(&env, "hourly").len()), (0, 0));
 
-    // With a clock that is right it begins now.
-    let _operator = env.operator();
+    clock.set(20).unwrap();
+    let _operator = env.operator_in(&variables, &env.kubeconfig, &[]);
     env.eventually("it is scheduled", || ready(&env, "hourly") == "Scheduled");
+    let next = status(&env, "hourly").next_schedule_time.unwrap().0;
+    // Whatever has it looked at before the slot is due.
+    env.eventually("a slot is near", || Timestamp::now() > next - 15.seconds());
+    env.eventually("the minute is over", || {
+        env.kubectl(&["annotate", "--overwrite", "nps", "hourly", &format!("test/look={}", Timestamp::now())]).unwrap();
+        Timestamp::now() > next
+    });
+    env.eventually("it has started", || !runs(&env, "hourly").is_empty());
+    let run = runs(&env, "hourly").remove(0);
+    let (created, slot) = (run.creation_timestamp().unwrap().0, run.annotations()["nuvo.dev/scheduled-at"].clone());
+    assert!(created >= slot.parse().unwrap(), "created at {created} for the slot {slot}");
 }
 
 #[test]
 fn account_that_is_away_for_days_leads_to_one_start() {
     let env = Environment::without_account("schedule-away", SimConfig { pipelines: vec![quick()], ..SimConfig::default() });
     let clock = MovedClock::new(&env);
-    create(&env, "daily", &["0 6 * * *"], json!({}));
+    let first = next_slot(&clock);
+    create(&env, "daily", &[&daily(first)], json!({}));
     let before = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "daily") == "Scheduled");
     before.kill();
-    let first = status(&env, "daily").next_schedule_time.unwrap().0;
     for day in 0..3 {
         clock.set(&env, first + SignedDuration::from_hours(24 * day) + 1.second());
         let operator = operator(&env, &clock);
@@ -194,11 +217,12 @@ fn account_that_is_away_for_days_leads_to_one_start() {
 fn operator_that_is_held_starts_no_slot_and_resume_leaves_the_past_out() {
     let env = Environment::new("schedule-held", [quick()]);
     let clock = MovedClock::new(&env);
-    create(&env, "hourly", &["0 * * * *"], json!({}));
+    let slot = next_slot(&clock);
+    create(&env, "hourly", &[&hourly(slot)], json!({}));
     let before = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
     before.kill();
-    clock.set(&env, next_hour(&clock) + 1.second());
+    clock.set(&env, slot + 1.second());
     let held = clock.operator(&env, &["--hold-schedules", "true"]);
     env.eventually("it is held", || ready(&env, "hourly") == "Suspended");
     crate::schedules::edit(&env, "hourly", json!({ "suspend": true }));
@@ -219,13 +243,15 @@ fn template_without_the_labels_of_the_operator_starts_nothing() {
     create(&env, "other", &["* * * * *"], json!({}));
     let labels =
         json!({ "metadata": { "labels": { "team": "data" } }, "spec": { "pipelineId": "orders", "startDeadlineSeconds": 2_592_000 } });
-    create(&env, "selected", &["0 * * * *"], json!({ "runTemplate": labels }));
-    let flags = ["--label-selector", "team in (data,web)"];
+    let slot = next_slot(&clock);
+    create(&env, "selected", &[&hourly(slot)], json!({ "runTemplate": labels }));
+    // The label of the schedule is one of those that its runs have.
+    let flags = ["--label-selector", "team in (data,web),nuvo.dev/schedule"];
     let first = clock.operator(&env, &flags);
     env.eventually("it is not selected", || ready(&env, "other") == "NotSelected");
     env.eventually("it is scheduled", || ready(&env, "selected") == "Scheduled");
     first.kill();
-    clock.set(&env, next_hour(&clock) + 1.second());
+    clock.set(&env, slot + 1.second());
     let _second = clock.operator(&env, &flags);
     env.eventually("its result is shown", || status(&env, "selected").last_run.and_then(|run| run.phase) == Some(Phase::Succeeded));
     same("runs", (runs(&env, "other").len(), env.sim.post_count()), (0, 1));
@@ -237,12 +263,25 @@ fn run_with_a_short_life_is_deleted_after_its_result_is_shown() {
     let env = Environment::new("schedule-ttl", [quick()]);
     let clock = MovedClock::new(&env);
     let template = json!({ "spec": { "pipelineId": "orders", "startDeadlineSeconds": 2_592_000, "ttlSecondsAfterFinished": 0 } });
-    create(&env, "hourly", &["0 * * * *"], json!({ "runTemplate": template }));
+    let slot = next_slot(&clock);
+    create(&env, "hourly", &[&hourly(slot)], json!({ "runTemplate": template }));
     let before = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
     before.kill();
-    clock.set(&env, next_hour(&clock) + 1.second());
-    let _operator = operator(&env, &clock);
+    clock.set(&env, slot + 1.second());
+    let shows = |request: &RequestInfo| {
+        let is_write = request.method == "PUT" && request.path.contains("/pipelineschedules/");
+        is_write && String::from_utf8_lossy(&request.body).contains("\"phase\":\"Succeeded\"")
+    };
+    clock.proxy.set_rules(move |request| if shows(request) { Action::HoldBeforeForward } else { Action::Forward });
+    let operator = operator(&env, &clock);
+    assert!(clock.proxy.wait_for(|exchange| exchange.held && shows(&exchange.request), WITHIN).is_some());
+    let passes = || operator.metric("nuvo_operator_reconciles_total{kind=\"PipelineRun\",result=\"ok\"}").unwrap_or_default();
+    let so_far = passes();
+    env.eventually("the run is looked at again", || passes() >= so_far + 2.0);
+    same("runs", runs(&env, "hourly").len(), 1);
+    clock.proxy.set_rules(|_| Action::Forward);
+    clock.proxy.release_all();
     env.eventually("the run has come and gone", || {
         env.writes().iter().any(|write| write.verb == "delete" && write.resource == "pipelineruns")
     });
@@ -257,11 +296,11 @@ fn run_with_a_short_life_is_deleted_after_its_result_is_shown() {
 fn restore_from_a_backup_starts_nothing_of_the_past() {
     let env = Environment::new("schedule-restored", [quick()]);
     let clock = MovedClock::new(&env);
-    create(&env, "hourly", &["0 * * * *"], json!({}));
+    let slot = next_slot(&clock);
+    create(&env, "hourly", &[&hourly(slot)], json!({}));
     let before = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
     before.kill();
-    let slot = next_hour(&clock);
     clock.set(&env, slot + 1.second());
     let backed_up = operator(&env, &clock);
     env.eventually("its result is shown", || status(&env, "hourly").last_run.and_then(|run| run.phase) == Some(Phase::Succeeded));
@@ -279,7 +318,7 @@ fn restore_from_a_backup_starts_nothing_of_the_past() {
     for (with_status, is_late) in [(false, false), (true, false), (true, true)] {
         let what = format!("with status {with_status}, late {is_late}");
         env.kubectl(&["delete", "nps,npr", "--all"]).unwrap();
-        let uid = create(&env, "hourly", &["0 * * * *"], json!({})).uid().unwrap();
+        let uid = create(&env, "hourly", &[&hourly(slot)], json!({})).uid().unwrap();
         let set_status = || {
             let patch = Patch::Merge(json!({ "status": restored }));
             block_on(api(&env).patch_status("hourly", &PatchParams::default(), &patch)).unwrap();
@@ -308,13 +347,13 @@ fn run_that_is_skipped_is_a_missed_slot_and_no_success() {
     let env = Environment::new("schedule-skipped", [Pipeline::new("orders").duration(Duration::from_secs(9 * 3_600))]);
     let clock = MovedClock::new(&env);
     let template = json!({ "spec": { "pipelineId": "orders", "startDeadlineSeconds": 2_592_000, "concurrencyPolicy": "Skip" } });
-    create(&env, "hourly", &["0 * * * *"], json!({ "runTemplate": template }));
+    let first = next_slot(&clock);
+    create(&env, "hourly", &[&hourly(first)], json!({ "runTemplate": template }));
     let before = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");
     env.start("by-hand", "orders", json!({}));
     env.wait_phase("by-hand", Phase::Running);
     before.kill();
-    let first = next_hour(&clock);
     for hour in 0..3_i64 {
         clock.set(&env, first + SignedDuration::from_hours(hour) + 1.second());
         let operator = operator(&env, &clock);

@@ -52,10 +52,19 @@ pub fn runs(env: &Environment, name: &str) -> Vec<PipelineRun> {
     block_on(env.runs().list(&ListParams::default().labels(&format!("nuvo.dev/schedule={name}")))).unwrap().items
 }
 
-/// The next whole hour by a clock, far enough away for what is done before it.
-pub fn next_hour(clock: &MovedClock) -> Timestamp {
-    let hour = (clock.now().as_second() + 10) / 3_600 + 1;
-    Timestamp::from_second(hour * 3_600).unwrap()
+/// A minute that is half an hour away by this clock: no slot comes by itself while a test prepares, whatever the time of day.
+pub fn next_slot(clock: &MovedClock) -> Timestamp {
+    Timestamp::from_second((clock.now().as_second() / 60 + 30) * 60).unwrap()
+}
+
+/// A line that names this slot, and the same minute of each other hour.
+pub fn hourly(slot: Timestamp) -> String {
+    slot.strftime("%-M * * * *").to_string()
+}
+
+/// A line that names this slot, and the same time of each other day.
+pub fn daily(slot: Timestamp) -> String {
+    slot.strftime("%-M %-H * * *").to_string()
 }
 
 /// Moves the clock to a second before this time. A running operator notices within 30 s, one that is started afterwards at once.
@@ -91,9 +100,9 @@ fn slot_starts_one_run_and_costs_three_writes_a_create_and_a_deletion() {
     let env = Environment::new("schedule-slot", [quick()]);
     let clock = MovedClock::new(&env);
     let operator = operator(&env, &clock);
-    create(&env, "hourly", &["0 * * * *"], json!({ "successfulRunsHistoryLimit": 1 }));
+    let mut slot = next_slot(&clock);
+    create(&env, "hourly", &[&hourly(slot)], json!({ "successfulRunsHistoryLimit": 1 }));
     env.eventually("it is scheduled", || ready(&env, "hourly") == "Scheduled");
-    let mut slot = next_hour(&clock);
     for number in 1..=3_usize {
         let before = writes(&env);
         until(&env, &clock, slot);
@@ -133,9 +142,11 @@ fn slot_starts_one_run_and_costs_three_writes_a_create_and_a_deletion() {
 fn edit_resume_and_new_object_start_no_slot_of_the_past() {
     let env = Environment::new("schedule-past", [quick()]);
     let clock = MovedClock::new(&env);
-    create(&env, "suspended", &["0 * * * *"], json!({ "suspend": true }));
-    create(&env, "edited", &["0 0 1 1 *"], json!({}));
-    create(&env, "old", &["0 0 1 1 *", "0 * * * *"], json!({}));
+    let hourly = hourly(next_slot(&clock));
+    let yearly = (clock.now() + SignedDuration::from_hours(180 * 24)).strftime("0 0 1 %-m *").to_string();
+    create(&env, "suspended", &[&hourly], json!({ "suspend": true }));
+    create(&env, "edited", &[&yearly], json!({}));
+    create(&env, "old", &[&yearly, &hourly], json!({}));
     let first = operator(&env, &clock);
     env.eventually("all are seen", || ["Suspended", "Scheduled"] == [ready(&env, "suspended"), ready(&env, "edited")]);
     first.kill();
@@ -164,11 +175,11 @@ fn forbid_waits_for_the_run_before_and_allow_does_not() {
     let hours = Pipeline::new("orders").duration(Duration::from_secs(9 * 3_600));
     let env = Environment::new("schedule-forbid", [hours]);
     let clock = MovedClock::new(&env);
-    create(&env, "forbid", &["0 * * * *"], json!({}));
-    create(&env, "allow", &["0 * * * *"], json!({ "concurrencyPolicy": "Allow" }));
+    let slot = next_slot(&clock);
+    create(&env, "forbid", &[&hourly(slot)], json!({}));
+    create(&env, "allow", &[&hourly(slot)], json!({ "concurrencyPolicy": "Allow" }));
     let _operator = operator(&env, &clock);
     env.eventually("both are seen", || ["forbid", "allow"].iter().all(|name| ready(&env, name) == "Scheduled"));
-    let slot = next_hour(&clock);
     until(&env, &clock, slot);
     env.eventually("both have started", || runs(&env, "forbid").len() == 1 && runs(&env, "allow").len() == 1);
     until(&env, &clock, slot + SignedDuration::from_hours(1));
@@ -185,9 +196,9 @@ fn forbid_waits_for_the_run_before_and_allow_does_not() {
 fn name_that_is_taken_and_a_run_made_by_hand_are_told_apart_from_the_run_of_a_slot() {
     let env = Environment::new("schedule-taken", [quick()]);
     let clock = MovedClock::new(&env);
-    let slot = next_hour(&clock);
+    let slot = next_slot(&clock);
     let name = run_name("hourly", slot);
-    let schedule = create(&env, "hourly", &["0 * * * *"], json!({}));
+    let schedule = create(&env, "hourly", &[&hourly(slot)], json!({}));
     env.start(&name, "orders", json!({ "suspend": true }));
     let first = operator(&env, &clock);
     env.eventually("it is seen", || ready(&env, "hourly") == "Scheduled");

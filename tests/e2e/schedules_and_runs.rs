@@ -35,9 +35,9 @@ fn history_limit_of_zero_keeps_the_result_and_no_run() {
     for (field, value) in limits.as_object().unwrap() {
         bad[field] = value.clone();
     }
-    let slot = time.scheduled("good", &["0 * * * *"], limits);
-    time.scheduled("bad", &["0 * * * *"], bad);
-    time.at(slot);
+    let slot = time.hourly("good", limits);
+    let last = time.hourly("bad", bad);
+    time.at(slot.max(last));
     env.eventually("both runs are gone", || runs(&env, "good").is_empty() && runs(&env, "bad").is_empty());
     let result = |name: &str| status(&env, name).last_run.map(|run| (run.phase, run.reason.unwrap_or_default())).unwrap();
     same("success", result("good"), (Some(Phase::Succeeded), "Succeeded".to_owned()));
@@ -54,8 +54,8 @@ fn retry_of_a_scheduled_run_belongs_to_its_slot() {
     let env = Environment::new("schedule-retry", [failing]);
     let time = Slots::new(&env);
     let _operator = time.operator(&[]);
-    let retry = template(json!({ "retry": { "limit": 1, "backoffSeconds": 20 } }));
-    let slot = time.scheduled("hourly", &["0 * * * *"], retry);
+    let retry = template(json!({ "retry": { "limit": 1, "backoffSeconds": 1_800 } }));
+    let slot = time.hourly("hourly", retry);
     time.clock.set(&env, slot + 1.second());
     time.look();
     let name = run_name("hourly", slot);
@@ -63,6 +63,8 @@ fn retry_of_a_scheduled_run_belongs_to_its_slot() {
     let claims = status(&env, "hourly").claims;
     same("claims", claims.iter().map(|claim| claim.run_name.as_str()).collect::<Vec<_>>(), vec![name.as_str()]);
     env.sim.set_pipeline(quick()).unwrap();
+    time.clock.forward(&env, SignedDuration::from_mins(31));
+    env.change(&name, json!({ "metadata": { "annotations": { "test/look": "now" } } }));
     let ended = env.wait_phase(&name, Phase::Succeeded);
     same("attempt", ended.status.unwrap().attempt, Some(2));
     env.eventually("its result is shown", || status(&env, "hourly").last_successful_time.is_some());
@@ -76,7 +78,7 @@ fn run_deleted_in_mid_run_is_shown_and_not_started_again() {
     let env = Environment::new("schedule-deleted", [Pipeline::new("orders").held()]);
     let time = Slots::new(&env);
     let _operator = time.operator(&[]);
-    let slot = time.scheduled("hourly", &["0 * * * *"], json!({}));
+    let slot = time.hourly("hourly", json!({}));
     time.clock.set(&env, slot + 1.second());
     time.look();
     let name = run_name("hourly", slot);
@@ -101,7 +103,7 @@ fn unresolved_run_blocks_until_its_deadline() {
     let _operator = time.operator(&[]);
     // The look of the account that comes first is over when a slot is due.
     env.wait_ready("default");
-    let slot = time.scheduled("hourly", &["0 * * * *"], template(json!({ "activeDeadlineSeconds": 5_400 })));
+    let slot = time.hourly("hourly", template(json!({ "activeDeadlineSeconds": 5_400 })));
     let fault = env.sim.add_fault(Fault::on(Operation::Create, Effect::Drop { executed: false }));
     time.clock.set(&env, slot + 1.second());
     time.look();
@@ -147,7 +149,7 @@ fn schedule_deleted_with_orphans_leaves_its_runs_and_the_next_one_of_its_name_wa
     wait_collector(&env);
     let time = Slots::new(&env);
     let _operator = time.operator(&[]);
-    let slot = time.scheduled("hourly", &["0 * * * *"], json!({}));
+    let slot = time.hourly("hourly", json!({}));
     time.clock.set(&env, slot + 1.second());
     time.look();
     let name = run_name("hourly", slot);
@@ -155,9 +157,7 @@ fn schedule_deleted_with_orphans_leaves_its_runs_and_the_next_one_of_its_name_wa
     env.kubectl(&["delete", "nps", "hourly", "--cascade=orphan"]).unwrap();
     env.eventually("it has no owner", || env.get(&name).owner_references().is_empty());
 
-    create(&env, "hourly", &["0 * * * *"], json!({}));
-    env.eventually("the new one is scheduled", || ready(&env, "hourly") == "Scheduled");
-    let next = time.next("hourly");
+    let next = time.hourly("hourly", json!({}));
     time.clock.set(&env, next + 1.second());
     time.look();
     env.eventually("the orphan blocks", || ready(&env, "hourly") == "BlockedByRun");
@@ -182,7 +182,7 @@ fn slots_that_a_long_run_has_kept_are_missed_one_by_one() {
     let env = Environment::new("schedule-kept", [Pipeline::new("orders").held()]);
     let time = Slots::new(&env);
     let _operator = time.operator(&[]);
-    let slot = time.scheduled("hourly", &["0 * * * *"], json!({}));
+    let slot = time.hourly("hourly", json!({}));
     for hour in 0..3 {
         time.clock.set(&env, slot + SignedDuration::from_hours(hour) + 1.second());
         time.look();

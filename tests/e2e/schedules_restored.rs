@@ -81,7 +81,7 @@ fn backup_that_is_restored_starts_nothing() {
         let env = Environment::new("schedule-restored", [quick()]);
         let time = Slots::new(&env);
         let before = time.operator(&[]);
-        let first = time.scheduled("hourly", &["0 * * * *"], json!({}));
+        let first = time.hourly("hourly", json!({}));
         time.at(first);
         block_on(env.accounts().delete("default", &DeleteParams::default())).unwrap();
         let second = first + SignedDuration::from_hours(1);
@@ -162,7 +162,7 @@ fn etcd_put_back_to_an_older_revision_repeats_the_newest_slot_only_and_none_whil
     env.account("default");
     let time = Slots::new(&env);
     let before = time.operator(&[]);
-    let first = time.scheduled("hourly", &["0 * * * *"], json!({}));
+    let first = time.hourly("hourly", json!({}));
     before.kill();
     let (etcd, saved) = (server.folder().join("etcd"), server.folder().join("etcd-saved"));
     copy_store(server, &etcd, &saved);

@@ -116,6 +116,8 @@ struct Entry {
     exchange: Exchange,
     /// To whom it means that the request is released.
     release: Option<oneshot::Sender<()>>,
+    /// It was answered, or its connection was lost.
+    is_over: bool,
 }
 
 /// What the proxy's thread and its owner share.
@@ -138,6 +140,13 @@ impl Shared {
     fn update(&self, seq: usize, update: impl FnOnce(&mut Exchange)) {
         if let Some(entry) = lock(&self.journal).get_mut(seq) {
             update(&mut entry.exchange);
+        }
+        self.changed.notify_all();
+    }
+
+    fn over(&self, seq: usize) {
+        if let Some(entry) = lock(&self.journal).get_mut(seq) {
+            entry.is_over = true;
         }
         self.changed.notify_all();
     }
@@ -261,6 +270,16 @@ impl Proxy {
     /// Every request so far, in the order in which they came.
     pub fn journal(&self) -> Vec<Exchange> {
         lock(&self.shared.journal).iter().map(|entry| entry.exchange.clone()).collect()
+    }
+
+    /// Waits until no request is on its way, except for those that are held, but not longer than this.
+    pub fn wait_until_idle(&self, at_most: Duration) {
+        let begun = Instant::now();
+        let mut journal = lock(&self.shared.journal);
+        while !journal.iter().all(|entry| entry.is_over || entry.exchange.held) {
+            let Some(left) = at_most.checked_sub(begun.elapsed()) else { return };
+            journal = self.shared.changed.wait_timeout(journal, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
+        }
     }
 
     /// Waits for a request of which this holds, but not longer than this; the first there is. An exchange is asked about when it begins

@@ -113,6 +113,7 @@ async fn answer(request: Request<Incoming>, upstream: Arc<Upstream>, shared: Arc
             let status = response.status().as_u16();
             shared.update(seq, |exchange| exchange.client_status = Some(status));
         }
+        shared.over(seq);
         result
     })
     .await?
@@ -134,7 +135,7 @@ fn arrived(request: &Request<Bytes>, shared: &Shared) -> (usize, Action, oneshot
     };
     let action = rules(&request);
     let exchange = Exchange { request, held: false, server_status: None, client_status: None };
-    journal.push(Entry { exchange, release: Some(release) });
+    journal.push(Entry { exchange, release: Some(release), is_over: false });
     drop(journal);
     shared.changed.notify_all();
     (seq, action, released)
