@@ -89,16 +89,15 @@ impl<'a> Schedule<'a> {
         let reason = "jsonpath={.status.conditions[?(@.type=='Ready')].reason}=Suspended";
         self.stage.kubectl(&["--namespace", TEAM, "wait", &schedule, &format!("--for={reason}"), "--timeout=60s"])?;
         self.stage.until("all runs have Succeeded", || Ok(self.runs()?.iter().all(has_succeeded)))?;
-        let runs = self.runs()?;
-        let late = runs.iter().filter_map(|run| {
-            let created = run.metadata.creation_timestamp.as_ref()?.0;
-            let slot = created.round(TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Trunc)).ok()?;
-            Duration::try_from(created.duration_since(slot)).ok()
+        let minute = TimestampRound::new().smallest(Unit::Minute).mode(RoundMode::Trunc);
+        let late = self.stage.sim.executions().into_iter().filter(|execution| execution.pipeline == self.name).filter_map(|execution| {
+            let created: Timestamp = execution.created_at.parse().ok()?;
+            Duration::try_from(created.duration_since(created.round(minute).ok()?)).ok()
         });
         let latest = late.max().unwrap_or_default();
         let shown = self.stage.kubectl(&["--namespace", TEAM, "get", &schedule, "--no-headers"])?;
         let seen = format!("`{}`", shown.split_whitespace().collect::<Vec<_>>().join(" "));
-        Ok(Outcome { times: vec![("the latest run created after", latest)], runs: runs.len(), seen })
+        Ok(Outcome { times: vec![("after its slot, nuvo had the latest start within", latest)], runs: self.runs()?.len(), seen })
     }
 }
 
