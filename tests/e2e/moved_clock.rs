@@ -52,7 +52,7 @@ impl MovedClock {
     /// Moves it by so much, for operators that run and those that begin. An answer of the API server that is on its way at this moment shows
     /// the time from before, and has a running operator doubt its clock for half a minute.
     pub fn forward(&self, env: &Environment, by: SignedDuration) {
-        self.proxy.wait_until_idle(ON_ITS_WAY);
+        let _is_idle = self.proxy.wait_until_idle(ON_ITS_WAY);
         let seconds = self.clock.seconds().unwrap() + by.as_secs();
         self.clock.set(seconds).unwrap();
         env.sim.move_clock(Duration::from_secs(seconds.try_into().unwrap()));

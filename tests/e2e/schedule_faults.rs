@@ -170,7 +170,8 @@ fn operator_whose_clock_is_in_doubt_starts_nothing() {
     // Whatever has it looked at before the slot is due.
     env.eventually("a slot is near", || Timestamp::now() > next - 15.seconds());
     env.eventually("the minute is over", || {
-        env.kubectl(&["annotate", "--overwrite", "nps", "hourly", &format!("test/look={}", Timestamp::now())]).unwrap();
+        let look = Patch::Merge(json!({ "metadata": { "annotations": { "test/look": Timestamp::now().to_string() } } }));
+        block_on(api(&env).patch("hourly", &PatchParams::default(), &look)).unwrap();
         Timestamp::now() > next
     });
     env.eventually("it has started", || !runs(&env, "hourly").is_empty());

@@ -272,14 +272,15 @@ impl Proxy {
         lock(&self.shared.journal).iter().map(|entry| entry.exchange.clone()).collect()
     }
 
-    /// Waits until no request is on its way, except for those that are held, but not longer than this.
-    pub fn wait_until_idle(&self, at_most: Duration) {
+    /// Waits until no request is on its way, except for those that are held, but not longer than this. Whether there is none.
+    pub fn wait_until_idle(&self, at_most: Duration) -> bool {
         let begun = Instant::now();
         let mut journal = lock(&self.shared.journal);
         while !journal.iter().all(|entry| entry.is_over || entry.exchange.held) {
-            let Some(left) = at_most.checked_sub(begun.elapsed()) else { return };
+            let Some(left) = at_most.checked_sub(begun.elapsed()) else { return false };
             journal = self.shared.changed.wait_timeout(journal, left).unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
+        true
     }
 
     /// Waits for a request of which this holds, but not longer than this; the first there is. An exchange is asked about when it begins

@@ -176,6 +176,25 @@ fn holds_a_request_or_its_answer_until_it_is_released() {
 }
 
 #[test]
+fn is_idle_when_each_request_is_answered_or_held() {
+    let setup = setup();
+    setup.on_post(Action::Delay(Duration::from_millis(500)));
+    let client = setup.start(&["create", "configmap", "slow"]);
+    assert!(setup.proxy.wait_for(|exchange| is_post(&exchange.request), SOON).is_some());
+    assert!(setup.proxy.wait_until_idle(SOON));
+    assert_eq!(statuses(&setup.posts()[0]), (Some(201), Some(201)));
+    assert!(client.wait_with_output().unwrap().status.success());
+
+    setup.on_post(Action::HoldBeforeForward);
+    let client = setup.start(&["create", "configmap", "held"]);
+    assert!(setup.proxy.wait_for(|exchange| exchange.held, SOON).is_some());
+    assert!(setup.proxy.wait_until_idle(SOON));
+    assert!(!setup.exists("held"));
+    setup.proxy.release_all();
+    assert!(client.wait_with_output().unwrap().status.success());
+}
+
+#[test]
 fn a_held_request_arrives_also_when_its_client_is_gone() {
     let setup = setup();
     setup.on_post(Action::HoldBeforeForward);
