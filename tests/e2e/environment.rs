@@ -301,6 +301,7 @@ impl Environment {
     }
 
     /// Waits until this holds for the run. Panics with the whole state if it does not in time.
+    #[track_caller]
     pub fn wait(&self, name: &str, what: &str, holds: impl Fn(&PipelineRun) -> bool) -> PipelineRun {
         let begun = Instant::now();
         loop {
@@ -316,16 +317,19 @@ impl Environment {
     }
 
     /// Waits for this phase.
+    #[track_caller]
     pub fn wait_phase(&self, name: &str, phase: Phase) -> PipelineRun {
         self.wait(name, phase.as_str(), |run| run.status.as_ref().and_then(|status| status.phase) == Some(phase))
     }
 
     /// Waits for this reason of `Succeeded`.
+    #[track_caller]
     pub fn wait_reason(&self, name: &str, wanted: &str) -> PipelineRun {
         self.wait(name, wanted, |run| reason(run) == wanted)
     }
 
     /// Waits until an account can be used.
+    #[track_caller]
     pub fn wait_ready(&self, account: &str) {
         let ready = || {
             let status = block_on(self.accounts().get(account)).unwrap().status.unwrap_or_default();
@@ -335,6 +339,7 @@ impl Environment {
     }
 
     /// Waits until anything holds.
+    #[track_caller]
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {
@@ -431,6 +436,7 @@ impl Environment {
     }
 
     /// The note of an event about a run, once it is there: events follow the status.
+    #[track_caller]
     pub fn wait_note(&self, name: &str, wanted: &str) -> String {
         let found = || self.events(name).into_iter().find(|(_, reason, _)| reason == wanted).map(|(_, _, note)| note);
         self.eventually(&format!("an event {wanted} of {name}"), || found().is_some());
@@ -581,6 +587,7 @@ pub fn assert_consistent(run: &PipelineRun) {
 }
 
 /// Two values that must be equal, with a name.
+#[track_caller]
 pub fn same<T: PartialEq + Debug>(what: &str, found: T, wanted: T) {
     assert_eq!(found, wanted, "{what}");
 }
