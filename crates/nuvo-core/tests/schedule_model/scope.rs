@@ -49,7 +49,7 @@ pub const ONE_SLOT: Scope = Scope { last_time: 2, ..Scope::CALM };
 /// Two slots, one operator.
 pub const TWO_SLOTS: Scope = Scope { operators: 1, ..Scope::CALM };
 
-/// What is explored. What two operators do to each other needs one slot; what a slot does to the next one needs one operator.
+/// What is explored. What two operators do to each other mostly needs one slot; what a slot does to the next one mostly needs one operator.
 pub const SCOPES: &[(&str, Scope)] = &[
     ("two operators, two crashes", Scope { crashes: 2, ..ONE_SLOT }),
     ("two operators, late create", Scope { late: 1, ..ONE_SLOT }),
